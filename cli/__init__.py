@@ -1,0 +1,1 @@
+"""The `mtmc` command: one module per subcommand."""

@@ -1,0 +1,1 @@
+"""The aggregator: groups the tracks of all cameras into identities with permanent global ids."""

@@ -1,0 +1,1 @@
+"""The camera worker: decodes, detects, embeds, tracks and publishes, for the cameras whose leases it holds."""

@@ -1,0 +1,54 @@
+"""Non-maximum suppression: of boxes of one class that overlap, the best one stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+# Candidates compared at once: one matrix holds what a frame usually has, and stays in the cache.
+_BLOCK = 256
+
+
+def suppress(
+    boxes_xyxy: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
+    class_ids: npt.NDArray[np.int16],
+    iou_threshold: float,
+    max_detections: int,
+) -> npt.NDArray[np.intp]:
+    """Indices of the boxes that stay, best score first, at most `max_detections`.
+
+    `boxes_xyxy` `(N, 4)`, `scores` and `class_ids` `(N,)`. A box goes when its intersection over union with a better
+    box of its class is above `iou_threshold`. Equal scores keep their order, so the same arrays always give the same
+    answer. Greedy suppression as in Felzenszwalb et al., Object Detection with Discriminatively Trained Part-Based
+    Models, 2010; all overlaps of a block are computed in one go, with the class compared beside them. That needs no
+    loop over classes, which costs more the more classes a picture has, and no shifting of classes apart, which loses
+    a hundredth of a pixel in float32. Time and memory are bounded by N times `max_detections`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    boxes, classes = boxes_xyxy[order], class_ids[order]
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+    def clashes(rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        a, b = boxes[rows].T[:, :, None], boxes[columns].T[:, None, :]
+        width = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
+        height = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])
+        shared = np.maximum(width, 0) * np.maximum(height, 0)
+        # Compared as a product: boxes without an area have no union to divide by.
+        over = shared > np.float32(iou_threshold) * (areas[rows, None] + areas[None, columns] - shared)
+        same: npt.NDArray[np.bool_] = over & (classes[rows, None] == classes[None, columns])
+        return same
+
+    kept = np.empty(0, np.intp)
+    for start in range(0, len(order), _BLOCK):
+        block = np.arange(start, min(start + _BLOCK, len(order)))
+        if len(kept):
+            block = block[~clashes(block, kept).any(axis=1)]
+        alive = np.ones(len(block), np.bool_)
+        for better, beaten in enumerate(clashes(block, block)):
+            if alive[better]:
+                alive[better + 1 :] &= ~beaten[better + 1 :]
+        kept = np.concatenate([kept, block[alive]])
+        if len(kept) >= max_detections:
+            break
+    return order[kept[:max_detections]]

@@ -1,0 +1,1 @@
+"""The clock: publishes ticks, bounds the skew between cameras, names the stalled ones."""

@@ -1,0 +1,104 @@
+"""The clock: one process at a time publishes the site's ticks; any number stand by."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from shared.gate import Advanced, Gate
+from shared.leases import Lease, Leases
+from shared.redis_connection import Client, server_time_ns
+from shared.site import PublishedSite
+
+_log = structlog.get_logger()
+LEASE_SECONDS = 2.0
+_STANDBY_POLL_S = 0.25
+
+
+class Clock:
+    """Owns the lease `clock`, or waits for it."""
+
+    def __init__(self, client: Client, site: PublishedSite) -> None:
+        self._client, self._keys = client, site.keys
+        self._config = site.config.clock
+        self._gate = Gate(client, site.keys, self._config)
+        self._leases = Leases(client, site.keys)
+        self._lease: Lease | None = None
+        self._origin_us = 0
+        self._cursor = "0-0"
+        self._next_at = 0.0
+
+    def step(self) -> None:
+        """Waits for the next moment to tick, and ticks.
+
+        Raises:
+            LeaseLost: another clock took over; the next call stands by.
+        """
+        if self._lease is None and not self._acquire():
+            time.sleep(_STANDBY_POLL_S)
+            return
+        assert self._lease is not None
+        lease = self._lease
+        try:
+            lease.renew_if_due()
+            if self._config.mode == "virtual":
+                advanced = self._step_virtual(lease)
+            else:
+                advanced = self._step_live(lease)
+        except Exception:
+            # Whatever went wrong, this clock may no longer be the owner: it asks before it ticks again.
+            if lease.expired():
+                self._lease = None
+            raise
+        for camera in advanced.stalled:
+            _log.warning("camera has stalled; nobody waits for it any more", camera=camera, tick=advanced.tick)
+
+    def close(self) -> None:
+        """Hands the role to a standby at once."""
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+    def _step_live(self, lease: Lease) -> Advanced:
+        wait = self._next_at - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        advanced = self._gate.advance(lease, self._origin_us)
+        # By Redis time, so that the ticks of a clock with a slow or fast oscillator come when they are due.
+        now_us = server_time_ns(self._client) // 1000
+        next_us = self._origin_us + (advanced.tick + 1) * 1e6 / self._config.target_fps
+        # A stall must be found in time also where ticks are seldom.
+        due_s = min((next_us - now_us) / 1e6, self._config.stall_seconds / 4)
+        self._next_at = time.monotonic() + max(0.0, due_s)
+        return advanced
+
+    def _step_virtual(self, lease: Lease) -> Advanced:
+        advanced = self._gate.advance(lease, self._origin_us)
+        if advanced.gate <= advanced.tick:
+            newest = self._client.xrevrange(self._keys.ticks, count=1)
+            cursor = newest[0][0].decode() if newest else "0-0"
+            # Between the advance and this look a mark may have moved the gate: look again before waiting.
+            if cursor == self._cursor or self._gate.advance(lease, self._origin_us).tick == advanced.tick:
+                self._gate.wait(cursor, LEASE_SECONDS / 4)
+            self._cursor = cursor
+        return advanced
+
+    def _acquire(self) -> bool:
+        self._lease = self._leases.acquire("clock", LEASE_SECONDS)
+        if self._lease is None:
+            return False
+        self._origin_us = self._origin()
+        _log.info("this clock ticks now", mode=self._config.mode, fps=self._config.target_fps, epoch=self._lease.epoch)
+        return True
+
+    def _origin(self) -> int:
+        """Redis time of tick 0 in µs, so that ticks go on where the last clock left off, also at another rate."""
+        newest = self._client.xrevrange(self._keys.ticks, count=1)
+        if newest:
+            fields = newest[0][1]
+            begun_us, tick = int(fields[b"time_ns"]) // 1000, int(fields[b"tick"])
+            return begun_us - round(tick * 1e6 / self._config.target_fps)
+        if self._config.mode == "virtual":
+            return 0
+        return server_time_ns(self._client) // 1000

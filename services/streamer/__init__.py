@@ -1,0 +1,1 @@
+"""The streamer: annotated pictures, a live page and a JSON API over HTTP."""

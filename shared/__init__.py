@@ -1,0 +1,1 @@
+"""What two services need: the contract over Redis, configuration, errors, logging."""

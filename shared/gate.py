@@ -1,0 +1,149 @@
+"""The clock's scripts as functions: what a service may ask of the gate. The rules themselves are `lua/gate.lua`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.config import ClockConfig
+from shared.errors import LeaseLost
+from shared.keys import Keys
+from shared.leases import Lease
+from shared.messages import SCHEMA
+from shared.redis_connection import Client
+from shared.scripts import Scripts
+
+VIEWER_MS = 10_000
+"""A camera counts as watched for so long after the last request for its picture."""
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """What a step of the clock led to."""
+
+    tick: int
+    gate: int
+    stalled: tuple[str, ...]
+    """Cameras that this step found stalled."""
+
+
+@dataclass(frozen=True)
+class CompletedCamera:
+    """What one camera has to say for a handled tick."""
+
+    name: str
+    lease: Lease
+    time_ns: int
+    n: int
+    payload: bytes
+    longest: int
+    """How many entries `tracks:{camera}` keeps."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the site stands after a tick was handled."""
+
+    tick: int
+    gate: int
+    ticks_cursor: str
+    """Id of the newest entry of `clock:ticks`: wait for a later one."""
+    time_ns: int
+    """Site time at which the current tick began."""
+    assignments_cursor: str
+    lost: frozenset[str] = frozenset()
+    """Cameras whose lease this worker no longer holds; nothing was written for them."""
+    gids: tuple[tuple[str, int, int], ...] = ()
+    """Changes of the global-ID map: camera, track_id, gid (0: taken away)."""
+    watched: frozenset[str] = field(default_factory=frozenset)
+    skipped: int = 0
+
+
+class Gate:
+    """The gate of one site, for one process."""
+
+    def __init__(self, client: Client, keys: Keys, clock: ClockConfig) -> None:
+        self._client, self._keys, self._clock = client, keys, clock
+        self._scripts = Scripts(client)
+        self._gate_keys = [keys.tick, keys.ticks, keys.seen, keys.marked_at, keys.skew, keys.cameras, keys.cycles]
+        self._gate_args: list[str | int] = [clock.mode, clock.max_skew_ticks]
+
+    def _run(
+        self, name: str, keys: Sequence[str] = (), args: Sequence[str | bytes | int | float] = (), pipeline: Any = None
+    ) -> Any:
+        return self._scripts.run(name, [*self._gate_keys, *keys], [*self._gate_args, *args], pipeline)
+
+    def advance(self, lease: Lease, origin_us: int) -> Advanced:
+        """One step of the clock: the tick that the time of day (or, in virtual mode, the gate) allows.
+
+        Raises:
+            LeaseLost: another clock ticks now.
+        """
+        stall_ms = round(self._clock.stall_seconds * 1000)
+        answer = self._run("advance", [lease.key], [lease.value, origin_us, repr(self._clock.target_fps), stall_ms])
+        if not answer[0]:
+            raise LeaseLost(lease.role)
+        return Advanced(int(answer[1]), int(answer[2]), tuple(name.decode() for name in answer[3:]))
+
+    def join(self, camera: str, lease: Lease) -> tuple[int, int]:
+        """Lets a camera take part; returns tick and gate.
+
+        Raises:
+            LeaseLost: another worker owns the camera.
+        """
+        answer = self._run("join", [lease.key, self._keys.camera(camera)], [camera, lease.value])
+        if not answer[0]:
+            raise LeaseLost(lease.role)
+        return int(answer[1]), int(answer[2])
+
+    def retire(self, camera: str, lease: Lease, state: str) -> None:
+        """Takes a camera out, and says why: state `ended`, `paused`, or `released`.
+
+        Raises:
+            LeaseLost: another worker owns the camera.
+        """
+        if not self._run("retire", [lease.key, self._keys.camera(camera)], [camera, lease.value, state]):
+            raise LeaseLost(lease.role)
+
+    def complete_tick(self, tick: int, cameras: Sequence[CompletedCamera], assignments_cursor: str) -> Progress:
+        """Appends the entries of one tick, marks it handled, and learns what has changed; one call for all cameras.
+
+        May be called again after a lost connection: nothing is appended twice. With no cameras it only asks.
+        """
+        keys = [self._keys.assignments, self._keys.viewers]
+        args: list[str | bytes | int] = [tick, assignments_cursor, VIEWER_MS, SCHEMA]
+        for camera in cameras:
+            keys += [camera.lease.key, self._keys.tracks(camera.name), self._keys.camera(camera.name)]
+            args += [camera.name, camera.lease.value, camera.time_ns, camera.n, camera.payload, camera.longest]
+        now, gate, ticks_cursor, time_ns, cursor, lost, changes, watched, skipped = self._run(
+            "complete_tick", keys, args
+        )
+        triples = zip(changes[::3], changes[1::3], changes[2::3], strict=True)
+        return Progress(
+            tick=int(now),
+            gate=int(gate),
+            ticks_cursor=ticks_cursor.decode(),
+            time_ns=int(time_ns),
+            assignments_cursor=cursor.decode(),
+            lost=frozenset(name.decode() for name in lost),
+            gids=tuple((camera.decode(), int(track), int(gid)) for camera, track, gid in triples),
+            watched=frozenset(name.decode() for name in watched),
+            skipped=int(skipped),
+        )
+
+    def handled(self, pipeline: Any = None) -> tuple[int, int]:
+        """The tick up to which all live cameras have handled everything (-1: not known yet), and the current one.
+
+        On a `pipeline` it is only queued; its answer then is a list of the two.
+        """
+        answer = self._run("handled", pipeline=pipeline)
+        return (0, 0) if pipeline is not None else (int(answer[0]), int(answer[1]))
+
+    def wake(self) -> None:
+        """Tells those who wait that the gate may have moved: after a cycle of the aggregator in virtual mode."""
+        self._run("wake")
+
+    def wait(self, cursor: str, timeout_s: float) -> bool:
+        """Blocks until `clock:ticks` has an entry after `cursor`, at most `timeout_s`; whether there is one."""
+        return bool(self._client.xread({self._keys.ticks: cursor}, count=1, block=max(1, round(timeout_s * 1000))))

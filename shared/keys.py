@@ -1,0 +1,155 @@
+"""The name of every key in Redis, and nothing else.
+
+The site's name stands in braces, so that all keys of one site share a Redis Cluster slot: scripts and
+transactions over them stay atomic. The catalogue with types, writers and retention is `docs/keys.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Key names of one site."""
+
+    site: str
+
+    def _key(self, name: str) -> str:
+        return f"mtmc:{{{self.site}}}:{name}"
+
+    # -- configuration, written by the CLI ---------------------------------------------------------
+    @property
+    def config(self) -> str:
+        """String, JSON: the validated site with its revision, layout and masks."""
+        return self._key("config")
+
+    @property
+    def cameras(self) -> str:
+        """Hash camera → JSON settings."""
+        return self._key("cameras")
+
+    # -- clock and gate ----------------------------------------------------------------------------
+    @property
+    def tick(self) -> str:
+        """String: the current tick."""
+        return self._key("clock:tick")
+
+    @property
+    def ticks(self) -> str:
+        """Stream `tick time_ns gate`, capped: wakes whoever waits for a tick or for the gate."""
+        return self._key("clock:ticks")
+
+    @property
+    def seen(self) -> str:
+        """Sorted set, live cameras only: camera → last handled tick."""
+        return self._key("clock:seen")
+
+    @property
+    def marked_at(self) -> str:
+        """Sorted set: camera → ms (Redis time) of its last mark, or of when it last had nothing to do."""
+        return self._key("clock:marked_at")
+
+    @property
+    def skew(self) -> str:
+        """Hash in plain text: `tick gate slowest fastest skew stalled skipped`."""
+        return self._key("clock:skew")
+
+    @property
+    def files_origin(self) -> str:
+        """String: the tick at which the site's files started to play; set by the first claim of one."""
+        return self._key("clock:files_origin")
+
+    # -- ownership ---------------------------------------------------------------------------------
+    def lease(self, role: str) -> str:
+        """String with expiry: `epoch:random` of the owner of a role (`clock`, `aggregator`, `camera:…`)."""
+        return self._key(f"lease:{role}")
+
+    @property
+    def epochs(self) -> str:
+        """Hash role → the last epoch that was given out."""
+        return self._key("epochs")
+
+    @property
+    def workers(self) -> str:
+        """Sorted set: worker → ms (Redis time) of its last heartbeat."""
+        return self._key("workers")
+
+    def worker(self, worker: str) -> str:
+        """Hash in plain text, expires: host, labels, device, backend, cameras, rates of one worker."""
+        return self._key(f"worker:{worker}")
+
+    def camera(self, camera: str) -> str:
+        """Hash in plain text, written by the camera's owner: state, owner, seq, rates, the last error."""
+        return self._key(f"camera:{camera}")
+
+    # -- tracks and identities ---------------------------------------------------------------------
+    def tracks(self, camera: str) -> str:
+        """Stream, trimmed by age and bytes: one entry per handled tick, also when empty."""
+        return self._key(f"tracks:{camera}")
+
+    def gids(self, camera: str) -> str:
+        """Hash track_id → gid; a field goes `linger_seconds` after its track ended."""
+        return self._key(f"gids:{camera}")
+
+    @property
+    def assignments(self) -> str:
+        """Stream `tick camera track_id gid`, capped: every published change of the global-ID map."""
+        return self._key("assignments")
+
+    def identity(self, gid: int) -> str:
+        """Hash, expires: class, first and last seen, cameras of one identity."""
+        return self._key(f"identity:{gid}")
+
+    def sightings(self, gid: int) -> str:
+        """Stream, expires: the journey of one identity."""
+        return self._key(f"sightings:{gid}")
+
+    @property
+    def aliases(self) -> str:
+        """Hash merged gid → surviving gid."""
+        return self._key("aliases")
+
+    @property
+    def events(self) -> str:
+        """Stream, capped, numbered without gaps: `appeared handover merged split left gap`."""
+        return self._key("events")
+
+    @property
+    def commands(self) -> str:
+        """Stream, capped: what an operator asks of the aggregator."""
+        return self._key("commands")
+
+    # -- recovery of the aggregator ----------------------------------------------------------------
+    @property
+    def cycles(self) -> str:
+        """Stream: the tick of each cycle and the id of the last entry it used of each camera."""
+        return self._key("cycles")
+
+    def state_chunk(self, generation: int, index: int) -> str:
+        """String, expires: one piece of a checkpoint."""
+        return self._key(f"state:{generation}:{index}")
+
+    @property
+    def state_current(self) -> str:
+        """String, JSON: which generation is the valid checkpoint."""
+        return self._key("state:current")
+
+    # -- pictures (may live in a second Redis without persistence) ----------------------------------
+    def frames(self, camera: str) -> str:
+        """Stream of two entries `tick time_ns width height jpeg`: the annotated picture."""
+        return self._key(f"frames:{camera}")
+
+    def crops(self, camera: str) -> str:
+        """Hash, bounded: track_id → small JPEG of its best crop."""
+        return self._key(f"crops:{camera}")
+
+    @property
+    def viewers(self) -> str:
+        """Sorted set: camera → ms (Redis time) when somebody last watched it."""
+        return self._key("viewers")
+
+    @property
+    def dead_letters(self) -> str:
+        """Stream, capped: entries that nobody could decode, with the reason."""
+        return self._key("dead_letters")

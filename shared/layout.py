@@ -1,0 +1,207 @@
+"""Which camera can follow which, and how fast.
+
+Row `i`, column `j` speaks of an object that leaves camera `i` and next appears in camera `j`. The time between is
+`start in j − end in i` in seconds of site time; it is negative while the object is still seen by `i`, so a negative
+`dtmin` says that the two views overlap.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import LayoutError
+
+_VECTORS = ("fps", "scales", "offset")
+_MATRICES = ("compatibility", "dtmin", "dtmax")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The transitions between `n` cameras.
+
+    `compatible` is `(n, n)` bool, `dtmin` and `dtmax` are `(n, n)` float64 in seconds, `inf` and `-inf` allowed.
+    `fps`, `scales` and `offset` are `(n,)` float64 or None: what an ancestor's file says of the recordings.
+    """
+
+    cameras: tuple[str, ...]
+    compatible: npt.NDArray[np.bool_]
+    dtmin: npt.NDArray[np.float64]
+    dtmax: npt.NDArray[np.float64]
+    fps: npt.NDArray[np.float64] | None = None
+    scales: npt.NDArray[np.float64] | None = None
+    offset: npt.NDArray[np.float64] | None = None
+
+    @classmethod
+    def open(cls, cameras: tuple[str, ...]) -> Layout:
+        """The layout of a site of which nothing is known: every step is possible, every pair may overlap."""
+        n = len(cameras)
+        return cls(
+            cameras,
+            compatible=np.ones((n, n), bool),
+            dtmin=np.full((n, n), -math.inf),
+            dtmax=np.full((n, n), math.inf),
+        ).with_returns()
+
+    @classmethod
+    def closed(cls, cameras: tuple[str, ...]) -> Layout:
+        """A layout in which an object can only return to the camera it left; transitions are added to it."""
+        n = len(cameras)
+        return cls(
+            cameras, compatible=np.zeros((n, n), bool), dtmin=np.zeros((n, n)), dtmax=np.zeros((n, n))
+        ).with_returns()
+
+    def with_returns(self) -> Layout:
+        """This layout, in which an object may always return to the camera that it left (after any time)."""
+        compatible, dtmin, dtmax = self.compatible.copy(), self.dtmin.copy(), self.dtmax.copy()
+        np.fill_diagonal(compatible, val=True)
+        np.fill_diagonal(dtmin, 0.0)
+        np.fill_diagonal(dtmax, math.inf)
+        return Layout(self.cameras, compatible, dtmin, dtmax, self.fps, self.scales, self.offset)
+
+    def with_transition(
+        self, source: str, target: str, min_seconds: float, max_seconds: float, *, overlapping: bool = False
+    ) -> Layout:
+        """This layout with one more possible step; a step given twice spans both windows.
+
+        Raises:
+            LayoutError: an unknown camera.
+        """
+        i, j = self._index(source), self._index(target)
+        compatible, dtmin, dtmax = self.compatible.copy(), self.dtmin.copy(), self.dtmax.copy()
+        lowest = -math.inf if overlapping else min_seconds
+        known = bool(compatible[i, j]) and i != j
+        dtmin[i, j] = min(lowest, dtmin[i, j]) if known else lowest
+        dtmax[i, j] = max(max_seconds, dtmax[i, j]) if known else max_seconds
+        compatible[i, j] = True
+        return Layout(self.cameras, compatible, dtmin, dtmax, self.fps, self.scales, self.offset)
+
+    @property
+    def overlapping(self) -> npt.NDArray[np.bool_]:
+        """`(n, n)` bool, symmetric: the views of the two cameras overlap."""
+        one_way = self.compatible & (self.dtmin < 0)
+        both: npt.NDArray[np.bool_] = one_way | one_way.T
+        np.fill_diagonal(both, val=False)
+        return both
+
+    def _index(self, camera: str) -> int:
+        try:
+            return self.cameras.index(camera)
+        except ValueError:
+            raise LayoutError(
+                f"the layout names the camera '{camera}', but the site has {', '.join(self.cameras)}"
+            ) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A form that JSON can carry; infinities are the strings `inf` and `-inf`."""
+        return {
+            "cameras": list(self.cameras),
+            "compatible": self.compatible.astype(int).tolist(),
+            "dtmin": [[_plain(value) for value in row] for row in self.dtmin.tolist()],
+            "dtmax": [[_plain(value) for value in row] for row in self.dtmax.tolist()],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Layout:
+        """The reverse of `to_dict`."""
+        return cls(
+            tuple(data["cameras"]),
+            compatible=np.array(data["compatible"], bool),
+            dtmin=np.array([[float(value) for value in row] for row in data["dtmin"]], np.float64),
+            dtmax=np.array([[float(value) for value in row] for row in data["dtmax"]], np.float64),
+        )
+
+
+def _plain(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def parse_layout(text: str, cameras: tuple[str, ...], where: str = "layout") -> Layout:
+    """Reads the text format of the ancestor.
+
+    Lines `fps`, `scales` and `offset`, each followed by one line of n numbers; `compatibility`, `dtmin` and `dtmax`,
+    each followed by n lines of n numbers. `#` starts a comment; `inf` and `-inf` are numbers. The diagonal meant
+    nothing to the ancestor, so a return to the same camera is always possible.
+
+    Raises:
+        LayoutError: names `where`, the line, and what was expected.
+    """
+    n = len(cameras)
+    lines = [(number, line.split("#", 1)[0].split()) for number, line in enumerate(text.splitlines(), start=1)]
+    rows = iter([(number, words) for number, words in lines if words])
+    found: dict[str, npt.NDArray[np.float64]] = {}
+    for number, words in rows:
+        name = words[0].rstrip(":").lower()
+        if len(words) > 1 or name not in _VECTORS + _MATRICES:
+            raise LayoutError(
+                f"{where}, line {number}: '{' '.join(words)}' where the name of a block was expected "
+                f"({', '.join(_VECTORS + _MATRICES)}); every block has {n} numbers a line, one for each camera"
+            )
+        if name in found:
+            raise LayoutError(f"{where}, line {number}: '{name}' stands here for the second time")
+        count = 1 if name in _VECTORS else n
+        block = [_numbers(next(rows, None), n, where, name, number) for _ in range(count)]
+        found[name] = np.array(block, np.float64)
+    missing = [name for name in _MATRICES if name not in found]
+    if missing:
+        raise LayoutError(f"{where}: {', '.join(missing)} missing; needed are {', '.join(_MATRICES)}")
+    _check(found, where)
+    return Layout(
+        cameras,
+        compatible=found["compatibility"] != 0,
+        dtmin=found["dtmin"],
+        dtmax=found["dtmax"],
+        **{name: found[name][0] for name in _VECTORS if name in found},
+    ).with_returns()
+
+
+def _numbers(row: tuple[int, list[str]] | None, n: int, where: str, name: str, start: int) -> list[float]:
+    if row is None:
+        raise LayoutError(f"{where}: the file ends inside '{name}' (line {start}); the site has {n} cameras")
+    number, words = row
+    if len(words) != n:
+        raise LayoutError(
+            f"{where}, line {number}: {len(words)} numbers in '{name}', but the site has {n} cameras: "
+            "give one number for each camera"
+        )
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        raise LayoutError(f"{where}, line {number}: '{' '.join(words)}' in '{name}' are not {n} numbers") from None
+    if any(math.isnan(value) for value in values):
+        raise LayoutError(f"{where}, line {number}: nan in '{name}'; use inf or -inf for no bound")
+    return values
+
+
+def _check(found: dict[str, npt.NDArray[np.float64]], where: str) -> None:
+    possible = found["compatibility"] != 0
+    off_diagonal = ~np.eye(len(possible), dtype=bool)
+    empty = np.argwhere(possible & off_diagonal & (found["dtmin"] > found["dtmax"]))
+    if len(empty):
+        i, j = empty[0]
+        raise LayoutError(
+            f"{where}: dtmin {found['dtmin'][i, j]:g} > dtmax {found['dtmax'][i, j]:g} at row {i + 1}, column {j + 1}"
+        )
+    for name in ("fps", "scales"):
+        if name in found and (not np.isfinite(found[name]).all() or (found[name] <= 0).any()):
+            raise LayoutError(f"{where}: '{name}' must be numbers above 0")
+    if "offset" in found and not np.isfinite(found["offset"]).all():
+        raise LayoutError(f"{where}: 'offset' must be finite numbers of seconds")
+
+
+def read_layout(path: Path, cameras: tuple[str, ...]) -> Layout:
+    """Reads a layout text file; see `parse_layout`.
+
+    Raises:
+        LayoutError: also when the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LayoutError(f"{path}: cannot be read as text: {error}") from None
+    return parse_layout(text, cameras, str(path))

@@ -1,0 +1,101 @@
+"""Ownership of a role (`clock`, `aggregator`, `camera:…`): one owner at a time, by Redis time.
+
+A lease is a key with an expiry whose value is `epoch:random`. Epochs never repeat for a role, also when Redis lost its
+last writes, because a new one is at least as large as Redis time in ms.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+
+import msgpack
+
+from shared.errors import LeaseLost
+from shared.keys import Keys
+from shared.redis_connection import Client
+from shared.scripts import Scripts
+
+
+class Lease:
+    """One role that this process owns."""
+
+    def __init__(self, scripts: Scripts, keys: Keys, role: str, value: str, ttl_seconds: float) -> None:
+        self._scripts, self._keys, self._ttl_ms = scripts, keys, round(ttl_seconds * 1000)
+        self.role, self.value, self.key = role, value, keys.lease(role)
+        self._renewed_at = time.monotonic()
+
+    @property
+    def epoch(self) -> int:
+        """The claim number: larger than that of every earlier owner."""
+        return int(self.value.split(":", 1)[0])
+
+    def due(self) -> bool:
+        """Whether a third of the time to live has passed since the last renewal."""
+        return (time.monotonic() - self._renewed_at) * 3000 >= self._ttl_ms
+
+    def expired(self) -> bool:
+        """Whether the lease may have run out by this process's own monotonic clock."""
+        return (time.monotonic() - self._renewed_at) * 1000 >= self._ttl_ms
+
+    def renew(self) -> None:
+        """Prolongs the lease; takes it up again if it ran out and nobody owned the role since.
+
+        Raises:
+            LeaseLost: somebody else has owned the role.
+        """
+        asked_at = time.monotonic()
+        if not self._scripts.run(
+            "leases", [self.key, self._keys.epochs], ["renew", self.role, self.value, self._ttl_ms]
+        ):
+            raise LeaseLost(self.role)
+        self._renewed_at = asked_at
+
+    def renew_if_due(self) -> None:
+        """`renew`, when it is time.
+
+        Raises:
+            LeaseLost: somebody else has owned the role.
+        """
+        if self.due():
+            self.renew()
+
+    def release(self) -> None:
+        """Gives the role up, so that another process need not wait for the expiry."""
+        self._scripts.run("leases", [self.key, self._keys.epochs], ["release", self.role, self.value])
+
+    def commit(self, commands: Sequence[Sequence[str | bytes | int]], touched: Sequence[str]) -> None:
+        """Runs all `commands` atomically if this process still owns the role, none otherwise.
+
+        Raises:
+            LeaseLost: it does not.
+        """
+        packed = msgpack.packb([[_argument(part) for part in command] for command in commands], use_bin_type=False)
+        if not self._scripts.run("fenced", [self.key, *touched], [self.value, packed]):
+            raise LeaseLost(self.role)
+
+
+def _argument(part: str | bytes | int) -> str | bytes:
+    return str(part) if isinstance(part, int) else part
+
+
+class Leases:
+    """Acquires leases for one process."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._scripts, self._keys = Scripts(client), keys
+
+    def acquire(self, role: str, ttl_seconds: float, *, least_epoch: int | None = None) -> Lease | None:
+        """The lease of `role`, or None while another process holds it.
+
+        `least_epoch`: the new epoch is at least this; None means Redis time in ms (virtual mode gives the tick's time
+        instead, so that a run can be repeated exactly).
+        """
+        asked = "now" if least_epoch is None else str(least_epoch)
+        value = self._scripts.run(
+            "leases",
+            [self._keys.lease(role), self._keys.epochs],
+            ["acquire", role, secrets.token_hex(8), round(ttl_seconds * 1000), asked],
+        )
+        return Lease(self._scripts, self._keys, role, value.decode(), ttl_seconds) if value else None

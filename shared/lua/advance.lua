@@ -1,0 +1,51 @@
+-- One step of the clock. KEYS[8] lease:clock, ARGV[3] its value, ARGV[4] origin in µs of Redis time, ARGV[5] fps,
+-- ARGV[6] stall in ms. Returns {1, tick, gate, stalled now…} or {0} when the lease is lost.
+if redis.call('GET', KEYS[8]) ~= ARGV[3] then return {0} end
+local origin_us, fps, stall_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local ms = math.floor(now_us / 1000)
+local old_tick = current_tick()
+local old_gate = gate_at(old_tick)
+
+local tick, stalled = old_tick, {}
+if VIRTUAL then
+  tick = math.max(old_tick, math.min(old_gate, old_tick + 1))
+else
+  -- Whoever had nothing to do until now is not late.
+  local idle_from = math.min(old_tick, old_gate)
+  for _, camera in ipairs(redis.call('ZRANGEBYSCORE', SEEN, idle_from, '+inf')) do
+    redis.call('ZADD', MARKED_AT, ms, camera)
+  end
+  for _, camera in ipairs(redis.call('ZRANGEBYSCORE', SEEN, '-inf', '(' .. idle_from)) do
+    local marked_at = tonumber(redis.call('ZSCORE', MARKED_AT, camera) or '0')
+    if ms - marked_at >= stall_ms then
+      redis.call('ZREM', SEEN, camera)
+      stalled[#stalled + 1] = camera
+    end
+  end
+  tick = math.max(old_tick, math.floor((now_us - origin_us) * fps / 1e6 + 1e-6))
+end
+
+local gate = gate_at(tick)
+local time_ns = string.format('%.0f000', origin_us + tick * 1e6 / fps)
+if tick ~= old_tick or gate ~= old_gate then
+  redis.call('SET', TICK, string.format('%.0f', tick))
+  publish(tick, time_ns, gate)
+end
+
+local slowest = redis.call('ZRANGE', SEEN, 0, 0, 'WITHSCORES')
+local fastest = redis.call('ZREVRANGE', SEEN, 0, 0, 'WITHSCORES')
+-- Stalled: it was live once, is not now, and has neither retired nor ended (those leave clock:marked_at).
+local silent = {}
+for _, camera in ipairs(redis.call('ZRANGE', MARKED_AT, 0, -1)) do
+  if not seen_by(camera) then silent[#silent + 1] = camera end
+end
+table.sort(silent)
+redis.call('HSET', SKEW, 'tick', string.format('%.0f', tick), 'gate', string.format('%.0f', gate),
+  'slowest', slowest[1] and (slowest[1] .. '@' .. slowest[2]) or '',
+  'fastest', fastest[1] and (fastest[1] .. '@' .. fastest[2]) or '',
+  'skew', slowest[1] and string.format('%.0f', fastest[2] - slowest[2]) or '0',
+  'stalled', table.concat(silent, ' '))
+redis.call('HSETNX', SKEW, 'skipped', '0')
+return {1, tick, gate, unpack(stalled)}

@@ -1,0 +1,50 @@
+-- One worker has handled one tick for some of its cameras: append the track entries, mark, tell what changed.
+--
+-- KEYS[8] assignments, KEYS[9] viewers, then for each camera: lease:camera:{camera}, tracks:{camera}, camera:{camera}.
+-- ARGV[3] tick, ARGV[4] cursor in assignments, ARGV[5] viewers count as watching for so many ms, ARGV[6] schema, then
+-- for each camera: name, lease value, time_ns, n, payload, longest length of tracks:{camera}.
+-- Returns {tick, gate, id of the newest entry of clock:ticks, time_ns of the tick, cursor, {lost cameras},
+--          {camera, track_id, gid, …}, {watched cameras}, skipped ticks}.
+-- Called again with the same tick (after a lost connection) it appends nothing twice.
+local FIXED_KEYS, FIXED_ARGS, KEYS_EACH, ARGS_EACH = 9, 6, 3, 6
+local handled, cursor, schema = tonumber(ARGV[3]), ARGV[4], ARGV[6]
+local tick, ms = current_tick(), now_ms()
+local old_gate = gate_at(tick)
+local lost, mine, skipped = {}, {}, 0
+
+for i = 0, (#KEYS - FIXED_KEYS) / KEYS_EACH - 1 do
+  local lease, tracks, state = unpack(KEYS, FIXED_KEYS + i * KEYS_EACH + 1, FIXED_KEYS + (i + 1) * KEYS_EACH)
+  local camera, value, time_ns, n, payload, longest =
+    unpack(ARGV, FIXED_ARGS + i * ARGS_EACH + 1, FIXED_ARGS + (i + 1) * ARGS_EACH)
+  if redis.call('GET', lease) ~= value then
+    lost[#lost + 1] = camera
+  else
+    mine[camera] = true
+    if handled > tonumber(redis.call('HGET', state, 'tick') or '-1') then
+      redis.call('XADD', tracks, 'MAXLEN', '~', longest, '*', 'schema', schema,
+        'seq', string.format('%.0f', redis.call('HINCRBY', state, 'seq', 1)), 'camera', camera,
+        'tick', string.format('%.0f', handled), 'time_ns', time_ns, 'n', n, 'payload', payload)
+      redis.call('HSET', state, 'tick', string.format('%.0f', handled))
+      skipped = skipped + mark(camera, handled, tick, ms)
+    end
+  end
+end
+
+if skipped > 0 then redis.call('HINCRBY', SKEW, 'skipped', skipped) end
+local gate = publish_if_moved(old_gate, tick)
+
+local changes = {}
+for _, entry in ipairs(redis.call('XRANGE', KEYS[8], '(' .. cursor, '+', 'COUNT', 1000)) do
+  cursor = entry[1]
+  local fields = entry[2]
+  if mine[fields[4]] then
+    changes[#changes + 1] = fields[4]
+    changes[#changes + 1] = fields[6]
+    changes[#changes + 1] = fields[8]
+  end
+end
+
+local watched = redis.call('ZRANGEBYSCORE', KEYS[9], ms - tonumber(ARGV[5]), '+inf')
+local newest = redis.call('XREVRANGE', TICKS, '+', '-', 'COUNT', 1)
+return {tick, gate, newest[1] and newest[1][1] or '0-0', newest[1] and newest[1][2][4] or '0', cursor, lost, changes,
+  watched, skipped}

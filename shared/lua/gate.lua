@@ -1,0 +1,110 @@
+-- The gate and the marks: which tick a camera may start. Everything here runs atomically inside Redis.
+--
+-- Keys (all of one site, so all in one Cluster slot)           type     what
+--   clock:tick                                                 string   current tick
+--   clock:ticks                                                stream   tick time_ns gate; wakes whoever waits
+--   clock:seen                                                 zset     live camera → last handled tick
+--   clock:marked_at                                            zset     camera → ms of its last mark
+--   clock:skew                                                 hash     plain text for people; skipped counts here
+--   cameras                                                    hash     camera → JSON settings
+--   cycles                                                     stream   the aggregator's cycles (virtual mode)
+--   camera:{camera}                                            hash     state of one camera
+--   lease:*                                                    string   epoch:random of the owner
+--
+-- Every script starts with: KEYS[1] clock:tick, KEYS[2] clock:ticks, KEYS[3] clock:seen, KEYS[4] clock:marked_at,
+-- KEYS[5] clock:skew, KEYS[6] cameras, KEYS[7] cycles; ARGV[1] mode, ARGV[2] max_skew_ticks.
+local TICK, TICKS, SEEN, MARKED_AT, SKEW, CAMERAS, CYCLES = unpack(KEYS)
+local VIRTUAL = ARGV[1] == 'virtual'
+local LEAD = VIRTUAL and 1 or math.max(1, tonumber(ARGV[2]))
+local TICKS_KEPT = 1000
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function current_tick()
+  return tonumber(redis.call('GET', TICK) or '0')
+end
+
+local function seen_by(camera)
+  return tonumber(redis.call('ZSCORE', SEEN, camera) or nil)
+end
+
+-- The camera:{camera} key beside clock:tick, under the same prefix.
+local function camera_key(camera)
+  return string.sub(TICK, 1, -#'clock:tick' - 1) .. 'camera:' .. camera
+end
+
+-- The tick up to which all live cameras have handled everything; the current one when there is none.
+-- Virtual mode waits for every enabled camera that has not ended: nil while one has yet to join. The second result
+-- says whether any camera takes part.
+local function handled_by_cameras(tick)
+  if not VIRTUAL then
+    local slowest = redis.call('ZRANGE', SEEN, 0, 0, 'WITHSCORES')
+    return tonumber(slowest[2] or tick), slowest[2] ~= nil
+  end
+  local least, any = tick, false
+  local settings = redis.call('HGETALL', CAMERAS)
+  for i = 1, #settings, 2 do
+    local camera = settings[i]
+    if not cjson.decode(settings[i + 1]).paused then
+      local seen = seen_by(camera)
+      if seen then
+        least, any = math.min(least, seen), true
+      elseif redis.call('HGET', camera_key(camera), 'state') ~= 'ended' then
+        return nil, true
+      end
+    end
+  end
+  return least, any
+end
+
+-- The tick of the aggregator's last cycle.
+local function last_cycle()
+  local cycle = redis.call('XREVRANGE', CYCLES, '+', '-', 'COUNT', 1)
+  local fields = cycle[1] and cycle[1][2] or {}
+  for i = 1, #fields, 2 do
+    if fields[i] == 'tick' then return tonumber(fields[i + 1]) end
+  end
+  return 0
+end
+
+-- The highest tick that anybody may start.
+-- In virtual mode the aggregator is waited for like a camera, and without cameras time stands still.
+local function gate_at(tick)
+  local least, any = handled_by_cameras(tick)
+  if not VIRTUAL then return least + LEAD end
+  if not least or not any then return tick end
+  return math.min(least, last_cycle()) + LEAD
+end
+
+local function last_time_ns()
+  local last = redis.call('XREVRANGE', TICKS, '+', '-', 'COUNT', 1)
+  return last[1] and last[1][2][4] or '0'
+end
+
+local function publish(tick, time_ns, gate)
+  redis.call('XADD', TICKS, 'MAXLEN', '~', TICKS_KEPT, '*', 'tick', string.format('%.0f', tick), 'time_ns', time_ns,
+    'gate', string.format('%.0f', gate))
+end
+
+-- After marks: tell those who may have been waiting. Live, nobody waits for a gate that was beyond the tick already.
+local function publish_if_moved(old_gate, tick)
+  local gate = gate_at(tick)
+  if gate ~= old_gate and (VIRTUAL or old_gate < tick) then
+    publish(tick, last_time_ns(), gate)
+  end
+  return gate
+end
+
+-- A camera has handled `handled`. Live: whoever is slower than the clock skips ticks and never falls further behind.
+-- Returns the number of ticks skipped.
+local function mark(camera, handled, tick, ms)
+  local stored = VIRTUAL and handled or math.max(handled, tick - 1)
+  local before = seen_by(camera)
+  if before and before > stored then stored = before end
+  redis.call('ZADD', SEEN, stored, camera)
+  redis.call('ZADD', MARKED_AT, ms, camera)
+  return math.max(0, stored - handled)
+end

@@ -1,0 +1,37 @@
+-- Leases, by Redis time only. KEYS[1] lease:{role}, KEYS[2] epochs; ARGV[1] verb, ARGV[2] role, then
+--   acquire  ARGV[3] random, ARGV[4] ttl ms, ARGV[5] least epoch ('now': Redis time in ms)
+--   renew    ARGV[3] whole value, ARGV[4] ttl ms
+--   release  ARGV[3] whole value
+-- acquire returns the whole value or false; renew and release return 1 or 0.
+local verb, role = ARGV[1], ARGV[2]
+local held = redis.call('GET', KEYS[1])
+local last = tonumber(redis.call('HGET', KEYS[2], role) or '0')
+
+if verb == 'acquire' then
+  if held then return false end
+  local least = ARGV[5]
+  if least == 'now' then
+    local time = redis.call('TIME')
+    least = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  local epoch = string.format('%.0f', math.max(last + 1, tonumber(least)))
+  redis.call('HSET', KEYS[2], role, epoch)
+  redis.call('SET', KEYS[1], epoch .. ':' .. ARGV[3], 'PX', ARGV[4])
+  return epoch .. ':' .. ARGV[3]
+elseif verb == 'renew' then
+  if held == ARGV[3] then
+    redis.call('PEXPIRE', KEYS[1], ARGV[4])
+    return 1
+  end
+  -- It expired, or Redis lost its last writes, and nobody has owned the role since: nothing was missed.
+  local epoch = tonumber(string.match(ARGV[3], '^(%d+):'))
+  if held or last > epoch then return 0 end
+  redis.call('HSET', KEYS[2], role, string.format('%.0f', epoch))
+  redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+  return 1
+elseif verb == 'release' then
+  if held ~= ARGV[3] then return 0 end
+  redis.call('DEL', KEYS[1])
+  return 1
+end
+return redis.error_reply('leases.lua: unknown verb ' .. verb)

@@ -1,0 +1,175 @@
+"""The wire format of `tracks:{camera}`: what one camera saw at one tick.
+
+An entry's plain fields are `schema seq camera tick time_ns n`; `payload` is msgpack of little-endian arrays. The format
+is described in `docs/wire-format.md`; golden bytes of every schema lie in the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import MessageError
+
+SCHEMA = 1
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "track_id": np.dtype("<i8"),
+    "box_xyxy": np.dtype("<f4"),
+    "score": np.dtype("<f4"),
+    "class": np.dtype("<i2"),
+    "quality": np.dtype("<f4"),
+    "embedding_row": np.dtype("<i4"),
+    "embeddings": np.dtype("<f2"),
+    "ended": np.dtype("<i8"),
+}
+
+
+def _none(dtype: str, *shape: int) -> Any:
+    return field(default_factory=lambda: np.zeros(shape, dtype))
+
+
+@dataclass(frozen=True)
+class TrackBatch:
+    """The confirmed tracks that one camera saw at one tick."""
+
+    track_ids: npt.NDArray[np.int64] = _none("i8", 0)
+    """`(n,)`; never repeat for a camera."""
+    boxes_xyxy: npt.NDArray[np.float32] = _none("f4", 0, 4)
+    """`(n, 4)`, pixels of the source frame."""
+    scores: npt.NDArray[np.float32] = _none("f4", 0)
+    """`(n,)`, 0 to 1."""
+    class_ids: npt.NDArray[np.int16] = _none("i2", 0)
+    """`(n,)`, as the detector numbers them."""
+    qualities: npt.NDArray[np.float32] = _none("f4", 0)
+    """`(n,)`, 0 to 1: how far a box can be trusted for appearance."""
+    embedding_rows: npt.NDArray[np.int32] = _none("i4", 0)
+    """`(n,)`: row in `embeddings`, -1 for none at this tick."""
+    embeddings: npt.NDArray[np.float16] = _none("f2", 0, 0)
+    """`(m, D)`, unit norm."""
+    ended: npt.NDArray[np.int64] = _none("i8", 0)
+    """`(k,)`: tracks that have ended since the last entry."""
+    embedder: str = ""
+    """Checksum of the embedder; embeddings of different ones are never compared."""
+    width: int = 0
+    """Of the source frame, pixels; 0 when there was no picture."""
+    height: int = 0
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    def encode(self) -> bytes:
+        """The payload."""
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "track_id": self.track_ids,
+            "box_xyxy": self.boxes_xyxy,
+            "score": self.scores,
+            "class": self.class_ids,
+            "quality": self.qualities,
+            "embedding_row": self.embedding_rows,
+            "embeddings": self.embeddings,
+            "ended": self.ended,
+        }
+        packed: dict[str, Any] = {
+            name: np.ascontiguousarray(array, _DTYPES[name]).tobytes() for name, array in arrays.items()
+        }
+        packed["dimension"] = int(self.embeddings.shape[1])
+        packed |= {"embedder": self.embedder, "width": self.width, "height": self.height}
+        result: bytes = msgpack.packb(packed)
+        return result
+
+    @classmethod
+    def decode(cls, payload: bytes) -> TrackBatch:
+        """The reverse of `encode`.
+
+        Raises:
+            MessageError: says what does not fit.
+        """
+        try:
+            packed = msgpack.unpackb(payload)
+            arrays = {name: np.frombuffer(packed[name], dtype) for name, dtype in _DTYPES.items()}
+            dimension, embedder = int(packed["dimension"]), str(packed["embedder"])
+            width, height = int(packed["width"]), int(packed["height"])
+            boxes = arrays["box_xyxy"].reshape(-1, 4)
+            embeddings = (
+                arrays["embeddings"].reshape(-1, dimension) if dimension else arrays["embeddings"].reshape(0, 0)
+            )
+        except KeyError as error:
+            raise MessageError(f"the payload has no {error}") from None
+        except (ValueError, TypeError, msgpack.UnpackException) as error:
+            raise MessageError(f"the payload cannot be unpacked: {error}") from None
+        batch = cls(
+            arrays["track_id"],
+            boxes,
+            arrays["score"],
+            arrays["class"],
+            arrays["quality"],
+            arrays["embedding_row"],
+            embeddings,
+            arrays["ended"],
+            embedder,
+            width,
+            height,
+        )
+        batch._check()
+        return batch
+
+    def _check(self) -> None:
+        n = len(self.track_ids)
+        lengths = {len(self.boxes_xyxy), len(self.scores), len(self.class_ids), len(self.qualities)}
+        if lengths | {len(self.embedding_rows)} != {n}:
+            raise MessageError(f"the arrays of a payload differ in length: {n} tracks, but {sorted(lengths)}")
+        if len(np.unique(self.track_ids)) != n:
+            raise MessageError("a track stands in the payload twice")
+        rows = self.embedding_rows
+        if n and (rows.min() < -1 or rows.max() >= len(self.embeddings)):
+            raise MessageError(f"embedding_row points outside the {len(self.embeddings)} embeddings")
+        if not (np.isfinite(self.boxes_xyxy).all() and np.isfinite(self.embeddings).all()):
+            raise MessageError("a payload holds numbers that are not finite")
+
+
+@dataclass(frozen=True)
+class TrackEntry:
+    """One entry of `tracks:{camera}`."""
+
+    seq: int
+    """Counts the entries of a camera without gaps, so that a lost one is noticed."""
+    camera: str
+    tick: int
+    time_ns: int
+    """Site time of the picture."""
+    batch: TrackBatch
+
+    @classmethod
+    def decode(cls, fields: Mapping[bytes, bytes]) -> TrackEntry:
+        """From the fields of a stream entry.
+
+        Raises:
+            MessageError: says what does not fit.
+        """
+        try:
+            schema = int(fields[b"schema"])
+            if schema != SCHEMA:
+                raise MessageError(
+                    f"schema {schema} is not known here (known: {SCHEMA}); are all services of one version?"
+                )
+            entry = cls(
+                int(fields[b"seq"]),
+                fields[b"camera"].decode(),
+                int(fields[b"tick"]),
+                int(fields[b"time_ns"]),
+                TrackBatch.decode(fields[b"payload"]),
+            )
+            count = int(fields[b"n"])
+        except KeyError as error:
+            raise MessageError(f"the entry has no field {error}") from None
+        except ValueError as error:
+            raise MessageError(f"the entry cannot be read: {error}") from None
+        if count != len(entry.batch):
+            raise MessageError(f"the entry says n={count}, its payload has {len(entry.batch)} tracks")
+        return entry

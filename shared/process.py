@@ -1,0 +1,90 @@
+"""What every service process does before its loop: options, logging, connection, the published site."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+from redis.exceptions import AuthenticationError
+
+from shared.logs import configure_logging
+from shared.redis_connection import RETRYABLE, Client, check, connect
+from shared.service import Service, run, stop_on_signals
+from shared.site import PublishedSite, read_site
+
+_log = structlog.get_logger()
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """How one process finds its site, and what belongs to its host only."""
+
+    site: str
+    redis_url: str = field(repr=False)
+    redis_password: str | None = field(default=None, repr=False)
+    frames_url: str | None = field(default=None, repr=False)
+    """A second Redis for pictures; None: the same."""
+    log_level: str = "INFO"
+    log_json: bool = False
+    worker_labels: tuple[str, ...] = ()
+    worker_capacity: int | None = None
+    worker_threads: int = 0
+    port: int | None = None
+    """Of the streamer, in place of the site's."""
+    host: str | None = None
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A process that has found its site."""
+
+    client: Client
+    frames: Client
+    site: PublishedSite
+
+
+def connect_site(options: ServiceOptions, stop: threading.Event) -> Connected | None:
+    """Connects and waits until the site is published; None when `stop` was set meanwhile.
+
+    Raises:
+        RedisUnusable: Redis answers, but is not fit for use. One that does not answer yet is waited for.
+        ConfigError: the published site is not understood.
+    """
+    client = connect(options.redis_url, options.redis_password)
+    frames = connect(options.frames_url, options.redis_password) if options.frames_url else client
+    told = False
+    while not stop.is_set():
+        try:
+            with contextlib.suppress(AuthenticationError):  # `check` says it better
+                client.ping()
+            check(client, options.redis_url)
+            site = read_site(client, options.site)
+        except RETRYABLE as error:
+            site, reason = None, f"no Redis yet: {error}"
+        else:
+            reason = "nobody has published the site yet; `mtmc up` or `mtmc config publish` does"
+        if site is not None:
+            return Connected(client, frames, site)
+        if not told:
+            _log.warning("waiting", site=options.site, reason=reason)
+            told = True
+        stop.wait(_POLL_S)
+    return None
+
+
+def serve(name: str, options: ServiceOptions, make: Callable[[Connected, ServiceOptions], Service]) -> None:
+    """Runs one service in this process until a signal stops it.
+
+    Raises:
+        MtmcError: the user must mend something.
+    """
+    configure_logging(name, options.log_level, json=options.log_json)
+    stop = stop_on_signals()
+    connected = connect_site(options, stop)
+    if connected is not None:
+        run(make(connected, options), stop)
+        _log.info("stopped")

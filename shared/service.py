@@ -1,0 +1,78 @@
+"""The shell around every service: `run(stop)` around `step()`, through lost connections, until told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Protocol
+
+import structlog
+import tenacity
+
+from shared.errors import LeaseLost
+from shared.redis_connection import RETRYABLE
+
+_log = structlog.get_logger()
+_RETRY_WAIT = tenacity.wait_random_exponential(multiplier=0.05, max=0.5)
+"""Short, because a lease lasts only seconds: whoever owned a role should be the first to take it up again."""
+
+
+class Service(Protocol):
+    """What `run` drives.
+
+    `step` blocks at most a second or so and may raise any error of Redis; it is then called again, its memory intact.
+    """
+
+    def step(self) -> None:
+        """One piece of work."""
+
+    def close(self) -> None:
+        """Gives up what the service holds; Redis may be gone."""
+
+
+def run(service: Service, stop: threading.Event) -> None:
+    """Steps until `stop` is set or the parent process is gone, then closes.
+
+    A lost connection is logged once and retried with exponential backoff and jitter; everything else is a bug or an
+    error for the user, and ends the process.
+    """
+    parent = os.getppid()
+    failures = 0
+    try:
+        while not stop.is_set():
+            if os.getppid() != parent:
+                _log.warning("the parent process is gone, stopping")
+                break
+            try:
+                service.step()
+            except RETRYABLE as error:
+                failures += 1
+                if failures == 1:
+                    _log.warning("Redis is gone, retrying until it is back", reason=str(error))
+                stop.wait(_wait_s(failures))
+            except LeaseLost as error:
+                _log.warning("lost a lease", role=error.role)
+            else:
+                if failures:
+                    _log.info("Redis is back", failed_attempts=failures)
+                failures = 0
+    finally:
+        try:
+            service.close()
+        except RETRYABLE as error:
+            _log.warning("Redis is gone while stopping; leases will expire by themselves", reason=str(error))
+
+
+def _wait_s(failures: int) -> float:
+    state = tenacity.RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+    state.attempt_number = failures
+    return float(_RETRY_WAIT(state))
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

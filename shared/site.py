@@ -1,0 +1,109 @@
+"""The site as it stands in Redis: published by the CLI, read by every service."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared.config import CameraConfig, SiteConfig
+from shared.config_file import site_layout
+from shared.errors import ConfigError, Problem
+from shared.keys import Keys
+from shared.layout import Layout
+from shared.redis_connection import Client
+
+
+@dataclass(frozen=True)
+class PublishedSite:
+    """What every service knows of its site."""
+
+    revision: int
+    config: SiteConfig
+    layout: Layout
+    masks: Mapping[str, bytes]
+    """Camera → the encoded picture of its mask."""
+
+    @property
+    def keys(self) -> Keys:
+        """The key names of this site."""
+        return Keys(self.config.site)
+
+
+def publish_site(client: Client, config: SiteConfig) -> int:
+    """Writes the site for the services to read; returns its revision, which grows when the content changed.
+
+    Addresses and passwords of Redis stay out of it: every process is given its own.
+
+    Raises:
+        LayoutError: the layout file cannot be read.
+    """
+    keys = Keys(config.site)
+    content = {
+        "site": config.model_dump(mode="json", by_alias=True, exclude={"redis"}),
+        "layout": site_layout(config).to_dict(),
+        "masks": {
+            camera.name: base64.b64encode(camera.mask.read_bytes()).decode() for camera in config.cameras if camera.mask
+        },
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    before = client.get(keys.config)
+    old: dict[str, Any] = json.loads(before) if before else {"revision": 0, "digest": ""}
+    if old["digest"] == digest:
+        return int(old["revision"])
+    revision = int(old["revision"]) + 1
+    with client.pipeline(transaction=True) as pipe:
+        pipe.set(keys.config, json.dumps({"revision": revision, "digest": digest, **content}))
+        pipe.delete(keys.cameras)
+        pipe.hset(
+            keys.cameras,
+            mapping={camera.name: camera.model_dump_json(by_alias=True) for camera in config.cameras},
+        )
+        pipe.execute()
+    return revision
+
+
+def read_site(client: Client, site: str) -> PublishedSite | None:
+    """The published site, or None when nobody has published it yet.
+
+    Raises:
+        ConfigError: what stands there is not understood by this version.
+    """
+    keys = Keys(site)
+    text = client.get(keys.config)
+    if text is None:
+        return None
+    try:
+        content = json.loads(text)
+        return PublishedSite(
+            revision=int(content["revision"]),
+            config=SiteConfig.model_validate(content["site"]),
+            layout=Layout.from_dict(content["layout"]),
+            masks={camera: base64.b64decode(mask) for camera, mask in content["masks"].items()},
+        )
+    except (ValidationError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            [Problem(keys.config, "", "", f"was written by another version of mtmc; publish the site again ({reason})")]
+        ) from None
+
+
+def read_cameras(client: Client, keys: Keys) -> dict[str, CameraConfig]:
+    """The cameras as they are set now, sorted by name."""
+    settings: dict[bytes, bytes] = client.hgetall(keys.cameras)
+    return {name.decode(): CameraConfig.model_validate_json(text) for name, text in sorted(settings.items())}
+
+
+def restart_recordings(client: Client, keys: Keys) -> None:
+    """Lets the site's files start over, from the tick at which they are claimed next; `mtmc up` does it."""
+    cameras = [name.decode() for name in client.hkeys(keys.cameras)]
+    with client.pipeline(transaction=True) as pipe:
+        pipe.delete(keys.files_origin, keys.seen, keys.marked_at)
+        for camera in cameras:
+            pipe.hdel(keys.camera(camera), "state", "error")
+        pipe.execute()
