@@ -60,6 +60,22 @@ class Progress:
     skipped: int = 0
 
 
+@dataclass(frozen=True)
+class Handled:
+    """How far the cameras are."""
+
+    upto: int
+    """All live cameras have handled every tick up to this one; -1: somebody has yet to join (virtual mode)."""
+    tick: int
+    time_ns: int
+    """Site time at which `tick` began."""
+
+    @classmethod
+    def parse(cls, answer: Sequence[Any]) -> Handled:
+        """From the script's answer."""
+        return cls(*(int(part) for part in answer))
+
+
 class Gate:
     """The gate of one site, for one process."""
 
@@ -132,13 +148,9 @@ class Gate:
             skipped=int(skipped),
         )
 
-    def handled(self, pipeline: Any = None) -> tuple[int, int]:
-        """The tick up to which all live cameras have handled everything (-1: not known yet), and the current one.
-
-        On a `pipeline` it is only queued; its answer then is a list of the two.
-        """
-        answer = self._run("handled", pipeline=pipeline)
-        return (0, 0) if pipeline is not None else (int(answer[0]), int(answer[1]))
+    def queue_handled(self, pipeline: Any) -> None:
+        """Queues the question how far the cameras are; `Handled.parse` reads the answer."""
+        self._run("handled", pipeline=pipeline)
 
     def wake(self) -> None:
         """Tells those who wait that the gate may have moved: after a cycle of the aggregator in virtual mode."""

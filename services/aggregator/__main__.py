@@ -1,0 +1,15 @@
+"""`mtmc run aggregator`."""
+
+from __future__ import annotations
+
+from services.aggregator.service import Aggregator
+from shared.process import ServiceOptions, serve
+
+
+def main(options: ServiceOptions) -> None:
+    """Runs an aggregator, or a standby, until stopped.
+
+    Raises:
+        MtmcError: the user must mend something.
+    """
+    serve("aggregator", options, lambda connected, _: Aggregator(connected.client, connected.site))

@@ -1,0 +1,159 @@
+"""What a cycle writes to Redis, as a list of commands for one fenced script. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.aggregator.association import Assignment, CycleResult, Event, Sighting
+from services.aggregator.identities import Identities, Identity
+from services.aggregator.reader import Gap
+from services.aggregator.track_table import TrackTable
+from shared.keys import Keys
+
+Command = Sequence[str | bytes | int]
+Fields = dict[str, str | int]
+ASSIGNMENTS_KEPT = 100_000
+EVENTS_KEPT = 10_000
+SIGHTINGS_KEPT = 1_000
+_REASONS = {
+    "appeared": "no identity is alike and possible",
+    "handover": "alike, and a possible step",
+    "merged": "two identities turned out to be one",
+    "split": "a track no longer fits its identity",
+    "left": "its last track ended",
+    "gap": "entries were trimmed or lost before they were read",
+}
+
+
+@dataclass(frozen=True)
+class CycleRecord:
+    """A finished cycle, as it is to be committed."""
+
+    tick: int
+    now_ns: int
+    cursors: Mapping[str, str]
+    """Camera → id of the last entry that the cycle used."""
+    result: CycleResult
+    gaps: Sequence[Gap]
+    events_before: int
+    """Number of the last event before this cycle."""
+
+    @property
+    def events(self) -> int:
+        """Number of the last event after this cycle."""
+        return self.events_before + len(self.result.events) + len(self.gaps)
+
+
+class Publication:
+    """Turns cycles into commands, for one site."""
+
+    def __init__(self, keys: Keys, cameras: Sequence[str], retention_seconds: float) -> None:
+        self._keys, self._cameras = keys, cameras
+        self._expiry = math.ceil(retention_seconds)
+
+    def commands(self, cycle: CycleRecord, table: TrackTable, identities: Identities) -> list[Command]:
+        """All commands of one cycle.
+
+        `cycles` comes first, and its id is the tick: a second try is refused there, before anything is written twice.
+        """
+        result = cycle.result
+        commands: list[Command] = [self._cycle(cycle)]
+        for change in result.assignments:
+            commands += self._assignment(cycle.tick, change)
+        for sighting in result.sightings:
+            commands += self._sighting(sighting, final=sighting.gid not in result.touched)
+        for gid in sorted(result.touched):
+            commands += self._identity(identities[gid], table)
+        for younger, older in result.aliases.items():
+            commands.append(["HSET", self._keys.aliases, younger, older])
+            commands.append(["DEL", self._keys.identity(younger)])
+            commands.append(["EXPIRE", self._keys.sightings(younger), self._expiry])
+        for gone in result.forgotten:
+            commands.append(["DEL", self._keys.identity(gone.gid), self._keys.sightings(gone.gid)])
+            if gone.absorbed:
+                commands.append(["HDEL", self._keys.aliases, *gone.absorbed])
+        happened = [self._event_fields(event) for event in result.events] + [_gap_fields(gap) for gap in cycle.gaps]
+        for number, fields in enumerate(happened, start=cycle.events_before + 1):
+            common: Fields = {"kind": fields["kind"], "tick": cycle.tick, "time_ns": cycle.now_ns}
+            reason: Fields = {"reason": _REASONS[str(fields["kind"])]}
+            commands.append(_xadd(self._keys.events, common | fields | reason, EVENTS_KEPT, f"{number}-0"))
+        return commands
+
+    def _cycle(self, cycle: CycleRecord) -> Command:
+        cursor = " ".join(f"{camera}={entry_id}" for camera, entry_id in cycle.cursors.items())
+        fields: Fields = {"tick": cycle.tick, "time_ns": cycle.now_ns, "events": cycle.events, "cursor": cursor}
+        return _xadd(self._keys.cycles, fields, entry_id=f"{cycle.tick}-0")
+
+    def _assignment(self, tick: int, change: Assignment) -> list[Command]:
+        camera = self._cameras[change.camera]
+        fields: Fields = {"tick": tick, "camera": camera, "track_id": change.track_id, "gid": change.gid}
+        gids = self._keys.gids(camera)
+        changed: Command = (
+            ["HSET", gids, change.track_id, change.gid] if change.gid else ["HDEL", gids, change.track_id]
+        )
+        return [changed, _xadd(self._keys.assignments, fields, ASSIGNMENTS_KEPT)]
+
+    def _sighting(self, sighting: Sighting, *, final: bool) -> list[Command]:
+        key = self._keys.sightings(sighting.gid)
+        fields: Fields = {
+            "camera": self._cameras[sighting.camera],
+            "track_id": sighting.track_id,
+            "first_tick": sighting.first_tick,
+            "last_tick": sighting.last_tick,
+            "first_ns": sighting.first_ns,
+            "last_ns": sighting.last_ns,
+            "ended": int(sighting.ended),
+            "score": f"{sighting.score:.3f}",
+        }
+        commands = [_xadd(key, fields, SIGHTINGS_KEPT)]
+        return [*commands, ["EXPIRE", key, self._expiry]] if final else commands
+
+    def _identity(self, identity: Identity, table: TrackTable) -> list[Command]:
+        seen_by = dict.fromkeys(self._cameras[int(camera)] for camera in table.rows["camera"][identity.rows])
+        key = self._keys.identity(identity.gid)
+        fields: Fields = {
+            "gid": identity.gid,
+            "class": identity.class_id,
+            "first_seen_ns": identity.first_ns,
+            "last_seen_ns": identity.last_ns,
+            "cameras": " ".join(seen_by),
+            "tracks": len(identity.rows),
+            "present": int(identity.present),
+        }
+        names = (key, self._keys.sightings(identity.gid))
+        keep: list[Command] = [
+            ["PERSIST", name] if identity.present else ["EXPIRE", name, self._expiry] for name in names
+        ]
+        return [["HSET", key, *_flat(fields)], *keep]
+
+    def _event_fields(self, event: Event) -> Fields:
+        fields: Fields = {"kind": event.kind, "gid": event.gid}
+        if event.camera >= 0:
+            fields |= {"camera": self._cameras[event.camera], "track_id": event.track_id}
+        if event.from_camera >= 0:
+            fields["from_camera"] = self._cameras[event.from_camera]
+        if event.other_gid:
+            fields["other_gid"] = event.other_gid
+        if event.score:
+            fields["score"] = f"{event.score:.3f}"
+        return fields
+
+
+def touched_keys(commands: Sequence[Command]) -> list[str]:
+    """Every key that the commands name first: a script declares what it touches."""
+    return sorted({str(command[1]) for command in commands})
+
+
+def _gap_fields(gap: Gap) -> Fields:
+    return {"kind": "gap", "camera": gap.camera, "after_seq": gap.after_seq, "next_seq": gap.next_seq}
+
+
+def _xadd(key: str, fields: Fields, kept: int | None = None, entry_id: str = "*") -> Command:
+    cap: list[str | int] = ["MAXLEN", "~", kept] if kept else []
+    return ["XADD", key, *cap, entry_id, *_flat(fields)]
+
+
+def _flat(fields: Fields) -> list[str | int]:
+    return [part for pair in fields.items() for part in pair]
