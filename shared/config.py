@@ -161,7 +161,9 @@ class CameraConfig(Section):
     loop: bool = Field(False, description="a file starts over at its end")
     fps: float | None = Field(None, gt=0, le=240, description="of a file whose container does not tell")
     mask: FilePath | None = Field(None, description="picture of the view: detections centred on black are dropped")
-    time_offset_seconds: float | None = Field(None, description="added to this camera's time, if its clock is off")
+    time_offset_seconds: float | None = Field(
+        None, description="a recording: how much later than the others it began; live: added to its time"
+    )
     time_scale: float | None = Field(None, gt=0, description="speed of a recording: 2 plays twice as fast")
     labels: tuple[Name, ...] = Field((), description="only workers that have all of these labels take the camera")
     detector: CameraDetectorConfig | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,52 +11,93 @@ import yaml
 from pydantic import ValidationError
 
 from shared.config import LayoutConfig, SiteConfig
-from shared.errors import ConfigError, LayoutError, Problem
+from shared.errors import ConfigError, LayoutError, Problem, redact
 from shared.layout import Layout, read_layout
+from shared.yaml_file import Path_, dotted, read_yaml
 
 ENV_PREFIX = "MTMC__"
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?")
 _SHOWN_CHARACTERS = 80
-_SECRET_KEYS = ("password", "url", "source")
-
-Path_ = tuple[str | int, ...]
+_SECRET_KEYS = frozenset({"password", "redis"})
+"""What stands there, or below, is never shown."""
+_CREDENTIALS = re.compile(r"[^\s/:@]*:[^\s@]*@")
+_MESSAGES = {
+    "missing": "is required",
+    "extra_forbidden": "there is no such setting; see `mtmc config schema`",
+    "model_type": "must be a mapping of settings",
+    "dict_type": "must be a mapping of settings",
+    "tuple_type": "must be a list",
+    "string_type": "must be text; put it in quotes",
+}
+"""pydantic's kind of error → what is allowed; where its own words speak of Python."""
 
 
 def load_site(path: Path, environment: Mapping[str, str], *, check_files: bool = True) -> SiteConfig:
     """The validated site of the file `path`, with the overrides of `environment`.
 
-    Overrides are variables such as `MTMC__CLOCK__TARGET_FPS=10` or `MTMC__CAMERAS__0__SOURCE=/dev/video0`; their
-    values are read as YAML. With `check_files`, every file that the site names must exist.
+    Overrides are variables such as `MTMC__CLOCK__TARGET_FPS=10` or `MTMC__CAMERAS__0__SOURCE=/dev/video0`; lists and
+    mappings are written as YAML: `MTMC__DETECTOR__CLASSES=[car, truck]`. They may use `${…}` as the file may. With
+    `check_files`, every file that the site names must exist.
 
     Raises:
         ConfigError: with every problem found.
     """
-    data = _read_yaml(path)
     problems: list[Problem] = []
-    data = _interpolated(data, (), path, environment, problems)
+    written = read_yaml(path, problems)
+    data = _copied(written)
     overridden = _override(data, environment, problems)
-    unresolved = {problem.key for problem in problems}
 
     def where(location: Path_) -> str:
-        return next((name for key, name in overridden.items() if location[: len(key)] == key), str(path))
+        for key, name in overridden.items():
+            if location[: len(key)] == key or (key[: len(location)] == location and not _is_section(written, location)):
+                return name
+        return str(path)
 
+    data = _interpolated(data, (), path.parent, environment, where, problems)
+    unresolved = {problem.key for problem in problems}
     site: SiteConfig | None = None
     try:
         site = SiteConfig.model_validate(data, context={"base": path.parent.resolve(), "check_files": check_files})
     except ValidationError as error:
+        found: dict[Path_, Problem] = {}
         for item in error.errors(include_url=False):
-            location = item["loc"]
-            if dotted(location) not in unresolved:
-                problems.append(_problem(where(location), location, item["type"], item["msg"], item["input"]))
+            location = _place(item["loc"], data)
+            # A setting of two possible types fails once for each; a list of nothing but wrong items is not empty.
+            told = any(key[: len(location)] == location for key in found)
+            if not told and dotted(location) not in unresolved:
+                found[location] = _problem(where(location), location, item["type"], item["msg"], item["input"])
+        problems += found.values()
     if site is not None:
-        try:
-            site_layout(site)
-        except LayoutError as error:
-            problems.append(Problem(where(("layout",)), "layout", "", str(error)))
+        problems += _layout_problems(site, where)
     if problems or site is None:
         raise ConfigError(problems)
     return site
+
+
+def _layout_problems(site: SiteConfig, where: Callable[[Path_], str]) -> list[Problem]:
+    config = site.layout or LayoutConfig()
+    named: list[tuple[Path_, str]] = [
+        (("layout", "overlaps", i, j), camera)
+        for i, group in enumerate(config.overlaps)
+        for j, camera in enumerate(group)
+    ]
+    for i, step in enumerate(config.transitions):
+        named.append((("layout", "transitions", i, "from"), step.from_camera))
+        named.append((("layout", "transitions", i, "to"), step.to_camera))
+    known = ", ".join(site.camera_names)
+    problems = [
+        Problem(where(location), dotted(location), camera, f"there is no such camera; the site has {known}")
+        for location, camera in named
+        if camera not in site.camera_names
+    ]
+    if not problems:
+        try:
+            site_layout(site)
+        except LayoutError as error:
+            location = ("layout", "file") if config.file else ("layout",)
+            problems.append(Problem(where(location), dotted(location), "", str(error)))
+    return problems
 
 
 def site_layout(site: SiteConfig) -> Layout:
@@ -86,45 +127,33 @@ def site_layout(site: SiteConfig) -> Layout:
     return layout
 
 
-def dotted(location: Path_) -> str:
-    """`("cameras", 2, "source")` as `cameras.2.source`."""
-    return ".".join(str(part) for part in location)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    def refuse(message: str) -> ConfigError:
-        return ConfigError([Problem(str(path), "", "", message)])
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise refuse("there is no such file; name the site's YAML file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise refuse(f"cannot be read as text ({error})") from None
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise refuse(f"is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise refuse("holds no settings; it must be a mapping with at least site, detector, embedder and cameras")
-    return data
-
-
-def _interpolated(value: Any, at: Path_, file: Path, environment: Mapping[str, str], problems: list[Problem]) -> Any:
+def _interpolated(
+    value: Any,
+    at: Path_,
+    base: Path,
+    environment: Mapping[str, str],
+    where: Callable[[Path_], str],
+    problems: list[Problem],
+) -> Any:
     """`value` with every `${VAR}`, `${VAR:-default}` and `${file:PATH}` in its strings replaced."""
+
+    def inner(item: Any, key: str | int) -> Any:
+        return _interpolated(item, (*at, key), base, environment, where, problems)
+
     if isinstance(value, dict):
-        return {key: _interpolated(item, (*at, str(key)), file, environment, problems) for key, item in value.items()}
+        return {key: inner(item, str(key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [_interpolated(item, (*at, i), file, environment, problems) for i, item in enumerate(value)]
+        return [inner(item, i) for i, item in enumerate(value)]
     if not isinstance(value, str):
         return value
 
     def replace(match: re.Match[str]) -> str:
         reference = match.group(1)
         try:
-            return _referenced(reference, file.parent, environment)
+            return _referenced(reference, base, environment)
         except KeyError as error:
-            problems.append(Problem(str(file), dotted(at), match.group(0), str(error.args[0])))
+            name = reference.split(":-", 1)[0]  # the default of a secret may be one
+            problems.append(Problem(where(at), dotted(at), f"${{{name}}}", str(error.args[0])))
             return match.group(0)
 
     return _REFERENCE.sub(replace, value)
@@ -163,12 +192,40 @@ def _override(data: dict[str, Any], environment: Mapping[str, str], problems: li
         target: Any = data
         for part in location[:-1]:
             target = target[part]
-        try:
-            target[location[-1]] = yaml.safe_load(environment[name])
-        except yaml.YAMLError:
-            target[location[-1]] = environment[name]
+        target[location[-1]] = _override_value(environment[name])
         overridden[location] = name
     return overridden
+
+
+def _copied(value: Any) -> Any:
+    """`value` in which nothing is shared, so that overriding what stands at an anchor leaves its aliases alone."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_section(data: Any, location: Path_) -> bool:
+    """Whether `data` holds a mapping or a list at `location`."""
+    for part in location:
+        if isinstance(data, dict):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            return False
+    return isinstance(data, dict | list)
+
+
+def _override_value(text: str) -> Any:
+    """Lists, mappings and null as YAML; all else stays text, which becomes a number where one is wanted.
+
+    So a password of digits stays a password.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text
+    return value if isinstance(value, list | dict) or text.strip() in ("null", "~") else text
 
 
 def _descend(data: Any, parts: list[str]) -> Iterator[str | int]:
@@ -189,15 +246,29 @@ def _descend(data: Any, parts: list[str]) -> Iterator[str | int]:
             return
 
 
+def _place(location: Path_, data: Any) -> Path_:
+    """`location` without what pydantic appends to tell the types of a union apart: only what stands in `data`."""
+    for i, part in enumerate(location):
+        if isinstance(data, dict):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            return location[:i]
+    return location
+
+
 def _problem(where: str, location: Path_, kind: str, message: str, value: Any) -> Problem:
-    message = message.removeprefix("Value error, ")
-    if kind == "missing":
-        return Problem(where, dotted(location), "", "is required")
-    if kind == "extra_forbidden":
-        return Problem(where, dotted(location), "", "there is no such setting; see `mtmc config schema`")
-    shown = str(value) if not isinstance(value, dict | list | tuple) else ""
-    if any(str(part) in _SECRET_KEYS for part in location[-1:]) and "://" not in shown and location[-1] == "password":
-        shown = "***"
+    key = dotted(location)
+    message = _MESSAGES.get(kind, message.removeprefix("Value error, "))
+    if kind in ("missing", "extra_forbidden") or isinstance(value, dict | list | tuple):
+        return Problem(where, key, "", _masked(message))
+    shown = "***" if _SECRET_KEYS.intersection(str(part) for part in location) else _masked(str(value))
     if len(shown) > _SHOWN_CHARACTERS:
         shown = shown[:_SHOWN_CHARACTERS] + "…"
-    return Problem(where, dotted(location), shown, message)
+    return Problem(where, key, shown, _masked(message))
+
+
+def _masked(text: str) -> str:
+    """`text` without what may be a user and a password, also in an address with a mistake in it (`rtsp:/u:p@host`)."""
+    return _CREDENTIALS.sub("***@", redact(text))

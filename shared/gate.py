@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +62,16 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Tick:
+    """An entry of `clock:ticks`."""
+
+    entry_id: str
+    tick: int
+    time_ns: int
+    gate: int
+
+
+@dataclass(frozen=True)
 class Handled:
     """How far the cameras are."""
 
@@ -102,16 +113,16 @@ class Gate:
             raise LeaseLost(lease.role)
         return Advanced(int(answer[1]), int(answer[2]), tuple(name.decode() for name in answer[3:]))
 
-    def join(self, camera: str, lease: Lease) -> tuple[int, int]:
-        """Lets a camera take part; returns tick and gate.
+    def join(self, camera: str, lease: Lease) -> tuple[int, int, int]:
+        """Lets a camera take part; returns tick, gate, and the tick that it counts as having handled last.
 
         Raises:
             LeaseLost: another worker owns the camera.
         """
-        answer = self._run("join", [lease.key, self._keys.camera(camera)], [camera, lease.value])
+        answer = self._run("join", [lease.key], [camera, lease.value])
         if not answer[0]:
             raise LeaseLost(lease.role)
-        return int(answer[1]), int(answer[2])
+        return int(answer[1]), int(answer[2]), int(answer[3])
 
     def retire(self, camera: str, lease: Lease, state: str) -> None:
         """Takes a camera out, and says why: state `ended`, `paused`, or `released`.
@@ -131,10 +142,16 @@ class Gate:
         args: list[str | bytes | int] = [tick, assignments_cursor, VIEWER_MS, SCHEMA]
         for camera in cameras:
             keys += [camera.lease.key, self._keys.tracks(camera.name), self._keys.camera(camera.name)]
-            args += [camera.name, camera.lease.value, camera.time_ns, camera.n, camera.payload, camera.longest]
+            args += [camera.name, camera.lease.value, camera.lease.ttl_ms]
+            args += [camera.time_ns, camera.n, camera.payload, camera.longest]
+        asked_at = time.monotonic()
         now, gate, ticks_cursor, time_ns, cursor, lost, changes, watched, skipped = self._run(
             "complete_tick", keys, args
         )
+        refused = frozenset(name.decode() for name in lost)
+        for camera in cameras:
+            if camera.name not in refused:
+                camera.lease.note_renewed(asked_at)
         triples = zip(changes[::3], changes[1::3], changes[2::3], strict=True)
         return Progress(
             tick=int(now),
@@ -142,7 +159,7 @@ class Gate:
             ticks_cursor=ticks_cursor.decode(),
             time_ns=int(time_ns),
             assignments_cursor=cursor.decode(),
-            lost=frozenset(name.decode() for name in lost),
+            lost=refused,
             gids=tuple((camera.decode(), int(track), int(gid)) for camera, track, gid in triples),
             watched=frozenset(name.decode() for name in watched),
             skipped=int(skipped),
@@ -156,6 +173,10 @@ class Gate:
         """Tells those who wait that the gate may have moved: after a cycle of the aggregator in virtual mode."""
         self._run("wake")
 
-    def wait(self, cursor: str, timeout_s: float) -> bool:
-        """Blocks until `clock:ticks` has an entry after `cursor`, at most `timeout_s`; whether there is one."""
-        return bool(self._client.xread({self._keys.ticks: cursor}, count=1, block=max(1, round(timeout_s * 1000))))
+    def wait(self, cursor: str, timeout_s: float) -> Tick | None:
+        """Blocks until `clock:ticks` has an entry after `cursor`, at most `timeout_s`; the newest one."""
+        answer = self._client.xread({self._keys.ticks: cursor}, block=max(1, round(timeout_s * 1000)))
+        if not answer:
+            return None
+        entry_id, fields = answer[0][1][-1]
+        return Tick(entry_id.decode(), int(fields[b"tick"]), int(fields[b"time_ns"]), int(fields[b"gate"]))

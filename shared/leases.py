@@ -22,7 +22,7 @@ class Lease:
     """One role that this process owns."""
 
     def __init__(self, scripts: Scripts, keys: Keys, role: str, value: str, ttl_seconds: float) -> None:
-        self._scripts, self._keys, self._ttl_ms = scripts, keys, round(ttl_seconds * 1000)
+        self._scripts, self._keys, self.ttl_ms = scripts, keys, round(ttl_seconds * 1000)
         self.role, self.value, self.key = role, value, keys.lease(role)
         self._renewed_at = time.monotonic()
 
@@ -31,13 +31,17 @@ class Lease:
         """The claim number: larger than that of every earlier owner."""
         return int(self.value.split(":", 1)[0])
 
+    def note_renewed(self, asked_at: float) -> None:
+        """A script that was sent at `asked_at` (monotonic seconds) has renewed the lease on its way."""
+        self._renewed_at = asked_at
+
     def due(self) -> bool:
         """Whether a third of the time to live has passed since the last renewal."""
-        return (time.monotonic() - self._renewed_at) * 3000 >= self._ttl_ms
+        return (time.monotonic() - self._renewed_at) * 3000 >= self.ttl_ms
 
     def expired(self) -> bool:
         """Whether the lease may have run out by this process's own monotonic clock."""
-        return (time.monotonic() - self._renewed_at) * 1000 >= self._ttl_ms
+        return (time.monotonic() - self._renewed_at) * 1000 >= self.ttl_ms
 
     def renew(self) -> None:
         """Prolongs the lease; takes it up again if it ran out and nobody owned the role since.
@@ -47,10 +51,10 @@ class Lease:
         """
         asked_at = time.monotonic()
         if not self._scripts.run(
-            "leases", [self.key, self._keys.epochs], ["renew", self.role, self.value, self._ttl_ms]
+            "leases", [self.key, self._keys.epochs], ["renew", self.role, self.value, self.ttl_ms]
         ):
             raise LeaseLost(self.role)
-        self._renewed_at = asked_at
+        self.note_renewed(asked_at)
 
     def renew_if_due(self) -> None:
         """`renew`, when it is time.

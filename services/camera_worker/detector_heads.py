@@ -15,14 +15,18 @@ from shared.errors import ModelError
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 # The order of the classes in COCO's annotations (Lin et al., 2014), which YOLOX models do not carry themselves.
-COCO_NAMES = tuple(
-    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"
-    "bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,"
-    "skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,"
-    "cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,"
-    "potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,"
-    "refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush".split(",")
+# fmt: off
+COCO_NAMES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
+    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
+    "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
+    "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
 )
+# fmt: on
 _STRIDES = (8, 16, 32)
 # e^10 cells are wider than any picture; a model gone wrong must not overflow.
 _MAX_LOG_SIZE = np.float32(10)
@@ -131,19 +135,22 @@ def recognise(model: str, height: int, width: int, outputs: Sequence[Floats], me
     cells, strides = yolox_grid(height, width)
     shape = outputs[0].shape if len(outputs) == 1 and outputs[0].ndim == 3 else (0, 0, 0)
     _, rows, columns = shape
-    if names is not None and rows == 4 + len(names) != columns:
-        return UltralyticsHead(height, width, names)
-    # An end-to-end export gives a fixed number of boxes, usually 300; a grid has 21 cells for every 32 × 32 pixels.
-    if names is not None and columns == 6 and (rows != len(cells) or metadata.get("end2end") == "True"):
+    # With one class a YOLOX grid is `[B, N, 6]` too; but it has 21 cells for every 32 × 32 pixels, and an end-to-end
+    # export a fixed number of boxes, usually 300.
+    if names and columns == 6 and metadata.get("end2end") == "True":
         return EndToEndHead(height, width, names)
-    if rows == len(cells) and columns >= 6 and (names is None or columns == 5 + len(names)):
+    if rows == len(cells) and columns >= 6 and columns - 5 == len(names or _default_names(columns - 5)):
         if _is_decoded(outputs[0][0], (cells + 0.5) * strides):
             raise ModelError(f"{model}: YOLOX exported with decode_in_inference; export it without")
         return YoloxHead(height, width, names or _default_names(columns - 5), cells, strides)
-    if names is None and columns == len(cells) and rows >= 5:
+    if names and rows == 4 + len(names):
+        return UltralyticsHead(height, width, names)
+    if names and columns == 6:
+        return EndToEndHead(height, width, names)
+    if not names and columns == len(cells) and rows >= 5:
         return UltralyticsHead(height, width, _default_names(rows - 4))
     shapes = ", ".join(str(list(output.shape)) for output in outputs)
-    known = "no class names" if names is None else f"{len(names)} class names"
+    known = f"{len(names)} class names" if names else "no class names"
     raise ModelError(
         f"{model}: input [B, 3, {height}, {width}] with {known} gives {shapes}, which is no detector known here; "
         "understood are Ultralytics [B, 4+C, N], Ultralytics end-to-end [B, N, 6] with class names, "

@@ -136,7 +136,7 @@ def crop_batch(crops: Crops, preprocessing: Preprocessing) -> tuple[Floats, npt.
         limit = np.array([frame.shape[1], frame.shape[0]] * 2, np.float32)
         # A box that is not a number anywhere fails the comparison below and shows nothing.
         inside = np.clip(boxes_xyxy, 0, limit)
-        visible = (inside[:, 2:] - inside[:, :2] >= 1).all(axis=1)
+        visible = (inside[:, 2:] - inside[:, :2]).min(axis=1) >= 1
         for box, is_visible in zip(inside, visible, strict=True):
             if is_visible:
                 (left, top), (right, bottom) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)

@@ -50,5 +50,5 @@ def box_quality(
         + (bottom >= frame_height - _BORDER_PX)
     )
     size = np.where(area > 0, 1 - np.exp(-height / _TELLING_HEIGHT_PX), 0)
-    quality = np.clip(scores, 0, 1) * size * visible * _CUT_OFF**cut_sides
-    return quality.astype(np.float32)
+    quality: npt.NDArray[np.float32] = np.clip(scores, 0, 1) * size * visible * _CUT_OFF**cut_sides
+    return quality.astype(np.float32, copy=False)

@@ -87,22 +87,31 @@ class OnnxModel:
         Raises ModelError when the file is missing, no ONNX file or takes no pictures, or `device` cannot run it.
         """
         checksum = _checksum(path)
+        # The CPU knows every operator, so what it cannot open is the file's fault and not a device's.
+        try:
+            on_cpu = cls._of(_open_session(path, threads, [_PROVIDERS["cpu"]]), path, checksum, "cpu", max_batch)
+            blank = on_cpu.blank(picture_size)
+        except _RUNTIME_ERRORS as error:
+            raise ModelError(f"{path}: cannot be opened: {_first_line(error)}; {_ADVICE['cpu']}") from None
         for candidate in _BEST_FIRST if device == "auto" else (device,):
             try:
-                session = _open_session(path, candidate, threads, max_batch, picture_size, engine_cache)
-                model = cls._of(session, path, checksum, candidate, max_batch)
+                model = on_cpu
+                if candidate != "cpu":
+                    providers = _gpu_providers(candidate, on_cpu, blank.shape, engine_cache)
+                    session = _open_session(path, threads, providers)
+                    model = cls._of(session, path, checksum, candidate, max_batch)
                 if warm_up:
                     with _silence():
-                        model._run_piece(model.blank(picture_size))
-            except (_DeviceUnusable, *_RUNTIME_ERRORS) as error:
+                        model._run_piece(blank)
+            except _RUNTIME_ERRORS as error:
                 if device == "auto" and candidate != "cpu":
                     log.debug("device not usable", model=path.name, device=candidate, reason=_first_line(error))
                     continue
                 raise ModelError(
                     f"{path}: cannot run on {candidate}: {_first_line(error)}; {_ADVICE[candidate]}"
                 ) from None
-            return model
-        raise AssertionError("the CPU either runs a model or says why not")  # pragma: no cover
+            break
+        return model
 
     @classmethod
     def _of(cls, session: Any, path: Path, checksum: str, device: Device, max_batch: int) -> OnnxModel:
@@ -189,10 +198,6 @@ class OnnxModel:
         return outputs
 
 
-class _DeviceUnusable(Exception):  # noqa: N818  # a finding, not a failure, when the device was `auto`
-    """ONNX Runtime quietly left the device out."""
-
-
 _ADVICE: Mapping[Device, str] = {
     "tensorrt": "install TensorRT and a driver that fit this onnxruntime-gpu, or set device: auto",
     "cuda": "install the NVIDIA driver and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or set device: auto",
@@ -213,16 +218,11 @@ def _checksum(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _open_session(
-    path: Path,
-    device: Device,
-    threads: int,
-    max_batch: int,
-    picture_size: tuple[int, int] | None,
-    engine_cache: Path | None,
-) -> Any:
-    if _PROVIDERS[device] not in onnxruntime.get_available_providers():
-        raise _DeviceUnusable("this build of ONNX Runtime does not know it")
+def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
+    """A session whose first provider is that of `providers`; raises one of the runtime's errors otherwise."""
+    wanted = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
+    if wanted not in onnxruntime.get_available_providers():
+        raise RuntimeError("this build of ONNX Runtime does not know the device")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _SEVERITY_FATAL  # what matters comes back as an error
@@ -231,40 +231,36 @@ def _open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         with _silence():
-            if device != "cpu" and hasattr(onnxruntime, "preload_dlls"):  # since 1.21: finds CUDA in pip's packages
+            if wanted != _PROVIDERS["cpu"] and hasattr(onnxruntime, "preload_dlls"):  # finds CUDA in pip's packages
                 onnxruntime.preload_dlls()
-            providers = _providers(path, device, max_batch, picture_size, engine_cache)
             session = onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
     except (ort_errors.InvalidProtobuf, ort_errors.InvalidGraph, ort_errors.NoModel):
         raise ModelError(
             f"{path}: is not an ONNX model; export the weights to ONNX, or download the file again"
         ) from None
-    if _PROVIDERS[device] not in session.get_providers():
-        raise _DeviceUnusable("its libraries or its driver are missing on this machine")
+    if wanted not in session.get_providers():  # listed by the build, left out without an error
+        raise RuntimeError("its libraries or its driver are missing on this machine")
     return session
 
 
-def _providers(
-    path: Path, device: Device, max_batch: int, picture_size: tuple[int, int] | None, engine_cache: Path | None
-) -> list[str | tuple[str, dict[str, str]]]:
+def _gpu_providers(
+    device: Device, model: OnnxModel, blank_shape: tuple[int, ...], engine_cache: Path | None
+) -> list[Any]:
     # The exhaustive search is the default, and would stall for a second at every new number of crops.
     cuda = (_PROVIDERS["cuda"], {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"})
-    if device == "cpu":
-        return [_PROVIDERS["cpu"]]
     if device == "cuda":
         return [cuda, _PROVIDERS["cpu"]]
-    tensorrt: dict[str, str] = {}
+    options: dict[str, str] = {}
     if engine_cache is not None:
         engine_cache.mkdir(parents=True, exist_ok=True)
-        tensorrt |= {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(engine_cache)}
-        tensorrt |= {"trt_timing_cache_enable": "True", "trt_timing_cache_path": str(engine_cache)}
-    # An open batch needs its bounds beforehand, or every new size would build a new engine.
-    graph = OnnxModel._of(_open_session(path, "cpu", 1, max_batch, None, None), path, "", "cpu", max_batch)
-    if graph.batch_size is None:
-        height, width = graph.picture_size(picture_size)
-        for bound, size in (("min", 1), ("opt", max(1, max_batch // 4)), ("max", max_batch)):
-            tensorrt[f"trt_profile_{bound}_shapes"] = f"{graph.input_name}:{size}x3x{height}x{width}"
-    return [(_PROVIDERS["tensorrt"], tensorrt), cuda, _PROVIDERS["cpu"]]
+        options |= {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(engine_cache)}
+        options |= {"trt_timing_cache_enable": "True", "trt_timing_cache_path": str(engine_cache)}
+    if None in model.input_shape:
+        # Open dimensions need their bounds beforehand, or every new number of pictures would build a new engine.
+        for bound, count in (("min", 1), ("opt", max(1, model.max_batch // 4)), ("max", model.max_batch)):
+            shape = "x".join(str(side) for side in (model.batch_size or count, *blank_shape[1:]))
+            options[f"trt_profile_{bound}_shapes"] = f"{model.input_name}:{shape}"
+    return [(_PROVIDERS["tensorrt"], options), cuda, _PROVIDERS["cpu"]]
 
 
 @contextlib.contextmanager
@@ -285,4 +281,6 @@ def _shape(dimensions: list[int | str | None]) -> tuple[int | None, ...]:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )", "", lines[0])[:300]
+    # What stands before the sentence are places in the runtime's own sources.
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", lines[0])
+    return re.sub(r"^/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z\[])", "", text)[:300]

@@ -1,0 +1,227 @@
+"""The `mtmc` command line: what can be typed, and its help. What is done stands in the modules beside it.
+
+Those are imported only when their command runs, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cli.service_names import LogFormat, LogLevel, ServiceName
+
+app = typer.Typer(
+    name="mtmc",
+    epilog="Start with:  mtmc config check site.yaml  and  mtmc up site.yaml",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+config_app = typer.Typer(no_args_is_help=True)
+app.add_typer(config_app, name="config", help="Check, describe and publish site files.")
+
+SiteFile = Annotated[Path, typer.Argument(metavar="SITE.yaml", help="The site file.", show_default=False)]
+MaybeSiteFile = Annotated[Path | None, typer.Argument(metavar="[SITE.yaml]", help="The site file.", show_default=False)]
+SiteName = Annotated[
+    str | None, typer.Option("--site", metavar="NAME", envvar="MTMC_SITE", help="The site, when no file is given.")
+]
+RedisUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--redis",
+        metavar="URL",
+        envvar="MTMC_REDIS_URL",
+        help="redis://, rediss:// or unix:// URL; before that of the site file. Anybody can read a command line: give "
+        "a password as MTMC_REDIS_PASSWORD.",
+    ),
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        envvar="MTMC_STATE",
+        help="Data, logs and locks of `mtmc up`.",
+        show_default=".mtmc/NAME beside the site file",
+    ),
+]
+Level = Annotated[LogLevel, typer.Option("--log-level", envvar="MTMC_LOG_LEVEL", case_sensitive=False)]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            number = version("mtmc")
+        except PackageNotFoundError:
+            number = "0 (run from a checkout that is not installed)"
+        typer.echo(f"mtmc {number}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Live multi-camera tracking: one global id for every vehicle or person, across all cameras.
+
+    Exit codes: 0 all is well, 1 it failed while running, 2 something must be mended (the message says what).
+    """
+
+
+@app.command()
+def up(
+    site_file: SiteFile,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Camera workers on this machine.")] = 1,
+    redis_url: RedisUrl = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of the page; 0: any free one.", show_default="streamer.port")
+    ] = None,
+    state: StateOption = None,
+    log_level: Level = LogLevel.INFO,
+) -> None:
+    """Run a whole site on this machine, until Ctrl-C.
+
+    Starts a Redis of its own when none is named, keeps every process running, and says what happens.
+
+    Example:  mtmc up site.yaml --workers 2 --port 8081
+    """
+    from cli.up import UpOptions
+    from cli.up import up as run_up
+
+    chosen = UpOptions(site_file, workers, redis_url, port, state, log_level.value)
+    raise typer.Exit(run_up(chosen, os.environ, Console(highlight=False)))
+
+
+@app.command()
+def run(
+    service: Annotated[ServiceName, typer.Argument(help="Which service.", show_default=False)],
+    site_file: MaybeSiteFile = None,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    labels: Annotated[
+        str, typer.Option(envvar="MTMC_WORKER_LABELS", metavar="A,B", help="camera-worker: what it can reach.")
+    ] = "",
+    capacity: Annotated[int | None, typer.Option(min=1, max=1024, help="camera-worker: cameras at most.")] = None,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="camera-worker: of a network; 0: all cores.")] = 0,
+    host: Annotated[str | None, typer.Option(envvar="MTMC_HOST", help="streamer: address to listen at.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, envvar="MTMC_PORT", help="streamer: port.")] = None,
+    log_level: Level = LogLevel.INFO,
+    log_format: Annotated[LogFormat, typer.Option(envvar="MTMC_LOG_FORMAT", case_sensitive=False)] = LogFormat.TEXT,
+) -> None:
+    """Run one service in the foreground, as containers do.
+
+    With a site file the site is published first, if its content changed; with --site it waits until somebody has
+    published it. Any number of each service may run, on any host. Also read from the environment:
+    MTMC_REDIS_PASSWORD, and MTMC_FRAMES_URL (a second Redis for pictures).
+
+    Example:  MTMC_REDIS_URL=redis://redis:6379 mtmc run camera-worker --site campus --labels gpu
+    """
+    from cli.run import RunOptions
+    from cli.run import run as run_service
+
+    run_service(
+        RunOptions(
+            service=service,
+            site_file=site_file,
+            site=site,
+            redis_url=redis_url,
+            log_level=log_level.value,
+            log_json=log_format is LogFormat.JSON,
+            labels=labels,
+            capacity=capacity,
+            threads=threads,
+            host=host,
+            port=port,
+        ),
+        os.environ,
+    )
+
+
+@app.command()
+def status(
+    site_file: MaybeSiteFile = None,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every second, until Ctrl-C.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="For machines; with --watch one object a line.")] = False,
+) -> None:
+    """Show clock, workers and cameras of a site at a glance.
+
+    The fields of --json are stable: site, redis, revision, running, tick, gate, skew_ticks, slowest, fastest, stalled,
+    skipped_ticks, clock, aggregator, workers (id, host, pid, labels, device, backend, cameras, fps,
+    heartbeat_age_seconds) and cameras (name, state, stalled, owner, error, seen_tick, lag_ticks, fps, tracks, gids);
+    null is what is not known.
+
+    Exit code 1: nothing runs.
+
+    Example:  mtmc status site.yaml --watch
+    """
+    from cli.status import StatusOptions
+    from cli.status import status as show_status
+
+    chosen = StatusOptions(site_file, site, redis_url, state, watch, json)
+    raise typer.Exit(show_status(chosen, os.environ, Console(highlight=False)))
+
+
+@config_app.command()
+def check(site_file: SiteFile) -> None:
+    """Name every problem of a site file at once, and what is allowed instead.
+
+    Example:  mtmc config check site.yaml
+    """
+    from cli.config import check as check_file
+
+    Console(highlight=False).print(check_file(site_file, os.environ), markup=False, soft_wrap=True)
+
+
+@config_app.command()
+def schema() -> None:
+    """Print the JSON Schema of site files, for editors.
+
+    Example:  mtmc config schema > site.schema.json
+    """
+    from cli.config import schema as schema_text
+
+    typer.echo(schema_text())
+
+
+@config_app.command()
+def publish(site_file: SiteFile, redis_url: RedisUrl = None, state: StateOption = None) -> None:
+    """Write a site into Redis, where every service reads it.
+
+    Example:  mtmc config publish site.yaml --redis redis://redis:6379
+    """
+    from cli.config import publish as publish_file
+
+    typer.echo(publish_file(site_file, redis_url, state, os.environ))
+
+
+def main() -> None:
+    """The entry point: errors that a user can mend become lines on stderr."""
+    from shared.errors import MtmcError
+
+    try:
+        app()
+    except MtmcError as error:
+        if "--debug" in sys.argv[1:]:
+            raise
+        for line in str(error).splitlines():
+            typer.echo(f"mtmc: {line}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""What `mtmc up` shows: what runs where, the cameras coming up, the page's address, and then only what changes."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.address import RedisAddress
+from cli.news import CameraView, News, camera_news, process_news
+from cli.state import StateFolder
+from cli.supervision import ProcessInfo, Supervisor
+from shared.config import SiteConfig
+from shared.errors import redact
+from shared.keys import Keys
+from shared.redis_connection import RETRYABLE, Client
+
+_POLL_S = 0.25
+_PATIENCE_S = 60.0
+"""So long the page's address waits for the cameras: models are loaded, engines are built."""
+_LAST_LINES = 15
+_STYLES = {"good": "green", "bad": "bold red", "plain": ""}
+
+
+class Foreground:
+    """Follows a started site, and talks to the person in front of the terminal."""
+
+    def __init__(
+        self,
+        console: Console,
+        site: SiteConfig,
+        address: RedisAddress,
+        state: StateFolder,
+        supervisor: Supervisor,
+        client: Client,
+        port: int,
+    ) -> None:
+        self._console, self._site, self._address, self._state = console, site, address, state
+        self._supervisor, self._client, self._port = supervisor, client, port
+        self._keys = Keys(site.site)
+        self._cameras: dict[str, CameraView] = {}
+        self._processes: dict[str, ProcessInfo] = {}
+        self._redis_gone = False
+
+    def follow(self, names: Sequence[str], stop: threading.Event) -> int:
+        """Until `stop`, or until a process says that the user must mend something; the exit code."""
+        self._processes = self._supervisor.processes()
+        self._console.print(self._table(names))
+        deadline = time.monotonic() + _PATIENCE_S
+        with self._waiting() as waiting:
+            while not stop.is_set():
+                if (failed := self._look()) is not None:
+                    return self._give_up(failed)
+                pending = [camera for camera, view in self._cameras.items() if not view.settled]
+                if (self._cameras and not pending) or time.monotonic() > deadline:
+                    break
+                waiting(f"loading models, opening cameras: {self._live()} of {len(self._cameras)} live")
+                stop.wait(_POLL_S)
+        if not stop.is_set():
+            self._tell_address()
+        while not stop.wait(_POLL_S):
+            if (failed := self._look()) is not None:
+                return self._give_up(failed)
+        return 0
+
+    def _look(self) -> str | None:
+        """Tells what changed; the name of the process that the user must help, if any."""
+        revived = self._supervisor.revive(self._processes)
+        if revived:
+            self._tell(News("supervisord died and was restarted, and with it every process", "bad"))
+        processes = self._supervisor.processes()
+        if processes:
+            if not revived:
+                for item in process_news(self._processes, processes):
+                    self._tell(item)
+            self._processes = processes
+        try:
+            cameras = self._read_cameras()
+        except RETRYABLE as error:
+            if not self._redis_gone:
+                self._tell(News(f"Redis does not answer ({redact(str(error))})", "bad"))
+            self._redis_gone = True
+        else:
+            if self._redis_gone:
+                self._tell(News("Redis answers again", "good"))
+            self._redis_gone = False
+            for item in camera_news(self._cameras, cameras):
+                self._tell(item)
+            self._cameras = cameras
+        return next((name for name, info in processes.items() if info.user_error), None)
+
+    def _read_cameras(self) -> dict[str, CameraView]:
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hkeys(self._keys.cameras)
+            pipe.hget(self._keys.skew, "stalled")
+            names, stalled = pipe.execute()
+            ordered = sorted(name.decode() for name in names)
+            for name in ordered:
+                pipe.hmget(self._keys.camera(name), "state", "error")
+            fields = pipe.execute() if ordered else []
+        silent = set((stalled or b"").decode().split())
+        return {
+            name: CameraView((state or b"").decode(), redact((error or b"").decode()), name in silent)
+            for name, (state, error) in zip(ordered, fields, strict=True)
+        }
+
+    def _live(self) -> int:
+        return sum(view.state == "live" for view in self._cameras.values())
+
+    def _table(self, names: Sequence[str]) -> Table:
+        table = Table(title=f"site {self._site.site}", title_justify="left", title_style="bold")
+        for heading in ("process", "pid", "log"):
+            table.add_column(heading, overflow="fold")
+        for name in names:
+            info = self._processes.get(name)
+            table.add_row(name, str(info.pid) if info and info.pid else "-", Text(shown_path(self._state.log(name))))
+        return table
+
+    def _tell_address(self) -> None:
+        pending = [camera for camera, view in self._cameras.items() if not view.settled]
+        if pending:
+            self._tell(News(f"still waiting for {', '.join(pending)}; see the logs of the camera workers", "bad"))
+        host = self._site.streamer.host
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+        self._console.print()
+        self._console.print(f"[bold]http://{shown}:{self._port}/[/bold]  the cameras, live")
+        self._console.print(Text(f"{self._redis_line()}  the clock, in Redis"), soft_wrap=True)
+        self._console.print(Text("mtmc status SITE.yaml  everything at a glance · Ctrl-C stops the site"))
+        self._console.print()
+
+    def _redis_line(self) -> str:
+        where = f"-p {self._port_of_redis()}" if self._address.embedded else f"-u '{redact(self._address.url)}'"
+        program = shutil.which("redis-cli") or "redis-cli"
+        return f"{Path(program).name} {where} HGETALL '{self._keys.skew}'"
+
+    def _port_of_redis(self) -> str:
+        return self._address.url.rsplit(":", 1)[1].split("/")[0]
+
+    def _give_up(self, name: str) -> int:
+        log = self._state.log(name)
+        lines = log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-_LAST_LINES:]
+        self._tell(News(f"{name} cannot run until something is mended; the end of {shown_path(log)}:", "bad"))
+        for line in lines:
+            self._console.print(Text(f"  {line}"), soft_wrap=True)
+        return 2
+
+    def _tell(self, news: News) -> None:
+        line = Text(f"{time.strftime('%H:%M:%S')}  ").append(news.text, style=_STYLES[news.tone])
+        self._console.print(line, soft_wrap=True)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[Callable[[str], None]]:
+        """A line that moves on a terminal, nothing elsewhere."""
+        if not self._console.is_terminal:
+            yield lambda _: None
+            return
+        with self._console.status("starting …") as status:
+            yield status.update
+
+
+def shown_path(path: Path) -> str:
+    """Relative to the working directory where that is shorter."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

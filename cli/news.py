@@ -1,0 +1,77 @@
+"""What changed since the last look, in sentences: for `mtmc up` to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from cli.supervision import ProcessInfo
+
+Tone = Literal["good", "bad", "plain"]
+_SETTLED = frozenset({"live", "ended", "paused", "down"})
+
+
+@dataclass(frozen=True)
+class News:
+    """One line to tell."""
+
+    text: str
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class CameraView:
+    """What Redis says of one camera."""
+
+    state: str = ""
+    """`starting live down ended paused released`; empty before any worker took it."""
+    error: str = ""
+    stalled: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has come up or failed, so that nobody need wait for it."""
+        return self.state in _SETTLED
+
+
+def camera_news(before: Mapping[str, CameraView], now: Mapping[str, CameraView]) -> list[News]:
+    """What became of the cameras; one line for each that changed."""
+    news = []
+    for name, view in now.items():
+        old = before.get(name, CameraView())
+        if view == old:
+            continue
+        if view.stalled and not old.stalled:
+            news.append(News(f"camera {name}: stalled; the others no longer wait for it", "bad"))
+        elif view.stalled or view.state == "":
+            continue
+        elif view.state == "live":
+            if old.state != "live" or old.stalled:
+                again = " again" if old.stalled or old.state in ("down", "released") else ""
+                news.append(News(f"camera {name}: live{again}", "good"))
+        elif view.state == "down":
+            reason = f" ({view.error})" if view.error else ""
+            news.append(News(f"camera {name}: down{reason}; it is tried again", "bad"))
+        elif view.state == "ended":
+            news.append(News(f"camera {name}: its recording has ended"))
+        elif view.state != old.state:
+            news.append(News(f"camera {name}: {view.state}"))
+    news += [News(f"camera {name}: removed from the site") for name in before if name not in now]
+    return news
+
+
+def process_news(before: Mapping[str, ProcessInfo], now: Mapping[str, ProcessInfo]) -> list[News]:
+    """Which processes died, and which came back."""
+    news = []
+    for name, info in now.items():
+        old = before.get(name)
+        if old is None or info.user_error:
+            continue
+        if info.pid and old.pid and info.pid != old.pid:
+            news.append(News(f"{name} died and was restarted (pid {old.pid}, now {info.pid})", "bad"))
+        elif old.pid and not info.pid:
+            news.append(News(f"{name} died (pid {old.pid}); it is tried again within 5 s", "bad"))
+        elif info.pid and not old.pid:
+            news.append(News(f"{name} was restarted (pid {info.pid})"))
+    return news

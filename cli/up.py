@@ -1,0 +1,182 @@
+"""`mtmc up`: a whole site on one machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from cli.address import RedisAddress, configured
+from cli.foreground import Foreground
+from cli.publishing import publish
+from cli.redis_server import RedisServer, any_free_port, choose_port, find_binary, is_free
+from cli.state import Facts, StateFolder, state_folder
+from cli.supervision import Program, Supervisor, stop_leftover
+from shared.config import SiteConfig
+from shared.config_file import load_site
+from shared.errors import MtmcError
+from shared.keys import Keys
+from shared.redis_connection import RETRYABLE
+from shared.service import stop_on_signals
+from shared.site import restart_recordings
+
+REDIS = "redis"
+_REDIS_START_SECONDS = 60.0
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """What the command line says; the site file says the rest."""
+
+    site_file: Path
+    workers: int = 1
+    redis_url: str | None = None
+    port: int | None = None
+    state: Path | None = None
+    log_level: str = "INFO"
+
+
+def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> int:
+    """Runs the site until a signal comes; the exit code.
+
+    Raises:
+        MtmcError: the user must mend something.
+    """
+    stop = stop_on_signals()
+    signal.signal(signal.SIGHUP, lambda *_: stop.set())
+    site = load_site(options.site_file, environment)
+    state = state_folder(options.site_file, site.site, options.state, environment)
+    state.prepare()
+    with state.lock():
+        leave_nothing_behind(state)
+        port = page_port(site, options.port)
+        address, server = redis_for(site, options, state, environment)
+        state.remember(Facts(server.port if server else None, str(state.supervisor_socket)))
+        services = site_programs(site, options, port)
+        redis = [Program(REDIS, server.command, service=False)] if server else []
+        supervisor = Supervisor(state, [*redis, *services], child_environment(address, environment))
+        with supervisor.running():
+            if server:
+                supervisor.start([REDIS])
+                wait_for_redis(address, supervisor, state, stop)
+            if stop.is_set():
+                return 0
+            client = address.open()
+            try:
+                publish(client, site)
+                restart_recordings(client, Keys(site.site))
+                supervisor.start([program.name for program in services])
+                foreground = Foreground(console, site, address, state, supervisor, client, port)
+                return foreground.follow([program.name for program in (*redis, *services)], stop)
+            finally:
+                client.close()
+                console.print("stopping …")
+
+
+def leave_nothing_behind(state: StateFolder) -> None:
+    """Stops what an earlier `mtmc up` of this folder may have left running."""
+    remembered = state.remembered().supervisor_socket
+    if remembered:
+        stop_leftover(Path(remembered))
+
+
+def page_port(site: SiteConfig, chosen: int | None) -> int:
+    """The port of the page, known to be free; 0 becomes a free one.
+
+    Raises:
+        MtmcError: it is taken, or not ours to take.
+    """
+    port = site.streamer.port if chosen is None else chosen
+    host = site.streamer.host
+    try:
+        if port == 0:
+            return any_free_port(host)
+        free = is_free(port, host)
+    except OSError as error:
+        raise MtmcError(f"streamer.host = {host}: this machine cannot listen there ({error.strerror})") from None
+    if not free:
+        raise MtmcError(f"port {port} is taken by another program; give another with --port (0: any free one)")
+    return port
+
+
+def redis_for(
+    site: SiteConfig, options: UpOptions, state: StateFolder, environment: Mapping[str, str]
+) -> tuple[RedisAddress, RedisServer | None]:
+    """The Redis that somebody named, or a server of our own.
+
+    Raises:
+        RedisUnusable: no server can be had, or the named one is not fit for use.
+    """
+    named = configured(options.redis_url, site, environment)
+    if named is not None:
+        named.open().close()
+        return named, None
+    server = RedisServer(find_binary(), state.redis, choose_port(state.remembered().redis_port))
+    server.write_settings()
+    frames = site.redis.frames_url.get_secret_value() if site.redis.frames_url else None
+    return RedisAddress(server.url, frames_url=frames, embedded=True), server
+
+
+def site_programs(site: SiteConfig, options: UpOptions, port: int) -> list[Program]:
+    """The services, in the order in which they are started."""
+    threads = site.worker.threads or max(1, usable_cores() // options.workers)
+    workers = {f"camera-worker-{i + 1}": ("camera-worker", "--threads", str(threads)) for i in range(options.workers)}
+    arguments: dict[str, tuple[str, ...]] = {
+        "clock": ("clock",),
+        "aggregator": ("aggregator",),
+        "streamer": ("streamer", "--port", str(port)),
+        **workers,
+    }
+    run = (sys.executable, "-m", "cli", "run")
+    common = ("--site", site.site, "--log-level", options.log_level)
+    return [Program(name, (*run, *words, *common)) for name, words in arguments.items()]
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def child_environment(address: RedisAddress, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of every process: ours, the addresses, and where the `cli` package lies."""
+    inherited = {name: value for name, value in environment.items() if not name.startswith("MTMC_REDIS_")}
+    inherited.pop("MTMC_SITE", None)
+    inherited.pop("MTMC_FRAMES_URL", None)
+    path = os.pathsep.join(filter(None, [str(_ROOT), environment.get("PYTHONPATH", "")]))
+    return {**inherited, **address.environment(), "MTMC_SUPERVISED": "1", "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def wait_for_redis(address: RedisAddress, supervisor: Supervisor, state: StateFolder, stop: threading.Event) -> None:
+    """Until the embedded server answers, and is the one that was started.
+
+    Raises:
+        MtmcError: it does not start; the message holds its last words.
+    """
+    client = address.connect()
+    deadline = time.monotonic() + _REDIS_START_SECONDS
+    try:
+        while not stop.is_set():
+            info = supervisor.processes().get(REDIS)
+            try:
+                if info and info.pid and info.pid == client.info("server")["process_id"]:
+                    client.ping()  # refused while the log is still being read
+                    return
+            except RETRYABLE:
+                pass
+            if (info and info.state in ("BACKOFF", "FATAL")) or time.monotonic() > deadline:
+                log = state.log(REDIS)
+                words = log.read_text(errors="replace").strip().splitlines()[-3:] if log.is_file() else []
+                raise MtmcError(f"the embedded Redis does not start: {' | '.join(words)} (log: {log})")
+            stop.wait(0.05)
+    finally:
+        client.close()

@@ -1,0 +1,21 @@
+"""`mtmc run camera-worker`."""
+
+from __future__ import annotations
+
+import cv2
+
+from services.camera_worker.service import CameraWorker
+from services.camera_worker.sources import prepare_decoders
+from shared.process import ServiceOptions, serve
+
+
+def main(options: ServiceOptions) -> None:
+    """Runs a camera worker until stopped.
+
+    Raises:
+        MtmcError: the user must mend something.
+    """
+    # The networks and the decoders have threads of their own; OpenCV's would only fight them for the cores.
+    cv2.setNumThreads(1)
+    prepare_decoders()
+    serve("camera-worker", options, CameraWorker)

@@ -1,0 +1,236 @@
+"""One camera in the hands of a worker: its source, its tracker, and what is known of its tracks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from services.camera_worker.detection import Detections, Detector, Thresholds
+from services.camera_worker.quality import box_quality
+from services.camera_worker.sources import Frame, Source, SourceState
+from services.camera_worker.tracking import Tracked, Tracker, TrackerSettings
+from shared.config import CameraConfig
+from shared.leases import Lease
+from shared.messages import TrackBatch
+
+TRACKS_PER_CLAIM = 1000
+"""Track ids are `claim number · 1000 + n`. Claim numbers are ms of Redis time, so the ids of a later claim are higher
+as long as a camera has fewer than 1000 new tracks per ms."""
+_FIRST_EMBEDDINGS = 5
+"""A new track is embedded at each of so many ticks, to be recognised soon; later every `refresh_seconds`."""
+_RATE_WINDOW_S = 5.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How the time of a source becomes site time."""
+
+    begin_ns: int
+    """Recordings: site time of the first picture."""
+    offset_ns: int
+    """Live sources: added to the time of capture."""
+    scale: float
+    """Recordings: seconds of media in a second of site time."""
+
+    def media_time_s(self, site_ns: int) -> float:
+        """The moment in a recording that belongs to a moment of site time; negative before it begins."""
+        return (site_ns - self.begin_ns) * self.scale / 1e9
+
+
+@dataclass
+class _Known:
+    """What is known of one track."""
+
+    embedded: int = 0
+    embedded_at_s: float = -1e9
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The tracks of one picture, before their crops are embedded."""
+
+    tracked: Tracked
+    qualities: npt.NDArray[np.float32]
+    """`(n,)`, 0 to 1."""
+    due: npt.NDArray[np.intp]
+    """Rows of the tracks that are to be embedded now."""
+
+
+class Camera:
+    """A claimed camera."""
+
+    def __init__(
+        self,
+        config: CameraConfig,
+        lease: Lease,
+        source: Source,
+        detector: Detector,
+        thresholds: Thresholds,
+        tracker: TrackerSettings,
+        *,
+        mask: npt.NDArray[np.uint8] | None,
+        refresh_seconds: float,
+        timing: Timing,
+    ) -> None:
+        self.config, self.lease, self.source = config, lease, source
+        self.detector, self.thresholds = detector, thresholds
+        self.timing = timing
+        self.joined = False
+        self.over = False
+        """A recording that was played to its end: it is held, so that nobody plays it again, and marks no ticks."""
+        self.handled = -1
+        """The last tick it has handled."""
+        self.gids: dict[int, int] = {}
+        self.width = self.height = 0
+        self._settings, self._mask, self._refresh_seconds = tracker, mask, refresh_seconds
+        self._tracker = Tracker(tracker, first_id=lease.epoch * TRACKS_PER_CLAIM)
+        self._known: dict[int, _Known] = {}
+        self._highest_id = lease.epoch * TRACKS_PER_CLAIM - 1
+        self._shown: tuple[int, int] | None = None
+        self._time_ns = 0
+        self._last: Observed | None = None
+        self._ended: list[int] = []
+        self._handled_at: list[float] = []
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self.config.name
+
+    @property
+    def ended(self) -> bool:
+        """A recording that has been played to its end."""
+        return self.source.state is SourceState.ENDED
+
+    def time_ns(self, frame: Frame | None, tick_ns: int) -> int:
+        """Site time of what is handled at a tick that began at `tick_ns`: of the picture, if there is one.
+
+        Never goes back.
+        """
+        candidate = tick_ns
+        if frame is not None and self.config.is_file:
+            candidate = self.timing.begin_ns + round((frame.time_ns - self.timing.begin_ns) / self.timing.scale)
+        elif frame is not None:
+            candidate = frame.time_ns + self.timing.offset_ns
+        if frame is not None and self.is_new(frame):
+            candidate = max(candidate, self._time_ns + 1_000_000)
+        self._time_ns = max(self._time_ns, candidate)
+        return self._time_ns
+
+    def is_new(self, frame: Frame) -> bool:
+        """Whether this picture has not been handled yet; a file slower than the clock shows a picture twice."""
+        return self._shown != (frame.loop, frame.index)
+
+    def observe(self, frame: Frame, detections: Detections, time_s: float) -> Observed:
+        """Tracks the detections of a new picture."""
+        height, width = frame.image.shape[:2]
+        if (width, height) != (self.width, self.height):
+            if self.width:
+                # Another picture size is another view: boxes of the two cannot be matched.
+                self._ended += self._tracker.end_all().tolist()
+                self._tracker = Tracker(self._settings, first_id=self._highest_id + 1)
+            self.width, self.height = width, height
+        if self._shown is not None and frame.loop != self._shown[0]:
+            self._ended += self._tracker.end_all().tolist()
+        self._shown = (frame.loop, frame.index)
+        detections = self._unmasked(detections)
+        tracked = self._tracker.update(detections.boxes_xyxy, detections.scores, detections.class_ids, time_s)
+        self._note_ended(tracked)
+        self._highest_id = max([self._highest_id, *tracked.track_ids.tolist()])
+        qualities = box_quality(tracked.boxes_xyxy, tracked.scores, width, height)
+        due = np.array([i for i, track in enumerate(tracked.track_ids.tolist()) if self._due(track, time_s)], np.intp)
+        self._last = Observed(tracked, qualities, due)
+        return self._last
+
+    def coast(self, time_s: float) -> None:
+        """A tick without a picture because the source is down: tracks end by time."""
+        nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int16))
+        self._note_ended(self._tracker.update(nothing.boxes_xyxy, nothing.scores, nothing.class_ids, time_s))
+        self._last = None
+
+    def repeated(self) -> Observed | None:
+        """What was seen on the picture that is shown once more."""
+        if self._last is None:
+            return None
+        return Observed(self._last.tracked, self._last.qualities, np.zeros(0, np.intp))
+
+    def end_tracks(self) -> None:
+        """Ends every track: the recording is over."""
+        self._ended += self._tracker.end_all().tolist()
+        self._last = None
+
+    def batch(self, observed: Observed | None, embeddings: npt.NDArray[np.float32], embedder: str) -> TrackBatch:
+        """The message of this tick; `embeddings` `(m, D)` belong to the rows `observed.due`.
+
+        A crop of which the embedder has nothing to say (a zero vector) is left out.
+        """
+        ended = np.array(sorted(set(self._ended)), np.int64)
+        self._ended = []
+        for track in ended.tolist():
+            self._known.pop(track, None)
+            self.gids.pop(track, None)
+        if observed is None:
+            return TrackBatch(ended=ended, embedder=embedder, width=self.width, height=self.height)
+        rows = np.full(len(observed.tracked.track_ids), -1, np.int32)
+        useful = np.linalg.norm(embeddings, axis=1) > 0
+        rows[observed.due[useful]] = np.arange(int(useful.sum()), dtype=np.int32)
+        return TrackBatch(
+            track_ids=observed.tracked.track_ids,
+            boxes_xyxy=observed.tracked.boxes_xyxy,
+            scores=observed.tracked.scores,
+            class_ids=observed.tracked.class_ids,
+            qualities=observed.qualities,
+            embedding_rows=rows,
+            embeddings=embeddings[useful].astype(np.float16),
+            ended=ended,
+            embedder=embedder,
+            width=self.width,
+            height=self.height,
+        )
+
+    def change_gid(self, track_id: int, gid: int) -> None:
+        """Takes in a change of the global-ID map."""
+        if gid:
+            self.gids[track_id] = gid
+        else:
+            self.gids.pop(track_id, None)
+
+    def count_handled(self) -> None:
+        """Notes that a tick was handled, for `rate`."""
+        self._handled_at.append(time.monotonic())
+
+    def rate(self) -> float:
+        """Ticks handled per second of late."""
+        now = time.monotonic()
+        self._handled_at = [at for at in self._handled_at if now - at < _RATE_WINDOW_S]
+        if len(self._handled_at) < 2:
+            return 0.0
+        return (len(self._handled_at) - 1) / max(now - self._handled_at[0], 1e-3)
+
+    def _due(self, track: int, time_s: float) -> bool:
+        known = self._known.setdefault(track, _Known())
+        if known.embedded >= _FIRST_EMBEDDINGS and time_s - known.embedded_at_s < self._refresh_seconds - 1e-6:
+            return False
+        known.embedded += 1
+        known.embedded_at_s = time_s
+        return True
+
+    def _note_ended(self, tracked: Tracked) -> None:
+        self._ended += tracked.ended.tolist()
+
+    def _unmasked(self, detections: Detections) -> Detections:
+        """Without the detections whose centre the mask shows black."""
+        if self._mask is None or not len(detections):
+            return detections
+        if self._mask.shape != (self.height, self.width):
+            size = (self.width, self.height)
+            self._mask = np.asarray(cv2.resize(self._mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+        boxes = detections.boxes_xyxy
+        x = np.clip((boxes[:, 0] + boxes[:, 2]) / 2, 0, self.width - 1).astype(int)
+        y = np.clip((boxes[:, 1] + boxes[:, 3]) / 2, 0, self.height - 1).astype(int)
+        keep = self._mask[y, x] > 0
+        return Detections(boxes[keep], detections.scores[keep], detections.class_ids[keep])

@@ -1,0 +1,154 @@
+"""The cameras of one worker in Redis: heartbeat, claiming, renewing, giving up, and what is told of each camera."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from services.camera_worker.ownership import CameraView, WorkerView, wanted_changes
+from shared.config import CameraConfig
+from shared.errors import LeaseLost
+from shared.keys import Keys
+from shared.leases import Lease, Leases
+from shared.redis_connection import Client
+from shared.site import read_cameras
+
+_log = structlog.get_logger()
+WORKER_GONE_MS = 3_000
+"""A worker without heartbeat for so long counts no more when cameras are shared out."""
+_WORKER_HASH_EXPIRES_S = 60
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What should change now."""
+
+    claims: dict[str, CameraConfig]
+    releases: list[str]
+    paused: list[str]
+    """Own cameras that the operator paused or removed."""
+    cameras: dict[str, CameraConfig]
+    """All cameras of the site as they are set now."""
+
+
+class Claims:
+    """Looks at the site every now and then, and says what to claim and what to give up."""
+
+    def __init__(
+        self, client: Client, keys: Keys, *, labels: frozenset[str], capacity: int, ttl_seconds: float, rebalance: bool
+    ) -> None:
+        self._client, self._keys, self._leases = client, keys, Leases(client, keys)
+        self._labels, self._capacity, self._ttl_seconds = labels, capacity, ttl_seconds
+        self._rebalance = rebalance
+        self.worker = f"{socket.gethostname().split('.')[0]}-{os.getpid()}-{secrets.token_hex(2)}"
+        self._free_since: dict[str, float] = {}
+
+    def heartbeat(self, facts: Mapping[str, str | int | float]) -> None:
+        """Says that this worker lives, and what it does; plain text for people."""
+        key = self._keys.worker(self.worker)
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hset(
+                key,
+                mapping={
+                    "host": socket.gethostname(),
+                    "pid": os.getpid(),
+                    "labels": " ".join(sorted(self._labels)),
+                    "capacity": self._capacity,
+                    **facts,
+                },
+            )
+            pipe.expire(key, _WORKER_HASH_EXPIRES_S)
+            seconds, microseconds = pipe.execute()[0]
+        now_ms = seconds * 1000 + microseconds // 1000
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.zadd(self._keys.workers, {self.worker: now_ms})
+            pipe.zremrangebyscore(self._keys.workers, 0, now_ms - WORKER_GONE_MS)
+            pipe.execute()
+
+    def look(self, mine: Mapping[str, Lease]) -> Wanted:
+        """What this worker, which owns `mine`, should change."""
+        cameras = read_cameras(self._client, self._keys)
+        workers = self._live_workers()
+        enabled = {name: camera for name, camera in cameras.items() if not camera.paused}
+        views = self._camera_views(enabled, mine)
+        claims, releases = wanted_changes(self.worker, workers, views, rebalance=self._rebalance)
+        return Wanted(
+            {name: cameras[name] for name in claims},
+            releases,
+            sorted(set(mine) - set(enabled)),
+            cameras,
+        )
+
+    def claim(self, camera: CameraConfig, least_epoch: int | None) -> Lease | None:
+        """The lease of a camera, unless another worker was faster."""
+        lease = self._leases.acquire(f"camera:{camera.name}", self._ttl_seconds, least_epoch=least_epoch)
+        if lease is not None:
+            self._free_since.pop(camera.name, None)
+        return lease
+
+    def tell(self, camera: str, lease: Lease, facts: Mapping[str, str | int]) -> None:
+        """Writes plain facts of an own camera.
+
+        Raises:
+            LeaseLost: it is not ours any more.
+        """
+        key = self._keys.camera(camera)
+        lease.commit([["HSET", key, *(part for pair in facts.items() for part in pair)]], [key])
+
+    def renew(self, leases: Mapping[str, Lease]) -> list[str]:
+        """Renews what is due; returns the cameras that were lost."""
+        lost = []
+        for camera, lease in leases.items():
+            try:
+                lease.renew_if_due()
+            except LeaseLost:
+                lost.append(camera)
+        return lost
+
+    def resign(self) -> None:
+        """Takes this worker out of the list."""
+        self._client.zrem(self._keys.workers, self.worker)
+        self._client.delete(self._keys.worker(self.worker))
+
+    def _live_workers(self) -> dict[str, WorkerView]:
+        names = [name.decode() for name in self._client.zrange(self._keys.workers, 0, -1)]
+        with self._client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hmget(self._keys.worker(name), "labels", "capacity")
+            answers = pipe.execute()
+        views = {
+            name: WorkerView(frozenset((labels or b"").decode().split()), int(capacity or 1))
+            for name, (labels, capacity) in zip(names, answers, strict=True)
+        }
+        return views | {self.worker: WorkerView(self._labels, self._capacity)}
+
+    def _camera_views(self, enabled: Mapping[str, CameraConfig], mine: Mapping[str, Lease]) -> dict[str, CameraView]:
+        with self._client.pipeline(transaction=False) as pipe:
+            for name in enabled:
+                pipe.exists(self._keys.lease(f"camera:{name}"))
+                pipe.hmget(self._keys.camera(name), "owner", "state")
+            answers = pipe.execute()
+        now = time.monotonic()
+        views = {}
+        for (name, camera), held, (owner, state) in zip(enabled.items(), answers[::2], answers[1::2], strict=True):
+            holder: str | None = (owner or b"").decode() or "somebody"
+            if name in mine:
+                holder = self.worker
+            elif not held:
+                since = self._free_since.setdefault(name, now)
+                # An owner that only lost its connection takes its lease up again as soon as Redis is back; it is
+                # given the time, or its objects would all get new tracks.
+                given_up = owner is None or state in (None, b"released", b"paused")
+                if given_up or now - since >= self._ttl_seconds / 2:
+                    holder = None
+            if held:
+                self._free_since.pop(name, None)
+            views[name] = CameraView(frozenset(camera.labels), holder)
+        return views

@@ -1,0 +1,314 @@
+"""A video file as a camera: for every moment the frame nearest to it, however fast or late it is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from services.camera_worker.sources import Backoff, Frame, SourceState, ThreadedSource, file_problem
+from shared.errors import SourceUnavailable
+
+log = structlog.get_logger()
+
+DEFAULT_FPS = 25.0
+MAX_FPS = 240.0  # what a container claims beyond this is a time base, not a frame rate
+SEEK_FROM_FRAMES = 250
+"""Nearer frames are reached by decoding through: x264's default key frame interval; within it a seek saves nothing."""
+
+
+def nearest_frame(media_time_s: float, fps: float) -> int:
+    """Number of the frame nearest to `media_time_s`, frame `i` showing at `i / fps`; of two the earlier; at least 0."""
+    # Rounded, so that 0.15 s at 10 fps is a tie in spite of binary fractions.
+    return max(0, math.ceil(round(media_time_s * fps, 6) - 0.5))
+
+
+def next_needed(position: int, asked_s: float, interval_s: float | None, fps: float) -> int:
+    """The first frame from `position` on that a request at `asked_s`, or any whole `interval_s` after it, would get.
+
+    Without an interval every frame from the one nearest to `asked_s` on may be needed.
+    """
+    wanted = nearest_frame(asked_s, fps)
+    if position <= wanted:
+        return wanted
+    if interval_s is None:
+        return position
+    step = max(0, math.floor(((position - 1) / fps - asked_s) / interval_s))
+    while (needed := nearest_frame(asked_s + step * interval_s, fps)) < position:
+        step += 1
+    return needed
+
+
+def plausible_fps(fps: float) -> bool:
+    return 0 < fps <= MAX_FPS  # NaN compares false
+
+
+class VideoFile:
+    """One open video file, for one thread. `next_index` is the number of the frame that `grab` decodes next."""
+
+    def __init__(self, path: Path, camera: str, decoder_threads: int) -> None:
+        """Raises SourceUnavailable if the file is missing or is no video."""
+        self._path, self._camera, self._decoder_threads = path, camera, decoder_threads
+        self._capture = self._open()
+        self.container_fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        # Raw streams say something negative here; others may be wrong. 0: nothing said.
+        self.claimed_count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self._seekable = self.claimed_count > 0 and plausible_fps(self.container_fps)
+        self._start_ms = 0.0
+        self._grabbed_ahead = False
+        self.next_index = 0
+
+    def grab(self) -> bool:
+        """Decode the next frame without converting it. False at the end, or where a damaged file breaks off."""
+        if self._grabbed_ahead:
+            self._grabbed_ahead = False
+        elif not self._capture.grab():
+            return False
+        elif self.next_index == 0:
+            self._start_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        self.next_index += 1
+        return True
+
+    def retrieve(self) -> NDArray[np.uint8] | None:
+        """The frame decoded last, `(height, width, 3)` uint8 BGR, read-only; None if it cannot be converted."""
+        ok, image = self._capture.retrieve()
+        if not ok or image is None:
+            return None
+        image.setflags(write=False)
+        return image
+
+    def seek(self, index: int) -> bool:
+        """Make `index` the next frame. False if the container cannot: the file stands where it was or at its start."""
+        if not self._seekable:
+            return False
+        self._grabbed_ahead = False
+        self._capture.set(cv2.CAP_PROP_POS_FRAMES, index)
+        if self._capture.grab():
+            # Believed only if the frame's own time stamp says the same: what OpenCV reports is what it was asked for.
+            shows_at_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC) - self._start_ms
+            if abs(shows_at_ms * self.container_fps / 1000.0 - index) < 0.5:
+                self.next_index, self._grabbed_ahead = index, True
+                return True
+        self._seekable = False
+        log.warning("video_cannot_seek", camera=self._camera, path=str(self._path), frame=index)
+        self.rewind()
+        return False
+
+    def rewind(self) -> None:
+        """Open the file anew: unlike a seek to 0 this works for every container. Raises SourceUnavailable."""
+        self.release()
+        self._capture = self._open()
+        self.next_index, self._grabbed_ahead = 0, False
+
+    def release(self) -> None:
+        self._capture.release()
+
+    def _open(self) -> Any:
+        if problem := file_problem(self._path):
+            raise SourceUnavailable(self._camera, problem)
+        # Absolute, or FFmpeg takes what stands before a colon in the name for a protocol.
+        parameters = [cv2.CAP_PROP_N_THREADS, self._decoder_threads]
+        capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG, parameters)
+        if not capture.isOpened():
+            capture.release()
+            raise SourceUnavailable(
+                self._camera, f"{self._path} is not a video that can be decoded; convert it, e.g. to MP4 with H.264"
+            )
+        return capture
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    position: int
+    """Frames since the origin, over all loops."""
+    frame: Frame
+
+
+class FileSource(ThreadedSource):
+    """Reads ahead a few frames on a thread, and follows wherever the requests go.
+
+    Positions count frames since the origin over all loops: frame `i` of loop `l` is at `l * frame_count + i`, so the
+    file's duration is `frame_count / fps` and frames stay evenly spaced where a loop begins. The frame count is
+    learnt by reaching the end, because containers may not know it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        camera: str,
+        origin_ns: int = 0,
+        loop: bool = False,
+        fps: float | None = None,
+        interval_s: float | None = None,
+        buffer_frames: int = 4,
+        decoder_threads: int = 1,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """`fps` overrides the container's; `interval_s` is the media time between two requests, if they are regular."""
+        super().__init__(camera, str(path), backoff)
+        self._path, self._origin_ns, self._looping = path, origin_ns, loop
+        self._given_fps, self._interval_s = fps, interval_s
+        self._buffer_frames, self._decoder_threads = buffer_frames, decoder_threads
+        self._fps: float | None = None
+        self._count: int | None = None
+        self._loop = 0
+        self._asked_s = 0.0
+        self._asked = False  # until then nobody knows which frames will be passed over
+        self._buffer: deque[_Decoded] = deque()
+        self._handed: _Decoded | None = None
+        self._thread.start()
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second of media time; None until the file was opened."""
+        return self._fps
+
+    @property
+    def frame_count(self) -> int | None:
+        """Frames in the file; None until its end was reached once."""
+        return self._count
+
+    def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None:
+        """The frame nearest to `media_time_s` (seconds since the origin, over all loops); again if it still is.
+
+        Waits for it at most `wait_s` seconds, or as long as it takes if None. Returns None at once while the file
+        cannot be read, and past the end of one that does not loop (by more than half a frame), which makes it `ENDED`.
+        """
+        with self._changed:
+            self._asked_s, self._asked = media_time_s, True
+            self._changed.notify_all()
+            self._changed.wait_for(self._decided, wait_s)
+            if self._handed is None or self._handed.position != self._wanted():
+                return None
+            return None if self._closed or self._state is SourceState.ENDED else self._handed.frame
+
+    def _wanted(self) -> int:
+        return nearest_frame(self._asked_s, self._fps or DEFAULT_FPS)
+
+    def _decided(self) -> bool:
+        """Take the wanted frame from the buffer if it is there; whether waiting on would be in vain. Lock held."""
+        if self._closed or self._state is SourceState.ENDED:
+            return True
+        if self._fps is None:
+            return self._state is SourceState.DOWN
+        wanted = self._wanted()
+        while self._buffer and self._buffer[0].position < wanted:
+            self._buffer.popleft()
+            self._dropped += 1
+            self._changed.notify_all()
+        if self._buffer and self._buffer[0].position == wanted:
+            self._handed = self._buffer.popleft()
+            self._changed.notify_all()
+        return (self._handed is not None and self._handed.position == wanted) or self._state is SourceState.DOWN
+
+    def _play(self) -> None:
+        video = VideoFile(self._path, self._camera, self._decoder_threads)
+        try:
+            self._start(video)
+            while (position := self._next_position(video)) is not None:
+                self._step(video, position)
+        finally:
+            video.release()
+
+    def _start(self, video: VideoFile) -> None:
+        fps = self._given_fps or video.container_fps
+        if not plausible_fps(fps):
+            log.warning("video_frame_rate_unknown", camera=self._camera, path=self._name, claimed=fps, used=DEFAULT_FPS)
+            fps = DEFAULT_FPS
+        with self._changed:
+            # After a failure this may be another file of the same name: nothing known of the old one counts.
+            self._fps, self._count, self._loop, self._handed = fps, None, 0, None
+            self._dropped += len(self._buffer)
+            self._buffer.clear()
+            self._changed.notify_all()
+
+    def _position(self, video: VideoFile) -> int:
+        return self._loop * (self._count or 0) + video.next_index
+
+    def _next_position(self, video: VideoFile) -> int | None:
+        """Wait until another frame has use and room, and say which; None once closed or ended."""
+        while True:
+            with self._changed:
+                if self._closed:
+                    return None
+                wanted, position = self._wanted(), self._position(video)
+                have = [decoded.position for decoded in self._buffer]
+                if self._handed is not None:
+                    have.append(self._handed.position)
+                if wanted < position and wanted not in have:  # asked for an earlier time, or for a frame passed over
+                    self._dropped += len(self._buffer)
+                    self._buffer.clear()
+                    return wanted
+                interval_s = self._interval_s if self._asked else None
+                needed = next_needed(position, self._asked_s, interval_s, self._fps or DEFAULT_FPS)
+                past_end = not self._looping and self._count is not None
+                if not (past_end and wanted >= (self._count or 0)):
+                    if len(self._buffer) < self._buffer_frames and not (past_end and needed >= (self._count or 0)):
+                        return needed
+                    self._changed.wait()
+                    continue
+            self._enter(SourceState.ENDED)
+            return None
+
+    def _step(self, video: VideoFile, needed: int) -> None:
+        """Decode one frame on the way to position `needed`, and keep it if it is the one."""
+        self._approach(video, needed)
+        position = self._position(video)
+        if not video.grab():
+            self._reach_end(video, video.next_index)
+            return
+        if position != needed:
+            return
+        image = video.retrieve()
+        if image is None:
+            self._reach_end(video, video.next_index - 1)
+            return
+        fps = self._fps or DEFAULT_FPS
+        index = video.next_index - 1
+        frame = Frame(image, self._origin_ns + round(position * 1_000_000_000 / fps), index, self._loop)
+        with self._changed:
+            self._buffer.append(_Decoded(position, frame))
+            self._changed.notify_all()
+        if self._state is not SourceState.LIVE:
+            self._enter(SourceState.LIVE)
+
+    def _approach(self, video: VideoFile, needed: int) -> None:
+        """Seek or rewind if decoding on from here does not lead to `needed` soon. Every loop has the same frames."""
+        if self._count is not None:
+            loop, index = divmod(needed, self._count)
+        elif video.claimed_count:
+            # Perhaps past the end: the claimed last frame is the shortest way to learn where the end really is.
+            loop, index = 0, min(needed, max(video.claimed_count - 1, video.next_index))
+        else:
+            loop, index = 0, needed
+        if not 0 <= index - video.next_index < SEEK_FROM_FRAMES:
+            sought = index > 0 and video.seek(index)
+            if not sought and index < video.next_index:
+                video.rewind()
+        self._loop = loop
+
+    def _reach_end(self, video: VideoFile, count: int) -> None:
+        if count == 0:
+            raise self._unavailable(f"{self._path} has no frame that can be decoded; convert it, or copy it again")
+        if self._count is None:
+            if count < video.claimed_count:
+                log.warning(
+                    "video_shorter_than_it_says",
+                    camera=self._camera,
+                    path=self._name,
+                    frames=count,
+                    claimed=video.claimed_count,
+                )
+            with self._changed:
+                self._count = count
+                self._changed.notify_all()
+        elif count < self._count:
+            raise self._unavailable(f"{self._path} breaks off at frame {count} of {self._count}; was it changed?")

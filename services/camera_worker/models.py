@@ -1,0 +1,72 @@
+"""The networks of one worker, each loaded once however many cameras use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+from services.camera_worker.detection import Detector, Thresholds, resolve_classes
+from services.camera_worker.embedding import Embedder, Preprocessing
+from shared.config import CameraConfig, SiteConfig
+
+_log = structlog.get_logger()
+
+
+class Models:
+    """Detectors by path, and the site's embedder."""
+
+    def __init__(self, config: SiteConfig, threads: int) -> None:
+        self._config, self._threads = config, threads
+        self._detectors: dict[Path, Detector] = {}
+        embedder = config.embedder
+        self.embedder = Embedder.load(
+            embedder.model,
+            Preprocessing(
+                width=embedder.width,
+                height=embedder.height,
+                mean=embedder.mean,
+                std=embedder.std,
+                channel_order=embedder.channel_order,
+                scale=embedder.scale,
+            ),
+            device=embedder.backend,
+            threads=threads,
+        )
+        self._log_loaded("embedder", embedder.model, self.embedder.device)
+
+    def detector(self, camera: CameraConfig) -> Detector:
+        """The detector of a camera, loaded when first asked for.
+
+        Raises:
+            ModelError: the model cannot be used.
+        """
+        path = (camera.detector and camera.detector.model) or self._config.detector.model
+        if path not in self._detectors:
+            self._detectors[path] = Detector.load(path, device=self._config.detector.backend, threads=self._threads)
+            self._log_loaded("detector", path, self._detectors[path].device)
+        return self._detectors[path]
+
+    def thresholds(self, camera: CameraConfig) -> Thresholds:
+        """What counts as a detection in a camera: the site's settings with the camera's own on top.
+
+        Raises:
+            ModelError: a class that the camera's detector does not know.
+        """
+        site, own = self._config.detector, camera.detector
+        classes = own.classes if own is not None and own.classes is not None else site.classes
+        names = self.detector(camera).class_names
+        return Thresholds(
+            min_score=own.min_score if own is not None and own.min_score is not None else site.min_score,
+            nms_iou=own.nms_iou if own is not None and own.nms_iou is not None else site.nms_iou,
+            class_ids=None if classes is None else resolve_classes(classes, names),
+            max_detections=site.max_detections,
+        )
+
+    @property
+    def device(self) -> str:
+        """Where the embedder runs: `cpu`, `cuda` or `tensorrt`."""
+        return self.embedder.device
+
+    def _log_loaded(self, what: str, path: Path, device: str) -> None:
+        _log.info("model loaded", kind=what, model=path.name, device=device)

@@ -1,0 +1,96 @@
+"""Annotates, encodes and publishes pictures on a thread of its own, so that tracking never waits for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from services.camera_worker.annotation import annotate
+from shared.keys import Keys
+from shared.redis_connection import RETRYABLE, Client
+
+_log = structlog.get_logger()
+FRAMES_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is to be drawn and published for one camera at one tick."""
+
+    camera: str
+    tick: int
+    time_ns: int
+    image: npt.NDArray[np.uint8]
+    boxes_xyxy: npt.NDArray[np.float32]
+    track_ids: npt.NDArray[np.int64]
+    gids: Mapping[int, int]
+
+
+class PicturePublisher:
+    """Holds at most one waiting picture of each camera: a newer one takes its place, and the drop is counted."""
+
+    def __init__(self, client: Client, keys: Keys, *, max_width: int, jpeg_quality: int) -> None:
+        self._client, self._keys = client, keys
+        self._max_width = max_width
+        self._encoding = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
+        self._waiting: dict[str, Picture] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        self.dropped = 0
+        """Pictures replaced by newer ones before they were encoded, or refused by Redis."""
+        self.published = 0
+        self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
+        self._thread.start()
+
+    def offer(self, picture: Picture) -> None:
+        """Takes a picture to publish; returns at once."""
+        with self._changed:
+            self.dropped += picture.camera in self._waiting
+            self._waiting[picture.camera] = picture
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Stops after the picture in hand."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        told = False
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                # The one that waits longest: dicts keep the order of insertion, replacements keep their place.
+                picture = self._waiting.pop(next(iter(self._waiting)))
+            try:
+                self._publish(picture)
+                self.published += 1
+                told = False
+            except RETRYABLE as error:
+                self.dropped += 1
+                if not told:
+                    _log.warning("pictures cannot be published", camera=picture.camera, reason=str(error))
+                    told = True
+
+    def _publish(self, picture: Picture) -> None:
+        drawn = annotate(
+            picture.image, picture.boxes_xyxy, picture.track_ids, picture.gids, picture.tick, self._max_width
+        )
+        _, jpeg = cv2.imencode(".jpg", drawn, self._encoding)
+        fields = {
+            "tick": picture.tick,
+            "time_ns": picture.time_ns,
+            "width": drawn.shape[1],
+            "height": drawn.shape[0],
+            "jpeg": jpeg.tobytes(),
+        }
+        self._client.xadd(self._keys.frames(picture.camera), fields, maxlen=FRAMES_KEPT, approximate=False)

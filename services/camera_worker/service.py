@@ -1,0 +1,454 @@
+"""The camera worker's loop: at every tick, the frames of all its cameras through the networks and trackers."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from services.camera_worker.camera import Camera, Observed, Timing
+from services.camera_worker.claims import Claims, Wanted
+from services.camera_worker.models import Models
+from services.camera_worker.pictures import Picture, PicturePublisher
+from services.camera_worker.sources import Frame, SourceState, display_name, open_source
+from services.camera_worker.tracking import TrackerSettings
+from shared.config import CameraConfig
+from shared.errors import LeaseLost, ModelError
+from shared.gate import CompletedCamera, Gate, Progress
+from shared.leases import Lease
+from shared.messages import TrackBatch
+from shared.process import Connected, ServiceOptions
+from shared.site_time import SiteTime
+
+_log = structlog.get_logger()
+_LOOK_AROUND_S = 0.4
+_MEASURE_TIME_S = 30.0
+_TELL_RATES_S = 2.0
+_UNWATCHED_PICTURE_S = 1.0
+"""A camera that nobody watches still shows a picture of this age at most."""
+_WAIT_S = 0.25
+_STREAM_BYTES = 64 * 1024 * 1024
+"""Cap of one tracks:{camera}; reached only by crowds, since `replay_seconds` is the cap otherwise."""
+
+
+@dataclass(frozen=True)
+class _Tick:
+    """A handled tick of one camera, on its way out."""
+
+    camera: Camera
+    frame: Frame | None
+    observed: Observed | None
+    time_ns: int
+    batch: TrackBatch
+    payload: bytes
+
+
+class CameraWorker:
+    """Holds leases of cameras and handles their ticks."""
+
+    def __init__(self, connected: Connected, options: ServiceOptions) -> None:
+        self._client, self._site = connected.client, connected.site
+        self._keys, self._config = connected.site.keys, connected.site.config
+        self._virtual = self._config.clock.mode == "virtual"
+        self._models = Models(self._config, options.worker_threads)
+        for camera in self._config.cameras:
+            self._models.thresholds(camera)
+        self._claims = Claims(
+            self._client,
+            self._keys,
+            labels=frozenset(options.worker_labels or self._config.worker.labels),
+            capacity=options.worker_capacity or self._config.worker.capacity,
+            ttl_seconds=self._config.worker.lease_seconds,
+            rebalance=not self._virtual,
+        )
+        self._gate = Gate(self._client, self._keys, self._config.clock)
+        self._site_time = SiteTime(self._client)
+        self._pictures = PicturePublisher(
+            connected.frames,
+            self._keys,
+            max_width=self._config.streamer.max_width,
+            jpeg_quality=self._config.streamer.jpeg_quality,
+        )
+        tracker = self._config.tracker
+        self._tracker_settings = TrackerSettings(
+            high_score=tracker.high_score,
+            low_score=min(self._config.detector.min_score, tracker.high_score),
+            new_track_score=tracker.new_track_score,
+            max_lost_seconds=tracker.max_lost_seconds,
+            min_hits=tracker.min_hits,
+        )
+        self._cameras: dict[str, Camera] = {}
+        self._masks = {name: _decode_mask(mask) for name, mask in connected.site.masks.items()}
+        self._progress = Progress(tick=0, gate=0, ticks_cursor="0-0", time_ns=0, assignments_cursor="0-0")
+        self._unsent: tuple[int, list[_Tick]] | None = None
+        self._look_at = self._measure_at = 0.0
+        self._entry_bytes: dict[str, float] = {}
+        self._told: dict[str, tuple[tuple[str, str], float]] = {}
+        self._published_at: dict[str, float] = {}
+        self._skipped = 0
+
+    # -- the loop ----------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Handles the next tick, or waits a moment for it."""
+        if self._unsent is not None:
+            # Redis was gone while this tick was sent; it is sent again before anything else.
+            self._drop(self._claims.renew({name: camera.lease for name, camera in self._cameras.items()}))
+            self._send()
+        self._look_around()
+        ready = [camera for camera in self._cameras.values() if camera.joined]
+        if not ready:
+            time.sleep(0.05)
+            return
+        tick = self._startable()
+        todo = [camera for camera in ready if camera.handled < tick]
+        if not todo:
+            newer = self._gate.wait(self._progress.ticks_cursor, _WAIT_S)
+            if newer is not None:
+                self._note_progress(newer.tick, newer.gate, newer.entry_id, newer.time_ns)
+            return
+        self._unsent = (tick, self._handle(tick, todo))
+        self._send()
+
+    def close(self) -> None:
+        """Gives up all cameras, so that others need not wait for the leases to expire."""
+        self._pictures.close()
+        for camera in self._cameras.values():
+            camera.source.close()
+        for name in list(self._cameras):
+            self._give_up(name, "released")
+        self._claims.resign()
+
+    def _startable(self) -> int:
+        """The highest tick that may be started; in virtual mode that is the next one."""
+        return min(self._progress.tick, self._progress.gate)
+
+    def _note_progress(self, tick: int, gate: int, ticks_cursor: str, time_ns: int) -> None:
+        before = self._progress
+        self._progress = Progress(tick, gate, ticks_cursor, time_ns, before.assignments_cursor, watched=before.watched)
+
+    # -- one tick ------------------------------------------------------------------------------------------
+
+    def _handle(self, tick: int, cameras: list[Camera]) -> list[_Tick]:
+        cameras = sorted(cameras, key=lambda camera: camera.name)
+        started_ns = self._tick_time_ns(tick)
+        frames = self._frames(tick, cameras)
+        new = [camera for camera in cameras if (frame := frames[camera.name]) is not None and camera.is_new(frame)]
+        observed: dict[str, Observed | None] = dict.fromkeys(frames)
+        times = {camera.name: camera.time_ns(frames[camera.name], started_ns) for camera in cameras}
+        self._detect_and_track(new, frames, observed, times)
+        for camera in cameras:
+            if camera in new:
+                continue
+            if frames[camera.name] is not None:
+                observed[camera.name] = camera.repeated()
+            elif camera.ended:
+                camera.end_tracks()
+            elif camera.source.state is SourceState.DOWN:
+                camera.coast(times[camera.name] / 1e9)
+        embeddings = self._embed(new, frames, observed)
+        ticks = []
+        for camera in cameras:
+            vectors = embeddings.get(camera.name, np.zeros((0, self._models.embedder.dimension), np.float32))
+            batch = camera.batch(observed[camera.name], vectors, self._models.embedder.checksum)
+            ticks.append(
+                _Tick(camera, frames[camera.name], observed[camera.name], times[camera.name], batch, batch.encode())
+            )
+        return ticks
+
+    def _frames(self, tick: int, cameras: list[Camera]) -> dict[str, Frame | None]:
+        """The picture of each camera at `tick`; live, all together are waited for half a tick at most."""
+        deadline = time.monotonic() + 0.5 / self._config.clock.target_fps
+        frames: dict[str, Frame | None] = {}
+        for camera in cameras:
+            left_s = max(0.0, deadline - time.monotonic())
+            waits = camera.config.is_file and camera.source.state is not SourceState.DOWN
+            # A live source's newest picture is taken as it is; a file's has to be decoded first.
+            wait_s = (None if self._virtual else left_s) if waits else 0.0
+            media_time_s = camera.timing.media_time_s(self._tick_time_ns(tick))
+            frames[camera.name] = camera.source.frame_at(media_time_s, wait_s) if media_time_s >= 0 else None
+        return frames
+
+    def _detect_and_track(
+        self,
+        cameras: list[Camera],
+        frames: dict[str, Frame | None],
+        observed: dict[str, Observed | None],
+        times: dict[str, int],
+    ) -> None:
+        """One detector call for all cameras that share a detector, then each camera's tracker."""
+        for detector in dict.fromkeys(camera.detector for camera in cameras):
+            group = [
+                (camera, frame) for camera in cameras if (frame := frames[camera.name]) and camera.detector is detector
+            ]
+            found = detector.detect([frame.image for _, frame in group], [camera.thresholds for camera, _ in group])
+            for (camera, frame), detections in zip(group, found, strict=True):
+                observed[camera.name] = camera.observe(frame, detections, times[camera.name] / 1e9)
+
+    def _embed(
+        self, cameras: list[Camera], frames: dict[str, Frame | None], observed: dict[str, Observed | None]
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """One embedder call over the crops that are due, of all cameras."""
+        parts = [
+            (camera.name, frame.image, seen.tracked.boxes_xyxy[seen.due])
+            for camera in cameras
+            if (frame := frames[camera.name]) and (seen := observed[camera.name])
+        ]
+        vectors = self._models.embedder.embed([(image, boxes) for _, image, boxes in parts])
+        ends = np.cumsum([len(boxes) for _, _, boxes in parts])[:-1]
+        return {name: rows for (name, _, _), rows in zip(parts, np.split(vectors, ends), strict=True)}
+
+    # -- sending -------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """Completes the tick in hand; on a lost connection it stays in hand."""
+        assert self._unsent is not None
+        tick, done = self._unsent
+        done = [item for item in done if item.camera.name in self._cameras]
+        completed = [
+            CompletedCamera(
+                item.camera.name, item.camera.lease, item.time_ns, len(item.batch), item.payload, self._longest(item)
+            )
+            for item in done
+        ]
+        self._progress = self._gate.complete_tick(tick, completed, self._progress.assignments_cursor)
+        self._unsent = None
+        self._skipped += self._progress.skipped
+        for camera_name, track_id, gid in self._progress.gids:
+            if camera_name in self._cameras:
+                self._cameras[camera_name].change_gid(track_id, gid)
+        self._drop(sorted(self._progress.lost))
+        for item in done:
+            camera = item.camera
+            if camera.name not in self._cameras:
+                continue
+            camera.handled = max(tick, self._progress.tick - 1) if not self._virtual else tick
+            camera.count_handled()
+            self._show(tick, item)
+            if camera.ended:
+                self._gate.retire(camera.name, camera.lease, "ended")
+                camera.joined, camera.over = False, True
+                camera.source.close()
+                _log.info("recording has ended", camera=camera.name, tick=tick)
+
+    def _longest(self, item: _Tick) -> int:
+        """How many entries of a camera are kept: `replay_seconds`, under a cap in bytes."""
+        name = item.camera.name
+        mean = self._entry_bytes.get(name, 0.0)
+        self._entry_bytes[name] = mean + 0.02 * (len(item.payload) - mean) if mean else float(len(item.payload))
+        by_age = self._config.association.replay_seconds * self._config.clock.target_fps
+        return max(10, round(min(by_age, _STREAM_BYTES / self._entry_bytes[name])))
+
+    def _show(self, tick: int, item: _Tick) -> None:
+        name, now = item.camera.name, time.monotonic()
+        due = now - self._published_at.get(name, -1e9) >= _UNWATCHED_PICTURE_S
+        if item.frame is None or not (due or name in self._progress.watched):
+            return
+        self._published_at[name] = now
+        seen = item.observed.tracked if item.observed is not None else None
+        self._pictures.offer(
+            Picture(
+                name,
+                tick,
+                item.time_ns,
+                item.frame.image,
+                seen.boxes_xyxy if seen is not None else np.zeros((0, 4), np.float32),
+                seen.track_ids if seen is not None else np.zeros(0, np.int64),
+                dict(item.camera.gids),
+            )
+        )
+
+    # -- cameras come and go -------------------------------------------------------------------------------
+
+    def _look_around(self) -> None:
+        now = time.monotonic()
+        if now >= self._measure_at:
+            self._site_time.measure()
+            self._measure_at = now + _MEASURE_TIME_S
+        self._drop(self._claims.renew({name: camera.lease for name, camera in self._cameras.items()}))
+        self._join_answered()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_AROUND_S
+        self._claims.heartbeat(
+            {
+                "device": self._models.device,
+                "backend": "onnxruntime",
+                "cameras": " ".join(sorted(self._cameras)),
+                "fps": f"{sum(camera.rate() for camera in self._cameras.values()):.1f}",
+                "skipped": self._skipped,
+                "pictures_dropped": self._pictures.dropped,
+            }
+        )
+        wanted = self._claims.look({name: camera.lease for name, camera in self._cameras.items()})
+        self._follow(wanted)
+        self._tell_all()
+
+    def _follow(self, wanted: Wanted) -> None:
+        for name in wanted.paused:
+            self._give_up(name, "paused")
+        for name in wanted.releases:
+            _log.info("giving a camera to another worker", camera=name)
+            self._give_up(name, "released")
+        changed = [
+            name
+            for name, camera in self._cameras.items()
+            if name in wanted.cameras and wanted.cameras[name] != camera.config
+        ]
+        for name in changed:
+            _log.info("camera has new settings", camera=name)
+            self._give_up(name, "released")
+        if wanted.claims:
+            self._progress = self._gate.complete_tick(0, [], self._progress.assignments_cursor)
+        # All are claimed before the first is opened, so that another worker finds none of them free meanwhile.
+        claimed = [
+            (config, lease)
+            for config in wanted.claims.values()
+            if (lease := self._claims.claim(config, self._least_epoch())) is not None
+        ]
+        for config, lease in claimed:
+            self._take(config, lease)
+
+    def _take(self, config: CameraConfig, lease: Lease) -> None:
+        try:
+            detector, thresholds = self._models.detector(config), self._models.thresholds(config)
+        except ModelError as error:
+            # A camera that was added with a model of its own: only that camera suffers.
+            self._claims.tell(config.name, lease, {"state": "down", "error": str(error), "owner": self._claims.worker})
+            _log.error("camera cannot be run", camera=config.name, reason=str(error))
+            lease.release()
+            return
+        timing = self._timing(config)
+        source = open_source(
+            config.source,
+            camera=config.name,
+            site_time_ns=self._site_time.now_ns,
+            origin_ns=timing.begin_ns,
+            loop=config.loop,
+            fps=config.fps,
+            interval_s=timing.scale / self._config.clock.target_fps,
+        )
+        camera = Camera(
+            config,
+            lease,
+            source,
+            detector,
+            thresholds,
+            self._tracker_settings,
+            mask=self._masks.get(config.name),
+            refresh_seconds=self._config.embedder.refresh_seconds,
+            timing=timing,
+        )
+        for track_id, gid in self._client.hgetall(self._keys.gids(config.name)).items():
+            camera.change_gid(int(track_id), int(gid))
+        self._cameras[config.name] = camera
+        if self._client.hget(self._keys.camera(config.name), "state") == b"ended":
+            camera.over = True
+            source.close()
+        self._claims.tell(
+            config.name,
+            lease,
+            {
+                "owner": self._claims.worker,
+                "state": _state_of(camera),
+                "error": "",
+                "source": display_name(config.source),
+                "class_names": json.dumps(detector.class_names),
+            },
+        )
+        _log.info("camera claimed", camera=config.name, epoch=lease.epoch, source=display_name(config.source))
+
+    def _join_answered(self) -> None:
+        """Lets a camera take part once its source has first answered or failed."""
+        for name, camera in list(self._cameras.items()):
+            if camera.joined or camera.over or not camera.source.answered.is_set():
+                continue
+            try:
+                tick, gate, camera.handled = self._gate.join(name, camera.lease)
+            except LeaseLost:
+                self._drop([name])
+                continue
+            camera.joined = True
+            self._note_progress(tick, gate, self._progress.ticks_cursor, self._tick_time_ns(tick))
+
+    def _tell_all(self) -> None:
+        """Keeps `camera:{camera}` true: at once when a state changes, otherwise every few seconds."""
+        now = time.monotonic()
+        for name, camera in list(self._cameras.items()):
+            state = (_state_of(camera), camera.source.error or "")
+            told, at = self._told.get(name, (("", ""), -1e9))
+            if told == state and now - at < _TELL_RATES_S:
+                continue
+            facts: dict[str, str | int] = {
+                "state": state[0],
+                "error": state[1],
+                "width": camera.width,
+                "height": camera.height,
+                "fps": f"{camera.rate():.1f}",
+                "source_dropped": camera.source.dropped,
+            }
+            try:
+                self._claims.tell(name, camera.lease, facts)
+            except LeaseLost:
+                self._drop([name])
+            else:
+                self._told[name] = (state, now)
+
+    def _give_up(self, name: str, state: str) -> None:
+        camera = self._cameras.pop(name)
+        self._told.pop(name, None)
+        camera.source.close()
+        try:
+            self._gate.retire(name, camera.lease, state)
+            camera.lease.release()
+        except LeaseLost:
+            _log.info("camera had another owner already", camera=name)
+
+    def _drop(self, names: list[str]) -> None:
+        """Forgets cameras whose leases were lost: another worker has them."""
+        for name in names:
+            if name in self._cameras:
+                _log.warning("camera was taken over by another worker", camera=name)
+                self._cameras.pop(name).source.close()
+                self._told.pop(name, None)
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    def _tick_time_ns(self, tick: int) -> int:
+        """Site time at which a tick begins."""
+        return self._progress.time_ns + round((tick - self._progress.tick) * 1e9 / self._config.clock.target_fps)
+
+    def _least_epoch(self) -> int | None:
+        return self._progress.time_ns // 1_000_000 if self._virtual else None
+
+    def _timing(self, config: CameraConfig) -> Timing:
+        """All recordings of a site begin together, at the tick after the first of them was claimed."""
+        offset = config.time_offset_seconds
+        if offset is None:
+            offset = self._layout_value(self._site.layout.offset, config.name, 0.0)
+        offset_ns = round(offset * 1e9)
+        if not config.is_file:
+            return Timing(0, offset_ns, 1.0)
+        self._client.set(self._keys.files_origin, self._progress.tick + 1, nx=True)
+        origin_tick = int(self._client.get(self._keys.files_origin))
+        scale = config.time_scale or self._layout_value(self._site.layout.scales, config.name, 1.0)
+        return Timing(self._tick_time_ns(origin_tick) + offset_ns, 0, scale)
+
+    def _layout_value(self, values: npt.NDArray[np.float64] | None, name: str, default: float) -> float:
+        if values is None or name not in self._site.layout.cameras:
+            return default
+        return float(values[self._site.layout.cameras.index(name)])
+
+
+def _state_of(camera: Camera) -> str:
+    return "ended" if camera.over else camera.source.state.value
+
+
+def _decode_mask(encoded: bytes) -> npt.NDArray[np.uint8]:
+    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return np.asarray(decoded, np.uint8)

@@ -1,0 +1,37 @@
+"""Site time on this host: Redis server time, by a measured offset to the local monotonic clock."""
+
+from __future__ import annotations
+
+import time
+
+from shared.redis_connection import Client, server_time_ns
+
+_SAMPLES = 5
+
+
+class SiteTime:
+    """Maps the local monotonic clock to Redis server time; never goes back."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._offset_ns = 0
+        self._last_ns = 0
+        self.measure()
+
+    def measure(self) -> None:
+        """Takes the offset of the fastest of a few round trips (Cristian's algorithm)."""
+        best: tuple[int, int] | None = None
+        for _ in range(_SAMPLES):
+            sent = time.monotonic_ns()
+            server = server_time_ns(self._client)
+            received = time.monotonic_ns()
+            sample = (received - sent, server - (sent + received) // 2)
+            best = min(best, sample) if best else sample
+        assert best is not None
+        self._offset_ns = best[1]
+
+    def now_ns(self) -> int:
+        """Site time, ns since the epoch. May be called from any thread."""
+        now = max(time.monotonic_ns() + self._offset_ns, self._last_ns)
+        self._last_ns = now
+        return now

@@ -1,0 +1,97 @@
+"""Reads a YAML file of settings strictly: a key that stands twice is a problem, and no error quotes the file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from shared.errors import ConfigError, Problem
+
+_QUOTED = re.compile(r"'(?![<\\])[^']{2,}'")
+
+Path_: TypeAlias = tuple[str | int, ...]
+"""Where a setting stands: keys and indices."""
+
+
+def dotted(location: Path_) -> str:
+    """`("cameras", 2, "source")` as `cameras.2.source`."""
+    return ".".join(str(part) for part in location)
+
+
+def read_yaml(path: Path, problems: list[Problem]) -> dict[str, Any]:
+    """The mapping in `path`; a key that stands there twice becomes a problem.
+
+    Raises:
+        ConfigError: it cannot be read at all.
+    """
+
+    def refuse(message: str) -> ConfigError:
+        return ConfigError([*problems, Problem(str(path), "", "", message)])
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise refuse("there is no such file; name the site's YAML file") from None
+    except UnicodeDecodeError as error:
+        raise refuse(f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise refuse(f"cannot be read ({error.strerror})") from None
+    try:
+        data = _parsed(text, path, problems)
+    except yaml.YAMLError as error:
+        raise refuse(f"is not valid YAML: {_yaml_reason(error)}") from None
+    except ValueError as error:  # for instance a date of the 31st of February
+        raise refuse(f"is not valid YAML: {error}") from None
+    except RecursionError:
+        raise refuse("nests too deeply") from None
+    if not isinstance(data, dict):
+        raise refuse("holds no settings; it must be a mapping with at least site, detector, embedder and cameras")
+    return data
+
+
+def _parsed(text: str, path: Path, problems: list[Problem]) -> Any:
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _check_nodes(root, (), str(path), problems, [])
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def _check_nodes(node: yaml.Node, at: Path_, where: str, problems: list[Problem], inside: list[yaml.Node]) -> None:
+    """Notes every key that stands twice in one mapping, of which YAML readers silently take the last.
+
+    Raises:
+        yaml.YAMLError: a node holds itself.
+    """
+    if node in inside:
+        raise yaml.composer.ComposerError(problem="an anchor refers to itself", problem_mark=node.start_mark)
+    inside = [*inside, node]
+    if isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            _check_nodes(item, (*at, i), where, problems, inside)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    lines: dict[str, int] = {}
+    for key, item in node.value:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in lines and key.tag != "tag:yaml.org,2002:merge":
+            message = f"stands here twice, in lines {lines[name]} and {line}; keep one"
+            problems.append(Problem(where, dotted((*at, name)), "", message))
+        lines[name] = line
+        _check_nodes(item, (*at, name), where, problems, inside)
+
+
+def _yaml_reason(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without quoting the file: a secret may stand there."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return "a character that text does not contain"
+    reason = _QUOTED.sub("'…'", error.problem or error.context or "it cannot be understood")
+    mark = error.problem_mark or error.context_mark
+    return f"line {mark.line + 1}, column {mark.column + 1}: {reason}" if mark else reason

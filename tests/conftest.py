@@ -1,0 +1,182 @@
+"""What the tests share: a real Redis, the recordings beside the project, a site of four real cameras."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from redis.exceptions import RedisError
+
+from cli.redis_server import RedisServer, any_free_port, find_binary
+from shared.errors import RedisUnusable
+from shared.redis_connection import Client, connect
+
+_START_SECONDS = 20.0
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+class RedisProcess:
+    """A Redis of a test's own, which can be stopped, killed and started again on the same port with its log."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = RedisServer(find_binary(), folder, any_free_port())
+        self.server.write_settings()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """`redis://127.0.0.1:PORT/0`."""
+        return self.server.url
+
+    @property
+    def pid(self) -> int:
+        """Of the running server."""
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Starts the server, and returns once it has read its log and answers."""
+        assert self._process is None, "the server runs already"
+        with (self.server.folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen(self.server.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        client = connect(self.url)
+        deadline = time.monotonic() + _START_SECONDS
+        try:
+            while True:
+                try:
+                    client.ping()
+                except RedisError:
+                    assert self._process.poll() is None, (self.server.folder / "redis.log").read_text()
+                    assert time.monotonic() < deadline, "Redis does not answer"
+                    time.sleep(0.01)
+                else:
+                    return
+        finally:
+            client.close()
+
+    def stop(self) -> None:
+        """Ends the server in good order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends the server with SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Kills the server and starts it again: what it had acknowledged comes back from its log."""
+        self.kill()
+        self.start()
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(_START_SECONDS)
+            self._process = None
+
+
+def _unavailable(reason: str) -> None:
+    """A missing server skips a test here, and fails it where nobody would notice the skip."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Redis for the whole run: in a container when Docker answers, else the embedded one."""
+    if _docker_answers():
+        from testcontainers.redis import RedisContainer
+
+        with RedisContainer("redis:7-alpine") as container:
+            yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+        return
+    try:
+        process = RedisProcess(tmp_path_factory.mktemp("redis"))
+    except RedisUnusable as error:
+        _unavailable(str(error))
+    process.start()
+    yield process.url
+    process.stop()
+
+
+def _docker_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=2).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+@pytest.fixture
+def redis_client(redis_server_url: str) -> Iterator[Client]:
+    """A client that answers bytes, on an empty database."""
+    client = connect(redis_server_url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def redis_url(redis_client: Client, redis_server_url: str) -> str:
+    """The address of an empty database."""
+    return redis_server_url
+
+
+@pytest.fixture
+def redis_process(tmp_path: Path) -> Iterator[RedisProcess]:
+    """A running Redis that the test may stop, kill and restart."""
+    try:
+        process = RedisProcess(tmp_path / "redis")
+    except RedisUnusable as error:
+        _unavailable(str(error))
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real recordings and models that lies beside the project, or where MTMC_SHARED says."""
+    folder = Path(os.environ.get("MTMC_SHARED") or _ROOT.parent / "shared").resolve()
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no recordings at {folder}; MTMC_SHARED names another folder")
+    return folder
+
+
+@pytest.fixture
+def four_cameras_site(shared_data: Path) -> Callable[..., Path]:
+    """Writes `folder/site.yaml` for four synchronised recordings of one room (10 fps, 268 frames), all overlapping.
+
+    Called as `four_cameras_site(tmp_path, clock={"mode": "virtual"})`: an override replaces settings within its
+    section, and a list or scalar as a whole.
+    """
+    recordings = shared_data / "data" / "ufes-four-cameras"
+    weights = shared_data / "weights"
+    cameras = [f"cam{i}" for i in range(4)]
+
+    def write(folder: Path, **overrides: Any) -> Path:
+        site: dict[str, Any] = {
+            "site": "room",
+            "clock": {"target_fps": 10},
+            "detector": {"model": str(weights / "yolox_nano.onnx"), "classes": ["person"]},
+            "embedder": {"model": str(weights / "osnet_x0_25_msmt17.onnx"), "width": 128, "height": 256},
+            "cameras": [{"name": name, "source": str(recordings / f"{name}.mp4")} for name in cameras],
+            "layout": {"overlaps": [cameras]},
+            "streamer": {"port": 0},
+        }
+        for key, value in overrides.items():
+            site[key] = {**site.get(key, {}), **value} if isinstance(value, dict) else value
+        path = folder / "site.yaml"
+        path.write_text(yaml.safe_dump(site, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write

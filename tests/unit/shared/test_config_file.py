@@ -1,0 +1,322 @@
+"""Reading a site file: what is refused, with which words, and what is never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shared.config_file import load_site, site_layout
+from shared.errors import ConfigError
+
+SECRET = "hunter2"  # noqa: S105
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a valid site with some settings replaced (None: left out), and the files that it names."""
+    for name in ("detector.onnx", "embedder.onnx", "a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+
+    def write(**changes: Any) -> Path:
+        site: dict[str, Any] = {
+            "site": "hall",
+            "detector": {"model": "detector.onnx"},
+            "embedder": {"model": "embedder.onnx"},
+            "cameras": [{"name": "a", "source": "a.mp4"}, {"name": "b", "source": "b.mp4"}],
+        }
+        merged = {key: value for key, value in {**site, **changes}.items() if value is not None}
+        (tmp_path / "site.yaml").write_text(yaml.safe_dump(merged), encoding="utf-8")
+        return tmp_path / "site.yaml"
+
+    return write
+
+
+def problems_of(path: Path, environment: Mapping[str, str] | None = None) -> list[str]:
+    """Each problem without the file's folder."""
+    with pytest.raises(ConfigError) as caught:
+        load_site(path, environment or {})
+    return [str(problem).replace(f"{path.parent}/", "") for problem in caught.value.problems]
+
+
+CAMERA = {"name": "a", "source": "a.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"site": None}, ["site.yaml: site: is required"]),
+        ({"cameras": None}, ["site.yaml: cameras: is required"]),
+        ({"detector": {}}, ["site.yaml: detector.model: is required"]),
+        ({"clok": {"target_fps": 5}}, ["site.yaml: clok: there is no such setting; see `mtmc config schema`"]),
+        (
+            {"clock": {"fps": 5}},
+            ["site.yaml: clock.fps: there is no such setting; see `mtmc config schema`"],
+        ),
+        ({"site": "no spaces"}, ["site.yaml: site = no spaces: String should match pattern"]),
+        ({"site": True}, ["site.yaml: site = True: must be text; put it in quotes"]),
+        ({"site": "x" * 65}, ["site.yaml: site = xxxx"]),
+        ({"clock": {"target_fps": 0}}, ["site.yaml: clock.target_fps = 0: Input should be greater than 0"]),
+        ({"clock": {"target_fps": "fast"}}, ["site.yaml: clock.target_fps = fast: Input should be a valid number"]),
+        ({"clock": {"target_fps": float("nan")}}, ["site.yaml: clock.target_fps = nan: "]),
+        ({"clock": {"mode": "slow"}}, ["site.yaml: clock.mode = slow: Input should be 'live' or 'virtual'"]),
+        ({"clock": {"max_skew_ticks": 1.5}}, ["site.yaml: clock.max_skew_ticks = 1.5: "]),
+        ({"clock": 5}, ["site.yaml: clock = 5: must be a mapping of settings"]),
+        ({"clock": [5]}, ["site.yaml: clock: must be a mapping of settings"]),
+        ({"cameras": []}, ["site.yaml: cameras: Tuple should have at least 1 item"]),
+        ({"cameras": "a.mp4"}, ["site.yaml: cameras = a.mp4: must be a list"]),
+        ({"cameras": ["a.mp4"]}, ["site.yaml: cameras.0 = a.mp4: must be a mapping of settings"]),
+        ({"cameras": [CAMERA, CAMERA]}, ["site.yaml: cameras: camera names must differ, and a stands there more"]),
+        ({"cameras": [{"name": "a"}]}, ["site.yaml: cameras.0.source: is required"]),
+        ({"cameras": [{**CAMERA, "source": "c.mp4"}]}, ["site.yaml: cameras.0.source = c.mp4: there is no file at c"]),
+        ({"cameras": [{**CAMERA, "mask": "m.png"}]}, ["site.yaml: cameras.0.mask = m.png: there is no file at m.png"]),
+        ({"detector": {"model": "x.onnx"}}, ["site.yaml: detector.model = x.onnx: there is no file at x.onnx; give"]),
+        (
+            {"detector": {"model": "detector.onnx", "classes": [1.5]}},
+            ["site.yaml: detector.classes.0 = 1.5: Input should be a valid integer"],
+        ),
+        ({"layout": {"overlaps": [["a", "x"]]}}, ["site.yaml: layout.overlaps.0.1 = x: there is no such camera; the"]),
+        (
+            {"layout": {"transitions": [{"from": "x", "to": "y"}]}},
+            ["site.yaml: layout.transitions.0.from = x: there", "site.yaml: layout.transitions.0.to = y: there is"],
+        ),
+        (
+            {"layout": {"transitions": [{"from": "a", "to": "b", "min_seconds": 9, "max_seconds": 1}]}},
+            ["site.yaml: layout.transitions.0: min_seconds 9 is above max_seconds 1"],
+        ),
+        ({"layout": {"file": "none.txt"}}, ["site.yaml: layout.file = none.txt: there is no file at none.txt"]),
+        ({"redis": {"password": 12345}}, ["site.yaml: redis.password = ***: must be text; put it in quotes"]),
+        (
+            {"site": None, "clock": {"target_fps": -1}, "cameras": [{"name": "?", "source": "c.mp4", "colour": 1}]},
+            [
+                "site.yaml: site: is required",
+                "site.yaml: clock.target_fps = -1: Input should be greater than 0",
+                "site.yaml: cameras.0.name = ?: String should match",
+                "site.yaml: cameras.0.source = c.mp4: there is no file",
+                "site.yaml: cameras.0.colour: there is no such setting",
+            ],
+        ),
+    ],
+)
+def test_every_problem_is_named_with_key_value_and_what_is_allowed(
+    write: Write, changes: dict[str, Any], expected: list[str]
+) -> None:
+    found = problems_of(write(**changes))
+    assert len(found) == len(expected), found
+    for line, beginning in zip(found, expected, strict=True):
+        assert line.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "site.yaml: holds no settings; it must be a mapping"),
+        (b"# nothing\n", "site.yaml: holds no settings"),
+        (b"- a\n- b\n", "site.yaml: holds no settings"),
+        (b"hello", "site.yaml: holds no settings"),
+        (b"site: \xff\xfe\n", "site.yaml: is not UTF-8 text (byte 6); save it as UTF-8"),
+        (b"site: a\ncameras: [\n", "site.yaml: is not valid YAML: line 3, column 1: "),
+        (b"site: a\n\tcameras: b\n", "site.yaml: is not valid YAML: line 2, column 1: found character '\\t'"),
+        (b"site: a\x07\n", "site.yaml: is not valid YAML: a character that text does not contain"),
+        (b"site: *nowhere\n", "site.yaml: is not valid YAML: line 1, column 7: found undefined alias '…'"),
+        (b"site: &a [*a]\n", "site.yaml: is not valid YAML: line 1, column 7: an anchor refers to itself"),
+        (b"{[a]: b}: c\n", "site.yaml: is not valid YAML: line 1, column 1: found unhashable key"),
+        (b"site: 2024-02-31\n", "site.yaml: is not valid YAML: day is out of range for month"),
+        (b"site: a\n---\nsite: b\n", "site.yaml: is not valid YAML: line 2, column 1: "),
+        (b"[" * 3000, "site.yaml: nests too deeply"),
+    ],
+)
+def test_what_is_no_mapping_in_yaml_is_refused_with_the_line(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_bytes(content)
+    (found,) = problems_of(path)
+    assert found.startswith(expected)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    assert problems_of(tmp_path / "none.yaml") == ["none.yaml: there is no such file; name the site's YAML file"]
+    (tmp_path / "folder").mkdir()
+    assert problems_of(tmp_path / "folder") == ["folder: cannot be read (Is a directory)"]
+
+
+def test_a_key_that_stands_twice_is_an_error_in_every_mapping_at_once(write: Write) -> None:
+    path = write()
+    path.write_text(path.read_text() + "site: other\nclock: {target_fps: 5, mode: live, target_fps: 6}\n")
+    found = problems_of(path)
+    assert [line.split(":")[1].strip() for line in found] == ["site", "clock.target_fps"]
+    assert "keep one" in found[0]
+
+
+def test_a_merge_key_may_be_overridden(write: Write) -> None:
+    path = write(cameras=None)
+    path.write_text(
+        path.read_text() + "cameras:\n"
+        "  - &base {name: a, source: a.mp4, loop: true}\n"
+        "  - {<<: *base, name: b}\n"
+    )  # fmt: skip
+    site = load_site(path, {})
+    assert [(camera.name, camera.loop) for camera in site.cameras] == [("a", True), ("b", True)]
+    changed = load_site(path, {"MTMC__CAMERAS__0__LOOP": "false"})
+    assert [camera.loop for camera in changed.cameras] == [False, True]
+
+
+def test_a_layout_file_for_another_number_of_cameras_is_refused(write: Write, tmp_path: Path) -> None:
+    row = "0 0 0\n"
+    (tmp_path / "layout.txt").write_text(f"compatibility\n{row * 3}dtmin\n{row * 3}dtmax\n{row * 3}")
+    (found,) = problems_of(write(layout={"file": "layout.txt"}))
+    assert found.startswith("site.yaml: layout.file: ")
+    assert "3 numbers" in found
+    assert "the site has 2 cameras" in found
+
+
+def test_relative_paths_are_relative_to_the_site_file(write: Write, tmp_path: Path) -> None:
+    site = load_site(write(), {})
+    assert site.detector.model == tmp_path / "detector.onnx"
+    assert site.cameras[1].source == str(tmp_path / "b.mp4")
+
+
+def test_files_need_not_exist_where_they_are_not_used(write: Write) -> None:
+    path = write(detector={"model": "elsewhere.onnx"})
+    assert load_site(path, {}, check_files=False).detector.model.name == "elsewhere.onnx"
+
+
+class TestReferences:
+    """`${VAR}`, `${VAR:-default}` and `${file:PATH}`."""
+
+    @pytest.mark.parametrize(
+        ("text", "environment", "expected"),
+        [
+            ("redis://${HOST}:6379", {"HOST": "box"}, "redis://box:6379"),
+            ("redis://${HOST:-local}:6379", {}, "redis://local:6379"),
+            ("redis://${HOST:-local}:6379", {"HOST": "box"}, "redis://box:6379"),
+            ("redis://${HOST:-}:6379", {}, "redis://:6379"),
+            ("redis://:${file:secret}@box", {}, f"redis://:{SECRET}@box"),
+            ("redis://${A}${B}", {"A": "${B}", "B": "b"}, "redis://${B}b"),
+        ],
+    )
+    def test_are_replaced(
+        self, write: Write, tmp_path: Path, text: str, environment: dict[str, str], expected: str
+    ) -> None:
+        (tmp_path / "secret").write_text(f"{SECRET}\n")
+        site = load_site(write(redis={"url": text}), environment)
+        assert site.redis.url is not None
+        assert site.redis.url.get_secret_value() == expected
+
+    def test_become_numbers_where_a_number_is_wanted(self, write: Write) -> None:
+        site = load_site(write(streamer={"port": "${PORT}"}), {"PORT": "8081"})
+        assert site.streamer.port == 8081
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("${HOST}", "redis.url = ${HOST}: the environment variable HOST is not set; set it, or write ${HOST:-def"),
+            ("${file:none}", "redis.url = ${file:none}: the file cannot be read (FileNotFoundError: none)"),
+            ("${no such}", "redis.url = ${no such}: write ${VARIABLE}, ${VARIABLE:-default} or ${file:PATH}"),
+            ("${}", "redis.url = ${}: write ${VARIABLE}"),
+        ],
+    )
+    def test_that_lead_nowhere_are_named_once_among_the_other_problems(
+        self, write: Write, text: str, expected: str
+    ) -> None:
+        found = problems_of(write(redis={"url": text}, clock={"target_fps": 0}))
+        assert len(found) == 2
+        assert found[0].startswith(f"site.yaml: {expected}")
+
+    def test_the_default_of_a_malformed_one_is_not_shown(self, write: Write) -> None:
+        (found,) = problems_of(write(redis={"password": f"${{MY PASSWORD:-{SECRET}}}"}))
+        assert SECRET not in found
+
+
+class TestOverrides:
+    """`MTMC__…` variables."""
+
+    def test_reach_nested_settings_lists_and_sections_that_the_file_leaves_out(self, write: Write) -> None:
+        site = load_site(
+            write(),
+            {
+                "MTMC__CLOCK__TARGET_FPS": "25",
+                "MTMC__CAMERAS__1__SOURCE": "rtsp://box/b",
+                "MTMC__CAMERAS__0__LABELS": "[gpu, roof]",
+                "MTMC__DETECTOR__CLASSES": "[car, 3]",
+                "MTMC__LAYOUT": "{overlaps: [[a, b]]}",
+                "MTMC__REDIS__PASSWORD": "0123",
+                "MTMC__WORKER__THREADS": "2",
+                "OTHER": "x",
+            },
+        )
+        assert site.clock.target_fps == 25
+        assert site.cameras[1].source == "rtsp://box/b"
+        assert site.cameras[0].labels == ("gpu", "roof")
+        assert site.detector.classes == ("car", 3)
+        assert site_layout(site).overlapping[0, 1]
+        assert site.redis.password is not None
+        assert site.redis.password.get_secret_value() == "0123"
+        assert site.worker.threads == 2
+
+    def test_may_refer_to_secrets_themselves(self, write: Write, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text(SECRET)
+        site = load_site(write(), {"MTMC__REDIS__PASSWORD": "${file:secret}"})
+        assert site.redis.password is not None
+        assert site.redis.password.get_secret_value() == SECRET
+
+    def test_replace_a_reference_that_leads_nowhere(self, write: Write) -> None:
+        site = load_site(write(redis={"url": "${HOST}"}), {"MTMC__REDIS__URL": "redis://box"})
+        assert site.redis.url is not None
+
+    def test_null_takes_a_setting_back(self, write: Write) -> None:
+        assert load_site(write(layout={"overlaps": [["a", "b"]]}), {"MTMC__LAYOUT": "null"}).layout is None
+
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("MTMC__CLOCK__TARGET_FPS", "0", "MTMC__CLOCK__TARGET_FPS: clock.target_fps = 0: Input should be greater"),
+            ("MTMC__CLOK__TARGET_FPS", "5", "MTMC__CLOK__TARGET_FPS: clok: there is no such setting"),
+            ("MTMC__CLOCK__FPS", "5", "MTMC__CLOCK__FPS: clock.fps: there is no such setting"),
+            ("MTMC__CAMERAS__7__SOURCE", "x", "MTMC__CAMERAS__7__SOURCE: cameras.7.source: there is no such setting"),
+            ("MTMC__SITE__NAME__X", "x", "MTMC__SITE__NAME__X: site"),
+            ("MTMC__DETECTOR__MODEL", "x.onnx", "MTMC__DETECTOR__MODEL: detector.model = x.onnx: there is no file"),
+            ("MTMC__REDIS__URL", "${NOPE}", "MTMC__REDIS__URL: redis.url = ${NOPE}: the environment variable NOPE is"),
+        ],
+    )
+    def test_that_are_wrong_are_blamed_by_their_own_name(
+        self, write: Write, name: str, value: str, expected: str
+    ) -> None:
+        (found,) = problems_of(write(), {name: value})
+        assert found.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"redis": {"url": f"redis://me:{SECRET}@box", "frames_url": 7, "password": [SECRET]}},
+        {"redis": f"redis://me:{SECRET}@box"},
+        {"redis": {"password": {"text": SECRET}}},
+        {"cameras": [{"name": "a", "source": f"rtsp:/me:{SECRET}@box/a"}]},
+        {"cameras": [{"name": "a", "source": f"me:{SECRET}@box/a"}]},
+        {"cameras": [f"rtsp://me:{SECRET}@box/a"]},
+        {"cameras": [{"name": f"http://me:{SECRET}@box", "source": f"rtsp://me:{SECRET}@box"}]},
+        {"detector": {"model": f"http://me:{SECRET}@box/model.onnx"}},
+    ],
+)
+def test_no_secret_stands_in_an_error(write: Write, changes: dict[str, Any]) -> None:
+    path = write(**changes)
+    assert SECRET in path.read_text()
+    assert SECRET not in "\n".join(problems_of(path))
+
+
+@pytest.mark.parametrize("text", [f"!{SECRET}", f"*{SECRET}", f'"{SECRET}', f"@{SECRET}", f"[{SECRET}"])
+def test_an_error_of_yaml_does_not_quote_the_line(write: Write, text: str) -> None:
+    path = write()
+    path.write_text(f"redis:\n  password: {text}\n{path.read_text()}")
+    (found,) = problems_of(path)
+    assert "is not valid YAML: line " in found
+    assert SECRET not in found
+
+
+def test_a_loaded_site_hides_its_secrets_when_printed(write: Write) -> None:
+    site = load_site(write(redis={"url": f"redis://me:{SECRET}@box", "password": SECRET}), {})
+    assert SECRET not in repr(site)
