@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -217,7 +218,7 @@ def main() -> None:
         app()
     except MtmcError as error:
         if "--debug" in sys.argv[1:]:
-            raise
+            traceback.print_exception(error)
         for line in str(error).splitlines():
             typer.echo(f"mtmc: {line}", err=True)
         sys.exit(error.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,10 +42,11 @@ class Foreground:
         supervisor: Supervisor,
         client: Client,
         port: int,
+        status_line: str,
     ) -> None:
         self._console, self._site, self._address, self._state = console, site, address, state
         self._supervisor, self._client, self._port = supervisor, client, port
-        self._keys = Keys(site.site)
+        self._status_line, self._keys = status_line, Keys(site.site)
         self._cameras: dict[str, CameraView] = {}
         self._processes: dict[str, ProcessInfo] = {}
         self._redis_gone = False
@@ -59,7 +61,7 @@ class Foreground:
                 if (failed := self._look()) is not None:
                     return self._give_up(failed)
                 pending = [camera for camera, view in self._cameras.items() if not view.settled]
-                if (self._cameras and not pending) or time.monotonic() > deadline:
+                if (self._cameras and not pending and self._page_answers()) or time.monotonic() > deadline:
                     break
                 waiting(f"loading models, opening cameras: {self._live()} of {len(self._cameras)} live")
                 stop.wait(_POLL_S)
@@ -127,13 +129,25 @@ class Foreground:
         pending = [camera for camera, view in self._cameras.items() if not view.settled]
         if pending:
             self._tell(News(f"still waiting for {', '.join(pending)}; see the logs of the camera workers", "bad"))
-        host = self._site.streamer.host
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+        if not self._page_answers():
+            self._tell(News("the page does not answer yet; see the log of the streamer", "bad"))
         self._console.print()
-        self._console.print(f"[bold]http://{shown}:{self._port}/[/bold]  the cameras, live")
+        self._console.print(f"[bold]http://{self._page_host()}:{self._port}/[/bold]  the cameras, live")
         self._console.print(Text(f"{self._redis_line()}  the clock, in Redis"), soft_wrap=True)
-        self._console.print(Text("mtmc status SITE.yaml  everything at a glance · Ctrl-C stops the site"))
+        self._console.print(Text(f"{self._status_line}  everything at a glance"), soft_wrap=True)
+        self._console.print("Ctrl-C stops the site")
         self._console.print()
+
+    def _page_host(self) -> str:
+        host = self._site.streamer.host
+        return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+
+    def _page_answers(self) -> bool:
+        try:
+            socket.create_connection((self._page_host().strip("[]"), self._port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def _redis_line(self) -> str:
         where = f"-p {self._port_of_redis()}" if self._address.embedded else f"-u '{redact(self._address.url)}'"

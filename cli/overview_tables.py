@@ -15,11 +15,11 @@ def tables(overview: Overview) -> Group:
     """The clock in two lines, a table of workers, a table of cameras."""
     parts: list[RenderableType] = [_clock(overview)]
     workers = Table(title="workers", title_justify="left", title_style="bold")
-    for heading in ("worker", "host", "pid", "labels", "device", "backend", "cameras", "fps", "heartbeat"):
-        workers.add_column(heading, overflow="fold")
+    for heading in ("worker", "host", "pid", "labels", "device", "backend", "cameras", "fps", "seen"):
+        workers.add_column(heading, overflow="fold", min_width=len(heading))
     for worker in overview.workers:
         texts = (worker.id, worker.host, worker.pid, worker.labels, worker.device, worker.backend, worker.cameras)
-        workers.add_row(*map(Text, texts), Text(worker.fps), f"{worker.heartbeat_age_seconds:.1f} s ago")
+        workers.add_row(*map(Text, texts), Text(worker.fps), f"{worker.heartbeat_age_seconds:.1f} s")
     parts.append(workers if overview.workers else Text("no worker is alive", style="bold red"))
     cameras = Table(title="cameras", title_justify="left", title_style="bold")
     for heading in ("camera", "state", "owner"):

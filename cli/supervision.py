@@ -65,19 +65,23 @@ class ProcessInfo:
 
 
 def settings(state: StateFolder, programs: Sequence[Program], log_bytes: int = _LOG_BYTES) -> str:
-    """The text of a supervisord.conf; no program starts by itself. It holds no secret: those go by the environment."""
+    """The text of a supervisord.conf, for a supervisord whose working directory is the state folder.
+
+    No program starts by itself. It holds no secret: those go by the environment. Paths are relative where they can be,
+    because supervisord expands `%` in some of them twice.
+    """
     lines = [
         "[supervisord]",
         "nodaemon=true",
         "silent=true",
-        f"logfile={_escaped(state.log('supervisord'))}",
+        f"logfile={state.log('supervisord').relative_to(state.path)}",
         f"logfile_maxbytes={log_bytes}",
         "logfile_backups=1",
-        f"pidfile={_escaped(state.path / 'supervisord.pid')}",
-        f"childlogdir={_escaped(state.logs)}",
+        "pidfile=supervisord.pid",
+        f"childlogdir={state.logs.relative_to(state.path)}",
         "",
         "[unix_http_server]",
-        f"file={_escaped(state.supervisor_socket)}",
+        f"file={_socket_setting(state)}",
         "chmod=0600",
         "",
         "[rpcinterface:supervisor]",
@@ -89,7 +93,6 @@ def settings(state: StateFolder, programs: Sequence[Program], log_bytes: int = _
         lines += [
             f"[program:{program.name}]",
             f"command={_escaped(shlex.join(tied))}",
-            f"directory={_escaped(state.path)}",
             "autostart=false",
             "autorestart=unexpected",
             f"exitcodes={USER_ERROR}",
@@ -98,7 +101,7 @@ def settings(state: StateFolder, programs: Sequence[Program], log_bytes: int = _
             f"stopwaitsecs={_STOP_SECONDS if program.service else 1}",
             "killasgroup=true",
             "redirect_stderr=true",
-            f"stdout_logfile={_escaped(state.log(program.name))}",
+            f"stdout_logfile={state.log(program.name).relative_to(state.path)}",
             f"stdout_logfile_maxbytes={log_bytes}",
             "stdout_logfile_backups=2",
             # Groups stop from the highest number to the lowest: first the services, then Redis.
@@ -110,12 +113,16 @@ def settings(state: StateFolder, programs: Sequence[Program], log_bytes: int = _
     return "\n".join(lines)
 
 
-def _escaped(value: Path | str) -> str:
-    """`value` as supervisord reads it back: it expands `%(…)s`, and ` ;` starts a comment."""
-    text = str(value).replace("%", "%%")
+def _socket_setting(state: StateFolder) -> str:
+    near = state.supervisor_socket.is_relative_to(state.path)
+    return state.supervisor_socket.name if near else _escaped(str(state.supervisor_socket))
+
+
+def _escaped(text: str) -> str:
+    """`text` as supervisord reads it back: it expands `%(…)s`, and ` ;` starts a comment."""
     if "\n" in text or " ;" in text:
-        raise MtmcError(f"supervisord cannot work with the path {text!r}; give a --state folder without ' ;'")
-    return text
+        raise MtmcError(f"supervisord cannot run {text!r}: it takes what follows ' ;' for a comment")
+    return text.replace("%", "%%")
 
 
 class Supervisor:
@@ -236,8 +243,10 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._address = address
 
     def make_connection(self, _host: Any) -> http.client.HTTPConnection:
-        """Replaces the TCP connection of the base class."""
-        return _UnixConnection(self._address)
+        """Replaces the TCP connection of the base class, which closes what it finds in `_connection`."""
+        connection = _UnixConnection(self._address)
+        self._connection = ("localhost", connection)
+        return connection
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -74,7 +75,9 @@ def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> 
                 publish(client, site)
                 restart_recordings(client, Keys(site.site))
                 supervisor.start([program.name for program in services])
-                foreground = Foreground(console, site, address, state, supervisor, client, port)
+                chosen = ["--state", str(options.state)] if options.state else []
+                look = shlex.join(["mtmc", "status", str(options.site_file), *chosen])
+                foreground = Foreground(console, site, address, state, supervisor, client, port, look)
                 return foreground.follow([program.name for program in (*redis, *services)], stop)
             finally:
                 client.close()

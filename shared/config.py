@@ -93,8 +93,8 @@ class TrackerConfig(Section):
     """The tracker within one camera (ByteTrack's way: strong detections first, weak ones to keep a track alive)."""
 
     high_score: Score = Field(0.5, description="detections from here on may start a track")
-    new_track_score: Score = Field(0.6, description="a new track needs at least this score")
-    max_lost_seconds: Seconds = Field(2.0, description="a track not seen for so long has ended")
+    new_track_score: Score = Field(0.5, description="a new track needs at least this score")
+    max_lost_seconds: Seconds = Field(2.5, description="a track not seen for so long has ended")
     min_hits: int = Field(2, ge=1, le=100, description="detections until a track is believed")
 
 

@@ -15,14 +15,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@]*@")
+_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s'\"<>]*@")
 _SECRET_QUERY = re.compile(
     r"(?P<key>[?&](?:user|username|password|passwd|pwd|pass|token|key|auth|secret)=)[^&\s'\"]*", re.IGNORECASE
 )
 
 
 def redact(text: str) -> str:
-    """`text` with the user and password of every URL in it replaced by `***`."""
+    """`text` with the user and password of every URL in it replaced by `***`.
+
+    A password may hold any character, so everything up to the last `@` of a URL goes.
+    """
     return _SECRET_QUERY.sub(r"\g<key>***", _CREDENTIALS.sub(r"\g<scheme>***@", text))
 
 

@@ -24,20 +24,18 @@ POSITION, SPEED, POSITION_VARIANCE, COVARIANCE, SPEED_VARIANCE = range(5)
 class MotionNoise:
     """How objects move and how detectors err, in heights of the object; measured on MOT17 and CAMPUS Auditorium."""
 
-    measurement: float = 0.05
-    """Standard deviation of a detected coordinate (ByteTrack's 1/20)."""
+    measurement: float = 0.07
+    """Standard deviation of a detected coordinate (ByteTrack: 1/20)."""
     first_position: float = 0.1
     """The same for the detection a track begins with (ByteTrack doubles it)."""
     first_speed: float = 1.9
-    """Standard deviation of the unknown speed of a new track, heights per second (ByteTrack's 1/16 at 30 Hz)."""
-    acceleration: float = 0.5
+    """Standard deviation of the unknown speed of a new track, heights per second (ByteTrack: 1/16 × 30 Hz)."""
+    acceleration: float = 0.4
     """How fast speeds wander: standard deviation after one second, heights per second."""
-    jitter: float = 0.27
-    """How fast boxes wander besides (posture, shadows): standard deviation after one second (1/20 at 30 Hz)."""
+    jitter: float = 0.2
+    """How fast boxes wander besides (posture, shadows): the same of the position (ByteTrack: 0.27 at 30 Hz)."""
     size_share: float = 0.5
     """How much less the speeds of width and height vary than those of the centre."""
-    coasting_drag: float = 0.5
-    """Rate at which unseen objects lose speed, per second: who disappears has often stopped."""
 
 
 def begin(boxes_xyxy: npt.NDArray[np.floating], noise: MotionNoise) -> States:
@@ -56,23 +54,17 @@ def predict(states: States, elapsed_s: float, coasting: Mask, noise: MotionNoise
 
     Process noise is that of white acceleration (Bar-Shalom et al., "Estimation with Applications to Tracking and
     Navigation", 6.2.2), so two steps of 0.1 s are one of 0.2 s. Objects that are `coasting` `(n,)`, not seen at the
-    last update, slow down and keep their size: a box shrinks while its object goes behind something, and would go on
-    to nothing.
+    last update, keep their size: a box shrinks while its object goes behind something, and would go on to nothing.
     """
     position, speed, position_variance, covariance, speed_variance = (states[:, row] for row in range(5))
     heights = _heights(position)
     wander = (noise.acceleration * heights * _shares(noise)) ** 2
     jitter = (noise.jitter * heights) ** 2
-    # Drag on what coasts, and its integral over the step.
-    drag = noise.coasting_drag
-    kept = np.exp(-drag * elapsed_s)
-    kept_s = (1.0 - kept) / drag if drag > 0.0 else elapsed_s
-    at_rest = [0.0, 0.0]
     moved = np.empty_like(states)
-    moved[:, POSITION] = position + speed * np.where(coasting[:, None], [kept_s, kept_s, *at_rest], elapsed_s)
+    moved[:, SPEED] = np.where(coasting[:, None], speed * [1.0, 1.0, 0.0, 0.0], speed)
+    moved[:, POSITION] = position + elapsed_s * moved[:, SPEED]
     # A box of no size would compare with nothing and scale its own noise to nothing.
     np.maximum(moved[:, POSITION, 2:], 1.0, out=moved[:, POSITION, 2:])
-    moved[:, SPEED] = speed * np.where(coasting[:, None], [kept, kept, *at_rest], 1.0)
     moved[:, POSITION_VARIANCE] = (
         position_variance
         + 2.0 * elapsed_s * covariance

@@ -199,6 +199,8 @@ class CameraWorker:
             for camera in cameras
             if (frame := frames[camera.name]) and (seen := observed[camera.name])
         ]
+        if not parts:
+            return {}
         vectors = self._models.embedder.embed([(image, boxes) for _, image, boxes in parts])
         ends = np.cumsum([len(boxes) for _, _, boxes in parts])[:-1]
         return {name: rows for (name, _, _), rows in zip(parts, np.split(vectors, ends), strict=True)}

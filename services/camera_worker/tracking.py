@@ -2,8 +2,8 @@
 
 After ByteTrack (Zhang et al., ECCV 2022): confident detections are matched first, then the unsure ones continue tracks
 that would otherwise be lost behind something. Different here: time is in seconds, so skipped ticks and low rates are
-nothing special; what is left over is compared once more with boxes grown by the time since the object was seen; and all
-tracks live in arrays, so an update costs about the same for ten objects and for a hundred.
+nothing special; objects too new to have a known speed are looked for around where they were first seen; and all tracks
+live in arrays, so an update costs about the same for ten objects and for a hundred.
 """
 
 from __future__ import annotations
@@ -33,18 +33,16 @@ class TrackerSettings:
     """Detections from here on are matched first, and may begin tracks; 0..1."""
     low_score: float = 0.1
     """Detections from here to `high_score` only continue tracks seen at the last update; 0..1."""
-    new_track_score: float = 0.6
+    new_track_score: float = 0.5
     """A detection that nothing matched begins a track from here on; `high_score`..1."""
-    match_iou: float = 0.15
+    match_iou: float = 0.2
     """Least IoU of a confident detection with the expected box; 0..1."""
     low_match_iou: float = 0.5
     """The same for an unsure detection; 0..1."""
-    margin_match_iou: float = 0.2
-    """The same in the last comparison, where both boxes have grown; 0..1."""
-    margin_per_s: float = 0.5
-    """How much boxes grow on each side for the last comparison, in their own sizes per second unseen; at most one
-    size; 0 leaves the last comparison out."""
-    max_lost_seconds: float = 2.0
+    search_per_s: float = 2.0
+    """How far around its box a track seen only once is looked for if it is not where it was: sizes of the box on each
+    side per second, at most one size; 0 or more. Objects that are fast for the tick rate never get a track without."""
+    max_lost_seconds: float = 2.5
     """A track unseen for longer has ended, seconds, above 0."""
     min_hits: int = 2
     """Detections in a row that confirm a track; 1 or more."""
@@ -58,6 +56,11 @@ class TrackerSettings:
             raise ValueError(
                 "scores must keep 0 <= low_score <= high_score <= new_track_score <= 1, got "
                 f"{self.low_score}, {self.high_score}, {self.new_track_score}"
+            )
+        if not (0.0 <= self.match_iou < 1.0 and 0.0 <= self.low_match_iou < 1.0 and self.search_per_s >= 0.0):
+            raise ValueError(
+                "match_iou and low_match_iou must be 0 or more and below 1, search_per_s 0 or more, got "
+                f"{self.match_iou}, {self.low_match_iou} and {self.search_per_s}"
             )
         if not self.max_lost_seconds > 0.0:
             raise ValueError(f"max_lost_seconds must be above 0, got {self.max_lost_seconds}")
@@ -240,14 +243,14 @@ class Tracker:
         free = np.ones(len(scores), np.bool_)
         track_classes = self._track_classes()
 
-        def compare(candidates: motion.Mask, offered: motion.Mask, minimum: float, margin_per_s: float = 0.0) -> None:
+        def compare(candidates: motion.Mask, offered: motion.Mask, minimum: float, search_per_s: float = 0.0) -> None:
             rows = np.flatnonzero(candidates & (matched == _NO_DETECTION))
             columns = np.flatnonzero(offered & free)
             if len(rows) == 0 or len(columns) == 0:
                 return
             margins = None
-            if margin_per_s > 0.0:
-                growth = np.minimum((time_s - tracks.seen_s[rows]) * margin_per_s, 1.0)
+            if search_per_s > 0.0:
+                growth = np.minimum((time_s - tracks.seen_s[rows]) * search_per_s, 1.0)
                 margins = growth[:, None] * tracks.states[rows, motion.POSITION, 2:]
             similarity = iou_matrix(expected[rows], boxes[columns], margins)
             if settings.match_classes:
@@ -260,8 +263,8 @@ class Tracker:
         compare(known, confident, settings.match_iou)
         compare(known & ~tracks.coasting, ~confident & (scores >= settings.low_score), settings.low_match_iou)
         compare(~known, confident, settings.match_iou)
-        if settings.margin_per_s > 0.0:
-            compare(np.ones_like(known), confident, settings.margin_match_iou, settings.margin_per_s)
+        # Only of those the speed is unknown; a wider search for all costs known tracks their identity.
+        compare(~known, confident, settings.match_iou, settings.search_per_s)
 
         hit = np.flatnonzero(matched != _NO_DETECTION)
         tracks.states[hit] = motion.correct(tracks.states[hit], boxes[matched[hit]], settings.noise)

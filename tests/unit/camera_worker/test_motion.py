@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -20,7 +18,8 @@ SPEED_PX_S = np.array([[60.0, -20.0], [-12.0, 30.0]])
 
 def moved(elapsed_s: float) -> npt.NDArray[np.float32]:
     shift = SPEED_PX_S * elapsed_s
-    return (BOXES + np.concatenate([shift, shift], axis=1)).astype(np.float32)
+    shifted: npt.NDArray[np.float32] = (BOXES + np.concatenate([shift, shift], axis=1)).astype(np.float32)
+    return shifted
 
 
 def followed(rate_hz: float, seconds: float) -> motion.States:
@@ -99,21 +98,19 @@ def test_uncertainty_grows_while_unseen_and_shrinks_when_seen() -> None:
     assert (seen[:, motion.POSITION_VARIANCE] < unseen[:, motion.POSITION_VARIANCE]).all()
 
 
-def test_a_coasting_object_keeps_its_size_and_its_direction() -> None:
+def test_a_coasting_object_keeps_its_size() -> None:
     states = followed(10.0, 1.0)
     states[:, motion.SPEED, 3] = -30.0
 
     coasted = predict(states, 2.0, COASTING, NOISE)
 
     assert coasted[:, motion.POSITION, 2:] == pytest.approx(states[:, motion.POSITION, 2:])
-    travelled = coasted[:, motion.POSITION, :2] - states[:, motion.POSITION, :2]
-    assert (np.sign(travelled) == np.sign(SPEED_PX_S)).all()
 
 
-def test_without_drag_a_coasting_object_goes_on_at_full_speed() -> None:
+def test_a_coasting_object_goes_on_at_full_speed() -> None:
     states = followed(10.0, 1.0)
 
-    coasted = predict(states, 2.0, COASTING, replace(NOISE, coasting_drag=0.0))
+    coasted = predict(states, 2.0, COASTING, NOISE)
 
     expected = states[:, motion.POSITION, :2] + 2.0 * states[:, motion.SPEED, :2]
     assert coasted[:, motion.POSITION, :2] == pytest.approx(expected)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, fields
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
@@ -110,11 +112,10 @@ def test_two_trackers_side_by_side_give_what_each_gives_alone(one: list[Picture]
 
 
 @given(recordings(), st.randoms(use_true_random=False))
-def test_the_order_of_detections_changes_nothing_but_their_rows(pictures: list[Picture], random: object) -> None:
+def test_the_order_of_detections_changes_nothing_but_their_rows(pictures: list[Picture], random: Random) -> None:
     sorted_tracker, shuffled_tracker = Tracker(SETTINGS), Tracker(SETTINGS)
     for given_picture in pictures:
-        order = np.arange(len(given_picture.boxes))
-        random.shuffle(order)  # type: ignore[attr-defined]
+        order = np.array(random.sample(range(len(given_picture.boxes)), len(given_picture.boxes)), np.intp)
         shuffled = Picture(
             given_picture.time_s, given_picture.boxes[order], given_picture.scores[order], given_picture.classes[order]
         )
@@ -143,12 +144,18 @@ def test_the_outcome_has_the_promised_types(pictures: list[Picture]) -> None:
     for given_picture in pictures:
         tracked = given_picture.given_to(tracker)
         count = len(tracked.track_ids)
-        assert (tracked.track_ids.dtype, tracked.ended.dtype) == (np.int64, np.int64)
-        assert (tracked.boxes_xyxy.dtype, tracked.boxes_xyxy.shape) == (np.float32, (count, 4))
-        assert (tracked.scores.dtype, tracked.scores.shape) == (np.float32, (count,))
-        assert (tracked.class_ids.dtype, tracked.class_ids.shape) == (np.int16, (count,))
-        assert (tracked.detection_rows.dtype, tracked.detection_rows.shape) == (np.int32, (count,))
-        assert (tracked.hits.dtype, tracked.hits.shape) == (np.int32, (count,))
+        assert tracked.ended.dtype == np.int64
+        assert tracked.boxes_xyxy.shape == (count, 4)
+        assert tracked.boxes_xyxy.dtype == np.float32
+        for name, dtype in (
+            ("track_ids", np.int64),
+            ("scores", np.float32),
+            ("class_ids", np.int16),
+            ("detection_rows", np.int32),
+            ("hits", np.int32),
+        ):
+            assert getattr(tracked, name).shape == (count,), name
+            assert getattr(tracked, name).dtype == dtype, name
 
 
 @settings(max_examples=60)
@@ -301,16 +308,17 @@ def test_with_a_dead_source_tracks_coast_and_end_by_time() -> None:
 
 
 def test_who_walks_out_of_the_picture_ends_early() -> None:
-    outcomes = {}
-    for size in ((640, 480), None):
-        tracker, ended_s = Tracker(SETTINGS, size), None
+    def ended_after_s(frame_size: tuple[int, int] | None) -> float:
+        tracker = Tracker(SETTINGS, frame_size)
         for step in range(60):
             inside = step <= 20
             tracked = picture(step / 10, *([box_at(420 + 10 * step)] if inside else [])).given_to(tracker)
             if len(tracked.ended):
-                ended_s = step / 10
-        outcomes[size] = ended_s
-    assert outcomes[(640, 480)] < outcomes[None] == pytest.approx(2.0 + SETTINGS.max_lost_seconds + 0.1)
+                return step / 10
+        raise AssertionError("the track never ended")
+
+    assert ended_after_s(None) == pytest.approx(2.0 + SETTINGS.max_lost_seconds + 0.1)
+    assert ended_after_s((640, 480)) < 2.0 + SETTINGS.max_lost_seconds
 
 
 def test_the_class_is_the_majority_and_does_not_flicker() -> None:
@@ -385,7 +393,15 @@ def test_boxes_that_are_no_boxes_are_ignored() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"low_score": 0.7}, {"new_track_score": 0.4}, {"max_lost_seconds": 0.0}, {"min_hits": 0}]
+    "wrong",
+    [
+        {"low_score": 0.7},
+        {"new_track_score": 0.4},
+        {"match_iou": 1.0},
+        {"search_per_s": -1.0},
+        {"max_lost_seconds": 0.0},
+        {"min_hits": 0},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -394,7 +410,6 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> Non
 
 def test_a_crowd_costs_little_more_than_a_few() -> None:
     """Tracks live in arrays: ten times the objects is far from ten times the work (generous, for busy machines)."""
-    import time
 
     def fastest_update_s(objects: int) -> float:
         tracker, fastest_s = Tracker(SETTINGS), math.inf

@@ -1,0 +1,142 @@
+"""The JSON of `/api/v1`: what is asked of Redis, and in which shape it is given out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import quote
+
+from redis.exceptions import ResponseError
+
+from services.streamer.state import CameraState, SiteState
+from shared.errors import MessageError, redact
+from shared.keys import Keys
+from shared.messages import TrackEntry
+from shared.redis_connection import Client
+
+
+def site_json(state: SiteState) -> dict[str, Any]:
+    """`/api/v1/site`."""
+    return {
+        "site": state.site,
+        "mode": state.mode,
+        "tick": state.tick,
+        "gate": state.gate,
+        "skew_ticks": state.skew,
+        "skipped_ticks": state.skipped,
+        "slowest": state.slowest or None,
+        "fastest": state.fastest or None,
+        "cameras": len(state.cameras),
+        "cameras_live": sum(camera.state == "live" for camera in state.cameras),
+        "live_tracks": sum(camera.live_tracks or 0 for camera in state.cameras),
+        "live_identities": state.live_identities,
+    }
+
+
+def camera_json(camera: CameraState) -> dict[str, Any]:
+    """One element of `/api/v1/cameras`. The source is left out on purpose: it may hold a password."""
+    return {
+        "name": camera.name,
+        "state": camera.state,
+        "message": camera.message,
+        "owner": camera.owner,
+        "seen_tick": camera.seen_tick,
+        "lag_ticks": camera.lag_ticks,
+        "fps": camera.fps,
+        "width": camera.width,
+        "height": camera.height,
+        "error": camera.error,
+        "live_tracks": camera.live_tracks,
+        "picture_age_s": None if camera.picture_age_s is None else round(camera.picture_age_s, 3),
+        "picture_url": f"/{quote(camera.name)}.jpg",
+        "stream_url": f"/{quote(camera.name)}.mjpg",
+    }
+
+
+def cameras_json(state: SiteState) -> dict[str, Any]:
+    """`/api/v1/cameras`."""
+    return {"cameras": [camera_json(camera) for camera in state.cameras]}
+
+
+def wall_json(state: SiteState) -> dict[str, Any]:
+    """What a live page is told beside the pictures."""
+    return {"site": site_json(state), **cameras_json(state)}
+
+
+def read_tracks(client: Client, keys: Keys, cameras: Sequence[CameraState]) -> dict[str, Any]:
+    """`/api/v1/tracks`: the newest entry of each camera, with the global ids as they are now.
+
+    Raises:
+        RedisError: Redis is away. A camera whose entry is malformed carries `error`; the others are whole.
+    """
+    with client.pipeline(transaction=False) as pipe:
+        for camera in cameras:
+            pipe.xrevrange(keys.tracks(camera.name), count=1)
+            pipe.hgetall(keys.gids(camera.name))
+        answers = pipe.execute(raise_on_error=False)
+    return {
+        "cameras": [
+            _camera_tracks(camera, entries, gids)
+            for camera, entries, gids in zip(cameras, answers[::2], answers[1::2], strict=True)
+        ]
+    }
+
+
+def _camera_tracks(camera: CameraState, entries: Any, gids: Any) -> dict[str, Any]:
+    try:
+        for answer in (entries, gids):
+            if isinstance(answer, ResponseError):
+                raise MessageError(f"Redis refused: {answer}")
+        entry = TrackEntry.decode(entries[0][1]) if entries else None
+    except MessageError as error:
+        return {**_entry_json(camera.name, None), "error": redact(str(error))}
+    described = _entry_json(camera.name, entry)
+    if entry is not None:
+        described["tracks"] = _tracks(entry, gids, camera.class_names)
+    return described
+
+
+def _entry_json(camera: str, entry: TrackEntry | None) -> dict[str, Any]:
+    return {
+        "camera": camera,
+        "tick": entry.tick if entry else None,
+        "time_ns": str(entry.time_ns) if entry else None,
+        "time": _iso(entry.time_ns) if entry else None,
+        "width": (entry.batch.width or None) if entry else None,
+        "height": (entry.batch.height or None) if entry else None,
+        "tracks": [],
+    }
+
+
+def _tracks(entry: TrackEntry, gids: Mapping[bytes, bytes], class_names: Sequence[str]) -> list[dict[str, Any]]:
+    batch = entry.batch
+    tracks = []
+    for i, track_id in enumerate(batch.track_ids.tolist()):
+        class_id = int(batch.class_ids[i])
+        tracks.append(
+            {
+                "track_id": str(track_id),
+                "gid": _gid(gids.get(str(track_id).encode())),
+                "box_xyxy": [round(float(edge), 2) for edge in batch.boxes_xyxy[i]],
+                "score": round(float(batch.scores[i]), 4),
+                "class": class_names[class_id] if 0 <= class_id < len(class_names) else class_id,
+                "quality": round(float(batch.qualities[i]), 4),
+            }
+        )
+    return tracks
+
+
+def _gid(text: bytes | None) -> int | None:
+    with contextlib.suppress(ValueError):
+        return int(text) if text is not None else None
+    return None
+
+
+def _iso(time_ns: int) -> str | None:
+    """UTC to the microsecond; None for a time that no calendar has."""
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        moment = datetime.fromtimestamp(time_ns // 1_000_000_000, timezone.utc)
+        return moment.replace(microsecond=time_ns // 1000 % 1_000_000).isoformat(timespec="microseconds")
+    return None

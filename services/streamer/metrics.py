@@ -1,0 +1,102 @@
+"""What `/metrics` says: the figures of this streamer, and those of the site as they stand in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from redis.exceptions import RedisError
+
+from services.streamer.state import STATES, SiteState
+from services.streamer.watching import Watching
+
+
+class StreamerMetrics:
+    """The counters of one streamer, in a registry of their own."""
+
+    def __init__(self, watching: Watching) -> None:
+        self.registry = CollectorRegistry()
+        self.frames_fetched = Counter(
+            "mtmc_streamer_frames_fetched", "Pictures read from Redis", ["camera"], registry=self.registry
+        )
+        self.frames_sent = Counter(
+            "mtmc_streamer_frames_sent", "Pictures sent, counted for each viewer", ["camera"], registry=self.registry
+        )
+        self.frames_skipped = Counter(
+            "mtmc_streamer_frames_skipped",
+            "Pictures that a viewer did not get: it was too slow (slow_viewer), or nobody can read them (malformed)",
+            ["camera", "reason"],
+            registry=self.registry,
+        )
+        self.placeholders_sent = Counter(
+            "mtmc_streamer_placeholders_sent", "Placeholders sent in a picture's place", ["camera"],
+            registry=self.registry,
+        )
+        self.viewers_refused = Counter(
+            "mtmc_streamer_viewers_refused", "Viewers turned away because too many were there", registry=self.registry
+        )
+        self.viewers_cut_off = Counter(
+            "mtmc_streamer_viewers_cut_off", "Connections closed because nobody read them", registry=self.registry
+        )
+        self.wall_viewers = Gauge("mtmc_streamer_wall_viewers", "Open live pages", registry=self.registry)
+        self.registry.register(_ViewersCollector(watching))
+
+    def text(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _ViewersCollector:
+    def __init__(self, watching: Watching) -> None:
+        self._watching = watching
+
+    def collect(self) -> Iterator[Metric]:
+        viewers = GaugeMetricFamily("mtmc_streamer_viewers", "Open streams of one camera", labels=["camera"])
+        for camera, count in sorted(self._watching.opened().items()):
+            viewers.add_metric([camera], count)
+        yield viewers
+
+
+class SiteCollector:
+    """The site's figures, read when somebody asks for them."""
+
+    def __init__(self, read: Callable[[], SiteState]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything but `mtmc_redis_up` is left out while Redis is away."""
+        try:
+            state = self._read()
+        except RedisError:
+            yield GaugeMetricFamily("mtmc_redis_up", "Whether Redis answers", value=0)
+            return
+        yield GaugeMetricFamily("mtmc_redis_up", "Whether Redis answers", value=1)
+        yield GaugeMetricFamily("mtmc_site_tick", "Current tick", value=state.tick)
+        yield GaugeMetricFamily("mtmc_site_gate", "Highest tick that a camera may start", value=state.gate)
+        yield GaugeMetricFamily("mtmc_site_skew_ticks", "Fastest minus slowest camera", value=state.skew)
+        yield CounterMetricFamily(
+            "mtmc_site_skipped_ticks", "Ticks that cameras skipped to keep up", value=state.skipped
+        )
+        yield GaugeMetricFamily("mtmc_site_live_identities", "Global ids in view", value=state.live_identities)
+        yield from _camera_figures(state)
+
+
+def _camera_figures(state: SiteState) -> Iterator[Metric]:
+    states = GaugeMetricFamily("mtmc_camera_state", "1 for the state that a camera is in", labels=["camera", "state"])
+    lag = GaugeMetricFamily("mtmc_camera_lag_ticks", "Current tick minus last handled tick", labels=["camera"])
+    age = GaugeMetricFamily("mtmc_camera_picture_age_seconds", "Age of the newest picture", labels=["camera"])
+    tracks = GaugeMetricFamily("mtmc_camera_live_tracks", "Tracks of the newest tick", labels=["camera"])
+    fps = GaugeMetricFamily("mtmc_camera_fps", "Pictures a second, as the worker measures it", labels=["camera"])
+    for camera in state.cameras:
+        for name in STATES:
+            states.add_metric([camera.name, name], float(camera.state == name))
+        for family, value in (
+            (lag, camera.lag_ticks),
+            (age, camera.picture_age_s),
+            (tracks, camera.live_tracks),
+            (fps, camera.fps),
+        ):
+            if value is not None:
+                family.add_metric([camera.name], value)
+    yield from (states, lag, age, tracks, fps)

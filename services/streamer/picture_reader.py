@@ -1,0 +1,145 @@
+"""The one reader of `frames:{camera}` in a process: it fetches each picture of a watched camera once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Sequence
+
+import structlog
+from redis.exceptions import ResponseError
+
+from services.streamer.metrics import StreamerMetrics
+from services.streamer.pictures import Picture, Pictures
+from services.streamer.watching import Watching
+from shared.keys import Keys
+from shared.redis_connection import RETRYABLE, Client
+
+_log = structlog.get_logger()
+
+_BLOCK_MS = 250
+"""How long a read waits for a picture, and so how late a camera is read that somebody begins to watch."""
+_READ_EVERY_S = 0.01
+"""Pictures of many cameras come in bunches: to wait so long fetches them in one call."""
+_SET_ASIDE_S = 5.0
+_BEGINNING = b"0-0"
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+
+class PictureReader:
+    """A thread around `step`."""
+
+    def __init__(
+        self, client: Client, keys: Keys, pictures: Pictures, watching: Watching, metrics: StreamerMetrics
+    ) -> None:
+        self._client, self._keys = client, keys
+        self._pictures, self._watching, self._metrics = pictures, watching, metrics
+        self._read_to: dict[str, bytes] = {}
+        self._from_beginning: set[str] = set()
+        """Cameras whose ids may have begun anew, since Redis was gone."""
+        self._set_aside: dict[str, float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
+
+    def start(self) -> None:
+        """Begins to read."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops within the time of one read."""
+        self._stop.set()
+        self._watching.wake()
+        self._thread.join(timeout=2 * _BLOCK_MS / 1000)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                self.step()
+                failures = 0
+            except RETRYABLE as error:
+                if failures == 0:
+                    _log.warning("no pictures from Redis, retrying until it is back", reason=str(error))
+                self._from_beginning |= set(self._read_to)
+                self._stop.wait(min(0.5, 0.05 * 2**failures))
+                failures = min(failures + 1, 10)
+            except Exception:
+                _log.exception("reading pictures failed")
+                self._stop.wait(_SET_ASIDE_S)
+
+    def step(self) -> None:
+        """Reads once, or waits until somebody watches.
+
+        Raises:
+            RedisError: Redis is away; nothing is lost, the next call goes on.
+        """
+        begun_at = time.monotonic()
+        cameras = self._watched(begun_at)
+        if not cameras:
+            self._watching.wait_for_change(1.0)
+            return
+        try:
+            self.read(cameras, _BLOCK_MS)
+        except ResponseError:
+            self._find_unreadable(cameras)
+        self._stop.wait(max(0.0, begun_at + _READ_EVERY_S - time.monotonic()))
+
+    def _watched(self, now: float) -> list[str]:
+        self._set_aside = {camera: until for camera, until in self._set_aside.items() if until > now}
+        return sorted(camera for camera in self._watching.cameras() if camera not in self._set_aside)
+
+    def read(self, cameras: Collection[str], block_ms: int | None) -> None:
+        """Fetches what is new of `cameras`, waiting for it at most `block_ms` (None: not at all)."""
+        begun_at = time.monotonic()
+        by_key = {self._keys.frames(camera).encode(): camera for camera in cameras}
+        positions = {
+            key: _BEGINNING if camera in self._from_beginning else self._read_to.get(camera, _BEGINNING)
+            for key, camera in by_key.items()
+        }
+        answer: list[tuple[bytes, list[Entry]]] = self._client.xread(positions, block=block_ms)
+        for key, entries in answer or ():
+            self._take(by_key[key], entries)
+        self._pictures.was_read(cameras, begun_at)
+
+    def _take(self, camera: str, entries: Sequence[Entry]) -> None:
+        if camera in self._from_beginning:
+            # Redis may have kept its pictures: those that were shown already are not shown again.
+            ids = [entry_id for entry_id, _ in entries]
+            last = self._read_to.get(camera)
+            if last in ids:
+                entries = entries[ids.index(last) + 1 :]
+            self._from_beginning.discard(camera)
+        for entry_id, fields in entries:
+            self._read_to[camera] = entry_id
+            try:
+                picture = decoded(camera, fields)
+            except (KeyError, ValueError):
+                self._metrics.frames_skipped.labels(camera, "malformed").inc()
+                continue
+            self._metrics.frames_fetched.labels(camera).inc()
+            self._pictures.put(picture)
+
+    def _find_unreadable(self, cameras: Collection[str]) -> None:
+        """One key that is no stream fails the read of all; it is left out for a while."""
+        for camera in cameras:
+            try:
+                self.read([camera], None)
+            except ResponseError as error:
+                _log.warning("the pictures of a camera cannot be read", camera=camera, reason=str(error))
+                self._set_aside[camera] = time.monotonic() + _SET_ASIDE_S
+
+
+def decoded(camera: str, fields: dict[bytes, bytes]) -> Picture:
+    """The picture of one entry of `frames:{camera}`.
+
+    Raises:
+        KeyError: a field is missing.
+        ValueError: a field is no number, or the picture is no JPEG.
+    """
+    jpeg = fields[b"jpeg"]
+    if not jpeg.startswith(b"\xff\xd8"):
+        raise ValueError("no JPEG")
+    return Picture(
+        camera, int(fields[b"tick"]), int(fields[b"time_ns"]), int(fields[b"width"]), int(fields[b"height"]), jpeg
+    )

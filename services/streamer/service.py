@@ -1,0 +1,101 @@
+"""The streamer: puts its parts together, and keeps the placeholders and `viewers` up to date."""
+
+from __future__ import annotations
+
+import structlog
+from redis.exceptions import RedisError
+
+from services.streamer.app import Parts, create_app
+from services.streamer.http_server import HttpServer
+from services.streamer.metrics import SiteCollector, StreamerMetrics
+from services.streamer.picture_reader import PictureReader
+from services.streamer.pictures import Pictures
+from services.streamer.placeholders import Placeholders
+from services.streamer.site_reader import SiteReader
+from services.streamer.state import CameraState
+from services.streamer.watching import Watching
+from shared.process import Connected, ServiceOptions
+
+_log = structlog.get_logger()
+_STEP_S = 0.2
+
+
+class Streamer:
+    """Serves from its construction on; state lives in Redis only."""
+
+    def __init__(self, connected: Connected, options: ServiceOptions) -> None:
+        """Opens the port.
+
+        Raises:
+            MtmcError: it cannot be opened; the message says why.
+        """
+        config = connected.site.config.streamer
+        self._connected, self._keys = connected, connected.site.keys
+        self._watching, self._pictures = Watching(), Pictures()
+        self._placeholders = Placeholders(config.jpeg_quality)
+        self._site = SiteReader(connected.client, connected.frames, connected.site)
+        metrics = StreamerMetrics(self._watching)
+        metrics.registry.register(SiteCollector(self._site.current))
+        self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
+        app = create_app(
+            Parts(connected, self._site, self._pictures, self._watching, self._placeholders, metrics)
+        )
+        host = options.host if options.host is not None else config.host
+        port = options.port if options.port is not None else config.port
+        self._server = HttpServer(app, host, port, on_cut_off=metrics.viewers_cut_off.inc)
+        self._reader.start()
+        self._server.start()
+        _log.info("serving", url=self.url)
+
+    @property
+    def url(self) -> str:
+        """Where it can be reached from this machine."""
+        return self._server.url
+
+    def step(self) -> None:
+        """Judges the cameras that somebody has open, and tells the workers what is watched.
+
+        Raises:
+            RedisError: Redis is away; the placeholders say so already.
+        """
+        self._watching.wait_for_change(_STEP_S)
+        self._server.cut_off_stuck()
+        error = self._judge()
+        self._watching.write(self._connected.client, self._keys)
+        if error is not None:
+            raise error
+
+    def _judge(self) -> RedisError | None:
+        opened = self._watching.opened()
+        if not opened:
+            return None
+        try:
+            state, error = self._site.current(), None
+        except RedisError as refused:
+            state, error = self._site.last, refused
+        for name in opened:
+            camera = state.camera(name) if state is not None else None
+            if error is not None:
+                camera = redis_away(name)
+            if camera is None:
+                camera = CameraState(name, "ended", "this camera is no longer part of the site")
+            if camera.state == "live":
+                self._pictures.end_placeholder(name)
+                continue
+            last = self._pictures.newest(name)
+            jpeg = self._placeholders.jpeg(camera, last.jpeg if last else None)
+            self._pictures.put_placeholder(name, jpeg, state.read_at if state is not None else 0.0)
+        if state is not None:
+            self._pictures.forget_all_but({*opened, *(camera.name for camera in state.cameras)})
+        return error
+
+    def close(self) -> None:
+        """Ends all streams, then the server; takes a second at most."""
+        self._pictures.close()
+        self._reader.close()
+        self._server.close()
+
+
+def redis_away(camera: str) -> CameraState:
+    """How a camera is shown while Redis is away."""
+    return CameraState(camera, "stalled", "no connection to Redis; waiting until it is back")

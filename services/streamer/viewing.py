@@ -1,0 +1,102 @@
+"""What one viewer is sent: the parts of an MJPEG stream, or the messages of the live page's one connection."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from services.streamer.metrics import StreamerMetrics
+from services.streamer.pictures import FRESH_S, Pictures, Shown
+from services.streamer.site_reader import SiteReader
+from services.streamer.watching import Watching
+
+BOUNDARY = "mtmc-picture"
+WALL_STATE_EVERY_S = 0.5
+_WAIT_S = 1.0
+"""How often a waiting viewer looks whether its other side is still there."""
+
+
+def mjpeg_parts(
+    camera: str, pictures: Pictures, metrics: StreamerMetrics, gone: Callable[[], bool]
+) -> Iterator[bytes]:
+    """The body of a `multipart/x-mixed-replace`: each picture once, the newest when the viewer is ready for one.
+
+    The delimiter follows its part at once, because browsers show a part only when they have seen its end.
+    """
+    pictures.open(camera)
+    yield f"--{BOUNDARY}\r\n".encode()
+    version, count = -1, None
+    while not pictures.closed and not gone():
+        shown = pictures.wait(camera, version, _WAIT_S)
+        if shown is None:
+            continue
+        version = shown.version
+        skipped = shown.count - (shown.count if count is None else count) - (shown.picture is not None)
+        count = shown.count
+        if skipped > 0:
+            metrics.frames_skipped.labels(camera, "slow_viewer").inc(skipped)
+        yield _part(shown)
+        (metrics.placeholders_sent if shown.picture is None else metrics.frames_sent).labels(camera).inc()
+
+
+def _part(shown: Shown) -> bytes:
+    tick = f"X-Mtmc-Tick: {shown.picture.tick}\r\n" if shown.picture else "X-Mtmc-Placeholder: 1\r\n"
+    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(shown.jpeg)}\r\n{tick}\r\n"
+    return b"".join((head.encode(), shown.jpeg, f"\r\n--{BOUNDARY}\r\n".encode()))
+
+
+def wall_message(header: dict[str, Any], body: bytes = b"") -> bytes:
+    """One message of `/wall.stream`: two little-endian uint32 lengths, a JSON header, a body (a JPEG or nothing)."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return b"".join((struct.pack("<II", len(text), len(body)), text, body))
+
+
+def wall_messages(
+    pictures: Pictures,
+    watching: Watching,
+    metrics: StreamerMetrics,
+    reader: SiteReader,
+    describe: Callable[[], dict[str, Any]],
+    gone: Callable[[], bool],
+) -> Iterator[bytes]:
+    """Everything that a live page shows, over one connection: new pictures of all cameras, and the site's state.
+
+    `describe` gives the state; it goes out twice a second, also when nothing changes, so that either side notices
+    when the other is gone.
+    """
+    counts: dict[str, int] = {}
+    total, state_at = 0, 0.0
+    fresh_from = time.monotonic() - FRESH_S
+    while not pictures.closed and not gone():
+        now = time.monotonic()
+        if now >= state_at:
+            watching.touch(reader.camera_names)
+            yield wall_message({"type": "state", **_described(describe)})
+            state_at = now + WALL_STATE_EVERY_S
+        sent = False
+        for camera in reader.camera_names:
+            found = pictures.after(camera, counts.get(camera, 0), fresh_from)
+            if found is None:
+                continue
+            number, picture = found
+            skipped = number - counts.get(camera, number - 1) - 1
+            if skipped > 0:
+                metrics.frames_skipped.labels(camera, "slow_viewer").inc(skipped)
+            counts[camera] = number
+            yield wall_message({"type": "picture", "camera": camera, "tick": picture.tick}, picture.jpeg)
+            metrics.frames_sent.labels(camera).inc()
+            sent = True
+        if not sent:
+            total = pictures.wait_for_any(total, max(0.0, state_at - time.monotonic()))
+
+
+def _described(describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return {"redis": True, **describe()}
+    except RedisError:
+        return {"redis": False}

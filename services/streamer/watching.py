@@ -1,0 +1,100 @@
+"""Which cameras somebody watches, and telling the workers so: they publish pictures at full rate only for those."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from shared.keys import Keys
+from shared.redis_connection import Client
+
+TOUCH_SECONDS = 4.0
+"""A single request for a picture counts as watching for so long; a page that refreshes asks again before that."""
+
+_WRITE_EVERY_S = 1.0
+_KEPT_MS = 60_000
+
+# KEYS[1] viewers; ARGV[1] how long an entry is kept, ms; ARGV[2…] cameras that are watched now. By Redis time.
+_WATCHED = """
+local time = redis.call('TIME')
+local ms = time[1] * 1000 + math.floor(time[2] / 1000)
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], ms, ARGV[i]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. (ms - tonumber(ARGV[1])))
+return ms
+"""
+
+
+class Watching:
+    """The watched cameras of this process; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._change = 0
+        self._open: Counter[str] = Counter()
+        self._until: dict[str, float] = {}
+        self._written_at: dict[str, float] = {}
+
+    def open(self, camera: str) -> None:
+        """A viewer begins to watch; `close` ends it."""
+        with self._changed:
+            self._open[camera] += 1
+            self._tell()
+
+    def close(self, camera: str) -> None:
+        """The reverse of `open`."""
+        with self._changed:
+            self._open[camera] -= 1
+            if self._open[camera] <= 0:
+                del self._open[camera]
+
+    def touch(self, cameras: Iterable[str]) -> None:
+        """Somebody looked at these cameras once, and may do so again."""
+        until = time.monotonic() + TOUCH_SECONDS
+        with self._changed:
+            for camera in cameras:
+                if camera not in self._until:
+                    self._tell()
+                self._until[camera] = until
+
+    def _tell(self) -> None:
+        self._change += 1
+        self._changed.notify_all()
+
+    def opened(self) -> dict[str, int]:
+        """Camera → how many viewers have it open."""
+        with self._changed:
+            return dict(self._open)
+
+    def cameras(self) -> frozenset[str]:
+        """What is watched now."""
+        now = time.monotonic()
+        with self._changed:
+            self._until = {camera: until for camera, until in self._until.items() if until > now}
+            return frozenset(self._open) | frozenset(self._until)
+
+    def wait_for_change(self, timeout_s: float) -> None:
+        """Returns when a camera becomes watched, at the latest after `timeout_s`."""
+        with self._changed:
+            before = self._change
+            self._changed.wait_for(lambda: self._change != before, timeout_s)
+
+    def wake(self) -> None:
+        """Ends every wait, so that a thread can see that it should stop."""
+        with self._changed:
+            self._tell()
+
+    def write(self, client: Client, keys: Keys) -> None:
+        """Writes the watched cameras into `viewers`, each at most once a second, and drops what is older than a minute.
+
+        Raises:
+            RedisError: it is then tried again by the next call.
+        """
+        now = time.monotonic()
+        watched = self.cameras()
+        self._written_at = {camera: at for camera, at in self._written_at.items() if camera in watched}
+        due = sorted(camera for camera in watched if now - self._written_at.get(camera, -1e9) >= _WRITE_EVERY_S)
+        if due:
+            client.eval(_WATCHED, 1, keys.viewers, _KEPT_MS, *due)
+            self._written_at |= dict.fromkeys(due, now)

@@ -1,0 +1,177 @@
+"""supervisord and the programs that it keeps running: small ones here, so that this is fast."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cli import tether
+from cli.state import StateFolder
+from cli.supervision import USER_ERROR, ProcessInfo, Program, Supervisor, settings, stop_leftover
+
+SLEEP = (sys.executable, "-c", "import time; time.sleep(1000)")
+DEAF = (sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)")
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 15.0) -> float:
+    """Seconds until `condition` held."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "it did not come true"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateFolder:
+    """A prepared folder, with a name that needs quoting."""
+    folder = StateFolder(tmp_path / "a 100% 'odd' folder")
+    folder.prepare()
+    return folder
+
+
+@pytest.fixture
+def supervised(state: StateFolder) -> Iterator[Callable[..., Supervisor]]:
+    """Starts supervisord with some programs, all of them started."""
+    stack = contextlib.ExitStack()
+
+    def start(**commands: tuple[str, ...]) -> Supervisor:
+        programs = [Program(name, command) for name, command in commands.items()]
+        supervisor = stack.enter_context(Supervisor(state, programs, dict(os.environ)).running())
+        supervisor.start(list(commands))
+        return supervisor
+
+    with stack:
+        yield start
+
+
+def info(supervisor: Supervisor, name: str) -> ProcessInfo:
+    return supervisor.processes()[name]
+
+
+def pid_when_running(supervisor: Supervisor, name: str, other_than: int = 0) -> int:
+    def running() -> bool:
+        processes = supervisor.processes()
+        supervisor.revive(processes)
+        return name in processes and processes[name].state == "RUNNING" and processes[name].pid != other_than
+
+    wait_until(running)
+    return info(supervisor, name).pid
+
+
+def test_a_killed_process_is_back_within_five_seconds(supervised: Callable[..., Supervisor]) -> None:
+    supervisor = supervised(one=SLEEP, two=SLEEP)
+    pid, other = pid_when_running(supervisor, "one"), pid_when_running(supervisor, "two")
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: info(supervisor, "one").pid not in (0, pid)) < 5
+    assert info(supervisor, "two").pid == other
+
+
+def test_a_process_that_always_fails_is_tried_for_ever_and_waits_at_most_five_seconds(
+    supervised: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    starts = tmp_path / "starts"
+    code = f"import time; open({str(starts)!r}, 'a').write(f'{{time.time()}}\\n'); raise SystemExit(1)"
+    supervisor = supervised(broken=(sys.executable, "-c", code))
+
+    def started(times: int) -> bool:
+        supervisor.revive(supervisor.processes())
+        return starts.exists() and len(starts.read_text().splitlines()) >= times
+
+    wait_until(lambda: started(7), seconds=40)
+    times = [float(line) for line in starts.read_text().splitlines()]
+    waits = [after - before for before, after in itertools.pairwise(times)]
+    assert max(waits) < 6
+    assert waits[1] > waits[0] > 0.5, "it does not wait longer and longer"
+
+
+def test_a_process_that_needs_the_user_is_not_tried_again(supervised: Callable[..., Supervisor]) -> None:
+    code = f"import time; print('mend me'); time.sleep(1.2); raise SystemExit({USER_ERROR})"
+    supervisor = supervised(wrong=(sys.executable, "-c", code))
+    wait_until(lambda: info(supervisor, "wrong").user_error)
+    assert not supervisor.revive(supervisor.processes())
+    assert info(supervisor, "wrong").user_error
+
+
+def test_output_goes_to_a_log_for_each_process(supervised: Callable[..., Supervisor], state: StateFolder) -> None:
+    code = "import sys, time; print('out', flush=True); print('err', file=sys.stderr); time.sleep(1000)"
+    supervised(one=(sys.executable, "-c", code))
+    wait_until(lambda: state.log("one").exists() and sorted(state.log("one").read_text().split()) == ["err", "out"])
+
+
+def test_logs_are_rotated(state: StateFolder) -> None:
+    code = "import time; [time.sleep(0.001) for _ in iter(int, 1) if not print('x' * 999, flush=True)]"
+    programs = [Program("chatty", (sys.executable, "-c", code))]
+    supervisor = Supervisor(state, programs, dict(os.environ))
+    state.supervisor_settings.write_text(settings(state, programs, log_bytes=50_000))
+    with supervisor.running():
+        supervisor.start(["chatty"])
+        wait_until(lambda: Path(f"{state.log('chatty')}.2").exists())
+        assert sum(file.stat().st_size for file in state.logs.glob("chatty.log*")) < 4 * 50_000
+
+
+def test_all_stop_within_five_seconds_also_those_that_do_not_listen(supervised: Callable[..., Supervisor]) -> None:
+    supervisor = supervised(one=SLEEP, deaf=DEAF)
+    pids = [pid_when_running(supervisor, "one"), pid_when_running(supervisor, "deaf")]
+    began = time.monotonic()
+    supervisor.stop()
+    assert time.monotonic() - began < 5
+    wait_until(lambda: not any(map(alive, pids)), seconds=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_killed_supervisord_takes_its_programs_along_and_is_started_again(
+    supervised: Callable[..., Supervisor], state: StateFolder
+) -> None:
+    supervisor = supervised(one=DEAF)
+    pid = pid_when_running(supervisor, "one")
+    os.kill(int((state.path / "supervisord.pid").read_text()), signal.SIGKILL)
+    assert wait_until(lambda: not alive(pid)) < 5
+    wait_until(lambda: supervisor.revive({}))
+    assert pid_when_running(supervisor, "one") != pid
+
+
+def test_a_supervisord_that_was_left_behind_is_stopped(
+    supervised: Callable[..., Supervisor], state: StateFolder
+) -> None:
+    pid = pid_when_running(supervised(one=SLEEP), "one")
+    stop_leftover(state.supervisor_socket)
+    assert not state.supervisor_socket.exists()
+    wait_until(lambda: not alive(pid))
+    stop_leftover(state.supervisor_socket)
+
+
+def test_the_settings_are_for_their_owner_only_and_hold_no_secret(state: StateFolder) -> None:
+    Supervisor(state, [Program("one", SLEEP)], {"MTMC_REDIS_URL": "redis://:hunter2@box"})
+    assert state.supervisor_settings.stat().st_mode & 0o777 == 0o600
+    assert "hunter2" not in state.supervisor_settings.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_tethered_program_dies_with_its_parent() -> None:
+    child = tether.command(DEAF, signal.SIGKILL)
+    code = f"import subprocess, time; print(subprocess.Popen({child!r}).pid, flush=True); time.sleep(1000)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        # It is tied once it has become the program.
+        wait_until(lambda: b"SIG_IGN" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[2])
+        parent.kill()
+        assert wait_until(lambda: not alive(pid)) < 5

@@ -1,0 +1,65 @@
+"""What `mtmc up` tells of processes and cameras."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.news import CameraView, camera_news, process_news
+from cli.supervision import ProcessInfo
+
+
+def process(state: str = "RUNNING", pid: int = 7, exit_code: int = 0) -> ProcessInfo:
+    return ProcessInfo("clock", state, pid, exit_code)
+
+
+LIVE, DOWN = CameraView("live"), CameraView("down", "connection refused")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (CameraView(), CameraView("starting"), ["camera a: starting"]),
+        (CameraView("starting"), LIVE, ["camera a: live"]),
+        (LIVE, LIVE, []),
+        (LIVE, DOWN, ["camera a: down (connection refused); it is tried again"]),
+        (DOWN, CameraView("down", "timed out"), ["camera a: down (timed out); it is tried again"]),
+        (DOWN, LIVE, ["camera a: live again"]),
+        (LIVE, CameraView("live", "", True), ["camera a: stalled; the others no longer wait for it"]),
+        (CameraView("live", "", True), LIVE, ["camera a: live again"]),
+        (CameraView("live", "", True), CameraView("released", "", True), []),
+        (LIVE, CameraView("ended"), ["camera a: its recording has ended"]),
+        (LIVE, CameraView("live", "a hiccup"), []),
+    ],
+)
+def test_a_camera_that_changed_is_told_of_in_one_line(before: CameraView, now: CameraView, expected: list[str]) -> None:
+    assert [item.text for item in camera_news({"a": before}, {"a": now})] == expected
+
+
+def test_a_camera_taken_out_of_the_site_is_told_of() -> None:
+    assert [item.text for item in camera_news({"a": LIVE, "b": LIVE}, {"a": LIVE})] == [
+        "camera b: removed from the site"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (process(), process(), []),
+        (process(), process(pid=8), ["clock died and was restarted (pid 7, now 8)"]),
+        (process(), process("BACKOFF", 0), ["clock died (pid 7); it is tried again within 5 s"]),
+        (process("BACKOFF", 0), process("FATAL", 0), []),
+        (process("FATAL", 0), process("STARTING", 9), ["clock was restarted (pid 9)"]),
+        (process(), process("EXITED", 0, 2), []),
+    ],
+)
+def test_a_process_that_died_or_came_back_is_told_of(
+    before: ProcessInfo, now: ProcessInfo, expected: list[str]
+) -> None:
+    assert [item.text for item in process_news({"clock": before}, {"clock": now})] == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "settled"), [("", False), ("starting", False), ("released", False), ("live", True), ("down", True)]
+)
+def test_nobody_waits_for_a_camera_that_is_live_or_has_failed(state: str, settled: bool) -> None:
+    assert CameraView(state).settled is settled

