@@ -32,7 +32,7 @@ START_SECONDS = 1.0
 SERVICES = "site"
 _LOG_BYTES = 5_000_000
 _RETRIES = 4
-_STOP_SECONDS = 3
+_STOP_SECONDS = 2
 _ANSWER_SECONDS = 10.0
 _GONE = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
 
@@ -179,7 +179,7 @@ class Supervisor:
             return
         self._process.terminate()
         try:
-            self._process.wait(_STOP_SECONDS + 1.5)
+            self._process.wait(_STOP_SECONDS + 2.5)
         except subprocess.TimeoutExpired:
             self._process.kill()  # and the kernel kills its programs
             self._process.wait()
@@ -223,7 +223,7 @@ def stop_leftover(address: Path) -> None:
         return
     with contextlib.suppress(*_GONE, xmlrpc.client.Fault):
         _call(address, "shutdown")
-        deadline = time.monotonic() + _STOP_SECONDS + 2
+        deadline = time.monotonic() + _STOP_SECONDS + 3
         while address.exists() and time.monotonic() < deadline:
             _call(address, "getState")
             time.sleep(0.05)

@@ -30,7 +30,9 @@ class StreamerMetrics:
             registry=self.registry,
         )
         self.placeholders_sent = Counter(
-            "mtmc_streamer_placeholders_sent", "Placeholders sent in a picture's place", ["camera"],
+            "mtmc_streamer_placeholders_sent",
+            "Placeholders sent in a picture's place",
+            ["camera"],
             registry=self.registry,
         )
         self.viewers_refused = Counter(

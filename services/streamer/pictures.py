@@ -110,10 +110,13 @@ class Pictures:
             slot.show(jpeg, None)
 
     def end_placeholder(self, camera: str) -> None:
-        """The camera is fine: shows its newest picture again where nothing or a placeholder stands."""
+        """The camera is fine: shows its newest picture where nothing or a placeholder stands."""
+        fresh_from = time.monotonic() - FRESH_S
         with self._lock:
             slot = self._slot(camera)
-            if slot.picture is not None and (slot.shown is None or slot.shown.picture is None):
+            if slot.picture is None or slot.read_at < fresh_from:
+                return
+            if slot.shown is None or slot.shown.picture is None:
                 slot.show(slot.picture.jpeg, slot.picture)
 
     def forget_all_but(self, cameras: Collection[str]) -> None:
@@ -131,17 +134,13 @@ class Pictures:
             self._any.notify_all()
 
     # -- for who looks at them ---------------------------------------------------------------------
-    def open(self, camera: str) -> float:
-        """A viewer begins to watch; returns the time from which on it believes what is shown.
-
-        What nobody has looked at for a while is not shown as if it were new.
-        """
-        now = time.monotonic()
+    def open(self, camera: str) -> None:
+        """A viewer begins to watch: what nobody has looked at for a while is not shown as if it were new."""
+        fresh_from = time.monotonic() - FRESH_S
         with self._lock:
             slot = self._slot(camera)
-            if slot.read_at < now - FRESH_S:
+            if slot.read_at < fresh_from:
                 slot.shown = None
-        return now - FRESH_S
 
     def wait(self, camera: str, version: int, timeout_s: float) -> Shown | None:
         """What is shown of `camera` once it is another than `version`; None after `timeout_s` or at the end."""

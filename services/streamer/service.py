@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import structlog
 from redis.exceptions import RedisError
 
@@ -12,7 +14,7 @@ from services.streamer.picture_reader import PictureReader
 from services.streamer.pictures import Pictures
 from services.streamer.placeholders import Placeholders
 from services.streamer.site_reader import SiteReader
-from services.streamer.state import CameraState
+from services.streamer.state import CameraState, redis_away
 from services.streamer.watching import Watching
 from shared.process import Connected, ServiceOptions
 
@@ -37,9 +39,7 @@ class Streamer:
         metrics = StreamerMetrics(self._watching)
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
-        app = create_app(
-            Parts(connected, self._site, self._pictures, self._watching, self._placeholders, metrics)
-        )
+        app = create_app(Parts(connected, self._site, self._pictures, self._watching, self._placeholders, metrics))
         host = options.host if options.host is not None else config.host
         port = options.port if options.port is not None else config.port
         self._server = HttpServer(app, host, port, on_cut_off=metrics.viewers_cut_off.inc)
@@ -71,8 +71,10 @@ class Streamer:
             return None
         try:
             state, error = self._site.current(), None
+            judged_at = state.read_at
         except RedisError as refused:
             state, error = self._site.last, refused
+            judged_at = time.monotonic()
         for name in opened:
             camera = state.camera(name) if state is not None else None
             if error is not None:
@@ -84,7 +86,7 @@ class Streamer:
                 continue
             last = self._pictures.newest(name)
             jpeg = self._placeholders.jpeg(camera, last.jpeg if last else None)
-            self._pictures.put_placeholder(name, jpeg, state.read_at if state is not None else 0.0)
+            self._pictures.put_placeholder(name, jpeg, judged_at)
         if state is not None:
             self._pictures.forget_all_but({*opened, *(camera.name for camera in state.cameras)})
         return error
@@ -94,8 +96,3 @@ class Streamer:
         self._pictures.close()
         self._reader.close()
         self._server.close()
-
-
-def redis_away(camera: str) -> CameraState:
-    """How a camera is shown while Redis is away."""
-    return CameraState(camera, "stalled", "no connection to Redis; waiting until it is back")

@@ -83,9 +83,7 @@ def stall_limit_s(target_fps: float) -> float:
     return max(_LEAST_STALL_S, _STALL_TICKS / target_fps)
 
 
-def judged(
-    facts: CameraFacts, *, tick: int, stalled: bool, now_ms: int | None, limit_s: float
-) -> CameraState:
+def judged(facts: CameraFacts, *, tick: int, stalled: bool, now_ms: int | None, limit_s: float) -> CameraState:
     """The state of a camera.
 
     `tick` is the site's, `stalled` whether the clock names the camera, `now_ms` the time of the pictures' Redis (None:
@@ -121,6 +119,11 @@ def judged(
         picture_age_s=age_s,
         class_names=_class_names(status.get("class_names", "")),
     )
+
+
+def redis_away(camera: str) -> CameraState:
+    """How a camera is shown while Redis is away."""
+    return CameraState(camera, "stalled", "no connection to Redis; waiting until it is back")
 
 
 def _state(

@@ -21,9 +21,7 @@ _WAIT_S = 1.0
 """How often a waiting viewer looks whether its other side is still there."""
 
 
-def mjpeg_parts(
-    camera: str, pictures: Pictures, metrics: StreamerMetrics, gone: Callable[[], bool]
-) -> Iterator[bytes]:
+def mjpeg_parts(camera: str, pictures: Pictures, metrics: StreamerMetrics, gone: Callable[[], bool]) -> Iterator[bytes]:
     """The body of a `multipart/x-mixed-replace`: each picture once, the newest when the viewer is ready for one.
 
     The delimiter follows its part at once, because browsers show a part only when they have seen its end.
@@ -70,16 +68,20 @@ def wall_messages(
     when the other is gone.
     """
     counts: dict[str, int] = {}
-    total, state_at = 0, 0.0
+    total, state_at, turn = 0, 0.0, 0
     fresh_from = time.monotonic() - FRESH_S
     while not pictures.closed and not gone():
-        now = time.monotonic()
-        if now >= state_at:
-            watching.touch(reader.camera_names)
+        names = reader.camera_names
+        if time.monotonic() >= state_at:
+            watching.touch(names)
             yield wall_message({"type": "state", **_described(describe)})
-            state_at = now + WALL_STATE_EVERY_S
+            state_at = time.monotonic() + WALL_STATE_EVERY_S
         sent = False
-        for camera in reader.camera_names:
+        # Round robin, so that over a slow connection every camera has its turn.
+        for camera in names[turn % len(names) :] + names[: turn % len(names)] if names else ():
+            if time.monotonic() >= state_at:
+                break
+            turn += 1
             found = pictures.after(camera, counts.get(camera, 0), fresh_from)
             if found is None:
                 continue

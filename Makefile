@@ -1,0 +1,57 @@
+# `make` lists the targets. Everything that they need they install: Python packages into .venv, and for the tests a
+# browser and a Redis server with Debian's package manager (as root, or with sudo).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+SITE ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install test check up lock clean bench
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+install: $(VENV)/.installed ## Install mtmc into .venv, without what only the tests need
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || PYTHON=$(PYTHON) tools/install-system-packages
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml requirements/base.txt | $(VENV)/bin/pip
+	@echo "installing Python packages into $(VENV)"
+	@$(PIP) install -r requirements/base.txt
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
+	@echo "installing Python packages into $(VENV)"
+	@$(PIP) install -r requirements/dev.txt
+	@$(PIP) install --no-deps --editable .
+	@touch $@ $(VENV)/.installed
+
+test: $(VENV)/.installed-dev ## Run all tests (PYTEST_ARGS='tests/unit -k gate' for some)
+	@tools/install-system-packages
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-dev ## Style, types and import rules: what CI runs beside the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+up: $(VENV)/.installed ## Run a site on this machine: make up SITE=my-site.yaml
+	@test -n "$(SITE)" || { echo "name the site's file: make up SITE=my-site.yaml"; exit 2; }
+	$(BIN)/mtmc up $(SITE)
+
+bench: $(VENV)/.installed-dev ## Measure the throughput on the four real cameras (needs the shared data)
+	$(BIN)/python -m benchmarks.four_cameras
+
+lock: $(VENV)/bin/pip ## Pin the newest versions that pyproject.toml allows
+	@$(PIP) install uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate pyproject.toml -o requirements/base.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate --extra dev pyproject.toml -o requirements/dev.txt
+
+clean: ## Remove what was installed and cached here
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,225 @@
+"""The routes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from flask import Flask, Response, abort, jsonify, render_template, request
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
+
+from services.streamer.api import cameras_json, read_tracks, site_json, wall_json
+from services.streamer.http_server import MAX_STREAMS
+from services.streamer.metrics import StreamerMetrics
+from services.streamer.openapi import DOCUMENT
+from services.streamer.pictures import Pictures
+from services.streamer.placeholders import Placeholders
+from services.streamer.site_reader import SiteReader
+from services.streamer.state import CameraState, redis_away
+from services.streamer.viewing import BOUNDARY, mjpeg_parts, wall_messages
+from services.streamer.watching import Watching
+from shared.process import Connected
+
+_log = structlog.get_logger()
+
+_FIRST_PICTURE_S = 1.0
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 503: "unavailable"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes work with."""
+
+    connected: Connected
+    site: SiteReader
+    pictures: Pictures
+    watching: Watching
+    placeholders: Placeholders
+    metrics: StreamerMetrics
+
+
+def create_app(parts: Parts, max_streams: int = MAX_STREAMS) -> Flask:
+    """The WSGI application of one streamer."""
+    app = Flask(__name__)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    _add_pages(app, parts)
+    _add_pictures(app, parts, threading.BoundedSemaphore(max_streams))
+    _add_api(app, parts)
+    _add_errors(app)
+
+    @app.after_request
+    def _secured(response: Response) -> Response:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    return app
+
+
+def _add_pages(app: Flask, parts: Parts) -> None:
+    @app.get("/")
+    def _index() -> Response:
+        page = render_template("index.html", site=parts.connected.site.config.site, cameras=parts.site.camera_names)
+        return Response(page, mimetype="text/html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/healthz")
+    def _healthz() -> Response:
+        return Response("ok\n", mimetype="text/plain", headers={"Cache-Control": "no-store"})
+
+    @app.get("/readyz")
+    def _readyz() -> Response:
+        parts.site.current()
+        if parts.connected.frames is not parts.connected.client:
+            parts.connected.frames.ping()
+        return Response("ready\n", mimetype="text/plain", headers={"Cache-Control": "no-store"})
+
+    @app.get("/metrics")
+    def _metrics() -> Response:
+        return Response(parts.metrics.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) -> None:
+    pictures, watching, metrics = parts.pictures, parts.watching, parts.metrics
+
+    def known(camera: str) -> CameraState:
+        try:
+            state = parts.site.current().camera(camera)
+        except RedisError:
+            state = redis_away(camera) if camera in parts.site.camera_names else None
+        if state is None:
+            abort(404, f"this site has no camera '{camera}'")
+        return state
+
+    def stream(body: Iterable[bytes], content_type: str, on_close: Callable[[], None]) -> Response:
+        response = Response(
+            () if request.method == "HEAD" else body,
+            content_type=content_type,
+            # The last one keeps nginx from collecting a stream.
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            direct_passthrough=True,
+        )
+
+        def ended() -> None:
+            places.release()
+            on_close()
+
+        response.call_on_close(ended)
+        return response
+
+    def take_place() -> None:
+        if not places.acquire(blocking=False):
+            metrics.viewers_refused.inc()
+            abort(503, "this streamer has as many viewers as it can take; start another one, or try again later")
+
+    def gone() -> bool:
+        disconnected: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
+        return disconnected()
+
+    @app.get("/<camera>.mjpg")
+    def _mjpeg(camera: str) -> Response:
+        known(camera)
+        take_place()
+        watching.open(camera)
+        left = request.environ.get("waitress.client_disconnected", lambda: False)
+        return stream(
+            mjpeg_parts(camera, pictures, metrics, left),
+            f"multipart/x-mixed-replace; boundary={BOUNDARY}",
+            lambda: watching.close(camera),
+        )
+
+    @app.get("/<camera>.jpg")
+    def _jpeg(camera: str) -> Response:
+        known(camera)
+        watching.touch([camera])
+        picture = pictures.newest(camera, _FIRST_PICTURE_S)
+        state = known(camera)
+        headers = {"Cache-Control": "no-store", "X-Mtmc-State": state.state}
+        if state.state == "live" and picture is not None:
+            jpeg, tag = picture.jpeg, f"{picture.tick}"
+        else:
+            jpeg, tag = parts.placeholders.jpeg(state, picture.jpeg if picture else None), ""
+        if picture is not None:
+            headers["X-Mtmc-Tick"] = str(picture.tick)
+        response = Response(jpeg, mimetype="image/jpeg", headers=headers)
+        if not tag:
+            response.add_etag()
+            return response
+        response.set_etag(tag)
+        return response.make_conditional(request)
+
+    @app.get("/wall.stream")
+    def _wall() -> Response:
+        take_place()
+        metrics.wall_viewers.inc()
+        left = request.environ.get("waitress.client_disconnected", lambda: False)
+        return stream(
+            wall_messages(pictures, watching, metrics, parts.site, lambda: wall_json(parts.site.current()), left),
+            "application/octet-stream",
+            metrics.wall_viewers.dec,
+        )
+
+
+def _add_api(app: Flask, parts: Parts) -> None:
+    @app.get("/api/v1/site")
+    def _site() -> Response:
+        return _fresh(site_json(parts.site.current()))
+
+    @app.get("/api/v1/cameras")
+    def _cameras() -> Response:
+        return _fresh(cameras_json(parts.site.current()))
+
+    @app.get("/api/v1/tracks")
+    def _tracks() -> Response:
+        state = parts.site.current()
+        name = request.args.get("camera")
+        cameras = [camera for camera in state.cameras if name is None or camera.name == name]
+        if name is not None and not cameras:
+            abort(404, f"this site has no camera '{name}'")
+        return _fresh(read_tracks(parts.connected.client, parts.connected.site.keys, cameras))
+
+    @app.get("/api/v1/openapi.json")
+    def _openapi() -> Response:
+        return jsonify(DOCUMENT)
+
+
+def _fresh(content: dict[str, Any]) -> Response:
+    response = jsonify(content)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _add_errors(app: Flask) -> None:
+    def answer(status: int, message: str) -> Response:
+        if request.path.startswith("/api/"):
+            response = jsonify({"error": {"code": _CODES.get(status, "error"), "message": message}})
+        else:
+            response = Response(f"{message}\n", mimetype="text/plain")
+        response.status_code = status
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @app.errorhandler(HTTPException)
+    def _http_error(error: HTTPException) -> Response:
+        response = answer(error.code or 500, error.description or error.name)
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(RedisError)
+    def _redis_error(error: RedisError) -> Response:
+        response = answer(503, "Redis does not answer; this streamer goes on by itself when it is back")
+        response.headers["Retry-After"] = "1"
+        return response

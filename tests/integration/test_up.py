@@ -1,0 +1,147 @@
+"""`mtmc up` as a person runs it: real processes, real recordings, real models."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("clock", "aggregator", "streamer", "camera-worker-1")
+READY_SECONDS = 60.0
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("MTMC_")}
+
+
+class Up:
+    """A running `mtmc up`, its output in a file."""
+
+    def __init__(self, site_file: Path, *words: str) -> None:
+        self.state = site_file.parent / ".mtmc" / "room"
+        self._output = site_file.parent / "output.txt"
+        self._site_file = site_file
+        with self._output.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cli", "up", site_file, *words],
+                cwd=ROOT,
+                env=environment(),
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+            )
+
+    def output(self) -> str:
+        """What it has said until now."""
+        return self._output.read_text()
+
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 30.0) -> float:
+        """Seconds until `condition` held, while it runs."""
+        began = time.monotonic()
+        while not condition():
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() - began < seconds, self.output()
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def wait_for_words(self, pattern: str, seconds: float = READY_SECONDS) -> re.Match[str]:
+        """The first match in its output."""
+        self.wait_for(lambda: re.search(pattern, self.output()), seconds)
+        match = re.search(pattern, self.output())
+        assert match is not None
+        return match
+
+    def status(self) -> dict[str, Any]:
+        """`mtmc status SITE.yaml --json`."""
+        command = [sys.executable, "-m", "cli", "status", self._site_file, "--json"]
+        done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30)
+        return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+
+    def pid(self, name: str) -> int:
+        """The newest pid that the output gives for a process."""
+        found = re.findall(rf"{name} +│ (\d+)|{name} died.*now (\d+)|{name} was restarted \(pid (\d+)", self.output())
+        return int("".join(found[-1]))
+
+    def family(self) -> list[str]:
+        """The command lines of all processes of the site that are alive."""
+        lines = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (folder / "cwd").resolve() == self.state:
+                    lines.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        return lines
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """The exit code, and the seconds that it took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        return code, time.monotonic() - began
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Up]]:
+    """Starts `mtmc up`; whatever still runs at the end of the test is stopped."""
+    started: list[Up] = []
+
+    def start(site_file: Path, *words: str) -> Up:
+        started.append(Up(site_file, *words))
+        return started[-1]
+
+    yield start
+    for up in started:
+        if up.process.poll() is None:
+            up.end()
+
+
+@pytest.fixture
+def site_file(four_cameras_site: Callable[..., Path], shared_data: Path, tmp_path: Path) -> Path:
+    """Two cameras, looped, so that it runs as long as a test needs."""
+    recordings = shared_data / "data" / "ufes-four-cameras"
+    cameras = [{"name": f"cam{i}", "source": str(recordings / f"cam{i}.mp4"), "loop": True} for i in range(2)]
+    return four_cameras_site(tmp_path, cameras=cameras, layout={"overlaps": [["cam0", "cam1"]]}, clock={"target_fps": 5})
+
+
+@pytest.mark.timeout(180)
+def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Up], site_file: Path) -> None:
+    up = start(site_file)
+    page = up.wait_for_words(r"http://127\.0\.0\.1:\d+/").group()
+    assert re.search(r"camera cam0: live", up.output())
+    assert re.search(r"camera cam1: live", up.output())
+    assert "redis-cli -p " in up.output()
+    with urllib.request.urlopen(page, timeout=10) as answer:  # noqa: S310
+        assert answer.status == 200
+    status = up.status()
+    assert [camera["name"] for camera in status["cameras"]] == ["cam0", "cam1"]
+    assert (status["clock"], status["aggregator"], len(status["workers"])) == (True, True, 1)
+
+    second = start(site_file)
+    assert second.process.wait(20) == 2
+    assert "already runs with the state folder" in second.output()
+    up = Up.__new__(Up) if False else up
+
+    for name in ("redis", *SERVICES):
+        pid = up.pid(name)
+        os.kill(pid, signal.SIGKILL)
+        assert up.wait_for(lambda name=name, pid=pid: up.pid(name) != pid) < 5
+    tick = up.status().get("tick", 0)
+    up.wait_for(lambda: up.status().get("tick", 0) > tick + 5)
+    up.wait_for(lambda: [camera["state"] for camera in up.status()["cameras"]] == ["live", "live"])
+
+    code, seconds = up.end(signal.SIGINT)
+    assert (code, up.family()) == (0, [])
+    assert seconds < 5
+    assert "Traceback" not in up.output()
