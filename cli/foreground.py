@@ -49,6 +49,7 @@ class Foreground:
         self._status_line, self._keys = status_line, Keys(site.site)
         self._cameras: dict[str, CameraView] = {}
         self._processes: dict[str, ProcessInfo] = {}
+        self._been_live: set[str] = set()
         self._redis_gone = False
 
     def follow(self, names: Sequence[str], stop: threading.Event) -> int:
@@ -93,8 +94,9 @@ class Foreground:
             if self._redis_gone:
                 self._tell(News("Redis answers again", "good"))
             self._redis_gone = False
-            for item in camera_news(self._cameras, cameras):
+            for item in camera_news(self._cameras, cameras, self._been_live):
                 self._tell(item)
+            self._been_live |= {name for name, view in cameras.items() if view.state == "live"}
             self._cameras = cameras
         return next((name for name, info in processes.items() if info.user_error), None)
 

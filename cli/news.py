@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,8 +35,10 @@ class CameraView:
         return self.state in _SETTLED
 
 
-def camera_news(before: Mapping[str, CameraView], now: Mapping[str, CameraView]) -> list[News]:
-    """What became of the cameras; one line for each that changed."""
+def camera_news(
+    before: Mapping[str, CameraView], now: Mapping[str, CameraView], been_live: Collection[str] = ()
+) -> list[News]:
+    """What became of the cameras; one line for each that changed. Those in `been_live` are live *again*."""
     news = []
     for name, view in now.items():
         old = before.get(name, CameraView())
@@ -48,7 +50,7 @@ def camera_news(before: Mapping[str, CameraView], now: Mapping[str, CameraView])
             continue
         elif view.state == "live":
             if old.state != "live" or old.stalled:
-                again = " again" if old.stalled or old.state in ("down", "released") else ""
+                again = " again" if name in been_live else ""
                 news.append(News(f"camera {name}: live{again}", "good"))
         elif view.state == "down":
             reason = f" ({view.error})" if view.error else ""

@@ -123,16 +123,17 @@ def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) 
             metrics.viewers_refused.inc()
             abort(503, "this streamer has as many viewers as it can take; start another one, or try again later")
 
-    def gone() -> bool:
-        disconnected: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
-        return disconnected()
+    def disconnect_check() -> Callable[[], bool]:
+        """Whether the other side has left; usable also after the request's context is gone."""
+        check: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
+        return check
 
     @app.get("/<camera>.mjpg")
     def _mjpeg(camera: str) -> Response:
         known(camera)
         take_place()
         watching.open(camera)
-        left = request.environ.get("waitress.client_disconnected", lambda: False)
+        left = disconnect_check()
         return stream(
             mjpeg_parts(camera, pictures, metrics, left),
             f"multipart/x-mixed-replace; boundary={BOUNDARY}",
@@ -157,13 +158,14 @@ def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) 
             response.add_etag()
             return response
         response.set_etag(tag)
-        return response.make_conditional(request)
+        response.make_conditional(request)
+        return response
 
     @app.get("/wall.stream")
     def _wall() -> Response:
         take_place()
         metrics.wall_viewers.inc()
-        left = request.environ.get("waitress.client_disconnected", lambda: False)
+        left = disconnect_check()
         return stream(
             wall_messages(pictures, watching, metrics, parts.site, lambda: wall_json(parts.site.current()), left),
             "application/octet-stream",

@@ -18,7 +18,8 @@ from typing import Any
 
 import structlog
 from flask import Flask
-from waitress import create_server, wasyncore
+from waitress import wasyncore
+from waitress.server import create_server
 
 from shared.errors import MtmcError
 

@@ -64,7 +64,7 @@ class PictureReader:
                 self._from_beginning |= set(self._read_to)
                 self._stop.wait(min(0.5, 0.05 * 2**failures))
                 failures = min(failures + 1, 10)
-            except Exception:
+            except Exception:  # noqa: BLE001 (the top of a loop; the thread must not end unseen)
                 _log.exception("reading pictures failed")
                 self._stop.wait(_SET_ASIDE_S)
 

@@ -14,7 +14,7 @@ from services.streamer.picture_reader import PictureReader
 from services.streamer.pictures import Pictures
 from services.streamer.placeholders import Placeholders
 from services.streamer.site_reader import SiteReader
-from services.streamer.state import CameraState, redis_away
+from services.streamer.state import CameraState, SiteState, redis_away
 from services.streamer.watching import Watching
 from shared.process import Connected, ServiceOptions
 
@@ -69,8 +69,10 @@ class Streamer:
         opened = self._watching.opened()
         if not opened:
             return None
+        state: SiteState | None
+        error: RedisError | None = None
         try:
-            state, error = self._site.current(), None
+            state = self._site.current()
             judged_at = state.read_at
         except RedisError as refused:
             state, error = self._site.last, refused

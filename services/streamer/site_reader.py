@@ -17,7 +17,7 @@ from shared.site import PublishedSite
 MAX_AGE_S = 0.4
 """So old may an answer be; also an error, so that many requests do not wait for a Redis that is away one by one."""
 
-# KEYS streams. Returns {time in ms, newest entry of each, or 0}: the entry's id and its fields, the bulky ones left out.
+# KEYS streams. Returns {time in ms, newest entry of each, or 0}: the entry's id and its fields without the bulky ones.
 _NEWEST = """
 local time = redis.call('TIME')
 local answer = {time[1] * 1000 + math.floor(time[2] / 1000)}

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,9 +19,12 @@ from typing import Any
 import pytest
 import yaml
 
+from shared.redis_connection import connect
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("clock", "aggregator", "streamer", "camera-worker-1")
 READY_SECONDS = 60.0
+SECRET = "hunter2"  # noqa: S105
 
 
 def environment() -> dict[str, str]:
@@ -32,7 +36,7 @@ class Up:
 
     def __init__(self, site_file: Path, *words: str) -> None:
         self.state = site_file.parent / ".mtmc" / "room"
-        self._output = site_file.parent / "output.txt"
+        self._output = site_file.parent / f"output-{time.monotonic_ns()}.txt"
         self._site_file = site_file
         with self._output.open("w") as output:
             self.process = subprocess.Popen(
@@ -66,7 +70,7 @@ class Up:
 
     def status(self) -> dict[str, Any]:
         """`mtmc status SITE.yaml --json`."""
-        command = [sys.executable, "-m", "cli", "status", self._site_file, "--json"]
+        command = [sys.executable, "-m", "cli", "status", str(self._site_file), "--json"]
         done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30)
         return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
 
@@ -74,6 +78,10 @@ class Up:
         """The newest pid that the output gives for a process."""
         found = re.findall(rf"{name} +│ (\d+)|{name} died.*now (\d+)|{name} was restarted \(pid (\d+)", self.output())
         return int("".join(found[-1]))
+
+    def wait_for_another(self, name: str, pid: int) -> float:
+        """Seconds until the process has another pid than `pid`."""
+        return self.wait_for(lambda: self.pid(name) != pid)
 
     def family(self) -> list[str]:
         """The command lines of all processes of the site that are alive."""
@@ -112,7 +120,9 @@ def site_file(four_cameras_site: Callable[..., Path], shared_data: Path, tmp_pat
     """Two cameras, looped, so that it runs as long as a test needs."""
     recordings = shared_data / "data" / "ufes-four-cameras"
     cameras = [{"name": f"cam{i}", "source": str(recordings / f"cam{i}.mp4"), "loop": True} for i in range(2)]
-    return four_cameras_site(tmp_path, cameras=cameras, layout={"overlaps": [["cam0", "cam1"]]}, clock={"target_fps": 5})
+    return four_cameras_site(
+        tmp_path, cameras=cameras, layout={"overlaps": [["cam0", "cam1"]]}, clock={"target_fps": 5}
+    )
 
 
 @pytest.mark.timeout(180)
@@ -122,7 +132,7 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Up], 
     assert re.search(r"camera cam0: live", up.output())
     assert re.search(r"camera cam1: live", up.output())
     assert "redis-cli -p " in up.output()
-    with urllib.request.urlopen(page, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{page}healthz", timeout=10) as answer:  # noqa: S310
         assert answer.status == 200
     status = up.status()
     assert [camera["name"] for camera in status["cameras"]] == ["cam0", "cam1"]
@@ -131,12 +141,11 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Up], 
     second = start(site_file)
     assert second.process.wait(20) == 2
     assert "already runs with the state folder" in second.output()
-    up = Up.__new__(Up) if False else up
 
     for name in ("redis", *SERVICES):
         pid = up.pid(name)
         os.kill(pid, signal.SIGKILL)
-        assert up.wait_for(lambda name=name, pid=pid: up.pid(name) != pid) < 5
+        assert up.wait_for_another(name, pid) < 5
     tick = up.status().get("tick", 0)
     up.wait_for(lambda: up.status().get("tick", 0) > tick + 5)
     up.wait_for(lambda: [camera["state"] for camera in up.status()["cameras"]] == ["live", "live"])
@@ -145,3 +154,73 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Up], 
     assert (code, up.family()) == (0, [])
     assert seconds < 5
     assert "Traceback" not in up.output()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_nothing_is_left_of_a_killed_up(start: Callable[..., Up], site_file: Path) -> None:
+    up = start(site_file)
+    up.wait_for_words("camera-worker-1")
+    up.wait_for(lambda: sum(" -m cli run " in line for line in up.family()) == len(SERVICES))
+    up.end(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while up.family():
+        assert time.monotonic() < deadline, up.family()
+        time.sleep(0.05)
+
+
+def test_data_and_port_survive_a_restart(start: Callable[..., Up], site_file: Path) -> None:
+    urls = []
+    for _ in range(2):
+        up = start(site_file)
+        up.wait_for_words("camera-worker-1")
+        port = json.loads((up.state / "facts.json").read_text())["redis_port"]
+        urls.append(f"redis://127.0.0.1:{port}")
+        client = connect(urls[-1])
+        first = client.set("written by the first run", "1", nx=True)
+        client.close()
+        assert up.end()[0] == 0
+    assert urls[0] == urls[1]
+    assert not first
+
+
+def test_what_the_user_must_mend_ends_it_with_2_and_the_last_words_of_the_process(
+    start: Callable[..., Up], site_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.onnx").write_text("no model")
+    site = yaml.safe_load(site_file.read_text())
+    site["detector"]["model"] = "broken.onnx"
+    site_file.write_text(yaml.safe_dump(site))
+    up = start(site_file)
+    assert up.process.wait(60) == 2
+    assert "camera-worker-1 cannot run until something is mended" in up.output()
+    assert re.search(r"^  mtmc: .*broken\.onnx", up.output(), re.MULTILINE)
+    assert up.family() == []
+
+
+def test_a_taken_port_is_told_of_before_anything_starts(start: Callable[..., Up], site_file: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        up = start(site_file, "--port", port)
+        assert up.process.wait(20) == 2
+    assert f"port {port} is taken by another program; give another with --port" in up.output()
+
+
+def test_a_password_is_on_no_command_line_in_no_file_and_in_no_output(
+    start: Callable[..., Up], site_file: Path, redis_process: Any
+) -> None:
+    client = connect(redis_process.url)
+    client.config_set("requirepass", SECRET)
+    client.close()
+    site = yaml.safe_load(site_file.read_text())
+    site["redis"] = {"url": redis_process.url.replace("//", f"//:{SECRET}@")}
+    site_file.write_text(yaml.safe_dump(site))
+    up = start(site_file)
+    up.wait_for_words("redis-cli -u 'redis://\\*\\*\\*@")
+    assert len(up.status()["workers"]) == 1
+    assert len(up.family()) > len(SERVICES)
+    assert not [line for line in up.family() if SECRET in line]
+    assert not [file for file in up.state.rglob("*") if file.is_file() and SECRET in file.read_text(errors="replace")]
+    assert SECRET not in up.output()
+    assert up.end()[0] == 0

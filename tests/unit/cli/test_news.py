@@ -19,7 +19,7 @@ LIVE, DOWN = CameraView("live"), CameraView("down", "connection refused")
     ("before", "now", "expected"),
     [
         (CameraView(), CameraView("starting"), ["camera a: starting"]),
-        (CameraView("starting"), LIVE, ["camera a: live"]),
+        (CameraView("starting"), LIVE, ["camera a: live again"]),
         (LIVE, LIVE, []),
         (LIVE, DOWN, ["camera a: down (connection refused); it is tried again"]),
         (DOWN, CameraView("down", "timed out"), ["camera a: down (timed out); it is tried again"]),
@@ -32,7 +32,11 @@ LIVE, DOWN = CameraView("live"), CameraView("down", "connection refused")
     ],
 )
 def test_a_camera_that_changed_is_told_of_in_one_line(before: CameraView, now: CameraView, expected: list[str]) -> None:
-    assert [item.text for item in camera_news({"a": before}, {"a": now})] == expected
+    assert [item.text for item in camera_news({"a": before}, {"a": now}, {"a"})] == expected
+
+
+def test_a_camera_that_was_never_live_is_not_live_again() -> None:
+    assert [item.text for item in camera_news({}, {"a": LIVE})] == ["camera a: live"]
 
 
 def test_a_camera_taken_out_of_the_site_is_told_of() -> None:

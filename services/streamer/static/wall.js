@@ -1,0 +1,187 @@
+"use strict";
+
+const wall = document.getElementById("wall");
+const notice = document.getElementById("notice");
+const ASPECT = 16 / 9;
+const GAP = 8;
+const PHONE_WIDTH = 640;
+const LEAST_TILE = 200; // pixels; rather scroll than show less
+const TITLES = { waiting: "Waiting", stalled: "Stalled", down: "No signal", ended: "Ended", paused: "Paused" };
+const WORDS = { live: "live", waiting: "waiting", stalled: "stalled", down: "no signal", ended: "ended", paused: "paused" };
+
+class Tile {
+  constructor(element) {
+    this.element = element;
+    this.name = element.dataset.camera;
+    this.canvas = element.querySelector("canvas");
+    this.context = this.canvas.getContext("2d", { alpha: false });
+    this.busy = false;
+    this.waiting = null;
+    element.dataset.picture = "none";
+    element.querySelector(".open").addEventListener("click", () => toggleLarge(this.name));
+  }
+
+  // Only the newest picture waits while one is decoded: a slow browser skips.
+  async show(jpeg) {
+    this.waiting = jpeg;
+    if (this.busy) return;
+    this.busy = true;
+    while (this.waiting) {
+      const bytes = this.waiting;
+      this.waiting = null;
+      try {
+        const image = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+        if (this.canvas.width !== image.width || this.canvas.height !== image.height) {
+          this.canvas.width = image.width;
+          this.canvas.height = image.height;
+        }
+        this.context.drawImage(image, 0, 0);
+        image.close();
+        this.element.dataset.picture = "shown";
+      } catch {
+        // One unreadable picture: the next one comes.
+      }
+    }
+    this.busy = false;
+  }
+
+  describe(camera) {
+    this.element.dataset.state = camera.state;
+    put(this.element.querySelector(".state"), WORDS[camera.state] || camera.state);
+    put(this.element.querySelector(".reason strong"), TITLES[camera.state] || "");
+    put(this.element.querySelector(".reason span"), camera.message === camera.state ? "" : camera.message);
+    put(this.element.querySelector(".age"), camera.picture_age_s === null ? "" : age(camera.picture_age_s));
+    const tracks = camera.state === "live" && camera.live_tracks !== null ? camera.live_tracks : null;
+    put(this.element.querySelector(".tracks"), tracks === null ? "" : `${tracks} ${tracks === 1 ? "track" : "tracks"}`);
+  }
+}
+
+const tiles = new Map();
+for (const element of wall.querySelectorAll(".tile")) tiles.set(element.dataset.camera, new Tile(element));
+
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function age(seconds) {
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 100) return `${Math.round(seconds)} s`;
+  if (seconds < 6000) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}
+
+function say(text) {
+  put(notice, text);
+  notice.hidden = !text;
+}
+
+function tileOf(name) {
+  const template = document.getElementById("tile").content.firstElementChild.cloneNode(true);
+  template.dataset.camera = name;
+  template.querySelector(".name").textContent = name;
+  template.querySelector(".open").setAttribute("aria-label", `${name}: show large`);
+  return new Tile(template);
+}
+
+function setCameras(cameras) {
+  const names = cameras.map((camera) => camera.name);
+  if (names.join(" ") !== [...tiles.keys()].join(" ")) {
+    const before = new Map(tiles);
+    tiles.clear();
+    for (const name of names) tiles.set(name, before.get(name) || tileOf(name));
+    wall.replaceChildren(...[...tiles.values()].map((tile) => tile.element));
+    arrange();
+    showLarge();
+  }
+  for (const camera of cameras) tiles.get(camera.name).describe(camera);
+}
+
+// As many columns as make the pictures largest; a phone held upright gets one, and scrolls.
+function arrange() {
+  const count = Math.max(1, tiles.size);
+  const width = document.documentElement.clientWidth - 2 * GAP;
+  const height = window.innerHeight - wall.offsetTop - 2 * GAP;
+  let columns = 1;
+  let tile = width;
+  if (width >= PHONE_WIDTH) {
+    tile = 0;
+    for (let tried = 1; tried <= count; tried++) {
+      const rows = Math.ceil(count / tried);
+      const fits = Math.min((width - (tried - 1) * GAP) / tried, ((height - (rows - 1) * GAP) / rows) * ASPECT);
+      if (fits > tile) [columns, tile] = [tried, fits];
+    }
+    if (tile < LEAST_TILE) {
+      columns = Math.min(count, Math.max(1, Math.floor((width + GAP) / (LEAST_TILE + GAP))));
+      tile = (width - (columns - 1) * GAP) / columns;
+    }
+  }
+  wall.style.setProperty("--columns", columns);
+  wall.style.setProperty("--tile", `${Math.floor(tile)}px`);
+}
+
+// -- one camera, large: in the address, so that "back" closes it and a link can name it ----------------------
+function large() {
+  return new URLSearchParams(location.hash.slice(1)).get("camera");
+}
+
+function toggleLarge(name) {
+  if (large() !== name) location.hash = new URLSearchParams({ camera: name }).toString();
+  else closeLarge();
+}
+
+function closeLarge() {
+  history.pushState(null, "", location.pathname);
+  showLarge();
+}
+
+function showLarge() {
+  const name = large();
+  for (const tile of tiles.values()) tile.element.classList.toggle("large", tile.name === name);
+}
+
+// -- the connection ------------------------------------------------------------------------------------------
+const stream = new WallStream("/wall.stream", onMessage, (reason) => {
+  say(reason || "The streamer does not answer. Trying again …");
+  for (const tile of tiles.values()) {
+    tile.describe({ state: "stalled", message: "no connection to the streamer", picture_age_s: null, live_tracks: null });
+  }
+});
+
+function onMessage(header, body) {
+  if (header.type === "picture") {
+    const tile = tiles.get(header.camera);
+    if (tile) tile.show(body);
+    return;
+  }
+  if (!header.redis) {
+    say("Redis does not answer. This page goes on when it is back.");
+    for (const tile of tiles.values()) {
+      tile.describe({ state: "stalled", message: "no connection to Redis", picture_age_s: null, live_tracks: null });
+    }
+    return;
+  }
+  say("");
+  setCameras(header.cameras);
+  const site = header.site;
+  put(document.getElementById("live"), `${site.cameras_live} / ${site.cameras}`);
+  put(document.getElementById("identities"), String(site.live_identities));
+  put(document.getElementById("tick"), site.tick.toLocaleString("en"));
+  put(document.getElementById("skew"), String(site.skew_ticks));
+}
+
+// A page that nobody sees costs nothing.
+function onVisibility() {
+  if (document.hidden) stream.close();
+  else stream.open();
+}
+
+window.addEventListener("resize", arrange);
+window.addEventListener("hashchange", showLarge);
+window.addEventListener("popstate", showLarge);
+window.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && large()) closeLarge();
+});
+document.addEventListener("visibilitychange", onVisibility);
+arrange();
+showLarge();
+onVisibility();

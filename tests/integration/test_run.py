@@ -1,0 +1,106 @@
+"""`mtmc run`, as containers do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.publishing import publish
+from shared.config_file import load_site
+from shared.keys import Keys
+from shared.redis_connection import Client
+
+ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., "subprocess.Popen[str]"]
+KEYS = Keys("hall")
+
+
+@pytest.fixture
+def site_file(tmp_path: Path) -> Path:
+    """A site whose files are elsewhere: a clock needs none of them."""
+    (tmp_path / "site.yaml").write_text(
+        "site: hall\n"
+        "detector: {model: d.onnx}\n"
+        "embedder: {model: e.onnx}\n"
+        "cameras: [{name: a, source: a.mp4}]\n"
+    )  # fmt: skip
+    return tmp_path / "site.yaml"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """Starts `mtmc run …`, its log in a file named `log`; terminates it at the end of the test."""
+    started = []
+
+    def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("MTMC_")}
+        with (tmp_path / "log").open("a") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "cli", "run", *words],
+                cwd=ROOT,
+                env={**clean, **environment},
+                stderr=log,
+                text=True,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(10)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_with_a_site_file_the_site_is_published_and_the_service_runs(
+    run: Run, site_file: Path, redis_client: Client, redis_url: str
+) -> None:
+    process = run("clock", site_file, "--redis", redis_url)
+    wait_until(lambda: int(redis_client.get(KEYS.tick) or 0) > 2)
+    assert json.loads(redis_client.get(KEYS.config))["revision"] == 1
+    run("clock", site_file, MTMC_REDIS_URL=redis_url)
+    wait_until(lambda: (site_file.parent / "log").read_text().count("the site is published") == 2)
+    assert json.loads(redis_client.get(KEYS.config))["revision"] == 1, "the same content is no new revision"
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+def test_without_one_it_waits_until_somebody_has_published_the_site(
+    run: Run, site_file: Path, redis_client: Client, redis_url: str
+) -> None:
+    run("clock", MTMC_SITE="hall", MTMC_REDIS_URL=redis_url, MTMC_LOG_FORMAT="json")
+    log = site_file.parent / "log"
+    wait_until(lambda: log.exists() and "waiting" in log.read_text())
+    assert "published" in json.loads(log.read_text().splitlines()[0])["reason"]
+    assert redis_client.get(KEYS.tick) is None
+    publish(redis_client, load_site(site_file, {}, check_files=False))
+    wait_until(lambda: redis_client.get(KEYS.tick))
+
+
+def test_it_waits_for_a_redis_that_is_not_there_yet(run: Run, site_file: Path, redis_process: Any) -> None:
+    redis_process.stop()
+    run("clock", site_file, "--redis", redis_process.url)
+    log = site_file.parent / "log"
+    wait_until(lambda: log.exists() and "no Redis yet" in log.read_text())
+    redis_process.start()
+    wait_until(lambda: "this clock ticks now" in log.read_text())
+
+
+def test_a_mask_that_is_not_here_is_told_of(run: Run, site_file: Path, redis_url: str) -> None:
+    site_file.write_text(site_file.read_text().replace("source: a.mp4", "source: a.mp4, mask: none.png"))
+    assert run("clock", site_file, "--redis", redis_url).wait(20) == 2
+    assert "none.png: cannot be read (No such file or directory)" in (site_file.parent / "log").read_text()
