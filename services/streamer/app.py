@@ -108,7 +108,6 @@ def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) 
             content_type=content_type,
             # The last one keeps nginx from collecting a stream.
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-            direct_passthrough=True,
         )
 
         def ended() -> None:

@@ -1,8 +1,8 @@
 """The HTTP server: waitress, set up so that streams without end neither fill memory nor hold up anybody.
 
 A thread serves each open stream. Waitress lets it wait while more than `outbuf_high_watermark` bytes of its viewer are
-unsent; what it does not do by itself is part of this module: to send small pieces at once, to bound what the kernel
-buffers (both would make a slow viewer see old pictures), to cut off a viewer who has stopped reading, and to stop.
+unsent, and sends small pieces at once. What it does not do is part of this module: to bound what the kernel buffers
+(of which a slow viewer would see old pictures), to cut off a viewer who has stopped reading, and to stop.
 """
 
 from __future__ import annotations
@@ -88,8 +88,6 @@ class HttpServer:
             map=self._map,
             sockets=[listener],
             threads=MAX_STREAMS + _OTHER_THREADS,
-            # More than that, and waitress would leave a small picture unsent until the next one.
-            send_bytes=1,
             outbuf_high_watermark=_UNSENT_BYTES,
             # Reading on while a request is served is how a viewer's leaving is noticed.
             channel_request_lookahead=1,
@@ -115,17 +113,12 @@ class HttpServer:
     def cut_off_stuck(self) -> None:
         """Closes the connections of viewers who have stopped reading."""
         before = time.time() - _STUCK_S
-        stuck = [
-            channel
-            for channel in list(self._server.active_channels.values())
-            if channel.total_outbufs_len and channel.last_activity < before and not channel.will_close
-        ]
-        for channel in stuck:
-            _log.info("cut off a viewer who had stopped reading", address=channel.addr[0])
-            channel.will_close = True
-            self._on_cut_off()
-        if stuck:
-            self._server.pull_trigger()
+        for channel in list(self._server.active_channels.values()):
+            if channel.total_outbufs_len and channel.last_activity < before:
+                _log.info("cut off a viewer who had stopped reading", address=channel.addr[0])
+                self._on_cut_off()
+                # In the server's own thread. Its `will_close` is no help: it waits until the socket can be written to.
+                self._server.trigger.pull_trigger(channel.handle_close)
 
     def close(self) -> None:
         """Stops: first what is still being served (the application has ended its streams), then the connections."""

@@ -39,10 +39,10 @@ class Streamer:
         metrics = StreamerMetrics(self._watching)
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
-        app = create_app(Parts(connected, self._site, self._pictures, self._watching, self._placeholders, metrics))
+        self.parts = Parts(connected, self._site, self._pictures, self._watching, self._placeholders, metrics)
         host = options.host if options.host is not None else config.host
         port = options.port if options.port is not None else config.port
-        self._server = HttpServer(app, host, port, on_cut_off=metrics.viewers_cut_off.inc)
+        self._server = HttpServer(create_app(self.parts), host, port, on_cut_off=metrics.viewers_cut_off.inc)
         self._reader.start()
         self._server.start()
         _log.info("serving", url=self.url)

@@ -115,7 +115,6 @@ class SiteReader:
                 settings.get(name.encode(), b""),
                 _text(statuses[index]),
                 seen_ticks.get(name),
-                _whole(entry[1].get("tick")) if entry else None,
                 _whole(entry[1].get("n")) if entry else None,
                 picture[0] if picture else None,
             )

@@ -30,7 +30,6 @@ class CameraFacts:
     status: Mapping[str, str] | None = None
     """The plain text of `camera:{name}`."""
     seen_tick: int | None = None
-    tracks_tick: int | None = None
     live_tracks: int | None = None
     picture_ms: int | None = None
     """When its newest picture was published, ms of the pictures' Redis."""

@@ -1,0 +1,182 @@
+"""Throughput on the four real cameras: the whole system in virtual time, beside the bare networks on the same pictures.
+
+    python -m benchmarks.four_cameras [--workers N] [--threads N]
+
+Runs `mtmc up` over `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`), with a Redis of its own, until the recordings end,
+and counts camera-frames per second between the first and the last entry. Then runs the two networks alone, in this
+process, over every eighth of the same pictures, with as many crops as the system embedded. Quote the ratio: both
+figures move with whatever else the machine is doing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+from redis.exceptions import RedisError
+
+from cli.redis_server import RedisServer, any_free_port, find_binary
+from services.camera_worker.detection import Detector, Thresholds
+from services.camera_worker.embedding import Embedder
+from shared.keys import Keys
+from shared.messages import TrackEntry
+from shared.redis_connection import Client, connect
+
+_ROOT = Path(__file__).resolve().parent.parent
+_SHARED = Path(os.environ.get("MTMC_SHARED") or _ROOT.parent / "shared")
+_CAMERAS = [f"cam{i}" for i in range(4)]
+_EVERY = 8
+_GIVE_UP_S = 600
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What the whole system did."""
+
+    frames: int
+    seconds: float
+    boxes: list[np.ndarray]
+    """The boxes that were embedded, of one camera after the other, as a sample of crops."""
+    crops: int
+
+
+def site(folder: Path) -> Path:
+    """Writes the site of the four recordings, in virtual time at their own 10 fps."""
+    recordings, weights = _SHARED / "data" / "ufes-four-cameras", _SHARED / "weights"
+    path = folder / "site.yaml"
+    content = {
+        "site": "bench",
+        "clock": {"mode": "virtual", "target_fps": 10},
+        "detector": {"model": str(weights / "yolox_nano.onnx"), "classes": ["person"]},
+        "embedder": {"model": str(weights / "osnet_x0_25_msmt17.onnx")},
+        "association": {"min_similarity": 0.6},
+        "cameras": [{"name": name, "source": str(recordings / f"{name}.mp4")} for name in _CAMERAS],
+        "streamer": {"port": 0},
+    }
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def whole_system(workers: int) -> Throughput:
+    """Runs the site to its end; the time is that of the entries' ids, which are Redis time."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        server = RedisServer(find_binary(), folder / "redis", any_free_port())
+        server.write_settings()
+        redis = subprocess.Popen(server.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "cli", "up", site(folder), "--redis", server.url, "--workers", str(workers)]
+        up: subprocess.Popen[bytes] | None = None
+        try:
+            client = _answering(server.url)
+            up = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.DEVNULL)
+            _wait_for_the_end(client, up)
+            return _measured(client)
+        finally:
+            for process in (up, redis):
+                if process is not None:
+                    process.terminate()
+                    process.wait(20)
+
+
+def _answering(url: str) -> Client:
+    client, deadline = connect(url), time.monotonic() + 20
+    while True:
+        try:
+            client.ping()
+        except RedisError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return client
+
+
+def _wait_for_the_end(client: Client, up: subprocess.Popen[bytes]) -> None:
+    keys, deadline = Keys("bench"), time.monotonic() + _GIVE_UP_S
+    while not all(client.hget(keys.camera(name), "state") == b"ended" for name in _CAMERAS):
+        if up.poll() is not None:
+            raise SystemExit(f"mtmc up ended with {up.returncode}")
+        if time.monotonic() > deadline:
+            raise SystemExit("the recordings did not end")
+        time.sleep(0.2)
+
+
+def _measured(client: Client) -> Throughput:
+    keys = Keys("bench")
+    frames, crops, boxes, times = 0, 0, [], []
+    for name in _CAMERAS:
+        entries = client.xrange(keys.tracks(name))
+        frames += len(entries)
+        times += [int(entry_id.split(b"-")[0]) for entry_id, _ in (entries[0], entries[-1])]
+        for _, fields in entries:
+            batch = TrackEntry.decode(fields).batch
+            embedded = batch.boxes_xyxy[batch.embedding_rows >= 0]
+            crops += len(embedded)
+            boxes.append(embedded)
+    return Throughput(frames, (max(times) - min(times)) / 1000, boxes, crops)
+
+
+def bare_networks(crops_per_frame: float, threads: int) -> tuple[float, float]:
+    """Milliseconds of detector and of embedder for one camera-frame, with pictures already decoded."""
+    weights = _SHARED / "weights"
+    detector = Detector.load(weights / "yolox_nano.onnx", device="cpu", threads=threads)
+    embedder = Embedder.load(weights / "osnet_x0_25_msmt17.onnx", device="cpu", threads=threads)
+    pictures = [picture for name in _CAMERAS for picture in _pictures(name)]
+    thresholds = Thresholds(min_score=0.1, class_ids=frozenset({0}))
+    began = time.perf_counter()
+    found = [detector.detect([picture], [thresholds])[0] for picture in pictures]
+    detected = time.perf_counter()
+    owed = 0.0
+    embedded = 0
+    for picture, detections in zip(pictures, found, strict=True):
+        owed += crops_per_frame
+        boxes = detections.boxes_xyxy[: int(owed)]
+        if len(boxes):
+            embedder.embed([(picture, boxes)])
+            embedded += len(boxes)
+            owed -= len(boxes)
+    ended = time.perf_counter()
+    per_crop = (ended - detected) / max(1, embedded)
+    return (detected - began) / len(pictures) * 1000, per_crop * crops_per_frame * 1000
+
+
+def _pictures(camera: str) -> list[np.ndarray]:
+    capture = cv2.VideoCapture(str(_SHARED / "data" / "ufes-four-cameras" / f"{camera}.mp4"))
+    pictures, index = [], 0
+    while capture.grab():
+        if index % _EVERY == 0:
+            pictures.append(capture.retrieve()[1])
+        index += 1
+    capture.release()
+    return pictures
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description="Throughput on the four real cameras")
+    parser.add_argument("--workers", type=int, default=1, help="camera workers (default 1)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of the bare networks")
+    arguments = parser.parse_args()
+    if not (_SHARED / "data" / "ufes-four-cameras").is_dir():
+        raise SystemExit(f"no recordings at {_SHARED}; MTMC_SHARED names another folder")
+    cv2.setNumThreads(1)
+    system = whole_system(arguments.workers)
+    detector_ms, embedder_ms = bare_networks(system.crops / system.frames, arguments.threads)
+    rate, bare = system.frames / system.seconds, 1000 / (detector_ms + embedder_ms)
+    print(f"whole system    {rate:6.1f} camera-frames/s ({system.frames} in {system.seconds:.1f} s)")
+    print(f"bare networks   {bare:6.1f} camera-frames/s (detector {detector_ms:.1f} ms, embedder {embedder_ms:.1f} ms")
+    print(f"                       for {system.crops / system.frames:.2f} crops a frame, {arguments.threads} threads)")
+    print(f"ratio           {rate / bare:6.2f}")
+
+
+if __name__ == "__main__":
+    main()

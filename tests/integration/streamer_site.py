@@ -1,0 +1,231 @@
+"""A site without workers: the tests publish what workers, clock and aggregator would, and look at the streamer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+
+from services.streamer.service import Streamer
+from shared.config import SiteConfig
+from shared.keys import Keys
+from shared.process import ServiceOptions, connect_site
+from shared.redis_connection import Client, connect
+from shared.service import run
+from shared.site import publish_site
+
+SITE = "yard"
+KEYS = Keys(SITE)
+WAIT_S = 15.0
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
+    """The first true answer of `condition`; fails, saying `what` was waited for, when there is none in time."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"waited in vain for: {what}"
+        time.sleep(0.02)
+
+
+def site_config(cameras: list[str | dict[str, Any]]) -> SiteConfig:
+    """A site whose models are never opened."""
+    described = [
+        {"name": camera, "source": "rtsp://camera/1"} if isinstance(camera, str) else camera for camera in cameras
+    ]
+    return SiteConfig.model_validate(
+        {
+            "site": SITE,
+            "detector": {"model": "detector.onnx"},
+            "embedder": {"model": "embedder.onnx"},
+            "cameras": described,
+            "streamer": {"port": 0},
+        }
+    )
+
+
+def numbered_jpeg(number: int, text: str = "", size: tuple[int, int] = (320, 180)) -> bytes:
+    """A picture that tells its number: also by its colour, so that each differs plainly from the last."""
+    hue = np.uint8([[[number * 37 % 180, 170, 120]]])
+    colour = cv2.cvtColor(hue, cv2.COLOR_HSV2BGR)[0, 0]
+    image = np.full((size[1], size[0], 3), colour, np.uint8)
+    cv2.putText(image, f"{text} {number}", (20, size[1] // 2), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255, 255, 255), 2)
+    return bytes(cv2.imencode(".jpg", image)[1].tobytes())
+
+
+def bulky_jpeg(number: int, size_bytes: int) -> bytes:
+    """Not a picture, but big, and taken for one."""
+    return b"\xff\xd8" + struct.pack("<I", number) + bytes(size_bytes - 6)
+
+
+def publish_picture(client: Client, camera: str, tick: int, jpeg: bytes, entry_id: str = "*") -> None:
+    """What a worker does."""
+    fields = {"tick": tick, "time_ns": tick * 100_000_000, "width": 320, "height": 180, "jpeg": jpeg}
+    client.xadd(KEYS.frames(camera), fields, id=entry_id, maxlen=2, approximate=False)
+
+
+def set_status(client: Client, camera: str, **fields: Any) -> None:
+    """What the owner of a camera writes about it."""
+    client.hset(KEYS.camera(camera), mapping={"owner": "worker-1", "state": "live", **fields})
+
+
+@dataclass
+class Serving:
+    """A running streamer, and how to ask it."""
+
+    streamer: Streamer
+    stop: threading.Event
+    _open: list[Any] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.streamer.url).port or 0
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers with their names in lower case, body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
+        try:
+            connection.request("GET", path, headers=headers or {})
+            response = connection.getresponse()
+            return response.status, {key.lower(): value for key, value in response.getheaders()}, response.read()
+        finally:
+            connection.close()
+
+    def json(self, path: str) -> Any:
+        """The body of a good answer."""
+        status, _, body = self.get(path)
+        assert status == 200, body
+        return json.loads(body)
+
+    def metric(self, name: str, *labels: str) -> float:
+        """One figure of `/metrics`; 0 when it is not there."""
+        for line in self.get("/metrics")[2].decode().splitlines():
+            if re.match(rf"{name}(\{{|\s)", line) and all(label in line for label in labels):
+                return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+    def watch(self, camera: str, receive_bytes: int | None = None) -> Viewer:
+        """Opens `/{camera}.mjpg`."""
+        viewer = Viewer(self.port, f"/{camera}.mjpg", receive_bytes)
+        self._open.append(viewer)
+        return viewer
+
+    def close_viewers(self) -> None:
+        """Closes what `watch` opened."""
+        for viewer in self._open:
+            viewer.close()
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of an MJPEG stream."""
+
+    tick: int | None
+    """None: a placeholder."""
+    jpeg: bytes
+
+
+class Viewer:
+    """Reads an MJPEG stream as it comes."""
+
+    def __init__(self, port: int, path: str, receive_bytes: int | None = None) -> None:
+        self.socket = socket.socket()
+        if receive_bytes is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.settimeout(WAIT_S)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        self._response: http.client.HTTPResponse | None = None
+
+    @property
+    def response(self) -> http.client.HTTPResponse:
+        """The answer, its head read."""
+        if self._response is None:
+            self._response = http.client.HTTPResponse(self.socket)
+            self._response.begin()
+            assert self._response.status == 200, self._response.read()
+            if "multipart" in self._response.headers.get("Content-Type", ""):
+                assert self._response.readline().startswith(b"--")
+        return self._response
+
+    def part(self) -> Part:
+        """The next part."""
+        headers: dict[str, str] = {}
+        while True:
+            line = self.response.readline().decode().strip()
+            if not line and headers:
+                break
+            name, _, value = line.partition(": ")
+            headers[name] = value
+        jpeg = self.exactly(int(headers["Content-Length"]))
+        assert self.response.readline() == b"\r\n"
+        assert self.response.readline().startswith(b"--mtmc-picture")
+        tick = headers.get("X-Mtmc-Tick")
+        return Part(None if tick is None else int(tick), jpeg)
+
+    def parts(self) -> Iterator[Part]:
+        """All parts, without end."""
+        while True:
+            yield self.part()
+
+    def message(self) -> tuple[dict[str, Any], bytes]:
+        """The next message of `/wall.stream`: header and body."""
+        header, body = struct.unpack("<II", self.exactly(8))
+        return json.loads(self.exactly(header)), self.exactly(body)
+
+    def exactly(self, size: int) -> bytes:
+        """`size` bytes of the body."""
+        collected = b""
+        while len(collected) < size:
+            some = self.response.read(size - len(collected))
+            assert some, "the stream ended"
+            collected += some
+        return collected
+
+    def close(self) -> None:
+        """Leaves."""
+        if self._response is not None:
+            self._response.close()
+        self.socket.close()
+
+
+@contextmanager
+def serving(redis_url: str, port: int = 0) -> Iterator[Serving]:
+    """A streamer of the published site, in threads of this process."""
+    options = ServiceOptions(SITE, redis_url, host="127.0.0.1", port=port)
+    connected = connect_site(options, threading.Event())
+    assert connected is not None
+    stop = threading.Event()
+    streamer = Streamer(connected, options)
+    thread = threading.Thread(target=run, args=(streamer, stop))
+    thread.start()
+    running = Serving(streamer, stop)
+    try:
+        yield running
+    finally:
+        running.close_viewers()
+        stop.set()
+        thread.join(WAIT_S)
+        connected.client.close()
+        assert not thread.is_alive()
+
+
+def publish(redis_url: str, cameras: list[str | dict[str, Any]]) -> None:
+    """Publishes a site with these cameras."""
+    client = connect(redis_url)
+    publish_site(client, site_config(cameras))
+    client.close()

@@ -1,0 +1,604 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+from services.streamer import http_server
+from services.streamer.app import Parts, create_app
+from services.streamer.http_server import listen
+from shared.errors import MtmcError
+from shared.gate import VIEWER_MS
+from shared.messages import SCHEMA, TrackBatch
+from shared.redis_connection import Client, connect
+from tests.conftest import RedisProcess
+from tests.integration.streamer_site import (
+    KEYS,
+    SITE,
+    Serving,
+    Viewer,
+    bulky_jpeg,
+    numbered_jpeg,
+    publish,
+    publish_picture,
+    serving,
+    set_status,
+    wait_until,
+)
+
+LOGIN = "admin:p4ss/w@rd-hunter2"
+SECRETS = (b"p4ss", b"hunter2", b"admin:")
+
+
+@pytest.fixture
+def streamer(redis_url: str, redis_client: Client) -> Iterator[Serving]:
+    """A streamer of a site with the cameras north and south."""
+    publish(redis_url, ["north", "south"])
+    with serving(redis_url) as running:
+        yield running
+
+
+def size_of(jpeg: bytes) -> tuple[int, int]:
+    """Width and height; fails when it is no picture."""
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image.shape[1], image.shape[0]
+
+
+def begin(client: Client, viewer: Viewer, camera: str = "north", tick: int = 0) -> None:
+    """Publishes one picture, and reads the stream up to it."""
+    set_status(client, camera)
+    publish_picture(client, camera, tick, numbered_jpeg(tick))
+    assert any(part.tick == tick for part in viewer.parts())
+
+
+def test_a_viewer_gets_every_picture_once_and_in_order(streamer: Serving, redis_client: Client) -> None:
+    viewer = streamer.watch("north")
+    begin(redis_client, viewer)
+    for tick in range(1, 21):
+        jpeg = numbered_jpeg(tick)
+        publish_picture(redis_client, "north", tick, jpeg)
+        part = viewer.part()
+        assert (part.tick, part.jpeg) == (tick, jpeg)
+
+
+def test_a_small_picture_does_not_wait_for_the_next_one(streamer: Serving, redis_client: Client) -> None:
+    viewer = streamer.watch("north")
+    begin(redis_client, viewer)
+    viewer.socket.settimeout(1.5)  # before the camera counts as stalled
+    publish_picture(redis_client, "north", 1, bulky_jpeg(1, 100))
+    assert viewer.part().tick == 1
+
+
+def test_a_slow_viewer_skips_pictures_and_slows_nobody(streamer: Serving, redis_client: Client) -> None:
+    fast, slow = streamer.watch("north"), streamer.watch("north", receive_bytes=8192)
+    begin(redis_client, fast)
+    begin(redis_client, slow)
+    memory_before = psutil.Process().memory_info().rss
+    last, size = 150, 200_000
+    delays_s = []
+    for tick in range(1, last + 1):
+        published_at = time.monotonic()
+        publish_picture(redis_client, "north", tick, bulky_jpeg(tick, size))
+        while (fast.part().tick or 0) < tick:
+            pass
+        delays_s.append(time.monotonic() - published_at)
+    grown = psutil.Process().memory_info().rss - memory_before
+    assert sorted(delays_s)[len(delays_s) // 2] < 0.2
+    assert grown < last * size / 2, "what the slow viewer does not read is kept"
+    ticks = []
+    for part in slow.parts():
+        ticks.append(part.tick or 0)
+        if part.tick == last:
+            break
+    assert all(earlier < later for earlier, later in pairwise(tick for tick in ticks if tick))
+    assert len(ticks) < last / 3
+    skipped = streamer.metric("mtmc_streamer_frames_skipped_total", 'camera="north"', 'reason="slow_viewer"')
+    assert skipped >= last - len(ticks)
+
+
+def test_two_viewers_get_the_same_bytes_and_redis_is_asked_once(streamer: Serving, redis_client: Client) -> None:
+    viewers = [streamer.watch("north"), streamer.watch("north")]
+    begin(redis_client, viewers[0])
+    while viewers[1].part().tick is None:
+        pass
+    sent_before = redis_client.info("stats")["total_net_output_bytes"]
+    jpegs = [bulky_jpeg(tick, 300_000) for tick in range(1, 11)]
+    for tick, jpeg in enumerate(jpegs, 1):
+        publish_picture(redis_client, "north", tick, jpeg)
+        assert [viewer.part().jpeg for viewer in viewers] == [jpeg, jpeg]
+    sent = redis_client.info("stats")["total_net_output_bytes"] - sent_before
+    assert sum(map(len, jpegs)) <= sent < 1.3 * sum(map(len, jpegs))
+    assert streamer.metric("mtmc_streamer_frames_fetched_total", 'camera="north"') == 11
+
+
+def test_with_nobody_watching_nothing_is_fetched(streamer: Serving, redis_client: Client) -> None:
+    viewer = streamer.watch("north")
+    begin(redis_client, viewer)
+    viewer.close()
+    wait_until(lambda: streamer.metric("mtmc_streamer_viewers", 'camera="north"') == 0, "the viewer is gone")
+
+    def reads() -> int:
+        return int(redis_client.info("commandstats").get("cmdstat_xread", {"calls": 0})["calls"])
+
+    def quiet() -> bool:
+        before = reads()
+        time.sleep(0.3)
+        return reads() == before
+
+    wait_until(quiet, "no more reads")
+    sent_before = redis_client.info("stats")["total_net_output_bytes"]
+    for tick in range(1, 6):
+        publish_picture(redis_client, "north", tick, bulky_jpeg(tick, 200_000))
+    assert quiet()
+    assert redis_client.info("stats")["total_net_output_bytes"] - sent_before < 100_000
+
+
+@pytest.mark.parametrize("path", ["/west.mjpg", "/west.jpg", "/nothing"])
+def test_what_does_not_exist_is_404(streamer: Serving, path: str) -> None:
+    assert streamer.get(path)[0] == 404
+
+
+def test_errors_of_the_api_are_json(streamer: Serving) -> None:
+    for path in ("/api/v1/tracks?camera=west", "/api/v1/nothing"):
+        status, _, body = streamer.get(path)
+        assert status == 404
+        assert json.loads(body)["error"]["code"] == "not_found"
+    assert b"west" in streamer.get("/api/v1/tracks?camera=west")[2]
+
+
+def test_the_newest_picture_is_fetched_for_whoever_asks_once(streamer: Serving, redis_client: Client) -> None:
+    set_status(redis_client, "north")
+    jpegs = [numbered_jpeg(7), numbered_jpeg(8)]
+    publish_picture(redis_client, "north", 7, jpegs[0])
+    status, headers, body = streamer.get("/north.jpg")
+    assert (status, headers["content-type"], body) == (200, "image/jpeg", jpegs[0])
+    assert (headers["x-mtmc-state"], headers["x-mtmc-tick"]) == ("live", "7")
+    assert headers["cache-control"] == "no-store"
+    assert streamer.get("/north.jpg", {"If-None-Match": headers["etag"]})[0] == 304
+    publish_picture(redis_client, "north", 8, jpegs[1])
+    wait_until(lambda: streamer.get("/north.jpg", {"If-None-Match": headers["etag"]})[2] == jpegs[1], "the new one")
+
+
+def test_a_camera_without_a_picture_shows_that_it_waits(streamer: Serving) -> None:
+    status, headers, body = streamer.get("/north.jpg")
+    assert (status, headers["x-mtmc-state"]) == (200, "waiting")
+    assert size_of(body) == (640, 360)
+    part = streamer.watch("north").part()
+    assert part.tick is None
+    assert part.jpeg == body
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({"state": "down", "error": "no route to host"}, "down"),
+        ({"state": "ended"}, "ended"),
+        ({"state": "paused"}, "paused"),
+    ],
+)
+def test_what_keeps_a_camera_from_giving_pictures_is_shown_in_the_pictures_place(
+    streamer: Serving, redis_client: Client, fields: dict[str, str], state: str
+) -> None:
+    viewer = streamer.watch("north")
+    begin(redis_client, viewer)
+    set_status(redis_client, "north", **fields)
+    part = viewer.part()
+    assert part.tick is None
+    assert size_of(part.jpeg) == (320, 180)
+    assert streamer.get("/north.jpg")[1]["x-mtmc-state"] == state
+
+
+def test_a_camera_named_by_the_clock_is_shown_as_stalled(streamer: Serving, redis_client: Client) -> None:
+    viewer = streamer.watch("north")
+    begin(redis_client, viewer)
+    redis_client.hset(KEYS.skew, mapping={"stalled": "north south"})
+    assert viewer.part().tick is None
+    cameras = {camera["name"]: camera for camera in streamer.json("/api/v1/cameras")["cameras"]}
+    assert cameras["north"]["state"] == "stalled"
+    assert "worker" in cameras["north"]["message"]
+
+
+def test_a_camera_that_stops_is_replaced_at_most_once_a_second_and_resumes(
+    streamer: Serving, redis_client: Client
+) -> None:
+    viewer = streamer.watch("north")
+    begin(redis_client, viewer)
+    stopped_at = time.monotonic()
+    first = viewer.part()
+    assert first.tick is None
+    assert 1.5 < time.monotonic() - stopped_at < 4
+    again_at = []
+    for _ in range(2):
+        assert viewer.part() == first
+        again_at.append(time.monotonic())
+    assert again_at[1] - again_at[0] > 0.9
+    jpeg = numbered_jpeg(1)
+    publish_picture(redis_client, "north", 1, jpeg)
+    while (part := viewer.part()).tick is None:
+        pass
+    assert (part.tick, part.jpeg) == (1, jpeg)
+
+
+def test_workers_learn_which_cameras_are_watched(streamer: Serving, redis_client: Client) -> None:
+    def now_ms() -> float:
+        seconds, microseconds = redis_client.time()
+        return float(seconds * 1000 + microseconds / 1000)
+
+    redis_client.zadd(KEYS.viewers, {"south": now_ms() - 61_000})
+    streamer.watch("north")
+    score = wait_until(lambda: redis_client.zscore(KEYS.viewers, "north"), "north is watched")
+    assert abs(now_ms() - score) < VIEWER_MS / 2
+    assert redis_client.zscore(KEYS.viewers, "south") is None
+    later = wait_until(
+        lambda: (new := redis_client.zscore(KEYS.viewers, "north")) != score and new, "it is still watched"
+    )
+    assert later - score >= 900
+    streamer.get("/south.jpg")
+    assert wait_until(lambda: redis_client.zscore(KEYS.viewers, "south"), "south was looked at")
+
+
+def test_a_viewer_who_leaves_is_noticed_although_no_picture_comes(streamer: Serving, redis_client: Client) -> None:
+    viewers = [streamer.watch("north") for _ in range(3)]
+    wait_until(lambda: streamer.metric("mtmc_streamer_viewers", 'camera="north"') == 3, "three viewers")
+    for viewer in viewers:
+        viewer.close()
+    wait_until(lambda: streamer.metric("mtmc_streamer_viewers", 'camera="north"') == 0, "all have left")
+
+
+def test_a_viewer_who_has_stopped_reading_is_cut_off(
+    streamer: Serving, redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "_STUCK_S", 0.5)
+    viewer = streamer.watch("north", receive_bytes=8192)
+    wait_until(lambda: streamer.metric("mtmc_streamer_viewers", 'camera="north"') == 1, "the viewer")
+    set_status(redis_client, "north")
+
+    def cut_off() -> bool:
+        publish_picture(redis_client, "north", int(time.monotonic() * 1000), bulky_jpeg(1, 400_000))
+        return streamer.metric("mtmc_streamer_viewers", 'camera="north"') == 0
+
+    wait_until(cut_off, "the viewer is cut off")
+    assert streamer.metric("mtmc_streamer_viewers_cut_off_total") == 1
+    viewer.close()
+
+
+def test_one_viewer_too_many_is_refused(redis_url: str, streamer: Serving) -> None:
+    parts: Parts = streamer.streamer.parts
+    app = create_app(parts, max_streams=1)
+    first = app.test_client().get("/north.mjpg", buffered=False)
+    refused = app.test_client().get("/south.mjpg")
+    assert refused.status_code == 503
+    assert "viewers" in refused.text
+    assert parts.watching.opened() == {"north": 1}
+    first.close()
+    assert parts.watching.opened() == {}
+    with app.test_client().head("/north.mjpg") as head:
+        assert head.status_code == 200
+    again = app.test_client().get("/south.mjpg", buffered=False)
+    assert again.status_code == 200
+    again.close()
+
+
+def test_unreadable_pictures_of_one_camera_leave_the_others_alone(streamer: Serving, redis_client: Client) -> None:
+    viewer = streamer.watch("south")
+    begin(redis_client, viewer, "south")
+    redis_client.xadd(KEYS.frames("north"), {"tick": "no number", "jpeg": b"\xff\xd8"})
+    bad = streamer.watch("north")
+    assert bad.part().tick is None
+    wait_until(
+        lambda: streamer.metric("mtmc_streamer_frames_skipped_total", 'camera="north"', 'reason="malformed"') == 1,
+        "the unreadable entry is counted",
+    )
+    redis_client.delete(KEYS.frames("north"))
+    redis_client.set(KEYS.frames("north"), "no stream")
+    for tick in range(1, 6):
+        publish_picture(redis_client, "south", tick, numbered_jpeg(tick))
+        while (part := viewer.part()).tick is None:
+            pass
+        assert part.tick == tick
+
+
+def track_entry(camera: str, track_ids: list[int], **changes: Any) -> dict[str, Any]:
+    """The fields of an entry of `tracks:{camera}`."""
+    n = len(track_ids)
+    batch = TrackBatch(
+        track_ids=np.array(track_ids, np.int64),
+        boxes_xyxy=np.tile(np.array([10, 20, 110.5, 220], np.float32), (n, 1)),
+        scores=np.full(n, 0.75, np.float32),
+        class_ids=np.arange(n, dtype=np.int16),
+        qualities=np.full(n, 0.5, np.float32),
+        embedding_rows=np.full(n, -1, np.int32),
+        width=1280,
+        height=720,
+    )
+    time_ns = 1_700_000_000_123_456_789
+    entry = {"schema": SCHEMA, "seq": 1, "camera": camera, "tick": 42, "time_ns": time_ns, "n": n}
+    return {**entry, "payload": batch.encode(), **changes}
+
+
+def test_tracks_are_given_out_with_their_global_ids(streamer: Serving, redis_client: Client) -> None:
+    track_id = 2**53 - 1
+    redis_client.xadd(KEYS.tracks("north"), track_entry("north", [track_id, 5]))
+    redis_client.xadd(KEYS.tracks("south"), track_entry("south", [1], payload=b"rubbish"))
+    redis_client.hset(KEYS.gids("north"), mapping={str(track_id): "17"})
+    set_status(redis_client, "north", class_names=json.dumps(["car"]))
+    wait_until(lambda: streamer.json("/api/v1/site")["live_tracks"] == 3, "the tracks are counted")
+    north, south = streamer.json("/api/v1/tracks")["cameras"]
+    assert (north["tick"], north["time_ns"], north["time"]) == (
+        42,
+        "1700000000123456789",
+        "2023-11-14T22:13:20.123456+00:00",
+    )
+    assert north["tracks"] == [
+        {
+            "track_id": str(track_id),
+            "gid": 17,
+            "box_xyxy": [10, 20, 110.5, 220],
+            "score": 0.75,
+            "class": "car",
+            "quality": 0.5,
+        },
+        {"track_id": "5", "gid": None, "box_xyxy": [10, 20, 110.5, 220], "score": 0.75, "class": 1, "quality": 0.5},
+    ]
+    assert "unpacked" in south["error"]
+    assert south["tracks"] == []
+    assert [camera["camera"] for camera in streamer.json("/api/v1/tracks?camera=north")["cameras"]] == ["north"]
+    assert streamer.json("/api/v1/site")["live_identities"] == 1
+
+
+def test_cameras_and_site_are_told_as_redis_has_them(streamer: Serving, redis_client: Client) -> None:
+    redis_client.set(KEYS.tick, 100)
+    redis_client.zadd(KEYS.seen, {"north": 97, "south": 100})
+    redis_client.hset(
+        KEYS.skew,
+        mapping={"tick": 100, "gate": 99, "slowest": "north@97", "fastest": "south@100", "skew": 3, "skipped": 12},
+    )
+    set_status(redis_client, "north", fps="9.5", width="1280", height="720")
+    publish_picture(redis_client, "north", 97, numbered_jpeg(97))
+    wait_until(lambda: streamer.json("/api/v1/site")["tick"] == 100, "the tick")
+    site = streamer.json("/api/v1/site")
+    assert (site["gate"], site["skew_ticks"], site["skipped_ticks"], site["slowest"]) == (99, 3, 12, "north@97")
+    assert (site["cameras"], site["cameras_live"]) == (2, 1)
+    north, south = streamer.json("/api/v1/cameras")["cameras"]
+    assert (north["state"], north["seen_tick"], north["lag_ticks"], north["fps"]) == ("live", 97, 3, 9.5)
+    assert (north["width"], north["height"], north["owner"]) == (1280, 720, "worker-1")
+    assert 0 <= north["picture_age_s"] < 2
+    assert (south["state"], south["owner"], south["lag_ticks"]) == ("waiting", None, 0)
+    assert streamer.metric("mtmc_site_skipped_ticks_total") == 12
+    assert streamer.metric("mtmc_camera_lag_ticks", 'camera="north"') == 3
+    assert streamer.metric("mtmc_camera_state", 'camera="north"', 'state="live"') == 1
+
+
+def test_keys_of_another_type_spoil_one_camera_only(streamer: Serving, redis_client: Client) -> None:
+    redis_client.xadd(KEYS.tracks("north"), track_entry("north", [1]))
+    set_status(redis_client, "north")
+    for key in (KEYS.camera("south"), KEYS.gids("south"), KEYS.tracks("south"), KEYS.frames("south")):
+        redis_client.set(key, "of no use")
+    publish_picture(redis_client, "north", 1, numbered_jpeg(1))
+    wait_until(lambda: streamer.json("/api/v1/cameras")["cameras"][0]["state"] == "live", "north is live")
+    assert streamer.json("/api/v1/cameras")["cameras"][1]["state"] == "waiting"
+    north, south = streamer.json("/api/v1/tracks")["cameras"]
+    assert len(north["tracks"]) == 1
+    assert "refused" in south["error"]
+
+
+def conforms(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> None:
+    """Fails where `value` is not as the JSON schema says; as much of JSON Schema as the document uses."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    python = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
+    assert any(isinstance(value, python[kind]) for kind in kinds), (value, kinds)  # type: ignore[arg-type]
+    if "enum" in schema:
+        assert value in schema["enum"]
+    if isinstance(value, dict):
+        assert set(schema["required"]) <= set(value) <= set(schema["properties"])
+        for name, item in value.items():
+            conforms(item, schema["properties"][name], document)
+    if isinstance(value, list):
+        for item in value:
+            conforms(item, schema["items"], document)
+
+
+def test_the_openapi_document_says_what_is_answered(streamer: Serving, redis_client: Client) -> None:
+    redis_client.xadd(KEYS.tracks("north"), track_entry("north", [1, 2]))
+    redis_client.xadd(KEYS.tracks("south"), track_entry("south", [1], n=9))
+    document = streamer.json("/api/v1/openapi.json")
+    for path, description in document["paths"].items():
+        answers = description["get"]["responses"]
+        schema = answers["200"]["content"]["application/json"]["schema"]
+        conforms(streamer.json(path), schema, document)
+    conforms(json.loads(streamer.get("/api/v1/tracks?camera=x")[2]), {"$ref": "/Error"}, document)
+    rules = {rule.rule for rule in create_app(streamer.streamer.parts).url_map.iter_rules()}
+    described = set(document["paths"]) | {"/api/v1/openapi.json"}
+    assert {rule for rule in rules if rule.startswith("/api/")} == described
+
+
+def test_no_credential_is_ever_given_out(redis_url: str, redis_client: Client) -> None:
+    source = f"rtsp://{LOGIN}@10.0.0.5/stream?password=p4ss-too"
+    publish(redis_url, [{"name": "gate", "source": source}, {"name": "yard", "source": source}])
+    set_status(redis_client, "gate", state="down", error=f"cannot open {source}: 401 for admin:p4ss/w@rd-hunter2")
+    redis_client.xadd(KEYS.tracks("gate"), {"schema": source})
+    with serving(redis_url) as streamer:
+        wall = Viewer(streamer.port, "/wall.stream")
+        answers = [wall.message()[1], json.dumps(wall.message()[0]).encode()]
+        wall.close()
+        for path in ("/", "/metrics", "/gate.jpg", "/nothing", "/api/v1/tracks", "/api/v1/cameras", "/api/v1/site"):
+            _, headers, body = streamer.get(path)
+            answers += [body, repr(headers).encode()]
+        error = streamer.json("/api/v1/cameras")["cameras"][0]["error"]
+    assert "401" in error
+    for answer in answers:
+        for secret in SECRETS:
+            assert secret not in answer, answer
+
+
+def test_every_answer_carries_the_security_headers(streamer: Serving) -> None:
+    for path in ("/", "/static/wall.js", "/north.jpg", "/api/v1/site", "/nothing"):
+        headers = streamer.get(path)[1]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+    assert "script-src" not in headers["content-security-policy"]
+    assert b"http://" not in streamer.get("/")[2]
+
+
+def test_the_wall_gets_all_cameras_over_one_connection(streamer: Serving, redis_client: Client) -> None:
+    wall = Viewer(streamer.port, "/wall.stream")
+    header, _ = wall.message()
+    assert header["type"] == "state"
+    assert [camera["name"] for camera in header["cameras"]] == ["north", "south"]
+    wait_until(lambda: redis_client.zcard(KEYS.viewers) == 2, "both cameras are watched")
+    expected = []
+    seen = []
+    for tick in range(5):
+        for camera in ("north", "south"):
+            jpeg = numbered_jpeg(tick, camera)
+            expected.append((camera, tick, jpeg))
+            publish_picture(redis_client, camera, tick, jpeg)
+            while True:
+                header, body = wall.message()
+                if header["type"] == "picture":
+                    seen.append((header["camera"], header["tick"], body))
+                    break
+    wall.close()
+    assert seen == expected
+    wait_until(lambda: streamer.metric("mtmc_streamer_wall_viewers") == 0, "the page was closed")
+
+
+def test_the_streamer_outlives_redis(redis_process: RedisProcess) -> None:
+    publish(redis_process.url, ["north", "south"])
+    client = connect(redis_process.url)
+    with serving(redis_process.url) as streamer:
+        viewer = streamer.watch("north")
+        begin(client, viewer, tick=50)
+        wall = Viewer(streamer.port, "/wall.stream")
+        assert streamer.get("/readyz")[0] == 200
+        redis_process.stop()
+        wait_until(lambda: streamer.get("/readyz")[0] == 503, "not ready")
+        for path in ("/api/v1/site", "/api/v1/cameras", "/api/v1/tracks"):
+            status, _, body = streamer.get(path)
+            assert status == 503
+            assert "Redis" in json.loads(body)["error"]["message"]
+        assert streamer.get("/healthz")[0] == 200
+        assert streamer.get("/")[0] == 200
+        assert streamer.metric("mtmc_redis_up") == 0
+        status, headers, body = streamer.get("/north.jpg")
+        assert (status, headers["x-mtmc-state"]) == (200, "stalled")
+        assert streamer.get("/west.jpg")[0] == 404
+        assert viewer.part().tick is None
+        while wall.message()[0].get("redis") is not False:
+            pass
+
+        redis_process.start()
+        client.flushall()  # it came back without its memory, and ids of streams begin anew
+        publish(redis_process.url, ["north", "south"])
+        set_status(client, "north")
+        wait_until(lambda: streamer.get("/readyz")[0] == 200, "ready again")
+        publish_picture(client, "north", 3, numbered_jpeg(3), "5-1")
+        while (part := viewer.part()).tick is None:
+            pass
+        assert part.tick == 3
+        publish_picture(client, "north", 4, numbered_jpeg(4), "6-1")
+        while (part := viewer.part()).tick is None:
+            pass
+        assert part.tick == 4
+        while wall.message()[0].get("redis") is not True:
+            pass
+        wall.close()
+    client.close()
+
+
+def test_a_picture_is_not_sent_again_after_a_lost_connection(redis_process: RedisProcess) -> None:
+    publish(redis_process.url, ["north"])
+    client = connect(redis_process.url)
+    with serving(redis_process.url) as streamer:
+        viewer = streamer.watch("north")
+        begin(client, viewer, tick=1)
+        fetched = streamer.metric("mtmc_streamer_frames_fetched_total", 'camera="north"')
+        before = client.info("clients")["connected_clients"]
+        assert before > 1
+        client.client_kill_filter(skipme=True, _type="normal")
+        for tick in range(2, 5):
+            publish_picture(client, "north", tick, numbered_jpeg(tick))
+            while (part := viewer.part()).tick is None:
+                pass
+            assert part.tick == tick
+        assert streamer.metric("mtmc_streamer_frames_fetched_total", 'camera="north"') == fetched + 3
+    client.close()
+
+
+def test_a_camera_added_while_running_can_be_watched(streamer: Serving, redis_url: str, redis_client: Client) -> None:
+    publish(redis_url, ["north", "south", "west"])
+    wait_until(lambda: streamer.get("/west.jpg")[0] == 200, "the new camera")
+    publish(redis_url, ["north"])
+    wait_until(lambda: streamer.get("/west.jpg")[0] == 404, "it was removed")
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(MtmcError, match=f"port {port} is in use") as error:
+            listen("127.0.0.1", port)
+    assert error.value.exit_code == 2
+    with pytest.raises(MtmcError, match=r"streamer\.host"):
+        listen("no.such.host.invalid", 0)
+
+
+_MAIN = """
+import sys
+from services.streamer.__main__ import main
+from shared.process import ServiceOptions
+main(ServiceOptions(sys.argv[1], sys.argv[2], host="127.0.0.1", port=int(sys.argv[3]), log_json=True))
+"""
+
+
+def test_it_stops_in_time_with_viewers_of_every_kind(redis_url: str, redis_client: Client, tmp_path: Path) -> None:
+    publish(redis_url, ["north", "south"])
+    log = tmp_path / "log"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN, SITE, redis_url, "0"], stderr=stderr, cwd=Path(__file__).parents[2]
+        )
+    viewers: list[Viewer] = []
+    try:
+        line = wait_until(
+            lambda: next((line for line in log.read_text().splitlines() if '"serving"' in line), None), "the address"
+        )
+        port = int(json.loads(line)["url"].rsplit(":", 1)[1])
+        viewers += [Viewer(port, "/north.mjpg") for _ in range(5)]
+        viewers += [Viewer(port, "/wall.stream"), Viewer(port, "/north.mjpg", receive_bytes=4096)]
+        begin(redis_client, viewers[0])
+        stuck = threading.Event()
+        for tick in range(1, 40):
+            publish_picture(redis_client, "north", tick, bulky_jpeg(tick, 200_000))
+            stuck.wait(0.01)
+        asked_at = time.monotonic()
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert time.monotonic() - asked_at < 2
+    finally:
+        for viewer in viewers:
+            viewer.close()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    assert "Traceback" not in log.read_text()

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from services.streamer.pictures import Picture, Pictures
+
+
+def picture(tick: int, camera: str = "a") -> Picture:
+    return Picture(camera, tick, 0, 1, 1, b"jpeg %d" % tick)
+
+
+@pytest.fixture
+def pictures() -> Iterator[Pictures]:
+    made = Pictures()
+    yield made
+    made.close()
+
+
+def test_the_newest_picture_wins(pictures: Pictures) -> None:
+    for tick in range(3):
+        pictures.put(picture(tick))
+    shown = pictures.wait("a", -1, 0)
+    assert shown is not None
+    assert (shown.picture, shown.count) == (picture(2), 3)
+    assert pictures.wait("a", shown.version, 0) is None
+
+
+def test_a_waiting_viewer_wakes_for_its_own_camera(pictures: Pictures) -> None:
+    got = []
+    thread = threading.Thread(target=lambda: got.append(pictures.wait("a", -1, 10)))
+    thread.start()
+    pictures.put(picture(1, "b"))
+    pictures.put(picture(7, "a"))
+    thread.join(5)
+    assert [shown.picture.tick for shown in got if shown and shown.picture] == [7]
+
+
+def test_closing_ends_every_wait(pictures: Pictures) -> None:
+    threads = [
+        threading.Thread(target=pictures.wait, args=("a", -1, 60)),
+        threading.Thread(target=pictures.wait_for_any, args=(0, 60)),
+        threading.Thread(target=pictures.newest, args=("a", 60)),
+    ]
+    for thread in threads:
+        thread.start()
+    pictures.close()
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_a_placeholder_is_repeated_only_after_a_second_and_a_new_one_is_shown_at_once(pictures: Pictures) -> None:
+    waiting, down = b"waiting", b"down"
+    now = time.monotonic()
+    pictures.put_placeholder("a", waiting, now)
+    first = pictures.wait("a", -1, 0)
+    assert first is not None
+    pictures.put_placeholder("a", waiting, now)
+    assert pictures.wait("a", first.version, 0) is None
+    pictures.put_placeholder("a", down, now)
+    second = pictures.wait("a", first.version, 0)
+    assert second is not None
+    assert (second.jpeg, second.picture) == (down, None)
+
+
+def test_a_judgement_from_before_the_newest_picture_does_not_hide_it(pictures: Pictures) -> None:
+    judged_at = time.monotonic()
+    pictures.put(picture(1))
+    pictures.put_placeholder("a", b"stalled", judged_at)
+    shown = pictures.wait("a", -1, 0)
+    assert shown is not None
+    assert shown.picture == picture(1)
+
+
+def test_what_nobody_has_looked_at_is_not_shown_as_new(pictures: Pictures) -> None:
+    pictures.put(picture(1))
+    pictures.open("a")
+    assert pictures.wait("a", -1, 0) is None
+    pictures.was_read(["a"], time.monotonic())
+    pictures.end_placeholder("a")
+    shown = pictures.wait("a", -1, 0)
+    assert shown is not None
+    assert shown.picture == picture(1)
