@@ -116,8 +116,8 @@ def run(
     ] = "",
     capacity: Annotated[int | None, typer.Option(min=1, max=1024, help="camera-worker: cameras at most.")] = None,
     threads: Annotated[int, typer.Option(min=0, max=256, help="camera-worker: of a network; 0: all cores.")] = 0,
-    host: Annotated[str | None, typer.Option(envvar="MTMC_HOST", help="streamer: address to listen at.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, envvar="MTMC_PORT", help="streamer: port.")] = None,
+    host: Annotated[str | None, typer.Option(help="streamer: address to listen at.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="streamer: port.")] = None,
     log_level: Level = LogLevel.INFO,
     log_format: Annotated[LogFormat, typer.Option(envvar="MTMC_LOG_FORMAT", case_sensitive=False)] = LogFormat.TEXT,
 ) -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.address import RedisAddress
-from cli.news import CameraView, News, camera_news, process_news
+from cli.news import CameraView, News, Patience, camera_news, process_news
 from cli.state import StateFolder
 from cli.supervision import ProcessInfo, Supervisor
 from shared.config import SiteConfig
@@ -49,13 +49,14 @@ class Foreground:
         self._status_line, self._keys = status_line, Keys(site.site)
         self._cameras: dict[str, CameraView] = {}
         self._processes: dict[str, ProcessInfo] = {}
+        self._patience = Patience()
         self._been_live: set[str] = set()
         self._redis_gone = False
 
     def follow(self, names: Sequence[str], stop: threading.Event) -> int:
         """Until `stop`, or until a process says that the user must mend something; the exit code."""
         self._processes = self._supervisor.processes()
-        self._console.print(self._table(names))
+        self._tell_processes(names)
         deadline = time.monotonic() + _PATIENCE_S
         with self._waiting() as waiting:
             while not stop.is_set():
@@ -81,7 +82,8 @@ class Foreground:
         processes = self._supervisor.processes()
         if processes:
             if not revived:
-                for item in process_news(self._processes, processes):
+                news = process_news(self._processes, processes)
+                for item in self._patience.filtered(news, time.monotonic()):
                     self._tell(item)
             self._processes = processes
         try:
@@ -118,14 +120,20 @@ class Foreground:
     def _live(self) -> int:
         return sum(view.state == "live" for view in self._cameras.values())
 
-    def _table(self, names: Sequence[str]) -> Table:
+    def _tell_processes(self, names: Sequence[str]) -> None:
+        """A table on a terminal; elsewhere a line for each, which no path is too long for."""
+        pids = {name: info.pid for name, info in self._processes.items()}
+        rows = [(name, pids.get(name, 0), shown_path(self._state.log(name))) for name in names]
+        if not self._console.is_terminal:
+            for name, pid, log in rows:
+                self._console.print(Text(f"{name:16} pid {pid:<8} log {log}"), soft_wrap=True)
+            return
         table = Table(title=f"site {self._site.site}", title_justify="left", title_style="bold")
         for heading in ("process", "pid", "log"):
             table.add_column(heading, overflow="fold")
-        for name in names:
-            info = self._processes.get(name)
-            table.add_row(name, str(info.pid) if info and info.pid else "-", Text(shown_path(self._state.log(name))))
-        return table
+        for name, pid, log in rows:
+            table.add_row(name, str(pid), Text(log))
+        self._console.print(table)
 
     def _tell_address(self) -> None:
         pending = [camera for camera, view in self._cameras.items() if not view.settled]

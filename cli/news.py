@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,8 @@ class News:
 
     text: str
     tone: Tone = "plain"
+    about: str = ""
+    """The process or camera that it is about."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,30 @@ def process_news(before: Mapping[str, ProcessInfo], now: Mapping[str, ProcessInf
         if old is None or info.user_error:
             continue
         if info.pid and old.pid and info.pid != old.pid:
-            news.append(News(f"{name} died and was restarted (pid {old.pid}, now {info.pid})", "bad"))
+            news.append(News(f"{name} died and was restarted (pid {old.pid}, now {info.pid})", "bad", name))
         elif old.pid and not info.pid:
-            news.append(News(f"{name} died (pid {old.pid}); it is tried again within 5 s", "bad"))
+            news.append(News(f"{name} died (pid {old.pid}); it is tried again within 5 s", "bad", name))
         elif info.pid and not old.pid:
-            news.append(News(f"{name} was restarted (pid {info.pid})"))
+            news.append(News(f"{name} was restarted (pid {info.pid})", about=name))
     return news
+
+
+class Patience:
+    """Tells each of the first lines about a process, then that there are too many, then nothing for a minute."""
+
+    def __init__(self, lines: int = 4, seconds: float = 60.0) -> None:
+        self._lines, self._seconds = lines, seconds
+        self._told_at: dict[str, list[float]] = {}
+
+    def filtered(self, news: Sequence[News], now_s: float) -> list[News]:
+        """What to tell at the monotonic time `now_s`."""
+        told = []
+        for item in news:
+            recent = [at for at in self._told_at.get(item.about, []) if now_s - at < self._seconds]
+            if len(recent) <= self._lines:
+                self._told_at[item.about] = [*recent, now_s]
+                told.append(item)
+            if len(recent) == self._lines:
+                text = f"{item.about} keeps dying and is started again and again; its log says why"
+                told[-1] = News(text, "bad", item.about)
+        return told

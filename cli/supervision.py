@@ -191,7 +191,7 @@ class Supervisor:
         last_words = self._state.logs / "supervisord.err"
         with last_words.open("wb") as words:
             self._process = subprocess.Popen(  # noqa: S603
-                tether.command(command, signal.SIGTERM),
+                tether.command(command, signal.SIGTERM, os.getpid()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=words,

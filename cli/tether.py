@@ -1,4 +1,4 @@
-"""Runs a program that dies with whoever started it: `python -I -S tether.py SIGNAL PROGRAM ARGUMENT…`.
+"""Runs a program that dies with whoever started it: `python -I -S tether.py SIGNAL PARENT PROGRAM ARGUMENT…`.
 
 The kernel sends SIGNAL to the program when its parent is gone, also when the parent was killed with SIGKILL and could
 tell nobody. Only Linux can do that (`man 2 prctl`, PR_SET_PDEATHSIG); elsewhere the program is simply run. It replaces
@@ -15,18 +15,19 @@ import sys
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def command(program: tuple[str, ...], death_signal: signal.Signals) -> tuple[str, ...]:
-    """The command line that runs `program` tied to its parent."""
-    return (sys.executable, "-I", "-S", __file__, death_signal.name, *program)
+def command(program: tuple[str, ...], death_signal: signal.Signals, parent: int | None = None) -> tuple[str, ...]:
+    """The command line that runs `program` tied to its parent, the process `parent` where that is known already."""
+    return (sys.executable, "-I", "-S", __file__, death_signal.name, str(parent or 0), *program)
 
 
 def main(arguments: list[str]) -> None:
     """Ties this process to its parent and becomes the program."""
-    name, *program = arguments
+    name, parent, *program = arguments
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.Signals[name].value, 0, 0, 0)
-        # A parent that died before the call above sends no signal any more; an orphan belongs to process 1.
-        if os.getppid() == 1:
+        # A parent that died before the call above sends no signal any more. Orphans belong to process 1, which may be
+        # the parent itself in a container.
+        if os.getppid() != int(parent) and (int(parent) or os.getppid() == 1):
             sys.exit(1)
     os.execvp(program[0], program)  # noqa: S606 (no shell is wanted)
 

@@ -47,20 +47,7 @@ class RedisProcess:
         assert self._process is None, "the server runs already"
         with (self.server.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(self.server.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        client = connect(self.url)
-        deadline = time.monotonic() + _START_SECONDS
-        try:
-            while True:
-                try:
-                    client.ping()
-                except RedisError:
-                    assert self._process.poll() is None, (self.server.folder / "redis.log").read_text()
-                    assert time.monotonic() < deadline, "Redis does not answer"
-                    time.sleep(0.01)
-                else:
-                    return
-        finally:
-            client.close()
+        _wait_until_it_answers(self.url, (self.server.folder / "redis.log").read_text)
 
     def stop(self) -> None:
         """Ends the server in good order."""
@@ -82,6 +69,24 @@ class RedisProcess:
             self._process = None
 
 
+def _wait_until_it_answers(url: str, log: Callable[[], str]) -> None:
+    client = connect(url)
+    deadline = time.monotonic() + _START_SECONDS
+    try:
+        while not _answers(client):
+            assert time.monotonic() < deadline, f"Redis does not answer: {log()}"
+            time.sleep(0.01)
+    finally:
+        client.close()
+
+
+def _answers(client: Client) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
 def _unavailable(reason: str) -> None:
     """A missing server skips a test here, and fails it where nobody would notice the skip."""
     if os.environ.get("CI"):
@@ -93,10 +98,12 @@ def _unavailable(reason: str) -> None:
 def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Redis for the whole run: in a container when Docker answers, else the embedded one."""
     if _docker_answers():
-        from testcontainers.redis import RedisContainer
+        from testcontainers.core.container import DockerContainer
 
-        with RedisContainer("redis:7-alpine") as container:
-            yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+        with DockerContainer("redis:7-alpine").with_exposed_ports(6379) as container:
+            url = f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+            _wait_until_it_answers(url, lambda: container.get_wrapped_container().logs().decode())
+            yield url
         return
     try:
         process = RedisProcess(tmp_path_factory.mktemp("redis"))

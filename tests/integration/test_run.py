@@ -104,3 +104,12 @@ def test_a_mask_that_is_not_here_is_told_of(run: Run, site_file: Path, redis_url
     site_file.write_text(site_file.read_text().replace("source: a.mp4", "source: a.mp4, mask: none.png"))
     assert run("clock", site_file, "--redis", redis_url).wait(20) == 2
     assert "none.png: cannot be read (No such file or directory)" in (site_file.parent / "log").read_text()
+
+
+def test_a_site_can_be_published_from_the_command_line(site_file: Path, redis_client: Client, redis_url: str) -> None:
+    for name in ("d.onnx", "e.onnx", "a.mp4"):
+        (site_file.parent / name).touch()
+    command = [sys.executable, "-m", "cli", "config", "publish", str(site_file), "--redis", redis_url]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert done.stdout == f"site hall, revision 1, is published at {redis_url}\n", done.stderr
+    assert json.loads(redis_client.get(KEYS.config))["site"]["site"] == "hall"

@@ -169,9 +169,18 @@ def test_a_tethered_program_dies_with_its_parent() -> None:
     child = tether.command(DEAF, signal.SIGKILL)
     code = f"import subprocess, time; print(subprocess.Popen({child!r}).pid, flush=True); time.sleep(1000)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        # It is tied once it has become the program.
-        wait_until(lambda: b"SIG_IGN" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[2])
-        parent.kill()
+        try:
+            assert parent.stdout is not None
+            pid = int(parent.stdout.readline())
+            # It is tied once it has become the program.
+            wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:2] == [b"-c"])
+        finally:
+            parent.kill()
         assert wait_until(lambda: not alive(pid)) < 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_tethered_program_whose_parent_is_gone_already_does_not_start() -> None:
+    another = os.getpid() + 1
+    assert subprocess.run(tether.command((sys.executable, "-c", ""), signal.SIGKILL, another)).returncode == 1
+    assert subprocess.run(tether.command((sys.executable, "-c", ""), signal.SIGKILL, os.getpid())).returncode == 0

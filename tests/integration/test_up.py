@@ -46,6 +46,7 @@ class Up:
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
 
     def output(self) -> str:
@@ -76,7 +77,7 @@ class Up:
 
     def pid(self, name: str) -> int:
         """The newest pid that the output gives for a process."""
-        found = re.findall(rf"{name} +│ (\d+)|{name} died.*now (\d+)|{name} was restarted \(pid (\d+)", self.output())
+        found = re.findall(rf"{name} +pid (\d+)|{name} died.*now (\d+)|{name} was restarted \(pid (\d+)", self.output())
         return int("".join(found[-1]))
 
     def wait_for_another(self, name: str, pid: int) -> float:
@@ -93,9 +94,12 @@ class Up:
         return lines
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """The exit code, and the seconds that it took."""
+        """The exit code, and the seconds that it took. SIGINT goes to the whole group, as from a terminal."""
         began = time.monotonic()
-        self.process.send_signal(number)
+        if number == signal.SIGINT:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
         code = self.process.wait(20)
         return code, time.monotonic() - began
 
@@ -132,11 +136,13 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Up], 
     assert re.search(r"camera cam0: live", up.output())
     assert re.search(r"camera cam1: live", up.output())
     assert "redis-cli -p " in up.output()
-    with urllib.request.urlopen(f"{page}healthz", timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(page, timeout=10) as answer:  # noqa: S310
         assert answer.status == 200
+    # The page is told of as soon as cameras and page are there; the aggregator may need a moment more.
+    up.wait_for(lambda: up.status().get("aggregator"))
     status = up.status()
     assert [camera["name"] for camera in status["cameras"]] == ["cam0", "cam1"]
-    assert (status["clock"], status["aggregator"], len(status["workers"])) == (True, True, 1)
+    assert (status["clock"], len(status["workers"])) == (True, 1)
 
     second = start(site_file)
     assert second.process.wait(20) == 2
@@ -144,6 +150,7 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Up], 
 
     for name in ("redis", *SERVICES):
         pid = up.pid(name)
+        assert Path(f"/proc/{pid}").exists(), f"{name} died by itself: {up.output()}"
         os.kill(pid, signal.SIGKILL)
         assert up.wait_for_another(name, pid) < 5
     tick = up.status().get("tick", 0)
@@ -218,7 +225,7 @@ def test_a_password_is_on_no_command_line_in_no_file_and_in_no_output(
     site_file.write_text(yaml.safe_dump(site))
     up = start(site_file)
     up.wait_for_words("redis-cli -u 'redis://\\*\\*\\*@")
-    assert len(up.status()["workers"]) == 1
+    up.wait_for(lambda: len(up.status().get("workers", [])) == 1)
     assert len(up.family()) > len(SERVICES)
     assert not [line for line in up.family() if SECRET in line]
     assert not [file for file in up.state.rglob("*") if file.is_file() and SECRET in file.read_text(errors="replace")]

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from cli.redis_server import any_free_port
+from cli.supervision import START_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "hunter2"  # noqa: S105
@@ -175,3 +177,9 @@ def test_a_redis_that_does_not_answer_is_told_of_without_its_password(site_file:
         assert done.returncode == 2
         assert "no Redis answers at redis://***@127.0.0.1" in done.stderr
         assert SECRET not in done.stderr + done.stdout
+
+
+def test_under_supervision_an_error_never_comes_too_early_for_its_exit_code_to_be_noticed() -> None:
+    began = time.monotonic()
+    assert mtmc("run", "clock", "--site", "x", "--redis", "http://box", MTMC_SUPERVISED="1").returncode == 2
+    assert time.monotonic() - began > START_SECONDS + 0.2

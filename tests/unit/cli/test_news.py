@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.news import CameraView, camera_news, process_news
+from cli.news import CameraView, News, Patience, camera_news, process_news
 from cli.supervision import ProcessInfo
 
 
@@ -67,3 +67,14 @@ def test_a_process_that_died_or_came_back_is_told_of(
 )
 def test_nobody_waits_for_a_camera_that_is_live_or_has_failed(state: str, settled: bool) -> None:
     assert CameraView(state).settled is settled
+
+
+def test_a_process_that_keeps_dying_does_not_fill_the_screen() -> None:
+    patience = Patience(lines=2, seconds=60)
+    died, other = News("it died", "bad", "clock"), News("it died too", "bad", "streamer")
+    told = [patience.filtered([died], now_s) for now_s in range(10)]
+    assert told[:2] == [[died], [died]]
+    assert [item.text for item in told[2]] == ["clock keeps dying and is started again and again; its log says why"]
+    assert told[3:] == [[]] * 7
+    assert patience.filtered([died, other], 10) == [other]
+    assert patience.filtered([died], 70) == [died]
