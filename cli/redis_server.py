@@ -27,6 +27,8 @@ class RedisServer:
     binary: Path
     folder: Path
     port: int
+    persistent: bool = True
+    """Whether every write is logged to disk; pictures are not worth it."""
 
     @property
     def url(self) -> str:
@@ -46,11 +48,11 @@ class RedisServer:
     def write_settings(self) -> None:
         """Writes the configuration, and makes the folder if need be."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.settings_file.write_text(settings(self.folder, self.port), encoding="utf-8")
+        self.settings_file.write_text(settings(self.folder, self.port, self.persistent), encoding="utf-8")
 
 
-def settings(folder: Path, port: int) -> str:
-    """The text of a redis.conf: every write is logged to disk, nothing is ever evicted, no one else gets in."""
+def settings(folder: Path, port: int, persistent: bool) -> str:
+    """The text of a redis.conf: nothing is ever evicted, no one else gets in, and the log is the only way to disk."""
     quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
     return "\n".join(
         [
@@ -59,7 +61,7 @@ def settings(folder: Path, port: int) -> str:
             f"port {port}",
             "daemonize no",
             f'dir "{quoted}"',
-            "appendonly yes",
+            f"appendonly {'yes' if persistent else 'no'}",
             "appendfsync everysec",
             # The log alone suffices; snapshots would only add writing.
             'save ""',

@@ -48,6 +48,11 @@ class StateFolder:
         return self.path / "redis"
 
     @property
+    def pictures(self) -> Path:
+        """The settings of the embedded Redis for pictures, which keeps no data on disk."""
+        return self.path / "redis-pictures"
+
+    @property
     def supervisor_settings(self) -> Path:
         """The generated supervisord.conf."""
         return self.path / "supervisord.conf"

@@ -29,6 +29,7 @@ from shared.service import stop_on_signals
 from shared.site import restart_recordings
 
 REDIS = "redis"
+PICTURES = "redis-pictures"
 _REDIS_START_SECONDS = 60.0
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,14 +60,14 @@ def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> 
     with state.lock():
         leave_nothing_behind(state)
         port = page_port(site, options.port)
-        address, server = redis_for(site, options, state, environment)
-        state.remember(Facts(server.port if server else None, str(state.supervisor_socket)))
+        address, servers = redis_for(site, options, state, environment)
+        state.remember(Facts(servers[REDIS].port if servers else None, str(state.supervisor_socket)))
         services = site_programs(site, options, port)
-        redis = [Program(REDIS, server.command, service=False)] if server else []
+        redis = [Program(name, server.command, service=False) for name, server in servers.items()]
         supervisor = Supervisor(state, [*redis, *services], child_environment(address, environment))
         with supervisor.running():
-            if server:
-                supervisor.start([REDIS])
+            if servers:
+                supervisor.start(list(servers))
                 wait_for_redis(address, supervisor, state, stop)
             if stop.is_set():
                 return 0
@@ -112,8 +113,8 @@ def page_port(site: SiteConfig, chosen: int | None) -> int:
 
 def redis_for(
     site: SiteConfig, options: UpOptions, state: StateFolder, environment: Mapping[str, str]
-) -> tuple[RedisAddress, RedisServer | None]:
-    """The Redis that somebody named, or a server of our own.
+) -> tuple[RedisAddress, dict[str, RedisServer]]:
+    """The Redis that somebody named, or servers of our own: one with a log, and one without for pictures.
 
     Raises:
         RedisUnusable: no server can be had, or the named one is not fit for use.
@@ -121,11 +122,16 @@ def redis_for(
     named = configured(options.redis_url, site, environment)
     if named is not None:
         named.open().close()
-        return named, None
-    server = RedisServer(find_binary(), state.redis, choose_port(state.remembered().redis_port))
-    server.write_settings()
-    frames = site.redis.frames_url.get_secret_value() if site.redis.frames_url else None
-    return RedisAddress(server.url, frames_url=frames, embedded=True), server
+        return named, {}
+    binary = find_binary()
+    servers = {REDIS: RedisServer(binary, state.redis, choose_port(state.remembered().redis_port))}
+    frames_url = site.redis.frames_url.get_secret_value() if site.redis.frames_url else None
+    if frames_url is None:
+        servers[PICTURES] = RedisServer(binary, state.pictures, any_free_port(), persistent=False)
+        frames_url = servers[PICTURES].url
+    for server in servers.values():
+        server.write_settings()
+    return RedisAddress(servers[REDIS].url, frames_url=frames_url, embedded=True), servers
 
 
 def site_programs(site: SiteConfig, options: UpOptions, port: int) -> list[Program]:

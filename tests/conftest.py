@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from cli.redis_server import RedisServer, any_free_port, find_binary
 from shared.errors import RedisUnusable
 from shared.redis_connection import Client, connect
+from tests.running_site import RunningSite
 
 _START_SECONDS = 20.0
 _ROOT = Path(__file__).resolve().parent.parent
@@ -187,3 +188,18 @@ def four_cameras_site(shared_data: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., RunningSite]]:
+    """Starts `mtmc up SITE.yaml …`; whatever still runs at the end of the test is stopped."""
+    started: list[RunningSite] = []
+
+    def start(site_file: Path, *words: str) -> RunningSite:
+        started.append(RunningSite(site_file, *words))
+        return started[-1]
+
+    yield start
+    for site in started:
+        if site.process.poll() is None:
+            site.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ log = structlog.get_logger()
 
 DEFAULT_FPS = 25.0
 MAX_FPS = 240.0  # what a container claims beyond this is a time base, not a frame rate
+LATEST_S = 1.0  # a picture older than this is no picture of the moment any more
+STARVED_S = 0.5
+"""A decoder slower than real time never reaches the frame that is wanted by then: so often it shows how far it is."""
 SEEK_FROM_FRAMES = 250
 """Nearer frames are reached by decoding through: x264's default key frame interval; within it a seek saves nothing."""
 
@@ -164,6 +168,8 @@ class FileSource(ThreadedSource):
         self._asked = False  # until then nobody knows which frames will be passed over
         self._buffer: deque[_Decoded] = deque()
         self._handed: _Decoded | None = None
+        self._late: _Decoded | None = None  # decoded too late for the moment it was meant for
+        self._kept_at_s = time.monotonic()
         self._thread.start()
 
     @property
@@ -179,15 +185,19 @@ class FileSource(ThreadedSource):
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None:
         """The frame nearest to `media_time_s` (seconds since the origin, over all loops); again if it still is.
 
-        Waits for it at most `wait_s` seconds, or as long as it takes if None. Returns None at once while the file
-        cannot be read, and past the end of one that does not loop (by more than half a frame), which makes it `ENDED`.
+        Waits for it at most `wait_s` seconds, or as long as it takes if None. A decoder that is too slow for that
+        gives the newest frame it has, if that is new and at most `LATEST_S` late, else None. Returns None at once
+        while the file cannot be read, and past the end of one that does not loop (by more than half a frame), which
+        makes it `ENDED`.
         """
         with self._changed:
             self._asked_s, self._asked = media_time_s, True
             self._changed.notify_all()
             self._changed.wait_for(self._decided, wait_s)
             if self._handed is None or self._handed.position != self._wanted():
-                return None
+                if self._late is None or self._state is not SourceState.LIVE:
+                    return None
+                self._handed, self._late = self._late, None
             return None if self._closed or self._state is SourceState.ENDED else self._handed.frame
 
     def _wanted(self) -> int:
@@ -201,11 +211,19 @@ class FileSource(ThreadedSource):
             return self._state is SourceState.DOWN
         wanted = self._wanted()
         while self._buffer and self._buffer[0].position < wanted:
-            self._buffer.popleft()
-            self._dropped += 1
+            self._dropped += self._late is not None
+            self._late = self._buffer.popleft()
             self._changed.notify_all()
+        newest = self._handed.position if self._handed is not None else -1
+        if (
+            self._late is not None
+            and not max(newest + 1, wanted - LATEST_S * self._fps) <= self._late.position <= wanted
+        ):
+            self._late = None
+            self._dropped += 1
         if self._buffer and self._buffer[0].position == wanted:
-            self._handed = self._buffer.popleft()
+            self._dropped += self._late is not None
+            self._handed, self._late = self._buffer.popleft(), None
             self._changed.notify_all()
         return (self._handed is not None and self._handed.position == wanted) or self._state is SourceState.DOWN
 
@@ -265,7 +283,8 @@ class FileSource(ThreadedSource):
         if not video.grab():
             self._reach_end(video, video.next_index)
             return
-        if position != needed:
+        starved = self._asked and time.monotonic() - self._kept_at_s > STARVED_S
+        if position != needed and not starved:
             return
         image = video.retrieve()
         if image is None:
@@ -276,6 +295,7 @@ class FileSource(ThreadedSource):
         frame = Frame(image, self._origin_ns + round(position * 1_000_000_000 / fps), index, self._loop)
         with self._changed:
             self._buffer.append(_Decoded(position, frame))
+            self._kept_at_s = time.monotonic()
             self._changed.notify_all()
         if self._state is not SourceState.LIVE:
             self._enter(SourceState.LIVE)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,103 +18,10 @@ import pytest
 import yaml
 
 from shared.redis_connection import connect
+from tests.running_site import RunningSite
 
-ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("clock", "aggregator", "streamer", "camera-worker-1")
-READY_SECONDS = 60.0
 SECRET = "hunter2"  # noqa: S105
-
-
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("MTMC_")}
-
-
-class Up:
-    """A running `mtmc up`, its output in a file."""
-
-    def __init__(self, site_file: Path, *words: str) -> None:
-        self.state = site_file.parent / ".mtmc" / "room"
-        self._output = site_file.parent / f"output-{time.monotonic_ns()}.txt"
-        self._site_file = site_file
-        with self._output.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli", "up", site_file, *words],
-                cwd=ROOT,
-                env=environment(),
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-
-    def output(self) -> str:
-        """What it has said until now."""
-        return self._output.read_text()
-
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 30.0) -> float:
-        """Seconds until `condition` held, while it runs."""
-        began = time.monotonic()
-        while not condition():
-            assert self.process.poll() is None, self.output()
-            assert time.monotonic() - began < seconds, self.output()
-            time.sleep(0.05)
-        return time.monotonic() - began
-
-    def wait_for_words(self, pattern: str, seconds: float = READY_SECONDS) -> re.Match[str]:
-        """The first match in its output."""
-        self.wait_for(lambda: re.search(pattern, self.output()), seconds)
-        match = re.search(pattern, self.output())
-        assert match is not None
-        return match
-
-    def status(self) -> dict[str, Any]:
-        """`mtmc status SITE.yaml --json`."""
-        command = [sys.executable, "-m", "cli", "status", str(self._site_file), "--json"]
-        done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30)
-        return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
-
-    def pid(self, name: str) -> int:
-        """The newest pid that the output gives for a process."""
-        found = re.findall(rf"{name} +pid (\d+)|{name} died.*now (\d+)|{name} was restarted \(pid (\d+)", self.output())
-        return int("".join(found[-1]))
-
-    def wait_for_another(self, name: str, pid: int) -> float:
-        """Seconds until the process has another pid than `pid`."""
-        return self.wait_for(lambda: self.pid(name) != pid)
-
-    def family(self) -> list[str]:
-        """The command lines of all processes of the site that are alive."""
-        lines = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if (folder / "cwd").resolve() == self.state:
-                    lines.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        return lines
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """The exit code, and the seconds that it took. SIGINT goes to the whole group, as from a terminal."""
-        began = time.monotonic()
-        if number == signal.SIGINT:
-            os.killpg(self.process.pid, number)
-        else:
-            self.process.send_signal(number)
-        code = self.process.wait(20)
-        return code, time.monotonic() - began
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Up]]:
-    """Starts `mtmc up`; whatever still runs at the end of the test is stopped."""
-    started: list[Up] = []
-
-    def start(site_file: Path, *words: str) -> Up:
-        started.append(Up(site_file, *words))
-        return started[-1]
-
-    yield start
-    for up in started:
-        if up.process.poll() is None:
-            up.end()
 
 
 @pytest.fixture
@@ -130,7 +35,7 @@ def site_file(four_cameras_site: Callable[..., Path], shared_data: Path, tmp_pat
 
 
 @pytest.mark.timeout(180)
-def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Up], site_file: Path) -> None:
+def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., RunningSite], site_file: Path) -> None:
     up = start(site_file)
     page = up.wait_for_words(r"http://127\.0\.0\.1:\d+/").group()
     assert re.search(r"camera cam0: live", up.output())
@@ -164,7 +69,7 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Up], 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_nothing_is_left_of_a_killed_up(start: Callable[..., Up], site_file: Path) -> None:
+def test_nothing_is_left_of_a_killed_up(start: Callable[..., RunningSite], site_file: Path) -> None:
     up = start(site_file)
     up.wait_for_words("camera-worker-1")
     up.wait_for(lambda: sum(" -m cli run " in line for line in up.family()) == len(SERVICES))
@@ -175,7 +80,7 @@ def test_nothing_is_left_of_a_killed_up(start: Callable[..., Up], site_file: Pat
         time.sleep(0.05)
 
 
-def test_data_and_port_survive_a_restart(start: Callable[..., Up], site_file: Path) -> None:
+def test_data_and_port_survive_a_restart(start: Callable[..., RunningSite], site_file: Path) -> None:
     urls = []
     for _ in range(2):
         up = start(site_file)
@@ -191,7 +96,7 @@ def test_data_and_port_survive_a_restart(start: Callable[..., Up], site_file: Pa
 
 
 def test_what_the_user_must_mend_ends_it_with_2_and_the_last_words_of_the_process(
-    start: Callable[..., Up], site_file: Path, tmp_path: Path
+    start: Callable[..., RunningSite], site_file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.onnx").write_text("no model")
     site = yaml.safe_load(site_file.read_text())
@@ -204,7 +109,7 @@ def test_what_the_user_must_mend_ends_it_with_2_and_the_last_words_of_the_proces
     assert up.family() == []
 
 
-def test_a_taken_port_is_told_of_before_anything_starts(start: Callable[..., Up], site_file: Path) -> None:
+def test_a_taken_port_is_told_of_before_anything_starts(start: Callable[..., RunningSite], site_file: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -215,7 +120,7 @@ def test_a_taken_port_is_told_of_before_anything_starts(start: Callable[..., Up]
 
 
 def test_a_password_is_on_no_command_line_in_no_file_and_in_no_output(
-    start: Callable[..., Up], site_file: Path, redis_process: Any
+    start: Callable[..., RunningSite], site_file: Path, redis_process: Any
 ) -> None:
     client = connect(redis_process.url)
     client.config_set("requirepass", SECRET)

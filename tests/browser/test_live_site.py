@@ -1,0 +1,60 @@
+"""`mtmc up` on four real cameras, seen in a real browser."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from shared.keys import Keys
+from shared.redis_connection import Client
+from tests.running_site import RunningSite
+
+CAMERAS = [f"cam{i}" for i in range(4)]
+_PICTURES = "return Object.fromEntries([...tiles.values()].map(tile => [tile.name, tile.canvas.toDataURL()]))"
+_STATES = "return Object.fromEntries([...tiles.values()].map(tile => [tile.name, tile.element.dataset.state]))"
+
+
+@pytest.mark.timeout(120)
+def test_four_live_annotated_pictures_within_fifteen_seconds(
+    start: Callable[..., RunningSite],
+    four_cameras_site: Callable[..., Path],
+    shared_data: Path,
+    tmp_path: Path,
+    redis_url: str,
+    redis_client: Client,
+    browser: WebDriver,
+) -> None:
+    recordings = shared_data / "data" / "ufes-four-cameras"
+    cameras = [{"name": name, "source": str(recordings / f"{name}.mp4"), "loop": True} for name in CAMERAS]
+    site_file = four_cameras_site(
+        tmp_path, cameras=cameras, clock={"target_fps": 5}, association={"min_similarity": 0.6}
+    )
+    began = time.monotonic()
+    site = start(site_file, "--redis", redis_url)
+    page = site.wait_for_words(r"http://127\.0\.0\.1:\d+/").group()
+    browser.get(page)
+    seen: dict[str, set[str]] = {name: set() for name in CAMERAS}
+
+    def all_have_changed() -> bool:
+        for name, picture in browser.execute_script(_PICTURES).items():
+            seen[name].add(picture)
+        return all(len(pictures) >= 3 for pictures in seen.values())
+
+    site.wait_for(all_have_changed)
+    assert browser.execute_script(_STATES) == dict.fromkeys(CAMERAS, "live")
+    assert time.monotonic() - began < 15
+
+    keys = Keys("room")
+
+    def gids(camera: str) -> set[bytes]:
+        return set(redis_client.hvals(keys.gids(camera)))
+
+    # The man with the dark shirt walks through all four views.
+    site.wait_for(lambda: set.intersection(*(gids(camera) for camera in CAMERAS)), 60)
+    if os.environ.get("MTMC_SCREENSHOT"):
+        browser.save_screenshot(os.environ["MTMC_SCREENSHOT"])

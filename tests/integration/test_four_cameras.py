@@ -1,0 +1,113 @@
+"""The whole system on real video: four cameras, a real detector and embedder, real processes, a real Redis."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shared.keys import Keys
+from shared.messages import TrackEntry
+from shared.redis_connection import Client
+from tests.ground_plane import Calibration, PairCounts, count_pairs
+from tests.running_site import RunningSite
+
+KEYS = Keys("room")
+CAMERAS = [f"cam{i}" for i in range(4)]
+OSNET = {"min_similarity": 0.6}
+
+
+def play_to_the_end(
+    start: Callable[..., RunningSite], site_file: Path, redis_url: str, client: Client
+) -> list[tuple[int, str, int, int]]:
+    """Plays the recordings in virtual time; the assignments (tick, camera, track_id, gid) in their order."""
+    client.flushall()
+    site = start(site_file, "--redis", redis_url)
+    site.wait_for(lambda: all(client.hget(KEYS.camera(name), "state") == b"ended" for name in CAMERAS), 100)
+    last = int(client.get(KEYS.tick))
+    site.wait_for(lambda: client.xrevrange(KEYS.cycles, count=1)[0][0] == f"{last}-0".encode())
+    assert site.end()[0] == 0
+    fields = [fields for _, fields in client.xrange(KEYS.assignments)]
+    return [(int(one[b"tick"]), one[b"camera"].decode(), int(one[b"track_id"]), int(one[b"gid"])) for one in fields]
+
+
+def pairs_as_published(client: Client, assignments: list[tuple[int, str, int, int]], recordings: Path) -> PairCounts:
+    """Truth by the feet on the floor, against the gids as they were published live at each tick."""
+    changes: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    for tick, camera, track_id, gid in assignments:
+        changes.setdefault((camera, track_id), []).append((tick, gid))
+
+    def gid_at(camera: str, track_id: int, tick: int) -> int:
+        known = [gid for at, gid in changes.get((camera, track_id), []) if at <= tick]
+        return known[-1] if known else 0
+
+    seen = {}
+    for camera in CAMERAS:
+        calibration = Calibration.read(recordings / f"{camera}.calibration.json")
+        for _, fields in client.xrange(KEYS.tracks(camera)):
+            entry = TrackEntry.decode(fields)
+            gids = [gid_at(camera, track_id, entry.tick) for track_id in entry.batch.track_ids.tolist()]
+            seen[entry.tick, camera] = calibration.feet(entry.batch.boxes_xyxy), gids
+    return count_pairs(seen)
+
+
+@pytest.mark.timeout(300)
+def test_virtual_time_gives_the_same_ids_twice_and_people_seen_by_several_cameras_carry_one(
+    start: Callable[..., RunningSite],
+    four_cameras_site: Callable[..., Path],
+    shared_data: Path,
+    tmp_path: Path,
+    redis_url: str,
+    redis_client: Client,
+) -> None:
+    site_file = four_cameras_site(tmp_path, clock={"mode": "virtual"}, association=OSNET)
+    first = play_to_the_end(start, site_file, redis_url, redis_client)
+    for camera in CAMERAS:
+        ticks = [int(fields[b"tick"]) for _, fields in redis_client.xrange(KEYS.tracks(camera))]
+        assert ticks == list(range(1, 270)), "every tick once: 268 frames, and the one that ends the tracks"
+
+    pairs = pairs_as_published(redis_client, first, shared_data / "data" / "ufes-four-cameras")
+    assert pairs.same > 1000
+    assert pairs.different > 1000
+    assert pairs.same_with_one_gid / pairs.same >= 0.85
+    assert pairs.different_with_one_gid / pairs.different <= 0.06
+
+    assert play_to_the_end(start, site_file, redis_url, redis_client) == first
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_slower_than_the_clock_skips_ticks_and_stays_up_to_date(
+    start: Callable[..., RunningSite],
+    four_cameras_site: Callable[..., Path],
+    shared_data: Path,
+    tmp_path: Path,
+    redis_url: str,
+    redis_client: Client,
+) -> None:
+    recordings = shared_data / "data" / "ufes-four-cameras"
+    # 60 new pictures a second from each of four cameras: more than two networks manage without a GPU.
+    cameras = [{"name": name, "source": str(recordings / f"{name}.mp4"), "loop": True, "fps": 60} for name in CAMERAS]
+    site_file = four_cameras_site(tmp_path, clock={"target_fps": 60}, association=OSNET, cameras=cameras)
+    site = start(site_file, "--redis", redis_url)
+    site.wait_for(lambda: int(redis_client.hget(KEYS.skew, "skipped") or 0) > 100, 60)
+    behind, intervals, seen_objects = [], [], 0
+    for _ in range(20):
+        with redis_client.pipeline(transaction=True) as pipe:
+            pipe.get(KEYS.tick)
+            pipe.xrevrange(KEYS.tracks("cam0"), count=2)
+            now, newest = pipe.execute()
+        ticks = [int(fields[b"tick"]) for _, fields in newest]
+        behind.append(int(now) - ticks[0])
+        intervals.append(ticks[0] - ticks[1])
+        seen_objects += int(newest[0][1][b"n"])
+        time.sleep(0.25)
+    # In ticks: what the worker takes for one of its own rounds, and how old its newest result is at any moment.
+    interval = statistics.median(intervals)
+    assert interval > 1, "the worker keeps up, so this shows nothing"
+    assert statistics.median(behind) <= 2 * interval, (behind, intervals)
+    assert max(behind[10:]) <= 2 * max(intervals) + 1, "it falls further behind"
+    assert seen_objects > 0, "no picture is decoded in time"
+    assert int(redis_client.xrevrange(KEYS.frames("cam0"), count=1)[0][1][b"tick"]) > 0

@@ -1,0 +1,95 @@
+"""`mtmc up` as a person runs it, for tests: real processes, the output in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+READY_SECONDS = 60.0
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("MTMC_")}
+
+
+class RunningSite:
+    """A running `mtmc up`, its output in a file."""
+
+    def __init__(self, site_file: Path, *words: str) -> None:
+        self.state = site_file.parent / ".mtmc" / "room"
+        self._output = site_file.parent / f"output-{time.monotonic_ns()}.txt"
+        self._site_file = site_file
+        with self._output.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cli", "up", site_file, *words],
+                cwd=ROOT,
+                env=environment(),
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def output(self) -> str:
+        """What it has said until now."""
+        return self._output.read_text()
+
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 30.0) -> float:
+        """Seconds until `condition` held, while it runs."""
+        began = time.monotonic()
+        while not condition():
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() - began < seconds, self.output()
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def wait_for_words(self, pattern: str, seconds: float = READY_SECONDS) -> re.Match[str]:
+        """The first match in its output."""
+        self.wait_for(lambda: re.search(pattern, self.output()), seconds)
+        match = re.search(pattern, self.output())
+        assert match is not None
+        return match
+
+    def status(self) -> dict[str, Any]:
+        """`mtmc status SITE.yaml --json`."""
+        command = [sys.executable, "-m", "cli", "status", str(self._site_file), "--json"]
+        done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30)
+        return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+
+    def pid(self, name: str) -> int:
+        """The newest pid that the output gives for a process."""
+        found = re.findall(rf"{name} +pid (\d+)|{name} died.*now (\d+)|{name} was restarted \(pid (\d+)", self.output())
+        return int("".join(found[-1]))
+
+    def wait_for_another(self, name: str, pid: int) -> float:
+        """Seconds until the process has another pid than `pid`."""
+        return self.wait_for(lambda: self.pid(name) != pid)
+
+    def family(self) -> list[str]:
+        """The command lines of all processes of the site that are alive."""
+        lines = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (folder / "cwd").resolve() == self.state:
+                    lines.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        return lines
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """The exit code, and the seconds that it took. SIGINT goes to the whole group, as from a terminal."""
+        began = time.monotonic()
+        if number == signal.SIGINT:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
+        code = self.process.wait(20)
+        return code, time.monotonic() - began
