@@ -2,10 +2,10 @@
 
     python -m benchmarks.four_cameras [--workers N] [--threads N]
 
-Runs `mtmc up` over `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`), with a Redis of its own, until the recordings end,
-and counts camera-frames per second between the first and the last entry. Then runs the two networks alone, in this
-process, over every eighth of the same pictures, with as many crops as the system embedded. Quote the ratio: both
-figures move with whatever else the machine is doing.
+Runs `mtmc up` over `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`), with a Redis of its own, until the
+recordings end, and counts camera-frames per second between the first and the last entry. Then runs the two networks
+alone, in this process, over every eighth of the same pictures, with as many crops as the system embedded. Quote the
+ratio: both figures move with whatever else the machine is doing.
 """
 
 from __future__ import annotations

@@ -15,10 +15,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s'\"<>]*@")
-_SECRET_QUERY = re.compile(
-    r"(?P<key>[?&](?:user|username|password|passwd|pwd|pass|token|key|auth|secret)=)[^&\s'\"]*", re.IGNORECASE
+_SCHEME = r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)"
+_URL_CHARACTER = r"[^\s'\"<>]"
+_CREDENTIAL_KEY = (
+    r"[?&;/](?:[\w.-]*[_.-])?(?:user|username|usr|login|loginuse|loginpas|pass|passwd|password|passphrase|pwd|psw|token"
+    r"|accesstoken|key|apikey|auth|authorization|secret|sig|signature|session|sessionid)="
 )
+"""What cameras and their gateways call a credential; some take it as a part of the path."""
+_CREDENTIALS = re.compile(rf"{_SCHEME}{_URL_CHARACTER}*@")
+_SECRET_QUERY = re.compile(rf"(?P<key>{_CREDENTIAL_KEY})[^&\s'\"<>]*", re.IGNORECASE)
+_AMBIGUOUS = re.compile(
+    rf"{_SCHEME}{_URL_CHARACTER}*{_CREDENTIAL_KEY}{_URL_CHARACTER}*@{_URL_CHARACTER}*", re.IGNORECASE
+)
+"""An `@` behind such a name: it may belong to either, so nothing can be shown."""
+_SPACED_CREDENTIALS = re.compile(rf"{_SCHEME}[^\s:/@'\"<>\[\]]*:(?!\d{{1,5}}(?![^\s/?#,;.)'\"]))(?=\S)[^\n@/]*@")
+"""A password with blanks or quotes in it: what follows the colon is neither a port nor a blank."""
 
 
 def redact(text: str) -> str:
@@ -26,7 +37,10 @@ def redact(text: str) -> str:
 
     A password may hold any character, so everything up to the last `@` of a URL goes.
     """
-    return _SECRET_QUERY.sub(r"\g<key>***", _CREDENTIALS.sub(r"\g<scheme>***@", text))
+    text = _AMBIGUOUS.sub(r"\g<scheme>***", text)
+    for credentials in (_CREDENTIALS, _SPACED_CREDENTIALS):
+        text = credentials.sub(r"\g<scheme>***@", text)
+    return _SECRET_QUERY.sub(r"\g<key>***", text)
 
 
 class MtmcError(Exception):

@@ -56,7 +56,7 @@ class Progress:
     lost: frozenset[str] = frozenset()
     """Cameras whose lease this worker no longer holds; nothing was written for them."""
     gids: tuple[tuple[str, int, int], ...] = ()
-    """Changes of the global-ID map: camera, track_id, gid (0: taken away)."""
+    """Changes of the global-ID map, of all cameras of the site: camera, track_id, gid (0: taken away)."""
     watched: frozenset[str] = field(default_factory=frozenset)
     skipped: int = 0
 
@@ -136,7 +136,8 @@ class Gate:
     def complete_tick(self, tick: int, cameras: Sequence[CompletedCamera], assignments_cursor: str) -> Progress:
         """Appends the entries of one tick, marks it handled, and learns what has changed; one call for all cameras.
 
-        May be called again after a lost connection: nothing is appended twice. With no cameras it only asks.
+        May be called again after a lost connection: nothing is appended twice. With no cameras it only asks: the cursor
+        stays where it is, so that no change is missed; only `0-0` becomes the newest one.
         """
         keys = [self._keys.assignments, self._keys.viewers]
         args: list[str | bytes | int] = [tick, assignments_cursor, VIEWER_MS, SCHEMA]

@@ -104,6 +104,7 @@ class Layout:
             "compatible": self.compatible.astype(int).tolist(),
             "dtmin": [[_plain(value) for value in row] for row in self.dtmin.tolist()],
             "dtmax": [[_plain(value) for value in row] for row in self.dtmax.tolist()],
+            **{name: vector.tolist() for name in _VECTORS if (vector := getattr(self, name)) is not None},
         }
 
     @classmethod
@@ -114,6 +115,7 @@ class Layout:
             compatible=np.array(data["compatible"], bool),
             dtmin=np.array([[float(value) for value in row] for row in data["dtmin"]], np.float64),
             dtmax=np.array([[float(value) for value in row] for row in data["dtmax"]], np.float64),
+            **{name: np.array(data[name], np.float64) for name in _VECTORS if name in data},
         )
 
 

@@ -30,6 +30,10 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
+_INT32_MAX = 2**31 - 1
+_INT64_MAX = 2**63 - 1
+
+
 def _none(dtype: str, *shape: int) -> Any:
     return field(default_factory=lambda: np.zeros(shape, dtype))
 
@@ -101,7 +105,7 @@ class TrackBatch:
             )
         except KeyError as error:
             raise MessageError(f"the payload has no {error}") from None
-        except (ValueError, TypeError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
             raise MessageError(f"the payload cannot be unpacked: {error}") from None
         batch = cls(
             arrays["track_id"],
@@ -129,8 +133,11 @@ class TrackBatch:
         rows = self.embedding_rows
         if n and (rows.min() < -1 or rows.max() >= len(self.embeddings)):
             raise MessageError(f"embedding_row points outside the {len(self.embeddings)} embeddings")
-        if not (np.isfinite(self.boxes_xyxy).all() and np.isfinite(self.embeddings).all()):
+        numbers = (self.boxes_xyxy, self.scores, self.qualities, self.embeddings)
+        if not all(np.isfinite(array).all() for array in numbers):
             raise MessageError("a payload holds numbers that are not finite")
+        if not all(0 <= size <= _INT32_MAX for size in (self.width, self.height)):
+            raise MessageError(f"a picture cannot be {self.width} × {self.height} pixels")
 
 
 @dataclass(frozen=True)
@@ -159,10 +166,10 @@ class TrackEntry:
                     f"schema {schema} is not known here (known: {SCHEMA}); are all services of one version?"
                 )
             entry = cls(
-                int(fields[b"seq"]),
+                _counted(fields, b"seq"),
                 fields[b"camera"].decode(),
-                int(fields[b"tick"]),
-                int(fields[b"time_ns"]),
+                _counted(fields, b"tick"),
+                _counted(fields, b"time_ns"),
                 TrackBatch.decode(fields[b"payload"]),
             )
             count = int(fields[b"n"])
@@ -173,3 +180,11 @@ class TrackEntry:
         if count != len(entry.batch):
             raise MessageError(f"the entry says n={count}, its payload has {len(entry.batch)} tracks")
         return entry
+
+
+def _counted(fields: Mapping[bytes, bytes], name: bytes) -> int:
+    """Raises ValueError for what no int64 from 0 on can hold."""
+    value = int(fields[name])
+    if not 0 <= value <= _INT64_MAX:
+        raise ValueError(f"{name.decode()} = {value} is out of range")
+    return value

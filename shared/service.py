@@ -62,6 +62,8 @@ def run(service: Service, stop: threading.Event) -> None:
             service.close()
         except RETRYABLE as error:
             _log.warning("Redis is gone while stopping; leases will expire by themselves", reason=str(error))
+        except LeaseLost as error:
+            _log.warning("lost a lease while stopping", role=error.role)
 
 
 def _wait_s(failures: int) -> float:

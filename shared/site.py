@@ -84,9 +84,9 @@ def read_site(client: Client, site: str) -> PublishedSite | None:
             revision=int(content["revision"]),
             config=SiteConfig.model_validate(content["site"]),
             layout=Layout.from_dict(content["layout"]),
-            masks={camera: base64.b64decode(mask) for camera, mask in content["masks"].items()},
+            masks={camera: base64.b64decode(mask, validate=True) for camera, mask in content["masks"].items()},
         )
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
             [Problem(keys.config, "", "", f"was written by another version of mtmc; publish the site again ({reason})")]

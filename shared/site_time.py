@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from shared.redis_connection import Client, server_time_ns
@@ -16,6 +17,7 @@ class SiteTime:
         self._client = client
         self._offset_ns = 0
         self._last_ns = 0
+        self._lock = threading.Lock()
         self.measure()
 
     def measure(self) -> None:
@@ -32,6 +34,6 @@ class SiteTime:
 
     def now_ns(self) -> int:
         """Site time, ns since the epoch. May be called from any thread."""
-        now = max(time.monotonic_ns() + self._offset_ns, self._last_ns)
-        self._last_ns = now
-        return now
+        with self._lock:
+            self._last_ns = max(time.monotonic_ns() + self._offset_ns, self._last_ns)
+            return self._last_ns

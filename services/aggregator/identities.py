@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +20,9 @@ class Identity:
     present: bool = True
     """Some track of it has not ended."""
     absorbed: list[int] = field(default_factory=list)
-    """Gids that were merged into this one."""
+    """Gids that were merged into this one, and that can still be found."""
+    settled_ns: int = 0
+    """Until when its history is no longer questioned: tracks that had ended by then were forgotten."""
 
 
 class Identities:
@@ -32,10 +35,13 @@ class Identities:
     def __len__(self) -> int:
         return len(self._by_gid)
 
+    def __contains__(self, gid: int) -> bool:
+        return gid in self._by_gid
+
     def __getitem__(self, gid: int) -> Identity:
         return self._by_gid[gid]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Identity]:
         return iter(self._by_gid.values())
 
     def create(self, class_id: int, first_ns: int, last_ns: int) -> Identity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgpack
 import structlog
 
 from services.aggregator.publication import touched_keys
-from services.aggregator.reader import entry_order
+from services.aggregator.reader import newest_number
 from shared.keys import Keys
 from shared.leases import Lease
 from shared.redis_connection import Client
@@ -38,11 +38,12 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class RecordedCycle:
-    """A cycle that was committed after the checkpoint."""
+    """A committed cycle."""
 
     tick: int
     time_ns: int
     events: int
+    next_gid: int
     cursors: Mapping[str, str]
 
 
@@ -53,80 +54,91 @@ class Checkpoints:
         self._client, self._keys = client, keys
 
     def save(self, lease: Lease, checkpoint: Checkpoint) -> None:
-        """Writes the chunks, then makes them the valid checkpoint, then lets go of what came before.
+        """Writes the chunks, makes them the valid checkpoint, and lets go of all but the one before it.
 
         Raises:
             LeaseLost: another aggregator owns the site; its checkpoint stays valid.
         """
         packed = msgpack.packb(vars(checkpoint) | {"cameras": list(checkpoint.cameras)})
         pieces = [packed[at : at + _CHUNK_BYTES] for at in range(0, len(packed), _CHUNK_BYTES)]
-        before = self._current()
+        kept = self._generations()
+        before, old = (kept[0], kept[1:]) if kept else (None, [])
         generation = int(before["generation"]) + 1 if before else 1
         names = [self._keys.state_chunk(generation, index) for index in range(len(pieces))]
         for name, piece in zip(names, pieces, strict=True):
-            self._client.set(name, piece, ex=_UNFINISHED_EXPIRES_S)
+            # Fenced too: an old owner that wakes up must not write into a generation of the new one.
+            lease.commit([["SET", name, piece, "EX", _UNFINISHED_EXPIRES_S]], [name])
         current = {
             "generation": generation,
             "chunks": len(pieces),
             "bytes": len(packed),
             "sha256": hashlib.sha256(packed).hexdigest(),
             "tick": checkpoint.tick,
+            "before": before,
         }
         commands: list[list[str | bytes | int]] = [["PERSIST", name] for name in names]
         commands.append(["SET", self._keys.state_current, json.dumps(current)])
-        if before:
-            commands += [["DEL", name] for name in self._names(before)]
-        # The newest cycle stays: it tells how far the aggregator is.
-        commands.append(["XTRIM", self._keys.cycles, "MINID", f"{checkpoint.tick}-0"])
+        commands += [["DEL", name] for one in old for name in self._names(one)]
+        # Enough cycles stay to start from the checkpoint before this one, should this one be damaged.
+        keep_from = int(before["tick"]) if before else checkpoint.tick
+        commands.append(["XTRIM", self._keys.cycles, "MINID", f"{keep_from}-0"])
         lease.commit(commands, touched_keys(commands))
 
     def load(self) -> Checkpoint | None:
-        """The valid checkpoint; None when there is none, or when it is damaged (which is logged)."""
-        current = self._current()
-        if current is None:
-            return None
-        pieces = self._client.mget(self._names(current))
-        packed = b"".join(piece or b"" for piece in pieces)
-        if hashlib.sha256(packed).hexdigest() != current["sha256"]:
-            _log.error("the checkpoint is damaged; identities start afresh", generation=current["generation"])
-            return None
-        content = msgpack.unpackb(packed, strict_map_key=False)
-        return Checkpoint(**(content | {"cameras": tuple(content["cameras"])}))
+        """The newest checkpoint that is not damaged (damage is logged); None when there is none."""
+        for generation in self._generations():
+            pieces = self._client.mget(self._names(generation))
+            packed = b"".join(piece or b"" for piece in pieces)
+            if hashlib.sha256(packed).hexdigest() == generation["sha256"]:
+                content = msgpack.unpackb(packed, strict_map_key=False)
+                return Checkpoint(**(content | {"cameras": tuple(content["cameras"])}))
+            _log.error("a checkpoint is damaged; the one before it is taken", generation=generation["generation"])
+        return None
 
     def cycles_after(self, tick: int) -> list[RecordedCycle]:
         """The cycles that were committed after `tick`."""
-        cycles = []
-        for _, fields in self._client.xrange(self._keys.cycles, min=f"({tick}-0"):
-            pairs = (part.partition("=") for part in fields[b"cursor"].decode().split())
-            cycles.append(
-                RecordedCycle(
-                    int(fields[b"tick"]),
-                    int(fields[b"time_ns"]),
-                    int(fields[b"events"]),
-                    {camera: entry_id for camera, _, entry_id in pairs},
-                )
-            )
-        return cycles
+        return [_recorded(fields) for _, fields in self._client.xrange(self._keys.cycles, min=f"({tick}-0")]
 
-    def last_cycle_tick(self) -> int:
-        """The tick of the newest committed cycle, 0 when there is none."""
+    def newest_cycle(self) -> RecordedCycle | None:
+        """The last committed cycle."""
         newest = self._client.xrevrange(self._keys.cycles, count=1)
-        return entry_order(newest[0][0].decode())[0] if newest else 0
+        return _recorded(newest[0][1]) if newest else None
 
-    def highest_published_gid(self, cameras: tuple[str, ...]) -> int:
-        """The highest gid that stands anywhere, so that none is given twice also where the state was lost."""
-        with self._client.pipeline(transaction=False) as pipe:
-            for camera in cameras:
-                pipe.hvals(self._keys.gids(camera))
-            pipe.hkeys(self._keys.aliases)
-            answers = pipe.execute()
-        newest = self._client.xrevrange(self._keys.assignments, count=1000)
-        found = [int(gid) for answer in answers for gid in answer]
-        return max([*found, *(int(fields[b"gid"]) for _, fields in newest)], default=0)
+    def strays(self, known: Mapping[str, set[int]], removed: Iterable[str]) -> list[tuple[str, int]]:
+        """Lines (camera, track id) of the global-ID map that are not `known`, or whose camera is `removed`."""
+        found = []
+        for camera in [*known, *removed]:
+            published = {int(track_id) for track_id in self._client.hkeys(self._keys.gids(camera))}
+            found += [(camera, track_id) for track_id in sorted(published - known.get(camera, set()))]
+        return found
 
-    def _current(self) -> dict[str, Any] | None:
+    def exist(self) -> bool:
+        """Whether a checkpoint was ever saved, damaged or not."""
+        return bool(self._generations())
+
+    def last_event(self) -> int:
+        """The number of the newest event, 0 when there is none."""
+        return newest_number(self._client.xrevrange(self._keys.events, count=1))
+
+    def _generations(self) -> list[dict[str, Any]]:
+        """The valid checkpoint and the one before it, as far as there are any."""
         text = self._client.get(self._keys.state_current)
-        return json.loads(text) if text else None
+        current = json.loads(text) if text else None
+        if current is None:
+            return []
+        before = current.pop("before")
+        return [current, before] if before else [current]
 
     def _names(self, current: Mapping[str, Any]) -> list[str]:
         return [self._keys.state_chunk(int(current["generation"]), index) for index in range(int(current["chunks"]))]
+
+
+def _recorded(fields: Mapping[bytes, bytes]) -> RecordedCycle:
+    pairs = (part.partition("=") for part in fields[b"cursor"].decode().split())
+    return RecordedCycle(
+        int(fields[b"tick"]),
+        int(fields[b"time_ns"]),
+        int(fields[b"events"]),
+        int(fields[b"next_gid"]),
+        {camera: entry_id for camera, _, entry_id in pairs},
+    )

@@ -2,85 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from shared.layout import Layout
 
+NEVER_NS = 2**63 - 1
+"""A track that has not ended stays open until then."""
+_LONG_AGO_NS = -(2**63)
 
-@dataclass(frozen=True)
-class Sightings:
-    """A set of sightings, each array `(k,)`."""
 
-    cameras: npt.NDArray[np.intp]
-    """Index of the camera in the layout."""
-    first_ns: npt.NDArray[np.int64]
-    last_ns: npt.NDArray[np.int64]
+class Visit(NamedTuple):
+    """One stay in one camera, as far as the rules care."""
+
+    camera: int
+    """Index in the layout."""
+    first_ns: int
+    last_ns: int
     """When it was last seen."""
-    ended: npt.NDArray[np.bool_]
-    """A track that has not ended is alive, also while it is hidden."""
-
-    def joined(self, other: Sightings) -> Sightings:
-        """The sightings of both."""
-        return Sightings(
-            np.concatenate([self.cameras, other.cameras]),
-            np.concatenate([self.first_ns, other.first_ns]),
-            np.concatenate([self.last_ns, other.last_ns]),
-            np.concatenate([self.ended, other.ended]),
-        )
+    open_until_ns: int
+    """When its track ended, `NEVER_NS` as long as it has not. Since `last_ns` the object was hidden, or had left."""
 
 
 class Possibility:
     """The rules of one layout."""
 
     def __init__(self, layout: Layout) -> None:
-        self._compatible = layout.compatible
-        self._overlapping = layout.overlapping
-        self._dtmin_ns, self._dtmax_ns = layout.dtmin * 1e9, layout.dtmax * 1e9
+        n = len(layout.cameras)
+        overlapping = layout.overlapping
+        self._near = [frozenset(j for j in range(n) if overlapping[i, j]) for i in range(n)]
+        # Plain lists: the rules look at single numbers, and numpy is slow at that.
+        self._compatible: list[list[bool]] = layout.compatible.tolist()
+        self._dtmin_ns: list[list[float]] = (layout.dtmin * 1e9).tolist()
+        self._dtmax_ns: list[list[float]] = (layout.dtmax * 1e9).tolist()
 
-    def holds(self, sightings: Sightings) -> bool:
-        """Whether one object can have made all these sightings.
+    def holds(self, visits: Iterable[Visit], settled_ns: int = _LONG_AGO_NS) -> bool:
+        """Whether one object can have made all these visits.
 
-        Each one, when it starts, must be a possible step: if others are alive then, all of them see the object through
-        a chain of overlapping views; if none is, it follows the last one to have ended within that step's times. Two
-        sightings of one camera never overlap in time.
+        - Two visits to one camera never overlap in time.
+        - Each one, when it starts, is a possible step: into a view that overlaps with one still open, or from the last
+          one that was seen, within that step's times.
+        - Whenever several are seen at once, overlapping views that are open then form a chain between all of them.
+
+        A visit whose track is hidden when another one starts may still be there or have left, whichever fits. What
+        happened up to `settled_ns` is not asked again, but for the first rule: some visits of then are forgotten.
         """
-        order = np.lexsort((sightings.cameras, sightings.first_ns))
-        cameras, first = sightings.cameras[order], sightings.first_ns[order]
-        last, ended = sightings.last_ns[order], sightings.ended[order]
-        for i in range(1, len(order)):
-            earlier, same = slice(0, i), cameras[:i] == cameras[i]
-            seen_still = last[earlier] >= first[i]
-            if (same & seen_still).any():
+        in_order = sorted(visits, key=_start)
+        for i in range(1, len(in_order)):
+            if not self._may_start(in_order[i], in_order[:i], settled_ns):
                 return False
-            alive = ~same & (seen_still | ~ended[earlier])
-            if alive.any():
-                if not self._connected(np.append(cameras[earlier][alive], cameras[i])):
-                    return False
-            elif not self._follows(cameras[earlier], last[earlier], int(cameras[i]), int(first[i])):
-                return False
-        return True
-
-    def _connected(self, cameras: npt.NDArray[np.intp]) -> bool:
-        """Whether overlapping views form a chain between all of `cameras`."""
-        present = np.unique(cameras)
-        near = self._overlapping[np.ix_(present, present)]
-        reached = np.zeros(len(present), bool)
-        reached[0] = True
-        while True:
-            further = reached | near[reached].any(axis=0)
-            if (further == reached).all():
-                return bool(reached.all())
-            reached = further
-
-    def _follows(
-        self, cameras: npt.NDArray[np.intp], last_ns: npt.NDArray[np.int64], camera: int, first_ns: int
-    ) -> bool:
-        left = int(np.argmax(last_ns))
-        source, took_ns = cameras[left], first_ns - int(last_ns[left])
-        return bool(
-            self._compatible[source, camera]
-            and self._dtmin_ns[source, camera] <= took_ns <= self._dtmax_ns[source, camera]
+        return all(
+            self._seen_in_a_chain(in_order, ended.open_until_ns)
+            for ended in in_order
+            if settled_ns < ended.open_until_ns < NEVER_NS
         )
+
+    def _may_start(self, visit: Visit, earlier: Sequence[Visit], settled_ns: int) -> bool:
+        camera, now_ns = visit.camera, visit.first_ns
+        seen = {other.camera for other in earlier if other.last_ns >= now_ns}
+        if camera in seen:
+            return False
+        if now_ns <= settled_ns:
+            return True
+        still_open = {other.camera for other in earlier if other.open_until_ns >= now_ns}
+        if seen:
+            return self._chained({camera, *seen}, still_open)
+        return not self._near[camera].isdisjoint(still_open) or self._follows(earlier, visit)
+
+    def _follows(self, earlier: Sequence[Visit], visit: Visit) -> bool:
+        """Whether it is a step from the last one that was seen; where several were at that instant, from any."""
+        left_ns = max(other.last_ns for other in earlier)
+        took_ns = visit.first_ns - left_ns
+        to = visit.camera
+        return any(
+            self._compatible[source][to] and self._dtmin_ns[source][to] <= took_ns <= self._dtmax_ns[source][to]
+            for source in {other.camera for other in earlier if other.last_ns == left_ns}
+        )
+
+    def _seen_in_a_chain(self, visits: Sequence[Visit], after_ns: int) -> bool:
+        """Whether what is seen on beyond `after_ns` is still connected: a link of the chain has just ended."""
+        seen = {visit.camera for visit in visits if visit.first_ns <= after_ns < visit.last_ns}
+        if len(seen) < 2:
+            return True
+        return self._chained(
+            seen, {visit.camera for visit in visits if visit.first_ns <= after_ns < visit.open_until_ns}
+        )
+
+    def _chained(self, cameras: set[int], still_open: set[int]) -> bool:
+        """Whether overlapping views form a chain between all of `cameras`, by way of `still_open`."""
+        unreached = cameras | still_open
+        frontier = [next(iter(cameras))]
+        unreached.discard(frontier[0])
+        while frontier:
+            found = self._near[frontier.pop()] & unreached
+            unreached -= found
+            frontier.extend(found)
+        return unreached.isdisjoint(cameras)
+
+
+def _start(visit: Visit) -> tuple[int, int]:
+    return visit.first_ns, visit.camera

@@ -6,17 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.aggregator.association import Assignment, CycleResult, Event, Sighting
 from services.aggregator.identities import Identities, Identity
-from services.aggregator.reader import Gap
+from services.aggregator.outcome import Assignment, CycleResult, Event, Sighting
+from services.aggregator.reader import DeadLetter, Gap
 from services.aggregator.track_table import TrackTable
 from shared.keys import Keys
 
 Command = Sequence[str | bytes | int]
 Fields = dict[str, str | int]
+Strays = Sequence[tuple[str, int]]
 ASSIGNMENTS_KEPT = 100_000
 EVENTS_KEPT = 10_000
 SIGHTINGS_KEPT = 1_000
+DEAD_LETTERS_KEPT = 1_000
 _REASONS = {
     "appeared": "no identity is alike and possible",
     "handover": "alike, and a possible step",
@@ -37,6 +39,9 @@ class CycleRecord:
     """Camera → id of the last entry that the cycle used."""
     result: CycleResult
     gaps: Sequence[Gap]
+    dead_letters: Sequence[DeadLetter]
+    next_gid: int
+    """The gid that will be given next; it outlives a damaged checkpoint."""
     events_before: int
     """Number of the last event before this cycle."""
 
@@ -70,10 +75,10 @@ class Publication:
             commands.append(["HSET", self._keys.aliases, younger, older])
             commands.append(["DEL", self._keys.identity(younger)])
             commands.append(["EXPIRE", self._keys.sightings(younger), self._expiry])
-        for gone in result.forgotten:
-            commands.append(["DEL", self._keys.identity(gone.gid), self._keys.sightings(gone.gid)])
-            if gone.absorbed:
-                commands.append(["HDEL", self._keys.aliases, *gone.absorbed])
+        commands += self._forgotten(result)
+        for letter in cycle.dead_letters:
+            fields: Fields = {"stream": letter.stream, "entry": letter.entry_id, "reason": letter.reason}
+            commands.append(_xadd(self._keys.dead_letters, fields, DEAD_LETTERS_KEPT))
         happened = [self._event_fields(event) for event in result.events] + [_gap_fields(gap) for gap in cycle.gaps]
         for number, fields in enumerate(happened, start=cycle.events_before + 1):
             common: Fields = {"kind": fields["kind"], "tick": cycle.tick, "time_ns": cycle.now_ns}
@@ -81,18 +86,38 @@ class Publication:
             commands.append(_xadd(self._keys.events, common | fields | reason, EVENTS_KEPT, f"{number}-0"))
         return commands
 
+    def after_restart(
+        self, tick: int, changed: CycleResult, identities: Identities, table: TrackTable, strays: Strays
+    ) -> list[Command]:
+        """What a new owner puts right, harmless when done twice: `changed` records, because the site has lost a camera,
+        and `strays`, lines of the map of which nothing is known any more.
+        """
+        commands = self._forgotten(changed)
+        for gid in sorted(changed.touched):
+            commands += self._identity(identities[gid], table)
+        for camera, track_id in strays:
+            commands += self._change(tick, camera, track_id, 0)
+        return commands
+
+    def _forgotten(self, result: CycleResult) -> list[Command]:
+        commands: list[Command] = [
+            ["DEL", self._keys.identity(gone.gid), self._keys.sightings(gone.gid)] for gone in result.forgotten
+        ]
+        return commands + [["HDEL", self._keys.aliases, gid] for gid in result.dropped_aliases]
+
     def _cycle(self, cycle: CycleRecord) -> Command:
         cursor = " ".join(f"{camera}={entry_id}" for camera, entry_id in cycle.cursors.items())
-        fields: Fields = {"tick": cycle.tick, "time_ns": cycle.now_ns, "events": cycle.events, "cursor": cursor}
+        fields: Fields = {"tick": cycle.tick, "time_ns": cycle.now_ns, "events": cycle.events}
+        fields |= {"next_gid": cycle.next_gid, "cursor": cursor}
         return _xadd(self._keys.cycles, fields, entry_id=f"{cycle.tick}-0")
 
     def _assignment(self, tick: int, change: Assignment) -> list[Command]:
-        camera = self._cameras[change.camera]
-        fields: Fields = {"tick": tick, "camera": camera, "track_id": change.track_id, "gid": change.gid}
+        return self._change(tick, self._cameras[change.camera], change.track_id, change.gid)
+
+    def _change(self, tick: int, camera: str, track_id: int, gid: int) -> list[Command]:
+        fields: Fields = {"tick": tick, "camera": camera, "track_id": track_id, "gid": gid}
         gids = self._keys.gids(camera)
-        changed: Command = (
-            ["HSET", gids, change.track_id, change.gid] if change.gid else ["HDEL", gids, change.track_id]
-        )
+        changed: Command = ["HSET", gids, track_id, gid] if gid else ["HDEL", gids, track_id]
         return [changed, _xadd(self._keys.assignments, fields, ASSIGNMENTS_KEPT)]
 
     def _sighting(self, sighting: Sighting, *, final: bool) -> list[Command]:
@@ -142,8 +167,8 @@ class Publication:
 
 
 def touched_keys(commands: Sequence[Command]) -> list[str]:
-    """Every key that the commands name first: a script declares what it touches."""
-    return sorted({str(command[1]) for command in commands})
+    """Every key of the commands: a script declares what it touches."""
+    return sorted({str(key) for command in commands for key in (command[1:] if command[0] == "DEL" else command[1:2])})
 
 
 def _gap_fields(gap: Gap) -> Fields:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -17,16 +18,6 @@ from shared.redis_connection import Client
 _log = structlog.get_logger()
 START = "0-0"
 _READ_AT_ONCE = 200
-_DEAD_LETTERS_KEPT = 1000
-
-
-@dataclass(frozen=True)
-class Received:
-    """One entry, decoded; `entry` is None for one that nobody can decode."""
-
-    entry_id: str
-    tick: int
-    entry: TrackEntry | None
 
 
 @dataclass(frozen=True)
@@ -36,6 +27,40 @@ class Gap:
     camera: str
     after_seq: int
     next_seq: int
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An entry that nobody can decode."""
+
+    stream: str
+    entry_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Received:
+    """One entry; `entry` is None for a dead letter."""
+
+    entry_id: str
+    tick: int
+    seq: int | None
+    """Number of the last entry that was not lost; None: not known yet."""
+    entry: TrackEntry | None
+    gap: Gap | None = None
+    dead: DeadLetter | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a cycle uses."""
+
+    entries: list[TrackEntry]
+    """Sorted by (tick, camera in order); those of a camera in the order of its stream."""
+    cursors: dict[str, str]
+    """Camera → id of the last entry."""
+    gaps: list[Gap]
+    dead_letters: list[DeadLetter]
 
 
 class TrackReader:
@@ -48,22 +73,25 @@ class TrackReader:
         self._read_upto = dict.fromkeys(self._waiting, START)
         self._ticks_cursor = "$"
         self.last_seq: dict[str, int] = {}
-        self.gaps: list[Gap] = []
+        """Camera → number of the last entry that was handed out."""
 
     def start_at(self, cursors: Mapping[str, str], last_seq: Mapping[str, int]) -> None:
         """Reads on after the entry ids `cursors`; everything read so far is forgotten."""
         self._read_upto = {camera: cursors.get(camera, START) for camera in self._waiting}
         self._waiting = {camera: deque() for camera in self._waiting}
         self.last_seq = dict(last_seq)
-        self.gaps = []
 
-    def read(self) -> Handled:
-        """Takes in what has arrived; `upto` of the answer is lowered to what was really read."""
+    def read(self) -> tuple[Handled, int]:
+        """Takes in what has arrived; `upto` of the answer is lowered to what was really read.
+
+        The second value is the tick of the newest committed cycle, 0 when there is none.
+        """
         streams = {key: self._read_upto[camera] for key, camera in self._camera_of.items()}
         with self._client.pipeline(transaction=True) as pipe:
             self._gate.queue_handled(pipe)
             pipe.xread(streams, count=_READ_AT_ONCE)
-            handled, answer = pipe.execute()
+            pipe.xrevrange(self._keys.cycles, count=1)
+            handled, answer, newest = pipe.execute()
         progress = Handled.parse(handled)
         upto = progress.upto
         self._take_all(answer)
@@ -71,7 +99,7 @@ class TrackReader:
             camera = self._camera_of[key]
             if len(entries) == _READ_AT_ONCE and self._waiting[camera]:
                 upto = min(upto, self._waiting[camera][-1].tick)
-        return Handled(upto, progress.tick, progress.time_ns)
+        return Handled(upto, progress.tick, progress.time_ns), newest_number(newest)
 
     def read_more(self) -> bool:
         """Takes in what has arrived, without asking how far the cameras are; whether there was anything."""
@@ -89,43 +117,38 @@ class TrackReader:
             if key == self._keys.ticks.encode():
                 self._ticks_cursor = entries[-1][0].decode()
 
-    def ticks_upto(self, upto: int) -> list[int]:
-        """The ticks, up to `upto`, of the entries that wait to be used."""
-        return sorted(
-            {received.tick for queue in self._waiting.values() for received in queue if received.tick <= upto}
+    def first_tick(self) -> int | None:
+        """The lowest tick of the entries that wait to be used and are next in their stream."""
+        return min((queue[0].tick for queue in self._waiting.values() if queue), default=None)
+
+    def take_upto(self, tick: int) -> Taken:
+        """Hands out the entries up to `tick`."""
+        return self._hand_out(lambda _, received: received.tick <= tick)
+
+    def take_exactly(self, cursors: Mapping[str, str]) -> Taken:
+        """What `take_upto` handed out when it returned these `cursors`, as far as it is still there."""
+        last = {camera: entry_order(entry_id) for camera, entry_id in cursors.items()}
+        return self._hand_out(
+            lambda camera, received: camera in last and entry_order(received.entry_id) <= last[camera]
         )
 
-    def take_upto(self, tick: int) -> tuple[list[TrackEntry], dict[str, str]]:
-        """Hands out the entries up to `tick`, sorted by (tick, camera in order), and the id of the last of each camera.
-
-        A camera's entries are handed out in the order of its stream.
-        """
-        taken: list[tuple[int, int, TrackEntry]] = []
+    def _hand_out(self, wanted: Callable[[str, Received], bool]) -> Taken:
+        taken: list[tuple[int, int, Received]] = []
         cursors: dict[str, str] = {}
         for index, (camera, queue) in enumerate(self._waiting.items()):
-            while queue and queue[0].tick <= tick:
+            while queue and wanted(camera, queue[0]):
                 received = queue.popleft()
                 cursors[camera] = received.entry_id
-                if received.entry is not None:
-                    taken.append((received.tick, index, received.entry))
-                    self.last_seq[camera] = received.entry.seq
+                if received.seq is not None:
+                    self.last_seq[camera] = received.seq
+                taken.append((received.tick, index, received))
         taken.sort(key=lambda item: item[:2])
-        return [entry for _, _, entry in taken], cursors
-
-    def take_exactly(self, cursors: Mapping[str, str]) -> list[TrackEntry]:
-        """What `take_upto` handed out when it returned these `cursors`, as far as it is still there."""
-        taken: list[tuple[int, int, TrackEntry]] = []
-        for index, (camera, queue) in enumerate(self._waiting.items()):
-            if camera not in cursors:
-                continue
-            last = entry_order(cursors[camera])
-            while queue and entry_order(queue[0].entry_id) <= last:
-                received = queue.popleft()
-                if received.entry is not None:
-                    taken.append((received.tick, index, received.entry))
-                    self.last_seq[camera] = received.entry.seq
-        taken.sort(key=lambda item: item[:2])
-        return [entry for _, _, entry in taken]
+        return Taken(
+            [received.entry for _, _, received in taken if received.entry],
+            cursors,
+            [received.gap for _, _, received in taken if received.gap],
+            [received.dead for _, _, received in taken if received.dead],
+        )
 
     def _take_all(self, answer: Iterable[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]) -> None:
         for key, entries in answer:
@@ -135,22 +158,30 @@ class TrackReader:
     def _take(self, camera: str, entry_id: str, fields: Mapping[bytes, bytes]) -> None:
         self._read_upto[camera] = entry_id
         queue = self._waiting[camera]
+        before = queue[-1].seq if queue else self.last_seq.get(camera)
         try:
             entry = TrackEntry.decode(fields)
             if entry.camera != camera:
                 raise MessageError(f"the entry of camera {entry.camera} stands in the stream of {camera}")
         except MessageError as error:
             _log.warning("an entry cannot be decoded", camera=camera, entry=entry_id, reason=str(error))
-            letter = {"stream": self._keys.tracks(camera), "entry": entry_id, "reason": str(error)}
-            self._client.xadd(self._keys.dead_letters, letter, maxlen=_DEAD_LETTERS_KEPT, approximate=True)
-            # It is passed over together with its neighbours, so that the cursor moves on.
-            queue.append(Received(entry_id, queue[-1].tick if queue else 0, None))
+            dead = DeadLetter(self._keys.tracks(camera), entry_id, str(error))
+            # It is passed over together with its neighbours, so that the cursor moves on. It takes up the number that
+            # is due if it says so; a foreign entry has none.
+            due = before is not None and fields.get(b"seq") == str(before + 1).encode()
+            seq = before + 1 if before is not None and due else before
+            queue.append(Received(entry_id, queue[-1].tick if queue else 0, seq, None, dead=dead))
             return
-        before = queue[-1].entry.seq if queue and queue[-1].entry else self.last_seq.get(camera)
+        gap = None
         if before is not None and entry.seq != before + 1:
             _log.warning("entries are missing", camera=camera, after_seq=before, next_seq=entry.seq)
-            self.gaps.append(Gap(camera, before, entry.seq))
-        queue.append(Received(entry_id, entry.tick, entry))
+            gap = Gap(camera, before, entry.seq)
+        queue.append(Received(entry_id, entry.tick, entry.seq, entry, gap))
+
+
+def newest_number(newest: Sequence[tuple[bytes, Any]]) -> int:
+    """The first part of a stream's last id, from an XREVRANGE: tick of a cycle, number of an event; 0 for none."""
+    return entry_order(newest[0][0].decode())[0] if newest else 0
 
 
 def entry_order(entry_id: str) -> tuple[int, int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import structlog
-from redis.exceptions import ResponseError
 
-from services.aggregator.association import Association, AssociationSettings, CameraTick, CycleResult
+from services.aggregator.association import Association, AssociationSettings
+from services.aggregator.outcome import CameraTick, CycleResult
 from services.aggregator.persistence import Checkpoint, Checkpoints
 from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
 from services.aggregator.reader import TrackReader
@@ -37,6 +37,7 @@ def association_settings(config: SiteConfig) -> AssociationSettings:
         retention_ns=round(association.retention_seconds * 1e9),
         linger_ns=round(association.linger_seconds * 1e9),
         lost_ns=round((config.tracker.max_lost_seconds + _LOST_MARGIN_S) * 1e9),
+        tick_ns=round(1e9 / config.clock.target_fps),
     )
 
 
@@ -49,11 +50,15 @@ class Aggregator:
         self._cameras = site.config.camera_names
         self._camera_index = {camera: index for index, camera in enumerate(self._cameras)}
         self._virtual = site.config.clock.mode == "virtual"
-        self._checkpoint_ticks = round(site.config.association.checkpoint_seconds * site.config.clock.target_fps)
+        self._interval_ticks = association_settings(self._config).interval_ticks
+        # Two checkpoints are kept, and what came after the older one must still be there to be replayed.
+        association = site.config.association
+        checkpoint_seconds = min(association.checkpoint_seconds, association.replay_seconds / 3)
+        self._checkpoint_ticks = max(1, round(checkpoint_seconds * site.config.clock.target_fps))
         self._gate = Gate(client, self._keys, site.config.clock)
         self._leases = Leases(client, self._keys)
         self._checkpoints = Checkpoints(client, self._keys)
-        self._publication = Publication(self._keys, self._cameras, site.config.association.retention_seconds)
+        self._publication = Publication(self._keys, self._cameras, association.retention_seconds)
         self._lease: Lease | None = None
         self._gids_given_upto = 0
         self._forget_everything()
@@ -65,6 +70,7 @@ class Aggregator:
         self._last_tick = self._committed_tick = self._checkpoint_tick = 0
         self._events = 0
         self._uncommitted: list[Command] | None = None
+        self._recovered = False
         self._unsure = False
         self.late_entries = 0
 
@@ -76,14 +82,18 @@ class Aggregator:
         Raises:
             LeaseLost: another aggregator took over; the next call stands by.
         """
-        if self._lease is None and not self._acquire():
+        if self._lease is None:
+            self._lease = self._leases.acquire("aggregator", LEASE_SECONDS)
+            self._recovered = False
+        if self._lease is None:
             time.sleep(_POLL_S)
             return
-        assert self._lease is not None
         try:
             self._lease.renew_if_due()
-            if self._unsure:
-                self._make_sure()
+            if not self._recovered:
+                self._recover(self._lease)
+            elif self._unsure:
+                self._make_sure(self._lease)
             if not self._run_due_cycles(self._lease):
                 self._reader.wait(_POLL_S)
         except LeaseLost:
@@ -95,38 +105,62 @@ class Aggregator:
 
     def close(self) -> None:
         """Leaves a checkpoint and hands the role to a standby at once."""
-        if self._lease is not None:
-            if not self._unsure and self._last_tick > self._checkpoint_tick:
-                self._save_checkpoint(self._lease)
-            self._lease.release()
-            self._lease = None
+        lease, self._lease = self._lease, None
+        if lease is None:
+            return
+        if self._recovered and not self._unsure and self._last_tick > self._checkpoint_tick:
+            try:
+                self._save_checkpoint(lease)
+            except LeaseLost as error:
+                _log.warning("lost a lease", role=error.role)
+        lease.release()
 
     def _run_due_cycles(self, lease: Lease) -> bool:
-        handled = self._reader.read()
-        if handled.upto <= self._last_tick:
-            return False
-        ticks = self._reader.ticks_upto(handled.upto)
-        for tick in sorted({*(max(tick, self._last_tick + 1) for tick in ticks), handled.upto}):
+        handled, known_tick = self._reader.read()
+        if known_tick != self._committed_tick:
+            # The driver connects anew by itself; what it came back to may be older than what it left.
+            self._start_over(lease, known_tick)
+            return True
+        before = self._last_tick
+        while (tick := self._next_tick(handled.upto)) is not None:
+            lease.renew_if_due()
             self._run_cycle(lease, tick, handled)
-        return True
+        return self._last_tick > before
+
+    def _next_tick(self, upto: int) -> int | None:
+        """The tick of the next cycle, at most `upto`: one with entries, or one at which the grouping is revised.
+
+        It depends on the entries and not on when they were read, so that a run can be repeated.
+        """
+        due = []
+        waiting = self._reader.first_tick()
+        if waiting is not None:
+            due.append(max(waiting, self._last_tick + 1))
+        if len(self.association.table):
+            due.append((self._last_tick // self._interval_ticks + 1) * self._interval_ticks)
+        tick = min(due, default=upto + 1)
+        if tick <= upto:
+            return tick
+        # In virtual mode the clock waits for the cycle of every tick.
+        return upto if self._virtual and upto > self._last_tick else None
 
     def _run_cycle(self, lease: Lease, tick: int, handled: Handled) -> None:
-        entries, cursors = self._reader.take_upto(tick)
+        taken = self._reader.take_upto(tick)
         now_ns = handled.time_ns - round((handled.tick - tick) * 1e9 / self._config.clock.target_fps)
-        late = sum(tick - entry.tick > self._config.association.max_late_ticks for entry in entries)
+        late = sum(tick - entry.tick > self._config.association.max_late_ticks for entry in taken.entries)
         if late:
             self.late_entries += late
             _log.warning("entries came too late; they join this cycle", tick=tick, count=late)
-        gaps, self._reader.gaps = self._reader.gaps, []
-        result = self._apply(tick, now_ns, entries)
-        self._cursors |= cursors
+        result = self._apply(tick, now_ns, taken.entries)
+        self._cursors |= taken.cursors
         self._last_tick = tick
-        record = CycleRecord(tick, now_ns, cursors, result, gaps, self._events)
+        identities = self.association.identities
+        record = CycleRecord(
+            tick, now_ns, taken.cursors, result, taken.gaps, taken.dead_letters, identities.next_gid, self._events
+        )
         self._events = record.events
-        self._uncommitted = self._publication.commands(record, self.association.table, self.association.identities)
+        self._uncommitted = self._publication.commands(record, self.association.table, identities)
         self._commit(lease)
-        if self._virtual:
-            self._gate.wake()
         if tick - self._checkpoint_tick >= self._checkpoint_ticks:
             self._save_checkpoint(lease)
 
@@ -138,75 +172,92 @@ class Aggregator:
 
     def _commit(self, lease: Lease) -> None:
         assert self._uncommitted is not None
-        try:
-            lease.commit(self._uncommitted, touched_keys(self._uncommitted))
-        except ResponseError as error:
-            # The id of a cycle is its tick: it was committed before the connection broke.
-            if "equal or smaller" not in str(error):
-                raise
+        lease.commit(self._uncommitted, touched_keys(self._uncommitted))
+        self._committed()
+
+    def _committed(self) -> None:
         self._uncommitted = None
         self._committed_tick = self._last_tick
+        if self._virtual:
+            self._gate.wake()
 
     # -- recovery --------------------------------------------------------------------------------------
 
-    def _acquire(self) -> bool:
-        self._lease = self._leases.acquire("aggregator", LEASE_SECONDS)
-        if self._lease is None:
-            return False
-        self._recover()
-        _log.info(
-            "this aggregator associates now",
-            tick=self._last_tick,
-            identities=len(self.association.identities),
-            epoch=self._lease.epoch,
-        )
-        return True
-
-    def _make_sure(self) -> None:
+    def _make_sure(self, lease: Lease) -> None:
         """After a lost connection: finishes what was being committed, or starts over from what Redis knows."""
-        assert self._lease is not None
-        self._lease.renew()
-        known = self._checkpoints.last_cycle_tick()
-        if self._uncommitted is not None and known in (self._last_tick, self._committed_tick):
-            self._commit(self._lease)
-        if known not in (self._last_tick, self._committed_tick):
-            _log.warning("Redis lost its last writes; the state is loaded anew", tick=self._last_tick, known=known)
-            self._recover()
-        else:
-            # What was read and not yet used is read again: nothing of it is known to be still there.
-            self._reader.start_at(self._cursors, self._reader.last_seq)
+        lease.renew()
+        newest = self._checkpoints.newest_cycle()
+        known_tick = newest.tick if newest else 0
+        if known_tick not in (self._last_tick, self._committed_tick):
+            self._start_over(lease, known_tick)
+            return
+        if self._uncommitted is not None:
+            if known_tick == self._last_tick:
+                self._committed()  # It was, and only the answer was lost.
+            else:
+                self._commit(lease)
+        # What was read and not yet used is read again: nothing of it is known to be still there.
+        self._reader.start_at(self._cursors, self._reader.last_seq)
         self._unsure = False
 
-    def _recover(self) -> None:
+    def _start_over(self, lease: Lease, known_tick: int) -> None:
+        # First whether it is not just another owner who went on.
+        lease.renew()
+        _log.warning("Redis lost its last writes; the state is loaded anew", tick=self._last_tick, known=known_tick)
+        self._recover(lease)
+
+    def _recover(self, lease: Lease) -> None:
+        """Loads the newest checkpoint, repeats the cycles since, and puts right what no longer fits the site."""
         self._gids_given_upto = max(self._gids_given_upto, self.association.identities.next_gid - 1)
         self._forget_everything()
         checkpoint = self._checkpoints.load()
+        changed, removed = CycleResult(), set[str]()
         if checkpoint is not None:
-            self.association.restore(checkpoint.association, checkpoint.cameras, self._cameras)
+            changed = self.association.restore(checkpoint.association, checkpoint.cameras, self._cameras)
+            removed = set(checkpoint.cameras) - set(self._cameras)
             self._cursors = {c: i for c, i in checkpoint.cursors.items() if c in self._camera_index}
             self._last_tick = self._checkpoint_tick = checkpoint.tick
             self._events = checkpoint.events
         self._reader.start_at(self._cursors, checkpoint.last_seq if checkpoint else {})
-        self._replay()
-        self._committed_tick = self._last_tick
+        self._replay(lease, from_scratch=checkpoint is None and self._checkpoints.exist())
+        newest = self._checkpoints.newest_cycle()
+        self._committed_tick = newest.tick if newest else 0
+        self._events = max(self._events, self._checkpoints.last_event())
         identities = self.association.identities
-        highest = max(self._gids_given_upto, self._checkpoints.highest_published_gid(self._cameras))
-        identities.next_gid = max(identities.next_gid, highest + 1)
+        identities.next_gid = max(identities.next_gid, self._gids_given_upto + 1, newest.next_gid if newest else 1)
+        self._put_right(lease, changed, removed)
+        self._recovered = True
+        _log.info("this aggregator associates now", tick=self._last_tick, identities=len(identities), epoch=lease.epoch)
 
-    def _replay(self) -> None:
-        """Repeats the committed cycles without publishing anything."""
+    def _replay(self, lease: Lease, *, from_scratch: bool) -> None:
+        """Repeats the committed cycles without publishing anything; `from_scratch`: only learns where they stopped."""
         cycles = self._checkpoints.cycles_after(self._last_tick)
         if not cycles:
             return
-        while self._reader.read_more():
-            pass
+        while not from_scratch and self._reader.read_more():
+            lease.renew_if_due()
         for cycle in cycles:
-            self._apply(cycle.tick, cycle.time_ns, self._reader.take_exactly(cycle.cursors))
-            self._cursors |= cycle.cursors
+            lease.renew_if_due()
+            if not from_scratch:
+                self._apply(cycle.tick, cycle.time_ns, self._reader.take_exactly(cycle.cursors).entries)
+            self._cursors |= {c: i for c, i in cycle.cursors.items() if c in self._camera_index}
             self._last_tick, self._events = cycle.tick, cycle.events
-        # Gaps that were found again have been reported by the cycle that met them first.
         self._reader.start_at(self._cursors, self._reader.last_seq)
         _log.info("cycles replayed", count=len(cycles), tick=self._last_tick)
+
+    def _put_right(self, lease: Lease, changed: CycleResult, removed: set[str]) -> None:
+        rows = self.association.table.rows
+        shown = rows[rows["used"] & (rows["gid"] > 0) & (~rows["ended"] | rows["lingering"])]
+        known = {
+            camera: set(shown["track_id"][shown["camera"] == index].tolist())
+            for camera, index in self._camera_index.items()
+        }
+        strays = self._checkpoints.strays(known, sorted(removed))
+        identities = self.association.identities
+        changed.touched = {gid for gid in changed.touched if gid in identities}
+        commands = self._publication.after_restart(self._last_tick, changed, identities, self.association.table, strays)
+        if commands:
+            lease.commit(commands, touched_keys(commands))
 
     def _save_checkpoint(self, lease: Lease) -> None:
         self._checkpoints.save(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.aggregator.linkage import Features, unit
-from services.aggregator.possibility import Sightings
+from services.aggregator.possibility import NEVER_NS, Visit
 
 ROW = np.dtype(
     [
@@ -23,6 +23,7 @@ ROW = np.dtype(
         ("first_tick", "<i8"),
         ("last_tick", "<i8"),
         ("ended", "?"),
+        ("ended_ns", "<i8"),  # NEVER_NS while it has not
         ("lingering", "?"),  # ended, and still in gids:{camera}
         ("embedded", "<i4"),  # how many embeddings are in the sum
         ("used", "?"),  # False: the row is free
@@ -32,12 +33,16 @@ _FIRST_CAPACITY = 256
 
 
 class TrackTable:
-    """Rows of `ROW` and, beside each, the quality-weighted sum of its embeddings, `(capacity, D)` float32."""
+    """Rows of `ROW` and, beside each, the quality-weighted sum of its embeddings, `(capacity, D)` float32.
+
+    The sums at unit norm are kept too: they change with a track's embeddings only and are asked for all the time.
+    """
 
     def __init__(self) -> None:
         self.rows: npt.NDArray[Any] = np.zeros(0, ROW)
         self.sums: Features = np.zeros((0, 0), np.float32)
         self.embedders: list[str] = []
+        self._units: Features = np.zeros((0, 0), np.float32)
         self._row_of: dict[tuple[int, int], int] = {}
         self._free: list[int] = []
 
@@ -53,8 +58,9 @@ class TrackTable:
         if not self._free:
             self._grow()
         row = self._free.pop()
-        self.rows[row] = (camera, track_id, class_id, 0, -1, time_ns, time_ns, tick, tick, False, False, 0, True)
-        self.sums[row] = 0
+        times = (time_ns, time_ns, tick, tick, False, NEVER_NS)
+        self.rows[row] = (camera, track_id, class_id, 0, -1, *times, False, 0, True)
+        self.sums[row] = self._units[row] = 0
         self._row_of[camera, track_id] = row
         return row
 
@@ -78,16 +84,18 @@ class TrackTable:
         self.rows["embedded"][other] = 0
         self.rows["embedder"][rows] = index
         self.sums[rows, : embeddings.shape[1]] += embeddings * weights[:, None]
+        self._units[rows] = unit(self.sums[rows])
         self.rows["embedded"][rows] += 1
 
     def features(self, rows: npt.NDArray[np.intp]) -> Features:
         """`(len(rows), D)` unit norm: the mean appearance of each track; zeros for one never embedded."""
-        return unit(self.sums[rows])
+        return self._units[rows]
 
-    def sightings(self, rows: npt.NDArray[np.intp]) -> Sightings:
+    def visits(self, rows: Sequence[int]) -> list[Visit]:
         """When and where the tracks were seen."""
         chosen = self.rows[rows]
-        return Sightings(chosen["camera"].astype(np.intp), chosen["first_ns"], chosen["last_ns"], chosen["ended"])
+        columns = (chosen[name].tolist() for name in ("camera", "first_ns", "last_ns", "ended_ns"))
+        return list(map(Visit, *columns))
 
     def alive(self) -> npt.NDArray[np.intp]:
         """Rows of the tracks that have not ended."""
@@ -98,7 +106,7 @@ class TrackTable:
         used = np.flatnonzero(self.rows["used"])
         self.rows["camera"][used] = np.array(new_index)[self.rows["camera"][used]]
         gone = {int(row) for row in used if self.rows["camera"][row] < 0}
-        for row in gone:
+        for row in sorted(gone):
             self.rows[row] = np.zeros((), ROW)
             self._free.append(row)
         self._index()
@@ -112,14 +120,15 @@ class TrackTable:
         capacity = len(self.rows)
         more = max(_FIRST_CAPACITY, capacity)
         self.rows = np.concatenate([self.rows, np.zeros(more, ROW)])
-        self.sums = np.concatenate([self.sums, np.zeros((more, self.sums.shape[1]), np.float32)])
+        empty = np.zeros((more, self.sums.shape[1]), np.float32)
+        self.sums, self._units = np.concatenate([self.sums, empty]), np.concatenate([self._units, empty])
         self._free = list(range(capacity + more - 1, capacity - 1, -1))
 
     def _widen(self, dimension: int) -> None:
-        if dimension > self.sums.shape[1]:
-            wider = np.zeros((len(self.sums), dimension), np.float32)
-            wider[:, : self.sums.shape[1]] = self.sums
-            self.sums = wider
+        more = dimension - self.sums.shape[1]
+        if more > 0:
+            empty = np.zeros((len(self.sums), more), np.float32)
+            self.sums, self._units = np.hstack([self.sums, empty]), np.hstack([self._units, empty])
 
     def to_dict(self) -> dict[str, Any]:
         """The whole table for a checkpoint; free rows included, so that a restored one behaves the same to the bit."""
@@ -137,6 +146,7 @@ class TrackTable:
         table = cls()
         table.rows = np.frombuffer(data["rows"], ROW).copy()
         table.sums = np.frombuffer(data["sums"], "<f4").reshape(len(table.rows), data["dimension"]).copy()
+        table._units = unit(table.sums)
         table.embedders, table._free = list(data["embedders"]), list(data["free"])
         table._index()
         return table

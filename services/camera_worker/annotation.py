@@ -14,6 +14,9 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GOLDEN = 0.618033988749895
 """The golden ratio's fraction: neighbouring gids get hues far apart."""
 
+_FARTHEST_PX = 20_000
+"""OpenCV draws with 16 bits before the binary point; a box that reaches farther looks the same."""
+
 
 def colour_of(gid: int) -> tuple[int, int, int]:
     """The colour of an identity, BGR: the same in every camera, for ever."""
@@ -39,11 +42,12 @@ def annotate(
     scale = min(1.0, max_width / width)
     if scale < 1.0:
         # INTER_AREA looks better than linear when a picture shrinks and costs about the same here.
-        picture = cv2.resize(image, (max_width, round(height * scale)), interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(image, (max_width, max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
     else:
         picture = image.copy()
     text_scale = max(0.5, picture.shape[1] / 1100)
-    for box, track_id in zip((boxes_xyxy * scale).round().astype(int).tolist(), track_ids.tolist(), strict=True):
+    corners = np.nan_to_num(boxes_xyxy * scale).clip(-_FARTHEST_PX, _FARTHEST_PX).round().astype(int)
+    for box, track_id in zip(corners.tolist(), track_ids.tolist(), strict=True):
         gid = gids.get(track_id)
         left, top, right, bottom = box
         if gid is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -92,6 +91,7 @@ class Camera:
         self._highest_id = lease.epoch * TRACKS_PER_CLAIM - 1
         self._shown: tuple[int, int] | None = None
         self._time_ns = 0
+        self._tracked_at_s = -1e9
         self._last: Observed | None = None
         self._ended: list[int] = []
         self._handled_at: list[float] = []
@@ -111,7 +111,7 @@ class Camera:
 
         Never goes back.
         """
-        candidate = tick_ns
+        candidate = tick_ns + self.timing.offset_ns
         if frame is not None and self.config.is_file:
             candidate = self.timing.begin_ns + round((frame.time_ns - self.timing.begin_ns) / self.timing.scale)
         elif frame is not None:
@@ -139,6 +139,7 @@ class Camera:
         self._shown = (frame.loop, frame.index)
         detections = self._unmasked(detections)
         tracked = self._tracker.update(detections.boxes_xyxy, detections.scores, detections.class_ids, time_s)
+        self._tracked_at_s = time_s
         self._note_ended(tracked)
         self._highest_id = max([self._highest_id, *tracked.track_ids.tolist()])
         qualities = box_quality(tracked.boxes_xyxy, tracked.scores, width, height)
@@ -147,10 +148,13 @@ class Camera:
         return self._last
 
     def coast(self, time_s: float) -> None:
-        """A tick without a picture because the source is down: tracks end by time."""
+        """A tick without a picture because the source is down: tracks end by time, once it is later than the last."""
+        self._last = None
+        if time_s <= self._tracked_at_s:
+            return
         nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int16))
         self._note_ended(self._tracker.update(nothing.boxes_xyxy, nothing.scores, nothing.class_ids, time_s))
-        self._last = None
+        self._tracked_at_s = time_s
 
     def repeated(self) -> Observed | None:
         """What was seen on the picture that is shown once more."""
@@ -226,11 +230,11 @@ class Camera:
         """Without the detections whose centre the mask shows black."""
         if self._mask is None or not len(detections):
             return detections
-        if self._mask.shape != (self.height, self.width):
-            size = (self.width, self.height)
-            self._mask = np.asarray(cv2.resize(self._mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-        boxes = detections.boxes_xyxy
-        x = np.clip((boxes[:, 0] + boxes[:, 2]) / 2, 0, self.width - 1).astype(int)
-        y = np.clip((boxes[:, 1] + boxes[:, 3]) / 2, 0, self.height - 1).astype(int)
-        keep = self._mask[y, x] > 0
-        return Detections(boxes[keep], detections.scores[keep], detections.class_ids[keep])
+        boxes = np.nan_to_num(detections.boxes_xyxy)
+        x = np.clip((boxes[:, 0] + boxes[:, 2]) / 2 / self.width, 0, 1)
+        y = np.clip((boxes[:, 1] + boxes[:, 3]) / 2 / self.height, 0, 1)
+        # Looked up in the mask's own size: a mask may be drawn on a smaller picture of the view.
+        rows, columns = self._mask.shape
+        shown = self._mask[np.minimum(y * rows, rows - 1).astype(int), np.minimum(x * columns, columns - 1).astype(int)]
+        keep = shown > 0
+        return Detections(detections.boxes_xyxy[keep], detections.scores[keep], detections.class_ids[keep])

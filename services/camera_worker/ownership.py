@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,36 +29,55 @@ def wanted_changes(
 ) -> tuple[list[str], list[str]]:
     """The cameras that worker `me` should claim, and those it should release, each in order of name.
 
-    Every worker takes its even share, and more only when others cannot. With `rebalance`, a worker above its share
-    gives cameras up to workers that are below theirs.
+    Every worker takes its even share, and more only when others cannot. The last cameras of an uneven number are left
+    to workers that are behind. With `rebalance`, a worker that is ahead gives cameras up to workers that are behind.
     """
-    mine = [name for name, camera in sorted(cameras.items()) if camera.owner == me]
-    free = [
-        name for name, camera in sorted(cameras.items()) if camera.owner is None and camera.labels <= workers[me].labels
-    ]
-    share = min(workers[me].capacity, math.ceil(len(cameras) / len(workers)))
-    claims = free[: max(0, share - len(mine))]
-    # What nobody else may take is taken beyond the share.
+    cameras = {
+        name: camera
+        for name, camera in cameras.items()
+        if camera.owner is not None or any(camera.labels <= worker.labels for worker in workers.values())
+    }
+    least, most = _even_share(len(cameras), [worker.capacity for worker in workers.values()])
     others = {name: worker for name, worker in workers.items() if name != me}
-    room = workers[me].capacity - len(mine) - len(claims)
-    orphans = [name for name in free if name not in claims and not _takers(cameras[name], others, cameras, share)]
-    claims += orphans[: max(0, room)]
+    owned = Counter(camera.owner for camera in cameras.values())
+
+    def takers(camera: str, share: int) -> list[str]:
+        """The other workers that may take the camera and own fewer than `share`."""
+        labels = cameras[camera].labels
+        return [
+            name
+            for name, worker in others.items()
+            if labels <= worker.labels and owned[name] < min(share, worker.capacity)
+        ]
+
+    def missing(names: Sequence[str], share: int) -> int:
+        """How many of the cameras `names` others could take until each owns `share`."""
+        behind = Counter(taker for name in names for taker in takers(name, share))
+        return sum(min(count, min(share, others[taker].capacity) - owned[taker]) for taker, count in behind.items())
+
+    mine = [name for name, camera in sorted(cameras.items()) if camera.owner == me]
+    free = [name for name, camera in sorted(cameras.items()) if camera.owner is None]
+    open_to_me = [name for name in free if cameras[name].labels <= workers[me].labels]
+    room = max(0, workers[me].capacity - len(mine))
+    wanted = min(len(open_to_me) - missing(free, least), most - len(mine))
+    claims = open_to_me[: min(room, max(least - len(mine), wanted, 0))]
+    # What nobody else may take is taken beyond the share.
+    orphans = [name for name in open_to_me if name not in claims and not takers(name, most)]
+    claims = sorted(claims + orphans[: room - len(claims)])
     releases: list[str] = []
-    if rebalance and not claims:
+    if rebalance and not free and len(mine) > least:
+        shares = [(share, missing(mine, share)) for share in (least, most)]
         for name in reversed(mine):
-            below = math.floor(len(cameras) / len(workers))
-            if len(mine) - len(releases) > share and _takers(cameras[name], others, cameras, max(1, below)):
+            kept, given = len(mine) - len(releases), len(releases)
+            if any(kept > share and given < short and takers(name, share) for share, short in shares):
                 releases.append(name)
-    return claims, releases
+    return claims, sorted(releases)
 
 
-def _takers(
-    camera: CameraView, others: Mapping[str, WorkerView], cameras: Mapping[str, CameraView], share: int
-) -> Sequence[str]:
-    """The other workers that may take the camera and own fewer than `share`."""
-    return [
-        name
-        for name, worker in others.items()
-        if camera.labels <= worker.labels
-        and sum(one.owner == name for one in cameras.values()) < min(share, worker.capacity)
-    ]
+def _even_share(cameras: int, capacities: Sequence[int]) -> tuple[int, int]:
+    """How many cameras a worker owns at least and at most when all are shared out evenly, as far as capacities go."""
+    least = cameras // len(capacities)
+    while least < max(capacities) and sum(min(capacity, least + 1) for capacity in capacities) <= cameras:
+        least += 1
+    rest = cameras - sum(min(capacity, least) for capacity in capacities)
+    return least, least + (rest > 0)

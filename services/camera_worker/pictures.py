@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import structlog
+from redis.exceptions import RedisError
 
 from services.camera_worker.annotation import annotate
 from shared.keys import Keys
-from shared.redis_connection import RETRYABLE, Client
+from shared.redis_connection import Client
 
 _log = structlog.get_logger()
 FRAMES_KEPT = 2
@@ -43,7 +44,7 @@ class PicturePublisher:
         self._changed = threading.Condition()
         self._closed = False
         self.dropped = 0
-        """Pictures replaced by newer ones before they were encoded, or refused by Redis."""
+        """Pictures replaced by newer ones before they were encoded, or refused by OpenCV or Redis."""
         self.published = 0
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
         self._thread.start()
@@ -75,7 +76,7 @@ class PicturePublisher:
                 self._publish(picture)
                 self.published += 1
                 told = False
-            except RETRYABLE as error:
+            except (RedisError, cv2.error) as error:  # one bad picture, or a full Redis, must not end this thread
                 self.dropped += 1
                 if not told:
                     _log.warning("pictures cannot be published", camera=picture.camera, reason=str(error))

@@ -6,9 +6,10 @@ import time
 
 import structlog
 
+from shared.errors import LeaseLost
 from shared.gate import Advanced, Gate
 from shared.leases import Lease, Leases
-from shared.redis_connection import Client, server_time_ns
+from shared.redis_connection import RETRYABLE, Client, server_time_ns
 from shared.site import PublishedSite
 
 _log = structlog.get_logger()
@@ -46,8 +47,11 @@ class Clock:
                 advanced = self._step_virtual(lease)
             else:
                 advanced = self._step_live(lease)
-        except Exception:
-            # Whatever went wrong, this clock may no longer be the owner: it asks before it ticks again.
+        except LeaseLost:
+            self._lease = None
+            raise
+        except RETRYABLE:
+            # Another clock may have taken over meanwhile: this one asks before it ticks again.
             if lease.expired():
                 self._lease = None
             raise
@@ -68,8 +72,8 @@ class Clock:
         # By Redis time, so that the ticks of a clock with a slow or fast oscillator come when they are due.
         now_us = server_time_ns(self._client) // 1000
         next_us = self._origin_us + (advanced.tick + 1) * 1e6 / self._config.target_fps
-        # A stall must be found in time also where ticks are seldom.
-        due_s = min((next_us - now_us) / 1e6, self._config.stall_seconds / 4)
+        # Also where ticks are seldom, a stall must be found and the lease be renewed in time.
+        due_s = min((next_us - now_us) / 1e6, self._config.stall_seconds / 4, LEASE_SECONDS / 4)
         self._next_at = time.monotonic() + max(0.0, due_s)
         return advanced
 
@@ -85,11 +89,13 @@ class Clock:
         return advanced
 
     def _acquire(self) -> bool:
-        self._lease = self._leases.acquire("clock", LEASE_SECONDS)
-        if self._lease is None:
+        lease = self._leases.acquire("clock", LEASE_SECONDS)
+        if lease is None:
             return False
+        # If the connection breaks here, the lease expires unused: without an origin there are no ticks.
         self._origin_us = self._origin()
-        _log.info("this clock ticks now", mode=self._config.mode, fps=self._config.target_fps, epoch=self._lease.epoch)
+        self._lease = lease
+        _log.info("this clock ticks now", mode=self._config.mode, fps=self._config.target_fps, epoch=lease.epoch)
         return True
 
     def _origin(self) -> int:

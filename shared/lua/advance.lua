@@ -36,10 +36,17 @@ end
 
 local slowest = redis.call('ZRANGE', SEEN, 0, 0, 'WITHSCORES')
 local fastest = redis.call('ZREVRANGE', SEEN, 0, 0, 'WITHSCORES')
--- Stalled: it was live once, is not now, and has neither retired nor ended (those leave clock:marked_at).
+-- Stalled: it was live once, is not now, and has neither retired nor ended (those leave clock:marked_at). One that was
+-- removed or paused while its worker was dead is missed by nobody.
 local silent = {}
 for _, camera in ipairs(redis.call('ZRANGE', MARKED_AT, 0, -1)) do
-  if not seen_by(camera) then silent[#silent + 1] = camera end
+  if not seen_by(camera) then
+    if enabled(camera) then
+      silent[#silent + 1] = camera
+    else
+      redis.call('ZREM', MARKED_AT, camera)
+    end
+  end
 end
 table.sort(silent)
 redis.call('HSET', SKEW, 'tick', string.format('%.0f', tick), 'gate', string.format('%.0f', gate),

@@ -5,13 +5,14 @@
 -- for each camera: name, lease value, lease's time to live in ms, time_ns, n, payload, longest length of
 -- tracks:{camera}. The leases are renewed on the way.
 -- Returns {tick, gate, id of the newest entry of clock:ticks, time_ns of the tick, cursor, {lost cameras},
---          {camera, track_id, gid, …}, {watched cameras}, skipped ticks}.
--- Called again with the same tick (after a lost connection) it appends nothing twice.
+--          {camera, track_id, gid, …} of all cameras, {watched cameras}, skipped ticks}.
+-- Called again with the same tick (after a lost connection) it appends nothing twice. Without cameras it only asks: the
+-- changes are left for a call that takes them in; only 0-0 becomes the newest id.
 local FIXED_KEYS, FIXED_ARGS, KEYS_EACH, ARGS_EACH = 9, 6, 3, 7
 local handled, cursor, schema = tonumber(ARGV[3]), ARGV[4], ARGV[6]
 local tick, ms = current_tick(), now_ms()
 local old_gate = gate_at(tick)
-local lost, mine, skipped = {}, {}, 0
+local lost, skipped = {}, 0
 
 for i = 0, (#KEYS - FIXED_KEYS) / KEYS_EACH - 1 do
   local lease, tracks, state = unpack(KEYS, FIXED_KEYS + i * KEYS_EACH + 1, FIXED_KEYS + (i + 1) * KEYS_EACH)
@@ -20,30 +21,34 @@ for i = 0, (#KEYS - FIXED_KEYS) / KEYS_EACH - 1 do
   if redis.call('GET', lease) ~= value then
     lost[#lost + 1] = camera
   else
-    mine[camera] = true
     redis.call('PEXPIRE', lease, ttl_ms)
     if handled > tonumber(redis.call('HGET', state, 'tick') or '-1') then
       redis.call('XADD', tracks, 'MAXLEN', '~', longest, '*', 'schema', schema,
         'seq', string.format('%.0f', redis.call('HINCRBY', state, 'seq', 1)), 'camera', camera,
         'tick', string.format('%.0f', handled), 'time_ns', time_ns, 'n', n, 'payload', payload)
       redis.call('HSET', state, 'tick', string.format('%.0f', handled))
-      skipped = skipped + mark(camera, handled, tick, ms)
     end
+    -- Also when it was handled before: the caller goes on from here, and nobody may wait for what it skips.
+    skipped = skipped + mark(camera, handled, tick, ms)
   end
 end
 
 if skipped > 0 then redis.call('HINCRBY', SKEW, 'skipped', skipped) end
 local gate = publish_if_moved(old_gate, tick)
 
+-- Of all cameras: the caller may own more than those it has something to say about.
 local changes = {}
-for _, entry in ipairs(redis.call('XRANGE', KEYS[8], '(' .. cursor, '+', 'COUNT', 1000)) do
-  cursor = entry[1]
-  local fields = entry[2]
-  if mine[fields[4]] then
+if #KEYS > FIXED_KEYS then
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[8], '(' .. cursor, '+', 'COUNT', 1000)) do
+    cursor = entry[1]
+    local fields = entry[2]
     changes[#changes + 1] = fields[4]
     changes[#changes + 1] = fields[6]
     changes[#changes + 1] = fields[8]
   end
+elseif cursor == '0-0' then
+  local newest = redis.call('XREVRANGE', KEYS[8], '+', '-', 'COUNT', 1)
+  cursor = newest[1] and newest[1][1] or cursor
 end
 
 local watched = redis.call('ZRANGEBYSCORE', KEYS[9], ms - tonumber(ARGV[5]), '+inf')

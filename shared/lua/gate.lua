@@ -36,6 +36,17 @@ local function camera_key(camera)
   return string.sub(TICK, 1, -#'clock:tick' - 1) .. 'camera:' .. camera
 end
 
+-- The last tick of which the camera's entry was written, by whichever owner; nil before the first.
+local function last_written(camera)
+  return tonumber(redis.call('HGET', camera_key(camera), 'tick') or nil)
+end
+
+-- The site has the camera, and the operator has not paused it.
+local function enabled(camera)
+  local settings = redis.call('HGET', CAMERAS, camera)
+  return settings and not cjson.decode(settings).paused
+end
+
 -- The tick up to which all live cameras have handled everything; the current one when there is none.
 -- Virtual mode waits for every enabled camera that has not ended: nil while one has yet to join. The second result
 -- says whether any camera takes part.
@@ -99,12 +110,11 @@ local function publish_if_moved(old_gate, tick)
 end
 
 -- A camera has handled `handled`. Live: whoever is slower than the clock skips ticks and never falls further behind.
--- Returns the number of ticks skipped.
+-- A mark may come twice, with the clock further on the second time. Returns the number of ticks skipped.
 local function mark(camera, handled, tick, ms)
-  local stored = VIRTUAL and handled or math.max(handled, tick - 1)
-  local before = seen_by(camera)
-  if before and before > stored then stored = before end
+  local before = seen_by(camera) or 0
+  local stored = math.max(handled, before, VIRTUAL and 0 or tick - 1)
   redis.call('ZADD', SEEN, stored, camera)
   redis.call('ZADD', MARKED_AT, ms, camera)
-  return math.max(0, stored - handled)
+  return stored - math.max(handled, before)
 end

@@ -3,11 +3,13 @@
 if redis.call('GET', KEYS[8]) ~= ARGV[4] then return {0} end
 local camera, tick = ARGV[3], current_tick()
 local old_gate = gate_at(tick)
-if VIRTUAL then
-  -- After a takeover the tick that the old owner left undone is still to be handled.
-  redis.call('ZADD', SEEN, seen_by(camera) or tick, camera)
-else
-  redis.call('ZADD', SEEN, math.max(0, tick - 1), camera)
+-- After a takeover the tick that the old owner left undone is still to be handled, and no tick twice.
+local seen = seen_by(camera) or last_written(camera) or -math.huge
+if not VIRTUAL then
+  seen = math.max(0, seen, tick - 1)
+elseif seen < tick - 1 then
+  seen = tick
 end
+redis.call('ZADD', SEEN, seen, camera)
 redis.call('ZADD', MARKED_AT, now_ms(), camera)
 return {1, tick, publish_if_moved(old_gate, tick), seen_by(camera)}

@@ -1,0 +1,95 @@
+"""Aggregators as processes of their own, killed while a live site goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.aggregator.service import LEASE_SECONDS, Aggregator
+from shared.redis_connection import Client
+from shared.site import PublishedSite
+from tests.integration.test_aggregator import TICKS, Feeder, outcome, scene, site_of
+
+ROOT = Path(__file__).resolve().parents[2]
+TICK_S = 0.04
+PROGRAM = """
+import sys
+from services.aggregator.__main__ import main
+from shared.process import ServiceOptions
+main(ServiceOptions(site=sys.argv[1], redis_url=sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def start(redis_url: str, tmp_path: Path) -> Iterator[Callable[[PublishedSite], subprocess.Popen[bytes]]]:
+    """Starts aggregators; all of them are gone at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(site: PublishedSite) -> subprocess.Popen[bytes]:
+            log = stack.enter_context((tmp_path / "aggregators.log").open("ab"))
+            command = [sys.executable, "-c", PROGRAM, site.config.site, redis_url]
+            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        yield begin
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.01)
+
+
+def last_cycle(client: Client, site: PublishedSite) -> int:
+    newest = client.xrevrange(site.keys.cycles, count=1)
+    return int(newest[0][1][b"tick"]) if newest else 0
+
+
+def test_a_standby_takes_over_from_a_killed_aggregator_within_seconds_and_no_gid_changes(
+    redis_client: Client, start: Callable[[PublishedSite], subprocess.Popen[bytes]]
+) -> None:
+    seen = scene()
+    calm_site = site_of(redis_client, "calm", mode="live", retention_seconds=60)
+    feeder, aggregator = Feeder(redis_client, calm_site, seen), Aggregator(redis_client, calm_site)
+    for _ in range(TICKS):
+        feeder.feed()
+        aggregator.step()
+    calm = outcome(redis_client, calm_site)
+
+    site = site_of(redis_client, "killed", mode="live", retention_seconds=60)
+    feeder = Feeder(redis_client, site, seen)
+    owner = start(site)
+    lease = site.keys.lease("aggregator")
+    wait_for(lambda: redis_client.exists(lease))
+    standby = start(site)
+    away: list[float] = []
+    for kill_at in (40, 110):
+        while feeder.tick < kill_at:
+            feeder.feed()
+            time.sleep(TICK_S)
+        wait_for(lambda: last_cycle(redis_client, site) == feeder.tick)
+        owner.kill()
+        owner.wait()
+        began = time.monotonic()
+        died_at = feeder.tick
+        while last_cycle(redis_client, site) == died_at:
+            assert time.monotonic() - began < 10, "nobody took over"
+            if feeder.tick < TICKS:
+                feeder.feed()
+            time.sleep(TICK_S)
+        away.append(time.monotonic() - began)
+        owner, standby = standby, start(site)
+    while feeder.tick < TICKS:
+        feeder.feed()
+    assert max(away) < LEASE_SECONDS + 1
+    wait_for(lambda: last_cycle(redis_client, site) == TICKS)
+    assert outcome(redis_client, site) == calm

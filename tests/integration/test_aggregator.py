@@ -1,0 +1,703 @@
+"""The aggregator against a real Redis: a feeder plays the workers' part, and whatever can happen to it happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from services.aggregator import publication
+from services.aggregator.outcome import CameraTick
+from services.aggregator.service import Aggregator
+from shared.config import SiteConfig
+from shared.errors import LeaseLost
+from shared.gate import CompletedCamera, Gate
+from shared.leases import Lease, Leases
+from shared.messages import TrackBatch
+from shared.redis_connection import Client, connect
+from shared.site import PublishedSite, publish_site, read_site
+from tests.conftest import RedisProcess
+from tests.unit.aggregator.scenes import Stay, entries
+from tests.unit.aggregator.test_association import random_scene
+
+CAMERAS = ("A", "B", "C", "D")
+TICKS = 160
+ORIGIN_NS = 1_700_000_000 * 10**9
+
+
+def site_of(
+    client: Client, name: str, cameras: Sequence[str] = CAMERAS, mode: str = "virtual", **association: Any
+) -> PublishedSite:
+    """Publishes a site: 10 ticks a second, all views overlapping."""
+    config = SiteConfig.model_validate(
+        {
+            "site": name,
+            "clock": {"mode": mode, "target_fps": 10},
+            "detector": {"model": "/d.onnx"},
+            "embedder": {"model": "/e.onnx"},
+            "association": {"retention_seconds": 8, "linger_seconds": 1, "checkpoint_seconds": 2} | association,
+            "cameras": [{"name": camera, "source": "rtsp://nowhere"} for camera in cameras],
+            "layout": {"overlaps": [list(cameras)]},
+        }
+    )
+    publish_site(client, config)
+    site = read_site(client, name)
+    assert site is not None
+    return site
+
+
+class Feeder:
+    """Plays the clock and the workers of a site."""
+
+    def __init__(self, client: Client, site: PublishedSite, scene: Sequence[CameraTick]) -> None:
+        self.client, self.site, self.keys = client, site, site.keys
+        self.gate = Gate(client, site.keys, site.config.clock)
+        self.tick, self._cursor = 0, "0-0"
+        self._scene = {(entry.tick, CAMERAS[entry.camera]): entry.batch for entry in scene}
+        self.join()
+
+    def join(self) -> None:
+        """Claims every camera and takes part."""
+        leases = Leases(self.client, self.keys)
+        self.leases: dict[str, Lease] = {}
+        for camera in self.site.config.camera_names:
+            self.client.delete(self.keys.lease(f"camera:{camera}"))
+            lease = leases.acquire(f"camera:{camera}", 600)
+            assert lease is not None
+            self.gate.join(camera, lease)
+            self.leases[camera] = lease
+
+    def feed(self, ticks: int = 1) -> None:
+        """Handles the next ticks for all cameras."""
+        for _ in range(ticks):
+            self.tick += 1
+            self.client.set(self.keys.tick, self.tick)
+            fields = {"tick": self.tick, "time_ns": ORIGIN_NS + self.tick * 10**8, "gate": self.tick + 1}
+            self.client.xadd(self.keys.ticks, fields, maxlen=100)
+            time_ns = ORIGIN_NS + self.tick * 10**8
+            batches = {camera: self._scene.get((self.tick, camera), TrackBatch()) for camera in self.leases}
+            done = [
+                CompletedCamera(camera, self.leases[camera], time_ns, len(batch), batch.encode(), longest=600)
+                for camera, batch in batches.items()
+            ]
+            progress = self.gate.complete_tick(self.tick, done, self._cursor)
+            assert not progress.lost
+            self._cursor = progress.assignments_cursor
+
+
+def aggregator_of(client: Client, site: PublishedSite) -> Aggregator:
+    """A new process, as it were: the lease of a dead one has run out."""
+    client.delete(site.keys.lease("aggregator"))
+    return Aggregator(client, site)
+
+
+def scan(client: Client, site: PublishedSite, pattern: str) -> list[str]:
+    prefix = site.keys.config.removesuffix("config")
+    return sorted(key.decode().removeprefix(prefix) for key in client.scan_iter(f"{prefix}{pattern}"))
+
+
+def outcome(client: Client, site: PublishedSite) -> dict[str, Any]:
+    """All that the aggregator publishes."""
+    keys = site.keys
+    prefix = keys.config.removesuffix("config")
+    found: dict[str, Any] = {
+        "assignments": [fields for _, fields in client.xrange(keys.assignments)],
+        "events": client.xrange(keys.events),
+        "aliases": client.hgetall(keys.aliases),
+        "dead": [{**fields, b"stream": b"", b"entry": b""} for _, fields in client.xrange(keys.dead_letters)],
+    }
+    for pattern in ("gids:*", "identity:*"):
+        found |= {key: client.hgetall(prefix + key) for key in scan(client, site, pattern)}
+    for key in scan(client, site, "sightings:*"):
+        found[key] = [fields for _, fields in client.xrange(prefix + key)]
+    return found
+
+
+def scene() -> list[CameraTick]:
+    """Noisy enough for merges and a split, long enough for objects to be forgotten."""
+    return entries(random_scene(22, TICKS), 2.5, 22)
+
+
+@pytest.fixture(scope="module")
+def calm(redis_server_url: str) -> dict[str, Any]:
+    """The outcome of `scene()` in an undisturbed run."""
+    client = connect(redis_server_url)
+    site = site_of(client, "calm")
+    feeder, aggregator = Feeder(client, site, scene()), Aggregator(client, site)
+    for _ in range(TICKS):
+        feeder.feed()
+        aggregator.step()
+    found = outcome(client, site)
+    client.close()
+    events = [int(entry_id.split(b"-")[0]) for entry_id, _ in found["events"]]
+    assert events == list(range(1, len(events) + 1)), "events are numbered with gaps"
+    kinds = {fields[b"kind"] for _, fields in found["events"]}
+    assert {b"appeared", b"handover", b"merged", b"split", b"left"} <= kinds
+    assert len(aggregator.association.identities) < aggregator.association.identities.next_gid - 1, "none is forgotten"
+    return found
+
+
+# -- faults that lose nothing --------------------------------------------------------------------------------
+
+
+class Killed(Exception):
+    """The process is gone at this point."""
+
+
+class Storm:
+    """Runs an aggregator and does something to it at many ticks."""
+
+    def __init__(self, client: Client, site: PublishedSite, seed: int) -> None:
+        self.client, self.site, self.rng = client, site, random.Random(seed)
+        self.aggregator = Aggregator(client, site)
+        self.happened: dict[str, int] = {}
+
+    def step(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        faults: list[Callable[[pytest.MonkeyPatch], None]] = [
+            self.die_idle,
+            self.die_before_committing,
+            self.die_after_committing,
+            self.lose_the_answer,
+            self.lose_the_command,
+            self.lose_the_connection_while_recovering,
+            self.close_in_good_order,
+            self.die_while_saving,
+        ]
+        if self.rng.random() < 0.25:
+            fault = self.rng.choice(faults)
+            self.happened[fault.__name__] = self.happened.get(fault.__name__, 0) + 1
+            with monkeypatch.context() as patch:
+                fault(patch)
+        self.aggregator.step()
+
+    def renew(self) -> None:
+        self.aggregator = aggregator_of(self.client, self.site)
+
+    def die_idle(self, _: pytest.MonkeyPatch) -> None:
+        self.renew()
+
+    def close_in_good_order(self, _: pytest.MonkeyPatch) -> None:
+        self.aggregator.close()
+        self.aggregator = Aggregator(self.client, self.site)
+
+    def _commit_then(self, patch: pytest.MonkeyPatch, error: Exception, *, before: bool) -> None:
+        commit = Lease.commit
+
+        def broken(lease: Lease, commands: Any, touched: Any) -> None:
+            if not before:
+                commit(lease, commands, touched)
+            raise error
+
+        patch.setattr(Lease, "commit", broken)
+        with pytest.raises(type(error)):
+            self.aggregator.step()
+
+    def die_before_committing(self, patch: pytest.MonkeyPatch) -> None:
+        self._commit_then(patch, Killed(), before=True)
+        self.renew()
+
+    def die_after_committing(self, patch: pytest.MonkeyPatch) -> None:
+        self._commit_then(patch, Killed(), before=False)
+        self.renew()
+
+    def lose_the_answer(self, patch: pytest.MonkeyPatch) -> None:
+        self._commit_then(patch, RedisConnectionError("gone"), before=False)
+
+    def lose_the_command(self, patch: pytest.MonkeyPatch) -> None:
+        self._commit_then(patch, RedisConnectionError("gone"), before=True)
+
+    def lose_the_connection_while_recovering(self, patch: pytest.MonkeyPatch) -> None:
+        self.renew()
+        calls = {"left": self.rng.randrange(1, 8)}
+        execute = self.client.execute_command
+
+        def failing(*args: Any, **options: Any) -> Any:
+            calls["left"] -= 1
+            if calls["left"] < 0:
+                raise RedisConnectionError("gone")
+            return execute(*args, **options)
+
+        patch.setattr(self.client, "execute_command", failing)
+        while calls["left"] >= 0:
+            with contextlib.suppress(RedisConnectionError):
+                self.aggregator.step()
+
+    def die_while_saving(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(self.aggregator, "_checkpoint_ticks", 1)
+        set_current = self.site.keys.state_current
+        commit = Lease.commit
+
+        def broken(lease: Lease, commands: Any, touched: Any) -> None:
+            if set_current in touched:
+                raise Killed
+            commit(lease, commands, touched)
+
+        patch.setattr(Lease, "commit", broken)
+        with pytest.raises(Killed):
+            self.aggregator.step()
+        self.renew()
+
+
+@pytest.mark.parametrize("checkpoint_seconds", [0.3, 2, 80000])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_happens_to_the_aggregator_the_outcome_is_that_of_an_undisturbed_run(
+    redis_client: Client, calm: dict[str, Any], monkeypatch: pytest.MonkeyPatch, checkpoint_seconds: float, seed: int
+) -> None:
+    given = {"checkpoint_seconds": checkpoint_seconds, "replay_seconds": 86400}
+    seen = scene()
+    site = site_of(redis_client, "storm", **given)
+    feeder, storm = Feeder(redis_client, site, seen), Storm(redis_client, site, seed)
+    while feeder.tick < TICKS:
+        feeder.feed(min(TICKS - feeder.tick, storm.rng.choice([1, 1, 1, 2, 5])))
+        storm.step(monkeypatch)
+    assert sum(storm.happened.values()) > 5, "nothing happened"
+    assert outcome(redis_client, site) == calm
+
+
+def test_the_outcome_does_not_depend_on_how_much_arrives_at_once(redis_client: Client, calm: dict[str, Any]) -> None:
+    seen = scene()
+    for number, ticks in enumerate((TICKS, 7)):
+        site = site_of(redis_client, f"chunks{number}")
+        feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+        while feeder.tick < TICKS:
+            feeder.feed(min(ticks, TICKS - feeder.tick))
+            aggregator.step()
+        assert outcome(redis_client, site) == calm
+
+
+def test_more_entries_than_are_read_at_once_are_all_used_in_order(
+    redis_client: Client, calm: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = scene()
+    monkeypatch.setattr("services.aggregator.reader._READ_AT_ONCE", 7)
+    site = site_of(redis_client, "behind")
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    feeder.feed(TICKS)
+    for _ in range(TICKS // 7 + 2):
+        aggregator.step()
+    assert outcome(redis_client, site) == calm
+    again = aggregator_of(redis_client, site)
+    again.step()
+    assert outcome(redis_client, site) == calm
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_a_damaged_checkpoint_costs_nothing_because_the_one_before_it_is_kept(
+    redis_client: Client, calm: dict[str, Any], damage: str
+) -> None:
+    seen = scene()
+    site = site_of(redis_client, "damaged")
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    for _ in range(TICKS - 30):
+        feeder.feed()
+        aggregator.step()
+    current = json.loads(redis_client.get(site.keys.state_current))
+    chunk = site.keys.state_chunk(current["generation"], 0)
+    if damage == "changed":
+        redis_client.setrange(chunk, 100, b"rotten")
+    else:
+        redis_client.delete(chunk)
+    aggregator = aggregator_of(redis_client, site)
+    for _ in range(30):
+        feeder.feed()
+        aggregator.step()
+    assert outcome(redis_client, site) == calm
+
+
+def test_without_any_sound_checkpoint_work_goes_on_under_new_gids_and_events_go_on_counting(
+    redis_client: Client,
+) -> None:
+    site, seen = site_of(redis_client, "lost"), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    for _ in range(TICKS - 50):
+        feeder.feed()
+        aggregator.step()
+    highest = aggregator.association.identities.next_gid - 1
+    events = redis_client.xlen(site.keys.events)
+    for key in scan(redis_client, site, "state:*"):
+        if key != "state:current":
+            redis_client.delete(site.keys.config.removesuffix("config") + key)
+    aggregator = aggregator_of(redis_client, site)
+    for _ in range(50):
+        feeder.feed()
+        aggregator.step()
+    check_map(redis_client, site, aggregator)
+    live = {int(gid) for key in scan(redis_client, site, "gids:*") for gid in redis_client.hvals(prefixed(site, key))}
+    assert live
+    assert min(live) > highest, "a gid was given twice"
+    numbers = [int(entry_id.split(b"-")[0]) for entry_id, _ in redis_client.xrange(site.keys.events)]
+    assert len(numbers) > events
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def prefixed(site: PublishedSite, key: str) -> str:
+    return site.keys.config.removesuffix("config") + key
+
+
+def check_map(client: Client, site: PublishedSite, aggregator: Aggregator) -> None:
+    """The published map is what the aggregator believes."""
+    rows = aggregator.association.table.rows
+    shown = rows[rows["used"] & (rows["gid"] > 0) & (~rows["ended"] | rows["lingering"])]
+    believed = {(CAMERAS[row["camera"]], int(row["track_id"])): int(row["gid"]) for row in shown}
+    published = {
+        (camera, int(track)): int(gid)
+        for camera in CAMERAS
+        for track, gid in client.hgetall(site.keys.gids(camera)).items()
+    }
+    assert published == believed
+
+
+# -- owners ----------------------------------------------------------------------------------------------
+
+
+def test_of_two_aggregators_one_stands_by_until_the_other_leaves(redis_client: Client) -> None:
+    site, seen = site_of(redis_client, "two"), scene()
+    feeder, one, other = (
+        Feeder(redis_client, site, seen),
+        Aggregator(redis_client, site),
+        Aggregator(redis_client, site),
+    )
+    feeder.feed(60)
+    one.step()
+    before = outcome(redis_client, site)
+    other.step()
+    assert outcome(redis_client, site) == before
+    assert len(other.association.identities) == 0
+    one.close()
+    other.step()
+    assert other.association.to_dict() == one.association.to_dict()
+
+
+@pytest.mark.parametrize("moment", ["idle", "committing", "saving"])
+def test_an_old_owner_that_wakes_up_is_refused(
+    redis_client: Client, calm: dict[str, Any], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    site, seen = site_of(redis_client, "fenced"), scene()
+    feeder, old = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    feeder.feed(60)
+    old.step()
+    if moment == "saving":
+        monkeypatch.setattr(old, "_checkpoint_ticks", 1)
+    feeder.feed(20)
+    commit, new = Lease.commit, aggregator_of(redis_client, site)
+
+    def interrupted(lease: Lease, commands: Any, touched: Any) -> None:
+        monkeypatch.setattr(Lease, "commit", commit)
+        if moment == "saving":
+            commit(lease, commands, touched)
+            monkeypatch.setattr(Lease, "commit", interrupted_again)
+            return
+        redis_client.delete(site.keys.lease("aggregator"))
+        new.step()
+        commit(lease, commands, touched)
+
+    def interrupted_again(lease: Lease, commands: Any, touched: Any) -> None:
+        monkeypatch.setattr(Lease, "commit", commit)
+        redis_client.delete(site.keys.lease("aggregator"))
+        monkeypatch.setattr(new, "_checkpoint_ticks", 1)
+        new.step()
+        commit(lease, commands, touched)
+
+    if moment == "idle":
+        new.step()
+        feeder.feed(1)
+    else:
+        # It was asleep while it held the lease that the new one has now.
+        redis_client.set(site.keys.lease("aggregator"), old._lease.value)  # type: ignore[union-attr]
+        monkeypatch.setattr(Lease, "commit", interrupted)
+    with pytest.raises(LeaseLost):
+        old.step()
+    while feeder.tick < TICKS:
+        feeder.feed()
+        new.step()
+    assert outcome(redis_client, site) == calm
+    new = aggregator_of(redis_client, site)
+    new.step()
+    assert new._checkpoints.load() is not None
+    assert outcome(redis_client, site) == calm
+
+
+def test_a_failed_close_after_losing_the_lease_disturbs_nobody(redis_client: Client) -> None:
+    site, seen = site_of(redis_client, "closing"), scene()
+    feeder, old = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    feeder.feed(15)
+    old.step()
+    new = aggregator_of(redis_client, site)
+    feeder.feed(1)
+    new.step()
+    old.close()
+    assert redis_client.get(site.keys.lease("aggregator")).decode() == new._lease.value  # type: ignore[union-attr]
+
+
+# -- what Redis loses --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_client(redis_process: RedisProcess) -> Iterator[Client]:
+    client = connect(redis_process.url)
+    yield client
+    client.close()
+
+
+def step_through(aggregator: Aggregator) -> None:
+    """As `shared.service.run` does."""
+    for _ in range(5):
+        try:
+            aggregator.step()
+        except (RedisConnectionError, LeaseLost):
+            continue
+        return
+    raise AssertionError("Redis does not come back")
+
+
+def test_a_restart_of_redis_with_its_log_changes_nothing(
+    redis_process: RedisProcess, own_client: Client, calm: dict[str, Any]
+) -> None:
+    seen = scene()
+    site = site_of(own_client, "restart")
+    feeder, aggregator = Feeder(own_client, site, seen), Aggregator(own_client, site)
+    for tick in range(1, TICKS + 1):
+        if tick in (40, 90):
+            redis_process.restart()
+            own_client.connection_pool.disconnect()
+        feeder.feed()
+        if tick == 65:
+            redis_process.restart()
+        step_through(aggregator)
+    assert outcome(own_client, site) == calm
+
+
+def test_when_redis_has_lost_everything_new_gids_go_on_after_the_old_ones(
+    redis_process: RedisProcess, own_client: Client
+) -> None:
+    site, seen = site_of(own_client, "lost"), scene()
+    feeder, aggregator = Feeder(own_client, site, seen), Aggregator(own_client, site)
+    for _ in range(80):
+        feeder.feed()
+        aggregator.step()
+    highest = aggregator.association.identities.next_gid - 1
+    redis_process.kill()
+    for path in redis_process.server.folder.iterdir():
+        if path.name.startswith("appendonly"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    redis_process.start()
+    own_client.connection_pool.disconnect()
+    site_of(own_client, "lost")
+    feeder.join()
+    while feeder.tick < TICKS:
+        feeder.feed()
+        step_through(aggregator)
+    live = [int(gid) for camera in CAMERAS for gid in own_client.hvals(site.keys.gids(camera))]
+    assert live
+    assert min(live) > highest
+    check_map(own_client, site, aggregator)
+
+
+def test_when_redis_has_lost_its_last_writes_the_state_is_loaded_anew(
+    redis_process: RedisProcess, own_client: Client
+) -> None:
+    site, seen = site_of(own_client, "rollback"), scene()
+    feeder, aggregator = Feeder(own_client, site, seen), Aggregator(own_client, site)
+    for _ in range(70):
+        feeder.feed()
+        aggregator.step()
+    folder = redis_process.server.folder
+    logs = [path for path in folder.iterdir() if path.name.startswith("appendonly")]
+    shutil.copytree(folder, folder.parent / "earlier")
+    for _ in range(20):
+        feeder.feed()
+        aggregator.step()
+    redis_process.kill()
+    for path in logs:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        earlier = folder.parent / "earlier" / path.name
+        shutil.copytree(earlier, path) if earlier.is_dir() else shutil.copy(earlier, path)
+    redis_process.start()
+    # The driver connects anew without telling anybody.
+    own_client.connection_pool.disconnect()
+    while feeder.tick < TICKS:
+        feeder.feed()
+        step_through(aggregator)
+    check_map(own_client, site, aggregator)
+    kinds = [fields[b"kind"] for _, fields in own_client.xrange(site.keys.events)]
+    assert b"gap" not in kinds
+    numbers = [int(entry_id.split(b"-")[0]) for entry_id, _ in own_client.xrange(site.keys.events)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+# -- entries that are wrong, missing or late ---------------------------------------------------------------
+
+
+def test_a_malformed_entry_becomes_one_dead_letter_and_the_rest_is_unaffected(
+    redis_client: Client, calm: dict[str, Any]
+) -> None:
+    seen = scene()
+    site = site_of(redis_client, "malformed")
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    for tick in range(1, TICKS + 1):
+        feeder.feed()
+        if tick == 50:
+            redis_client.xadd(site.keys.tracks("B"), {"schema": 1, "nonsense": "x"})
+            number = redis_client.hincrby(site.keys.camera("C"), "seq", 1)
+            redis_client.xadd(site.keys.tracks("C"), {"schema": 99, "seq": number})
+            aggregator = aggregator_of(redis_client, site)
+        if tick not in (50, 51, 52):
+            aggregator.step()
+    aggregator = aggregator_of(redis_client, site)
+    aggregator.step()
+    found = outcome(redis_client, site)
+    letters = found.pop("dead")
+    assert [b"seq" in letters[0][b"reason"], b"schema 99" in letters[1][b"reason"], len(letters)] == [True, True, 2]
+    assert found == {key: value for key, value in calm.items() if key != "dead"}
+
+
+def test_an_entry_of_another_camera_is_a_dead_letter(redis_client: Client) -> None:
+    site, seen = site_of(redis_client, "foreign"), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    feeder.feed(10)
+    _, fields = redis_client.xrange(site.keys.tracks("A"), count=1)[0]
+    redis_client.xadd(site.keys.tracks("B"), fields)
+    aggregator.step()
+    assert [fields[b"stream"].decode() for _, fields in redis_client.xrange(site.keys.dead_letters)] == [
+        site.keys.tracks("B")
+    ]
+
+
+def test_a_gap_in_the_numbers_becomes_one_event_also_when_the_aggregator_dies_over_it(redis_client: Client) -> None:
+    site, seen = site_of(redis_client, "gap", checkpoint_seconds=80000), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    feeder.feed(20)
+    aggregator.step()
+    feeder.feed(10)
+    for entry_id, _ in redis_client.xrange(site.keys.tracks("B"))[22:25]:
+        redis_client.xdel(site.keys.tracks("B"), entry_id)
+    aggregator.step()
+    for _ in range(3):
+        aggregator = aggregator_of(redis_client, site)
+        feeder.feed(1)
+        aggregator.step()
+    gaps = [fields for _, fields in redis_client.xrange(site.keys.events) if fields[b"kind"] == b"gap"]
+    assert [(gap[b"camera"], gap[b"after_seq"], gap[b"next_seq"], gap[b"tick"]) for gap in gaps] == [
+        (b"B", b"22", b"26", b"26")
+    ]
+
+
+def test_entries_that_come_too_late_are_counted_and_join_the_next_cycle(redis_client: Client) -> None:
+    site = site_of(redis_client, "late", max_late_ticks=5, min_track_frames=1)
+    seen = entries([Stay(1, 0, 1, 60), Stay(2, 1, 1, 60)])
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    feeder.feed(30)
+    late = redis_client.xrange(site.keys.tracks("B"))[9:]
+    for entry_id, _ in late:
+        redis_client.xdel(site.keys.tracks("B"), entry_id)
+    aggregator.step()
+    for _, fields in late:
+        redis_client.xadd(site.keys.tracks("B"), fields)
+    feeder.feed(1)
+    aggregator.step()
+    assert aggregator.late_entries == len([1 for _, fields in late if 31 - int(fields[b"tick"]) > 5])
+    rows = aggregator.association.table.rows
+    assert rows["embedded"][rows["used"]].tolist() == [31, 31]
+
+
+# -- the site changes ----------------------------------------------------------------------------------------
+
+
+def test_one_camera_fewer_takes_its_tracks_along_and_leaves_the_other_gids(redis_client: Client) -> None:
+    site = site_of(redis_client, "fewer")
+    seen = entries([Stay(1, 0, 1, 200), Stay(1, 1, 1, 200), Stay(2, 1, 1, 200), Stay(3, 3, 1, 200)])
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    feeder.feed(50)
+    aggregator.step()
+    before = redis_client.hgetall(site.keys.gids("A")), redis_client.hgetall(site.keys.gids("D"))
+    only_in_b = int(redis_client.hget(site.keys.gids("B"), 3))
+    assert redis_client.exists(site.keys.identity(only_in_b))
+    aggregator.close()
+    redis_client.zrem(site.keys.seen, "B")
+    fewer = site_of(redis_client, "fewer", ("A", "C", "D"))
+    del feeder.leases["B"]
+    aggregator = aggregator_of(redis_client, fewer)
+    for _ in range(30):
+        feeder.feed()
+        aggregator.step()
+    assert (redis_client.hgetall(site.keys.gids("A")), redis_client.hgetall(site.keys.gids("D"))) == before
+    assert not redis_client.exists(site.keys.gids("B"), site.keys.identity(only_in_b))
+    taken_out = [f for _, f in redis_client.xrange(site.keys.assignments) if f[b"gid"] == b"0"]
+    assert {(f[b"camera"], f[b"track_id"]) for f in taken_out} == {(b"B", b"2"), (b"B", b"3")}
+
+
+def test_one_camera_more_joins_in_without_disturbing_the_others(redis_client: Client) -> None:
+    site = site_of(redis_client, "more", ("A", "B", "D"))
+    seen = entries([Stay(1, 0, 1, 200), Stay(1, 3, 1, 200), Stay(1, 2, 60, 200)])
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    feeder.feed(50)
+    aggregator.step()
+    before = redis_client.hgetall(site.keys.gids("A")), redis_client.hgetall(site.keys.gids("D"))
+    more = site_of(redis_client, "more")
+    feeder.site = more
+    feeder.join()
+    aggregator = aggregator_of(redis_client, more)
+    for _ in range(40):
+        feeder.feed()
+        aggregator.step()
+    assert (redis_client.hgetall(site.keys.gids("A")), redis_client.hgetall(site.keys.gids("D"))) == before
+    assert list(redis_client.hgetall(site.keys.gids("C")).values()) == list(before[0].values())
+
+
+# -- bounds --------------------------------------------------------------------------------------------------
+
+
+def test_lines_of_the_map_and_records_last_as_long_as_they_should(redis_client: Client) -> None:
+    site = site_of(redis_client, "records", linger_seconds=1, retention_seconds=4)
+    feeder = Feeder(redis_client, site, entries([Stay(1, 0, 1, 20, hidden=10)]))
+    aggregator = Aggregator(redis_client, site)
+    held, record, expiry = [], [], set()
+    for tick in range(1, 91):
+        feeder.feed()
+        aggregator.step()
+        held += [tick] if redis_client.exists(site.keys.gids("A")) else []
+        record += [tick] if redis_client.exists(site.keys.identity(1)) else []
+        expiry |= {(tick >= 30, redis_client.ttl(site.keys.identity(1)) >= 0)} if tick in record else set()
+    assert (held[0], held[-1]) == (3, 30 + 10)
+    assert (record[0], record[-1]) == (3, 69)
+    assert expiry == {(False, False), (True, True)}
+
+
+def test_memory_of_redis_is_flat_over_a_long_run(redis_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ASSIGNMENTS_KEPT", "EVENTS_KEPT"):
+        monkeypatch.setattr(publication, name, 40)
+    site = site_of(redis_client, "long", retention_seconds=4, checkpoint_seconds=1)
+    period, rounds = 60, 14
+    stays = [
+        Stay(10 * (r % 3) + who, camera, r * period + 1 + 10 * who, r * period + 40 + 5 * who)
+        for r in range(rounds)
+        for who in range(3)
+        for camera in (who, who + 1)
+    ]
+    feeder, aggregator = Feeder(redis_client, site, entries(stays)), Aggregator(redis_client, site)
+    sizes: list[dict[str, int]] = []
+    for _ in range(rounds):
+        for _ in range(period // 5):
+            feeder.feed(5)
+            aggregator.step()
+        prefix = site.keys.config.removesuffix("config")
+        names = [key for key in scan(redis_client, site, "*") if not key.startswith("tracks:")]
+        kinds: dict[str, int] = {}
+        for key in names:
+            used = int(redis_client.memory_usage(prefix + key, samples=0) or 0)
+            kinds[key.split(":")[0]] = kinds.get(key.split(":")[0], 0) + used
+        sizes.append({**kinds, "keys": len(names), "rows": len(aggregator.association.table)})
+    middle, late = sizes[5:9], sizes[-4:]
+    for capped in ("assignments", "events"):
+        # Whole nodes of a stream are dropped, of a hundred entries each.
+        assert redis_client.xlen(prefixed(site, capped)) <= 40 + 100
+    for kind in sorted({kind for size in late for kind in size} - {"assignments", "events"}):
+        before = max(size.get(kind, 0) for size in middle)
+        after = max(size.get(kind, 0) for size in late)
+        assert after <= before * 1.15 + 64, f"{kind} grew from {before} to {after}"

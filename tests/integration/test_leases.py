@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from redis.exceptions import ResponseError
+
+from shared.errors import LeaseLost
+from shared.keys import Keys
+from shared.leases import Lease, Leases
+from shared.redis_connection import Client, server_time_ns
+
+KEYS = Keys("yard")
+ROLE = "camera:north"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def acquired(client: Client, ttl_seconds: float = 30.0) -> Lease:
+    lease = Leases(client, KEYS).acquire(ROLE, ttl_seconds)
+    assert lease is not None
+    return lease
+
+
+def expire(client: Client) -> None:
+    """What Redis does when the time has come."""
+    assert client.delete(KEYS.lease(ROLE)) == 1
+
+
+def accepted(client: Client, lease: Lease) -> bool:
+    try:
+        lease.commit([["INCR", "written"]], ["written"])
+    except LeaseLost:
+        return False
+    return True
+
+
+def test_a_role_has_one_owner_whose_writes_are_accepted(redis_client: Client) -> None:
+    first = acquired(redis_client)
+    assert Leases(redis_client, KEYS).acquire(ROLE, 30) is None
+    assert accepted(redis_client, first)
+    first.release()
+    second = acquired(redis_client)
+    assert (accepted(redis_client, first), accepted(redis_client, second)) == (False, True)
+    assert redis_client.get("written") == b"2"
+
+
+def test_roles_are_owned_apart(redis_client: Client) -> None:
+    acquired(redis_client)
+    assert Leases(redis_client, KEYS).acquire("camera:south", 30) is not None
+
+
+def test_a_lease_runs_out_by_itself(redis_client: Client) -> None:
+    lease = acquired(redis_client, 0.1)
+    assert redis_client.pttl(lease.key) <= 100
+    wait_for(lambda: not redis_client.exists(lease.key))
+    assert not accepted(redis_client, lease)
+    wait_for(lease.expired, 1.0)
+
+
+def test_an_owner_notices_that_its_lease_is_due_and_over_before_redis_does(redis_client: Client) -> None:
+    lease = acquired(redis_client, 0.3)
+    assert not lease.due()
+    wait_for(lease.due)
+    assert not lease.expired()
+    lease.renew_if_due()
+    assert not lease.due()
+    wait_for(lease.expired)
+    lease.renew()
+    assert not lease.expired()
+
+
+def test_an_expired_lease_is_taken_up_again_when_nobody_owned_the_role_since(redis_client: Client) -> None:
+    lease = acquired(redis_client)
+    expire(redis_client)
+    lease.renew()
+    assert accepted(redis_client, lease)
+
+
+@pytest.mark.parametrize("released", [False, True], ids=["still owned", "free again"])
+def test_an_expired_lease_is_gone_once_somebody_else_owned_the_role(redis_client: Client, released: bool) -> None:
+    old = acquired(redis_client)
+    expire(redis_client)
+    new = acquired(redis_client)
+    if released:
+        new.release()
+    with pytest.raises(LeaseLost) as caught:
+        old.renew()
+    assert caught.value.role == ROLE
+    assert not accepted(redis_client, old)
+    assert accepted(redis_client, new) is not released
+
+
+def test_a_late_release_leaves_the_next_owner_alone(redis_client: Client) -> None:
+    old = acquired(redis_client)
+    expire(redis_client)
+    new = acquired(redis_client)
+    old.release()
+    assert accepted(redis_client, new)
+
+
+def test_epochs_grow_and_are_at_least_redis_time(redis_client: Client) -> None:
+    epochs = []
+    for _ in range(50):
+        lease = acquired(redis_client)
+        epochs.append(lease.epoch)
+        assert lease.epoch >= server_time_ns(redis_client) // 1_000_000 - 1000
+        lease.release()
+    assert epochs == sorted(set(epochs)), "an epoch came twice"
+
+
+def test_epochs_grow_also_when_redis_has_lost_them(redis_client: Client) -> None:
+    lease = acquired(redis_client)
+    before = server_time_ns(redis_client) // 1_000_000
+    wait_for(lambda: server_time_ns(redis_client) // 1_000_000 > before)
+    redis_client.flushall()
+    assert acquired(redis_client).epoch > lease.epoch
+
+
+def test_epochs_grow_when_redis_time_goes_back(redis_client: Client) -> None:
+    future = server_time_ns(redis_client) // 1_000_000 + 3_600_000
+    redis_client.hset(KEYS.epochs, ROLE, future)
+    assert acquired(redis_client).epoch == future + 1
+
+
+def test_an_owner_survives_that_redis_loses_everything(redis_client: Client) -> None:
+    lease = acquired(redis_client)
+    redis_client.flushall()
+    lease.renew()
+    assert accepted(redis_client, lease)
+    assert Leases(redis_client, KEYS).acquire(ROLE, 30) is None
+
+
+def test_of_two_owners_after_lost_writes_only_one_is_accepted(redis_client: Client) -> None:
+    old = acquired(redis_client)
+    epochs = redis_client.hgetall(KEYS.epochs)
+    expire(redis_client)
+    new = acquired(redis_client)
+    # Redis comes back without its last writes: the second claim never happened.
+    redis_client.delete(KEYS.lease(ROLE))
+    redis_client.hset(KEYS.epochs, mapping=epochs)
+    old.renew()
+    with pytest.raises(LeaseLost):
+        new.renew()
+    assert (accepted(redis_client, old), accepted(redis_client, new)) == (True, False)
+
+
+def test_a_given_epoch_makes_a_run_repeatable(redis_client: Client) -> None:
+    leases = Leases(redis_client, KEYS)
+    lease = leases.acquire(ROLE, 30, least_epoch=700)
+    assert lease is not None
+    assert lease.epoch == 700
+    lease.release()
+    again = leases.acquire(ROLE, 30, least_epoch=700)
+    assert again is not None
+    assert again.epoch == 701
+
+
+def test_a_commit_of_a_lost_lease_writes_nothing_at_all(redis_client: Client) -> None:
+    lease = acquired(redis_client)
+    commands: list[list[str | bytes | int]] = [["SET", f"key{i}", i] for i in range(50)]
+    expire(redis_client)
+    with pytest.raises(LeaseLost):
+        lease.commit(commands, [f"key{i}" for i in range(50)])
+    assert not redis_client.keys("key*")
+    lease.renew()
+    lease.commit(commands, [f"key{i}" for i in range(50)])
+    assert len(redis_client.keys("key*")) == 50
+
+
+def test_a_commit_carries_any_bytes_numbers_and_letters(redis_client: Client) -> None:
+    lease = acquired(redis_client)
+    everything = bytes(range(256)) * 300
+    lease.commit([["SET", "b", everything], ["SET", "i", 2**62], ["SET", "t", "größe"]], ["b", "i", "t"])
+    assert redis_client.mget("b", "i", "t") == [everything, str(2**62).encode(), "größe".encode()]
+
+
+def test_a_command_that_redis_refuses_first_keeps_the_others_from_running(redis_client: Client) -> None:
+    lease = acquired(redis_client)
+    redis_client.xadd("stream", {"a": 1}, id="5-0")
+    with pytest.raises(ResponseError, match="equal or smaller"):
+        lease.commit([["XADD", "stream", "5-0", "a", 1], ["SET", "after", 1]], ["stream", "after"])
+    assert not redis_client.exists("after")
+
+
+OWNER = """
+import sys, time
+from shared.errors import LeaseLost
+from shared.keys import Keys
+from shared.leases import Leases
+from shared.redis_connection import connect
+
+lease = Leases(connect(sys.argv[1]), Keys("yard")).acquire("camera:north", 0.3)
+try:
+    while True:
+        lease.renew_if_due()
+        lease.commit([["RPUSH", "writers", lease.value]], ["writers"])
+        print("wrote", flush=True)
+        time.sleep(0.005)
+except LeaseLost as error:
+    print("lost", error.role, flush=True)
+"""
+
+
+def test_an_owner_that_was_stopped_for_long_is_refused_when_it_wakes_up(redis_client: Client, redis_url: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, redis_url], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "wrote\n"
+            os.kill(process.pid, signal.SIGSTOP)
+            wait_for(lambda: not redis_client.exists(KEYS.lease(ROLE)))
+            new = acquired(redis_client)
+            written = redis_client.llen("writers")
+            new.commit([["RPUSH", "writers", new.value]], ["writers"])
+            os.kill(process.pid, signal.SIGCONT)
+            rest, _ = process.communicate(timeout=10)
+        finally:
+            process.kill()
+    assert rest.splitlines()[-1] == f"lost {ROLE}"
+    assert redis_client.llen("writers") == written + 1, "the old owner wrote after the new one"
+    assert accepted(redis_client, new)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from services.camera_worker import pictures as pictures_module
+from services.camera_worker.annotation import annotate
+from services.camera_worker.pictures import Picture, PicturePublisher
+from shared.keys import Keys
+from shared.redis_connection import Client, connect
+
+KEYS = Keys("yard")
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def picture(camera: str, tick: int, image: Any = None) -> Picture:
+    return Picture(
+        camera,
+        tick,
+        tick * 100,
+        np.full((40, 60, 3), 90, np.uint8) if image is None else image,
+        np.array([[5, 5, 20, 30]], np.float32),
+        np.array([1], np.int64),
+        {1: 7},
+    )
+
+
+class Annotating:
+    """Holds the annotation of pictures up until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.entered, self.go_on = threading.Event(), threading.Event()
+        self.order: list[int] = []
+        original = annotate
+
+        def slow(image: Any, boxes: Any, tracks: Any, gids: Any, tick: int, max_width: int) -> Any:
+            self.order.append(tick)
+            self.entered.set()
+            assert self.go_on.wait(10)
+            return original(image, boxes, tracks, gids, tick, max_width)
+
+        monkeypatch.setattr(pictures_module, "annotate", slow)
+
+
+@pytest.fixture
+def publisher(redis_client: Client) -> Iterator[PicturePublisher]:
+    publisher = PicturePublisher(redis_client, KEYS, max_width=30, jpeg_quality=80)
+    yield publisher
+    publisher.close()
+
+
+def published(publisher: PicturePublisher, count: int) -> bool:
+    return publisher.published == count
+
+
+def shown(client: Client, camera: str) -> list[int]:
+    return [int(fields[b"tick"]) for _, fields in client.xrange(KEYS.frames(camera))]
+
+
+def test_a_picture_is_published_with_its_size_and_time(redis_client: Client, publisher: PicturePublisher) -> None:
+    publisher.offer(picture("north", 4))
+    wait_for(lambda: publisher.published == 1)
+    fields = redis_client.xrange(KEYS.frames("north"))[0][1]
+    assert (fields[b"tick"], fields[b"time_ns"], fields[b"width"], fields[b"height"]) == (b"4", b"400", b"30", b"20")
+    decoded = cv2.imdecode(np.frombuffer(fields[b"jpeg"], np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    assert decoded.shape == (20, 30, 3)
+
+
+def test_only_the_last_two_pictures_are_kept(redis_client: Client, publisher: PicturePublisher) -> None:
+    for tick in range(1, 6):
+        publisher.offer(picture("north", tick))
+        wait_for(partial(published, publisher, tick))
+    assert shown(redis_client, "north") == [4, 5]
+
+
+def test_a_newer_picture_takes_the_place_of_a_waiting_one_and_the_drop_is_counted(
+    redis_client: Client, publisher: PicturePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotating = Annotating(monkeypatch)
+    publisher.offer(picture("north", 1))
+    assert annotating.entered.wait(10)
+    for tick in (2, 3, 4):
+        publisher.offer(picture("north", tick))
+    publisher.offer(picture("south", 5))
+    publisher.offer(picture("north", 6))
+    annotating.go_on.set()
+    wait_for(lambda: publisher.published == 3)
+    assert annotating.order == [1, 6, 5], "a camera with many pictures keeps its place, and overtakes nobody"
+    assert publisher.dropped == 3
+    assert shown(redis_client, "north") == [1, 6]
+
+
+def test_offering_never_waits_for_the_drawing(publisher: PicturePublisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    annotating = Annotating(monkeypatch)
+    for tick in range(200):
+        publisher.offer(picture("north", tick))
+    assert len(annotating.order) <= 1
+    annotating.go_on.set()
+
+
+@pytest.mark.parametrize("image", [np.zeros((0, 9, 3), np.uint8), np.zeros((9, 9, 2), np.uint8)])
+def test_a_picture_that_cannot_be_drawn_stops_no_other(
+    redis_client: Client, publisher: PicturePublisher, image: Any
+) -> None:
+    publisher.offer(picture("bad", 1, image))
+    wait_for(lambda: publisher.dropped == 1)
+    publisher.offer(picture("north", 2))
+    wait_for(lambda: shown(redis_client, "north") == [2])
+
+
+def test_a_redis_that_is_full_stops_nothing(redis_client: Client, publisher: PicturePublisher) -> None:
+    redis_client.set(KEYS.frames("north"), "of a wrong type, so that Redis refuses")
+    publisher.offer(picture("north", 1))
+    wait_for(lambda: publisher.dropped == 1)
+    publisher.offer(picture("south", 2))
+    wait_for(lambda: shown(redis_client, "south") == [2])
+
+
+def test_pictures_go_on_when_redis_is_back(redis_process: Any) -> None:
+    client = connect(redis_process.url)
+    publisher = PicturePublisher(client, KEYS, max_width=30, jpeg_quality=80)
+    redis_process.kill()
+    publisher.offer(picture("north", 1))
+    wait_for(lambda: publisher.dropped == 1)
+    redis_process.start()
+    publisher.offer(picture("north", 2))
+    wait_for(lambda: shown(client, "north") == [2])
+    publisher.close()
+
+
+def test_closing_drops_what_still_waits_and_comes_back_soon(
+    publisher: PicturePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotating = Annotating(monkeypatch)
+    publisher.offer(picture("north", 1))
+    assert annotating.entered.wait(10)
+    publisher.offer(picture("north", 2))
+    annotating.go_on.set()
+    publisher.close()
+    assert publisher.published == 1

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from shared.errors import LeaseLost
+from shared.keys import Keys
+from shared.leases import Lease, Leases
+from shared.process import ServiceOptions, connect_site
+from shared.redis_connection import Client, connect
+from shared.service import run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+class Counting:
+    """Counts in its memory, and tells Redis."""
+
+    def __init__(self, client: Client) -> None:
+        self.client, self.count, self.attempts, self.closed = client, 0, 0, 0
+
+    def step(self) -> None:
+        self.attempts += 1
+        self.client.set("count", self.count + 1)
+        self.count += 1
+        time.sleep(0.001)
+
+    def close(self) -> None:
+        self.closed += 1
+        self.client.delete("count")
+
+
+class Running:
+    """A service on a thread of its own; its error comes out at the end."""
+
+    def __init__(self, service: Any) -> None:
+        self.stop = threading.Event()
+        self.error: RuntimeError | None = None
+        self._thread = threading.Thread(target=self._run, args=(service,))
+        self._thread.start()
+
+    def _run(self, service: Any) -> None:
+        try:
+            run(service, self.stop)
+        except RuntimeError as error:
+            self.error = error
+
+    def join(self) -> None:
+        self._thread.join(15)
+        assert not self._thread.is_alive()
+
+    def finish(self) -> None:
+        self.stop.set()
+        self.join()
+
+
+def test_a_lost_connection_is_told_once_and_retried_with_the_memory_intact(redis_process: Any) -> None:
+    service = Counting(connect(redis_process.url))
+    with capture_logs() as logs:
+        running = Running(service)
+        wait_for(lambda: service.count > 10)
+        redis_process.kill()
+        attempts = service.attempts
+        wait_for(lambda: service.attempts > attempts + 3)
+        count = service.count
+        redis_process.start()
+        wait_for(lambda: service.count > count + 10)
+        running.finish()
+    assert service.closed == 1
+    assert [line["event"] for line in logs] == ["Redis is gone, retrying until it is back", "Redis is back"]
+
+
+def test_retries_wait_longer_and_longer_but_never_long(redis_process: Any) -> None:
+    service = Counting(connect(redis_process.url))
+    redis_process.kill()
+    running = Running(service)
+    began = time.monotonic()
+    wait_for(lambda: service.attempts >= 12)
+    assert 0.1 < time.monotonic() - began < 8
+    stopped = time.monotonic()
+    running.finish()
+    assert time.monotonic() - stopped < 1, "stopping interrupts the wait"
+
+
+def test_stopping_while_redis_is_gone_raises_nothing(redis_process: Any) -> None:
+    service = Counting(connect(redis_process.url))
+    running = Running(service)
+    wait_for(lambda: service.count > 1)
+    redis_process.kill()
+    with capture_logs() as logs:
+        running.finish()
+    assert service.closed == 1
+    assert running.error is None
+    assert "leases will expire by themselves" in logs[-1]["event"]
+
+
+class Owning:
+    """Owns a role; somebody takes it away."""
+
+    def __init__(self, client: Client, *, at_close: bool = False) -> None:
+        self.leases = Leases(client, Keys("yard"))
+        self.lease: Lease | None = None
+        self.acquired = self.lost = 0
+        self.at_close = at_close
+
+    def owned(self) -> Lease:
+        if self.lease is None:
+            self.lease = self.leases.acquire("clock", 30)
+            assert self.lease is not None
+            self.acquired += 1
+        return self.lease
+
+    def step(self) -> None:
+        try:
+            self.owned().renew()
+        except LeaseLost:
+            self.lease, self.lost = None, self.lost + 1
+            raise
+        time.sleep(0.001)
+
+    def close(self) -> None:
+        if self.at_close:
+            raise LeaseLost("clock")
+
+
+def test_a_lost_lease_is_told_and_the_service_goes_on(redis_client: Client) -> None:
+    service = Owning(redis_client)
+    with capture_logs() as logs:
+        running = Running(service)
+        wait_for(lambda: service.acquired == 1)
+        redis_client.hincrby(Keys("yard").epochs, "clock", 1)
+        redis_client.delete(Keys("yard").lease("clock"))
+        wait_for(lambda: service.acquired == 2)
+        running.finish()
+    assert service.lost == 1
+    assert {"event": "lost a lease", "role": "clock", "log_level": "warning"} in logs
+
+
+def test_a_lease_lost_while_stopping_is_no_error(redis_client: Client) -> None:
+    service = Owning(redis_client, at_close=True)
+    running = Running(service)
+    wait_for(lambda: service.acquired)
+    running.finish()
+    assert running.error is None
+
+
+def test_a_bug_ends_the_service_after_it_gave_up_what_it_holds(redis_client: Client) -> None:
+    class Broken(Counting):
+        def step(self) -> None:
+            raise RuntimeError("a bug")
+
+    service = Broken(redis_client)
+    running = Running(service)
+    running.join()
+    assert isinstance(running.error, RuntimeError)
+    assert service.closed == 1
+
+
+SERVICE = """
+import sys, time
+from shared.redis_connection import connect
+from shared.service import run, stop_on_signals
+
+class Beating:
+    def __init__(self, client):
+        self.client = client
+    def step(self):
+        self.client.incr("beats")
+        time.sleep(0.01)
+    def close(self):
+        self.client.set("closed", 1)
+
+run(Beating(connect(sys.argv[1])), stop_on_signals())
+"""
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[2]])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_service_whose_parent_is_gone_stops_by_itself(redis_client: Client, redis_url: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, SERVICE, redis_url], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        try:
+            wait_for(lambda: redis_client.get("beats"))
+            parent.kill()
+            parent.wait()
+            wait_for(lambda: redis_client.exists("closed"), 5)
+        finally:
+            parent.kill()
+            if not redis_client.exists("closed"):
+                os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_a_service_in_good_order(redis_client: Client, redis_url: str, number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", SERVICE, redis_url], cwd=ROOT) as process:
+        try:
+            wait_for(lambda: redis_client.get("beats"))
+            process.send_signal(number)
+            assert process.wait(5) == 0
+        finally:
+            process.kill()
+    assert redis_client.exists("closed")
+
+
+def test_a_service_waits_for_redis_and_for_the_site_until_it_is_told_to_stop(redis_process: Any) -> None:
+    redis_process.kill()
+    stop, answers = threading.Event(), []
+    options = ServiceOptions(site="yard", redis_url=redis_process.url)
+    with capture_logs() as logs:
+        thread = threading.Thread(target=lambda: answers.append(connect_site(options, stop)))
+        thread.start()
+        wait_for(lambda: logs)
+        redis_process.start()
+        stop.set()
+        thread.join(10)
+    assert answers == [None]
+    assert "no Redis yet" in logs[0]["reason"]
+
+
+def test_options_show_no_password() -> None:
+    assert "s3cr3t" not in repr(ServiceOptions("yard", "redis://:s3cr3t@h", "s3cr3t", "redis://:s3cr3t@h"))

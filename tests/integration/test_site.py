@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from shared.config import SiteConfig
+from shared.config_file import site_layout
+from shared.errors import ConfigError, RedisUnusable
+from shared.gate import Gate, Handled
+from shared.keys import Keys
+from shared.redis_connection import Client, connect, open_redis
+from shared.scripts import Scripts
+from shared.site import publish_site, read_cameras, read_site, restart_recordings
+from shared.site_time import SiteTime
+
+KEYS = Keys("yard")
+SECRET = "s3cr3t"  # noqa: S105
+LAYOUT = """
+fps
+10 10
+scales
+1 0.8
+offset
+0 -1.64
+compatibility
+1 1
+1 1
+dtmin
+0 -2
+-inf 0
+dtmax
+0 9
+inf 0
+"""
+
+
+def site_config(**sections: Any) -> SiteConfig:
+    return SiteConfig.model_validate(
+        {
+            "site": "yard",
+            "redis": {"url": f"redis://:{SECRET}@127.0.0.1:6379", "password": SECRET},
+            "detector": {"model": "detector.onnx"},
+            "embedder": {"model": "embedder.onnx"},
+            "cameras": [{"name": "north", "source": "north.mp4"}, {"name": "south", "source": "south.mp4"}],
+        }
+        | sections
+    )
+
+
+def test_a_published_site_is_read_as_it_was(redis_client: Client, tmp_path: Path) -> None:
+    mask = tmp_path / "mask.png"
+    cv2.imwrite(str(mask), np.full((4, 6), 255, np.uint8))
+    layout = tmp_path / "layout.txt"
+    layout.write_text(LAYOUT)
+    cameras = [
+        {"name": "north", "source": "rtsp://u:p@cam/1", "mask": str(mask), "labels": ["gpu"]},
+        {"name": "south", "source": "south.mp4", "loop": True},
+    ]
+    config = site_config(cameras=cameras, layout={"file": str(layout)})
+    publish_site(redis_client, config)
+    site = read_site(redis_client, "yard")
+    assert site is not None
+    assert site.config.cameras == config.cameras
+    assert site.config.clock == config.clock
+    assert site.masks == {"north": mask.read_bytes()}
+    expected = site_layout(config)
+    for name in ("compatible", "dtmin", "dtmax", "fps", "scales", "offset"):
+        np.testing.assert_array_equal(getattr(site.layout, name), getattr(expected, name), name)
+    assert read_cameras(redis_client, KEYS) == {camera.name: camera for camera in config.cameras}
+
+
+def test_a_site_that_nobody_has_published_is_none(redis_client: Client) -> None:
+    assert read_site(redis_client, "yard") is None
+    assert read_cameras(redis_client, KEYS) == {}
+
+
+def test_the_revision_grows_only_with_the_content_and_an_operators_changes_stay(redis_client: Client) -> None:
+    assert publish_site(redis_client, site_config()) == 1
+    redis_client.hset(KEYS.cameras, "north", '{"name": "north", "source": "north.mp4", "paused": true}')
+    assert publish_site(redis_client, site_config()) == 1
+    assert read_cameras(redis_client, KEYS)["north"].paused
+    assert publish_site(redis_client, site_config(clock={"target_fps": 5})) == 2
+    assert not read_cameras(redis_client, KEYS)["north"].paused
+
+
+def test_a_camera_that_is_no_longer_configured_goes(redis_client: Client) -> None:
+    publish_site(redis_client, site_config())
+    publish_site(redis_client, site_config(cameras=[{"name": "east", "source": "east.mp4"}]))
+    assert list(read_cameras(redis_client, KEYS)) == ["east"]
+
+
+def test_no_credential_of_redis_is_published(redis_client: Client) -> None:
+    publish_site(redis_client, site_config())
+    assert SECRET.encode() not in redis_client.get(KEYS.config)
+    assert all(SECRET.encode() not in settings for settings in redis_client.hvals(KEYS.cameras))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("layout"),
+        lambda content: content.pop("revision"),
+        lambda content: content["site"].update(unknown=1),
+        lambda content: content["layout"].update(dtmin=[["x"]]),
+        lambda content: content.update(masks={"north": "!"}),
+        lambda content: content.update(masks=None),
+    ],
+)
+def test_a_site_of_another_version_is_an_error_that_says_what_to_do(redis_client: Client, change: Any) -> None:
+    publish_site(redis_client, site_config())
+    content = json.loads(redis_client.get(KEYS.config))
+    change(content)
+    redis_client.set(KEYS.config, json.dumps(content))
+    with pytest.raises(ConfigError, match="publish the site again"):
+        read_site(redis_client, "yard")
+
+
+def test_what_is_no_json_is_an_error_too(redis_client: Client) -> None:
+    redis_client.set(KEYS.config, b"\xff{")
+    with pytest.raises(ConfigError, match="publish the site again"):
+        read_site(redis_client, "yard")
+
+
+def test_recordings_start_over_where_live_state_is_forgotten_and_ticks_are_not(redis_client: Client) -> None:
+    publish_site(redis_client, site_config())
+    redis_client.set(KEYS.tick, 7)
+    redis_client.set(KEYS.files_origin, 3)
+    redis_client.zadd(KEYS.seen, {"north": 7})
+    redis_client.hset(KEYS.camera("north"), mapping={"state": "ended", "error": "x", "seq": 9, "tick": 7})
+    restart_recordings(redis_client, KEYS)
+    assert redis_client.get(KEYS.tick) == b"7"
+    assert not redis_client.exists(KEYS.files_origin, KEYS.seen)
+    assert redis_client.hgetall(KEYS.camera("north")) == {b"seq": b"9", b"tick": b"7"}
+
+
+def test_site_time_follows_redis_and_never_goes_back(redis_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    site_time = SiteTime(redis_client)
+    seconds, microseconds = redis_client.time()
+    assert abs(site_time.now_ns() - (seconds * 10**9 + microseconds * 1000)) < 20_000_000
+    before = site_time.now_ns()
+    monkeypatch.setattr("shared.site_time.server_time_ns", lambda _: before - 3_600 * 10**9)
+    site_time.measure()
+    assert site_time.now_ns() >= before
+
+
+def test_a_script_in_a_pipeline_costs_one_round_trip_and_survives_a_flush(redis_client: Client) -> None:
+    gate = Gate(redis_client, KEYS, site_config().clock)
+
+    def ask() -> Handled:
+        with redis_client.pipeline(transaction=True) as pipe:
+            gate.queue_handled(pipe)
+            return Handled.parse(pipe.execute()[0])
+
+    redis_client.set(KEYS.tick, 5)
+    assert ask().tick == 5
+    redis_client.script_flush()
+    redis_client.config_resetstat()
+    assert ask().tick == 5
+    calls = redis_client.info("commandstats")
+    assert not [name for name in calls if "script" in name], "the driver asked for the script first"
+
+
+def test_a_script_that_the_server_forgot_is_told_again(redis_client: Client) -> None:
+    scripts = Scripts(redis_client)
+    for _ in range(2):
+        assert scripts.run("leases", ["lease", "epochs"], ["release", "role", "value"]) == 0
+        redis_client.script_flush()
+
+
+def test_addresses_that_are_of_no_use_say_what_to_do_and_hide_the_password() -> None:
+    with pytest.raises(RedisUnusable, match="no Redis answers") as caught:
+        open_redis(f"redis://:{SECRET}@127.0.0.1:1/0")
+    assert SECRET not in str(caught.value)
+    with pytest.raises(RedisUnusable, match="no Redis URL") as caught:
+        connect(f"http://u:{SECRET}@127.0.0.1")
+    assert SECRET not in str(caught.value)

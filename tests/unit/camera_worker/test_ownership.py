@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.camera_worker.ownership import CameraView, WorkerView, wanted_changes
+
+LABELS = ("gpu", "hall")
+
+
+@dataclass
+class Site:
+    """Workers that act one after the other, in any order, on what they see."""
+
+    workers: dict[str, WorkerView]
+    cameras: dict[str, CameraView]
+    changes: int = field(default=0)
+
+    def act(self, worker: str, *, rebalance: bool = True) -> None:
+        claims, releases = wanted_changes(worker, self.workers, self.cameras, rebalance=rebalance)
+        for name in claims:
+            camera = self.cameras[name]
+            assert camera.owner is None, "claims a camera that somebody owns"
+            assert camera.labels <= self.workers[worker].labels, "claims a camera without its labels"
+            self.cameras[name] = replace(camera, owner=worker)
+        for name in releases:
+            assert self.cameras[name].owner == worker, "releases what it does not own"
+            self.cameras[name] = replace(self.cameras[name], owner=None)
+        assert not set(claims) & set(releases)
+        assert self.counts()[worker] <= self.workers[worker].capacity or not claims
+        self.changes += len(claims) + len(releases)
+
+    def settle(self, random: Random, *, rebalance: bool = True) -> None:
+        """Everybody acts until nobody wants a change; fails when they never agree."""
+        for _ in range(40):
+            before = self.changes
+            for worker in random.sample(sorted(self.workers), len(self.workers)):
+                self.act(worker, rebalance=rebalance)
+            if self.changes == before:
+                return
+        raise AssertionError(f"the workers go on exchanging cameras: {self.counts()}")
+
+    def counts(self) -> Counter[str]:
+        owned = Counter(dict.fromkeys(self.workers, 0))
+        owned.update(camera.owner for camera in self.cameras.values() if camera.owner is not None)
+        return owned
+
+
+def equal_workers(count: int, capacity: int = 1000) -> dict[str, WorkerView]:
+    return {f"w{i}": WorkerView(frozenset(), capacity) for i in range(count)}
+
+
+def free_cameras(count: int) -> dict[str, CameraView]:
+    return {f"c{i:03d}": CameraView(frozenset(), None) for i in range(count)}
+
+
+labels = st.frozensets(st.sampled_from(LABELS))
+
+
+@st.composite
+def sites(draw: st.DrawFn) -> Site:
+    workers = {f"w{i}": WorkerView(draw(labels), draw(st.integers(1, 6))) for i in range(draw(st.integers(1, 5)))}
+    owner = st.none() | st.sampled_from(sorted(workers)) | st.just("somebody")
+    cameras = {f"c{i:02d}": CameraView(draw(labels), draw(owner)) for i in range(draw(st.integers(0, 14)))}
+    return Site(workers, cameras)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 6), st.integers(0, 20), st.randoms(use_true_random=False), st.data())
+def test_equal_workers_end_up_with_even_shares_whoever_owned_what(
+    workers: int, cameras: int, random: Random, data: st.DataObject
+) -> None:
+    site = Site(equal_workers(workers), free_cameras(cameras))
+    for name in site.cameras:
+        owner = data.draw(st.none() | st.sampled_from(sorted(site.workers)))
+        site.cameras[name] = replace(site.cameras[name], owner=owner)
+    site.settle(random)
+    counts = site.counts()
+    assert sum(counts.values()) == cameras
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(sites(), st.randoms(use_true_random=False), st.booleans())
+def test_any_workers_agree_and_leave_no_camera_free_that_one_could_take(
+    site: Site, random: Random, rebalance: bool
+) -> None:
+    site.settle(random, rebalance=rebalance)
+    counts = site.counts()
+    for name, camera in site.cameras.items():
+        if camera.owner is None:
+            able = [w for w, view in site.workers.items() if camera.labels <= view.labels]
+            assert all(counts[w] >= site.workers[w].capacity for w in able), f"{name} is left to nobody"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 6), st.integers(1, 20), st.randoms(use_true_random=False))
+def test_the_cameras_of_a_dead_worker_are_all_taken_and_shared_evenly(
+    workers: int, cameras: int, random: Random
+) -> None:
+    site = Site(equal_workers(workers), free_cameras(cameras))
+    site.settle(random)
+    kept = {name: camera.owner for name, camera in site.cameras.items() if camera.owner != "w0"}
+    del site.workers["w0"]
+    for name, camera in site.cameras.items():
+        if camera.owner == "w0":
+            site.cameras[name] = replace(camera, owner=None)
+    site.settle(random)
+    assert all(camera.owner is not None for camera in site.cameras.values())
+    assert max(site.counts().values()) - min(site.counts().values()) <= 1
+    assert {name: site.cameras[name].owner for name in kept} == kept, "a living worker's camera was moved"
+
+
+def test_a_new_worker_gets_only_its_share_and_nothing_moves_twice() -> None:
+    site = Site(equal_workers(2), {name: replace(c, owner="w0") for name, c in free_cameras(9).items()})
+    site.settle(Random(1))
+    assert site.counts() == {"w0": 5, "w1": 4}
+    assert site.changes == 8, "four cameras change hands: four releases, four claims"
+
+
+def test_seven_cameras_over_three_workers_are_not_left_at_three_three_one() -> None:
+    site = Site(equal_workers(3), free_cameras(7))
+    for name, owner in zip(site.cameras, ["w0", "w0", "w0", "w1", "w1", "w1", "w2"], strict=True):
+        site.cameras[name] = replace(site.cameras[name], owner=owner)
+    site.settle(Random(1))
+    assert sorted(site.counts().values()) == [2, 2, 3]
+
+
+def test_without_rebalancing_nobody_gives_a_camera_up() -> None:
+    site = Site(equal_workers(3), {name: replace(c, owner="w0") for name, c in free_cameras(9).items()})
+    site.settle(Random(1), rebalance=False)
+    assert site.counts()["w0"] == 9
+
+
+def test_a_camera_that_only_one_worker_may_take_goes_there_beyond_its_share() -> None:
+    workers = {"gpu": WorkerView(frozenset({"gpu"}), 10), "cpu": WorkerView(frozenset(), 10)}
+    cameras = {f"c{i}": CameraView(frozenset({"gpu"}), None) for i in range(6)}
+    site = Site(workers, cameras)
+    site.settle(Random(1))
+    assert site.counts() == {"gpu": 6, "cpu": 0}
+
+
+def test_what_does_not_fit_a_small_worker_goes_to_a_large_one() -> None:
+    site = Site({"s": WorkerView(frozenset(), 1), "m": WorkerView(frozenset(), 10)}, free_cameras(8))
+    site.settle(Random(1))
+    assert site.counts() == {"s": 1, "m": 7}
+
+
+def test_a_camera_that_nobody_may_take_hinders_no_sharing() -> None:
+    cameras = {name: replace(c, owner="w0") for name, c in free_cameras(4).items()}
+    cameras["strange"] = CameraView(frozenset({"moon"}), None)
+    site = Site(equal_workers(2), cameras)
+    site.settle(Random(1))
+    assert site.counts() == {"w0": 2, "w1": 2}
