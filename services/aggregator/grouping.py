@@ -16,6 +16,8 @@ from services.aggregator.track_table import TrackTable
 
 _SPLIT_MARGIN = 0.1
 """A track leaves its identity only when it is this much less alike than it takes to join one: no flapping."""
+_MOVE_MARGIN = 0.05
+"""A track changes to another identity only when it is this much more like that one: no flapping here either."""
 _ABSORBED_KEPT = 1000
 """So many merged gids of one identity can be looked up; one that stays for ever may absorb any number."""
 
@@ -102,11 +104,58 @@ class Grouping:
     # -- revising --------------------------------------------------------------------------------------
 
     def revise(self, result: CycleResult) -> None:
-        """Splits off what does not belong, then merges what does; only identities in view can have changed."""
+        """Moves what belongs elsewhere, splits off what belongs nowhere, then merges what is one.
+
+        Only identities in view can have changed.
+        """
+        self._move_misplaced(result)
         for identity in sorted(self._identities, key=_gid):
             if identity.present and len(identity.rows) > 1:
                 self._split_strangers(identity, result)
         self._merge_alike(result)
+
+    def _move_misplaced(self, result: CycleResult) -> None:
+        """Moves live tracks that are clearly more like another identity than like the rest of their own.
+
+        The first pictures of a track may mislead; without this an early mistake would stand as long as the track.
+        One track leaves an identity at a time, and only one that the rest can do without.
+        """
+        rows = self._table.rows
+        identities = {identity.gid: identity for identity in self._identities}
+        shared = [row for row in self._table.alive().tolist() if rows["gid"][row]]
+        shared = [row for row in shared if len(identities[int(rows["gid"][row])].rows) > 1]
+        if not shared or len(identities) < 2:
+            return
+        every = sorted(identities.values(), key=_gid)
+        enough = self._similarity([[row] for row in shared], [identity.rows for identity in every])
+        column = {identity.gid: j for j, identity in enumerate(every)}
+        gain = np.where(enough >= self._settings.min_similarity, enough, -np.inf)
+        for i, row in enumerate(shared):
+            home = identities[int(rows["gid"][row])]
+            at_home = self._similarity_with_others(home, row)
+            # What cannot be compared (a new embedder) is no reason to move.
+            gain[i] = gain[i] - at_home - _MOVE_MARGIN if at_home > -np.inf else -np.inf
+            gain[i, column[home.gid]] = -np.inf
+
+        def possible(i: int, j: int) -> bool:
+            home, there = identities[int(rows["gid"][shared[i]])], every[j]
+            joined = self._possible([*there.rows, shared[i]], there.settled_ns)
+            return joined and self._possible_without(home, shared[i])
+
+        while (found := _best(gain, 0.0, possible)) is not None:
+            row, there = shared[found[0]], every[found[1]]
+            home = identities[int(rows["gid"][row])]
+            home.rows.remove(row)
+            there.rows.append(row)
+            score = float(enough[found])
+            camera, track_id = int(rows["camera"][row]), int(rows["track_id"][row])
+            result.events.append(Event("split", there.gid, camera, track_id, home.gid, score=score))
+            result.touched.add(home.gid)
+            self._take_over(row, there, score, result)
+            # What was compared with either of the two is compared again at the next revision.
+            of_the_two = [k for k, other in enumerate(shared) if rows["gid"][other] in (home.gid, there.gid)]
+            gain[of_the_two] = -np.inf
+            gain[:, [column[home.gid], column[there.gid]]] = -np.inf
 
     def _split_strangers(self, identity: Identity, result: CycleResult) -> None:
         rows = self._table.rows

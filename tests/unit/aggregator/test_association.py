@@ -175,6 +175,21 @@ def test_a_track_that_no_longer_fits_is_split_off_with_an_event() -> None:
     assert (run.gid(1), run.gid(2)) == (1, 2)
 
 
+def test_a_track_whose_first_pictures_misled_moves_to_the_identity_it_belongs_to() -> None:
+    """Track 3 looks like object 1 for three pictures, and like object 2, which two other cameras see, ever after."""
+    stays = [Stay(1, 0, 1, 200), Stay(2, 1, 1, 200), Stay(2, 3, 1, 200)]
+    first = entries([*stays, Stay(1, 2, 5, 200)])
+    later = entries([*stays, Stay(2, 2, 5, 200)])
+    seen = [*(e for e in first if e.tick <= 7), *(e for e in later if e.tick > 7)]
+    run = Run(Association(overlapping(4), settings(min_similarity=0.6))).play([e for e in seen if e.tick <= 9])
+    assert run.gid(4) == run.gid(1), "misled, as it should be here"
+    run.play([e for e in seen if e.tick > 9])
+    assert run.gid(4) == run.gid(2) == run.gid(3) != run.gid(1)
+    moved = [event for event in run.events if event.kind == "split"]
+    assert [(event.gid, event.other_gid, event.track_id) for event in moved] == [(run.gid(2), run.gid(1), 4)]
+    check_book(run)
+
+
 def test_who_lost_its_last_live_track_to_a_split_has_left_and_is_forgotten() -> None:
     alike = entries([Stay(1, 0, 1, 20), Stay(1, 1, 5, 300)])
     other = entries([Stay(1, 0, 1, 20), Stay(4, 1, 5, 300)])
@@ -252,14 +267,18 @@ def random_scene(seed: int, ticks: int, cameras: int = 4, people: int = 6) -> li
 def check_book(run: Run) -> None:
     """Invariant 3: a live track's gid changes only with a merge or split of that cycle; no gid is given twice."""
     started: set[int] = set()
+    gone: set[int] = set()
     shown: dict[tuple[int, int], int] = {}
     for result in run.results:
         merged = {event.other_gid: event.gid for event in result.events if event.kind == "merged"}
         split = {(event.camera, event.track_id): event for event in result.events if event.kind == "split"}
         for event in result.events:
-            if event.kind in ("appeared", "split"):
-                assert event.gid not in started, "a gid was given twice"
+            if event.kind == "appeared" or (event.kind == "split" and event.gid not in started):
+                assert event.gid == len(started) + 1, "a gid was given twice, or left out"
                 started.add(event.gid)
+            elif event.kind == "split":
+                assert event.gid not in gone, "a track moved to an identity that is no more"
+        gone |= {*merged, *(identity.gid for identity in result.forgotten)}
         for change in result.assignments:
             key = (change.camera, change.track_id)
             before = shown.get(key)
