@@ -18,6 +18,9 @@ _SPLIT_MARGIN = 0.1
 """A track leaves its identity only when it is this much less alike than it takes to join one: no flapping."""
 _MOVE_MARGIN = 0.05
 """A track changes to another identity only when it is this much more like that one: no flapping here either."""
+_DECIMALS = 4
+"""Similarities nearer than this are equal. The last bits of a product of matrices depend on where in memory they lie,
+and must not decide between two that are alike: a replay would come to another end than the run it repeats."""
 _ABSORBED_KEPT = 1000
 """So many merged gids of one identity can be looked up; one that stays for ever may absorb any number."""
 
@@ -260,7 +263,7 @@ class Grouping:
         classes = self._table.rows["class"]
         class_a, class_b = classes[[group[0] for group in a]], classes[[group[0] for group in b]]
         alike[class_a[:, None] != class_b[None, :]] = -np.inf
-        return alike
+        return np.round(alike, _DECIMALS)
 
 
 def _gid(identity: Identity) -> int:

@@ -128,6 +128,7 @@ def scene() -> list[CameraTick]:
 def calm(redis_server_url: str) -> dict[str, Any]:
     """The outcome of `scene()` in an undisturbed run."""
     client = connect(redis_server_url)
+    client.flushall()
     site = site_of(client, "calm")
     feeder, aggregator = Feeder(client, site, scene()), Aggregator(client, site)
     for _ in range(TICKS):
