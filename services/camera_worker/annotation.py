@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 _UNKNOWN_BGR = (160, 160, 160)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_SHRUNK_MUCH = 0.5
+"""From here on linear interpolation leaves out whole pixels, which flickers."""
 _GOLDEN = 0.618033988749895
 """The golden ratio's fraction: neighbouring gids get hues far apart."""
 
@@ -41,8 +43,9 @@ def annotate(
     height, width = image.shape[:2]
     scale = min(1.0, max_width / width)
     if scale < 1.0:
-        # INTER_AREA looks better than linear when a picture shrinks and costs about the same here.
-        picture = cv2.resize(image, (max_width, max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+        # By a little, linear looks as good as area and costs a quarter (1.7 against 6.6 ms from 1288 to 960 pixels).
+        how = cv2.INTER_AREA if scale <= _SHRUNK_MUCH else cv2.INTER_LINEAR
+        picture = cv2.resize(image, (max_width, max(1, round(height * scale))), interpolation=how)
     else:
         picture = image.copy()
     text_scale = max(0.5, picture.shape[1] / 1100)

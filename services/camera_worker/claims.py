@@ -7,11 +7,11 @@ import secrets
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
-from services.camera_worker.ownership import CameraView, WorkerView, wanted_changes
+from services.camera_worker.ownership import CameraView, WorkerView, can_take, wanted_changes
 from shared.config import CameraConfig
 from shared.errors import LeaseLost
 from shared.keys import Keys
@@ -35,6 +35,10 @@ class Wanted:
     """Own cameras that the operator paused or removed."""
     cameras: dict[str, CameraConfig]
     """All cameras of the site as they are set now."""
+    refused: dict[str, frozenset[str]]
+    """For each claim, the workers that cannot open its source."""
+    movable: frozenset[str]
+    """The claims that another live worker could take instead."""
 
 
 class Claims:
@@ -84,7 +88,13 @@ class Claims:
             releases,
             sorted(set(mine) - set(enabled)),
             cameras,
+            {name: views[name].refused for name in claims},
+            frozenset(name for name in claims if self._another_can_take(views[name], workers)),
         )
+
+    def _another_can_take(self, camera: CameraView, workers: Mapping[str, WorkerView]) -> bool:
+        refused = replace(camera, refused=camera.refused | {self.worker})
+        return any(can_take(name, refused, workers) for name in workers if name not in refused.refused)
 
     def claim(self, camera: CameraConfig, least_epoch: int | None) -> Lease | None:
         """The lease of a camera, unless another worker was faster."""
@@ -133,11 +143,13 @@ class Claims:
         with self._client.pipeline(transaction=False) as pipe:
             for name in enabled:
                 pipe.exists(self._keys.lease(f"camera:{name}"))
-                pipe.hmget(self._keys.camera(name), "owner", "state")
+                pipe.hmget(self._keys.camera(name), "owner", "state", "refused")
             answers = pipe.execute()
         now = time.monotonic()
         views = {}
-        for (name, camera), held, (owner, state) in zip(enabled.items(), answers[::2], answers[1::2], strict=True):
+        for (name, camera), held, (owner, state, refused) in zip(
+            enabled.items(), answers[::2], answers[1::2], strict=True
+        ):
             holder: str | None = (owner or b"").decode() or "somebody"
             if name in mine:
                 holder = self.worker
@@ -150,5 +162,5 @@ class Claims:
                     holder = None
             if held:
                 self._free_since.pop(name, None)
-            views[name] = CameraView(frozenset(camera.labels), holder)
+            views[name] = CameraView(frozenset(camera.labels), holder, frozenset((refused or b"").decode().split()))
         return views

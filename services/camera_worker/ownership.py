@@ -22,6 +22,14 @@ class CameraView:
     labels: frozenset[str]
     owner: str | None
     """A live worker, or None when the camera is free to take."""
+    refused: frozenset[str] = frozenset()
+    """Workers whose host cannot open its source: a file or device of another host."""
+
+
+def can_take(name: str, camera: CameraView, workers: Mapping[str, WorkerView]) -> bool:
+    """Whether a worker has the labels and has not refused; where all have refused, one must hold it all the same."""
+    fitting = {name for name, worker in workers.items() if camera.labels <= worker.labels}
+    return name in fitting and (name not in camera.refused or fitting <= camera.refused)
 
 
 def wanted_changes(
@@ -35,7 +43,7 @@ def wanted_changes(
     cameras = {
         name: camera
         for name, camera in cameras.items()
-        if camera.owner is not None or any(camera.labels <= worker.labels for worker in workers.values())
+        if camera.owner is not None or any(can_take(worker, camera, workers) for worker in workers)
     }
     least, most = _even_share(len(cameras), [worker.capacity for worker in workers.values()])
     others = {name: worker for name, worker in workers.items() if name != me}
@@ -43,11 +51,10 @@ def wanted_changes(
 
     def takers(camera: str, share: int) -> list[str]:
         """The other workers that may take the camera and own fewer than `share`."""
-        labels = cameras[camera].labels
         return [
             name
             for name, worker in others.items()
-            if labels <= worker.labels and owned[name] < min(share, worker.capacity)
+            if can_take(name, cameras[camera], workers) and owned[name] < min(share, worker.capacity)
         ]
 
     def missing(names: Sequence[str], share: int) -> int:
@@ -57,7 +64,7 @@ def wanted_changes(
 
     mine = [name for name, camera in sorted(cameras.items()) if camera.owner == me]
     free = [name for name, camera in sorted(cameras.items()) if camera.owner is None]
-    open_to_me = [name for name in free if cameras[name].labels <= workers[me].labels]
+    open_to_me = [name for name in free if can_take(me, cameras[name], workers)]
     room = max(0, workers[me].capacity - len(mine))
     wanted = min(len(open_to_me) - missing(free, least), most - len(mine))
     claims = open_to_me[: min(room, max(least - len(mine), wanted, 0))]

@@ -15,7 +15,7 @@ from services.camera_worker.camera import Camera, Observed, Timing
 from services.camera_worker.claims import Claims, Wanted
 from services.camera_worker.models import Models
 from services.camera_worker.pictures import Picture, PicturePublisher
-from services.camera_worker.sources import Frame, SourceState, display_name, open_source
+from services.camera_worker.sources import Frame, SourceState, display_name, is_local, local_problem, open_source
 from services.camera_worker.tracking import TrackerSettings
 from shared.config import CameraConfig
 from shared.errors import LeaseLost, ModelError
@@ -314,7 +314,18 @@ class CameraWorker:
             if (lease := self._claims.claim(config, self._least_epoch())) is not None
         ]
         for config, lease in claimed:
-            self._take(config, lease)
+            problem = local_problem(config.source) if is_local(config.source) else None
+            if problem and config.name in wanted.movable:
+                self._refuse(config, lease, problem, wanted.refused[config.name])
+            else:
+                self._take(config, lease)
+
+    def _refuse(self, config: CameraConfig, lease: Lease, problem: str, refused: frozenset[str]) -> None:
+        """Leaves a file or device that is not on this host to a worker on another one."""
+        names = " ".join(sorted(refused | {self._claims.worker}))
+        _log.warning("source is not on this host; left to another worker", camera=config.name, reason=problem)
+        self._claims.tell(config.name, lease, {"refused": names, "error": problem, "state": "released"})
+        lease.release()
 
     def _take(self, config: CameraConfig, lease: Lease) -> None:
         try:

@@ -156,3 +156,16 @@ def test_a_camera_that_nobody_may_take_hinders_no_sharing() -> None:
     site = Site(equal_workers(2), cameras)
     site.settle(Random(1))
     assert site.counts() == {"w0": 2, "w1": 2}
+
+
+def test_a_camera_whose_source_is_on_another_host_goes_to_a_worker_there() -> None:
+    workers = equal_workers(2)
+    refused = {"c": CameraView(frozenset(), None, frozenset({"w0"}))}
+    assert wanted_changes("w0", workers, refused, rebalance=True) == ([], [])
+    assert wanted_changes("w1", workers, refused, rebalance=True) == (["c"], [])
+
+
+def test_a_camera_that_nobody_can_open_is_held_all_the_same_so_that_its_error_shows() -> None:
+    workers = equal_workers(2)
+    refused = {"c": CameraView(frozenset(), None, frozenset({"w0", "w1", "a worker that is gone"}))}
+    assert any(wanted_changes(name, workers, refused, rebalance=True)[0] == ["c"] for name in workers)
