@@ -21,6 +21,7 @@ from shared.redis_connection import Client, connect
 from tests.running_site import RunningSite
 
 _START_SECONDS = 20.0
+_IMAGE = "redis:7-alpine"
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -98,10 +99,12 @@ def _unavailable(reason: str) -> None:
 @pytest.fixture(scope="session")
 def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Redis for the whole run: in a container when Docker answers, else the embedded one."""
-    if _docker_answers():
+    if _docker_has_redis():
+        # The container is removed below; testcontainers' own reaper would be one more image to fetch.
+        os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
         from testcontainers.core.container import DockerContainer
 
-        with DockerContainer("redis:7-alpine").with_exposed_ports(6379) as container:
+        with DockerContainer(_IMAGE).with_exposed_ports(6379) as container:
             url = f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
             _wait_until_it_answers(url, lambda: container.get_wrapped_container().logs().decode())
             yield url
@@ -115,11 +118,16 @@ def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.stop()
 
 
-def _docker_answers() -> bool:
+def _docker_has_redis() -> bool:
+    """Whether an engine answers and has the image, or can fetch it."""
     if shutil.which("docker") is None:
         return False
     try:
-        return subprocess.run(["docker", "info"], capture_output=True, timeout=2).returncode == 0
+        if subprocess.run(["docker", "info"], capture_output=True, timeout=2).returncode:
+            return False
+        if subprocess.run(["docker", "image", "inspect", _IMAGE], capture_output=True, timeout=5).returncode == 0:
+            return True
+        return subprocess.run(["docker", "pull", "--quiet", _IMAGE], capture_output=True, timeout=60).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 
