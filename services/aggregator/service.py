@@ -172,10 +172,19 @@ class Aggregator:
 
     def _commit(self, lease: Lease) -> None:
         assert self._uncommitted is not None
-        lease.commit(self._uncommitted, touched_keys(self._uncommitted))
+        try:
+            lease.commit(self._uncommitted, touched_keys(self._uncommitted))
+        except RETRYABLE:
+            self._note_gids()  # It may have been carried out.
+            raise
         self._committed()
 
+    def _note_gids(self) -> None:
+        """What was published is never given again; a gid of a refused cycle was never seen, and is."""
+        self._gids_given_upto = max(self._gids_given_upto, self.association.identities.next_gid - 1)
+
     def _committed(self) -> None:
+        self._note_gids()
         self._uncommitted = None
         self._committed_tick = self._last_tick
         if self._virtual:
@@ -208,7 +217,6 @@ class Aggregator:
 
     def _recover(self, lease: Lease) -> None:
         """Loads the newest checkpoint, repeats the cycles since, and puts right what no longer fits the site."""
-        self._gids_given_upto = max(self._gids_given_upto, self.association.identities.next_gid - 1)
         self._forget_everything()
         checkpoint = self._checkpoints.load()
         changed, removed = CycleResult(), set[str]()
@@ -225,6 +233,7 @@ class Aggregator:
         self._events = max(self._events, self._checkpoints.last_event())
         identities = self.association.identities
         identities.next_gid = max(identities.next_gid, self._gids_given_upto + 1, newest.next_gid if newest else 1)
+        self._note_gids()
         self._put_right(lease, changed, removed)
         self._recovered = True
         _log.info("this aggregator associates now", tick=self._last_tick, identities=len(identities), epoch=lease.epoch)

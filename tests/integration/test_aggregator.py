@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import random
 import shutil
@@ -77,9 +78,11 @@ class Feeder:
         """Handles the next ticks for all cameras."""
         for _ in range(ticks):
             self.tick += 1
-            self.client.set(self.keys.tick, self.tick)
             fields = {"tick": self.tick, "time_ns": ORIGIN_NS + self.tick * 10**8, "gate": self.tick + 1}
-            self.client.xadd(self.keys.ticks, fields, maxlen=100)
+            with self.client.pipeline(transaction=True) as pipe:  # Both at once, as the clock's script does it.
+                pipe.set(self.keys.tick, self.tick)
+                pipe.xadd(self.keys.ticks, fields, maxlen=100)
+                pipe.execute()
             time_ns = ORIGIN_NS + self.tick * 10**8
             batches = {camera: self._scene.get((self.tick, camera), TrackBatch()) for camera in self.leases}
             done = [
@@ -169,6 +172,7 @@ class Storm:
             self.lose_the_connection_while_recovering,
             self.close_in_good_order,
             self.die_while_saving,
+            self.lose_the_lease,
         ]
         if self.rng.random() < 0.25:
             fault = self.rng.choice(faults)
@@ -212,6 +216,11 @@ class Storm:
 
     def lose_the_command(self, patch: pytest.MonkeyPatch) -> None:
         self._commit_then(patch, RedisConnectionError("gone"), before=True)
+
+    def lose_the_lease(self, patch: pytest.MonkeyPatch) -> None:
+        """Between computing and committing, to somebody who is gone again before it did anything."""
+        self._commit_then(patch, LeaseLost("aggregator"), before=True)
+        self.client.delete(self.site.keys.lease("aggregator"))
 
     def lose_the_connection_while_recovering(self, patch: pytest.MonkeyPatch) -> None:
         self.renew()
@@ -424,6 +433,35 @@ def test_an_old_owner_that_wakes_up_is_refused(
     assert outcome(redis_client, site) == calm
 
 
+def test_an_old_owner_cannot_damage_the_checkpoint_of_the_new_one(
+    redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_of(redis_client, "chunks")
+    feeder, old = Feeder(redis_client, site, scene()), Aggregator(redis_client, site)
+    feeder.feed(60)
+    old.step()
+    feeder.feed()
+    new = Aggregator(redis_client, site)
+    generations = old._checkpoints._generations
+
+    def asleep_before_writing() -> Any:
+        kept = generations()
+        redis_client.delete(site.keys.lease("aggregator"))
+        monkeypatch.setattr(new, "_checkpoint_ticks", 1)
+        feeder.feed(1)  # One checkpoint of the new owner, under the number that the old one is about to use.
+        new.step()
+        return kept
+
+    monkeypatch.setattr(old, "_checkpoint_ticks", 1)
+    monkeypatch.setattr(old._checkpoints, "_generations", asleep_before_writing)
+    with pytest.raises(LeaseLost):
+        old.step()
+    assert generations()
+    for generation in generations():
+        packed = b"".join(redis_client.mget(new._checkpoints._names(generation)))
+        assert hashlib.sha256(packed).hexdigest() == generation["sha256"]
+
+
 def test_a_failed_close_after_losing_the_lease_disturbs_nobody(redis_client: Client) -> None:
     site, seen = site_of(redis_client, "closing"), scene()
     feeder, old = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
@@ -568,6 +606,22 @@ def test_an_entry_of_another_camera_is_a_dead_letter(redis_client: Client) -> No
     assert [fields[b"stream"].decode() for _, fields in redis_client.xrange(site.keys.dead_letters)] == [
         site.keys.tracks("B")
     ]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_gap_between_two_reads_is_noticed(redis_client: Client, restarted: bool) -> None:
+    site = site_of(redis_client, "gap")
+    feeder, aggregator = Feeder(redis_client, site, scene()), Aggregator(redis_client, site)
+    feeder.feed(25)
+    aggregator.step()
+    feeder.feed(2)
+    missing, _ = redis_client.xrange(site.keys.tracks("B"))[25]
+    redis_client.xdel(site.keys.tracks("B"), missing)
+    if restarted:
+        aggregator = aggregator_of(redis_client, site)
+    aggregator.step()
+    gaps = [fields for _, fields in redis_client.xrange(site.keys.events) if fields[b"kind"] == b"gap"]
+    assert [(gap[b"after_seq"], gap[b"next_seq"]) for gap in gaps] == [(b"25", b"27")]
 
 
 def test_a_gap_in_the_numbers_becomes_one_event_also_when_the_aggregator_dies_over_it(redis_client: Client) -> None:

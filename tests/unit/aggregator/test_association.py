@@ -336,7 +336,8 @@ def test_an_object_that_stays_for_ever_keeps_its_gid_while_its_fragments_are_for
     layout = Layout.closed(names)
     for one, other in (("A", "B"), ("B", "A"), ("B", "C"), ("C", "B")):
         layout = layout.with_transition(one, other, 0, 60, overlapping=True)
-    stays = [Stay(1, 0, 1, 700), Stay(1, 1, 5, 60), Stay(1, 2, 20, 60), Stay(1, 1, 100, 700)]
+    # The link ends after the view that it links, and is forgotten before it.
+    stays = [Stay(1, 0, 1, 700), Stay(1, 1, 5, 60, hidden=25), Stay(1, 2, 20, 80), Stay(1, 1, 100, 700)]
     run = play(layout, stays, upto=600, retention_s=20)
     assert {run.gid(track) for track in (1, 2, 3, 4)} == {1}
     assert "split" not in run.kinds()
