@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shared.keys import Keys
@@ -93,21 +93,20 @@ def test_a_worker_slower_than_the_clock_skips_ticks_and_stays_up_to_date(
     site_file = four_cameras_site(tmp_path, clock={"target_fps": 60}, association=OSNET, cameras=cameras)
     site = start(site_file, "--redis", redis_url)
     site.wait_for(lambda: int(redis_client.hget(KEYS.skew, "skipped") or 0) > 100, 60)
-    behind, intervals, seen_objects = [], [], 0
+    skipped = int(redis_client.hget(KEYS.skew, "skipped"))
+    behind = []
     for _ in range(20):
         with redis_client.pipeline(transaction=True) as pipe:
             pipe.get(KEYS.tick)
-            pipe.xrevrange(KEYS.tracks("cam0"), count=2)
+            pipe.xrevrange(KEYS.tracks("cam0"), count=1)
             now, newest = pipe.execute()
-        ticks = [int(fields[b"tick"]) for _, fields in newest]
-        behind.append(int(now) - ticks[0])
-        intervals.append(ticks[0] - ticks[1])
-        seen_objects += int(newest[0][1][b"n"])
+        behind.append(int(now) - int(newest[0][1][b"tick"]))
         time.sleep(0.25)
-    # In ticks: what the worker takes for one of its own rounds, and how old its newest result is at any moment.
-    interval = statistics.median(intervals)
-    assert interval > 1, "the worker keeps up, so this shows nothing"
-    assert statistics.median(behind) <= 2 * interval, (behind, intervals)
-    assert max(behind[10:]) <= 2 * max(intervals) + 1, "it falls further behind"
-    assert seen_objects > 0, "no picture is decoded in time"
+    assert int(redis_client.hget(KEYS.skew, "skipped")) > skipped, "the worker keeps up, so this shows nothing"
+    entries = [fields for _, fields in redis_client.xrange(KEYS.tracks("cam0"))]
+    # In ticks: the longest that the worker took for one of its own rounds, and how old its newest result ever was.
+    interval = max(np.diff([int(fields[b"tick"]) for fields in entries]))
+    assert max(behind) <= 2 * interval, (behind, interval)
+    assert max(behind) < 60, "it is more than a second behind"
+    assert sum(int(fields[b"n"]) for fields in entries) > 0, "no picture is decoded in time"
     assert int(redis_client.xrevrange(KEYS.frames("cam0"), count=1)[0][1][b"tick"]) > 0
