@@ -194,6 +194,16 @@ class LiveSite(RuleBasedStateMachine):
         if worker := self.workers.pop(camera, None):
             self.client.delete(worker.lease.key)
 
+    @rule(camera=st.sampled_from(CAMERAS), dead=st.booleans())
+    def take_over(self, camera: str, dead: bool) -> None:
+        """Another worker follows before the clock ticks again."""
+        self.work(camera, 0, answered=True)
+        if dead:
+            self.die(camera)
+        else:
+            self.retire(camera)
+        self.join(camera)
+
     # -- what must hold ----------------------------------------------------------------------------------
 
     @invariant()
@@ -337,7 +347,16 @@ class VirtualSite(RuleBasedStateMachine):
         assert advanced.stalled == ()
         assert advanced.gate <= advanced.tick + 1
 
-    @rule(camera=st.sampled_from(CAMERAS))
+    @rule(aggregated=st.booleans())
+    def everybody_works(self, aggregated: bool) -> None:
+        for camera in sorted(self.waited_for()):
+            self.join(camera)
+            self.handle(camera, twice=False)
+        if aggregated:
+            self.aggregate()
+        self.advance()
+
+    @rule(camera=st.sampled_from(CAMERAS[1:]))
     def end(self, camera: str) -> None:
         if (worker := self.workers.get(camera)) and worker.handled == self.tick:
             self.gate.retire(camera, worker.lease, "ended")
