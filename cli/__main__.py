@@ -1,6 +1,6 @@
-"""The `mtmc` command line: what can be typed, and its help. What is done stands in the modules beside it.
+"""The `mtmc` command line: what can be typed, and its help. Groups of commands have modules of their own.
 
-Those are imported only when their command runs, so that help comes at once.
+What is done stands in other modules, which are imported only when their command runs, so that help comes at once.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from cli import config_commands
+from cli.options import Level, MaybeSiteFile, RedisUrl, SiteFile, SiteName, StateOption
 from cli.service_names import LogFormat, LogLevel, ServiceName
 
 app = typer.Typer(
@@ -25,35 +26,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-config_app = typer.Typer(no_args_is_help=True)
-app.add_typer(config_app, name="config", help="Check, describe and publish site files.")
-
-SiteFile = Annotated[Path, typer.Argument(metavar="SITE.yaml", help="The site file.", show_default=False)]
-MaybeSiteFile = Annotated[Path | None, typer.Argument(metavar="[SITE.yaml]", help="The site file.", show_default=False)]
-SiteName = Annotated[
-    str | None, typer.Option("--site", metavar="NAME", envvar="MTMC_SITE", help="The site, when no file is given.")
-]
-RedisUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--redis",
-        metavar="URL",
-        envvar="MTMC_REDIS_URL",
-        help="redis://, rediss:// or unix:// URL; before that of the site file. Anybody can read a command line: give "
-        "a password as MTMC_REDIS_PASSWORD.",
-    ),
-]
-StateOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--state",
-        metavar="DIR",
-        envvar="MTMC_STATE",
-        help="Data, logs and locks of `mtmc up`.",
-        show_default=".mtmc/NAME beside the site file",
-    ),
-]
-Level = Annotated[LogLevel, typer.Option("--log-level", envvar="MTMC_LOG_LEVEL", case_sensitive=False)]
+app.add_typer(config_commands.app, name="config", help="Check, describe and publish site files.")
 
 
 def _version(wanted: bool) -> None:
@@ -175,39 +148,6 @@ def status(
 
     chosen = StatusOptions(site_file, site, redis_url, state, watch, json)
     raise typer.Exit(show_status(chosen, os.environ, Console(highlight=False)))
-
-
-@config_app.command()
-def check(site_file: SiteFile) -> None:
-    """Name every problem of a site file at once, and what is allowed instead.
-
-    Example:  mtmc config check site.yaml
-    """
-    from cli.config import check as check_file
-
-    Console(highlight=False).print(check_file(site_file, os.environ), markup=False, soft_wrap=True)
-
-
-@config_app.command()
-def schema() -> None:
-    """Print the JSON Schema of site files, for editors.
-
-    Example:  mtmc config schema > site.schema.json
-    """
-    from cli.config import schema as schema_text
-
-    typer.echo(schema_text())
-
-
-@config_app.command()
-def publish(site_file: SiteFile, redis_url: RedisUrl = None, state: StateOption = None) -> None:
-    """Write a site into Redis, where every service reads it.
-
-    Example:  mtmc config publish site.yaml --redis redis://redis:6379
-    """
-    from cli.config import publish as publish_file
-
-    typer.echo(publish_file(site_file, redis_url, state, os.environ))
 
 
 def main() -> None:
