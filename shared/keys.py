@@ -25,6 +25,11 @@ class Keys:
         return self._key("config")
 
     @property
+    def revision(self) -> str:
+        """String: the revision of `config`, for those who only want to know whether it changed."""
+        return self._key("config:revision")
+
+    @property
     def cameras(self) -> str:
         """Hash camera → JSON settings."""
         return self._key("cameras")

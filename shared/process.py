@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,10 +14,11 @@ from redis.exceptions import AuthenticationError
 from shared.logs import configure_logging
 from shared.redis_connection import RETRYABLE, Client, check, connect
 from shared.service import Service, run, stop_on_signals
-from shared.site import PublishedSite, read_site
+from shared.site import PublishedSite, read_revision, read_site
 
 _log = structlog.get_logger()
 _POLL_S = 0.5
+_LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,33 @@ class Connected:
     client: Client
     frames: Client
     site: PublishedSite
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.client.close()
+        self.frames.close()
+
+
+class Publication:
+    """The site as it was read, against the one that stands in Redis now."""
+
+    def __init__(self, connected: Connected) -> None:
+        self._connected = connected
+        self._replaced = False
+        self._look_at = time.monotonic() + _LOOK_EVERY_S
+
+    def is_replaced(self) -> bool:
+        """Whether another revision was published, or everything deleted; Redis is asked once a second.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        if not self._replaced and time.monotonic() >= self._look_at:
+            self._replaced = read_revision(self._connected.client, self._connected.site.keys) != (
+                self._connected.site.revision
+            )
+            self._look_at = time.monotonic() + _LOOK_EVERY_S
+        return self._replaced
 
 
 def connect_site(options: ServiceOptions, stop: threading.Event) -> Connected | None:
@@ -77,14 +106,17 @@ def connect_site(options: ServiceOptions, stop: threading.Event) -> Connected | 
 
 
 def serve(name: str, options: ServiceOptions, make: Callable[[Connected, ServiceOptions], Service]) -> None:
-    """Runs one service in this process until a signal stops it.
+    """Runs one service in this process until a signal stops it; starts over when the site is published anew.
 
     Raises:
         MtmcError: the user must mend something.
     """
     configure_logging(name, options.log_level, json=options.log_json)
     stop = stop_on_signals()
-    connected = connect_site(options, stop)
-    if connected is not None:
-        run(make(connected, options), stop)
-        _log.info("stopped")
+    while (connected := connect_site(options, stop)) is not None:
+        service, published = make(connected, options), Publication(connected)
+        if not run(service, stop, published.is_replaced):
+            break
+        _log.info("the site was published anew, starting over with it", revision_before=connected.site.revision)
+        connected.close()
+    _log.info("stopped")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -31,11 +32,11 @@ class Service(Protocol):
         """Gives up what the service holds; Redis may be gone."""
 
 
-def run(service: Service, stop: threading.Event) -> None:
-    """Steps until `stop` is set or the parent process is gone, then closes.
+def run(service: Service, stop: threading.Event, is_outdated: Callable[[], bool] = lambda: False) -> bool:
+    """Steps until `stop` is set, the parent process is gone or the service `is_outdated`, then closes.
 
     A lost connection is logged once and retried with exponential backoff and jitter; everything else is a bug or an
-    error for the user, and ends the process.
+    error for the user, and ends the process. True if it is outdated.
     """
     parent = os.getppid()
     failures = 0
@@ -46,6 +47,8 @@ def run(service: Service, stop: threading.Event) -> None:
                 break
             try:
                 service.step()
+                if is_outdated():
+                    return True
             except RETRYABLE as error:
                 failures += 1
                 if failures == 1:
@@ -57,6 +60,7 @@ def run(service: Service, stop: threading.Event) -> None:
                 if failures:
                     _log.info("Redis is back", failed_attempts=failures)
                 failures = 0
+        return False
     finally:
         try:
             service.close()

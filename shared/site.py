@@ -59,6 +59,7 @@ def publish_site(client: Client, config: SiteConfig) -> int:
     revision = int(old["revision"]) + 1
     with client.pipeline(transaction=True) as pipe:
         pipe.set(keys.config, json.dumps({"revision": revision, "digest": digest, **content}))
+        pipe.set(keys.revision, revision)
         pipe.delete(keys.cameras)
         pipe.hset(
             keys.cameras,
@@ -66,6 +67,11 @@ def publish_site(client: Client, config: SiteConfig) -> int:
         )
         pipe.execute()
     return revision
+
+
+def read_revision(client: Client, keys: Keys) -> int:
+    """The revision that stands in Redis now; 0 when nothing is published."""
+    return int(client.get(keys.revision) or 0)
 
 
 def read_site(client: Client, site: str) -> PublishedSite | None:

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from shared.config import SiteConfig
 from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.leases import Lease, Leases
 from shared.process import ServiceOptions, connect_site
 from shared.redis_connection import Client, connect
 from shared.service import run
+from shared.site import publish_site
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -243,3 +245,56 @@ def test_a_service_waits_for_redis_and_for_the_site_until_it_is_told_to_stop(red
 
 def test_options_show_no_password() -> None:
     assert "s3cr3t" not in repr(ServiceOptions("yard", "redis://:s3cr3t@h", "s3cr3t", "redis://:s3cr3t@h"))
+
+
+FOLLOWER = """
+import sys, time
+from shared.process import ServiceOptions, serve
+
+class Following:
+    def __init__(self, connected, _):
+        print(connected.site.revision, connected.site.config.clock.target_fps, flush=True)
+    def step(self):
+        time.sleep(0.01)
+    def close(self):
+        print("closed", flush=True)
+
+serve("clock", ServiceOptions(site="yard", redis_url=sys.argv[1]), Following)
+"""
+
+
+def publish_yard(client: Client, target_fps: float) -> None:
+    publish_site(
+        client,
+        SiteConfig.model_validate(
+            {
+                "site": "yard",
+                "clock": {"target_fps": target_fps},
+                "detector": {"model": "detector.onnx"},
+                "embedder": {"model": "embedder.onnx"},
+                "cameras": [{"name": "gate", "source": "rtsp://192.0.2.1/"}],
+            }
+        ),
+    )
+
+
+def test_a_service_starts_over_when_the_site_is_published_anew(redis_client: Client, redis_url: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FOLLOWER, redis_url], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            publish_yard(redis_client, 5)
+            assert process.stdout.readline() == "1 5.0\n"
+            publish_yard(redis_client, 5)
+            publish_yard(redis_client, 10)
+            assert [process.stdout.readline() for _ in range(2)] == ["closed\n", "2 10.0\n"]
+            redis_client.flushall()
+            assert process.stdout.readline() == "closed\n"
+            publish_yard(redis_client, 20)
+            assert process.stdout.readline() == "1 20.0\n"
+            process.terminate()
+            assert process.stdout.readline() == "closed\n"
+            assert process.wait(5) == 0
+        finally:
+            process.kill()
