@@ -15,6 +15,7 @@ import msgpack
 from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.redis_connection import Client
+from shared.replication import Replicas
 from shared.scripts import Scripts
 
 
@@ -88,7 +89,7 @@ class Leases:
     """Acquires leases for one process."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
-        self._scripts, self._keys = Scripts(client), keys
+        self._scripts, self._keys, self._replicas = Scripts(client), keys, Replicas(client)
 
     def acquire(self, role: str, ttl_seconds: float, *, least_epoch: int | None = None) -> Lease | None:
         """The lease of `role`, or None while another process holds it.
@@ -102,4 +103,7 @@ class Leases:
             [self._keys.lease(role), self._keys.epochs],
             ["acquire", role, secrets.token_hex(8), round(ttl_seconds * 1000), asked],
         )
-        return Lease(self._scripts, self._keys, role, value.decode(), ttl_seconds) if value else None
+        if not value:
+            return None
+        self._replicas.confirm()
+        return Lease(self._scripts, self._keys, role, value.decode(), ttl_seconds)

@@ -17,6 +17,7 @@ from shared.gate import Gate, Handled
 from shared.leases import Lease, Leases
 from shared.messages import TrackEntry
 from shared.redis_connection import RETRYABLE, Client
+from shared.replication import Replicas
 from shared.site import PublishedSite
 
 _log = structlog.get_logger()
@@ -58,6 +59,7 @@ class Aggregator:
         self._gate = Gate(client, self._keys, site.config.clock)
         self._leases = Leases(client, self._keys)
         self._checkpoints = Checkpoints(client, self._keys)
+        self._replicas = Replicas(client)
         self._publication = Publication(self._keys, self._cameras, association.retention_seconds)
         self._lease: Lease | None = None
         self._gids_given_upto = 0
@@ -174,6 +176,7 @@ class Aggregator:
         assert self._uncommitted is not None
         try:
             lease.commit(self._uncommitted, touched_keys(self._uncommitted))
+            self._replicas.confirm()
         except RETRYABLE:
             self._note_gids()  # It may have been carried out.
             raise

@@ -1,0 +1,83 @@
+"""Waiting for a replica of Redis, a real one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from shared.keys import Keys
+from shared.leases import Leases
+from shared.redis_connection import Client, connect
+from shared.replication import Replicas
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def primary(redis_process: Any) -> Iterator[Client]:
+    client = connect(redis_process.url)
+    client.config_set("repl-diskless-sync-delay", 0)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def replica(redis_process: Any, primary: Client, tmp_path: Path) -> Iterator[Any]:
+    process = type(redis_process)(tmp_path / "replica")
+    process.start()
+    client = connect(process.url)
+    client.replicaof("127.0.0.1", redis_process.server.port)
+    wait_for(lambda: client.info("replication")["master_link_status"] == "up")
+    wait_for(lambda: primary.info("replication")["connected_slaves"] == 1)
+    client.close()
+    yield process
+    process.kill()
+
+
+def waits(client: Client) -> int:
+    return int(client.info("commandstats").get("cmdstat_wait", {"calls": 0})["calls"])
+
+
+def test_a_lease_is_on_the_replica_when_it_is_acquired(primary: Client, replica: Any) -> None:
+    copy = connect(replica.url)
+    lease = Leases(primary, Keys("yard")).acquire("clock", 10)
+    assert lease is not None
+    assert copy.get(lease.key).decode() == lease.value
+    assert waits(primary) == 1
+    copy.close()
+
+
+def test_a_replica_that_hangs_is_told_once_and_holds_nobody_up(primary: Client, replica: Any) -> None:
+    replicas = Replicas(primary)
+    primary.set("written", 1)
+    assert replicas.confirm()
+    os.kill(replica.pid, signal.SIGSTOP)
+    try:
+        with capture_logs() as logs:
+            for _ in range(3):
+                primary.incr("written")
+                began = time.monotonic()
+                assert not replicas.confirm()
+                assert time.monotonic() - began < 2
+    finally:
+        os.kill(replica.pid, signal.SIGCONT)
+    assert [line["event"] for line in logs] == ["no replica of Redis keeps up; a failover now would lose writes"]
+    wait_for(replicas.confirm)
+
+
+def test_without_a_replica_nothing_is_waited_for(primary: Client) -> None:
+    primary.set("written", 1)
+    assert Replicas(primary).confirm()
+    assert waits(primary) == 0
