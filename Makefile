@@ -2,16 +2,17 @@
 # browser and a Redis server with Debian's package manager (as root, or with sudo).
 PYTHON ?= python3
 VENV := .venv
+TORCH_VENV := .venv-torch
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SITE ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install test check up lock clean bench
+.PHONY: help install test test-torch check up lock clean bench
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/.installed ## Install mtmc into .venv, without what only the tests need
 
@@ -35,6 +36,16 @@ test: $(VENV)/.installed-dev ## Run all tests (PYTEST_ARGS='tests/unit -k gate' 
 	@tools/install-system-packages
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+$(TORCH_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/torch.txt
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || PYTHON=$(PYTHON) tools/install-system-packages
+	@$(PYTHON) -m venv $(TORCH_VENV)
+	@echo "installing PyTorch and Ultralytics into $(TORCH_VENV)"
+	@$(TORCH_VENV)/bin/pip --disable-pip-version-check --quiet install -r requirements/torch.txt
+	@touch $@
+
+test-torch: $(TORCH_VENV)/.installed ## Test what needs the extra torch, in an environment of its own
+	$(TORCH_VENV)/bin/python -m pytest tests/unit/camera_worker/test_loading.py tests/unit/camera_worker/test_pytorch.py $(PYTEST_ARGS)
+
 check: $(VENV)/.installed-dev ## Style, types and import rules: what CI runs beside the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,4 +65,4 @@ lock: $(VENV)/bin/pip ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate --extra dev pyproject.toml -o requirements/dev.txt
 
 clean: ## Remove what was installed and cached here
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TORCH_VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

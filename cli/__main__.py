@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli import config_commands
-from cli.options import Level, MaybeSiteFile, RedisUrl, SiteFile, SiteName, StateOption
+from cli import camera_commands, config_commands, inspect_commands
+from cli.options import Level, MaybeSiteFile, RedisUrl, RootOption, SiteFile, SiteName, StateOption
 from cli.service_names import LogFormat, LogLevel, ServiceName
 
 app = typer.Typer(
@@ -23,9 +23,10 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(camera_commands.app, name="cameras", help="Change the cameras of a running site.")
+app.add_typer(inspect_commands.app, name="inspect", help="Look at what stands in Redis.")
 app.add_typer(config_commands.app, name="config", help="Check, describe and publish site files.")
 
 
@@ -57,12 +58,16 @@ def options(
 @app.command()
 def up(
     site_file: SiteFile,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Camera workers on this machine.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="Camera workers on this machine.", show_default="1, or one for each GPU"),
+    ] = None,
     redis_url: RedisUrl = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Of the page; 0: any free one.", show_default="streamer.port")
     ] = None,
     state: StateOption = None,
+    root: RootOption = None,
     log_level: Level = LogLevel.INFO,
 ) -> None:
     """Run a whole site on this machine, until Ctrl-C.
@@ -74,7 +79,7 @@ def up(
     from cli.up import UpOptions
     from cli.up import up as run_up
 
-    chosen = UpOptions(site_file, workers, redis_url, port, state, log_level.value)
+    chosen = UpOptions(site_file, workers, redis_url, port, state, log_level.value, root)
     raise typer.Exit(run_up(chosen, os.environ, Console(highlight=False)))
 
 
@@ -89,6 +94,10 @@ def run(
     ] = "",
     capacity: Annotated[int | None, typer.Option(min=1, max=1024, help="camera-worker: cameras at most.")] = None,
     threads: Annotated[int, typer.Option(min=0, max=256, help="camera-worker: of a network; 0: all cores.")] = 0,
+    publish: Annotated[
+        bool, typer.Option(help="Publish the site file; else only its site's name is used.", show_default=True)
+    ] = True,
+    root: RootOption = None,
     host: Annotated[str | None, typer.Option(help="streamer: address to listen at.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="streamer: port.")] = None,
     log_level: Level = LogLevel.INFO,
@@ -118,6 +127,8 @@ def run(
             threads=threads,
             host=host,
             port=port,
+            root=root,
+            publish=publish,
         ),
         os.environ,
     )
@@ -155,7 +166,7 @@ def main() -> None:
     from shared.errors import MtmcError
 
     try:
-        app()
+        app(prog_name="mtmc")
     except MtmcError as error:
         if "--debug" in sys.argv[1:]:
             traceback.print_exception(error)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from cli.redis_server import RedisServer
 from cli.state import state_folder
 from shared.config import SiteConfig
 from shared.errors import MtmcError
-from shared.redis_connection import Client, connect, open_redis
+from shared.redis_connection import RETRYABLE, Client, connect, open_redis, unreachable
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
@@ -41,6 +42,18 @@ class RedisAddress:
         """
         return open_redis(self.url, self.password)
 
+    @contextlib.contextmanager
+    def in_words(self) -> Iterator[None]:
+        """For commands that do not wait: what goes away by itself becomes an error that says what to do.
+
+        Raises:
+            RedisUnusable: the connection was lost, or Redis takes no writes.
+        """
+        try:
+            yield
+        except RETRYABLE as error:
+            raise unreachable(self.url, error) from None
+
     def environment(self) -> dict[str, str]:
         """What a service needs to know, so that no command line shows it."""
         values = {
@@ -58,12 +71,13 @@ def configured(url: str | None, site: SiteConfig | None, environment: Mapping[st
     if chosen is None:
         return None
     password = secret.password.get_secret_value() if secret and secret.password else None
-    frames = secret.frames_url.get_secret_value() if secret and secret.frames_url else None
-    return RedisAddress(
-        chosen,
-        environment.get("MTMC_REDIS_PASSWORD") or password,
-        environment.get("MTMC_FRAMES_URL") or frames,
-    )
+    return RedisAddress(chosen, environment.get("MTMC_REDIS_PASSWORD") or password, frames_address(site, environment))
+
+
+def frames_address(site: SiteConfig | None, environment: Mapping[str, str]) -> str | None:
+    """The second Redis for pictures, if somebody named one."""
+    configured = site.redis.frames_url if site else None
+    return environment.get("MTMC_FRAMES_URL") or (configured.get_secret_value() if configured else None)
 
 
 def find_redis(
@@ -75,10 +89,13 @@ def find_redis(
         return named
     if site is not None and site_file is not None:
         folder = state_folder(site_file, site.site, state, environment)
-        port = folder.remembered().redis_port
-        if port is not None:
-            return RedisAddress(RedisServer(Path(), folder.redis, port).url, embedded=True)
-    return RedisAddress(DEFAULT_URL, environment.get("MTMC_REDIS_PASSWORD") or None)
+        facts = folder.remembered()
+        if facts.redis_port is not None:
+            pictures = facts.pictures_port and RedisServer(Path(), folder.pictures, facts.pictures_port).url
+            frames = frames_address(site, environment) or pictures or None
+            return RedisAddress(RedisServer(Path(), folder.redis, facts.redis_port).url, None, frames, embedded=True)
+    password = environment.get("MTMC_REDIS_PASSWORD") or None
+    return RedisAddress(DEFAULT_URL, password, frames_address(site, environment))
 
 
 def site_name(site: SiteConfig | None, name: str | None) -> str:

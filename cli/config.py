@@ -8,26 +8,25 @@ from pathlib import Path
 
 from cli.address import find_redis
 from cli.publishing import publish as publish_site_file
+from cli.site_checks import SiteChecks
+from cli.site_file import as_written, load_site
 from shared.config import CameraConfig, SiteConfig
-from shared.config_file import load_site, site_layout
-from shared.errors import ConfigError, Problem, redact
+from shared.config_file import site_layout
+from shared.errors import ConfigError, redact
 from shared.layout import Layout
 
 
-def check(site_file: Path, environment: Mapping[str, str]) -> str:
+def check(site_file: Path, environment: Mapping[str, str], root: Path | None = None) -> str:
     """What the site holds, in a few lines.
 
     Raises:
         ConfigError: with every problem.
     """
-    site = load_site(site_file, environment)
-    problems = [
-        problem
-        for i, camera in enumerate(site.cameras)
-        for problem in (*_mask_problems(site_file, i, camera), *_source_problems(site_file, i, camera))
-    ]
+    site = load_site(site_file, environment, root=root, tell=True)
+    checks = SiteChecks(site_file, site, environment)
+    problems = [*checks.models(), *checks.masks(), *checks.recordings()]
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(as_written(site_file, problems, root))
     return summary(site_file, site)
 
 
@@ -72,20 +71,28 @@ def schema() -> str:
     return json.dumps(described, indent=2)
 
 
-def publish(site_file: Path, redis_url: str | None, state: Path | None, environment: Mapping[str, str]) -> str:
+def publish(
+    site_file: Path,
+    redis_url: str | None,
+    state: Path | None,
+    environment: Mapping[str, str],
+    root: Path | None = None,
+) -> str:
     """Publishes a site file; says where.
 
     Raises:
         MtmcError: the file or Redis is not fit for it.
     """
-    site = load_site(site_file, environment)
+    site = load_site(site_file, environment, root=root, tell=True)
     address = find_redis(redis_url, site, site_file, state, environment)
     client = address.open()
     try:
-        revision = publish_site_file(client, site)
+        with address.in_words():
+            published = publish_site_file(client, site)
     finally:
         client.close()
-    return f"site {site.site}, revision {revision}, is published at {redact(address.url)}"
+    where = f"site {site.site}, revision {published.revision}, is published at {redact(address.url)}"
+    return f"{where}\n{published.note}" if published.note else where
 
 
 def _camera_words(camera: CameraConfig) -> str:
@@ -96,32 +103,3 @@ def _camera_words(camera: CameraConfig) -> str:
         *([f"only workers labelled {', '.join(camera.labels)}"] if camera.labels else []),
     ]
     return redact(camera.source) + (f" ({'; '.join(extras)})" if extras else "")
-
-
-def _mask_problems(site_file: Path, index: int, camera: CameraConfig) -> list[Problem]:
-    if camera.mask is None:
-        return []
-    import cv2
-    import numpy as np
-
-    data = np.frombuffer(camera.mask.read_bytes(), np.uint8)
-    if data.size and cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) is not None:
-        return []
-    key = f"cameras.{index}.mask"
-    return [Problem(str(site_file), key, str(camera.mask), "is no picture; give a PNG or JPEG file of the view's size")]
-
-
-def _source_problems(site_file: Path, index: int, camera: CameraConfig) -> list[Problem]:
-    if not camera.is_file:
-        return []
-    import cv2
-
-    video = cv2.VideoCapture(camera.source)
-    try:
-        readable = video.isOpened() and video.grab()
-    finally:
-        video.release()
-    if readable:
-        return []
-    key = f"cameras.{index}.source"
-    return [Problem(str(site_file), key, camera.source, "holds no picture that can be decoded; is it a video file?")]

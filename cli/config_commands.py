@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from cli.options import RedisUrl, SiteFile, StateOption
+from cli.options import MaybeSiteFile, RedisUrl, RootOption, SiteFile, SiteName, StateOption
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
-def check(site_file: SiteFile) -> None:
+def check(site_file: SiteFile, root: RootOption = None) -> None:
     """Name every problem of a site file at once, and what is allowed instead.
 
     Example:  mtmc config check site.yaml
     """
     from cli.config import check as check_file
 
-    Console(highlight=False).print(check_file(site_file, os.environ), markup=False, soft_wrap=True)
+    Console(highlight=False).print(check_file(site_file, os.environ, root), markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -35,11 +37,70 @@ def schema() -> None:
 
 
 @app.command()
-def publish(site_file: SiteFile, redis_url: RedisUrl = None, state: StateOption = None) -> None:
+def publish(
+    site_file: SiteFile, redis_url: RedisUrl = None, state: StateOption = None, root: RootOption = None
+) -> None:
     """Write a site into Redis, where every service reads it.
 
     Example:  mtmc config publish site.yaml --redis redis://redis:6379
     """
     from cli.config import publish as publish_file
 
-    typer.echo(publish_file(site_file, redis_url, state, os.environ))
+    typer.echo(publish_file(site_file, redis_url, state, os.environ, root))
+
+
+@app.command()
+def show(
+    site_file: MaybeSiteFile = None,
+    defaults: Annotated[
+        bool, typer.Option("--defaults/--no-defaults", help="Also what nobody has set; or only what was set.")
+    ] = True,
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+    root: RootOption = None,
+) -> None:
+    """Print the settings in force: of a site file with the overrides of
+    the environment, or of a site as it is published in Redis.
+
+    Secrets are masked. A comment names the variable behind a setting that
+    the environment overrides. The fields of --json are stable: settings,
+    with overridden (setting: variable) for a file, with revision and
+    changes (camera: what was done since) for a published site.
+
+    Examples:
+      mtmc config show site.yaml --no-defaults
+      mtmc config show --site campus --redis redis://redis:6379
+    """
+    from cli.config_show import show_file, show_published
+    from cli.site_access import SiteChoice
+
+    choice = SiteChoice(site_file, site, redis_url, state)
+    if site_file is not None:
+        typer.echo(show_file(choice, os.environ, root, defaults=defaults, as_json=json))
+    else:
+        typer.echo(show_published(choice, os.environ, defaults=defaults, as_json=json))
+
+
+@app.command("import")
+def import_(
+    live_file: Annotated[
+        Path, typer.Argument(metavar="LIVE.yaml", help="A file of run_live_mtmc.py.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="SITE.yaml", help="Where to write.", show_default="the terminal"),
+    ] = None,
+    root: RootOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Make a site file of a configuration of run_live_mtmc.py.
+
+    Such a file also works as it is: `mtmc up LIVE.yaml`.
+
+    Example:  mtmc config import config/examples/live.yaml -o site.yaml
+    """
+    from cli.config_import import import_file
+
+    typer.echo(import_file(live_file, output, root, os.environ, force=force))

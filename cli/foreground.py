@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -21,7 +22,7 @@ from cli.supervision import ProcessInfo, Supervisor
 from shared.config import SiteConfig
 from shared.errors import redact
 from shared.keys import Keys
-from shared.redis_connection import RETRYABLE, Client
+from shared.redis_connection import RETRYABLE, Client, refusal
 
 _POLL_S = 0.25
 _PATIENCE_S = 60.0
@@ -52,6 +53,8 @@ class Foreground:
         self._patience = Patience()
         self._been_live: set[str] = set()
         self._redis_gone = False
+        self._redis_info: dict[str, Any] = {}
+        self._refusal: str | None = None
 
     def follow(self, names: Sequence[str], stop: threading.Event) -> int:
         """Until `stop`, or until a process says that the user must mend something; the exit code."""
@@ -76,12 +79,14 @@ class Foreground:
 
     def _look(self) -> str | None:
         """Tells what changed; the name of the process that the user must help, if any."""
-        revived = self._supervisor.revive(self._processes)
-        if revived:
+        relaunched = self._supervisor.relaunch()
+        if relaunched:
             self._tell(News("supervisord died and was restarted, and with it every process", "bad"))
         processes = self._supervisor.processes()
+        if self._supervisor.revive(processes):
+            processes = self._supervisor.processes()
         if processes:
-            if not revived:
+            if not relaunched:
                 news = process_news(self._processes, processes)
                 for item in self._patience.filtered(news, time.monotonic()):
                     self._tell(item)
@@ -96,6 +101,7 @@ class Foreground:
             if self._redis_gone:
                 self._tell(News("Redis answers again", "good"))
             self._redis_gone = False
+            self._tell_refusal()
             for item in camera_news(self._cameras, cameras, self._been_live):
                 self._tell(item)
             self._been_live |= {name for name, view in cameras.items() if view.state == "live"}
@@ -106,7 +112,8 @@ class Foreground:
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hkeys(self._keys.cameras)
             pipe.hget(self._keys.skew, "stalled")
-            names, stalled = pipe.execute()
+            pipe.info()
+            names, stalled, self._redis_info = pipe.execute()
             ordered = sorted(name.decode() for name in names)
             for name in ordered:
                 pipe.hmget(self._keys.camera(name), "state", "error")
@@ -116,6 +123,15 @@ class Foreground:
             name: CameraView((state or b"").decode(), redact((error or b"").decode()), name in silent)
             for name, (state, error) in zip(ordered, fields, strict=True)
         }
+
+    def _tell_refusal(self) -> None:
+        reason = refusal(self._redis_info)
+        if reason and not self._refusal:
+            folder = f" (its folder: {shown_path(self._state.redis)})" if self._address.embedded else ""
+            self._tell(News(f"Redis takes no writes, so everything waits: {reason}{folder}", "bad"))
+        elif self._refusal and not reason:
+            self._tell(News("Redis takes writes again", "good"))
+        self._refusal = reason
 
     def _live(self) -> int:
         return sum(view.state == "live" for view in self._cameras.values())

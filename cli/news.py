@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -73,12 +74,19 @@ def process_news(before: Mapping[str, ProcessInfo], now: Mapping[str, ProcessInf
         if old is None or info.user_error:
             continue
         if info.pid and old.pid and info.pid != old.pid:
-            news.append(News(f"{name} died and was restarted (pid {old.pid}, now {info.pid})", "bad", name))
+            news.append(
+                News(f"{name} died ({_how(info)}) and was restarted (pid {old.pid}, now {info.pid})", "bad", name)
+            )
         elif old.pid and not info.pid:
-            news.append(News(f"{name} died (pid {old.pid}); it is tried again within 5 s", "bad", name))
+            when = f"in {math.ceil(info.restart_in_s)} s" if info.restart_in_s else "now"
+            news.append(News(f"{name} died ({_how(info)}, pid {old.pid}); it is started again {when}", "bad", name))
         elif info.pid and not old.pid:
             news.append(News(f"{name} was restarted (pid {info.pid})", about=name))
     return news
+
+
+def _how(info: ProcessInfo) -> str:
+    return "killed" if info.exit_code < 0 else f"exit code {info.exit_code}"
 
 
 class Patience:

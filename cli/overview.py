@@ -82,17 +82,17 @@ def read_overview(client: Client, keys: Keys, redis: str) -> Overview | None:
         pipe.hgetall(keys.skew)
         pipe.exists(keys.lease("clock"))
         pipe.exists(keys.lease("aggregator"))
-        pipe.hkeys(keys.cameras)
+        pipe.hgetall(keys.cameras)
         pipe.zrange(keys.workers, 0, -1, withscores=True)
         pipe.time()
-        config, tick_text, skew_fields, clock, aggregator, names, heartbeats, time = pipe.execute()
+        config, tick_text, skew_fields, clock, aggregator, settings, heartbeats, time = pipe.execute()
     if config is None:
         return None
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     tick, skew = int(tick_text or 0), _text(skew_fields)
     stalled = skew.get("stalled", "").split()
     workers = _read_workers(client, keys, {name.decode(): (now_ms - score) / 1000 for name, score in heartbeats})
-    cameras = _read_cameras(client, keys, sorted(name.decode() for name in names), tick, stalled)
+    cameras = _read_cameras(client, keys, _paused(settings), tick, stalled)
     return Overview(
         site=keys.site,
         redis=redis,
@@ -134,7 +134,21 @@ def _read_workers(client: Client, keys: Keys, ages_s: Mapping[str, float]) -> li
     ]
 
 
-def _read_cameras(client: Client, keys: Keys, names: list[str], tick: int, stalled: list[str]) -> list[CameraView]:
+def _paused(settings: Mapping[bytes, bytes]) -> dict[str, bool]:
+    """Camera → whether the operator has paused it, sorted by name."""
+    paused = {}
+    for name, text in sorted(settings.items()):
+        try:
+            paused[name.decode()] = bool(json.loads(text)["paused"])
+        except (ValueError, KeyError, TypeError):
+            paused[name.decode()] = False
+    return paused
+
+
+def _read_cameras(
+    client: Client, keys: Keys, paused: Mapping[str, bool], tick: int, stalled: list[str]
+) -> list[CameraView]:
+    names = list(paused)
     with client.pipeline(transaction=False) as pipe:
         for name in names:
             pipe.hgetall(keys.camera(name))
@@ -149,7 +163,7 @@ def _read_cameras(client: Client, keys: Keys, names: list[str], tick: int, stall
         cameras.append(
             CameraView(
                 name=name,
-                state=fields.get("state") or "waiting",
+                state=_state(fields.get("state", ""), paused=paused[name]),
                 stalled=name in stalled,
                 owner=fields.get("owner") or None,
                 error=redact(fields["error"]) if fields.get("error") else None,
@@ -161,6 +175,13 @@ def _read_cameras(client: Client, keys: Keys, names: list[str], tick: int, stall
             )
         )
     return cameras
+
+
+def _state(said: str, *, paused: bool) -> str:
+    """As its owner says, but for what the operator has changed and nobody has taken up yet."""
+    if paused:
+        return "paused"
+    return "waiting" if said in ("", "paused") else said
 
 
 def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:

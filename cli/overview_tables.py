@@ -29,7 +29,7 @@ def tables(overview: Overview) -> Group:
     for camera in overview.cameras:
         cameras.add_row(
             Text(camera.name),
-            _state(camera),
+            camera_state(camera),
             Text(camera.owner or "-"),
             _shown(camera.seen_tick),
             _shown(camera.lag_ticks),
@@ -55,7 +55,8 @@ def _clock(overview: Overview) -> Text:
     return text
 
 
-def _state(camera: CameraView) -> Text:
+def camera_state(camera: CameraView) -> Text:
+    """What it does, and why when it is not well."""
     text = Text("stalled" if camera.stalled else camera.state)
     text.stylize("bold red" if camera.stalled else _STATE_STYLES.get(camera.state, ""))
     if camera.error and camera.state != "live":

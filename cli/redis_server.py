@@ -16,7 +16,6 @@ from shared.redis_connection import MIN_VERSION
 
 DEFAULT_PORT = 6379
 _HOST = "127.0.0.1"
-_TAKEN = (errno.EADDRINUSE, errno.EACCES)
 _VERSION = re.compile(r"v=(\d+)\.(\d+)")
 
 
@@ -121,7 +120,7 @@ def is_free(port: int, host: str = _HOST) -> bool:
     """Whether a server could listen there now.
 
     Raises:
-        OSError: `host` is no address of this machine.
+        OSError: `host` is no address of this machine, or this user may not open the port.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -129,7 +128,7 @@ def is_free(port: int, host: str = _HOST) -> bool:
         try:
             probe.bind((host, port))
         except OSError as error:
-            if error.errno in _TAKEN:
+            if error.errno == errno.EADDRINUSE:
                 return False
             raise
     return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,8 @@ from redis.exceptions import AuthenticationError
 from cli.address import RedisAddress, find_redis, site_name
 from cli.publishing import publish
 from cli.service_names import ServiceName
-from cli.supervision import START_SECONDS
+from cli.site_file import load_site
 from shared.config import SiteConfig
-from shared.config_file import load_site
-from shared.errors import MtmcError
 from shared.logs import configure_logging
 from shared.process import ServiceOptions
 from shared.redis_connection import RETRYABLE, Client, check
@@ -44,6 +41,9 @@ class RunOptions:
     threads: int = 0
     host: str | None = None
     port: int | None = None
+    root: Path | None = None
+    publish: bool = True
+    """Whether the site file is published; else only the site's name is read from it."""
 
 
 def run(options: RunOptions, environment: Mapping[str, str]) -> None:
@@ -52,21 +52,12 @@ def run(options: RunOptions, environment: Mapping[str, str]) -> None:
     Raises:
         MtmcError: the user must mend something.
     """
-    began = time.monotonic()
-    try:
-        _run(options, environment)
-    except MtmcError:
-        if "MTMC_SUPERVISED" in environment:
-            # supervisord forgets the exit code of what ends so soon, and would try for ever what cannot succeed.
-            time.sleep(max(0.0, began + START_SECONDS + 0.2 - time.monotonic()))
-        raise
-
-
-def _run(options: RunOptions, environment: Mapping[str, str]) -> None:
-    site = load_site(options.site_file, environment, check_files=False) if options.site_file else None
+    site = None
+    if options.site_file:
+        site = load_site(options.site_file, environment, root=options.root, check_files=False, tell=True)
     name = site_name(site, options.site)
     address = find_redis(options.redis_url, site, options.site_file, None, environment)
-    if site is not None and not _published(site, address, options):
+    if site is not None and options.publish and not _published(site, address, options):
         return
     importlib.import_module(options.service.module).main(service_options(options, name, address))
 
@@ -114,8 +105,10 @@ def _publish_once(client: Client, site: SiteConfig, address: RedisAddress) -> st
         with contextlib.suppress(AuthenticationError):  # `check` says it better
             client.ping()
         check(client, address.url)
-        revision = publish(client, site)
+        published = publish(client, site)
     except RETRYABLE as error:
         return f"no Redis yet: {error}"
-    _log.info("the site is published", site=site.site, revision=revision)
+    _log.info("the site is published", site=site.site, revision=published.revision)
+    if published.note:
+        _log.warning(published.note, site=site.site)
     return None

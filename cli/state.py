@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +18,10 @@ from shared.errors import MtmcError
 
 _LONGEST_SOCKET_PATH = 80
 """sun_path holds 108 bytes, 104 on macOS; supervisord binds a name that is some 10 longer and renames it."""
+
+_LEAST_FREE_BYTES = 16 * 2**20
+"""With less, Redis and the logs (5 MB and two backups of each) would soon fill it."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class AlreadyRunning(MtmcError):
@@ -29,6 +35,8 @@ class Facts:
     redis_port: int | None = None
     """Of the embedded Redis; None when there was none."""
     supervisor_socket: str | None = None
+    pictures_port: int | None = None
+    """Of the embedded Redis for pictures."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,13 @@ class StateFolder:
         """Makes the folders.
 
         Raises:
-            MtmcError: that is not allowed here.
+            MtmcError: that is not allowed here, or there is no room.
         """
         try:
             for folder in (self.path, self.logs, self.supervisor_socket.parent):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except FileExistsError as error:
+            raise MtmcError(f"{error.filename}: is a file; name a folder with --state") from None
         except OSError as error:
             raise MtmcError(
                 f"{error.filename}: cannot be made ({error.strerror}); name another --state folder"
@@ -89,6 +99,28 @@ class StateFolder:
         owner = self.supervisor_socket.parent.stat().st_uid
         if owner != os.getuid():
             raise MtmcError(f"{self.supervisor_socket.parent} belongs to another user; name a shorter --state folder")
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise MtmcError(f"{self.path}: this user may not write there; name another --state folder")
+        free = shutil.disk_usage(self.path).free
+        if free < _LEAST_FREE_BYTES:
+            raise MtmcError(self._no_room(f"only {free / 2**20:.1f} MiB are free"))
+
+    def _no_room(self, reason: str) -> str:
+        return f"the state folder {self.path} has no room ({reason}); make some there, or name another --state folder"
+
+    @contextlib.contextmanager
+    def full_disk_in_words(self) -> Iterator[None]:
+        """Around whatever writes here.
+
+        Raises:
+            MtmcError: there is no room for it.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            raise MtmcError(self._no_room(os.strerror(error.errno))) from None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -123,9 +155,14 @@ class StateFolder:
         try:
             content = json.loads((self.path / "facts.json").read_text(encoding="utf-8"))
             port, path = content["redis_port"], content["supervisor_socket"]
+            pictures = content.get("pictures_port")
         except (OSError, ValueError, KeyError, TypeError):
             return Facts()
-        return Facts(port if isinstance(port, int) else None, path if isinstance(path, str) else None)
+        return Facts(
+            port if isinstance(port, int) else None,
+            path if isinstance(path, str) else None,
+            pictures if isinstance(pictures, int) else None,
+        )
 
 
 def state_folder(site_file: Path, site: str, chosen: Path | None, environment: Mapping[str, str]) -> StateFolder:

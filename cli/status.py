@@ -15,7 +15,7 @@ from rich.text import Text
 from cli.address import find_redis, site_name
 from cli.overview import Overview, read_overview
 from cli.overview_tables import tables
-from shared.config_file import load_site
+from cli.site_file import load_site
 from shared.errors import RedisUnusable, redact
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, check

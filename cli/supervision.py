@@ -1,7 +1,8 @@
 """Keeps processes running, by supervisord: its configuration, and a handle on it.
 
-supervisord restarts at once whatever ran for a second, tries again after 1, 2, 3, 4 s what did not, and then gives up
-(FATAL); `Supervisor.revive` makes it start over, so nobody waits longer than 4 s and nothing is ever given up.
+supervisord runs the programs, keeps their logs and stops them all; it starts none by itself. `Supervisor.revive` does,
+because supervisord knows no growing delay for what runs a while before it fails, and forgets the exit code of what
+fails at once.
 """
 
 from __future__ import annotations
@@ -14,27 +15,29 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import xmlrpc.client
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cli import tether
+from cli.restarts import Restarts
 from cli.state import StateFolder
 from shared.errors import MtmcError
 
 USER_ERROR = 2
 """The exit code of a process that will fail again until somebody mends something; it is not restarted."""
-START_SECONDS = 1.0
-"""A process that ends sooner did not start, and supervisord forgets its exit code."""
 SERVICES = "site"
 _LOG_BYTES = 5_000_000
-_RETRIES = 4
 _STOP_SECONDS = 2
 _ANSWER_SECONDS = 10.0
+_LAST_WORDS = 20
 _GONE = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
+_ENDED = frozenset({"EXITED", "FATAL"})
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,13 @@ class ProcessInfo:
 
     name: str
     state: str
-    """STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED or FATAL."""
+    """STOPPED, STARTING, RUNNING, STOPPING, EXITED, or FATAL (it cannot be started at all)."""
     pid: int
     """0 when it does not run."""
     exit_code: int
+    """Of its last end; negative: a signal killed it."""
+    restart_in_s: float = 0.0
+    """When it does not run: how long it is left alone before it is started again."""
 
     @property
     def user_error(self) -> bool:
@@ -94,10 +100,9 @@ def settings(state: StateFolder, programs: Sequence[Program], log_bytes: int = _
             f"[program:{program.name}]",
             f"command={_escaped(shlex.join(tied))}",
             "autostart=false",
-            "autorestart=unexpected",
-            f"exitcodes={USER_ERROR}",
-            f"startsecs={START_SECONDS:g}",
-            f"startretries={_RETRIES}",
+            "autorestart=false",
+            "startsecs=0",
+            "startretries=0",
             f"stopwaitsecs={_STOP_SECONDS if program.service else 1}",
             "killasgroup=true",
             "redirect_stderr=true",
@@ -133,7 +138,8 @@ class Supervisor:
         self._names = {
             program.name: f"{SERVICES}:{program.name}" if program.service else program.name for program in programs
         }
-        self._wanted: list[str] = []
+        self._wanted: dict[str, Restarts] = {}
+        self._exit_codes: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
         _write_private(state.supervisor_settings, settings(state, programs))
 
@@ -148,30 +154,48 @@ class Supervisor:
 
     def start(self, names: Sequence[str]) -> None:
         """Starts programs, and keeps them running from now on."""
-        self._wanted += [name for name in names if name not in self._wanted]
         for name in names:
-            with contextlib.suppress(xmlrpc.client.Fault):  # it runs already, or dies at once and is tried again
+            self._wanted.setdefault(name, Restarts()).note_start(time.monotonic())
+            with contextlib.suppress(xmlrpc.client.Fault):  # it runs already, or cannot be started and is tried again
                 self._call("startProcess", self._names[name], False)
 
     def processes(self) -> dict[str, ProcessInfo]:
-        """Name → what is known of it; empty while supervisord does not answer."""
+        """Name → what is known of it; empty while supervisord does not answer, or is about to end."""
         try:
             answer = self._call("getAllProcessInfo")
-        except _GONE:
+        except (*_GONE, xmlrpc.client.Fault):
             return {}
-        found = [ProcessInfo(item["name"], item["statename"], item["pid"], item["exitstatus"]) for item in answer]
-        return {info.name: info for info in found}
+        return {item["name"]: self._info(item["name"], item["statename"], item) for item in answer}
+
+    def _info(self, name: str, state: str, item: Mapping[str, Any]) -> ProcessInfo:
+        restarts = self._wanted.get(name)
+        if state not in _ENDED or restarts is None:
+            return ProcessInfo(name, state, item["pid"], self._exit_codes.get(name, 0))
+        self._exit_codes[name] = item["exitstatus"]
+        return ProcessInfo(name, state, 0, item["exitstatus"], restarts.wait_s(time.monotonic()))
 
     def revive(self, processes: Mapping[str, ProcessInfo]) -> bool:
-        """Starts again what supervisord has given up, and supervisord itself; True when it was supervisord."""
-        if self._process is not None and self._process.poll() is not None:
-            self._launch()
-            self.start(self._wanted)
-            return True
-        given_up = [name for name in self._wanted if name in processes and processes[name].state == "FATAL"]
+        """Starts what has ended and whose time has come; whether there was anything."""
+        due = [
+            name
+            for name, info in processes.items()
+            if info.state in _ENDED and info.restart_in_s == 0 and not info.user_error
+        ]
         with contextlib.suppress(*_GONE):
-            self.start(given_up)
-        return False
+            self.start([name for name in due if name in self._wanted])
+        return bool(due)
+
+    def relaunch(self) -> bool:
+        """Starts supervisord again, and with it every program, if it has died; whether it had.
+
+        Raises:
+            MtmcError: it does not start.
+        """
+        if self._process is None or self._process.poll() is None:
+            return False
+        self._launch()
+        self.start(list(self._wanted))
+        return True
 
     def stop(self) -> None:
         """Stops the services, then the rest; at most 5 s."""
@@ -188,18 +212,20 @@ class Supervisor:
     def _launch(self) -> None:
         stop_leftover(self._state.supervisor_socket)
         command = (sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self._state.supervisor_settings))
-        last_words = self._state.logs / "supervisord.err"
-        with last_words.open("wb") as words:
-            self._process = subprocess.Popen(  # noqa: S603
-                tether.command(command, signal.SIGTERM, os.getpid()),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=words,
-                cwd=self._state.path,
-                env=self._environment,
-                # Ctrl-C in a terminal reaches every process of a group; only this one is to act on it.
-                start_new_session=True,
-            )
+        self._process = subprocess.Popen(  # noqa: S603
+            tether.command(command, signal.SIGTERM, os.getpid()),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            # No file: when the disk is full it complains here that it cannot write its logs, and would die of it.
+            stderr=subprocess.PIPE,
+            cwd=self._state.path,
+            env=self._environment,
+            # Ctrl-C in a terminal reaches every process of a group; only this one is to act on it.
+            start_new_session=True,
+        )
+        words: deque[bytes] = deque(maxlen=_LAST_WORDS)
+        listener = threading.Thread(target=_listen, args=(self._process.stderr, words), daemon=True)
+        listener.start()
         deadline = time.monotonic() + _ANSWER_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -210,11 +236,17 @@ class Supervisor:
             time.sleep(0.05)
         self._process.kill()
         self._process.wait()
-        said = last_words.read_text(encoding="utf-8", errors="replace").split("\n", 1)[0]
+        listener.join(_ANSWER_SECONDS)
+        said = b"".join(words).decode(errors="replace").split("\n", 1)[0]
         raise MtmcError(f"supervisord does not start ({said}); see {self._state.log('supervisord')}")
 
     def _call(self, method: str, *arguments: Any) -> Any:
         return _call(self._state.supervisor_socket, method, *arguments)
+
+
+def _listen(stream: IO[bytes], words: deque[bytes]) -> None:
+    with stream:
+        words.extend(stream)
 
 
 def stop_leftover(address: Path) -> None:

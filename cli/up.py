@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -18,19 +19,22 @@ from cli.address import RedisAddress, configured
 from cli.foreground import Foreground
 from cli.publishing import publish
 from cli.redis_server import RedisServer, any_free_port, choose_port, find_binary, is_free
+from cli.site_checks import SiteChecks
+from cli.site_file import as_written, load_site
 from cli.state import Facts, StateFolder, state_folder
 from cli.supervision import Program, Supervisor, stop_leftover
 from shared.config import SiteConfig
-from shared.config_file import load_site
-from shared.errors import MtmcError
+from shared.errors import ConfigError, MtmcError
 from shared.keys import Keys
-from shared.redis_connection import RETRYABLE
+from shared.redis_connection import RETRYABLE, connect
 from shared.service import stop_on_signals
 from shared.site import restart_recordings
 
 REDIS = "redis"
 PICTURES = "redis-pictures"
 _REDIS_START_SECONDS = 60.0
+_PATIENCE_SECONDS = 1.0
+"""With a Redis that hangs: Ctrl-C is looked at no later than that."""
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -39,11 +43,13 @@ class UpOptions:
     """What the command line says; the site file says the rest."""
 
     site_file: Path
-    workers: int = 1
+    workers: int | None = None
+    """None: one, or one for each GPU that the site names."""
     redis_url: str | None = None
     port: int | None = None
     state: Path | None = None
     log_level: str = "INFO"
+    root: Path | None = None
 
 
 def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> int:
@@ -54,15 +60,17 @@ def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> 
     """
     stop = stop_on_signals()
     signal.signal(signal.SIGHUP, lambda *_: stop.set())
-    site = load_site(options.site_file, environment)
+    site = load_site(options.site_file, environment, root=options.root, tell=True)
     state = state_folder(options.site_file, site.site, options.state, environment)
     state.prepare()
-    with state.lock():
+    with state.full_disk_in_words(), state.lock():
         leave_nothing_behind(state)
         port = page_port(site, options.port)
         address, servers = redis_for(site, options, state, environment)
-        state.remember(Facts(servers[REDIS].port if servers else None, str(state.supervisor_socket)))
-        services = site_programs(site, options, port)
+        check_files(options.site_file, site, environment)
+        ports = {name: server.port for name, server in servers.items()}
+        state.remember(Facts(ports.get(REDIS), str(state.supervisor_socket), ports.get(PICTURES)))
+        services = site_programs(site, options, port, environment)
         redis = [Program(name, server.command, service=False) for name, server in servers.items()]
         supervisor = Supervisor(state, [*redis, *services], child_environment(address, environment))
         with supervisor.running():
@@ -71,10 +79,13 @@ def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> 
                 wait_for_redis(address, supervisor, state, stop)
             if stop.is_set():
                 return 0
-            client = address.open()
-            try:
-                publish(client, site)
+            with address.in_words(), contextlib.closing(address.open()) as client:
+                note = publish(client, site).note
                 restart_recordings(client, Keys(site.site))
+            client = connect(address.url, address.password, timeout_s=_PATIENCE_SECONDS)
+            try:
+                if note:
+                    console.print(note, style="yellow", markup=False, soft_wrap=True)
                 supervisor.start([program.name for program in services])
                 chosen = ["--state", str(options.state)] if options.state else []
                 look = shlex.join(["mtmc", "status", str(options.site_file), *chosen])
@@ -92,6 +103,18 @@ def leave_nothing_behind(state: StateFolder) -> None:
         stop_leftover(Path(remembered))
 
 
+def check_files(site_file: Path, site: SiteConfig, environment: Mapping[str, str]) -> None:
+    """Opens the models and masks, before any process has to fail with them. A bad recording stops only its camera.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    checks = SiteChecks(site_file, site, environment)
+    problems = [*checks.models(), *checks.masks()]
+    if problems:
+        raise ConfigError(as_written(site_file, problems))
+
+
 def page_port(site: SiteConfig, chosen: int | None) -> int:
     """The port of the page, known to be free; 0 becomes a free one.
 
@@ -104,6 +127,10 @@ def page_port(site: SiteConfig, chosen: int | None) -> int:
         if port == 0:
             return any_free_port(host)
         free = is_free(port, host)
+    except PermissionError:
+        raise MtmcError(
+            f"port {port} may not be opened by this user; give one above 1023 with --port (0: any free one)"
+        ) from None
     except OSError as error:
         raise MtmcError(f"streamer.host = {host}: this machine cannot listen there ({error.strerror})") from None
     if not free:
@@ -134,19 +161,33 @@ def redis_for(
     return RedisAddress(servers[REDIS].url, frames_url=frames_url, embedded=True), servers
 
 
-def site_programs(site: SiteConfig, options: UpOptions, port: int) -> list[Program]:
+def site_programs(site: SiteConfig, options: UpOptions, port: int, environment: Mapping[str, str]) -> list[Program]:
     """The services, in the order in which they are started."""
-    threads = site.worker.threads or max(1, usable_cores() // options.workers)
-    workers = {f"camera-worker-{i + 1}": ("camera-worker", "--threads", str(threads)) for i in range(options.workers)}
+    gpus = site.worker.gpus
+    count = options.workers or max(1, min(len(gpus), len(site.cameras)))
+    threads = site.worker.threads or max(1, usable_cores() // count)
+    run = (sys.executable, "-m", "cli", "run")
+    common = ("--site", site.site, "--log-level", options.log_level)
     arguments: dict[str, tuple[str, ...]] = {
         "clock": ("clock",),
         "aggregator": ("aggregator",),
         "streamer": ("streamer", "--port", str(port)),
-        **workers,
     }
-    run = (sys.executable, "-m", "cli", "run")
-    common = ("--site", site.site, "--log-level", options.log_level)
-    return [Program(name, (*run, *words, *common)) for name, words in arguments.items()]
+    programs = [Program(name, (*run, *words, *common)) for name, words in arguments.items()]
+    for i in range(count):
+        words = ("camera-worker", "--threads", str(threads))
+        sees = ("env", f"CUDA_VISIBLE_DEVICES={visible_gpu(gpus[i % len(gpus)], environment)}") if gpus else ()
+        programs.append(Program(f"camera-worker-{i + 1}", (*sees, *run, *words, *common)))
+    return programs
+
+
+def visible_gpu(number: int, environment: Mapping[str, str]) -> str:
+    """What a worker is to see of the GPUs that this process sees: the one with `number`, or none if it is not there."""
+    ours = environment.get("CUDA_VISIBLE_DEVICES")
+    if ours is None:
+        return str(number)
+    seen = [name.strip() for name in ours.split(",") if name.strip()]
+    return seen[number] if number < len(seen) else ""
 
 
 def usable_cores() -> int:
@@ -162,7 +203,7 @@ def child_environment(address: RedisAddress, environment: Mapping[str, str]) -> 
     inherited.pop("MTMC_SITE", None)
     inherited.pop("MTMC_FRAMES_URL", None)
     path = os.pathsep.join(filter(None, [str(_ROOT), environment.get("PYTHONPATH", "")]))
-    return {**inherited, **address.environment(), "MTMC_SUPERVISED": "1", "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    return {**inherited, **address.environment(), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def wait_for_redis(address: RedisAddress, supervisor: Supervisor, state: StateFolder, stop: threading.Event) -> None:
@@ -182,7 +223,7 @@ def wait_for_redis(address: RedisAddress, supervisor: Supervisor, state: StateFo
                     return
             except RETRYABLE:
                 pass
-            if (info and info.state in ("BACKOFF", "FATAL")) or time.monotonic() > deadline:
+            if (info and info.state in ("EXITED", "FATAL")) or time.monotonic() > deadline:
                 log = state.log(REDIS)
                 words = log.read_text(errors="replace").strip().splitlines()[-3:] if log.is_file() else []
                 raise MtmcError(f"the embedded Redis does not start: {' | '.join(words)} (log: {log})")

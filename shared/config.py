@@ -5,6 +5,7 @@ The models are frozen and refuse unknown keys. Reading a file, secrets and overr
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +21,9 @@ from pydantic import (
 )
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+_PUBLISHED_DETECTOR = re.compile(r"yolo(v8[nsmlx]|v9[tsmce]|v10[nsmblx]|(11|12|26)[nsmlx])")
+"""Ultralytics' names of weights for detection: the family, the version, the size."""
+STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
 
 def _resolved(path: Path, info: ValidationInfo) -> Path:
@@ -33,10 +37,26 @@ def _resolved(path: Path, info: ValidationInfo) -> Path:
     return full
 
 
+def is_published_detector(model: Path) -> bool:
+    """Whether `model` is no path, but the name under which Ultralytics publishes weights, such as `yolov8s`."""
+    return _PUBLISHED_DETECTOR.fullmatch(str(model)) is not None
+
+
+def _resolved_detector(model: Path, info: ValidationInfo) -> Path:
+    if is_published_detector(model):
+        return model
+    try:
+        return _resolved(model, info)
+    except ValueError as error:
+        raise ValueError(f"{error}, or the name of weights that Ultralytics publishes, such as yolov8s") from None
+
+
 FilePath = Annotated[Path, AfterValidator(_resolved)]
+DetectorModel = Annotated[Path, AfterValidator(_resolved_detector)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+Classes = Annotated[tuple[int | str, ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -63,20 +83,26 @@ class ClockConfig(Section):
 
 
 class DetectorConfig(Section):
-    """The network that finds objects, as ONNX; its head is recognised from the model itself."""
+    """The network that finds objects; its head is recognised from the model itself."""
 
-    model: FilePath = Field(description="path of an ONNX file: Ultralytics v8/v11 (raw or end-to-end) or YOLOX")
+    model: DetectorModel = Field(
+        description="path of a file: .onnx (Ultralytics, raw or end-to-end; YOLOX), or, with the extra `torch`, .pt, "
+        ".torchscript or .engine of Ultralytics; or the name of weights that Ultralytics publishes, such as yolov8s"
+    )
     backend: Literal["auto", "cpu", "cuda", "tensorrt"] = Field("auto", description="auto: the best that works here")
     min_score: Score = Field(0.1, description="detections below it are dropped; the tracker uses the weak ones too")
     nms_iou: Score = Field(0.6, description="of two boxes of one class that overlap more, the weaker is dropped")
-    classes: tuple[int | str, ...] | None = Field(None, description="names or numbers; none: all the model knows")
+    classes: Classes | None = Field(None, description="names or numbers; none: all the model knows")
     max_detections: int = Field(300, ge=1, le=5000, description="per picture")
 
 
 class EmbedderConfig(Section):
-    """The network that describes appearance, as ONNX, and how a crop is prepared for it."""
+    """The network that describes appearance, and how a crop is prepared for it."""
 
-    model: FilePath = Field(description="path of an ONNX file: [batch, 3, height, width] → [batch, D]")
+    model: FilePath = Field(
+        description="path of an .onnx file: [batch, 3, height, width] → [batch, D]; or, with the extra `torch`, of "
+        "TorchScript (.pt, .pth, .torchscript)"
+    )
     backend: Literal["auto", "cpu", "cuda", "tensorrt"] = Field("auto", description="auto: the best that works here")
     width: int | None = Field(None, ge=8, le=2048, description="pixels; none: as the model says")
     height: int | None = Field(None, ge=8, le=2048, description="pixels; none: as the model says")
@@ -133,7 +159,8 @@ class Transition(Section):
 class LayoutConfig(Section):
     """Which camera can follow which. Without a layout every step is possible."""
 
-    file: FilePath | None = Field(None, description="a layout text file; excludes the other two")
+    file: FilePath | None = Field(None, description="a layout text file; excludes overlaps and transitions")
+    cameras: tuple[str, ...] | None = Field(None, description="those of the file, in its order; none: the site's")
     overlaps: tuple[tuple[str, ...], ...] = Field((), description="groups of cameras whose views overlap")
     transitions: tuple[Transition, ...] = ()
 
@@ -141,16 +168,18 @@ class LayoutConfig(Section):
     def _one_form(self) -> LayoutConfig:
         if self.file is not None and (self.overlaps or self.transitions):
             raise ValueError("give either 'file', or 'overlaps' and 'transitions'")
+        if self.file is None and self.cameras is not None:
+            raise ValueError("'cameras' are those of a 'file'")
         return self
 
 
 class CameraDetectorConfig(Section):
     """What one camera sets apart from the site's detector."""
 
-    model: FilePath | None = None
+    model: DetectorModel | None = None
     min_score: Score | None = None
     nms_iou: Score | None = None
-    classes: tuple[int | str, ...] | None = None
+    classes: Classes | None = None
 
 
 class CameraConfig(Section):
@@ -173,6 +202,8 @@ class CameraConfig(Section):
     @classmethod
     def _source_resolved(cls, source: str, info: ValidationInfo) -> str:
         context = info.context or {}
+        if problem := address_problem(source):
+            raise ValueError(problem)
         if not is_file_source(source):
             return source
         path = Path(source).expanduser()
@@ -188,6 +219,21 @@ class CameraConfig(Section):
     def is_file(self) -> bool:
         """Whether the source is a recording (and not a live camera)."""
         return is_file_source(self.source)
+
+
+def address_problem(source: str) -> str | None:
+    """Why nothing here can read such a source, whatever may be there; None if its form is right."""
+    if not source.strip():
+        return "the source is empty; name a video file, a stream or a device"
+    scheme, separator, _ = source.partition("://")
+    if separator and scheme.lower() not in STREAM_SCHEMES:
+        # What is no word may be half of a password.
+        shown = f"{scheme}://" if scheme.isalnum() else "such an address"
+        known = ", ".join(f"{scheme}://" for scheme in STREAM_SCHEMES)
+        return f"{shown} is not supported; use the path of a video file, {known}, /dev/videoN or device:N"
+    if not separator and source.lower().startswith(tuple(f"{scheme}:" for scheme in STREAM_SCHEMES)):
+        return "the address of a stream has two slashes after the colon, as in rtsp://host/path"
+    return None
 
 
 def is_file_source(source: str) -> bool:
@@ -209,6 +255,9 @@ class WorkerConfig(Section):
 
     capacity: int = Field(64, ge=1, le=1024, description="cameras that one worker takes at most")
     labels: tuple[Name, ...] = ()
+    gpus: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="numbers of GPUs: `mtmc up` runs a worker for each, which sees only that one; none: all see all"
+    )
     threads: int = Field(0, ge=0, le=256, description="threads of a network; 0: the cores shared by the local workers")
     lease_seconds: float = Field(2.0, ge=0.5, le=60, description="a worker that is gone for so long loses its cameras")
 

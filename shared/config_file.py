@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from shared.config import LayoutConfig, SiteConfig
+from shared.config import CameraConfig, LayoutConfig, SiteConfig
 from shared.errors import ConfigError, LayoutError, Problem, redact
 from shared.layout import Layout, read_layout
 from shared.yaml_file import Path_, dotted, read_yaml
@@ -29,6 +29,8 @@ _MESSAGES = {
     "dict_type": "must be a mapping of settings",
     "tuple_type": "must be a list",
     "string_type": "must be text; put it in quotes",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
 }
 """pydantic's kind of error → what is allowed; where its own words speak of Python."""
 
@@ -44,7 +46,23 @@ def load_site(path: Path, environment: Mapping[str, str], *, check_files: bool =
         ConfigError: with every problem found.
     """
     problems: list[Problem] = []
-    written = read_yaml(path, problems)
+    return site_from(read_yaml(path, problems), path, environment, check_files=check_files, known=problems)
+
+
+def site_from(
+    written: dict[str, Any],
+    path: Path,
+    environment: Mapping[str, str],
+    *,
+    check_files: bool = True,
+    known: Sequence[Problem] = (),
+) -> SiteConfig:
+    """The validated site of the settings `written`, which `path` holds; else as `load_site`.
+
+    Raises:
+        ConfigError: with every problem found, those that were `known` first.
+    """
+    problems = list(known)
     data = _copied(written)
     overridden = _override(data, environment, problems)
 
@@ -60,22 +78,54 @@ def load_site(path: Path, environment: Mapping[str, str], *, check_files: bool =
     try:
         site = SiteConfig.model_validate(data, context={"base": path.parent.resolve(), "check_files": check_files})
     except ValidationError as error:
-        found: dict[Path_, Problem] = {}
-        for item in error.errors(include_url=False):
-            location = _place(item["loc"], data)
-            # A setting of two possible types fails once for each; a list of nothing but wrong items is not empty.
-            told = any(key[: len(location)] == location for key in found)
-            if not told and dotted(location) not in unresolved:
-                found[location] = _problem(where(location), location, item["type"], item["msg"], item["input"])
-        problems += found.values()
+        problems += _found(error, data, where, unresolved)
     if site is not None:
-        problems += _layout_problems(site, where)
+        problems += _layout_problems(site, where, check_files=check_files)
     if problems or site is None:
         raise ConfigError(problems)
     return site
 
 
-def _layout_problems(site: SiteConfig, where: Callable[[Path_], str]) -> list[Problem]:
+def camera_from(
+    written: dict[str, Any], where: str, base: Path, environment: Mapping[str, str], *, check_files: bool = True
+) -> CameraConfig:
+    """One validated camera of the settings `written`, as they may stand in a site file of the folder `base`.
+
+    Raises:
+        ConfigError: with every problem found; `where` names what was written.
+    """
+    problems: list[Problem] = []
+    data = _interpolated(written, (), base, environment, lambda _: where, problems)
+    unresolved = {problem.key for problem in problems}
+    try:
+        camera = CameraConfig.model_validate(data, context={"base": base.resolve(), "check_files": check_files})
+    except ValidationError as error:
+        raise ConfigError([*problems, *_found(error, data, lambda _: where, unresolved)]) from None
+    if problems:
+        raise ConfigError(problems)
+    return camera
+
+
+def overridden_settings(path: Path, environment: Mapping[str, str]) -> dict[Path_, str]:
+    """Which settings of the file `path` the environment overrides: place → variable."""
+    return _override(_copied(read_yaml(path, [])), environment, [])
+
+
+def _found(
+    error: ValidationError, data: Any, where: Callable[[Path_], str], unresolved: Collection[str]
+) -> list[Problem]:
+    """What pydantic found, but for settings that are `unresolved` anyway."""
+    found: dict[Path_, Problem] = {}
+    for item in error.errors(include_url=False):
+        location = _place(item["loc"], data)
+        # A setting of two possible types fails once for each; a list of nothing but wrong items is not empty.
+        told = any(key[: len(location)] == location for key in found)
+        if not told and dotted(location) not in unresolved:
+            found[location] = _problem(where(location), location, item["type"], item["msg"], item["input"])
+    return list(found.values())
+
+
+def _layout_problems(site: SiteConfig, where: Callable[[Path_], str], *, check_files: bool) -> list[Problem]:
     config = site.layout or LayoutConfig()
     named: list[tuple[Path_, str]] = [
         (("layout", "overlaps", i, j), camera)
@@ -91,7 +141,7 @@ def _layout_problems(site: SiteConfig, where: Callable[[Path_], str]) -> list[Pr
         for location, camera in named
         if camera not in site.camera_names
     ]
-    if not problems:
+    if not problems and (check_files or config.file is None):
         try:
             site_layout(site)
         except LayoutError as error:
@@ -109,7 +159,7 @@ def site_layout(site: SiteConfig) -> Layout:
     names = site.camera_names
     config = site.layout or LayoutConfig()
     if config.file is not None:
-        return read_layout(config.file, names)
+        return read_layout(config.file, config.cameras or names).of(names)
     if site.layout is None:
         return Layout.open(names)
     layout = Layout.closed(names)
@@ -166,7 +216,8 @@ def _referenced(reference: str, base: Path, environment: Mapping[str, str]) -> s
         try:
             return secret.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise KeyError(f"the file cannot be read ({type(error).__name__}: {secret})") from None
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise KeyError(f"{secret} cannot be read ({reason}); write the secret there, or correct the path") from None
     match = _VARIABLE.fullmatch(reference)
     if match is None:
         raise KeyError("write ${VARIABLE}, ${VARIABLE:-default} or ${file:PATH}")
@@ -192,7 +243,7 @@ def _override(data: dict[str, Any], environment: Mapping[str, str], problems: li
         target: Any = data
         for part in location[:-1]:
             target = target[part]
-        target[location[-1]] = _override_value(environment[name])
+        target[location[-1]] = setting_value(environment[name])
         overridden[location] = name
     return overridden
 
@@ -216,10 +267,10 @@ def _is_section(data: Any, location: Path_) -> bool:
     return isinstance(data, dict | list)
 
 
-def _override_value(text: str) -> Any:
-    """Lists, mappings and null as YAML; all else stays text, which becomes a number where one is wanted.
+def setting_value(text: str) -> Any:
+    """What a setting that is given outside a file means: lists, mappings and null as YAML; all else stays text.
 
-    So a password of digits stays a password.
+    Text becomes a number where one is wanted, and a password of digits stays a password.
     """
     try:
         value = yaml.safe_load(text)
@@ -262,13 +313,13 @@ def _problem(where: str, location: Path_, kind: str, message: str, value: Any) -
     key = dotted(location)
     message = _MESSAGES.get(kind, message.removeprefix("Value error, "))
     if kind in ("missing", "extra_forbidden") or isinstance(value, dict | list | tuple):
-        return Problem(where, key, "", _masked(message))
-    shown = "***" if _SECRET_KEYS.intersection(str(part) for part in location) else _masked(str(value))
+        return Problem(where, key, "", masked(message))
+    shown = "***" if _SECRET_KEYS.intersection(str(part) for part in location) else masked(str(value))
     if len(shown) > _SHOWN_CHARACTERS:
         shown = shown[:_SHOWN_CHARACTERS] + "…"
-    return Problem(where, key, shown, _masked(message))
+    return Problem(where, key, shown, masked(message))
 
 
-def _masked(text: str) -> str:
+def masked(text: str) -> str:
     """`text` without what may be a user and a password, also in an address with a mistake in it (`rtsp:/u:p@host`)."""
     return _CREDENTIALS.sub("***@", redact(text))

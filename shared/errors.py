@@ -3,6 +3,7 @@
 MtmcError
 ├── ConfigError            the site file, or what it names, is wrong (carries every problem)
 ├── LayoutError            a camera layout that cannot be read
+├── MaskError              a mask that is no picture, or hides everything
 ├── ModelError             a model that cannot be loaded or is of an unknown kind
 ├── SourceUnavailable      a camera that cannot be opened or read
 ├── MessageError           a stream entry that nobody could decode
@@ -81,6 +82,10 @@ class ConfigError(MtmcError):
 
 class LayoutError(MtmcError):
     """A layout text file that cannot be read; the message names file and line."""
+
+
+class MaskError(MtmcError):
+    """The mask of a camera that cannot be used; the message does not name it."""
 
 
 class ModelError(MtmcError):

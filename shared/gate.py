@@ -101,14 +101,17 @@ class Gate:
     ) -> Any:
         return self._scripts.run(name, [*self._gate_keys, *keys], [*self._gate_args, *args], pipeline)
 
-    def advance(self, lease: Lease, origin_us: int) -> Advanced:
+    def advance(self, lease: Lease, origin_us: int, *, resumed: bool = False) -> Advanced:
         """One step of the clock: the tick that the time of day (or, in virtual mode, the gate) allows.
+
+        `resumed`: the first step after a pause, in which no camera can have stalled.
 
         Raises:
             LeaseLost: another clock ticks now.
         """
         stall_ms = round(self._clock.stall_seconds * 1000)
-        answer = self._run("advance", [lease.key], [lease.value, origin_us, repr(self._clock.target_fps), stall_ms])
+        args: list[str | int] = [lease.value, origin_us, repr(self._clock.target_fps), stall_ms, int(resumed)]
+        answer = self._run("advance", [lease.key], args)
         if not answer[0]:
             raise LeaseLost(lease.role)
         return Advanced(int(answer[1]), int(answer[2]), tuple(name.decode() for name in answer[3:]))

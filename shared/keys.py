@@ -57,7 +57,7 @@ class Keys:
 
     @property
     def skew(self) -> str:
-        """Hash in plain text: `tick gate slowest fastest skew stalled skipped`."""
+        """Hash in plain text: `tick gate slowest fastest skew stalled skipped`, and the aggregator's `late`."""
         return self._key("clock:skew")
 
     @property

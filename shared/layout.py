@@ -19,6 +19,7 @@ from shared.errors import LayoutError
 
 _VECTORS = ("fps", "scales", "offset")
 _MATRICES = ("compatibility", "dtmin", "dtmax")
+_BLOCKS = _VECTORS + _MATRICES
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,32 @@ class Layout:
         compatible[i, j] = True
         return Layout(self.cameras, compatible, dtmin, dtmax, self.fps, self.scales, self.offset)
 
+    def of(self, cameras: tuple[str, ...]) -> Layout:
+        """What this layout says of some of its cameras.
+
+        Raises:
+            LayoutError: one of them is not in it.
+        """
+        missing = [camera for camera in cameras if camera not in self.cameras]
+        if missing:
+            raise LayoutError(f"layout.cameras lacks {', '.join(missing)}; it names every camera of the file, in order")
+        own = [self.cameras.index(camera) for camera in cameras]
+        block = np.ix_(own, own)
+        vectors = {name: vector[own] for name in _VECTORS if (vector := getattr(self, name)) is not None}
+        return Layout(cameras, self.compatible[block], self.dtmin[block], self.dtmax[block], **vectors)
+
+    def over(self, cameras: tuple[str, ...]) -> Layout:
+        """What this layout says of `cameras`: one that it does not know is bound by no rule, every step is possible.
+
+        What it says of recordings is left out.
+        """
+        wide = Layout.open(cameras)
+        known = [i for i, camera in enumerate(cameras) if camera in self.cameras]
+        own = [self.cameras.index(cameras[i]) for i in known]
+        for name in ("compatible", "dtmin", "dtmax"):
+            getattr(wide, name)[np.ix_(known, known)] = getattr(self, name)[np.ix_(own, own)]
+        return wide
+
     @property
     def overlapping(self) -> npt.NDArray[np.bool_]:
         """`(n, n)` bool, symmetric: the views of the two cameras overlap."""
@@ -139,10 +166,10 @@ def parse_layout(text: str, cameras: tuple[str, ...], where: str = "layout") -> 
     found: dict[str, npt.NDArray[np.float64]] = {}
     for number, words in rows:
         name = words[0].rstrip(":").lower()
-        if len(words) > 1 or name not in _VECTORS + _MATRICES:
+        if len(words) > 1 or name not in _BLOCKS:
             raise LayoutError(
                 f"{where}, line {number}: '{' '.join(words)}' where the name of a block was expected "
-                f"({', '.join(_VECTORS + _MATRICES)}); every block has {n} numbers a line, one for each camera"
+                f"({', '.join(_BLOCKS)}); every block has {n} numbers a line, one for each camera"
             )
         if name in found:
             raise LayoutError(f"{where}, line {number}: '{name}' stands here for the second time")
@@ -194,6 +221,12 @@ def _check(found: dict[str, npt.NDArray[np.float64]], where: str) -> None:
             raise LayoutError(f"{where}: '{name}' must be numbers above 0")
     if "offset" in found and not np.isfinite(found["offset"]).all():
         raise LayoutError(f"{where}: 'offset' must be finite numbers of seconds")
+
+
+def columns_of(text: str) -> int:
+    """For how many cameras a layout text is: the numbers in its first line of numbers; 0 when there is none."""
+    lines = (line.split("#", 1)[0].split() for line in text.splitlines())
+    return next((len(words) for words in lines if words and words[0].rstrip(":").lower() not in _BLOCKS), 0)
 
 
 def read_layout(path: Path, cameras: tuple[str, ...]) -> Layout:

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from shared.config import CameraConfig, SiteConfig
+from shared.camera_settings import queue_addition, queue_removal
+from shared.config import SiteConfig
 from shared.config_file import site_layout
 from shared.errors import ConfigError, Problem
 from shared.keys import Keys
@@ -57,14 +58,12 @@ def publish_site(client: Client, config: SiteConfig) -> int:
     if old["digest"] == digest:
         return int(old["revision"])
     revision = int(old["revision"]) + 1
+    gone = sorted({name.decode() for name in client.hkeys(keys.cameras)}.difference(config.camera_names))
     with client.pipeline(transaction=True) as pipe:
         pipe.set(keys.config, json.dumps({"revision": revision, "digest": digest, **content}))
         pipe.set(keys.revision, revision)
-        pipe.delete(keys.cameras)
-        pipe.hset(
-            keys.cameras,
-            mapping={camera.name: camera.model_dump_json(by_alias=True) for camera in config.cameras},
-        )
+        queue_removal(pipe, keys, gone, config.association.replay_seconds)
+        queue_addition(pipe, keys, config.cameras)
         pipe.execute()
     return revision
 
@@ -99,17 +98,11 @@ def read_site(client: Client, site: str) -> PublishedSite | None:
         ) from None
 
 
-def read_cameras(client: Client, keys: Keys) -> dict[str, CameraConfig]:
-    """The cameras as they are set now, sorted by name."""
-    settings: dict[bytes, bytes] = client.hgetall(keys.cameras)
-    return {name.decode(): CameraConfig.model_validate_json(text) for name, text in sorted(settings.items())}
-
-
 def restart_recordings(client: Client, keys: Keys) -> None:
     """Lets the site's files start over, from the tick at which they are claimed next; `mtmc up` does it."""
     cameras = [name.decode() for name in client.hkeys(keys.cameras)]
     with client.pipeline(transaction=True) as pipe:
         pipe.delete(keys.files_origin, keys.seen, keys.marked_at)
         for camera in cameras:
-            pipe.hdel(keys.camera(camera), "state", "error")
+            pipe.hdel(keys.camera(camera), "state", "error", "origin")
         pipe.execute()

@@ -32,6 +32,10 @@ class SiteTime:
         assert best is not None
         self._offset_ns = best[1]
 
+    def clock_offset_ms(self) -> int:
+        """How far this host's time of day is ahead of Redis server time; site time does not depend on it."""
+        return (time.time_ns() - time.monotonic_ns() - self._offset_ns) // 1_000_000
+
     def now_ns(self) -> int:
         """Site time, ns since the epoch. May be called from any thread."""
         with self._lock:

@@ -10,7 +10,7 @@ import yaml
 
 from shared.errors import ConfigError, Problem
 
-_QUOTED = re.compile(r"'(?![<\\])[^']{2,}'")
+_QUOTED = re.compile(r"'(?P<single>[^']*)'|\"(?P<double>[^\"]*)\"")
 
 Path_: TypeAlias = tuple[str | int, ...]
 """Where a setting stands: keys and indices."""
@@ -35,10 +35,12 @@ def read_yaml(path: Path, problems: list[Problem]) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise refuse("there is no such file; name the site's YAML file") from None
+    except IsADirectoryError:
+        raise refuse("is a folder; name the site's YAML file in it") from None
     except UnicodeDecodeError as error:
         raise refuse(f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
-        raise refuse(f"cannot be read ({error.strerror})") from None
+        raise refuse(f"cannot be read ({error.strerror}); name a file that this user may read") from None
     try:
         data = _parsed(text, path, problems)
     except yaml.YAMLError as error:
@@ -92,6 +94,12 @@ def _yaml_reason(error: yaml.YAMLError) -> str:
     """What is wrong and where, without quoting the file: a secret may stand there."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return "a character that text does not contain"
-    reason = _QUOTED.sub("'…'", error.problem or error.context or "it cannot be understood")
+    reason = _QUOTED.sub(_shortened, error.problem or error.context or "it cannot be understood")
     mark = error.problem_mark or error.context_mark
     return f"line {mark.line + 1}, column {mark.column + 1}: {reason}" if mark else reason
+
+
+def _shortened(quoted: re.Match[str]) -> str:
+    """A quoted word of YAML's own grammar, such as `','` or `'<block end>'`, stays; anything longer is of the file."""
+    text = quoted["single"] or quoted["double"] or ""
+    return quoted.group() if len(text) < 2 or text.startswith(("<", "\\")) else "'…'"

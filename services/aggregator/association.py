@@ -183,32 +183,12 @@ class Association:
             "revised_at": self._revised_at,
         }
 
-    def restore(self, data: Mapping[str, Any], saved_cameras: Sequence[str], cameras: Sequence[str]) -> CycleResult:
-        """The reverse of `to_dict`.
+    def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
+        """The reverse of `to_dict`; what was camera `i` is `camera_index[i]` in this one's layout.
 
-        Tracks of cameras that the site no longer has are forgotten; the result says which identities that changed.
+        A camera that is gone needs no more than its place there: its tracks end because nobody sees them, and its
+        objects can be recognised elsewhere.
         """
         self._hold(TrackTable.from_dict(data["table"]), Identities.from_dict(data["identities"]))
+        self.table.renumber_cameras(camera_index)
         self._revised_at = data["revised_at"]
-        result = CycleResult()
-        if tuple(saved_cameras) == tuple(cameras):
-            return result
-        index_of = {camera: index for index, camera in enumerate(cameras)}
-        gone = self.table.renumber_cameras([index_of.get(camera, -1) for camera in saved_cameras])
-        for identity in list(self.identities):
-            kept = [row for row in identity.rows if row not in gone]
-            if len(kept) == len(identity.rows):
-                continue
-            # What led from one remaining track to the next may be gone.
-            identity.settled_ns = max(identity.settled_ns, identity.last_ns, self._last_start_ns(kept))
-            identity.rows = kept
-            if kept:
-                identity.present = bool((~self.table.rows["ended"][kept]).any())
-                result.touched.add(identity.gid)
-            else:
-                result.forgotten.append(self.identities.remove(identity.gid))
-                result.dropped_aliases += identity.absorbed
-        return result
-
-    def _last_start_ns(self, rows: Sequence[int]) -> int:
-        return max((int(first_ns) for first_ns in self.table.rows["first_ns"][rows]), default=0)

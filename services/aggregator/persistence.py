@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,12 +104,12 @@ class Checkpoints:
         newest = self._client.xrevrange(self._keys.cycles, count=1)
         return _recorded(newest[0][1]) if newest else None
 
-    def strays(self, known: Mapping[str, set[int]], removed: Iterable[str]) -> list[tuple[str, int]]:
-        """Lines (camera, track id) of the global-ID map that are not `known`, or whose camera is `removed`."""
+    def strays(self, known: Mapping[str, set[int]]) -> list[tuple[str, int]]:
+        """Lines (camera, track id) of the global-ID map that are not `known`."""
         found = []
-        for camera in [*known, *removed]:
+        for camera, track_ids in known.items():
             published = {int(track_id) for track_id in self._client.hkeys(self._keys.gids(camera))}
-            found += [(camera, track_id) for track_id in sorted(published - known.get(camera, set()))]
+            found += [(camera, track_id) for track_id in sorted(published - track_ids)]
         return found
 
     def exist(self) -> bool:

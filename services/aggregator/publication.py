@@ -14,7 +14,6 @@ from shared.keys import Keys
 
 Command = Sequence[str | bytes | int]
 Fields = dict[str, str | int]
-Strays = Sequence[tuple[str, int]]
 ASSIGNMENTS_KEPT = 100_000
 EVENTS_KEPT = 10_000
 SIGHTINGS_KEPT = 1_000
@@ -44,6 +43,8 @@ class CycleRecord:
     """The gid that will be given next; it outlives a damaged checkpoint."""
     events_before: int
     """Number of the last event before this cycle."""
+    late: int = 0
+    """Entries that came after the cycle of their tick, by more than `max_late_ticks`."""
 
     @property
     def events(self) -> int:
@@ -76,6 +77,8 @@ class Publication:
             commands.append(["DEL", self._keys.identity(younger)])
             commands.append(["EXPIRE", self._keys.sightings(younger), self._expiry])
         commands += self._forgotten(result)
+        if cycle.late:
+            commands.append(["HINCRBY", self._keys.skew, "late", cycle.late])
         for letter in cycle.dead_letters:
             fields: Fields = {"stream": letter.stream, "entry": letter.entry_id, "reason": letter.reason}
             commands.append(_xadd(self._keys.dead_letters, fields, DEAD_LETTERS_KEPT))
@@ -86,18 +89,9 @@ class Publication:
             commands.append(_xadd(self._keys.events, common | fields | reason, EVENTS_KEPT, f"{number}-0"))
         return commands
 
-    def after_restart(
-        self, tick: int, changed: CycleResult, identities: Identities, table: TrackTable, strays: Strays
-    ) -> list[Command]:
-        """What a new owner puts right, harmless when done twice: `changed` records, because the site has lost a camera,
-        and `strays`, lines of the map of which nothing is known any more.
-        """
-        commands = self._forgotten(changed)
-        for gid in sorted(changed.touched):
-            commands += self._identity(identities[gid], table)
-        for camera, track_id in strays:
-            commands += self._change(tick, camera, track_id, 0)
-        return commands
+    def without(self, tick: int, strays: Sequence[tuple[str, int]]) -> list[Command]:
+        """Takes lines (camera, track id) out of the map of which nothing is known any more."""
+        return [command for camera, track_id in strays for command in self._change(tick, camera, track_id, 0)]
 
     def _forgotten(self, result: CycleResult) -> list[Command]:
         commands: list[Command] = [

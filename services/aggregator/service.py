@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 
 import structlog
 
 from services.aggregator.association import Association, AssociationSettings
 from services.aggregator.outcome import CameraTick, CycleResult
-from services.aggregator.persistence import Checkpoint, Checkpoints
+from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle
 from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
 from services.aggregator.reader import TrackReader
 from shared.config import SiteConfig
@@ -23,6 +24,7 @@ from shared.site import PublishedSite
 _log = structlog.get_logger()
 LEASE_SECONDS = 2.0
 _POLL_S = 0.25
+_LOOK_AROUND_S = 0.4
 _LOST_MARGIN_S = 1.0
 """A track is taken for ended so much later than its own tracker would end it."""
 
@@ -48,8 +50,6 @@ class Aggregator:
     def __init__(self, client: Client, site: PublishedSite) -> None:
         self._client, self._site, self._keys = client, site, site.keys
         self._config = site.config
-        self._cameras = site.config.camera_names
-        self._camera_index = {camera: index for index, camera in enumerate(self._cameras)}
         self._virtual = site.config.clock.mode == "virtual"
         self._interval_ticks = association_settings(self._config).interval_ticks
         # Two checkpoints are kept, and what came after the older one must still be there to be replayed.
@@ -60,14 +60,12 @@ class Aggregator:
         self._leases = Leases(client, self._keys)
         self._checkpoints = Checkpoints(client, self._keys)
         self._replicas = Replicas(client)
-        self._publication = Publication(self._keys, self._cameras, association.retention_seconds)
         self._lease: Lease | None = None
         self._gids_given_upto = 0
         self._forget_everything()
 
     def _forget_everything(self) -> None:
-        self.association = Association(self._site.layout, association_settings(self._config))
-        self._reader = TrackReader(self._client, self._keys, self._cameras, self._gate)
+        self._use_cameras(())
         self._cursors: dict[str, str] = {}
         self._last_tick = self._committed_tick = self._checkpoint_tick = 0
         self._events = 0
@@ -75,6 +73,20 @@ class Aggregator:
         self._recovered = False
         self._unsure = False
         self.late_entries = 0
+        self._look_at = 0.0
+
+    def _use_cameras(self, names: Iterable[str]) -> None:
+        """Begins with nothing but cameras: those of the site's file in its order, then the other `names`.
+
+        The order of any two is always the same, so a cycle can be repeated with more cameras than there were.
+        """
+        of_the_file = self._config.camera_names
+        self._cameras = (*of_the_file, *sorted(set(names).difference(of_the_file)))
+        self._camera_index = {camera: index for index, camera in enumerate(self._cameras)}
+        layout = self._site.layout.over(self._cameras)
+        self.association = Association(layout, association_settings(self._config))
+        self._reader = TrackReader(self._client, self._keys, self._cameras, self._gate)
+        self._publication = Publication(self._keys, self._cameras, self._config.association.retention_seconds)
 
     # -- the loop ------------------------------------------------------------------------------------
 
@@ -96,6 +108,7 @@ class Aggregator:
                 self._recover(self._lease)
             elif self._unsure:
                 self._make_sure(self._lease)
+            self._follow_cameras()
             if not self._run_due_cycles(self._lease):
                 self._reader.wait(_POLL_S)
         except LeaseLost:
@@ -116,6 +129,35 @@ class Aggregator:
             except LeaseLost as error:
                 _log.warning("lost a lease", role=error.role)
         lease.release()
+
+    def _follow_cameras(self) -> None:
+        """Takes in the cameras that were added while running.
+
+        One that was removed stays as long as there is something of it: its tracks end by themselves, their identities
+        live on.
+        """
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_AROUND_S
+        there = self._cameras_there()
+        gone = set(self._cameras) - there if there else set()
+        for camera in gone:
+            self._reader.last_seq.pop(camera, None)  # It may come back, and count from one.
+        if there <= self._camera_index.keys():
+            return
+        rows = self.association.table.rows
+        used = {self._cameras[index] for index in rows["camera"][rows["used"]].tolist()}
+        spent = [camera for camera in gone - used if not self._client.exists(self._keys.tracks(camera))]
+        state, before, last_seq = self.association.to_dict(), self._cameras, self._reader.last_seq
+        self._use_cameras({*before, *there}.difference(spent))
+        self.association.restore(state, [self._camera_index.get(camera, -1) for camera in before])
+        self._cursors = {camera: at for camera, at in self._cursors.items() if camera in self._camera_index}
+        self._reader.start_at(self._cursors, last_seq)
+        _log.info("cameras were added", cameras=" ".join(sorted(there.difference(before))))
+
+    def _cameras_there(self) -> set[str]:
+        return {name.decode() for name in self._client.hkeys(self._keys.cameras)}
 
     def _run_due_cycles(self, lease: Lease) -> bool:
         handled, known_tick = self._reader.read()
@@ -158,7 +200,15 @@ class Aggregator:
         self._last_tick = tick
         identities = self.association.identities
         record = CycleRecord(
-            tick, now_ns, taken.cursors, result, taken.gaps, taken.dead_letters, identities.next_gid, self._events
+            tick,
+            now_ns,
+            taken.cursors,
+            result,
+            taken.gaps,
+            taken.dead_letters,
+            identities.next_gid,
+            self._events,
+            late,
         )
         self._events = record.events
         self._uncommitted = self._publication.commands(record, self.association.table, identities)
@@ -219,31 +269,37 @@ class Aggregator:
         self._recover(lease)
 
     def _recover(self, lease: Lease) -> None:
-        """Loads the newest checkpoint, repeats the cycles since, and puts right what no longer fits the site."""
+        """Loads the newest checkpoint, repeats the cycles since, and puts the global-ID map right."""
         self._forget_everything()
         checkpoint = self._checkpoints.load()
-        changed, removed = CycleResult(), set[str]()
+        cycles = self._checkpoints.cycles_after(checkpoint.tick if checkpoint else 0)
+        self._use_cameras(
+            {
+                *self._cameras_there(),
+                *(checkpoint.cameras if checkpoint else ()),
+                *(camera for cycle in cycles for camera in cycle.cursors),
+            }
+        )
         if checkpoint is not None:
-            changed = self.association.restore(checkpoint.association, checkpoint.cameras, self._cameras)
-            removed = set(checkpoint.cameras) - set(self._cameras)
-            self._cursors = {c: i for c, i in checkpoint.cursors.items() if c in self._camera_index}
+            places = [self._camera_index[camera] for camera in checkpoint.cameras]
+            self.association.restore(checkpoint.association, places)
+            self._cursors = dict(checkpoint.cursors)
             self._last_tick = self._checkpoint_tick = checkpoint.tick
             self._events = checkpoint.events
         self._reader.start_at(self._cursors, checkpoint.last_seq if checkpoint else {})
-        self._replay(lease, from_scratch=checkpoint is None and self._checkpoints.exist())
+        self._replay(lease, cycles, from_scratch=checkpoint is None and self._checkpoints.exist())
         newest = self._checkpoints.newest_cycle()
         self._committed_tick = newest.tick if newest else 0
         self._events = max(self._events, self._checkpoints.last_event())
         identities = self.association.identities
         identities.next_gid = max(identities.next_gid, self._gids_given_upto + 1, newest.next_gid if newest else 1)
         self._note_gids()
-        self._put_right(lease, changed, removed)
+        self._put_right(lease)
         self._recovered = True
         _log.info("this aggregator associates now", tick=self._last_tick, identities=len(identities), epoch=lease.epoch)
 
-    def _replay(self, lease: Lease, *, from_scratch: bool) -> None:
-        """Repeats the committed cycles without publishing anything; `from_scratch`: only learns where they stopped."""
-        cycles = self._checkpoints.cycles_after(self._last_tick)
+    def _replay(self, lease: Lease, cycles: Sequence[RecordedCycle], *, from_scratch: bool) -> None:
+        """Repeats committed cycles without publishing anything; `from_scratch`: only learns where they stopped."""
         if not cycles:
             return
         while not from_scratch and self._reader.read_more():
@@ -252,22 +308,20 @@ class Aggregator:
             lease.renew_if_due()
             if not from_scratch:
                 self._apply(cycle.tick, cycle.time_ns, self._reader.take_exactly(cycle.cursors).entries)
-            self._cursors |= {c: i for c, i in cycle.cursors.items() if c in self._camera_index}
+            self._cursors |= cycle.cursors
             self._last_tick, self._events = cycle.tick, cycle.events
         self._reader.start_at(self._cursors, self._reader.last_seq)
         _log.info("cycles replayed", count=len(cycles), tick=self._last_tick)
 
-    def _put_right(self, lease: Lease, changed: CycleResult, removed: set[str]) -> None:
+    def _put_right(self, lease: Lease) -> None:
+        """Takes lines out of the map of which this state knows nothing; harmless when done twice."""
         rows = self.association.table.rows
         shown = rows[rows["used"] & (rows["gid"] > 0) & (~rows["ended"] | rows["lingering"])]
         known = {
             camera: set(shown["track_id"][shown["camera"] == index].tolist())
             for camera, index in self._camera_index.items()
         }
-        strays = self._checkpoints.strays(known, sorted(removed))
-        identities = self.association.identities
-        changed.touched = {gid for gid in changed.touched if gid in identities}
-        commands = self._publication.after_restart(self._last_tick, changed, identities, self.association.table, strays)
+        commands = self._publication.without(self._last_tick, self._checkpoints.strays(known))
         if commands:
             lease.commit(commands, touched_keys(commands))
 

@@ -101,16 +101,11 @@ class TrackTable:
         """Rows of the tracks that have not ended."""
         return np.flatnonzero(self.rows["used"] & ~self.rows["ended"])
 
-    def renumber_cameras(self, new_index: Sequence[int]) -> set[int]:
-        """Gives camera `i` the index `new_index[i]`; -1 forgets its tracks. Returns the rows that were forgotten."""
+    def renumber_cameras(self, new_index: Sequence[int]) -> None:
+        """Gives camera `i` the index `new_index[i]`."""
         used = np.flatnonzero(self.rows["used"])
         self.rows["camera"][used] = np.array(new_index)[self.rows["camera"][used]]
-        gone = {int(row) for row in used if self.rows["camera"][row] < 0}
-        for row in sorted(gone):
-            self.rows[row] = np.zeros((), ROW)
-            self._free.append(row)
         self._index()
-        return gone
 
     def _index(self) -> None:
         used = np.flatnonzero(self.rows["used"]).tolist()

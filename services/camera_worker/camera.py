@@ -81,6 +81,8 @@ class Camera:
         self.joined = False
         self.over = False
         """A recording that was played to its end: it is held, so that nobody plays it again, and marks no ticks."""
+        self.leaving = False
+        """Paused: at the next tick all of its tracks end."""
         self.handled = -1
         """The last tick it has handled."""
         self.gids: dict[int, int] = {}

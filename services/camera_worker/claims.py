@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import socket
@@ -12,12 +13,12 @@ from dataclasses import dataclass, replace
 import structlog
 
 from services.camera_worker.ownership import CameraView, WorkerView, can_take, wanted_changes
+from shared.camera_settings import read_cameras
 from shared.config import CameraConfig
 from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.leases import Lease, Leases
 from shared.redis_connection import Client
-from shared.site import read_cameras
 
 _log = structlog.get_logger()
 WORKER_GONE_MS = 3_000
@@ -52,6 +53,7 @@ class Claims:
         self._rebalance = rebalance
         self.worker = f"{socket.gethostname().split('.')[0]}-{os.getpid()}-{secrets.token_hex(2)}"
         self._free_since: dict[str, float] = {}
+        self._has_looked = False
 
     def heartbeat(self, facts: Mapping[str, str | int | float]) -> None:
         """Says that this worker lives, and what it does; plain text for people."""
@@ -99,8 +101,12 @@ class Claims:
     def claim(self, camera: CameraConfig, least_epoch: int | None) -> Lease | None:
         """The lease of a camera, unless another worker was faster."""
         lease = self._leases.acquire(f"camera:{camera.name}", self._ttl_seconds, least_epoch=least_epoch)
-        if lease is not None:
-            self._free_since.pop(camera.name, None)
+        if lease is None:
+            return None
+        if not self._client.hexists(self._keys.cameras, camera.name):
+            lease.release()  # It was removed since this worker looked; nobody would clear up what is written now.
+            return None
+        self._free_since.pop(camera.name, None)
         return lease
 
     def tell(self, camera: str, lease: Lease, facts: Mapping[str, str | int]) -> None:
@@ -154,7 +160,8 @@ class Claims:
             if name in mine:
                 holder = self.worker
             elif not held:
-                since = self._free_since.setdefault(name, now)
+                # What is free when this worker begins to look had that time while it started.
+                since = self._free_since.setdefault(name, now if self._has_looked else -math.inf)
                 # An owner that only lost its connection takes its lease up again as soon as Redis is back; it is
                 # given the time, or its objects would all get new tracks.
                 given_up = owner is None or state in (None, b"released", b"paused")
@@ -163,4 +170,5 @@ class Claims:
             if held:
                 self._free_since.pop(name, None)
             views[name] = CameraView(frozenset(camera.labels), holder, frozenset((refused or b"").decode().split()))
+        self._has_looked = True
         return views

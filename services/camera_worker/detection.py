@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from services.camera_worker.backends.onnx_runtime import OnnxModel
+from services.camera_worker.backends.loading import load_model
+from services.camera_worker.backends.model import Model, WantedDevice
 from services.camera_worker.detector_heads import Floats, Head, PictureFormat, recognise
 from services.camera_worker.suppression import suppress
 from shared.errors import ModelError
@@ -70,7 +70,7 @@ class Placement:
 class Detector:
     """A detection model with its head; has no state between calls."""
 
-    def __init__(self, model: OnnxModel, head: Head) -> None:
+    def __init__(self, model: Model, head: Head) -> None:
         self._model, self._head = model, head
 
     @classmethod
@@ -78,18 +78,18 @@ class Detector:
         cls,
         path: Path,
         *,
-        device: Literal["auto", "tensorrt", "cuda", "cpu"] = "auto",
+        device: WantedDevice = "auto",
         threads: int = 0,
         max_batch: int = 32,
         engine_cache: Path | None = None,
     ) -> Detector:
-        """The detector in the ONNX file `path`; arguments as for `OnnxModel.load`.
+        """The detector in the file `path`, or of that published name; arguments as for `load_model`.
 
         Raises ModelError when the model cannot be loaded, or its head is of no known family.
         """
-        model = OnnxModel.load(path, device=device, threads=threads, max_batch=max_batch, engine_cache=engine_cache)
+        model = load_model(path, device=device, threads=threads, max_batch=max_batch, engine_cache=engine_cache)
         height, width = model.picture_size()
-        return cls(model, recognise(str(path), height, width, model.run(model.blank()), model.metadata))
+        return cls(model, recognise(str(model.path), height, width, model.run(model.blank()), model.metadata))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -102,6 +102,10 @@ class Detector:
     @property
     def device(self) -> str:
         return self._model.device
+
+    @property
+    def runtime(self) -> str:
+        return self._model.runtime
 
     @property
     def input_size(self) -> tuple[int, int]:

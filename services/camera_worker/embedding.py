@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from services.camera_worker.backends.onnx_runtime import OnnxModel
+from services.camera_worker.backends.loading import load_model
+from services.camera_worker.backends.model import Model, WantedDevice
 from shared.errors import ModelError
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -44,7 +45,7 @@ PRESETS: Mapping[str, Preprocessing] = MappingProxyType({"imagenet": IMAGENET, "
 class Embedder:
     """An appearance model; has no state between calls."""
 
-    def __init__(self, model: OnnxModel, preprocessing: Preprocessing, dimension: int) -> None:
+    def __init__(self, model: Model, preprocessing: Preprocessing, dimension: int) -> None:
         self._model, self._preprocessing, self._dimension = model, preprocessing, dimension
 
     @classmethod
@@ -53,19 +54,19 @@ class Embedder:
         path: Path,
         preprocessing: Preprocessing | None = None,
         *,
-        device: Literal["auto", "tensorrt", "cuda", "cpu"] = "auto",
+        device: WantedDevice = "auto",
         threads: int = 0,
         max_batch: int = 64,
         engine_cache: Path | None = None,
     ) -> Embedder:
-        """The embedder in the ONNX file `path`; None for `preprocessing` is `IMAGENET`, a size left open the model's.
+        """The embedder in the file `path`; None for `preprocessing` is `IMAGENET`, a size left open the model's.
 
         Raises ModelError when the model cannot be loaded, does not give one vector per picture, or fixes another size
         than `preprocessing`.
         """
         wanted = preprocessing or IMAGENET
         size = (wanted.height, wanted.width) if wanted.height and wanted.width else None
-        model = OnnxModel.load(
+        model = load_model(
             path,
             device=device,
             threads=threads,
@@ -92,6 +93,10 @@ class Embedder:
     @property
     def device(self) -> str:
         return self._model.device
+
+    @property
+    def runtime(self) -> str:
+        return self._model.runtime
 
     @property
     def dimension(self) -> int:

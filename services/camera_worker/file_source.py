@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ MAX_FPS = 240.0  # what a container claims beyond this is a time base, not a fra
 LATEST_S = 1.0  # a picture older than this is no picture of the moment any more
 STARVED_S = 0.5
 """A decoder slower than real time never reaches the frame that is wanted by then: so often it shows how far it is."""
+_LENGTH = re.compile(r"(?P<frames>\d+) (?P<bytes>\d+)")
 SEEK_FROM_FRAMES = 250
 """Nearer frames are reached by decoding through: x264's default key frame interval; within it a seek saves nothing."""
 
@@ -152,17 +155,23 @@ class FileSource(ThreadedSource):
         loop: bool = False,
         fps: float | None = None,
         interval_s: float | None = None,
+        known_length: str | None = None,
         buffer_frames: int = 4,
         decoder_threads: int = 1,
         backoff: Backoff | None = None,
     ) -> None:
-        """`fps` overrides the container's; `interval_s` is the media time between two requests, if they are regular."""
+        """`fps` overrides the container's; `interval_s` is the media time between two requests, if they are regular.
+
+        `known_length` is what `length` said to whoever played the file before: the end need not be looked for again.
+        """
         super().__init__(camera, str(path), backoff)
         self._path, self._origin_ns, self._looping = path, origin_ns, loop
         self._given_fps, self._interval_s = fps, interval_s
         self._buffer_frames, self._decoder_threads = buffer_frames, decoder_threads
         self._fps: float | None = None
         self._count: int | None = None
+        self._bytes = 0
+        self._known_length = known_length
         self._loop = 0
         self._asked_s = 0.0
         self._asked = False  # until then nobody knows which frames will be passed over
@@ -181,6 +190,11 @@ class FileSource(ThreadedSource):
     def frame_count(self) -> int | None:
         """Frames in the file; None until its end was reached once."""
         return self._count
+
+    @property
+    def length(self) -> str | None:
+        """Frames and bytes of the file in plain text; None until its end was reached once."""
+        return None if self._count is None else f"{self._count} {self._bytes}"
 
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None:
         """The frame nearest to `media_time_s` (seconds since the origin, over all loops); again if it still is.
@@ -243,10 +257,18 @@ class FileSource(ThreadedSource):
             fps = DEFAULT_FPS
         with self._changed:
             # After a failure this may be another file of the same name: nothing known of the old one counts.
-            self._fps, self._count, self._loop, self._handed = fps, None, 0, None
+            self._fps, self._count, self._loop, self._handed = fps, self._count_learnt_before(), 0, None
             self._dropped += len(self._buffer)
             self._buffer.clear()
             self._changed.notify_all()
+
+    def _count_learnt_before(self) -> int | None:
+        """The frame count that somebody else has learnt, if it is of this very file. It is believed only once."""
+        known, self._known_length = self._known_length, None
+        with contextlib.suppress(OSError):
+            self._bytes = self._path.stat().st_size
+        match = _LENGTH.fullmatch(known or "")
+        return int(match["frames"]) if match and int(match["bytes"]) == self._bytes else None
 
     def _position(self, video: VideoFile) -> int:
         return self._loop * (self._count or 0) + video.next_index

@@ -8,9 +8,30 @@ import structlog
 
 from services.camera_worker.detection import Detector, Thresholds, resolve_classes
 from services.camera_worker.embedding import Embedder, Preprocessing
-from shared.config import CameraConfig, SiteConfig
+from shared.config import CameraConfig, EmbedderConfig, SiteConfig
 
 _log = structlog.get_logger()
+
+
+def load_embedder(config: EmbedderConfig, threads: int) -> Embedder:
+    """The embedder as the site describes it.
+
+    Raises:
+        ModelError: it cannot be used.
+    """
+    return Embedder.load(
+        config.model,
+        Preprocessing(
+            width=config.width,
+            height=config.height,
+            mean=config.mean,
+            std=config.std,
+            channel_order=config.channel_order,
+            scale=config.scale,
+        ),
+        device=config.backend,
+        threads=threads,
+    )
 
 
 class Models:
@@ -19,21 +40,8 @@ class Models:
     def __init__(self, config: SiteConfig, threads: int) -> None:
         self._config, self._threads = config, threads
         self._detectors: dict[Path, Detector] = {}
-        embedder = config.embedder
-        self.embedder = Embedder.load(
-            embedder.model,
-            Preprocessing(
-                width=embedder.width,
-                height=embedder.height,
-                mean=embedder.mean,
-                std=embedder.std,
-                channel_order=embedder.channel_order,
-                scale=embedder.scale,
-            ),
-            device=embedder.backend,
-            threads=threads,
-        )
-        self._log_loaded("embedder", embedder.model, self.embedder.device)
+        self.embedder = load_embedder(config.embedder, threads)
+        self._log_loaded("embedder", config.embedder.model, self.embedder)
 
     def detector(self, camera: CameraConfig) -> Detector:
         """The detector of a camera, loaded when first asked for.
@@ -44,7 +52,7 @@ class Models:
         path = (camera.detector and camera.detector.model) or self._config.detector.model
         if path not in self._detectors:
             self._detectors[path] = Detector.load(path, device=self._config.detector.backend, threads=self._threads)
-            self._log_loaded("detector", path, self._detectors[path].device)
+            self._log_loaded("detector", path, self._detectors[path])
         return self._detectors[path]
 
     def thresholds(self, camera: CameraConfig) -> Thresholds:
@@ -65,8 +73,16 @@ class Models:
 
     @property
     def device(self) -> str:
-        """Where the embedder runs: `cpu`, `cuda` or `tensorrt`."""
-        return self.embedder.device
+        """Where they run: `cpu`, `cuda`, `tensorrt`, or several of them, with a blank between."""
+        return " ".join(sorted({network.device for network in self._networks()}))
 
-    def _log_loaded(self, what: str, path: Path, device: str) -> None:
-        _log.info("model loaded", kind=what, model=path.name, device=device)
+    @property
+    def backend(self) -> str:
+        """What runs them: `onnxruntime`, `pytorch`, `tensorrt`, or several of them, with a blank between."""
+        return " ".join(sorted({network.runtime for network in self._networks()}))
+
+    def _networks(self) -> list[Detector | Embedder]:
+        return [self.embedder, *self._detectors.values()]
+
+    def _log_loaded(self, what: str, path: Path, network: Detector | Embedder) -> None:
+        _log.info("model loaded", kind=what, model=path.name, device=network.device, backend=network.runtime)

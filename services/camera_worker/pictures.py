@@ -18,6 +18,8 @@ from shared.redis_connection import Client
 
 _log = structlog.get_logger()
 FRAMES_KEPT = 2
+_EXPIRES_S = 3600
+"""What is left of a camera that gives no pictures any more."""
 
 
 @dataclass(frozen=True)
@@ -94,4 +96,8 @@ class PicturePublisher:
             "height": drawn.shape[0],
             "jpeg": jpeg.tobytes(),
         }
-        self._client.xadd(self._keys.frames(picture.camera), fields, maxlen=FRAMES_KEPT, approximate=False)
+        key = self._keys.frames(picture.camera)
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.xadd(key, fields, maxlen=FRAMES_KEPT, approximate=False)
+            pipe.expire(key, _EXPIRES_S)
+            pipe.execute()

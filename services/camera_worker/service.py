@@ -6,19 +6,19 @@ import json
 import time
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import structlog
 
 from services.camera_worker.camera import Camera, Observed, Timing
 from services.camera_worker.claims import Claims, Wanted
+from services.camera_worker.mask import decode_mask
 from services.camera_worker.models import Models
 from services.camera_worker.pictures import Picture, PicturePublisher
 from services.camera_worker.sources import Frame, SourceState, display_name, is_local, local_problem, open_source
 from services.camera_worker.tracking import TrackerSettings
 from shared.config import CameraConfig
-from shared.errors import LeaseLost, ModelError
+from shared.errors import LeaseLost, MaskError, ModelError
 from shared.gate import CompletedCamera, Gate, Progress
 from shared.leases import Lease
 from shared.messages import TrackBatch
@@ -32,6 +32,7 @@ _TELL_RATES_S = 2.0
 _UNWATCHED_PICTURE_S = 1.0
 """A camera that nobody watches still shows a picture of this age at most."""
 _WAIT_S = 0.25
+_TRY_UNFIT_AGAIN_S = 30.0
 _STREAM_BYTES = 64 * 1024 * 1024
 """Cap of one tracks:{camera}; reached only by crowds, since `replay_seconds` is the cap otherwise."""
 
@@ -57,7 +58,13 @@ class CameraWorker:
         self._virtual = self._config.clock.mode == "virtual"
         self._models = Models(self._config, options.worker_threads)
         for camera in self._config.cameras:
-            self._models.thresholds(camera)
+            try:
+                self._models.thresholds(camera)
+            except ModelError:
+                # What a camera sets apart is told of when it is claimed, and stops only that camera; but virtual time
+                # would wait for it for ever.
+                if camera.detector is None or self._virtual:
+                    raise
         self._claims = Claims(
             self._client,
             self._keys,
@@ -83,13 +90,14 @@ class CameraWorker:
             min_hits=tracker.min_hits,
         )
         self._cameras: dict[str, Camera] = {}
-        self._masks = {name: _decode_mask(mask) for name, mask in connected.site.masks.items()}
+        self._masks = connected.site.masks
         self._progress = Progress(tick=0, gate=0, ticks_cursor="0-0", time_ns=0, assignments_cursor="0-0")
         self._unsent: tuple[int, list[_Tick]] | None = None
         self._look_at = self._measure_at = 0.0
         self._entry_bytes: dict[str, float] = {}
         self._told: dict[str, tuple[tuple[str, str], float]] = {}
         self._published_at: dict[str, float] = {}
+        self._unfit: dict[str, tuple[CameraConfig, float]] = {}
         self._skipped = 0
 
     # -- the loop ----------------------------------------------------------------------------------------
@@ -147,7 +155,7 @@ class CameraWorker:
                 continue
             if frames[camera.name] is not None:
                 observed[camera.name] = camera.repeated()
-            elif camera.ended:
+            elif camera.ended or camera.leaving:
                 camera.end_tracks()
             elif camera.source.state is SourceState.DOWN:
                 camera.coast(times[camera.name] / 1e9)
@@ -171,7 +179,8 @@ class CameraWorker:
             # A live source's newest picture is taken as it is; a file's has to be decoded first.
             wait_s = (None if self._virtual else left_s) if waits else 0.0
             media_time_s = camera.timing.media_time_s(self._tick_time_ns(tick))
-            frames[camera.name] = camera.source.frame_at(media_time_s, wait_s) if media_time_s >= 0 else None
+            asked = media_time_s >= 0 and not camera.leaving
+            frames[camera.name] = camera.source.frame_at(media_time_s, wait_s) if asked else None
         return frames
 
     def _detect_and_track(
@@ -232,7 +241,9 @@ class CameraWorker:
             camera.handled = max(tick, self._progress.tick - 1) if not self._virtual else tick
             camera.count_handled()
             self._show(tick, item)
-            if camera.ended:
+            if camera.leaving:
+                self._give_up(camera.name, "paused")
+            elif camera.ended:
                 self._gate.retire(camera.name, camera.lease, "ended")
                 camera.joined, camera.over = False, True
                 camera.source.close()
@@ -280,11 +291,12 @@ class CameraWorker:
         self._claims.heartbeat(
             {
                 "device": self._models.device,
-                "backend": "onnxruntime",
+                "backend": self._models.backend,
                 "cameras": " ".join(sorted(self._cameras)),
                 "fps": f"{sum(camera.rate() for camera in self._cameras.values()):.1f}",
                 "skipped": self._skipped,
                 "pictures_dropped": self._pictures.dropped,
+                "clock_offset_ms": self._site_time.clock_offset_ms(),
             }
         )
         wanted = self._claims.look({name: camera.lease for name, camera in self._cameras.items()})
@@ -293,14 +305,17 @@ class CameraWorker:
 
     def _follow(self, wanted: Wanted) -> None:
         for name in wanted.paused:
-            self._give_up(name, "paused")
+            if self._cameras[name].joined:
+                self._cameras[name].leaving = True
+            else:
+                self._give_up(name, "paused")
         for name in wanted.releases:
             _log.info("giving a camera to another worker", camera=name)
             self._give_up(name, "released")
         changed = [
             name
             for name, camera in self._cameras.items()
-            if name in wanted.cameras and wanted.cameras[name] != camera.config
+            if name in wanted.cameras and wanted.cameras[name] != camera.config and not camera.leaving
         ]
         for name in changed:
             _log.info("camera has new settings", camera=name)
@@ -311,7 +326,7 @@ class CameraWorker:
         claimed = [
             (config, lease)
             for config in wanted.claims.values()
-            if (lease := self._claims.claim(config, self._least_epoch())) is not None
+            if not self._is_unfit(config) and (lease := self._claims.claim(config, self._least_epoch())) is not None
         ]
         for config, lease in claimed:
             problem = local_problem(config.source) if is_local(config.source) else None
@@ -330,13 +345,18 @@ class CameraWorker:
     def _take(self, config: CameraConfig, lease: Lease) -> None:
         try:
             detector, thresholds = self._models.detector(config), self._models.thresholds(config)
-        except ModelError as error:
-            # A camera that was added with a model of its own: only that camera suffers.
-            self._claims.tell(config.name, lease, {"state": "down", "error": str(error), "owner": self._claims.worker})
-            _log.error("camera cannot be run", camera=config.name, reason=str(error))
+            encoded = self._encoded_mask(config)
+            mask = None if encoded is None else decode_mask(encoded)
+        except (ModelError, MaskError) as error:
+            # A camera's own model, class or mask: only that camera suffers.
+            reason = f"its mask {error}" if isinstance(error, MaskError) else str(error)
+            self._claims.tell(config.name, lease, {"state": "down", "error": reason, "owner": self._claims.worker})
+            _log.error("camera cannot be run", camera=config.name, reason=reason)
+            self._unfit[config.name] = (config, time.monotonic())
             lease.release()
             return
         timing = self._timing(config)
+        state, length = self._client.hmget(self._keys.camera(config.name), "state", "length")
         source = open_source(
             config.source,
             camera=config.name,
@@ -345,6 +365,7 @@ class CameraWorker:
             loop=config.loop,
             fps=config.fps,
             interval_s=timing.scale / self._config.clock.target_fps,
+            known_length=length.decode() if length else None,
         )
         camera = Camera(
             config,
@@ -353,14 +374,14 @@ class CameraWorker:
             detector,
             thresholds,
             self._tracker_settings,
-            mask=self._masks.get(config.name),
+            mask=mask,
             refresh_seconds=self._config.embedder.refresh_seconds,
             timing=timing,
         )
         for track_id, gid in self._client.hgetall(self._keys.gids(config.name)).items():
             camera.change_gid(int(track_id), int(gid))
         self._cameras[config.name] = camera
-        if self._client.hget(self._keys.camera(config.name), "state") == b"ended":
+        if state == b"ended":
             camera.over = True
             source.close()
         self._claims.tell(
@@ -375,6 +396,22 @@ class CameraWorker:
             },
         )
         _log.info("camera claimed", camera=config.name, epoch=lease.epoch, source=display_name(config.source))
+
+    def _encoded_mask(self, config: CameraConfig) -> bytes | None:
+        """As it was published; of a camera that was added or changed since, as it lies on this host."""
+        if config.mask is None:
+            return None
+        if any(config.mask == camera.mask for camera in self._config.cameras if camera.name == config.name):
+            return self._masks[config.name]
+        try:
+            return config.mask.read_bytes()
+        except OSError as error:
+            raise MaskError(f"{config.mask} cannot be read on this host ({error.strerror}); copy it here") from None
+
+    def _is_unfit(self, config: CameraConfig) -> bool:
+        """Whether a camera with these settings could not be run here a moment ago; models take long to be tried."""
+        unfit, at = self._unfit.get(config.name, (None, 0.0))
+        return unfit == config and time.monotonic() - at < _TRY_UNFIT_AGAIN_S
 
     def _join_answered(self) -> None:
         """Lets a camera take part once its source has first answered or failed."""
@@ -405,6 +442,8 @@ class CameraWorker:
                 "fps": f"{camera.rate():.1f}",
                 "source_dropped": camera.source.dropped,
             }
+            if camera.source.length:
+                facts["length"] = camera.source.length
             try:
                 self._claims.tell(name, camera.lease, facts)
             except LeaseLost:
@@ -426,7 +465,7 @@ class CameraWorker:
         """Forgets cameras whose leases were lost: another worker has them."""
         for name in names:
             if name in self._cameras:
-                _log.warning("camera was taken over by another worker", camera=name)
+                _log.warning("camera was removed, or taken over by another worker", camera=name)
                 self._cameras.pop(name).source.close()
                 self._told.pop(name, None)
 
@@ -440,17 +479,22 @@ class CameraWorker:
         return self._progress.time_ns // 1_000_000 if self._virtual else None
 
     def _timing(self, config: CameraConfig) -> Timing:
-        """All recordings of a site begin together, at the tick after the first of them was claimed."""
+        """All recordings of a site begin together, at the tick after the first of them was claimed.
+
+        But for one that was added to begin at a tick of its own.
+        """
         offset = config.time_offset_seconds
         if offset is None:
             offset = self._layout_value(self._site.layout.offset, config.name, 0.0)
         offset_ns = round(offset * 1e9)
         if not config.is_file:
             return Timing(0, offset_ns, 1.0)
-        self._client.set(self._keys.files_origin, self._progress.tick + 1, nx=True)
-        origin_tick = int(self._client.get(self._keys.files_origin))
+        origin = self._client.hget(self._keys.camera(config.name), "origin")
+        if origin is None:
+            self._client.set(self._keys.files_origin, self._progress.tick + 1, nx=True)
+            origin = self._client.get(self._keys.files_origin)
         scale = config.time_scale or self._layout_value(self._site.layout.scales, config.name, 1.0)
-        return Timing(self._tick_time_ns(origin_tick) + offset_ns, 0, scale)
+        return Timing(self._tick_time_ns(int(origin)) + offset_ns, 0, scale)
 
     def _layout_value(self, values: npt.NDArray[np.float64] | None, name: str, default: float) -> float:
         if values is None or name not in self._site.layout.cameras:
@@ -460,8 +504,3 @@ class CameraWorker:
 
 def _state_of(camera: Camera) -> str:
     return "ended" if camera.over else camera.source.state.value
-
-
-def _decode_mask(encoded: bytes) -> npt.NDArray[np.uint8]:
-    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
-    return np.asarray(decoded, np.uint8)

@@ -24,11 +24,11 @@ import structlog
 from numpy.typing import NDArray
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
+from shared.config import address_problem
 from shared.errors import SourceUnavailable, redact
 
 log = structlog.get_logger()
 
-STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 CLOSE_WAIT_S = 0.9  # close() promises to return within a second, also while a read hangs
 _DEVICE = re.compile(r"(?:device:)?(?P<index>\d+)")
 _SCHEME = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
@@ -78,23 +78,20 @@ class Source(Protocol):
     def dropped(self) -> int:
         """Decoded pictures that nobody took."""
 
+    @property
+    def length(self) -> str | None:
+        """Of a recording: what whoever plays it next need not find out again (`known_length`)."""
+
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None: ...
     def close(self) -> None: ...
 
 
 def kind_of(source: str) -> SourceKind:
     """What `source` names. Raises ValueError, without credentials, for what no source here can read."""
-    if match := _SCHEME.fullmatch(source):
-        if match["scheme"].lower() in STREAM_SCHEMES:
-            return SourceKind.STREAM
-        raise ValueError(
-            f"{match['scheme']}:// is not supported; use the path of a video file, "
-            f"{', '.join(f'{scheme}://' for scheme in STREAM_SCHEMES)}, /dev/videoN or device:N"
-        )
-    if source.lower().startswith(tuple(f"{scheme}:" for scheme in STREAM_SCHEMES)):
-        raise ValueError("the address of a stream has two slashes after the colon, as in rtsp://host/path")
-    if not source.strip():
-        raise ValueError("the source is empty; name a video file, a stream or a device")
+    if problem := address_problem(source):
+        raise ValueError(problem)
+    if "://" in source:
+        return SourceKind.STREAM
     if source.startswith("/dev/") or _DEVICE.fullmatch(source):
         return SourceKind.DEVICE
     return SourceKind.FILE
@@ -232,6 +229,10 @@ class ThreadedSource(ABC):
     def dropped(self) -> int:
         return self._dropped
 
+    @property
+    def length(self) -> str | None:
+        return None
+
     def close(self) -> None:
         """Stop decoding; returns within a second, also while a read hangs (the thread then ends with that read)."""
         with self._changed:
@@ -297,6 +298,7 @@ def open_source(
     loop: bool = False,
     fps: float | None = None,
     interval_s: float | None = None,
+    known_length: str | None = None,
     open_timeout_s: float = 5.0,
     read_timeout_s: float = 5.0,
     decoder_threads: int = 1,
@@ -304,8 +306,8 @@ def open_source(
     """Start decoding `source`; returns at once, whatever state the source is in.
 
     `site_time_ns` stamps the pictures of live sources. `origin_ns` (site time of media time 0), `loop`, `fps`
-    (overrides the file's own) and `interval_s` (media time between two requests, which spares converting pictures
-    that no request will want) are for files only; the timeouts are for streams only.
+    (overrides the file's own), `interval_s` (media time between two requests, which spares converting pictures that no
+    request will want) and `known_length` are for files only; the timeouts are for streams only.
     Raises ValueError if nothing here can read such a source.
     """
     # Imported here because both build on the types above.
@@ -320,6 +322,7 @@ def open_source(
             loop=loop,
             fps=fps,
             interval_s=interval_s,
+            known_length=known_length,
             decoder_threads=decoder_threads,
         )
     return LiveSource(

@@ -29,6 +29,8 @@ class Clock:
         self._origin_us = 0
         self._cursor = "0-0"
         self._next_at = 0.0
+        self._paused = True
+        """Whether nobody ticked until now: there was no clock, or no Redis."""
 
     def step(self) -> None:
         """Waits for the next moment to tick, and ticks.
@@ -51,6 +53,7 @@ class Clock:
             self._lease = None
             raise
         except RETRYABLE:
+            self._paused = True
             # Another clock may have taken over meanwhile: this one asks before it ticks again.
             if lease.expired():
                 self._lease = None
@@ -68,7 +71,8 @@ class Clock:
         wait = self._next_at - time.monotonic()
         if wait > 0:
             time.sleep(wait)
-        advanced = self._gate.advance(lease, self._origin_us)
+        advanced = self._gate.advance(lease, self._origin_us, resumed=self._paused)
+        self._paused = False
         # By Redis time, so that the ticks of a clock with a slow or fast oscillator come when they are due.
         now_us = server_time_ns(self._client) // 1000
         next_us = self._origin_us + (advanced.tick + 1) * 1e6 / self._config.target_fps
@@ -94,7 +98,7 @@ class Clock:
             return False
         # If the connection breaks here, the lease expires unused: without an origin there are no ticks.
         self._origin_us = self._origin()
-        self._lease = lease
+        self._lease, self._paused = lease, True
         _log.info("this clock ticks now", mode=self._config.mode, fps=self._config.target_fps, epoch=lease.epoch)
         return True
 

@@ -1,7 +1,7 @@
 -- One step of the clock. KEYS[8] lease:clock, ARGV[3] its value, ARGV[4] origin in µs of Redis time, ARGV[5] fps,
--- ARGV[6] stall in ms. Returns {1, tick, gate, stalled now…} or {0} when the lease is lost.
+-- ARGV[6] stall in ms, ARGV[7] 1 when the clock comes back from a pause. Returns {1, tick, gate, stalled now…} or {0} when the lease is lost.
 if redis.call('GET', KEYS[8]) ~= ARGV[3] then return {0} end
-local origin_us, fps, stall_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local origin_us, fps, stall_ms, resumed = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local ms = math.floor(now_us / 1000)
@@ -12,8 +12,8 @@ local tick, stalled = old_tick, {}
 if VIRTUAL then
   tick = math.max(old_tick, math.min(old_gate, old_tick + 1))
 else
-  -- Whoever had nothing to do until now is not late.
-  local idle_from = math.min(old_tick, old_gate)
+  -- Whoever had nothing to do until now is not late; nor is anybody when the clock itself was away, or Redis.
+  local idle_from = resumed and '-inf' or math.min(old_tick, old_gate)
   for _, camera in ipairs(redis.call('ZRANGEBYSCORE', SEEN, idle_from, '+inf')) do
     redis.call('ZADD', MARKED_AT, ms, camera)
   end

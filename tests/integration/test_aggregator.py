@@ -16,7 +16,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from services.aggregator import publication
 from services.aggregator.outcome import CameraTick
 from services.aggregator.service import Aggregator
-from shared.config import SiteConfig
+from shared.camera_settings import add_camera, remove_cameras
+from shared.config import CameraConfig, SiteConfig
 from shared.errors import LeaseLost
 from shared.gate import CompletedCamera, Gate
 from shared.leases import Lease, Leases
@@ -65,14 +66,17 @@ class Feeder:
 
     def join(self) -> None:
         """Claims every camera and takes part."""
-        leases = Leases(self.client, self.keys)
         self.leases: dict[str, Lease] = {}
         for camera in self.site.config.camera_names:
             self.client.delete(self.keys.lease(f"camera:{camera}"))
-            lease = leases.acquire(f"camera:{camera}", 600)
-            assert lease is not None
-            self.gate.join(camera, lease)
-            self.leases[camera] = lease
+            self.join_one(camera)
+
+    def join_one(self, camera: str) -> None:
+        """Takes up a camera that was added."""
+        lease = Leases(self.client, self.keys).acquire(f"camera:{camera}", 600)
+        assert lease is not None
+        self.gate.join(camera, lease)
+        self.leases[camera] = lease
 
     def feed(self, ticks: int = 1) -> None:
         """Handles the next ticks for all cameras."""
@@ -657,6 +661,7 @@ def test_entries_that_come_too_late_are_counted_and_join_the_next_cycle(redis_cl
     feeder.feed(1)
     aggregator.step()
     assert aggregator.late_entries == len([1 for _, fields in late if 31 - int(fields[b"tick"]) > 5])
+    assert int(redis_client.hget(site.keys.skew, "late")) == aggregator.late_entries
     rows = aggregator.association.table.rows
     assert rows["embedded"][rows["used"]].tolist() == [31, 31]
 
@@ -664,7 +669,7 @@ def test_entries_that_come_too_late_are_counted_and_join_the_next_cycle(redis_cl
 # -- the site changes ----------------------------------------------------------------------------------------
 
 
-def test_one_camera_fewer_takes_its_tracks_along_and_leaves_the_other_gids(redis_client: Client) -> None:
+def test_one_camera_fewer_takes_its_lines_along_and_leaves_all_identities(redis_client: Client) -> None:
     site = site_of(redis_client, "fewer")
     seen = entries([Stay(1, 0, 1, 200), Stay(1, 1, 1, 200), Stay(2, 1, 1, 200), Stay(3, 3, 1, 200)])
     feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
@@ -678,11 +683,12 @@ def test_one_camera_fewer_takes_its_tracks_along_and_leaves_the_other_gids(redis
     fewer = site_of(redis_client, "fewer", ("A", "C", "D"))
     del feeder.leases["B"]
     aggregator = aggregator_of(redis_client, fewer)
-    for _ in range(30):
+    for _ in range(60):
         feeder.feed()
         aggregator.step()
     assert (redis_client.hgetall(site.keys.gids("A")), redis_client.hgetall(site.keys.gids("D"))) == before
-    assert not redis_client.exists(site.keys.gids("B"), site.keys.identity(only_in_b))
+    assert not redis_client.exists(site.keys.gids("B"))
+    assert redis_client.hget(site.keys.identity(only_in_b), "present") == b"0"
     taken_out = [f for _, f in redis_client.xrange(site.keys.assignments) if f[b"gid"] == b"0"]
     assert {(f[b"camera"], f[b"track_id"]) for f in taken_out} == {(b"B", b"2"), (b"B", b"3")}
 
@@ -703,6 +709,70 @@ def test_one_camera_more_joins_in_without_disturbing_the_others(redis_client: Cl
         aggregator.step()
     assert (redis_client.hgetall(site.keys.gids("A")), redis_client.hgetall(site.keys.gids("D"))) == before
     assert list(redis_client.hgetall(site.keys.gids("C")).values()) == list(before[0].values())
+
+
+def changing_site(client: Client, name: str, seed: int | None) -> dict[str, Any]:
+    """What comes of `scene()` when C is added, D removed and added again; with a `seed` the aggregator dies often."""
+    site = site_of(client, name, ("A", "B", "D"), replay_seconds=86400)
+    feeder, storm = Feeder(client, site, scene()), Storm(client, site, 0)
+    deaths = [storm.die_idle, storm.close_in_good_order, storm.die_before_committing, storm.die_after_committing]
+    rng = random.Random(seed)
+    while feeder.tick < TICKS:
+        for camera in {30: "C", 110: "D"}.get(feeder.tick, ""):
+            assert add_camera(client, site.keys, CameraConfig(name=camera, source="rtsp://nowhere"))
+            feeder.join_one(camera)
+        if feeder.tick == 70:
+            assert remove_cameras(client, site.keys, ["D"], 86400) == []
+            del feeder.leases["D"]
+        feeder.feed()
+        if seed is not None and (rng.random() < 0.2 or feeder.tick in (31, 71, 111)):
+            with pytest.MonkeyPatch.context() as patch:
+                rng.choice([*deaths, storm.die_while_saving])(patch)
+        storm.aggregator.step()
+    return outcome(client, site)
+
+
+def test_cameras_that_come_and_go_while_it_runs_give_the_same_however_often_the_aggregator_dies(
+    redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.aggregator.service._LOOK_AROUND_S", 0.0)
+    straight = changing_site(redis_client, "straight", None)
+    assert {fields[b"camera"] for fields in straight["assignments"]} == {b"A", b"B", b"C", b"D"}
+    assert b"gap" not in {fields[b"kind"] for _, fields in straight["events"]}
+    assert changing_site(redis_client, "stormy", 1) == straight
+
+
+def test_an_object_of_a_removed_camera_gets_its_gid_back_in_another_and_in_the_one_that_returns(
+    redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.aggregator.service._LOOK_AROUND_S", 0.0)
+    site = site_of(redis_client, "returning", ("A", "B"), mode="live", retention_seconds=30)
+    seen = entries(
+        [Stay(1, 0, 1, 200), Stay(2, 3, 1, 20), Stay(2, 1, 80, 120), Stay(3, 3, 1, 20), Stay(3, 3, 110, 150)]
+    )
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    added = CameraConfig(name="D", source="rtsp://nowhere")
+    gids: dict[str, dict[bytes, bytes]] = {}
+    for tick in range(1, 151):
+        if tick in (1, 100):
+            assert add_camera(redis_client, site.keys, added)
+            assert not add_camera(redis_client, site.keys, added)
+            feeder.join_one("D")
+        if tick == 21:
+            gids["first"] = redis_client.hgetall(site.keys.gids("D"))
+            assert remove_cameras(redis_client, site.keys, ["D"], 60) == []
+            del feeder.leases["D"]
+        if tick == 99:
+            assert not redis_client.exists(site.keys.gids("D")), "its tracks have ended"
+            redis_client.delete(site.keys.tracks("D"), site.keys.camera("D"))  # as if they had expired
+        feeder.feed()
+        aggregator.step()
+    gids["last"] = redis_client.hgetall(site.keys.gids("D"))
+    in_d = sorted(gids["first"].values())
+    assert len(in_d) == 2
+    assert set(gids["last"].values()) < set(in_d)
+    assert set(redis_client.hgetall(site.keys.gids("B")).values()) <= set(in_d)
+    assert b"gap" not in {fields[b"kind"] for _, fields in redis_client.xrange(site.keys.events)}
 
 
 # -- bounds --------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.camera_worker.claims import WORKER_GONE_MS, Claims, Wanted
+from shared.camera_settings import add_camera, remove_cameras
 from shared.config import CameraConfig, ClockConfig
 from shared.errors import LeaseLost
 from shared.gate import Gate
@@ -55,8 +57,9 @@ class Worker:
 
     def give_up(self, name: str, state: str) -> None:
         lease = self.leases.pop(name)
-        self.gate.retire(name, lease, state)
-        lease.release()
+        with contextlib.suppress(LeaseLost):
+            self.gate.retire(name, lease, state)
+            lease.release()
 
 
 def configure(client: Client, *cameras: dict[str, Any] | str) -> None:
@@ -112,7 +115,7 @@ def test_the_cameras_of_a_dead_worker_are_taken_within_seconds(pair: tuple[Worke
 def test_an_owner_that_only_lost_its_connection_finds_its_cameras_untouched(redis_client: Client) -> None:
     configure(redis_client, "north")
     one, other = Worker(redis_client), Worker(redis_client)
-    assert one.act() == {"north"}
+    assert (one.act(), other.act()) == ({"north"}, set())
     redis_client.delete(one.leases["north"].key)
     assert other.act() == set(), "the owner is given the time to come back"
     one.leases["north"].renew()
@@ -148,6 +151,37 @@ def test_a_paused_or_removed_camera_is_given_up_and_comes_back(redis_client: Cli
     assert worker.paused == ["north", "south"]
     configure(redis_client, "north", "south")
     assert worker.act() == {"north", "south"}
+
+
+def test_a_camera_that_is_removed_in_the_moment_it_is_claimed_is_let_go(redis_client: Client) -> None:
+    configure(redis_client, "a", "b")
+    worker = Worker(redis_client)
+    wanted = worker.claims.look({})
+    assert remove_cameras(redis_client, KEYS, ["a"], 60) == []
+    assert worker.claims.claim(wanted.claims["a"], None) is None
+    assert not redis_client.exists(KEYS.lease("camera:a"))
+    assert worker.claims.claim(wanted.claims["b"], None) is not None
+
+
+def test_the_owner_of_a_removed_camera_can_write_nothing_more_and_does_not_take_it_up_again(
+    redis_client: Client,
+) -> None:
+    configure(redis_client, "a", "b")
+    worker = Worker(redis_client)
+    assert worker.act() == {"a", "b"}
+    lease = worker.leases["a"]
+    worker.gate.join("a", lease)
+    redis_client.hset(KEYS.camera("a"), "seq", 4)
+    assert remove_cameras(redis_client, KEYS, ["a"], 60) == []
+    assert not redis_client.exists(KEYS.seen, KEYS.marked_at)
+    assert 0 < redis_client.ttl(KEYS.camera("a")) <= 60
+    with pytest.raises(LeaseLost):
+        worker.claims.tell("a", lease, {"state": "live"})
+    assert worker.act() == {"b"}
+    assert not redis_client.exists(KEYS.lease("camera:a"))
+    assert add_camera(redis_client, KEYS, CameraConfig(name="a", source="rtsp://nowhere"))
+    assert worker.act() == {"a", "b"}
+    assert redis_client.ttl(KEYS.camera("a")) == -1
 
 
 def test_changed_settings_are_seen(redis_client: Client) -> None:

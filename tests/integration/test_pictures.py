@@ -80,11 +80,12 @@ def test_a_picture_is_published_with_its_size_and_time(redis_client: Client, pub
     assert decoded.shape == (20, 30, 3)
 
 
-def test_only_the_last_two_pictures_are_kept(redis_client: Client, publisher: PicturePublisher) -> None:
+def test_only_the_last_two_pictures_are_kept_for_an_hour(redis_client: Client, publisher: PicturePublisher) -> None:
     for tick in range(1, 6):
         publisher.offer(picture("north", tick))
         wait_for(partial(published, publisher, tick))
     assert shown(redis_client, "north") == [4, 5]
+    assert 3590 < redis_client.ttl(KEYS.frames("north")) <= 3600
 
 
 def test_a_newer_picture_takes_the_place_of_a_waiting_one_and_the_drop_is_counted(

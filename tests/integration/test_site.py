@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.camera_settings import read_cameras
 from shared.config import SiteConfig
 from shared.config_file import site_layout
 from shared.errors import ConfigError, RedisUnusable
@@ -15,7 +16,7 @@ from shared.gate import Gate, Handled
 from shared.keys import Keys
 from shared.redis_connection import Client, connect, open_redis
 from shared.scripts import Scripts
-from shared.site import publish_site, read_cameras, read_site, restart_recordings
+from shared.site import publish_site, read_site, restart_recordings
 from shared.site_time import SiteTime
 
 KEYS = Keys("yard")
@@ -92,6 +93,29 @@ def test_a_camera_that_is_no_longer_configured_goes(redis_client: Client) -> Non
     publish_site(redis_client, site_config())
     publish_site(redis_client, site_config(cameras=[{"name": "east", "source": "east.mp4"}]))
     assert list(read_cameras(redis_client, KEYS)) == ["east"]
+
+
+def test_what_is_left_of_a_camera_that_is_no_longer_configured_expires_unless_it_comes_back(
+    redis_client: Client,
+) -> None:
+    publish_site(redis_client, site_config())
+    own = KEYS.camera("south"), KEYS.tracks("south"), KEYS.gids("south")
+    redis_client.hset(own[0], mapping={"state": "live", "seq": 5})
+    redis_client.xadd(own[1], {"n": 0})
+    redis_client.hset(own[2], mapping={"1": "1"})
+    redis_client.zadd(KEYS.seen, {"south": 4})
+    publish_site(redis_client, site_config(cameras=[{"name": "north", "source": "north.mp4"}]))
+    assert all(0 < redis_client.ttl(key) <= 60 for key in own)
+    assert not redis_client.exists(KEYS.seen)
+    publish_site(redis_client, site_config())
+    assert [redis_client.ttl(key) for key in own] == [-1, -1, -1]
+    assert redis_client.hgetall(own[0]) == {b"seq": b"5"}
+
+
+def test_a_camera_whose_settings_nobody_understands_is_left_out(redis_client: Client) -> None:
+    publish_site(redis_client, site_config())
+    redis_client.hset(KEYS.cameras, "south", '{"name": "south", "colour": 7}')
+    assert list(read_cameras(redis_client, KEYS)) == ["north"]
 
 
 def test_no_credential_of_redis_is_published(redis_client: Client) -> None:

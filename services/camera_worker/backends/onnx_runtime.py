@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import hashlib
 import io
 import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +17,10 @@ import onnxruntime
 import structlog
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from services.camera_worker.backends.model import Device, Model, WantedDevice, checksum_of
 from shared.errors import ModelError
 
 log = structlog.get_logger()
-
-Device = Literal["tensorrt", "cuda", "cpu"]
 
 _BEST_FIRST: tuple[Device, ...] = ("tensorrt", "cuda", "cpu")
 _PROVIDERS: Mapping[Device, str] = {
@@ -48,29 +45,22 @@ _SEVERITY_WARNING, _SEVERITY_FATAL = 2, 4
 
 
 @dataclass(frozen=True, eq=False)
-class OnnxModel:
-    """A loaded model whose only input is a batch of pictures, `[batch, 3, height, width]`."""
+class OnnxModel(Model):
+    """A session of ONNX Runtime."""
 
-    path: Path
-    checksum: str
-    """First 16 hex digits of the file's SHA-256: what tells two embedders apart."""
-    device: Device
-    metadata: Mapping[str, str]
     input_name: str
-    input_shape: tuple[int | None, ...]
-    """None where the model leaves a dimension open."""
     input_dtype: type[np.floating[Any]]
     output_shapes: tuple[tuple[int | None, ...], ...]
-    max_batch: int
-    """Pictures per call at most, for a model with an open batch; bounds its memory."""
     _session: Any = field(repr=False)
+
+    _errors: ClassVar[tuple[type[Exception], ...]] = _RUNTIME_ERRORS
 
     @classmethod
     def load(
         cls,
         path: Path,
         *,
-        device: Literal["auto", "tensorrt", "cuda", "cpu"] = "auto",
+        device: WantedDevice = "auto",
         threads: int = 0,
         max_batch: int = 32,
         picture_size: tuple[int, int] | None = None,
@@ -86,13 +76,13 @@ class OnnxModel:
 
         Raises ModelError when the file is missing, no ONNX file or takes no pictures, or `device` cannot run it.
         """
-        checksum = _checksum(path)
+        checksum = checksum_of(path)
         # The CPU knows every operator, so what it cannot open is the file's fault and not a device's.
         try:
             on_cpu = cls._of(_open_session(path, threads, [_PROVIDERS["cpu"]]), path, checksum, "cpu", max_batch)
             blank = on_cpu.blank(picture_size)
         except _RUNTIME_ERRORS as error:
-            raise ModelError(f"{path}: cannot be opened: {_first_line(error)}; {_ADVICE['cpu']}") from None
+            raise ModelError(f"{path}: cannot be opened: {cls.reason(error)}; {_ADVICE['cpu']}") from None
         for candidate in _BEST_FIRST if device == "auto" else (device,):
             try:
                 model = on_cpu
@@ -105,10 +95,10 @@ class OnnxModel:
                         model._run_piece(blank)
             except _RUNTIME_ERRORS as error:
                 if device == "auto" and candidate != "cpu":
-                    log.debug("device not usable", model=path.name, device=candidate, reason=_first_line(error))
+                    log.debug("device not usable", model=path.name, device=candidate, reason=cls.reason(error))
                     continue
                 raise ModelError(
-                    f"{path}: cannot run on {candidate}: {_first_line(error)}; {_ADVICE[candidate]}"
+                    f"{path}: cannot run on {candidate}: {cls.reason(error)}; {_ADVICE[candidate]}"
                 ) from None
             break
         return model
@@ -126,96 +116,32 @@ class OnnxModel:
         return cls(
             path=path,
             checksum=checksum,
+            runtime="onnxruntime",
             device=device,
             metadata=dict(session.get_modelmeta().custom_metadata_map),
-            input_name=inputs[0].name,
             input_shape=shape,
+            max_batch=max_batch,
+            input_name=inputs[0].name,
             input_dtype=_DTYPES[inputs[0].type],
             output_shapes=tuple(_shape(node.shape) for node in session.get_outputs()),
-            max_batch=max_batch,
             _session=session,
         )
 
-    @property
-    def batch_size(self) -> int | None:
-        """Pictures per call that the model insists on; None when any number will do."""
-        return self.input_shape[0]
+    def _call(self, batch: npt.NDArray[np.floating[Any]]) -> list[Any]:
+        return list(self._session.run(None, {self.input_name: np.ascontiguousarray(batch, self.input_dtype)}))
 
-    def picture_size(self, default: tuple[int, int] | None = None) -> tuple[int, int]:
-        """`(height, width)` of the input: fixed in the graph, else `default`, else `imgsz` of the metadata.
-
-        Raises ModelError when none of them says it.
-        """
-        _, _, height, width = self.input_shape
-        if height is not None and width is not None:
-            return height, width
-        if default is None and "imgsz" in self.metadata:
-            with contextlib.suppress(ValueError, SyntaxError, TypeError):
-                stated = ast.literal_eval(self.metadata["imgsz"])
-                sides = [int(side) for side in (stated if isinstance(stated, (list, tuple)) else [stated])]
-                default = (sides[0], sides[-1]) if sides and min(sides) > 0 else None
-        if default is None:
-            raise ModelError(
-                f"{self.path}: leaves the size of its pictures open and its metadata names no imgsz; "
-                "export it with a fixed size, or give the size"
-            )
-        return height or default[0], width or default[1]
-
-    def blank(self, picture_size: tuple[int, int] | None = None) -> npt.NDArray[np.float32]:
-        """A black picture in the smallest batch the model takes, `(batch, 3, height, width)` float32."""
-        return np.zeros((self.batch_size or 1, 3, *self.picture_size(picture_size)), np.float32)
-
-    def run(self, batch: npt.NDArray[np.floating[Any]]) -> list[npt.NDArray[Any]]:
-        """Every output for `batch` `(n, 3, height, width)`, n ≥ 1; half precision comes back as float32.
-
-        A model with a fixed batch is called once per `batch_size` pictures, the last call padded; an open one once
-        per `max_batch` pictures. Raises ModelError when the device fails, for one out of memory.
-        """
-        if not len(batch):
-            raise ValueError("an empty batch has no outputs")
-        size = self.batch_size or self.max_batch
-        try:
-            pieces = [self._run_piece(batch[start : start + size]) for start in range(0, len(batch), size)]
-        except _RUNTIME_ERRORS as error:
-            raise ModelError(
-                f"{self.path}: {len(batch)} pictures {batch.shape[1:]} failed on {self.device}: {_first_line(error)}"
-            ) from error
-        if len(pieces) == 1:
-            return pieces[0]
-        return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
-
-    def _run_piece(self, piece: npt.NDArray[np.floating[Any]]) -> list[npt.NDArray[Any]]:
-        count = len(piece)
-        missing = (self.batch_size or count) - count
-        fed = np.ascontiguousarray(piece, self.input_dtype)
-        if missing:
-            fed = np.concatenate([fed, np.zeros((missing, *fed.shape[1:]), fed.dtype)])
-        outputs = []
-        for output in self._session.run(None, {self.input_name: fed}):
-            if getattr(output, "shape", ())[:1] != (len(fed),):
-                raise ModelError(f"{self.path}: has an output without one row per picture; export it for batches")
-            outputs.append(output[:count].astype(np.float32) if output.dtype == np.float16 else output[:count])
-        return outputs
+    @staticmethod
+    def reason(error: Exception) -> str:
+        # What stands before the sentence are places in the runtime's own sources.
+        text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", Model.reason(error))
+        return re.sub(r"^/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z\[])", "", text)
 
 
 _ADVICE: Mapping[Device, str] = {
-    "tensorrt": "install TensorRT and a driver that fit this onnxruntime-gpu, or set device: auto",
-    "cuda": "install the NVIDIA driver and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or set device: auto",
+    "tensorrt": "install TensorRT and a driver that fit this onnxruntime-gpu, or set backend: auto",
+    "cuda": "install the NVIDIA driver and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or set backend: auto",
     "cpu": "export it again with an opset that this onnxruntime knows",
 }
-
-
-def _checksum(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such model file; download it there, or correct the path") from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); give the path of a readable ONNX file") from None
-    return digest.hexdigest()[:16]
 
 
 def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
@@ -277,10 +203,3 @@ def _silence() -> Iterator[None]:
 
 def _shape(dimensions: list[int | str | None]) -> tuple[int | None, ...]:
     return tuple(side if isinstance(side, int) and side > 0 else None for side in dimensions)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    # What stands before the sentence are places in the runtime's own sources.
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", lines[0])
-    return re.sub(r"^/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z\[])", "", text)[:300]

@@ -361,21 +361,21 @@ def test_a_run_from_a_checkpoint_equals_the_undisturbed_run_to_the_bit(linkage: 
         broken.play([e for e in seen if e.tick > broken.tick], upto=cut)
         saved = msgpack.unpackb(msgpack.packb(broken.association.to_dict()), strict_map_key=False)
         broken.association = Association(layout, given_)
-        broken.association.restore(saved, layout.cameras, layout.cameras)
+        broken.association.restore(saved, range(4))
     broken.play([e for e in seen if e.tick > broken.tick])
     assert fingerprint(broken) == fingerprint(straight)
 
 
-def test_a_site_that_lost_a_camera_forgets_its_tracks_and_keeps_the_other_gids() -> None:
+def test_objects_of_a_camera_that_is_gone_keep_their_gids_and_can_turn_up_in_another() -> None:
     run = play(overlapping(3), [Stay(1, 0, 1, 60), Stay(1, 1, 1, 60), Stay(2, 1, 1, 60)], upto=50)
-    association = Association(overlapping(1), settings())
-    changed = association.restore(run.association.to_dict(), ("A", "B", "C"), ("A",))
-    assert [identity.gid for identity in association.identities] == [1]
-    assert changed.touched == {1}
-    assert [gone.gid for gone in changed.forgotten] == [2]
-    more = Run(association, tick=50).play([e for e in entries([Stay(1, 0, 1, 60)]) if e.tick > 50])
-    assert "split" not in more.kinds()
-    assert association.identities.next_gid == 3
+    saved = run.association.to_dict()
+    run.association = Association(overlapping(1).over(("A", "B")), settings())
+    run.association.restore(saved, [0, 1, -1])
+    seen = entries([Stay(1, 0, 1, 200), Stay(2, 0, 150, 200)])
+    run.play([e for e in seen if e.tick > 50])
+    assert [identity.gid for identity in run.association.identities] == [1, 2]
+    assert "split" not in run.kinds()
+    assert [(e.gid, e.camera, e.from_camera) for e in run.events if e.kind == "handover"][-1] == (2, 0, 1)
 
 
 # -- realistic embeddings ---------------------------------------------------------------------------------

@@ -210,6 +210,30 @@ def test_the_length_is_learnt_where_the_container_does_not_know_it(play: Play, f
     assert source.frame_count == 340
 
 
+def test_a_length_that_was_learnt_before_spares_the_way_to_the_end(
+    play: Play, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_raw_jpegs(folder / "known.mjpeg", 340)
+    first = play(path, loop=True)
+    assert first.length is None
+    take(first, 345 / 25)
+    grabs: list[int] = []
+    grab = VideoFile.grab
+    monkeypatch.setattr(VideoFile, "grab", lambda v: grabs.append(1) or grab(v))
+    second = play(path, loop=True, known_length=first.length)
+    frame = take(second, (340 * 7 + 20) / 25)
+    assert (frame.loop, frame.index) == (7, 20)
+    assert second.length == first.length
+    assert len(grabs) < 40
+
+
+@pytest.mark.parametrize("known", ["", "29", "29 1", "x y", "-29 {size}"])
+def test_the_length_of_another_file_is_not_believed(play: Play, short: Path, known: str) -> None:
+    source = play(short, loop=True, known_length=known.format(size=short.stat().st_size))
+    assert [take(source, position / 10).loop for position in (28, 29, 30)] == [0, 0, 1]
+    assert source.length == f"30 {short.stat().st_size}"
+
+
 def test_a_file_ends_half_a_frame_after_its_last(play: Play, short: Path) -> None:
     source = play(short)
     assert take(source, 2.95).index == 29

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ from structlog.testing import capture_logs
 from services.camera_worker.backends.onnx_runtime import OnnxModel
 from shared.errors import ModelError
 from tests.unit.camera_worker.model_files import shared, write_constant_model, write_mean_model
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class CountedSession:
@@ -140,7 +145,7 @@ def test_an_asked_for_device_that_does_not_work_is_an_error_that_says_what_to_do
 ) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
 
-    with pytest.raises(ModelError, match=f"cannot run on {device}: .*; install .*, or set device: auto"):
+    with pytest.raises(ModelError, match=f"cannot run on {device}: .*; install .*, or set backend: auto"):
         OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device=device)
 
 
@@ -193,3 +198,15 @@ def test_real_weights_load_and_run(name: str) -> None:
 
     assert [len(output) for output in outputs] == [1]
     assert np.isfinite(outputs[0]).all()
+
+
+def test_the_runtime_leaves_no_trace_of_telemetry(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    load = "from services.camera_worker.backends.onnx_runtime import OnnxModel; from pathlib import Path; import sys"
+    run = f"{load}; OnnxModel.load(Path(sys.argv[1]), device='cpu')"
+    # Not the environment of the tests: where it finds a CI, the runtime keeps quiet by itself.
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    model = write_mean_model(tmp_path / "m.onnx")
+    subprocess.run([sys.executable, "-c", run, model], cwd=ROOT, env=environment, check=True)
+    assert list(home.rglob("*")) == []

@@ -8,8 +8,8 @@ from cli.news import CameraView, News, Patience, camera_news, process_news
 from cli.supervision import ProcessInfo
 
 
-def process(state: str = "RUNNING", pid: int = 7, exit_code: int = 0) -> ProcessInfo:
-    return ProcessInfo("clock", state, pid, exit_code)
+def process(state: str = "RUNNING", pid: int = 7, exit_code: int = 0, restart_in_s: float = 0.0) -> ProcessInfo:
+    return ProcessInfo("clock", state, pid, exit_code, restart_in_s)
 
 
 LIVE, DOWN = CameraView("live"), CameraView("down", "connection refused")
@@ -49,10 +49,12 @@ def test_a_camera_taken_out_of_the_site_is_told_of() -> None:
     ("before", "now", "expected"),
     [
         (process(), process(), []),
-        (process(), process(pid=8), ["clock died and was restarted (pid 7, now 8)"]),
-        (process(), process("BACKOFF", 0), ["clock died (pid 7); it is tried again within 5 s"]),
-        (process("BACKOFF", 0), process("FATAL", 0), []),
-        (process("FATAL", 0), process("STARTING", 9), ["clock was restarted (pid 9)"]),
+        (process(), process("STARTING", 8, -1), ["clock died (killed) and was restarted (pid 7, now 8)"]),
+        (process(), process("STARTING", 8, 1), ["clock died (exit code 1) and was restarted (pid 7, now 8)"]),
+        (process(), process("EXITED", 0, 1, 3.7), ["clock died (exit code 1, pid 7); it is started again in 4 s"]),
+        (process(), process("EXITED", 0, -1), ["clock died (killed, pid 7); it is started again now"]),
+        (process("EXITED", 0, 1, 3.7), process("EXITED", 0, 1, 3.4), []),
+        (process("EXITED", 0), process("STARTING", 9), ["clock was restarted (pid 9)"]),
         (process(), process("EXITED", 0, 2), []),
     ],
 )

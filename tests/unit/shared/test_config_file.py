@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from shared.config import SiteConfig, is_published_detector
 from shared.config_file import load_site, site_layout
 from shared.errors import ConfigError
 
@@ -67,7 +68,7 @@ CAMERA = {"name": "a", "source": "a.mp4"}
         ({"clock": {"max_skew_ticks": 1.5}}, ["site.yaml: clock.max_skew_ticks = 1.5: "]),
         ({"clock": 5}, ["site.yaml: clock = 5: must be a mapping of settings"]),
         ({"clock": [5]}, ["site.yaml: clock: must be a mapping of settings"]),
-        ({"cameras": []}, ["site.yaml: cameras: Tuple should have at least 1 item"]),
+        ({"cameras": []}, ["site.yaml: cameras: must not be empty"]),
         ({"cameras": "a.mp4"}, ["site.yaml: cameras = a.mp4: must be a list"]),
         ({"cameras": ["a.mp4"]}, ["site.yaml: cameras.0 = a.mp4: must be a mapping of settings"]),
         ({"cameras": [CAMERA, CAMERA]}, ["site.yaml: cameras: camera names must differ, and a stands there more"]),
@@ -88,6 +89,7 @@ CAMERA = {"name": "a", "source": "a.mp4"}
             {"layout": {"transitions": [{"from": "a", "to": "b", "min_seconds": 9, "max_seconds": 1}]}},
             ["site.yaml: layout.transitions.0: min_seconds 9 is above max_seconds 1"],
         ),
+        ({"layout": {"cameras": ["a", "b"]}}, ["site.yaml: layout: 'cameras' are those of a 'file'"]),
         ({"layout": {"file": "none.txt"}}, ["site.yaml: layout.file = none.txt: there is no file at none.txt"]),
         ({"redis": {"password": 12345}}, ["site.yaml: redis.password = ***: must be text; put it in quotes"]),
         (
@@ -140,7 +142,7 @@ def test_what_is_no_mapping_in_yaml_is_refused_with_the_line(tmp_path: Path, con
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert problems_of(tmp_path / "none.yaml") == ["none.yaml: there is no such file; name the site's YAML file"]
     (tmp_path / "folder").mkdir()
-    assert problems_of(tmp_path / "folder") == ["folder: cannot be read (Is a directory)"]
+    assert problems_of(tmp_path / "folder") == ["folder: is a folder; name the site's YAML file in it"]
 
 
 def test_a_key_that_stands_twice_is_an_error_in_every_mapping_at_once(write: Write) -> None:
@@ -173,10 +175,42 @@ def test_a_layout_file_for_another_number_of_cameras_is_refused(write: Write, tm
     assert "the site has 2 cameras" in found
 
 
+def test_a_layout_file_may_name_more_cameras_than_the_site_has(write: Write, tmp_path: Path) -> None:
+    blocks = {"compatibility": "1 1 1", "dtmin": "1 2 3", "dtmax": "7 8 9"}
+    (tmp_path / "layout.txt").write_text("".join(f"{name}\n" + f"{row}\n" * 3 for name, row in blocks.items()))
+    layout = site_layout(load_site(write(layout={"file": "layout.txt", "cameras": ["b", "x", "a"]}), {}))
+    assert (layout.cameras, layout.dtmin[0, 1], layout.dtmax[1, 0]) == (("a", "b"), 1, 9)
+    (found,) = problems_of(write(layout={"file": "layout.txt", "cameras": ["a", "x", "y"]}))
+    assert found == "site.yaml: layout.file: layout.cameras lacks b; it names every camera of the file, in order"
+
+
 def test_relative_paths_are_relative_to_the_site_file(write: Write, tmp_path: Path) -> None:
     site = load_site(write(), {})
     assert site.detector.model == tmp_path / "detector.onnx"
     assert site.cameras[1].source == str(tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize("name", ["yolov8s", "yolov9c", "yolov10b", "yolo11x", "yolo12m", "yolo26n"])
+def test_a_detector_may_be_the_name_of_published_weights(write: Write, name: str) -> None:
+    site = load_site(write(detector={"model": name}, cameras=[{**CAMERA, "detector": {"model": "yolov8n"}}]), {})
+    published = SiteConfig.model_validate_json(site.model_dump_json())
+
+    assert published.detector.model == Path(name)
+    assert is_published_detector(published.detector.model)
+    assert published.cameras[0].detector is not None
+    assert published.cameras[0].detector.model == Path("yolov8n")
+
+
+@pytest.mark.parametrize("name", ["yolov8", "yolov8q", "yolov8s.pt", "yolov11n", "weights/yolov8s", "YOLOv8s", "osnet"])
+def test_what_looks_like_a_published_name_is_a_path(write: Write, name: str) -> None:
+    (found,) = problems_of(write(detector={"model": name}))
+
+    assert found.startswith(f"site.yaml: detector.model = {name}: there is no file at {name}; give a path relative to")
+    assert found.endswith("or the name of weights that Ultralytics publishes, such as yolov8s")
+
+
+def test_an_embedder_has_no_published_name(write: Write) -> None:
+    assert problems_of(write(embedder={"model": "yolov8s"}))[0].startswith("site.yaml: embedder.model = yolov8s: there")
 
 
 def test_files_need_not_exist_where_they_are_not_used(write: Write) -> None:
@@ -214,7 +248,7 @@ class TestReferences:
         ("text", "expected"),
         [
             ("${HOST}", "redis.url = ${HOST}: the environment variable HOST is not set; set it, or write ${HOST:-def"),
-            ("${file:none}", "redis.url = ${file:none}: the file cannot be read (FileNotFoundError: none)"),
+            ("${file:none}", "redis.url = ${file:none}: none cannot be read (No such file or directory)"),
             ("${no such}", "redis.url = ${no such}: write ${VARIABLE}, ${VARIABLE:-default} or ${file:PATH}"),
             ("${}", "redis.url = ${}: write ${VARIABLE}"),
         ],

@@ -48,6 +48,17 @@ def broken(change: str, to: str, count: int = 1) -> str:
     return str(caught.value)
 
 
+def test_a_camera_that_a_layout_does_not_know_is_bound_by_no_rule() -> None:
+    layout = parse_layout(TEXT, CAMERAS).over(("new", "c", "a", "b"))
+    assert layout.cameras == ("new", "c", "a", "b")
+    assert layout.compatible[0].all()
+    assert layout.compatible[:, 0].all()
+    assert layout.overlapping[0].tolist() == [False, True, True, True]
+    assert not layout.compatible[1, 2], "from c to a"
+    assert (layout.dtmin[1, 3], layout.dtmax[1, 3]) == (3, 40), "from c to b"
+    assert (layout.dtmin[0, 0], layout.dtmax[0, 0]) == (0, math.inf), "a return"
+
+
 def assert_same(one: Layout, other: Layout) -> None:
     assert one.cameras == other.cameras
     for name in ("compatible", "dtmin", "dtmax", "fps", "scales", "offset"):

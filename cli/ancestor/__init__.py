@@ -1,0 +1,1 @@
+"""Configurations of `run_live_mtmc.py`, mtmc's ancestor, read as sites."""

@@ -1,0 +1,51 @@
+"""How the running cameras differ from those of a site file. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from shared.camera_settings import Settings
+from shared.config import CameraConfig
+
+
+@dataclass(frozen=True)
+class CameraChanges:
+    """Camera → what was done: `added`, `removed`, `paused`, `resumed` or `changed`; sorted by name."""
+
+    by_camera: dict[str, str]
+
+    def __bool__(self) -> bool:
+        return bool(self.by_camera)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{camera} {done}" for camera, done in self.by_camera.items())
+
+    @property
+    def removed(self) -> list[str]:
+        """The cameras that only the file has."""
+        return [camera for camera, done in self.by_camera.items() if done == "removed"]
+
+    def among(self, cameras: Collection[str]) -> CameraChanges:
+        """Those of some cameras."""
+        return CameraChanges({camera: done for camera, done in self.by_camera.items() if camera in cameras})
+
+
+def camera_changes(of_the_file: Sequence[CameraConfig], running: Settings) -> CameraChanges:
+    """What was done to the cameras `of_the_file` to make them those that are `running`."""
+    before = {camera.name: camera for camera in of_the_file}
+    found = {}
+    for name in sorted({*before, *running}):
+        if name not in running:
+            found[name] = "removed"
+        elif name not in before:
+            found[name] = "added"
+        elif running[name] != before[name]:
+            found[name] = _difference(before[name], running[name])
+    return CameraChanges(found)
+
+
+def _difference(before: CameraConfig, now: CameraConfig | None) -> str:
+    if now is None or now.model_copy(update={"paused": before.paused}) != before:
+        return "changed"
+    return "paused" if now.paused else "resumed"

@@ -1,0 +1,99 @@
+"""What a shell offers while a command is typed: quick, or nothing at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from shared.redis_connection import Client
+
+_ANSWER_S = 0.4
+_MOST = 1000
+SITE_FILE_ENDINGS = (".yaml", ".yml")
+
+
+def site_file(incomplete: str) -> list[str]:
+    """Site files, and folders on the way to one."""
+    typed, _, start = incomplete.rpartition("/")
+    folder = typed + "/" if "/" in incomplete else ""
+    with contextlib.suppress(OSError):
+        found = [
+            folder + entry.name + "/" * entry.is_dir()
+            for entry in Path(folder or ".").expanduser().iterdir()
+            if entry.name.startswith(start) and (entry.is_dir() or entry.suffix in SITE_FILE_ENDINGS)
+        ]
+        return sorted(name for name in found if start.startswith(".") or not name[len(folder) :].startswith("."))
+    return []
+
+
+def site_file_or_cameras(ctx: typer.Context, incomplete: str) -> list[str]:
+    """First the site file, unless the site is named otherwise; then its cameras."""
+    words = [word for word in _words(ctx) if word != incomplete]
+    named = bool(ctx.params.get("site")) or any(word.endswith(SITE_FILE_ENDINGS) for word in words)
+    if not named:
+        return site_file(incomplete)
+    return [name for name in _cameras(ctx, words) if name.startswith(incomplete) and name not in words]
+
+
+def site_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The sites in the Redis that the command would use without a site file."""
+    names: set[str] = set()
+    with _quiet():
+        from cli.address import find_redis
+
+        address = find_redis(ctx.params.get("redis_url"), None, None, None, os.environ)
+        with _connected(address.url, address.password) as client:
+            for key in client.scan_iter("mtmc:{*}:config", count=_MOST):
+                if match := re.fullmatch(r"mtmc:\{([^}]*)\}:config", key.decode()):
+                    names.add(match[1])
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _cameras(ctx: typer.Context, words: list[str]) -> list[str]:
+    names: list[str] = []
+    with _quiet():
+        from cli.address import find_redis, site_name
+        from cli.site_file import load_site
+        from shared.keys import Keys
+
+        path = next((Path(word) for word in words if word.endswith(SITE_FILE_ENDINGS)), None)
+        site = load_site(path, os.environ, check_files=False) if path else None
+        keys = Keys(site_name(site, ctx.params.get("site")))
+        address = find_redis(ctx.params.get("redis_url"), site, path, ctx.params.get("state"), os.environ)
+        with _connected(address.url, address.password) as client:
+            names = sorted(name.decode() for name in client.hkeys(keys.cameras)[:_MOST])
+    return names
+
+
+def _words(ctx: typer.Context) -> list[str]:
+    words: Any = ctx.params.get("words") or []
+    return list(words)
+
+
+@contextlib.contextmanager
+def _connected(url: str, password: str | None) -> Iterator[Client]:
+    from shared.redis_connection import connect
+
+    client = connect(url, password, timeout_s=_ANSWER_S)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """A person who is typing is told of no error."""
+    from redis.exceptions import RedisError
+
+    from shared.errors import MtmcError
+
+    with contextlib.suppress(MtmcError, RedisError, OSError):
+        yield

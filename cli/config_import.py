@@ -1,0 +1,54 @@
+"""`mtmc config import`: a site file out of a configuration of `run_live_mtmc.py`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from cli.ancestor.conversion import convert, is_ancestral
+from cli.ancestor.writing import site_text
+from cli.site_file import converted_site, warn
+from shared.config_file import ENV_PREFIX
+from shared.errors import MtmcError, Problem
+from shared.yaml_file import read_yaml
+
+
+def import_file(
+    source: Path, target: Path | None, root: Path | None, environment: Mapping[str, str], *, force: bool = False
+) -> str:
+    """Writes the site file `target`; what to say. Without `target`, the text of the site file.
+
+    Raises:
+        ConfigError: with every problem of `source`.
+        MtmcError: `source` is no such configuration, or `target` cannot be written.
+    """
+    problems: list[Problem] = []
+    written = read_yaml(source, problems)
+    if not is_ancestral(written):
+        raise MtmcError(
+            f"{source}: is no configuration of run_live_mtmc.py: it has none of its sections (MOT, LIVE, …)"
+        )
+    conversion = convert(written, source, root)
+    # Overrides are for the site that runs, not for its file.
+    kept = {name: value for name, value in environment.items() if not name.startswith(ENV_PREFIX)}
+    converted_site(conversion, source, kept, known=problems)
+    if target is not None:
+        _write(target, site_text(conversion, source, target.parent), source, force=force)
+    warn(conversion, source)
+    if target is None:
+        return site_text(conversion, source).rstrip("\n")
+    return f"{target} is written; look at it, then:  mtmc config check {target}"
+
+
+def _write(target: Path, text: str, source: Path, *, force: bool) -> None:
+    if target.exists() and target.samefile(source):
+        raise MtmcError(f"{target}: is the file to import itself; give another name with -o")
+    try:
+        with target.open("w" if force else "x", encoding="utf-8") as file:
+            shutil.copymode(source, target)  # addresses of cameras may hold passwords
+            file.write(text)
+    except FileExistsError:
+        raise MtmcError(f"{target}: is there already; --force writes over it") from None
+    except OSError as error:
+        raise MtmcError(f"{target}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,106 @@
+"""`mtmc config show`: the settings that are in force, and where they come from; without secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import SecretStr
+
+from cli.address import site_name
+from cli.camera_changes import camera_changes
+from cli.site_access import SiteChoice, open_site
+from cli.site_file import load_site
+from shared.camera_settings import read_settings
+from shared.config import SiteConfig
+from shared.config_file import masked, overridden_settings
+from shared.errors import redact
+from shared.yaml_file import Path_, dotted
+
+
+def show_file(
+    choice: SiteChoice, environment: Mapping[str, str], root: Path | None = None, *, defaults: bool, as_json: bool
+) -> str:
+    """The settings of a site file with the overrides of the environment.
+
+    Raises:
+        MtmcError: with every problem of the file; or it is not of the chosen site.
+    """
+    assert choice.site_file is not None
+    site = load_site(choice.site_file, environment, root=root, check_files=False)
+    site_name(site, choice.site)
+    overridden = overridden_settings(choice.site_file, environment)
+    settings = settings_of(site, defaults=defaults, nulls=as_json)
+    if as_json:
+        return json.dumps({"settings": settings, "overridden": {dotted(at): name for at, name in overridden.items()}})
+    return annotated(settings, overridden)
+
+
+def show_published(choice: SiteChoice, environment: Mapping[str, str], *, defaults: bool, as_json: bool) -> str:
+    """The settings of the site as it is published in Redis, with the cameras as they are set now.
+
+    Raises:
+        MtmcError: the site cannot be read.
+    """
+    with open_site(choice, environment) as site:
+        published, running = site.published, read_settings(site.client, site.keys)
+    changes = camera_changes(published.config.cameras, running)
+    settings = settings_of(published.config, defaults=defaults, nulls=as_json)
+    settings.pop("redis", None)  # It is not published.
+    if as_json:
+        content = {"settings": settings, "revision": published.revision, "changes": changes.by_camera}
+        return json.dumps(content)
+    heading = [f"# revision {published.revision}, as published in Redis at {site.shown_url}"]
+    if changes:
+        heading.append(f"# but for cameras that were changed since: {changes} (see: mtmc cameras list)")
+    return "\n".join([*heading, annotated(settings, {})])
+
+
+def settings_of(site: SiteConfig, *, defaults: bool, nulls: bool) -> dict[str, Any]:
+    """All settings, plain and without secrets; with `defaults` also those that nobody gave, with `nulls` empty ones."""
+    dumped = site.model_dump(mode="python", by_alias=True, exclude_unset=not defaults, exclude_none=not nulls)
+    plain: dict[str, Any] = _plain(dumped)
+    return plain
+
+
+def annotated(settings: Mapping[str, Any], overridden: Mapping[Path_, str]) -> str:
+    """`settings` as YAML; a comment names the variable behind each one that is `overridden`."""
+    text: str = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=10_000)
+    lines = text.rstrip("\n").splitlines()
+    for at, line in _places(yaml.compose(text, yaml.SafeLoader), ()):
+        if at in overridden:
+            lines[line] += f"  # {overridden[at]}"
+    return "\n".join(lines)
+
+
+def _places(node: Any, at: Path_) -> Iterator[tuple[Path_, int]]:
+    """Each setting, and the line on which a comment may follow it."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield (*at, key.value), (value.end_mark if isinstance(value, yaml.ScalarNode) else key.end_mark).line
+            yield from _places(value, (*at, key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            yield (*at, i), (item.end_mark if isinstance(item, yaml.ScalarNode) else item.start_mark).line
+            yield from _places(item, (*at, i))
+
+
+def _plain(value: Any, key: str = "") -> Any:
+    """`value` of a setting `key` as YAML and JSON have it; addresses lose their credentials, other secrets all."""
+    if isinstance(value, SecretStr):
+        return "***" if key == "password" else _shown(value.get_secret_value())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _shown(str(value))
+
+
+def _shown(text: str) -> str:
+    """An address without credentials; also one that became a path by a mistake in it."""
+    return redact(text) if "://" in text else masked(text)

@@ -1,0 +1,125 @@
+"""A loaded network, whatever runs it: batches of pictures in, arrays out."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import ModelError
+
+Device: TypeAlias = Literal["tensorrt", "cuda", "cpu"]
+WantedDevice: TypeAlias = Literal["auto", "tensorrt", "cuda", "cpu"]
+
+
+@dataclass(frozen=True, eq=False)
+class Model(ABC):
+    """A loaded model whose only input is a batch of pictures, `[batch, 3, height, width]`."""
+
+    path: Path
+    checksum: str
+    """First 16 hex digits of the file's SHA-256: what tells two embedders apart."""
+    runtime: str
+    """What runs it: `onnxruntime`, `pytorch` or `tensorrt`."""
+    device: Device
+    metadata: Mapping[str, str]
+    """What the exporter wrote beside the graph; Ultralytics: `names`, `imgsz`, `end2end`, as Python literals."""
+    input_shape: tuple[int | None, ...]
+    """None where the model leaves a dimension open."""
+    max_batch: int
+    """Pictures per call at most, for a model with an open batch; bounds its memory."""
+
+    _errors: ClassVar[tuple[type[Exception], ...]]
+    """What the runtime raises when a call fails."""
+
+    @property
+    def batch_size(self) -> int | None:
+        """Pictures per call that the model insists on; None when any number will do."""
+        return self.input_shape[0]
+
+    def picture_size(self, default: tuple[int, int] | None = None) -> tuple[int, int]:
+        """`(height, width)` of the input: fixed in the graph, else `default`, else `imgsz` of the metadata.
+
+        Raises ModelError when none of them says it.
+        """
+        _, _, height, width = self.input_shape
+        if height is not None and width is not None:
+            return height, width
+        if default is None and "imgsz" in self.metadata:
+            with contextlib.suppress(ValueError, SyntaxError, TypeError):
+                stated = ast.literal_eval(self.metadata["imgsz"])
+                sides = [int(side) for side in (stated if isinstance(stated, (list, tuple)) else [stated])]
+                default = (sides[0], sides[-1]) if sides and min(sides) > 0 else None
+        if default is None:
+            raise ModelError(
+                f"{self.path}: leaves the size of its pictures open and its metadata names no imgsz; "
+                "export it with a fixed size, or give the size"
+            )
+        return height or default[0], width or default[1]
+
+    def blank(self, picture_size: tuple[int, int] | None = None) -> npt.NDArray[np.float32]:
+        """A black picture in the smallest batch the model takes, `(batch, 3, height, width)` float32."""
+        return np.zeros((self.batch_size or 1, 3, *self.picture_size(picture_size)), np.float32)
+
+    def run(self, batch: npt.NDArray[np.floating[Any]]) -> list[npt.NDArray[Any]]:
+        """Every output for `batch` `(n, 3, height, width)`, n ≥ 1; half precision comes back as float32.
+
+        A model with a fixed batch is called once per `batch_size` pictures, the last call padded; an open one once
+        per `max_batch` pictures. Raises ModelError when the device fails, for one out of memory.
+        """
+        if not len(batch):
+            raise ValueError("an empty batch has no outputs")
+        size = self.batch_size or self.max_batch
+        try:
+            pieces = [self._run_piece(batch[start : start + size]) for start in range(0, len(batch), size)]
+        except self._errors as error:
+            raise ModelError(
+                f"{self.path}: {len(batch)} pictures {batch.shape[1:]} failed on {self.device}: {self.reason(error)}"
+            ) from error
+        if len(pieces) == 1:
+            return pieces[0]
+        return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+
+    def _run_piece(self, piece: npt.NDArray[np.floating[Any]]) -> list[npt.NDArray[Any]]:
+        count = len(piece)
+        missing = (self.batch_size or count) - count
+        fed = np.concatenate([piece, np.zeros((missing, *piece.shape[1:]), piece.dtype)]) if missing else piece
+        outputs = self._call(fed)
+        if any(getattr(output, "shape", ())[:1] != (len(fed),) for output in outputs):
+            raise ModelError(f"{self.path}: has an output without one row per picture; export it for batches")
+        outputs = [output[:count] for output in outputs]
+        return [output.astype(np.float32) if output.dtype == np.float16 else output for output in outputs]
+
+    @abstractmethod
+    def _call(self, batch: npt.NDArray[np.floating[Any]]) -> list[Any]:
+        """Every output for one call of the network; raises one of `_errors` when it fails."""
+
+    @staticmethod
+    def reason(error: Exception) -> str:
+        """The first line of `error`, without what only the runtime's authors can use."""
+        return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def checksum_of(path: Path) -> str:
+    """First 16 hex digits of the SHA-256 of the file at `path`.
+
+    Raises ModelError when there is none, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such model file; download it there, or correct the path") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); give the path of a readable model") from None
+    return digest.hexdigest()[:16]

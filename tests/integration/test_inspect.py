@@ -1,0 +1,295 @@
+"""`mtmc inspect` and `mtmc config show --site` over a real Redis whose keys were written by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from cli.inspect_keys import FoundKey, key_kinds
+from cli.inspect_tracks import BrokenEntry, SeenEntry, SeenTrack
+from cli.redis_server import any_free_port
+from cli.state import Facts, StateFolder
+from shared.camera_settings import set_paused
+from shared.config import SiteConfig
+from shared.keys import Keys
+from shared.messages import SCHEMA, TrackBatch
+from shared.redis_connection import Client, connect
+from shared.site import publish_site
+from tests.command_line import CommandLine, Done, command_line
+from tests.conftest import RedisProcess
+from tests.running_site import ROOT, environment
+
+KEYS = Keys("hall")
+SECRET = "hunter2"  # noqa: S105
+TRACK = 1_700_000_000_123_001
+SITE = {
+    "site": "hall",
+    "detector": {"model": "/d.onnx"},
+    "embedder": {"model": "/e.onnx"},
+    "cameras": [{"name": "gate", "source": f"rtsp://me:{SECRET}@box/1"}, {"name": "yard", "source": "/yard.mp4"}],
+}
+
+
+@pytest.fixture
+def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return command_line(monkeypatch, capsys)
+
+
+@pytest.fixture
+def site(redis_client: Client) -> Client:
+    """A site whose camera `gate` saw two persons at tick 7, and one of them, with another gone, at tick 8."""
+    publish_site(redis_client, SiteConfig.model_validate(SITE))
+    redis_client.hset(KEYS.camera("gate"), mapping={"state": "live", "class_names": '["person", "car"]'})
+    redis_client.hset(KEYS.gids("gate"), mapping={TRACK: 4})
+    see(redis_client, 1, 7, two_persons())
+    see(redis_client, 2, 8, TrackBatch(ended=np.array([TRACK + 1]), embedder="e", width=640, height=480))
+    return redis_client
+
+
+def two_persons() -> TrackBatch:
+    return TrackBatch(
+        track_ids=np.array([TRACK, TRACK + 1]),
+        boxes_xyxy=np.array([[1, 2, 30.256, 40], [5, 6, 70, 80]], np.float32),
+        scores=np.array([0.9, 0.5], np.float32),
+        class_ids=np.array([0, 5], np.int16),
+        qualities=np.array([0.75, 0.25], np.float32),
+        embedding_rows=np.array([0, -1], np.int32),
+        embeddings=np.array([[1, 0]], np.float16),
+        embedder="e",
+        width=640,
+        height=480,
+    )
+
+
+def see(client: Client, seq: int, tick: int, batch: TrackBatch) -> str:
+    """Writes an entry of `gate` as its worker does."""
+    entry = {"schema": SCHEMA, "seq": seq, "camera": "gate", "tick": tick, "time_ns": 1_700_000_000_123_456_789}
+    entry_id: bytes = client.xadd(KEYS.tracks("gate"), entry | {"n": len(batch), "payload": batch.encode()})
+    return entry_id.decode()
+
+
+@pytest.fixture
+def inspect(mtmc: CommandLine, redis_url: str) -> Callable[..., Done]:
+    """`mtmc inspect VERB … --site hall`."""
+    return lambda *words: mtmc("inspect", *words, "--site", "hall", "--redis", redis_url)
+
+
+# -- tracks ---------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_entries_are_decoded_with_the_gids_of_now(site: Client, inspect: Callable[..., Done]) -> None:
+    done = inspect("tracks", "gate", "-n", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert (first["tick"], first["seq"], first["time_ns"]) == (7, 1, "1700000000123456789")
+    assert first["time"] == "2023-11-14T22:13:20.123456+00:00"
+    assert first["tracks"] == [
+        {
+            "track_id": str(TRACK),
+            "gid": 4,
+            "class_id": 0,
+            "class": "person",
+            "box_xyxy": [1.0, 2.0, 30.26, 40.0],
+            "score": 0.9,
+            "quality": 0.75,
+            "embedding": True,
+        },
+        {
+            "track_id": str(TRACK + 1),
+            "gid": None,
+            "class_id": 5,
+            "class": None,
+            "box_xyxy": [5.0, 6.0, 70.0, 80.0],
+            "score": 0.5,
+            "quality": 0.25,
+            "embedding": False,
+        },
+    ]
+    assert (second["tick"], second["tracks"], second["ended"]) == (8, [], [str(TRACK + 1)])
+    assert inspect("tracks", "gate", "--json").stdout.splitlines() == [done.stdout.splitlines()[1]]
+
+
+def test_people_get_a_table(site: Client, inspect: Callable[..., Done]) -> None:
+    shown = inspect("tracks", "gate", "-n", "2").stdout
+    assert re.search(rf"{TRACK} +4 +0 person +1 2 30 40 +0.90 +0.75 +yes", shown)
+    assert re.search(rf"{TRACK + 1} +- +5 ", shown)
+    assert "gate  tick 7  2023-11-14T22:13:20" in shown
+    assert "0 tracks" in shown
+    assert f"ended: {TRACK + 1}" in shown
+
+
+def test_what_cannot_be_decoded_is_told_of_and_the_rest_is_shown(site: Client, inspect: Callable[..., Done]) -> None:
+    site.xadd(KEYS.tracks("gate"), {"schema": 9})
+    done = inspect("tracks", "gate", "--count", "9", "--json")
+    ticks = [json.loads(line).get("tick") for line in done.stdout.splitlines()]
+    assert (done.returncode, ticks) == (0, [7, 8, None])
+    assert "schema 9 is not known" in json.loads(done.stdout.splitlines()[-1])["error"]
+    assert "cannot be decoded: schema 9 is not known" in inspect("tracks", "gate").stdout
+
+
+def test_following_shows_every_new_entry_until_it_is_stopped(site: Client, redis_url: str) -> None:
+    command = [sys.executable, "-m", "cli", "inspect", "tracks", "gate", "--site", "hall", "--redis", redis_url]
+    with subprocess.Popen(
+        [*command, "--follow", "--json"], cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as following:
+        assert following.stdout is not None
+        assert following.stderr is not None
+        assert json.loads(following.stdout.readline())["tick"] == 8
+        for tick in (9, 10):
+            see(site, tick - 6, tick, two_persons())
+            assert json.loads(following.stdout.readline())["tick"] == tick
+        following.terminate()
+        assert (following.wait(20), following.stderr.read()) == (0, b"")
+
+
+def test_a_camera_that_is_not_there_or_has_seen_nothing_is_told_of(site: Client, inspect: Callable[..., Done]) -> None:
+    done = inspect("tracks", "door")
+    assert (done.returncode, done.stderr) == (2, "mtmc: site hall has no camera 'door'; it has gate, yard\n")
+    done = inspect("tracks", "yard")
+    expected = "mtmc: camera yard has handled no tick yet; its state: waiting for a worker\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
+
+
+# -- keys -----------------------------------------------------------------------------------------------------
+
+
+def test_every_key_is_listed_with_what_it_is(site: Client, inspect: Callable[..., Done]) -> None:
+    site.set(KEYS.lease("clock"), "1:x", px=60_000)
+    site.set(KEYS.state_current, "{}")
+    site.set(KEYS.state_chunk(3, 0), b"x" * 5000, ex=600)
+    site.zadd(KEYS.workers, {"w": 1})
+    site.rpush("mtmc:{hall}:odd", 1, 2)
+    site.set("mtmc:{hallway}:config", "of another site")
+    done = inspect("keys", "--json")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
+    by_name = {key["key"].removeprefix("mtmc:{hall}:"): key for key in listed["keys"]}
+    assert set(by_name) == {
+        *("config", "config:revision", "cameras", "lease:clock", "workers", "camera:gate", "tracks:gate"),
+        *("gids:gate", "state:3:0", "state:current", "odd"),
+    }
+    tracks = by_name["tracks:gate"]
+    assert (tracks["type"], tracks["entries"], tracks["redis"]) == ("stream", 2, "main")
+    assert (tracks["expires_in_seconds"], by_name["workers"]["entries"]) == (None, 1)
+    assert 0 < by_name["lease:clock"]["expires_in_seconds"] <= 60
+    assert by_name["state:3:0"]["bytes"] > 5000
+    assert (by_name["odd"]["type"], by_name["odd"]["what"], by_name["odd"]["entries"]) == ("list", None, 2)
+    assert by_name["state:current"]["what"] == "which generation is the valid checkpoint"
+    assert by_name["state:3:0"]["what"] == "one piece of a checkpoint"
+    assert listed["bytes"] == sum(key["bytes"] for key in listed["keys"])
+    assert listed["frames_redis"] is None
+
+
+def test_people_get_one_line_for_all_keys_of_a_kind_unless_they_want_each(
+    site: Client, inspect: Callable[..., Done]
+) -> None:
+    for gid in range(1, 41):
+        site.hset(KEYS.identity(gid), "gid", gid)
+        site.expire(KEYS.identity(gid), 600 * gid)
+    site.set("mtmc:{hall}:odd", 1)
+    shown = inspect("keys").stdout
+    assert re.search(r"^identity:\*  \(40\) +hash +40 .* 10 min–7 h ", shown, re.MULTILINE)
+    assert re.search(r"^odd .*unknown: nothing of this version of mtmc writes it", shown, re.MULTILINE)
+    assert re.search(r"^tracks:gate +stream +2 ", shown, re.MULTILINE)
+    assert re.search(r"^47 keys, \d+\.\d KiB of memory$", shown, re.MULTILINE)
+    assert len(re.findall(r"^identity:", inspect("keys", "--all").stdout, re.MULTILINE)) == 40
+
+
+def test_keys_in_the_redis_for_pictures_of_a_running_site_are_found_by_its_state_folder(
+    mtmc: CommandLine, redis_process: RedisProcess, redis_url: str, redis_client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(SITE))
+    state = StateFolder(tmp_path / ".mtmc" / "hall")
+    state.prepare()
+    # Two servers that listen on this machine, as those of `mtmc up` do.
+    pictures = RedisProcess(tmp_path / "pictures")
+    pictures.start()
+    try:
+        state.remember(Facts(redis_process.server.port, None, pictures.server.port))
+        main, frames = connect(redis_process.url), connect(pictures.url)
+        publish_site(main, SiteConfig.model_validate(SITE))
+        frames.xadd(KEYS.frames("gate"), {"jpeg": b"x" * 3000})
+        main.close()
+        frames.close()
+        done = mtmc("inspect", "keys", tmp_path / "site.yaml", "--json")
+        listed = json.loads(done.stdout)
+        assert listed["frames_redis"] == pictures.url
+        (picture,) = [key for key in listed["keys"] if key["redis"] == "frames"]
+        assert (picture["key"], picture["entries"]) == (KEYS.frames("gate"), 1)
+        shown = mtmc("inspect", "keys", tmp_path / "site.yaml").stdout
+        assert re.search(r"^frames:gate .*\[pictures\] the annotated picture", shown, re.MULTILINE)
+        assert "of them in the Redis for pictures" in shown
+    finally:
+        pictures.stop()
+    done = mtmc("inspect", "keys", tmp_path / "site.yaml")
+    assert done.returncode == 0
+    assert "cameras" in done.stdout
+    assert f"the Redis for pictures at {pictures.url} does not answer" in done.stderr
+
+
+def test_of_a_site_without_keys_that_is_said(redis_client: Client, inspect: Callable[..., Done]) -> None:
+    done = inspect("keys")
+    assert done.returncode == 0
+    assert "site hall has no key in Redis" in done.stdout
+
+
+def test_every_name_of_a_key_says_what_it_is_once() -> None:
+    kinds = key_kinds()
+    assert len({kind.name for kind in kinds}) == len({kind.what for kind in kinds}) == len(kinds) > 20
+    assert all(len(kind.what) > 5 and not kind.what[0].isspace() for kind in kinds)
+    assert {"config", "lease:*", "state:*:*", "identity:*", "clock:tick"} <= {kind.name for kind in kinds}
+
+
+# -- the published site ---------------------------------------------------------------------------------------
+
+
+def test_the_published_settings_are_shown_without_secrets(site: Client, mtmc: CommandLine, redis_url: str) -> None:
+    set_paused(site, KEYS, ["yard"], paused=True)
+    done = mtmc("config", "show", "--site", "hall", "--redis", redis_url)
+    assert done.returncode == 0, done.stderr
+    assert "# revision 1, as published in Redis at redis://" in done.stdout
+    assert "# but for cameras that were changed since: yard paused" in done.stdout
+    settings = yaml.safe_load(done.stdout)
+    assert settings["cameras"][0]["source"] == "rtsp://***@box/1"
+    assert settings["clock"]["target_fps"] == 10
+    assert "redis" not in settings
+    content = json.loads(mtmc("config", "show", "--site", "hall", "--redis", redis_url, "--json").stdout)
+    assert (content["revision"], content["changes"]) == (1, {"yard": "paused"})
+    assert SECRET not in done.stdout + json.dumps(content)
+
+
+# -- all ------------------------------------------------------------------------------------------------------
+
+
+def test_the_help_documents_every_field_of_the_json(mtmc: CommandLine) -> None:
+    for verb, kinds in (("tracks", (SeenEntry, SeenTrack, BrokenEntry)), ("keys", (FoundKey,))):
+        said = " ".join(mtmc("inspect", verb, "--help").stdout.split())
+        for name in [field.name.rstrip("_") for kind in kinds for field in fields(kind)]:
+            assert re.search(rf"\b{name}\b", said), name
+
+
+@pytest.mark.parametrize("words", [("inspect", "keys"), ("inspect", "tracks", "gate"), ("config", "show")])
+def test_no_redis_and_a_wrong_password_are_one_line_each(
+    mtmc: CommandLine, redis_process: RedisProcess, words: tuple[str, ...]
+) -> None:
+    done = mtmc(*words, "--site", "hall", "--redis", f"redis://me:{SECRET}@127.0.0.1:{any_free_port()}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no Redis answers at redis://***@127.0.0.1" in done.stderr
+    client = connect(redis_process.url)
+    client.config_set("requirepass", SECRET)
+    client.close()
+    refused = mtmc(*words, "--site", "hall", "--redis", redis_process.url, MTMC_REDIS_PASSWORD="wrong")  # noqa: S106
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "refused the password" in refused.stderr
+    for text in (done.stderr, refused.stderr):
+        assert len(text.splitlines()) == 1
+        assert SECRET not in text

@@ -1,0 +1,105 @@
+"""Completion in a real bash: commands, site files, sites, and cameras where Redis answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.redis_server import any_free_port
+from shared.config import SiteConfig
+from shared.redis_connection import Client
+from shared.site import publish_site
+from tests.running_site import ROOT, environment
+
+SITE = {
+    "site": "hall",
+    "detector": {"model": "/d.onnx"},
+    "embedder": {"model": "/e.onnx"},
+    "cameras": [{"name": name, "source": "rtsp://nowhere"} for name in ("gate", "garden", "yard")],
+}
+# What bash does at a Tab: sets these variables, and calls the function with the command, the word and the one before.
+_TAB = """
+source "$1"; shift
+[[ "$(complete -p mtmc)" == *"-F _mtmc_completion"* ]] || exit 9
+COMP_WORDS=(mtmc "$@"); COMP_CWORD=$#
+_mtmc_completion mtmc "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+Tab = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the program `mtmc`, and the script that it gives to bash."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "mtmc").write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m cli "$@"\n')
+    (folder / "mtmc").chmod(0o755)
+    command = [folder / "mtmc", "--show-completion", "bash"]
+    script = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout
+    (folder / "completion.sh").write_text(script)
+    return folder
+
+
+@pytest.fixture
+def tab(program: Path, tmp_path: Path) -> Tab:
+    """What is offered for the last of the words, in a folder of its own."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash")
+    place = tmp_path / "place"
+    place.mkdir()
+
+    def offered(*words: str, **extra: str) -> list[str]:
+        given = {**environment(), "PATH": f"{program}{os.pathsep}{os.environ['PATH']}", **extra}
+        command = [bash, "-c", _TAB, "bash", program / "completion.sh", *words]
+        done = subprocess.run(command, cwd=place, env=given, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.split()
+
+    return offered
+
+
+def test_commands_options_and_choices(tab: Tab) -> None:
+    assert {"up", "cameras", "inspect", "config", "status"} <= set(tab(""))
+    assert tab("cameras", "re") == ["resume", "remove"]
+    assert tab("run", "camera") == ["camera-worker"]
+    assert "--json" in tab("inspect", "keys", "--")
+
+
+def test_site_files_then_their_cameras(tab: Tab, redis_client: Client, redis_url: str, tmp_path: Path) -> None:
+    publish_site(redis_client, SiteConfig.model_validate(SITE))
+    site = {**SITE, "redis": {"url": redis_url}}
+    (tmp_path / "place" / "site.yaml").write_text(yaml.safe_dump(site))
+    (tmp_path / "place" / "sites").mkdir()
+    (tmp_path / "place" / "notes.txt").touch()
+    assert tab("cameras", "pause", "") == ["site.yaml", "sites/"]
+    assert tab("cameras", "pause", "site.yaml", "ga") == ["garden", "gate"]
+    assert tab("cameras", "pause", "site.yaml", "garden", "ga") == ["gate"]
+    assert tab("inspect", "tracks", "site.yaml", "") == ["garden", "gate", "yard"]
+
+
+def test_sites_and_cameras_without_a_file(tab: Tab, redis_client: Client, redis_url: str) -> None:
+    publish_site(redis_client, SiteConfig.model_validate(SITE))
+    assert tab("status", "--redis", redis_url, "--site", "") == ["hall"]
+    assert tab("cameras", "remove", "--site", "hall", "y", MTMC_REDIS_URL=redis_url) == ["yard"]
+    assert tab("cameras", "remove", "y", MTMC_REDIS_URL=redis_url, MTMC_SITE="hall") == ["yard"]
+
+
+def test_where_redis_does_not_answer_nothing_is_offered_and_nothing_is_said(tab: Tab) -> None:
+    assert tab("cameras", "pause", "none.yaml", "") == []
+    took_s = []
+    # At the second, an address for documentation, nobody answers, and nobody says that nobody does.
+    for address in (f"127.0.0.1:{any_free_port()}", "192.0.2.1:6379"):
+        began = time.monotonic()
+        assert tab("cameras", "pause", "--site", "hall", "--redis", f"redis://{address}", "") == []
+        took_s.append(time.monotonic() - began)
+    assert took_s[1] - took_s[0] < 3, "a person waits"
