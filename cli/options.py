@@ -12,8 +12,13 @@ from cli import completion
 from cli.service_names import LogLevel
 from shared.errors import MtmcError
 
-SiteFile = Annotated[Path, typer.Argument(metavar="SITE.yaml", help="The site file.", show_default=False)]
-MaybeSiteFile = Annotated[Path | None, typer.Argument(metavar="[SITE.yaml]", help="The site file.", show_default=False)]
+# Not `readable`: what is wrong with a file is said when it is read, in words of our own.
+SiteFile = Annotated[
+    Path, typer.Argument(metavar="SITE.yaml", help="The site file.", show_default=False, readable=False)
+]
+MaybeSiteFile = Annotated[
+    Path | None, typer.Argument(metavar="[SITE.yaml]", help="The site file.", show_default=False, readable=False)
+]
 SiteName = Annotated[
     str | None,
     typer.Option(

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Redis for mtmc: `persistent` logs every write, `volatile` keeps pictures in memory only, `check` asks whether it answers.
-# The password goes into a file in memory, because anybody can read a command line.
+# The password (REDISCLI_AUTH, which redis-cli reads by itself) goes into a file in memory, because anybody can read a
+# command line.
 set -eu
 if [ "$1" = check ]; then
-    [ -z "$MTMC_REDIS_PASSWORD" ] || export REDISCLI_AUTH="$MTMC_REDIS_PASSWORD"
     [ "$(redis-cli ping)" = PONG ]
     exit
 fi
@@ -19,8 +19,8 @@ umask 077
         volatile) echo "appendonly no" ;;
         *) echo "redis.sh: persistent or volatile?" >&2; exit 2 ;;
     esac
-    if [ -n "$MTMC_REDIS_PASSWORD" ]; then
-        printf 'requirepass "%s"\n' "$(printf '%s' "$MTMC_REDIS_PASSWORD" | sed 's/["\\]/\\&/g')"
+    if [ -n "${REDISCLI_AUTH:-}" ]; then
+        printf 'requirepass "%s"\n' "$(printf '%s' "$REDISCLI_AUTH" | sed 's/["\\]/\\&/g')"
     fi
 } > /tmp/redis.conf
 if command -v docker-entrypoint.sh >/dev/null && command -v redis-server >/dev/null && id redis >/dev/null 2>&1; then

@@ -17,7 +17,7 @@ from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.redis_connection import Client
 
-_OF_THE_OWNER = ("state", "owner", "error", "refused", "origin")
+_OF_THE_OWNER = ("state", "owner", "error", "refused", "origin", "length")
 """What `camera:{camera}` says of the camera's last time; `seq` and `tick` go on where it comes back in time."""
 
 Settings = Mapping[str, CameraConfig | None]

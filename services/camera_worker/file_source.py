@@ -104,7 +104,7 @@ class VideoFile:
                 self.next_index, self._grabbed_ahead = index, True
                 return True
         self._seekable = False
-        log.warning("video_cannot_seek", camera=self._camera, path=str(self._path), frame=index)
+        log.warning("recording cannot be sought in", camera=self._camera, path=str(self._path), frame=index)
         self.rewind()
         return False
 
@@ -253,7 +253,7 @@ class FileSource(ThreadedSource):
     def _start(self, video: VideoFile) -> None:
         fps = self._given_fps or video.container_fps
         if not plausible_fps(fps):
-            log.warning("video_frame_rate_unknown", camera=self._camera, path=self._name, claimed=fps, used=DEFAULT_FPS)
+            log.warning("recording has no rate", camera=self._camera, path=self._name, claims=fps, used=DEFAULT_FPS)
             fps = DEFAULT_FPS
         with self._changed:
             # After a failure this may be another file of the same name: nothing known of the old one counts.
@@ -343,11 +343,11 @@ class FileSource(ThreadedSource):
         if self._count is None:
             if count < video.claimed_count:
                 log.warning(
-                    "video_shorter_than_it_says",
+                    "recording is shorter than it says",
                     camera=self._camera,
                     path=self._name,
                     frames=count,
-                    claimed=video.claimed_count,
+                    claims=video.claimed_count,
                 )
             with self._changed:
                 self._count = count

@@ -66,7 +66,7 @@ class PicturePublisher:
         self._thread.join(timeout=2)
 
     def _run(self) -> None:
-        told = False
+        failing: set[str] = set()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
@@ -77,12 +77,14 @@ class PicturePublisher:
             try:
                 self._publish(picture)
                 self.published += 1
-                told = False
+                if failing == {picture.camera}:
+                    _log.info("pictures are published again")
+                failing.discard(picture.camera)
             except (RedisError, cv2.error) as error:  # one bad picture, or a full Redis, must not end this thread
                 self.dropped += 1
-                if not told:
+                if not failing:
                     _log.warning("pictures cannot be published", camera=picture.camera, reason=str(error))
-                    told = True
+                failing.add(picture.camera)
 
     def _publish(self, picture: Picture) -> None:
         drawn = annotate(

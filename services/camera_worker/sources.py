@@ -275,15 +275,13 @@ class ThreadedSource(ABC):
             self._state, self._error = state, None if error is None else redact(error)
             self._answered.set()
             self._changed.notify_all()
-        if changed:
-            log.info(
-                "source_state",
-                camera=self._camera,
-                source=self._name,
-                state=state.value,
-                error=self._error,
-                retry_in_s=None if retry_in_s is None else round(retry_in_s, 1),
-            )
+        if not changed:
+            return
+        if state is SourceState.LIVE:
+            log.info("source gives pictures", camera=self._camera, source=self._name)
+        elif state is SourceState.DOWN:
+            retry = {} if retry_in_s is None else {"retry_in_s": round(retry_in_s, 1)}
+            log.warning("source is down", camera=self._camera, source=self._name, reason=self._error, **retry)
 
     def _unavailable(self, reason: str) -> SourceUnavailable:
         return SourceUnavailable(self._camera, reason)

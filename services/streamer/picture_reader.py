@@ -57,10 +57,12 @@ class PictureReader:
         while not self._stop.is_set():
             try:
                 self.step()
+                if failures:
+                    _log.info("pictures can be read again")
                 failures = 0
             except RETRYABLE as error:
                 if failures == 0:
-                    _log.warning("no pictures from Redis, retrying until it is back", reason=str(error))
+                    _log.warning("pictures cannot be read, retrying until they can", reason=str(error))
                 self._from_beginning |= set(self._read_to)
                 self._stop.wait(min(0.5, 0.05 * 2**failures))
                 failures = min(failures + 1, 10)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
@@ -20,17 +21,23 @@ from cli.redis_server import any_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
-VERSION = "under-test"
+VERSION = f"test-{os.getpid()}"
 
 
 def _answers() -> bool:
-    return subprocess.run(["docker", "info"], capture_output=True).returncode == 0
+    """Whether there is an engine, and Compose for it."""
+    if shutil.which("docker") is None:
+        return False
+    return all(
+        subprocess.run(["docker", *words], capture_output=True).returncode == 0
+        for words in (["info"], ["compose", "version"])
+    )
 
 
 @pytest.fixture(scope="session")
 def engine(shared_data: Path) -> Iterator[None]:
     """An engine with Compose: one that answers, or one that is started for these tests and ended after them."""
-    if shutil.which("docker") and _answers():
+    if _answers():
         yield
         return
     starter = shared_data / "tools" / "docker-engine"
@@ -42,7 +49,8 @@ def engine(shared_data: Path) -> Iterator[None]:
     yield
     pid = Path(os.environ.get("DOCKER_DIR", "/var/tmp/docker-engine")) / "dockerd.pid"  # noqa: S108
     with contextlib.suppress(OSError, ValueError):
-        os.kill(int(pid.read_text()), 15)
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+        wait_for(lambda: not pid.exists(), 30)
 
 
 class Project:
@@ -80,15 +88,31 @@ class Project:
         ]
         return "\n".join(tail.stdout + tail.stderr for tail in tails)
 
-    def status(self) -> dict[str, Any]:
-        """`mtmc status --json`, asked inside the network."""
-        return dict(json.loads(self.run("exec", "-T", "aggregator", "mtmc", "status", "/site/site.yaml", "--json")))
+    def page(self, path: str) -> bytes:
+        """What a browser on this host gets; empty when there is no answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.environment['MTMC_PORT']}{path}", timeout=5) as answer:
+                return bytes(answer.read())
+        except OSError:
+            return b""
+
+    def owners(self, state: str = "") -> dict[str, str]:
+        """Camera → container of its worker; only of cameras in that `state`, if one is named."""
+        shown = json.loads(self.page("/api/v1/cameras") or '{"cameras": []}')["cameras"]
+        return {
+            one["name"]: one["owner"].split("-")[0] for one in shown if one["owner"] and state in ("", one["state"])
+        }
+
+    def containers(self) -> list[dict[str, Any]]:
+        """What `docker inspect` tells of each container."""
+        inspected = subprocess.run(
+            ["docker", "inspect", *self.run("ps", "--all", "--quiet").split()], capture_output=True, check=True
+        )
+        return list(json.loads(inspected.stdout))
 
     def redis(self, *words: str) -> str:
         """What redis-cli answers."""
-        password = self.environment.get("MTMC_REDIS_PASSWORD", "")
-        secret = ("-e", f"REDISCLI_AUTH={password}") if password else ()
-        return self.run("exec", "-T", *secret, "redis", "redis-cli", *words).strip()
+        return self.run("exec", "-T", "redis", "redis-cli", *words).strip()
 
     def down(self) -> None:
         """Everything gone, volumes too."""
@@ -113,44 +137,41 @@ def wait_for(condition: Callable[[], Any], seconds: float) -> float:
     return time.monotonic() - began
 
 
-def fetch(url: str) -> bytes:
-    """The body of an answer; empty when there is none."""
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
-            return bytes(answer.read())
-    except OSError:
-        return b""
-
-
 @pytest.fixture(scope="session")
 def site_folder(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site's folder as people have it: site.yaml, models and recordings, named by relative paths."""
     folder = tmp_path_factory.mktemp("site")
     weights, recordings = shared_data / "weights", shared_data / "data" / "ufes-four-cameras"
     cameras = [f"cam{i}" for i in range(4)]
-    for file in [weights / "yolox_nano.onnx", weights / "osnet_x0_25_msmt17.onnx"]:
-        shutil.copy(file, folder)
+    for source in [weights / "yolox_nano.onnx", weights / "osnet_x0_25_msmt17.onnx"]:
+        shutil.copy(source, folder)
     for camera in cameras:
         shutil.copy(recordings / f"{camera}.mp4", folder)
     site = {
         "site": "room",
-        "clock": {"target_fps": 4},
+        "clock": {"target_fps": 9},
         "detector": {"model": "yolox_nano.onnx", "classes": ["person"]},
         "embedder": {"model": "osnet_x0_25_msmt17.onnx"},
-        "cameras": [{"name": name, "source": f"{name}.mp4", "loop": True} for name in cameras],
+        "cameras": [{"name": name, "source": f"${{RECORDINGS}}/{name}.mp4", "loop": True} for name in cameras],
         "layout": {"overlaps": [cameras]},
     }
     (folder / "site.yaml").write_text(yaml.safe_dump(site))
-    # The containers' user is none of this machine's.
-    for path in [folder, *folder.parents][:3]:
-        path.chmod(0o755)
+    (folder / "variables").write_text("RECORDINGS='.'\nMTMC__CLOCK__TARGET_FPS=5\n")
+    return open_to_all(folder)
+
+
+def open_to_all(folder: Path) -> Path:
+    """Lets the containers' user, who is none of this machine's, read the folder."""
+    folder.chmod(0o755)
     return folder
 
 
 @pytest.fixture(scope="session")
-def image(engine: None) -> None:
+def image(engine: None) -> Iterator[None]:
     """The project's image, built as the Compose file says."""
-    Project("mtmc-build", ("docker-compose.yml",), {"MTMC_SITE_FOLDER": "/"}).run("build", "clock", seconds=280)
+    Project("mtmc-build", ("docker-compose.yml",), {"MTMC_SITE_FOLDER": "/"}).run("build", seconds=280)
+    yield
+    subprocess.run(["docker", "rmi", "--force", f"mtmc:{VERSION}"], capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +182,7 @@ def site(image: None, site_folder: Path) -> Iterator[Project]:
         ("docker-compose.yml",),
         {
             "MTMC_SITE_FOLDER": str(site_folder),
+            "MTMC_ENV_FILE": str(site_folder / "variables"),
             "MTMC_PORT": str(any_free_port()),
             "MTMC_REDIS_PASSWORD": 'pass"word with \\ signs',
         },

@@ -8,144 +8,140 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.compose.conftest import DEPLOY, Project, fetch, wait_for
+from cli.redis_server import any_free_port
+from tests.compose.conftest import DEPLOY, VERSION, Project, open_to_all, wait_for
 
 pytestmark = pytest.mark.timeout(300)
+CAMERAS = [f"cam{i}" for i in range(4)]
 
 
-def page(site: Project, path: str) -> bytes:
-    return fetch(f"http://127.0.0.1:{site.environment['MTMC_PORT']}{path}")
+def is_spread_over(site: Project, workers: int) -> bool:
+    """Whether all cameras are live, shared by so many workers."""
+    owners = site.owners(state="live")
+    return len(owners) == len(CAMERAS) and len(set(owners.values())) == workers
 
 
-def owners(site: Project) -> dict[str, str | None]:
-    """Camera → worker, of the cameras that are live."""
-    return {
-        camera["name"]: camera["owner"]
-        for camera in site.status()["cameras"]
-        if camera["state"] in ("live", "starting")
-    }
+def wait_for_another_picture(site: Project, camera: str) -> None:
+    first = site.page(f"/{camera}.jpg")
+    wait_for(lambda: site.page(f"/{camera}.jpg") not in (b"", first), 20)
 
 
-def spread_over(site: Project, workers: int) -> bool:
-    owned = owners(site)
-    return len(owned) == 4 and len(set(owned.values())) == workers
+def published_gids(site: Project) -> set[int]:
+    shown = json.loads(site.page("/api/v1/tracks"))["cameras"]
+    return {track["gid"] for camera in shown for track in camera["tracks"] if track["gid"]}
 
 
 def test_pictures_and_global_ids_are_there(site: Project) -> None:
-    assert b"<html" in page(site, "/")
-    for camera in range(4):
-        first = page(site, f"/cam{camera}.jpg")
-        assert first.startswith(b"\xff\xd8")
-        wait_for(lambda: page(site, f"/cam{camera}.jpg") != first, 15)  # noqa: B023
+    assert b"<html" in site.page("/")
+    for camera in CAMERAS:
+        wait_for_another_picture(site, camera)
+        assert site.page(f"/{camera}.jpg").startswith(b"\xff\xd8")
+    wait_for(lambda: published_gids(site), 30)
 
-    def gids() -> set[int]:
-        shown = json.loads(page(site, "/api/v1/tracks"))["cameras"]
-        return {track["gid"] for camera in shown for track in camera["tracks"] if track["gid"]}
 
-    wait_for(gids, 30)
+def test_variables_reach_the_site_file(site: Project) -> None:
+    published = json.loads(site.redis("GET", "mtmc:{room}:config"))["site"]
+    assert published["clock"]["target_fps"] == 5
+    assert published["cameras"][0]["source"] == "/site/cam0.mp4"
+    again = site.run("exec", "-T", "clock", "mtmc", "config", "publish", "/site/site.yaml")
+    assert "site room, revision 1, is published" in again, "the same content is no news"
 
 
 def test_every_container_is_as_tight_as_it_can_be(site: Project) -> None:
-    containers = site.run("ps", "-q").split()
-    inspected: list[dict[str, Any]] = json.loads(
-        subprocess.run(["docker", "inspect", *containers], capture_output=True, text=True, check=True).stdout
-    )
-    assert len(inspected) == 6
-    for one in inspected:
+    containers = site.containers()
+    assert len(containers) == 6
+    for one in containers:
         assert one["HostConfig"]["ReadonlyRootfs"], one["Name"]
         assert one["HostConfig"]["CapDrop"] == ["ALL"], one["Name"]
         assert one["State"]["Health"]["Status"] == "healthy", one["Name"]
         if "redis" not in one["Name"]:
-            assert one["Config"]["User"] == "mtmc"
+            assert one["Config"]["User"] == "10001"
+            assert not one["HostConfig"]["CapAdd"]
     listening = [
-        port for one in inspected for ports in one["NetworkSettings"]["Ports"].values() for port in ports or []
+        port for one in containers for ports in one["NetworkSettings"]["Ports"].values() for port in ports or []
     ]
-    assert {port["HostIp"] for port in listening} == {"127.0.0.1"}
-    assert [int(port["HostPort"]) for port in listening] == [int(site.environment["MTMC_PORT"])]
+    assert listening == [{"HostIp": "127.0.0.1", "HostPort": site.environment["MTMC_PORT"]}]
 
 
 def test_the_password_stands_on_no_command_line_and_in_no_log(site: Project) -> None:
-    assert "NOAUTH" in site.run("exec", "-T", "redis", "redis-cli", "get", "x")
+    assert "NOAUTH" in site.run("exec", "-T", "-e", "REDISCLI_AUTH=", "redis", "redis-cli", "ping")
     assert site.redis("ping") == "PONG"
     assert "pass" not in site.run("top")
     assert 'pass"word' not in site.run("logs")
 
 
+def test_nothing_is_started_again_because_redis_is(site: Project) -> None:
+    tick = int(site.redis("GET", "mtmc:{room}:clock:tick"))
+    site.run("restart", "redis", "redis-pictures")
+    wait_for(lambda: len(site.owners()) == len(CAMERAS), 20)
+    assert int(site.redis("GET", "mtmc:{room}:clock:tick")) > tick, "Redis kept its log"
+    wait_for_another_picture(site, "cam0")
+    assert [one["RestartCount"] for one in site.containers()] == [0] * 6
+
+
 def test_three_workers_share_the_cameras_and_two_take_over_from_a_killed_one(site: Project) -> None:
     site.run("up", "--wait", "--scale", "camera_worker=3")
-    wait_for(lambda: spread_over(site, 3), 30)
-    owned = owners(site)
-    hosts = {worker["id"]: worker["host"] for worker in site.status()["workers"]}
-    lost = owned["cam0"]
-    assert lost is not None
-    orphans = [camera for camera, owner in owned.items() if owner == lost]
+    wait_for(lambda: is_spread_over(site, 3), 30)
+    lost = site.owners()["cam0"]
 
-    subprocess.run(["docker", "kill", "--signal", "KILL", hosts[lost]], check=True, capture_output=True)
-    killed = time.monotonic()
-
-    def taken_over() -> bool:
-        now = [site.redis("HGET", f"mtmc:{{room}}:camera:{camera}", "owner") for camera in orphans]
-        return all(owner not in ("", lost) for owner in now)
-
-    wait_for(taken_over, 5)
-    assert time.monotonic() - killed < 5
-    wait_for(lambda: spread_over(site, 2), 30)
+    killed_at = time.monotonic()
+    subprocess.run(["docker", "kill", "--signal", "KILL", lost], check=True, capture_output=True)
+    wait_for(lambda: len(site.owners()) == len(CAMERAS) and lost not in site.owners().values(), 20)
+    assert time.monotonic() - killed_at < 5
+    wait_for(lambda: is_spread_over(site, 2), 30)
 
 
 def test_a_worker_of_another_project_joins_over_the_network(site: Project, site_folder: Path, tmp_path: Path) -> None:
-    gateway = subprocess.run(
+    bridge = subprocess.run(
         ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.strip()
-    ids_before = site.redis("GET", "mtmc:{room}:clock:tick")
+    redis, pictures = str(any_free_port()), str(any_free_port())
     opened = Project(
         site.name,
         ("docker-compose.yml", "docker-compose.hosts.yml"),
-        {**site.environment, "MTMC_REDIS_BIND": gateway, "MTMC_REDIS_PORT": "16379", "MTMC_PICTURES_PORT": "16380"},
+        {**site.environment, "MTMC_REDIS_BIND": bridge, "MTMC_REDIS_PORT": redis, "MTMC_PICTURES_PORT": pictures},
     )
     opened.run("up", "--wait", "--scale", "camera_worker=1")
-    assert int(site.redis("GET", "mtmc:{room}:clock:tick")) >= int(ids_before), "Redis kept its log"
-
-    elsewhere = tmp_path / "copy"
-    shutil.copytree(site_folder, elsewhere)
-    for path in [elsewhere, *elsewhere.parents][:4]:
-        path.chmod(0o755)
     guest = Project(
         f"{site.name}-guest",
         ("docker-compose.worker.yml",),
         {
-            "MTMC_REDIS_URL": f"redis://{gateway}:16379/0",
-            "MTMC_FRAMES_URL": f"redis://{gateway}:16380/0",
+            "MTMC_REDIS_URL": f"redis://{bridge}:{redis}/0",
+            "MTMC_FRAMES_URL": f"redis://{bridge}:{pictures}/0",
             "MTMC_REDIS_PASSWORD": site.environment["MTMC_REDIS_PASSWORD"],
             "MTMC_SITE": "room",
-            "MTMC_SITE_FOLDER": str(elsewhere),
+            "MTMC_SITE_FOLDER": str(open_to_all(Path(shutil.copytree(site_folder, tmp_path / "copy")))),
         },
     )
     try:
         guest.run("up", "--wait")
-        host = guest.run("exec", "-T", "camera_worker", "hostname").strip()
-        wait_for(lambda: spread_over(site, 2), 30)
-        assert sum(bool(owner and owner.startswith(host)) for owner in owners(site).values()) == 2
-        picture = page(site, "/cam3.jpg")
-        wait_for(lambda: page(site, "/cam3.jpg") != picture, 15)
+        (worker,) = guest.containers()
+        wait_for(lambda: is_spread_over(site, 2), 30)
+        own = [camera for camera, owner in site.owners().items() if worker["Id"].startswith(owner)]
+        assert len(own) == 2
+        wait_for_another_picture(site, own[0])
     finally:
         guest.down()
     assert guest.leftovers() == []
-    wait_for(lambda: spread_over(site, 1), 30)
+    wait_for(lambda: is_spread_over(site, 1), 30)
+    shown = site.run("exec", "-T", "aggregator", "mtmc", "status", "/site/site.yaml", "--json")
+    assert [worker["cameras"] for worker in json.loads(shown)["workers"]] == [" ".join(CAMERAS)]
 
 
-def test_down_leaves_nothing(site: Project) -> None:
-    assert len(site.leftovers()) > 0
+def test_all_stop_in_good_order_and_soon_and_down_leaves_nothing(site: Project) -> None:
     began = time.monotonic()
+    site.run("stop")
+    assert time.monotonic() - began < 10
+    assert {one["State"]["ExitCode"] for one in site.containers()} == {0}
+    assert len(site.leftovers()) == 6 + 2
     site.down()
-    assert time.monotonic() - began < 30
     assert site.leftovers() == []
 
 
@@ -153,40 +149,56 @@ def test_a_wrong_site_file_stops_the_start_and_the_log_says_why(image: None, sit
     wrong = yaml.safe_load((site_folder / "site.yaml").read_text())
     wrong["detector"]["klasses"] = ["person"]
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(wrong))
-    for path in [tmp_path, *tmp_path.parents][:3]:
-        path.chmod(0o755)
-    project = Project(f"mtmc-wrong-{os.getpid()}", ("docker-compose.yml",), {"MTMC_SITE_FOLDER": str(tmp_path)})
+    environment = {"MTMC_SITE_FOLDER": str(open_to_all(tmp_path)), "MTMC_ENV_FILE": str(site_folder / "variables")}
+    project = Project(f"mtmc-wrong-{os.getpid()}", ("docker-compose.yml",), environment)
     try:
-        assert "mtmc-wrong" in project.run("up", "--wait", code=1)
+        assert "clock-1 is unhealthy" in project.run("up", "--wait", code=1)
         assert "mtmc: /site/site.yaml: detector.klasses: there is no such setting" in project.run("logs", "clock")
+        assert project.redis("ping") == "PONG", "as a site without a password does it"
     finally:
         project.down()
 
 
+def test_a_site_file_that_the_containers_user_may_not_read_is_told(
+    image: None, site_folder: Path, tmp_path: Path
+) -> None:
+    closed = tmp_path / "site.yaml"
+    shutil.copy(site_folder / "site.yaml", closed)
+    closed.chmod(0o600)
+    mounted = ["--volume", f"{open_to_all(tmp_path)}:/site:ro", f"mtmc:{VERSION}", "run", "clock", "/site/site.yaml"]
+    done = subprocess.run(["docker", "run", "--rm", *mounted], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("mtmc: /site/site.yaml: cannot be read (Permission denied)")
+
+
+SITE = ("docker-compose.yml",)
+HOSTS = (*SITE, "docker-compose.hosts.yml")
+WORKER = ("docker-compose.worker.yml",)
+
+
 @pytest.mark.parametrize(
-    ("files", "name"),
+    ("files", "needed"),
     [
-        (("docker-compose.yml",), "MTMC_SITE_FOLDER"),
-        (("docker-compose.yml", "docker-compose.hosts.yml"), "MTMC_REDIS_PASSWORD"),
-        (("docker-compose.worker.yml",), "MTMC_REDIS_URL"),
+        (SITE, ["MTMC_SITE_FOLDER"]),
+        (HOSTS, ["MTMC_SITE_FOLDER", "MTMC_REDIS_PASSWORD", "MTMC_REDIS_BIND"]),
+        (WORKER, [f"MTMC_{name}" for name in ("REDIS_URL", "FRAMES_URL", "REDIS_PASSWORD", "SITE", "SITE_FOLDER")]),
     ],
 )
-def test_what_must_be_named_is_asked_for_by_its_name(
-    engine: None, files: tuple[str, ...], name: str, site_folder: Path
-) -> None:
-    known = {} if name == "MTMC_SITE_FOLDER" else {"MTMC_SITE_FOLDER": str(site_folder)}
-    assert name in Project("mtmc-nothing", files, known).run("config", code=15)
+def test_what_must_be_named_is_asked_for_by_its_name(engine: None, files: tuple[str, ...], needed: list[str]) -> None:
+    for missing in needed:
+        known = {name: "/some" for name in needed if name != missing}
+        told = Project("mtmc-nothing", files, known).run("config", code=15)
+        assert f"required variable {missing} is missing a value: " in told
+        assert len(told.splitlines()) == 1
 
 
-@pytest.mark.parametrize("base", ["docker-compose.yml", "docker-compose.worker.yml"])
-def test_the_override_reserves_gpus_and_brings_cuda(engine: None, base: str) -> None:
-    needed = dict.fromkeys(("REDIS_URL", "FRAMES_URL", "REDIS_PASSWORD", "SITE", "SITE_FOLDER"), "/x")
-    project = Project(
-        "mtmc-gpu", (base, "docker-compose.gpu.yml"), {f"MTMC_{key}": value for key, value in needed.items()}
-    )
+@pytest.mark.parametrize("base", [SITE, WORKER])
+def test_the_override_reserves_gpus_and_brings_cuda(engine: None, base: tuple[str, ...]) -> None:
+    names = ("REDIS_URL", "FRAMES_URL", "REDIS_PASSWORD", "SITE", "SITE_FOLDER")
+    project = Project("mtmc-gpu", (*base, "docker-compose.gpu.yml"), {f"MTMC_{name}": "/some" for name in names})
     worker = json.loads(project.run("config", "--format", "json"))["services"]["camera_worker"]
     devices = worker["deploy"]["resources"]["reservations"]["devices"]
-    assert devices == [{"capabilities": ["gpu"], "count": 1, "driver": "nvidia"}]
+    assert devices == [{"capabilities": ["gpu"], "device_ids": ["0"], "driver": "nvidia"}]
     assert worker["build"]["args"]["EXTRAS"] == "cuda"
     assert worker["image"].endswith("-cuda")
     assert worker["command"][:2] == ["run", "camera-worker"]

@@ -89,6 +89,26 @@ def test_a_lost_connection_is_told_once_and_retried_with_the_memory_intact(redis
     assert [line["event"] for line in logs] == ["Redis is gone, retrying until it is back", "Redis is back"]
 
 
+def test_the_alive_file_is_touched_only_while_the_service_does_its_work(
+    redis_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = tmp_path / "alive"
+    monkeypatch.setenv("MTMC_ALIVE_FILE", str(alive))
+    service = Counting(connect(redis_process.url))
+    running = Running(service)
+    wait_for(alive.exists)
+    redis_process.kill()
+    failed = service.attempts - service.count
+    wait_for(lambda: service.attempts - service.count > failed + 1)
+    alive.unlink()
+    began = time.monotonic()
+    wait_for(lambda: time.monotonic() - began > 1.2)
+    assert not alive.exists()
+    redis_process.start()
+    wait_for(alive.exists)
+    running.finish()
+
+
 def test_retries_wait_longer_and_longer_but_never_long(redis_process: Any) -> None:
     service = Counting(connect(redis_process.url))
     redis_process.kill()

@@ -195,7 +195,7 @@ def test_a_container_that_lands_on_the_wrong_frame_is_not_believed(
     monkeypatch.setattr(file_source.cv2, "VideoCapture", Liar)
     with capture_logs() as logs:
         assert take(play(long), 120.0).index == 1200
-    assert [entry["frame"] for entry in logs if entry["event"] == "video_cannot_seek"] == [1200]
+    assert [entry["frame"] for entry in logs if entry["event"] == "recording cannot be sought in"] == [1200]
 
 
 def test_the_length_is_learnt_where_the_container_does_not_know_it(play: Play, folder: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_truncated_file_ends_where_it_breaks_off(play: Play, folder: Path) -> 
             position += 1
     assert 80 < position < 120
     assert frame.index == 0
-    assert [e["frames"] for e in logs if e["event"] == "video_shorter_than_it_says"] == [position]
+    assert [e["frames"] for e in logs if e["event"] == "recording is shorter than it says"] == [position]
 
 
 def test_a_given_frame_rate_overrides_the_container(play: Play, short: Path) -> None:
@@ -280,7 +280,7 @@ def test_an_implausible_frame_rate_becomes_25_with_a_warning(
     monkeypatch.setattr(VideoFile, "__init__", lying)
     with capture_logs() as logs:
         assert take(play(short), 1.0).index == 25
-    assert [e["log_level"] for e in logs if e["event"] == "video_frame_rate_unknown"] == ["warning"]
+    assert [e["log_level"] for e in logs if e["event"] == "recording has no rate"] == ["warning"]
     assert take(play(short, fps=5.0), 1.0).index == 5
 
 
@@ -324,7 +324,7 @@ def test_what_is_no_video_is_down_and_says_why(play: Play, tmp_path: Path, kind:
     assert source.state is SourceState.DOWN
     assert says in str(source.error)
     assert str(path) in str(source.error)
-    assert [e["state"] for e in logs if e["event"] == "source_state"] == ["down"]
+    assert [e["event"] for e in logs if e["event"].startswith("source")] == ["source is down"]
     assert (file_problem(path) is None) == (kind == "garbage")
 
 
