@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from demo.geometry import Camera
 
 CAMERA_NAMES = ("crossing-southwest", "crossing-northwest", "crossing-northeast", "crossing-southeast", "roundabout", "north-street")
 
 
-def site_cameras() -> tuple[Camera, ...]:
-    """Four with overlapping views of the junction, then the roundabout in the east and the street in the north."""
+def site_cameras(random: np.random.Generator) -> tuple[Camera, ...]:
+    """Four with overlapping views of the junction, then the roundabout in the east and the street in the north.
+
+    Every site mounts them a little differently, and they render light a little differently.
+    """
+    return tuple(_mounted(camera, random) for camera in _planned())
+
+
+def _mounted(camera: Camera, random: np.random.Generator) -> Camera:
+    position = np.array(camera.position) + random.uniform(-0.6, 0.6, 3)
+    target = np.array(camera.target) + random.uniform(-0.8, 0.8, 3) * (1, 1, 0)
+    gains = np.array(camera.white_balance_bgr) * random.uniform(0.97, 1.03, 3)
+    return replace(
+        camera,
+        position=tuple(position.tolist()),
+        target=tuple(target.tolist()),
+        fov_deg=camera.fov_deg + float(random.uniform(-2.0, 2.0)),
+        exposure=camera.exposure * float(random.uniform(0.93, 1.07)),
+        white_balance_bgr=tuple(gains.tolist()),
+    )
+
+
+def _planned() -> tuple[Camera, ...]:
     return (
         Camera("crossing-southwest", (-21.0, -19.0, 8.0), (1.0, 0.5, 0.0), 66.0, noise_sigma=2.0),
         Camera(

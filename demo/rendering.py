@@ -22,7 +22,7 @@ class Renderer:
     def __init__(self, scenario: Scenario, camera: Camera, background: Background | None = None) -> None:
         """`background`: what an earlier renderer of the same camera has drawn; None: it is drawn now."""
         self.scenario, self.camera = scenario, camera
-        self.background = background or background_of(camera)
+        self.background = background or background_of(scenario.scenery, camera)
         self._noise = _noise_tiles(camera)
         self._drawn: tuple[int, list[Sprite]] | None = None
 

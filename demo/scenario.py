@@ -13,6 +13,7 @@ from demo.bodies import size_of
 from demo.cameras import site_cameras
 from demo.geometry import Camera, Floats
 from demo.parking import PARKING_SPOTS
+from demo.scenery import Scenery, scenery_of
 from demo.traffic import STEP_S, Driver, Traffic, bay_shift, is_green
 
 WARM_UP_S = 70.0
@@ -50,6 +51,7 @@ class Scenario:
     ticks: int
     vehicles: tuple[Vehicle, ...]
     cameras: tuple[Camera, ...]
+    scenery: Scenery
     light_offset_s: float
 
     @classmethod
@@ -57,8 +59,8 @@ class Scenario:
         """`seconds` of traffic, `fps` ticks a second."""
         if seed < 0 or seconds <= 0 or fps <= 0:
             raise ValueError("seed must be 0 or more, seconds and fps above 0")
-        looks_random, motion_random, parked_random = (
-            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence(seed).spawn(3)
+        looks_random, motion_random, parked_random, scenery_random, cameras_random = (
+            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence(seed).spawn(5)
         )
         ticks = math.ceil(seconds * fps)
         looks = _looks(looks_random)
@@ -72,7 +74,7 @@ class Scenario:
         parked = _parked(parked_random, ticks)
         vehicles = [vehicle for vehicle in moving if vehicle is not None]
         numbered = [replace(vehicle, id=i + 1) for i, vehicle in enumerate([*parked, *vehicles])]
-        return cls(seed, fps, ticks, tuple(numbered), site_cameras(), offset_s)
+        return cls(seed, fps, ticks, tuple(numbered), site_cameras(cameras_random), scenery_of(scenery_random), offset_s)
 
     def camera(self, name: str) -> Camera:
         """Raises KeyError for an unknown name."""

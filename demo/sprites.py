@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from demo.background import Background
-from demo.bodies import Mesh, mesh_of, size_of
+from demo.bodies import Mesh, Size, mesh_of, size_of
 from demo.geometry import NEAR_M, Camera, Floats, clip_near
-from demo.light import SHADOW_GAIN_BGR, SUN, sensed, shaded
+from demo.light import SHADOW_GAIN_BGR, sensed, shaded
+from demo.occlusion import hides
 from demo.scenario import Vehicle
 
 _SHIFT = 4
@@ -20,7 +21,6 @@ _SHIFT = 4
 _BRAKE_LIGHT_BGR = (40.0, 40.0, 255.0)
 _LARGEST_PX = 2600
 _SMALLEST_PX = 2.5
-_FRONT_MARGIN_M = 0.2
 _SHADOW_BLUR = (3, 3)
 
 
@@ -30,8 +30,8 @@ class Sprite:
 
     vehicle: Vehicle
     pose: Floats
-    depth: float
-    """Of the vehicle's middle, metres."""
+    footprint: Floats
+    """`(4, 2)` metres: its corners on the ground, counter-clockwise."""
     roi: tuple[int, int, int, int]
     """x0, y0, x1, y1 pixels."""
     colour: npt.NDArray[np.float32]
@@ -107,7 +107,7 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
         return None
     x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
     x1, y1 = min(int(high[0]), camera.width), min(int(high[1]), camera.height)
-    order, colours = _faces(camera, mesh, turn, pose, bool(vehicle.braking[tick - vehicle.first_tick]))
+    order, colours = _faces(camera, mesh, turn, pose, background.sun, bool(vehicle.braking[tick - vehicle.first_tick]))
     patch = _painted(mesh, pixels, order, colours, (x0, y0, x1, y1))
     alpha = patch[..., 3] / 255.0
     inside = low[0] >= 0 and low[1] >= 0 and high[0] <= camera.width and high[1] <= camera.height
@@ -116,20 +116,23 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
     else:
         span = (int(low[0]), int(low[1]), min(int(high[0]), int(low[0]) + _LARGEST_PX), min(int(high[1]), int(low[1]) + _LARGEST_PX))
         whole = int(np.count_nonzero(_painted(mesh, pixels, order, colours, span)[..., 3] >= 127.5))
-    hidden = background.front_alpha[y0:y1, x0:x1] * (background.front_depth[y0:y1, x0:x1] < depth - _FRONT_MARGIN_M)
+    footprint = footprint_of(size, pose)
+    # One more entry for the index −1: where nothing stands.
+    before = np.append(hides(footprint, background.footprints, np.array(camera.position[:2])), False)
+    hidden = background.front_alpha[y0:y1, x0:x1] * before[background.front[y0:y1, x0:x1]]
     return Sprite(
-        vehicle, pose, depth, (x0, y0, x1, y1), patch[..., :3], alpha, 1.0 - hidden, whole,
-        _shadow(camera, mesh, turn, pose),
+        vehicle, pose, footprint, (x0, y0, x1, y1), patch[..., :3], alpha, 1.0 - hidden, whole,
+        _shadow(camera, mesh, turn, pose, background.sun),
     )  # fmt: skip
 
 
-def _faces(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, braking: bool) -> tuple[list[int], Floats]:
+def _faces(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats, braking: bool) -> tuple[list[int], Floats]:
     """The faces that show, in the order in which they are painted, and the sensed colours of all."""
     eye = (np.array(camera.position) - np.array([pose[0], pose[1], 0.0])) @ turn
     to_eye = eye - mesh.anchors
     facing = (mesh.normals * to_eye).sum(axis=1) > 0
     towards = to_eye / np.linalg.norm(to_eye, axis=1)[:, None]
-    colours = shaded(mesh.colours, mesh.normals @ turn.T, mesh.materials, towards @ turn.T)
+    colours = shaded(mesh.colours, mesh.normals @ turn.T, mesh.materials, towards @ turn.T, sun)
     if braking:
         colours[[material == "brake" for material in mesh.materials]] = _BRAKE_LIGHT_BGR
     groups = sorted(mesh.groups, key=lambda group: (group[0], -abs(group[1] - eye[0])))
@@ -154,9 +157,9 @@ def _painted(
     return cv2.resize(patch, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def _shadow(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats) -> npt.NDArray[np.int32] | None:
+def _shadow(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats) -> npt.NDArray[np.int32] | None:
     corners = mesh.hull @ turn.T + np.array([pose[0], pose[1], 0.0])
-    ground = corners[:, :2] - corners[:, 2:] * (SUN[:2] / SUN[2])
+    ground = corners[:, :2] - corners[:, 2:] * (sun[:2] / sun[2])
     outline = cv2.convexHull(ground.astype(np.float32)).reshape(-1, 2).astype(np.float64)
     points = np.column_stack([outline, np.zeros(len(outline))])
     _, depth = camera.project(points)
@@ -170,6 +173,28 @@ def _shadow(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats) -> npt.NDArr
     return np.rint(pixels * (1 << _SHIFT)).astype(np.int32)
 
 
+def footprint_of(size: Size, pose: Floats) -> Floats:
+    """`(4, 2)` metres: the corners of a vehicle on the ground, counter-clockwise."""
+    cosine, sine = math.cos(pose[2]), math.sin(pose[2])
+    half_length, half_width = size.length / 2, size.width / 2
+    corners = np.array([(half_length, half_width), (-half_length, half_width), (-half_length, -half_width), (half_length, -half_width)])
+    return corners @ np.array([[cosine, sine], [-sine, cosine]]) + pose[:2]
+
+
 def painted_order(camera: Camera, sprites: list[Sprite]) -> list[Sprite]:
-    """From the farthest to the nearest."""
-    return sorted(sprites, key=lambda sprite: -sprite.depth)
+    """From the farthest to the nearest: nobody is painted before somebody that it hides."""
+    viewer = np.array(camera.position[:2])
+    waiting = sorted(sprites, key=lambda sprite: -float(np.linalg.norm(sprite.footprint.mean(axis=0) - viewer)))
+    if len(waiting) < 2:
+        return waiting
+    footprints = np.stack([sprite.footprint for sprite in waiting])
+    # hidden_by[i, j]: j stands between the viewer and i.
+    hidden_by = np.stack([hides(footprint, footprints, viewer) for footprint in footprints])
+    np.fill_diagonal(hidden_by, val=False)
+    left, order = list(range(len(waiting))), []
+    while left:
+        # Whoever hides nobody that still waits comes next; in a circle of three the farthest does.
+        free = next((i for i in left if not hidden_by[left, i].any()), left[0])
+        left.remove(free)
+        order.append(waiting[free])
+    return order
