@@ -36,6 +36,8 @@ class Background:
     """`(height, width)` 0..1: how much of the pixel things cover."""
     footprints: Floats
     """`(k, 4, 2)` metres: corners on the ground of the things, counter-clockwise."""
+    shade: npt.NDArray[np.float32]
+    """`(height, width)` 0..1: how much of the sun the ground misses at a pixel, whatever stands before it."""
     sun: Floats
     """Unit vector towards the sun."""
 
@@ -45,15 +47,14 @@ def background_of(scenery: Scenery, camera: Camera) -> Background:
     scale = _SUPERSAMPLED
     width, height = camera.width * scale, camera.height * scale
     canvas = _ground(camera, width, height, scale)
-    canvas *= _shadows(camera, scenery, width, height, scale)
+    shade = _shade(camera, scenery, width, height, scale)
+    canvas *= 1.0 - shade[..., None] * (1.0 - SHADOW_GAIN_BGR).astype(np.float32)
     things = [thing for thing in scenery.things if _is_near(camera, thing)]
     things.sort(key=lambda thing: -_distance(camera, thing))
     owner = np.full((height, width), -1, np.int16)
     for number, thing in enumerate(things):
         _draw(camera, scenery, thing, number, canvas, owner, scale)
     picture = cv2.resize(canvas, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    if camera.blur_sigma > 0:
-        picture = cv2.GaussianBlur(picture, (0, 0), camera.blur_sigma)
     alpha = cv2.resize((owner >= 0).astype(np.float32), (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     # Nearer things have higher numbers.
     blocks = owner.reshape(camera.height, scale, camera.width, scale)
@@ -62,6 +63,7 @@ def background_of(scenery: Scenery, camera: Camera) -> Background:
         blocks.max(axis=(1, 3)),
         alpha,
         np.stack([footprint_of(thing) for thing in things]),
+        cv2.resize(shade, (camera.width, camera.height), interpolation=cv2.INTER_AREA),
         scenery.sun,
     )
 
@@ -109,49 +111,54 @@ def _sky(camera: Camera, column: Floats, row: Floats) -> Floats:
     return colour
 
 
-def _shadows(camera: Camera, scenery: Scenery, width: int, height: int, scale: int) -> Canvas:
-    """`(h, w, 3)`: what is left of the light on the ground."""
+def _shade(camera: Camera, scenery: Scenery, width: int, height: int, scale: int) -> Canvas:
+    """`(h, w)` 0..1: how much of the sun the ground misses."""
     mask = np.zeros((height, width), np.uint8)
     for thing in scenery.things:
         if not _is_near(camera, thing):
             continue
-        outlines = [cv2.convexHull(each.astype(np.float32)).reshape(-1, 2) for each in shadow_outlines(thing, scenery.sun)]
-        if isinstance(thing, Tree):
-            outlines += _leaf_shadows(thing, scenery.sun)
-        for outline in outlines:
-            pixels = _ground_polygon(camera, outline, scale)
+        for outline in shadow_outlines(thing, scenery.sun):
+            hull = cv2.convexHull(outline.astype(np.float32)).reshape(-1, 2)
+            pixels = _ground_polygon(camera, hull, scale)
             if pixels is not None:
                 cv2.fillConvexPoly(mask, pixels, 255, cv2.LINE_8, _SHIFT)
-    dark = cv2.GaussianBlur(mask, (0, 0), 1.6).astype(np.float32)[..., None] / 255.0
-    return (1.0 - dark * (1.0 - SHADOW_GAIN_BGR)).astype(np.float32)
+        if isinstance(thing, Tree):
+            for pixels in _leaf_shadows(camera, thing, scenery.sun, scale):
+                cv2.fillConvexPoly(mask, pixels, 255, cv2.LINE_8, _SHIFT)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), 1.6).astype(np.float32) / 255.0)
 
 
-def _leaf_shadows(tree: Tree, sun: Floats) -> list[Floats]:
-    middles, _, radii, _ = crown_of(tree)
+def _leaf_shadows(camera: Camera, tree: Tree, sun: Floats, scale: int) -> npt.NDArray[np.int32]:
+    """`(n, 7, 2)`: polygons as OpenCV draws them on the finer canvas."""
+    middles, _, radii, _ = crown_of(tree, 1.0)
     angles = np.linspace(0, 2 * np.pi, 7, endpoint=False)
-    ring = np.column_stack([np.cos(angles), np.sin(angles)])
-    ground = middles[:, :2] - middles[:, 2:] * (sun[:2] / sun[2])
-    return [place + ring * radius for place, radius in zip(ground, radii * 1.1, strict=True)]
+    ring = np.column_stack([np.cos(angles), np.sin(angles), np.zeros(7)])
+    ground = np.column_stack([middles[:, :2] - middles[:, 2:] * (sun[:2] / sun[2]), np.zeros(len(middles))])
+    points = ground[:, None] + ring[None] * (radii * 1.1)[:, None, None]
+    pixels, depth = camera.project(points.reshape(-1, 3))
+    pixels, depth = pixels.reshape(-1, 7, 2), depth.reshape(-1, 7)
+    seen = (depth.min(axis=1) > NEAR_M) & (np.abs(pixels).max(axis=(1, 2)) < 4000)
+    fine = ((pixels[seen] + 0.5) * scale - 0.5) * (1 << _SHIFT)
+    return np.rint(fine).astype(np.int32)
 
 
 def _ground_polygon(camera: Camera, outline: npt.NDArray[np.floating], scale: int) -> npt.NDArray[np.int32] | None:
-    return _polygon(camera, np.column_stack([outline, np.zeros(len(outline))]), scale)
-
-
-def _polygon(camera: Camera, points: Floats, scale: int) -> npt.NDArray[np.int32] | None:
-    """World points `(k, 3)` as OpenCV draws them on the finer canvas; None where nothing of them can be seen."""
+    points = np.column_stack([outline, np.zeros(len(outline))])
     pixels, depth = camera.project(points)
+    return _polygon(camera, points, pixels, depth, scale)
+
+
+def _polygon(
+    camera: Camera, points: Floats, pixels: Floats, depth: Floats, scale: int
+) -> npt.NDArray[np.int32] | None:
+    """World points `(k, 3)` and where they lie, as OpenCV draws them on the finer canvas; None: out of view."""
     if depth.min() < NEAR_M:
         points = clip_near(depth, points)
         if len(points) < 3:
             return None
         pixels, _ = camera.project(points)
-    if (
-        pixels[:, 0].max() < 0
-        or pixels[:, 1].max() < 0
-        or pixels[:, 0].min() > camera.width
-        or pixels[:, 1].min() > camera.height
-    ):
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    if high[0] < 0 or high[1] < 0 or low[0] > camera.width or low[1] > camera.height:
         return None
     fine = ((pixels + 0.5) * scale - 0.5) * (1 << _SHIFT)
     return np.rint(np.clip(fine, -2e6, 2e6)).astype(np.int32)
@@ -167,42 +174,36 @@ def _draw(
     scale: int,
 ) -> None:
     eye = np.array(camera.position)
-    faces = faces_of(thing)
+    faces = faces_of(thing, eye)
     if faces:
-        normals = np.stack([face.normal for face in faces])
-        towards = eye - np.stack([face.points.mean(axis=0) for face in faces])
+        points = np.concatenate([face.points for face in faces])
+        starts = np.concatenate([[0], np.cumsum([len(face.points) for face in faces])])
+        first = points[starts[:-1]]
+        normals = np.cross(points[starts[:-1] + 1] - first, points[starts[:-1] + 2] - first)
+        normals /= np.linalg.norm(normals, axis=1)[:, None]
+        towards = eye - first
+        facing = (normals * towards).sum(axis=1) > 0
         away = np.linalg.norm(towards, axis=1)
-        towards /= away[:, None]
-        colours = shaded(
-            np.array([face.colour for face in faces], np.float64),
-            normals,
-            tuple(face.material for face in faces),
-            towards,
-            scenery.sun,
-        )
+        base = np.array([face.colour for face in faces], np.float64)
+        materials = tuple(face.material for face in faces)
+        colours = shaded(base, normals, materials, towards / away[:, None], scenery.sun)
         haze = (1 - np.exp(-away / _HAZE_M))[:, None]
-        colours = colours * (1 - haze) + _HAZE_BGR * haze
-        facing = (normals * (eye - np.stack([face.points[0] for face in faces]))).sum(axis=1) > 0
-        for face, colour, shows in zip(faces, colours.tolist(), facing.tolist(), strict=True):
-            if shows:
-                _fill(camera, face.points, colour, number, canvas, owner, scale)
+        bgr = (colours * (1 - haze) + _HAZE_BGR * haze).tolist()
+        pixels, depth = camera.project(points)
+        for i in np.flatnonzero(facing):
+            part = slice(starts[i], starts[i + 1])
+            polygon = _polygon(camera, points[part], pixels[part], depth[part], scale)
+            if polygon is not None:
+                cv2.fillConvexPoly(canvas, polygon, bgr[i], cv2.LINE_8, _SHIFT)
+                cv2.fillConvexPoly(owner, polygon, number, cv2.LINE_8, _SHIFT)
     if isinstance(thing, Tree):
         _draw_crown(camera, scenery, thing, number, canvas, owner, scale)
 
 
-def _fill(
-    camera: Camera,
-    points: Floats,
-    colour: list[float],
-    number: int,
-    canvas: Canvas,
-    owner: npt.NDArray[np.int16],
-    scale: int,
-) -> None:
-    pixels = _polygon(camera, points, scale)
-    if pixels is not None:
-        cv2.fillConvexPoly(canvas, pixels, colour, cv2.LINE_8, _SHIFT)
-        cv2.fillConvexPoly(owner, pixels, number, cv2.LINE_8, _SHIFT)
+def _fineness(camera: Camera, tree: Tree) -> float:
+    """Crowns near to the camera need smaller leaves."""
+    away = float(np.linalg.norm(np.array([tree.x, tree.y]) - camera.position[:2]))
+    return float(np.clip(30.0 / max(away, 1.0), 0.6, 2.4))
 
 
 def _draw_crown(
@@ -214,7 +215,7 @@ def _draw_crown(
     owner: npt.NDArray[np.int16],
     scale: int,
 ) -> None:
-    middles, normals, radii, bright = crown_of(tree)
+    middles, normals, radii, bright = crown_of(tree, _fineness(camera, tree))
     pixels, depth = camera.project(middles)
     size = camera.intrinsic[0, 0] * radii / np.maximum(depth, NEAR_M)
     seen = (depth > NEAR_M) & (pixels[:, 0] > -size) & (pixels[:, 0] < camera.width + size)

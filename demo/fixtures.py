@@ -17,10 +17,10 @@ _FRAME: Colour = (176, 180, 184)
 _STEEL: Colour = (124, 126, 126)
 
 
-def faces_of(thing: Thing) -> list[Face]:
-    """Faces in the order in which they are painted, those that look away left to the painter; no leaves."""
+def faces_of(thing: Thing, eye: Floats) -> list[Face]:
+    """Faces in the order in which they are painted, some that look away from `eye` `(3,)` among them; no leaves."""
     if isinstance(thing, Building):
-        return _building(thing)
+        return _building(thing, eye)
     if isinstance(thing, Tree):
         return _trunk(thing)
     return _pole(thing)
@@ -37,12 +37,15 @@ def footprint_of(thing: Thing) -> Floats:
     return np.array([(-half, -half), (half, -half), (half, half), (-half, half)]) + (thing.x, thing.y)
 
 
-def crown_of(tree: Tree) -> tuple[Floats, Floats, Floats, Floats]:
-    """Clumps of leaves: middles `(n, 3)`, outward unit vectors `(n, 3)`, radii `(n,)`, brightness factors `(n,)`."""
+def crown_of(tree: Tree, fineness: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """Clumps of leaves: middles `(n, 3)`, outward unit vectors `(n, 3)`, radii `(n,)`, brightness factors `(n,)`.
+
+    `fineness` 2: clumps half as large, and four times as many. The shape of the crown stays.
+    """
     random = np.random.Generator(np.random.PCG64(tree.seed))
     half_height = (tree.height - tree.crown_base) / 2
     lobes = random.normal(size=(9, 3)) * (0.42, 0.42, 0.40)
-    count = int(280 + 260 * tree.crown)
+    count = int((200 + 200 * tree.crown) * fineness**2)
     outward = random.normal(size=(count, 3))
     outward /= np.linalg.norm(outward, axis=1)[:, None]
     lobe = lobes[random.integers(len(lobes), size=count)]
@@ -52,11 +55,11 @@ def crown_of(tree: Tree) -> tuple[Floats, Floats, Floats, Floats]:
     middles[:, 2] = np.maximum(middles[:, 2], 0.1)
     normal = outward * 0.7 + place
     normal /= np.linalg.norm(normal, axis=1)[:, None]
-    radii = random.uniform(0.10, 0.22, count) * tree.crown
+    radii = random.uniform(0.10, 0.21, count) * tree.crown / fineness
     return middles, normal, radii, random.uniform(0.82, 1.16, count)
 
 
-def _building(building: Building) -> list[Face]:
+def _building(building: Building, eye: Floats) -> list[Face]:
     (x0, x1), (y0, y1), height = building.x, building.y, building.height
     bottom_left, bottom_right = np.array([x0, y0, 0.0]), np.array([x1, y0, 0.0])
     top_right, top_left = np.array([x1, y1, 0.0]), np.array([x0, y1, 0.0])
@@ -68,7 +71,9 @@ def _building(building: Building) -> list[Face]:
         (top_right, top_left),
         (top_left, bottom_left),
     ):
-        faces += _wall(np.stack([start, end, end + up, start + up]), building)
+        along = end - start
+        if along[1] * (eye[0] - start[0]) - along[0] * (eye[1] - start[1]) > 0:
+            faces += _wall(np.stack([start, end, end + up, start + up]), building)
     corners = np.stack([bottom_left, bottom_right, top_right, top_left])
     faces.append(Face(corners + up, building.roof, "matt"))
     return faces
