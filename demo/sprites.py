@@ -22,6 +22,7 @@ _BRAKE_LIGHT_BGR = (40.0, 40.0, 255.0)
 _LARGEST_PX = 2600
 _SMALLEST_PX = 2.5
 _SHADOW_BLUR = (3, 3)
+_SHADOW_LOSS = (1.0 - SHADOW_GAIN_BGR).astype(np.float32)
 
 
 @dataclass
@@ -75,12 +76,9 @@ class Sprite:
         shifted = self.shadow - np.array([x0, y0], np.int32) * (1 << _SHIFT)
         cv2.fillConvexPoly(mask, shifted, 255, cv2.LINE_AA, _SHIFT)
         mask = cv2.blur(mask, _SHADOW_BLUR)
-        dark = mask.astype(np.float32) / 255.0
-        # Neither what stands there nor ground that lies in the shade already gets darker.
-        dark *= (1.0 - background.front_alpha[y0:y1, x0:x1]) * (1.0 - 0.85 * background.shade[y0:y1, x0:x1])
-        part = image[y0:y1, x0:x1]
-        gain = 1.0 - dark[..., None] * (1.0 - SHADOW_GAIN_BGR.astype(np.float32))
-        image[y0:y1, x0:x1] = (part * gain + 0.5).astype(np.uint8)
+        dark = mask * background.open_ground[y0:y1, x0:x1]
+        gain = 1.0 - dark[..., None] * _SHADOW_LOSS
+        image[y0:y1, x0:x1] = cv2.multiply(image[y0:y1, x0:x1], gain, dtype=cv2.CV_8U)
 
 
 def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: int) -> Sprite | None:
@@ -227,12 +225,16 @@ def painted_order(camera: Camera, sprites: list[Sprite]) -> list[Sprite]:
     """From the farthest to the nearest: nobody is painted before somebody that it hides."""
     viewer = np.array(camera.position[:2])
     waiting = sorted(sprites, key=lambda sprite: -float(np.linalg.norm(sprite.footprint.mean(axis=0) - viewer)))
-    if len(waiting) < 2:
+    # hidden_by[i, j]: j stands between the viewer and i, and they meet in the picture.
+    hidden_by = np.zeros((len(waiting), len(waiting)), bool)
+    rois = np.array([sprite.roi for sprite in waiting]).reshape(-1, 4)
+    meet = (rois[:, None, :2] < rois[None, :, 2:]).all(axis=2)
+    meet &= meet.T
+    for i, j in zip(*np.nonzero(np.triu(meet, 1)), strict=True):
+        nearer = bool(hides(waiting[i].footprint, waiting[j].footprint[None], viewer)[0])
+        hidden_by[i, j], hidden_by[j, i] = nearer, not nearer
+    if not np.tril(hidden_by).any():
         return waiting
-    footprints = np.stack([sprite.footprint for sprite in waiting])
-    # hidden_by[i, j]: j stands between the viewer and i.
-    hidden_by = np.stack([hides(footprint, footprints, viewer) for footprint in footprints])
-    np.fill_diagonal(hidden_by, val=False)
     left, order = list(range(len(waiting))), []
     while left:
         # Whoever hides nobody that still waits comes next; in a circle of three the farthest does.
