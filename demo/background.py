@@ -95,10 +95,12 @@ def _is_near(camera: Camera, thing: Thing) -> bool:
 
 def _ground(camera: Camera, width: int, height: int, scale: int) -> Canvas:
     column, row = np.meshgrid(
-        (np.arange(width, dtype=np.float32) + 0.5) / scale - 0.5, (np.arange(height, dtype=np.float32) + 0.5) / scale - 0.5
+        (np.arange(width, dtype=np.float32) + 0.5) / scale - 0.5,
+        (np.arange(height, dtype=np.float32) + 0.5) / scale - 0.5,
     )
     across, along, reciprocal = (
-        np.float32(line[0]) * column + np.float32(line[1]) * row + np.float32(line[2]) for line in camera.image_to_ground
+        np.float32(line[0]) * column + np.float32(line[1]) * row + np.float32(line[2])
+        for line in camera.image_to_ground
     )
     # The homography's scale is the reciprocal of the depth.
     seen = reciprocal > 1.0 / _HORIZON_M
@@ -159,9 +161,7 @@ def _ground_polygon(camera: Camera, outline: npt.NDArray[np.floating], scale: in
     return _polygon(camera, points, pixels, depth, scale)
 
 
-def _polygon(
-    camera: Camera, points: Floats, pixels: Floats, depth: Floats, scale: int
-) -> npt.NDArray[np.int32] | None:
+def _polygon(camera: Camera, points: Floats, pixels: Floats, depth: Floats, scale: int) -> npt.NDArray[np.int32] | None:
     """World points `(k, 3)` and where they lie, as OpenCV draws them on the finer canvas; None: out of view."""
     if depth.min() < NEAR_M:
         points = clip_near(depth, points)

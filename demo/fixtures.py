@@ -92,7 +92,9 @@ def _wall(quad: Floats, building: Building) -> list[Face]:
             frame = 0.1 / width
             faces.append(
                 Face(
-                    patch(quad, (left - frame, right + frame), ((low - 0.1) / height, (high + 0.1) / height)), _FRAME, "matt"
+                    patch(quad, (left - frame, right + frame), ((low - 0.1) / height, (high + 0.1) / height)),
+                    _FRAME,
+                    "matt",
                 )
             )
             faces.append(Face(patch(quad, (left, right), (low / height, high / height)), _GLASS, "glass"))

@@ -70,7 +70,9 @@ def road_distance(x: Floats, y: Floats) -> Floats:
 @lru_cache(maxsize=1)
 def _asphalt_rectangles() -> tuple[tuple[float, float, float, float], ...]:
     """Left, bottom, right, top of car park, its drive, bays and strips."""
-    strips = [(x - w / 2, y, x + w / 2, y + h) if h > w else (x, y - h / 2, x + w, y + h / 2) for x, y, w, h in KERB_STRIPS]
+    strips = [
+        (x - w / 2, y, x + w / 2, y + h) if h > w else (x, y - h / 2, x + w, y + h / 2) for x, y, w, h in KERB_STRIPS
+    ]
     left, right, bottom, top = CAR_PARK
     return (
         (left, bottom, right, top),

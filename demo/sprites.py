@@ -118,7 +118,12 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
     if inside:
         whole = int(np.count_nonzero(alpha >= 0.5))
     else:
-        span = (int(low[0]), int(low[1]), min(int(high[0]), int(low[0]) + _LARGEST_PX), min(int(high[1]), int(low[1]) + _LARGEST_PX))
+        span = (
+            int(low[0]),
+            int(low[1]),
+            min(int(high[0]), int(low[0]) + _LARGEST_PX),
+            min(int(high[1]), int(low[1]) + _LARGEST_PX),
+        )
         whole = int(np.count_nonzero(_painted(mesh, pixels, order, colours, span)[..., 3] >= 127.5))
     return Sprite(
         vehicle, pose, footprint, (x0, y0, x1, y1), patch[..., :3], alpha, _shown(camera, background, footprint, (x0, y0, x1, y1)), whole,
@@ -166,7 +171,9 @@ def _shown(
     return np.asarray(1.0 - background.front_alpha[y0:y1, x0:x1] * there[things], np.float32)
 
 
-def _faces(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats, light: Floats, braking: bool) -> tuple[list[int], Floats]:
+def _faces(
+    camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats, light: Floats, braking: bool
+) -> tuple[list[int], Floats]:
     """The faces that show, in the order in which they are painted, and the sensed colours of all."""
     eye = (np.array(camera.position) - np.array([pose[0], pose[1], 0.0])) @ turn
     to_eye = eye - mesh.anchors
@@ -217,7 +224,9 @@ def footprint_of(size: Size, pose: Floats) -> Floats:
     """`(4, 2)` metres: the corners of a vehicle on the ground, counter-clockwise."""
     cosine, sine = math.cos(pose[2]), math.sin(pose[2])
     half_length, half_width = size.length / 2, size.width / 2
-    corners = np.array([(half_length, half_width), (-half_length, half_width), (-half_length, -half_width), (half_length, -half_width)])
+    corners = np.array(
+        [(half_length, half_width), (-half_length, half_width), (-half_length, -half_width), (half_length, -half_width)]
+    )
     return corners @ np.array([[cosine, sine], [-sine, cosine]]) + pose[:2]
 
 

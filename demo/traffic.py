@@ -169,7 +169,9 @@ def _merging() -> dict[tuple[str, str], tuple[str, ...]]:
     crossing = [name for name in _network() if ">" in name]
     for name in crossing:
         target = name.split(">")[1]
-        found[name, f"{target}.out"] = tuple(other for other in crossing if other != name and other.endswith(f">{target}"))
+        found[name, f"{target}.out"] = tuple(
+            other for other in crossing if other != name and other.endswith(f">{target}")
+        )
     return found
 
 
@@ -388,9 +390,7 @@ class Traffic:
         driver.history.append((driver.s, driver.v))
 
 
-def _nearer(
-    best: tuple[float, float] | None, distance: float, driver: Driver, other: Driver
-) -> tuple[float, float]:
+def _nearer(best: tuple[float, float] | None, distance: float, driver: Driver, other: Driver) -> tuple[float, float]:
     gap = distance - (driver.length + other.length) / 2
     return (gap, other.v) if best is None or gap < best[0] else best
 
