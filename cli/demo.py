@@ -41,12 +41,14 @@ def demo(options: DemoOptions, environment: Mapping[str, str], console: Console)
     if options.run:
         check_models(options.models)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(f"rendering {options.seconds:g} s", total=None, visible=False)
+    progress = Progress(*columns, console=console, transient=True)
+    task = progress.add_task(f"rendering {options.seconds:g} s")
 
-        def tell(pictures: int, total: int) -> None:
-            progress.update(task, completed=pictures, total=total, visible=True)
+    def tell(pictures: int, total: int) -> None:
+        progress.start()
+        progress.update(task, completed=pictures, total=total)
 
+    try:
         site_file = cached_site(
             options.cache,
             options.seed,
@@ -56,6 +58,8 @@ def demo(options: DemoOptions, environment: Mapping[str, str], console: Console)
             processes=usable_cores(),
             progress=tell,
         )
+    finally:
+        progress.stop()
     console.print(f"the site: {site_file}, with the truth beside it", markup=False, soft_wrap=True)
     if not options.run:
         return 0

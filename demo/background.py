@@ -44,7 +44,7 @@ class Background:
 
     @cached_property
     def open_ground(self) -> npt.NDArray[np.float32]:
-        """`(height, width)` 0..1/255: how much a vehicle's shadow, 0..255, shows: not on things, hardly in the shade."""
+        """`(height, width)` 0..1/255: how much a shadow of 0..255 shows: not on things, hardly in the shade."""
         return np.asarray((1.0 - self.front_alpha) * (1.0 - 0.85 * self.shade) / 255.0, np.float32)
 
 
@@ -94,13 +94,10 @@ def _is_near(camera: Camera, thing: Thing) -> bool:
 
 
 def _ground(camera: Camera, width: int, height: int, scale: int) -> Canvas:
-    column, row = np.meshgrid(
-        (np.arange(width, dtype=np.float32) + 0.5) / scale - 0.5,
-        (np.arange(height, dtype=np.float32) + 0.5) / scale - 0.5,
-    )
+    column = np.tile(np.asarray((np.arange(width) + 0.5) / scale - 0.5, np.float32), (height, 1))
+    row = np.tile(np.asarray((np.arange(height) + 0.5) / scale - 0.5, np.float32)[:, None], (1, width))
     across, along, reciprocal = (
-        np.float32(line[0]) * column + np.float32(line[1]) * row + np.float32(line[2])
-        for line in camera.image_to_ground
+        np.asarray(line[0] * column + line[1] * row + line[2], np.float32) for line in camera.image_to_ground.tolist()
     )
     # The homography's scale is the reciprocal of the depth.
     seen = reciprocal > 1.0 / _HORIZON_M
@@ -120,8 +117,7 @@ def _sky(camera: Camera, column: Canvas, row: Canvas) -> Floats:
     rays = np.stack([column, row, np.ones_like(row)], axis=-1) @ np.linalg.inv(camera.intrinsic).T @ camera.rotation
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     up = np.clip(rays[..., 2], 0.0, 1.0)
-    colour = _HAZE_BGR + (np.array([226.0, 168.0, 118.0]) - _HAZE_BGR) * np.clip(up * 2.4, 0, 1)[..., None]
-    return colour
+    return _HAZE_BGR + (np.array([226.0, 168.0, 118.0]) - _HAZE_BGR) * np.clip(up * 2.4, 0, 1)[..., None]
 
 
 def _shade(camera: Camera, scenery: Scenery, width: int, height: int, scale: int) -> Canvas:

@@ -34,7 +34,8 @@ def footprint_of(thing: Thing) -> Floats:
     half = max(thing.trunk, 0.15) if isinstance(thing, Tree) else 0.15
     if isinstance(thing, Tree) and thing.trunk == 0.0:
         half = thing.crown * 0.6
-    return np.array([(-half, -half), (half, -half), (half, half), (-half, half)]) + (thing.x, thing.y)
+    square = np.array([(-half, -half), (half, -half), (half, half), (-half, half)])
+    return square + np.array([thing.x, thing.y])
 
 
 def crown_of(tree: Tree, fineness: float) -> tuple[Floats, Floats, Floats, Floats]:

@@ -42,8 +42,8 @@ def write_site(
 ) -> Path:
     """Renders the site into `folder`, which must not exist or be empty; returns the path of its `site.yaml`.
 
-    `folder/{camera}.mp4`, `folder/{camera}.calibration.json`, `folder/ground_truth/{camera}.txt` (MOTChallenge rows,
-    `frame,id,left,top,width,height,1,class,visibility`; frame 1 is tick 0, classes count from 1) and `folder/site.yaml`.
+    `folder/{camera}.mp4`, `folder/{camera}.calibration.json`, `folder/site.yaml` and `folder/ground_truth/{camera}.txt`
+    (MOTChallenge rows, `frame,id,left,top,width,height,1,class,visibility`; frame 1 is tick 0, classes count from 1).
     Everything is written beside `folder` first, so a folder of this name is always complete. `models` holds the
     detector and the embedder that the site file names; they need not be there yet. `progress` is told how many
     pictures are rendered, of how many. `notes` are further files, name → content as JSON.

@@ -95,10 +95,7 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
     mesh = mesh_of(vehicle.look)
     world = mesh.vertices @ turn.T + np.array([pose[0], pose[1], 0.0])
     image = world @ projection[:, :3].T + projection[:, 3]
-    if image[:, 2].max() < NEAR_M:
-        return None
-    behind = bool(image[:, 2].min() < NEAR_M)
-    if behind:
+    if image[:, 2].min() < NEAR_M:  # no camera stands where a vehicle may drive through its picture's plane
         return None
     pixels = image[:, :2] / image[:, 2:]
     low, high = np.floor(pixels.min(axis=0)).astype(int) - 1, np.ceil(pixels.max(axis=0)).astype(int) + 2
@@ -114,21 +111,16 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
     order, colours = _faces(camera, mesh, turn, pose, background.sun, light, braking)
     patch = _painted(mesh, pixels, order, colours, (x0, y0, x1, y1))
     alpha = patch[..., 3] / 255.0
-    inside = low[0] >= 0 and low[1] >= 0 and high[0] <= camera.width and high[1] <= camera.height
-    if inside:
+    if low[0] >= 0 and low[1] >= 0 and high[0] <= camera.width and high[1] <= camera.height:
         whole = int(np.count_nonzero(alpha >= 0.5))
     else:
-        span = (
-            int(low[0]),
-            int(low[1]),
-            min(int(high[0]), int(low[0]) + _LARGEST_PX),
-            min(int(high[1]), int(low[1]) + _LARGEST_PX),
-        )
+        left, top = int(low[0]), int(low[1])
+        span = (left, top, min(int(high[0]), left + _LARGEST_PX), min(int(high[1]), top + _LARGEST_PX))
         whole = int(np.count_nonzero(_painted(mesh, pixels, order, colours, span)[..., 3] >= 127.5))
-    return Sprite(
-        vehicle, pose, footprint, (x0, y0, x1, y1), patch[..., :3], alpha, _shown(camera, background, footprint, (x0, y0, x1, y1)), whole,
-        _shadow(camera, mesh, turn, pose, background.sun),
-    )  # fmt: skip
+    roi = (x0, y0, x1, y1)
+    shown = _shown(camera, background, footprint, roi)
+    shadow = _shadow(camera, mesh, turn, pose, background.sun)
+    return Sprite(vehicle, pose, footprint, roi, patch[..., :3], alpha, shown, whole, shadow)
 
 
 def _may_show(camera: Camera, pose: Floats, size: Size) -> bool:

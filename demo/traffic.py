@@ -26,7 +26,7 @@ _HEADWAY_S = 1.1
 _LOOK_AHEAD_M = 60.0
 GREEN_S, CLEARING_S = 12.5, 3.5
 LAG_S = 6.0
-"""So much later the second arm of a pair gets its green: whoever turns left from the first one need not yield till then."""
+"""So much later the second arm of a pair gets its green: till then the first may turn left without yielding."""
 YELLOW_S = 2.4
 CYCLE_S = 2 * (LAG_S + GREEN_S + CLEARING_S)
 _BEGINS_S = {"north": 0.0, "south": LAG_S, "east": CYCLE_S / 2, "west": CYCLE_S / 2 + LAG_S}
@@ -165,7 +165,9 @@ def _siblings() -> dict[str, tuple[str, ...]]:
 def _merging() -> dict[tuple[str, str], tuple[str, ...]]:
     """(lane, the next one) → the other lanes that lead there too."""
     circle = ("roundabout.turn", "roundabout.arrive")
-    found = {(one, "roundabout.return"): (other,) for one, other in (circle, circle[::-1])}
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for one, other in (circle, circle[::-1]):
+        found[one, "roundabout.return"] = (other,)
     crossing = [name for name in _network() if ">" in name]
     for name in crossing:
         target = name.split(">")[1]
