@@ -142,8 +142,9 @@ def _conflicts() -> dict[tuple[str, str], float]:
     crossing = {name: lane for name, lane in _network().items() if ">" in name}
     for name, lane in crossing.items():
         for other, curve in crossing.items():
-            if name.split(">")[0] == other.split(">")[0]:
-                continue
+            source, target = other.split(">")
+            if name == other or (name.split(">")[0] == source and source != target):
+                continue  # only whoever turns back comes in the way of those behind it
             apart = np.linalg.norm(lane.points[:, None] - curve.points[None], axis=2)
             near = np.nonzero((apart < _CONFLICT_M).any(axis=0))[0]
             if len(near):
