@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -30,8 +29,8 @@ def backgrounds(scenario: Scenario) -> dict[str, Background]:
 
 
 @pytest.fixture
-def renderers(scenario: Scenario, backgrounds: dict[str, Background]) -> Iterator[list[Renderer]]:
-    yield [Renderer(scenario, scenario.camera(name), background) for name, background in backgrounds.items()]
+def renderers(scenario: Scenario, backgrounds: dict[str, Background]) -> list[Renderer]:
+    return [Renderer(scenario, scenario.camera(name), background) for name, background in backgrounds.items()]
 
 
 def without(renderer: Renderer, vehicle_id: int) -> Renderer:

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from demo.appearance import CLASS_NAMES, shown_details
-from demo.bodies import Size, mesh_of, size_of
+from demo.bodies import Size, size_of, solids_of
 from demo.occlusion import hides
 from demo.scenario import Scenario, Vehicle
 from demo.sprites import footprint_of
+
+
+_MIRROR_M = 0.19
+"""Mirrors are small boxes of their own beside a body."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,7 @@ def test_vehicles_move_as_vehicles_do(scenario: Scenario) -> None:
     for vehicle in scenario.vehicles:
         steps = np.diff(vehicle.poses, axis=0)
         speed = np.linalg.norm(steps[:, :2], axis=1) * scenario.fps
-        assert speed.max(initial=0.0) < 17.0, vehicle.id
+        assert speed.max(initial=0.0) < 20.0, vehicle.id
         turn = np.abs((steps[:, 2] + np.pi) % (2 * np.pi) - np.pi)
         assert turn.max(initial=0.0) < 0.6, vehicle.id  # radians in 0.2 s: the tightest turn at its speed
 
@@ -103,16 +107,16 @@ def test_crossing_roads_never_have_green_together(scenario: Scenario) -> None:
         assert green <= {"north", "south"} or green <= {"east", "west"}
 
 
-def test_every_face_of_a_body_looks_outward(scenario: Scenario) -> None:
-    """Seen from far away, what looks to the viewer covers what looks away: else a body would show its inside."""
+def test_every_face_of_a_solid_looks_outward(scenario: Scenario) -> None:
+    """Solids are convex: their middle lies behind each of their faces. Else a body would show its inside."""
     for look in {vehicle.look for vehicle in scenario.vehicles}:
-        mesh = mesh_of(look)
-        middle = np.array([0.0, 0.0, size_of(look).height / 2])
-        upper = mesh.anchors[:, 2] > size_of(look).height - 0.02
-        assert (mesh.normals[upper] @ (0.0, 0.0, 1.0) > -0.2).any()
-        sides = np.abs(mesh.normals[:, 1]) > 0.9
-        outward = np.sign(mesh.normals[sides, 1]) == np.sign(mesh.anchors[sides, 1] - middle[1])
-        assert outward.mean() > 0.85, look.body  # the inner sides of mirrors, wheels and racks look inward
+        for solid in solids_of(look):
+            if solid.level in (1, 2):  # those below and above are several boxes each: wheels, racks
+                middle = np.concatenate([face.points for face in solid.faces[:6]]).mean(axis=0)
+                for face in solid.faces:
+                    sides = np.ptp(face.points, axis=0)
+                    if np.sort(sides)[1] > _MIRROR_M:
+                        assert (middle - face.points[0]) @ face.normal < 0.01, (look.body, face)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -138,9 +142,11 @@ def _end(vehicle: Vehicle) -> int:
 def test_who_stands_between_hides() -> None:
     square = np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
     viewer = np.array([0.0, -20.0])
-    others = np.stack([square + (0.0, -5.0), square + (0.0, 5.0), square + (30.0, -3.0)])
-    np.testing.assert_array_equal(hides(square, others, viewer)[:2], [True, False])
+    others = np.stack([square + np.array([0.0, -5.0]), square + np.array([0.0, 5.0])])
+    np.testing.assert_array_equal(hides(square, others, viewer), [True, False])
     # A long one beside it reaches nearer to the viewer, and still stands behind it.
     long = np.array([(-9.0, 1.5), (9.0, 1.5), (9.0, 3.5), (-9.0, 3.5)])
-    assert not hides(square + (8.0, 0.0), long[None], np.array([-20.0, -20.0]))[0]
-    assert hides(long, (square + (8.0, 0.0))[None], np.array([-20.0, -20.0]))[0]
+    beside, viewer = square + np.array([8.0, 0.0]), np.array([-20.0, -20.0])
+    assert np.linalg.norm(long.mean(axis=0) - viewer) < np.linalg.norm(beside.mean(axis=0) - viewer)
+    assert not hides(beside, long[None], viewer)[0]
+    assert hides(long, beside[None], viewer)[0]
