@@ -12,7 +12,7 @@ import numpy.typing as npt
 from demo.fixtures import crown_of, faces_of, footprint_of, shadow_outlines
 from demo.geometry import NEAR_M, Camera, Floats, clip_near
 from demo.ground import ground_colours
-from demo.light import SHADOW_GAIN_BGR, sensed, shaded
+from demo.light import SHADOW_GAIN_BGR, Surfaces, sensed, shaded
 from demo.scenery import Building, Scenery, Thing, Tree
 
 _SUPERSAMPLED = 2
@@ -192,8 +192,8 @@ def _draw(
         facing = (normals * towards).sum(axis=1) > 0
         away = np.linalg.norm(towards, axis=1)
         base = np.array([face.colour for face in faces], np.float64)
-        materials = tuple(face.material for face in faces)
-        colours = shaded(base, normals, materials, towards / away[:, None], scenery.sun)
+        surfaces = Surfaces.of(base, [face.material for face in faces])
+        colours = shaded(surfaces, normals, towards / away[:, None], scenery.sun)
         haze = (1 - np.exp(-away / _HAZE_M))[:, None]
         bgr = (colours * (1 - haze) + _HAZE_BGR * haze).tolist()
         pixels, depth = camera.project(points)

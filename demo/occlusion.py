@@ -16,7 +16,8 @@ def hides(footprint: Floats, others: Floats, viewer: Floats) -> npt.NDArray[np.b
     All are convex and counter-clockwise. Where no line along an edge separates the two, the nearer middle counts.
     """
     middles = others.mean(axis=1)
-    answer = np.linalg.norm(middles - viewer, axis=1) < np.linalg.norm(footprint.mean(axis=0) - viewer)
+    mine = footprint.mean(axis=0) - viewer
+    answer = ((middles - viewer) ** 2).sum(axis=1) < (mine * mine).sum()
     decided = np.zeros(len(others), bool)
     starts, normals = footprint, _outward(footprint)
     # (edges, others, corners): how far each corner lies outside of each of our edges.

@@ -171,9 +171,9 @@ def _faces(
     to_eye = eye - mesh.anchors
     facing = (mesh.normals * to_eye).sum(axis=1) > 0
     towards = to_eye / np.linalg.norm(to_eye, axis=1)[:, None]
-    colours = shaded(mesh.colours, mesh.normals @ turn.T, mesh.materials, towards @ turn.T, sun) * light
+    colours = shaded(mesh.surfaces, mesh.normals @ turn.T, towards @ turn.T, sun) * light
     if braking:
-        colours[[material == "brake" for material in mesh.materials]] = _BRAKE_LIGHT_BGR
+        colours[mesh.surfaces.brakes] = _BRAKE_LIGHT_BGR
     groups = sorted(mesh.groups, key=lambda group: (group[0], -abs(group[1] - eye[0])))
     order = [face for _, _, first, end in groups for face in range(first, end) if facing[face]]
     return order, sensed(camera, colours)
@@ -232,7 +232,7 @@ def painted_order(camera: Camera, sprites: list[Sprite]) -> list[Sprite]:
     meet = (rois[:, None, :2] < rois[None, :, 2:]).all(axis=2)
     meet &= meet.T
     for i, j in zip(*np.nonzero(np.triu(meet, 1)), strict=True):
-        nearer = bool(hides(waiting[i].footprint, waiting[j].footprint[None], viewer)[0])
+        nearer = _hides(waiting[j], waiting[i], viewer)
         hidden_by[i, j], hidden_by[j, i] = nearer, not nearer
     if not np.tril(hidden_by).any():
         return waiting
@@ -243,3 +243,14 @@ def painted_order(camera: Camera, sprites: list[Sprite]) -> list[Sprite]:
         left.remove(free)
         order.append(waiting[free])
     return order
+
+
+def _hides(one: Sprite, other: Sprite, viewer: Floats) -> bool:
+    """Whether `one` stands between the viewer and `other`."""
+    radii = [math.hypot(*(sprite.footprint[0] - sprite.footprint[2])) / 2 for sprite in (one, other)]
+    middles = [(sprite.footprint[0] + sprite.footprint[2]) / 2 for sprite in (one, other)]
+    if math.hypot(*(middles[0] - middles[1])) > radii[0] + radii[1]:
+        # The circles around them are apart: their powers tell the order along every line of sight.
+        powers = [math.dist(middle, viewer) ** 2 - radius**2 for middle, radius in zip(middles, radii, strict=True)]
+        return powers[0] < powers[1]
+    return bool(hides(other.footprint, one.footprint[None], viewer)[0])
