@@ -13,6 +13,7 @@ from demo.fixtures import crown_of, faces_of, footprint_of, shadow_outlines
 from demo.geometry import NEAR_M, Camera, Floats, clip_near
 from demo.ground import ground_colours
 from demo.light import SHADOW_GAIN_BGR, Surfaces, sensed, shaded
+from demo.occlusion import Footprint
 from demo.scenery import Building, Scenery, Thing, Tree
 
 _SUPERSAMPLED = 2
@@ -35,8 +36,8 @@ class Background:
     """`(height, width)`: which thing stands at a pixel, an index of `footprints`; −1: the ground or the sky."""
     front_alpha: npt.NDArray[np.float32]
     """`(height, width)` 0..1: how much of the pixel things cover."""
-    footprints: Floats
-    """`(k, 4, 2)` metres: corners on the ground of the things, counter-clockwise."""
+    footprints: tuple[Footprint, ...]
+    """Of the things, on the ground."""
     shade: npt.NDArray[np.float32]
     """`(height, width)` 0..1: how much of the sun the ground misses at a pixel, whatever stands before it."""
     sun: Floats
@@ -68,7 +69,7 @@ def background_of(scenery: Scenery, camera: Camera) -> Background:
         np.clip(sensed(camera, picture.astype(np.float64)) + 0.5, 0, 255).astype(np.uint8),
         blocks.max(axis=(1, 3)),
         alpha,
-        np.stack([footprint_of(thing) for thing in things]),
+        tuple(Footprint.of(footprint_of(thing)) for thing in things),
         cv2.resize(shade, (camera.width, camera.height), interpolation=cv2.INTER_AREA),
         scenery.sun,
     )

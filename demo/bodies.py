@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -67,8 +66,8 @@ def size_of(look: Look) -> Size:
     return Size(*(value * look.scale for value in (size.length, size.width, size.height, size.wheelbase)))
 
 
-@lru_cache(maxsize=512)
 def mesh_of(look: Look) -> Mesh:
+    """In metres, of its size."""
     solids = solids_of(look)
     points = [face.points * look.scale for solid in solids for face in solid.faces]
     faces = [face for solid in solids for face in solid.faces]
