@@ -18,7 +18,10 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
-    """`(K,)` in (-1, 1], row by row of `(K, 4)` each (Rezatofighi et al., Generalized Intersection over Union, 2019)."""
+    """`(K,)` in (-1, 1], row by row of `(K, 4)` each.
+
+    The measure is that of Rezatofighi et al., Generalized Intersection over Union, 2019.
+    """
     size = torch.minimum(first[:, 2:], second[:, 2:]) - torch.maximum(first[:, :2], second[:, :2])
     intersection = size.clamp(min=0).prod(dim=-1)
     union = areas(first) + areas(second) - intersection

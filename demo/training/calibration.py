@@ -48,7 +48,7 @@ def calibrate(vectors: Floats, sightings: Sightings) -> Calibration:
     variances = np.maximum(variances, 0) + _RIDGE * variances.max()
 
     def sharpened(sharpness: float, common: float) -> Calibration:
-        matrix = axes * variances ** -sharpness @ axes.T
+        matrix = axes * variances**-sharpness @ axes.T
         return Calibration(matrix.astype(np.float32), offset.astype(np.float32), common)
 
     def means(sharpness: float) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from demo.training.schedule import AveragedWeights
 def save(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, mean: AveragedWeights, epoch: int) -> None:
     """Replaces what is at `path`; `epoch` is the next one.
 
-    No random state is in it: each epoch draws from a generator of its own, seeded by the training's seed and its number.
+    No random state is in it: each epoch draws from a generator of its own, seeded by the training's seed and the epoch.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")

@@ -27,37 +27,33 @@ from demo.training.schedule import AveragedWeights, learning_rate, parameter_gro
 from services.camera_worker.detection import Detector
 
 WIDTH, HEIGHT = 640, 384
-# Most epochs see a quarter of the area at random scale: four times as many pictures an hour.
+# Parts of a quarter of the area: four times as many pictures an hour, and the network does not mind their size.
 _PARTS = Parts(320, 192, (0.55, 1.6), around_a_vehicle=0.7)
-# The last ones see what a camera shows, with the borders of the frame.
-_WHOLE = Parts(WIDTH, HEIGHT, (0.9, 1.15))
-_BATCH, _WHOLE_BATCH = 32, 12
+_BATCH = 32
 _PEAK_RATE, _WEIGHT_DECAY, _WARM_UP_STEPS = 3e-3, 0.02, 200
 _MAX_GRADIENT_NORM = 10.0
 _VALIDATION_PICTURES = 240
 
 
 def train(
-    pictures: Sequence[Picture], validation: Sequence[Picture], work: Path, seed: int, epochs: int, whole_epochs: int
+    pictures: Sequence[Picture], validation: Sequence[Picture], work: Path, seed: int, epochs: int
 ) -> DetectorNetwork:
-    """The network after `epochs`, the last `whole_epochs` on whole pictures; goes on from the checkpoint in `work`."""
+    """The network after `epochs`; goes on from the checkpoint in `work`."""
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = DetectorNetwork(len(CLASS_NAMES)).to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(parameter_groups(network, _WEIGHT_DECAY), lr=_PEAK_RATE)
     mean = AveragedWeights(network)
     first = checkpoint.load(work / "checkpoint.pt", network, optimiser, mean)
-    stages = [(_WHOLE, _WHOLE_BATCH) if epoch >= epochs - whole_epochs else (_PARTS, _BATCH) for epoch in range(epochs)]
-    lengths = [len(pictures) // size for _, size in stages]
-    steps, step = sum(lengths), sum(lengths[:first])
+    per_epoch = len(pictures) // _BATCH
+    steps, step = epochs * per_epoch, first * per_epoch
+    centres = all_cell_centres(_PARTS.height, _PARTS.width).to(device)
     progress = Progress("detector", steps, done=step)
     for epoch in range(first, epochs):
-        parts, size = stages[epoch]
-        centres = all_cell_centres(parts.height, parts.width).to(device)
         network.train()
         random = np.random.default_rng((seed, epoch))
         totals = np.zeros(2)
-        for images, targets in prefetched(batches(pictures, parts, size, random)):
+        for images, targets in prefetched(batches(pictures, _PARTS, _BATCH, random)):
             rate = learning_rate(step, steps, peak=_PEAK_RATE, warm_up=_WARM_UP_STEPS)
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -72,14 +68,16 @@ def train(
             totals += score_loss.item(), box_loss.item()
             progress.at(step, f"epoch {epoch + 1}/{epochs}, loss {score_loss.item():.2f} + {box_loss.item():.2f}")
         checkpoint.save(work / "checkpoint.pt", network, optimiser, mean, epoch + 1)
-        losses = " + ".join(f"{total:.3f}" for total in totals / lengths[epoch])
+        losses = " + ".join(f"{total:.3f}" for total in totals / per_epoch)
         typer.echo(f"epoch {epoch + 1}: mean loss {losses}, {_validated(mean.network, validation, work)}")
     return mean.network.cpu()
 
 
 def export(network: DetectorNetwork, path: Path) -> None:
     names = dict(enumerate(CLASS_NAMES))
-    metadata = {"names": str(names), "imgsz": str([HEIGHT, WIDTH]), "stride": "32", "task": "detect", "end2end": "False"}
+    # The keys, and Python's way to write the values, are those of Ultralytics' exports.
+    # The keys, and Python's way to write the values, are those of Ultralytics' exports.
+    metadata = {"names": str(names), "imgsz": str([HEIGHT, WIDTH]), "stride": "32", "task": "detect"}
     write_onnx(ExportedDetector(network, HEIGHT, WIDTH), path, HEIGHT, WIDTH, metadata)
 
 
@@ -94,8 +92,7 @@ def main(
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = DETECTOR,
     work: Annotated[Path, typer.Option(help="Folder for pictures and checkpoints.")] = WORK,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order of the pictures.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 30,
-    whole_epochs: Annotated[int, typer.Option(min=0, help="Of these the last ones, on whole pictures.")] = 2,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 10,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, if there is one.")] = True,
 ) -> None:
     """Train the demo's detector on rendered pictures."""
@@ -105,11 +102,12 @@ def main(
     if not resume:
         (work / "detector" / "checkpoint.pt").unlink(missing_ok=True)
     spread = validation[:: max(1, len(validation) // _VALIDATION_PICTURES)]
-    network = train(pictures, spread, work / "detector", seed, epochs, min(epochs, whole_epochs))
+    network = train(pictures, spread, work / "detector", seed, epochs)
     export(network, output)
     scores = detector_scores(Detector.load(output, device="cpu"), validation)
     minutes = (time.monotonic() - started_s) / 60
-    typer.echo(f"{output}: {output.stat().st_size} bytes, mAP50 on validation {scores.map50:.4f}, {minutes:.1f} minutes")
+    size = output.stat().st_size
+    typer.echo(f"{output}: {size} bytes, mAP50 on validation {scores.map50:.4f}, {minutes:.1f} minutes")
 
 
 if __name__ == "__main__":

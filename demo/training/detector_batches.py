@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float32]
 _PADDING = (114, 114, 114)
 _MIN_VISIBILITY = 0.25
 _MIN_HEIGHT_PX = 8.0
+_OVER_THE_BORDER = 0.08
 _MIN_INSIDE = 0.4
 """Of a box that the part cuts: with less than this inside it is not asked for."""
 
@@ -75,8 +76,9 @@ def random_part(
 
 def _start(side: float, shown: float, vehicle: Floats | None, random: np.random.Generator) -> float:
     """Where along one side of the picture a part begins that shows `shown` of it, and the vehicle's middle."""
-    # A part that is larger than the picture has it anywhere within.
+    # A part that is larger than the picture has it anywhere within; a smaller one may reach over its border a little.
     lowest, highest = sorted((0.0, side - shown))
+    lowest, highest = lowest - _OVER_THE_BORDER * shown, highest + _OVER_THE_BORDER * shown
     if vehicle is not None and shown < side:
         middle = float(vehicle.mean())
         lowest, highest = max(lowest, middle - shown), min(highest, middle)

@@ -135,4 +135,3 @@ def cell_centres(rows: int, columns: int, stride: int) -> Tensor:
 def all_cell_centres(height: int, width: int) -> Tensor:
     """`(N, 2)` of a picture, in the order of the network's rows."""
     return torch.cat([cell_centres(height // stride, width // stride, stride) for stride in STRIDES])
-

@@ -86,7 +86,9 @@ def vectors_of(network: EmbedderNetwork, crops: Sequence[Crop]) -> Floats:
     found = []
     with torch.inference_mode():
         for start in range(0, len(crops), _VALIDATION_BATCH):
-            images = [stretched(crop, crop.box_xyxy, WIDTH, HEIGHT) for crop in crops[start : start + _VALIDATION_BATCH]]
+            images = [
+                stretched(crop, crop.box_xyxy, WIDTH, HEIGHT) for crop in crops[start : start + _VALIDATION_BATCH]
+            ]
             found.append(functional.normalize(network(as_input(np.stack(images)).to(device))).cpu().numpy())
     return np.concatenate(found)
 

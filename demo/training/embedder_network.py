@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,7 +21,7 @@ class EmbedderNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = [convolution(3, _WIDTHS[0], 3, 2)]
-        for before, width in zip(_WIDTHS[:-1], _WIDTHS[1:], strict=True):
+        for before, width in itertools.pairwise(_WIDTHS):
             layers += [convolution(before, width, 3, 2), ResidualBlock(width)]
         self.features = nn.Sequential(*layers)
         # Where on the vehicle a detail is helps to tell it: the mean is taken over upper and lower halves apart.
@@ -37,8 +39,10 @@ class ExportedEmbedder(nn.Module):
     """The network, then the linear map and the common direction of a calibration."""
 
     def __init__(self, network: EmbedderNetwork, matrix: Tensor, offset: Tensor, common: float) -> None:
-        """`matrix` `(D, D)` and `offset` `(D,)` are applied to unit vectors; `common` in [0, 1) is the share, of the
-        squared norm, of one more direction that all vectors have in common."""
+        """`matrix` `(D, D)` and `offset` `(D,)` are applied to unit vectors.
+
+        `common` in [0, 1) is the share, of the squared norm, of one more direction that all vectors have in common.
+        """
         super().__init__()
         self.network = network
         self.register_buffer("matrix", matrix)

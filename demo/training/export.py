@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ def write_onnx(network: nn.Module, path: Path, height: int, width: int, metadata
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter says that there is a newer one, which needs more packages
         torch.onnx.export(
-            network.eval().to(memory_format=torch.contiguous_format),
+            copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format),
             (pictures,),
             str(part),
             input_names=["images"],
@@ -36,4 +37,3 @@ def write_onnx(network: nn.Module, path: Path, height: int, width: int, metadata
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, part)
     part.replace(path)
-

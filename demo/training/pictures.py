@@ -1,8 +1,8 @@
 """Pictures of synthetic scenes with their truth, rendered once into a folder.
 
-    FOLDER/SPLIT/SEED/CAMERA-TICK.jpg   one picture
-    FOLDER/SPLIT/SEED/truth.npz         the boxes of all pictures of the scene; written last, so its presence says
-                                        that the scene is complete
+FOLDER/SPLIT/SEED/CAMERA-TICK.jpg   one picture
+FOLDER/SPLIT/SEED/truth.npz         the boxes of all pictures of the scene; written last, so its presence says
+                                    that the scene is complete
 """
 
 from __future__ import annotations
