@@ -76,7 +76,6 @@ def train(
 def export(network: DetectorNetwork, path: Path) -> None:
     names = dict(enumerate(CLASS_NAMES))
     # The keys, and Python's way to write the values, are those of Ultralytics' exports.
-    # The keys, and Python's way to write the values, are those of Ultralytics' exports.
     metadata = {"names": str(names), "imgsz": str([HEIGHT, WIDTH]), "stride": "32", "task": "detect"}
     write_onnx(ExportedDetector(network, HEIGHT, WIDTH), path, HEIGHT, WIDTH, metadata)
 

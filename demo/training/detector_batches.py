@@ -12,7 +12,8 @@ import torch
 
 from demo.training.assignment import Targets
 from demo.training.light import random_light
-from demo.training.pictures import Picture, Truth
+from demo.training.pictures import Picture
+from demo.truth import Truth
 
 Floats = npt.NDArray[np.float32]
 # The grey around a frame that does not fill the input: as in services/camera_worker/detection.py.

@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn import functional
 
 from demo.training import checkpoint
-from demo.training.calibration import Calibration, calibrate
+from demo.training.calibration import DIFFERENT, SAME, Calibration, calibrate
 from demo.training.crops import JUDGED, LEARNT, Crop, crops_of, stretched
 from demo.training.embedder_batches import as_input, batches
-from demo.training.embedder_loss import IdentityLoss, contrastive_loss
+from demo.training.embedder_loss import IdentityLoss, contrastive_loss, means_loss
 from demo.training.embedder_network import DIMENSION, HEIGHT, WIDTH, EmbedderNetwork, ExportedEmbedder
 from demo.training.export import write_onnx
 from demo.training.pictures import render
@@ -32,6 +32,7 @@ _PEAK_RATE, _WEIGHT_DECAY, _WARM_UP_STEPS = 2e-3, 0.02, 100
 _MAX_GRADIENT_NORM = 10.0
 _STEPS_PER_EPOCH = 100
 _VALIDATION_BATCH = 64
+_LOSSES = ("identities", "contrast", "means")
 
 
 class TrainedTogether(nn.Module):
@@ -55,7 +56,7 @@ def train(crops: Sequence[Crop], validation: Sequence[Crop], work: Path, seed: i
     progress = Progress("embedder", steps, done=step)
     for epoch in range(first, epochs):
         both.train()
-        totals = np.zeros(2)
+        totals = np.zeros(len(_LOSSES))
         random = np.random.default_rng((seed, epoch))
         for images, identities in prefetched(batches(crops, _STEPS_PER_EPOCH, random)):
             rate = learning_rate(step, steps, peak=_PEAK_RATE, warm_up=_WARM_UP_STEPS)
@@ -63,19 +64,23 @@ def train(crops: Sequence[Crop], validation: Sequence[Crop], work: Path, seed: i
                 group["lr"] = rate
             vectors = functional.normalize(both.embedder(images.to(device)))
             identities = identities.to(device)
-            identity_loss, contrast = both.identities(vectors, identities), contrastive_loss(vectors, identities)
+            losses = [
+                both.identities(vectors, identities),
+                contrastive_loss(vectors, identities),
+                means_loss(vectors, identities, SAME, DIFFERENT),
+            ]
             optimiser.zero_grad(set_to_none=True)
-            (identity_loss + contrast).backward()
+            torch.stack(losses).sum().backward()
             torch.nn.utils.clip_grad_norm_(both.parameters(), _MAX_GRADIENT_NORM)
             optimiser.step()
             mean.update(both)
             step += 1
-            totals += identity_loss.item(), contrast.item()
-            progress.at(step, f"epoch {epoch + 1}/{epochs}, loss {identity_loss.item():.2f} + {contrast.item():.2f}")
+            totals += [loss.item() for loss in losses]
+            progress.at(step, f"epoch {epoch + 1}/{epochs}")
         checkpoint.save(work / "checkpoint.pt", both, optimiser, mean, epoch + 1)
-        losses = " + ".join(f"{total:.3f}" for total in totals / _STEPS_PER_EPOCH)
+        means = ", ".join(f"{name} {mean:.3f}" for name, mean in zip(_LOSSES, totals / _STEPS_PER_EPOCH, strict=True))
         found = retrieval(vectors_of(mean.network.embedder, validation), Sightings.of(validation))
-        typer.echo(f"epoch {epoch + 1}: mean loss {losses}, validation {found}")
+        typer.echo(f"epoch {epoch + 1}: {means}; validation {found}")
     network: EmbedderNetwork = mean.network.embedder.cpu()
     return network
 

@@ -1,18 +1,18 @@
 """Pictures of synthetic scenes with their truth, rendered once into a folder.
 
-FOLDER/SPLIT/SEED/CAMERA-TICK.jpg   one picture
-FOLDER/SPLIT/SEED/truth.npz         the boxes of all pictures of the scene; written last, so its presence says
-                                    that the scene is complete
+`SPLIT/SEED/CAMERA-TICK.jpg` is one picture. `SPLIT/SEED/truth.npz` has the truth of all pictures of the scene; it is
+written last, so its presence says that the scene is complete. Who changes the scenes must remove the folder.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,24 +24,10 @@ from demo.rendering import Renderer
 from demo.scenario import Scenario
 from demo.training.progress import Progress
 from demo.training.seeds import FPS, PICTURE_EVERY_TICKS, SCENE_SECONDS, SCENES, Split
+from demo.truth import Truth
 
-Floats = npt.NDArray[np.float32]
 # Cameras and recordings compress more or less; the models must not mind.
 _JPEG_QUALITIES = (75, 96)
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """The vehicles in one picture."""
-
-    ids: npt.NDArray[np.int64]
-    """`(n,)`, the same in all cameras of a scene."""
-    boxes_xyxy: Floats
-    """`(n, 4)`, pixels of the picture."""
-    class_ids: npt.NDArray[np.int16]
-    """`(n,)`, numbers of `demo.appearance.CLASS_NAMES`."""
-    visibility: Floats
-    """`(n,)`, the share of the vehicle that nothing hides, 0 to 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,20 +48,65 @@ class Picture:
         return np.asarray(image, np.uint8)
 
 
-def render(folder: Path, split: Split, processes: int | None = None) -> list[Picture]:
-    """All pictures of `split` in `folder`, rendering the scenes that are not there yet."""
-    missing = [seed for seed in SCENES[split] if not _truth_file(folder, split, seed).exists()]
+def render(folder: Path, split: Split) -> list[Picture]:
+    """All pictures of `split` in `folder`; scenes that are not there yet are rendered, one per core at a time."""
+    missing = [seed for seed in SCENES[split] if not _truth_file(folder / split, seed).exists()]
     if missing:
         progress = Progress(f"rendering {split} scenes", len(missing))
-        count = processes or len(os.sched_getaffinity(0))
-        with multiprocessing.get_context("spawn").Pool(count, initializer=_one_thread) as pool:
-            for done, seed in enumerate(pool.imap_unordered(partial(_render_scene, folder, split), missing), 1):
-                progress.at(done, f"seed {seed}")
-    return [picture for seed in SCENES[split] for picture in _read_scene(folder, split, seed)]
+        draw = partial(render_scene, folder / split, seconds=SCENE_SECONDS, every_ticks=PICTURE_EVERY_TICKS)
+        with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0)), _one_thread) as pool:
+            for done, _ in enumerate(pool.imap_unordered(draw, missing), 1):
+                progress.at(done)
+    return [picture for seed in SCENES[split] for picture in read_scene(folder / split, seed)]
 
 
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
+def render_scene(folder: Path, seed: int, *, seconds: float, every_ticks: int) -> None:
+    """One scene into `folder`: of every camera one picture in `every_ticks` ticks."""
+    truth_file = _truth_file(folder, seed)
+    truth_file.parent.mkdir(parents=True, exist_ok=True)
+    scenario = Scenario.generate(seed, seconds, FPS)
+    random = np.random.default_rng(seed)
+    # Not in step with the other scenes.
+    ticks = range(int(random.integers(every_ticks)), scenario.ticks, every_ticks)
+    cameras, numbers, truths = [], [], []
+    for camera in scenario.cameras:
+        renderer = Renderer(scenario, camera, _background(camera))
+        for tick in ticks:
+            quality = int(random.integers(*_JPEG_QUALITIES))
+            picture_file = _picture_file(folder, seed, camera.name, tick)
+            if not cv2.imwrite(str(picture_file), renderer.picture(tick), [cv2.IMWRITE_JPEG_QUALITY, quality]):
+                raise OSError(f"{picture_file}: cannot be written; make room there, or name another folder")
+            cameras.append(camera.name)
+            numbers.append(tick)
+            truths.append(renderer.truth(tick))
+    columns: dict[str, Any] = {name: np.concatenate([getattr(truth, name) for truth in truths]) for name in _COLUMNS}
+    counts = np.array([len(truth) for truth in truths], np.int64)
+    part = truth_file.with_suffix(".part.npz")
+    np.savez(part, cameras=np.array(cameras), ticks=np.array(numbers, np.int64), counts=counts, **columns)
+    part.replace(truth_file)
+
+
+def read_scene(folder: Path, seed: int) -> Sequence[Picture]:
+    """The pictures of a scene in `folder`, camera by camera."""
+    with np.load(_truth_file(folder, seed)) as stored:
+        cameras, ticks, ends = stored["cameras"].tolist(), stored["ticks"].tolist(), np.cumsum(stored["counts"])[:-1]
+        pieces = [np.split(stored[name], ends) for name in _COLUMNS]
+    truths = [Truth(*columns) for columns in zip(*pieces, strict=True)]
+    return [
+        Picture(seed, camera, tick, _picture_file(folder, seed, camera, tick), truth)
+        for camera, tick, truth in zip(cameras, ticks, truths, strict=True)
+    ]
+
+
+_COLUMNS = tuple(field.name for field in fields(Truth))
+
+
+def _truth_file(folder: Path, seed: int) -> Path:
+    return folder / str(seed) / "truth.npz"
+
+
+def _picture_file(folder: Path, seed: int, camera: str, tick: int) -> Path:
+    return folder / str(seed) / f"{camera}-{tick:05d}.jpg"
 
 
 @cache
@@ -84,51 +115,5 @@ def _background(camera: Camera) -> Background:
     return background_of(camera)
 
 
-def _truth_file(folder: Path, split: Split, seed: int) -> Path:
-    return folder / split / str(seed) / "truth.npz"
-
-
-def _render_scene(folder: Path, split: Split, seed: int) -> int:
-    truth_file = _truth_file(folder, split, seed)
-    truth_file.parent.mkdir(parents=True, exist_ok=True)
-    scenario = Scenario.generate(seed, SCENE_SECONDS, FPS)
-    random = np.random.default_rng(seed)
-    # Not in step with the traffic light or the other scenes.
-    first = int(random.integers(PICTURE_EVERY_TICKS))
-    ticks = range(first, int(SCENE_SECONDS * FPS), PICTURE_EVERY_TICKS)
-    names, numbers, truths = [], [], []
-    for camera in scenario.cameras:
-        renderer = Renderer(scenario, camera, _background(camera))
-        for tick in ticks:
-            quality = int(random.integers(*_JPEG_QUALITIES))
-            path = truth_file.with_name(f"{camera.name}-{tick:05d}.jpg")
-            cv2.imwrite(str(path), renderer.picture(tick), [cv2.IMWRITE_JPEG_QUALITY, quality])
-            names.append(camera.name)
-            numbers.append(tick)
-            truths.append(renderer.truth(tick))
-    part = truth_file.with_suffix(".part.npz")
-    np.savez(
-        part,
-        cameras=np.array(names),
-        ticks=np.array(numbers, np.int64),
-        counts=np.array([len(truth.ids) for truth in truths], np.int64),
-        ids=np.concatenate([truth.ids for truth in truths]).astype(np.int64),
-        boxes_xyxy=np.concatenate([truth.boxes_xyxy for truth in truths]).astype(np.float32),
-        class_ids=np.concatenate([truth.class_ids for truth in truths]).astype(np.int16),
-        visibility=np.concatenate([truth.visibility for truth in truths]).astype(np.float32),
-    )
-    part.replace(truth_file)
-    return seed
-
-
-def _read_scene(folder: Path, split: Split, seed: int) -> Iterator[Picture]:
-    truth_file = _truth_file(folder, split, seed)
-    with np.load(truth_file) as stored:
-        cameras, ticks, counts = stored["cameras"], stored["ticks"], stored["counts"]
-        ids, boxes_xyxy = stored["ids"], stored["boxes_xyxy"]
-        class_ids, visibility = stored["class_ids"], stored["visibility"]
-    ends = np.cumsum(counts)
-    for camera, tick, start, end in zip(cameras.tolist(), ticks.tolist(), ends - counts, ends, strict=True):
-        rows = slice(int(start), int(end))
-        truth = Truth(ids[rows], boxes_xyxy[rows], class_ids[rows], visibility[rows])
-        yield Picture(seed, camera, tick, truth_file.with_name(f"{camera}-{tick:05d}.jpg"), truth)
+def _one_thread() -> None:
+    cv2.setNumThreads(1)

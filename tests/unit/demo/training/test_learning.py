@@ -28,11 +28,11 @@ from demo.training.detector_batches import Parts, as_targets, random_part
 from demo.training.detector_loss import detector_loss
 from demo.training.detector_network import DetectorNetwork, all_cell_centres
 from demo.training.embedder import export as export_embedder
-from demo.training.embedder_loss import IdentityLoss, contrastive_loss
+from demo.training.embedder_loss import IdentityLoss, contrastive_loss, means_loss
 from demo.training.embedder_network import DIMENSION, EmbedderNetwork
-from demo.training.pictures import Truth
 from demo.training.prefetch import prefetched
 from demo.training.schedule import AveragedWeights, learning_rate, parameter_groups
+from demo.truth import Truth
 from services.camera_worker.detection import Detector, Thresholds
 from services.camera_worker.embedding import Embedder
 
@@ -131,9 +131,8 @@ def test_perfect_answers_cost_less_than_any_worse_ones() -> None:
 def test_boxes_follow_the_picture_through_scale_cut_and_mirror(seed: int) -> None:
     image = np.full((360, 640, 3), 40, np.uint8)
     image[100:160, 300:400] = 220
-    truth = Truth(
-        np.array([1]), np.array([[300, 100, 400, 160]], np.float32), np.zeros(1, np.int16), np.ones(1, np.float32)
-    )
+    box = np.array([[300, 100, 400, 160]], np.float32)
+    truth = Truth(np.array([1]), box, np.zeros(1, np.int16), np.ones(1, np.float32), np.zeros((1, 2), np.float32))
 
     parts = Parts(320, 192, (0.5, 1.5), around_a_vehicle=1.0)
     part, boxes = random_part(image, truth, parts, np.random.default_rng(seed))
@@ -153,6 +152,17 @@ def test_vectors_that_group_by_vehicle_cost_less() -> None:
 
     assert contrastive_loss(grouped, identities) < 0.01
     assert contrastive_loss(apart, identities) > 5
+
+
+def test_means_that_are_off_cost_by_the_square_of_their_distance() -> None:
+    identities = torch.tensor([0, 0, 1, 1])
+    grouped = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+
+    right = means_loss(grouped, identities, 1.0, 0.0)
+    off, further = means_loss(grouped, identities, 0.9, 0.0), means_loss(grouped, identities, 0.9, 0.2)
+
+    assert right == 0
+    assert further / off == pytest.approx(5, rel=1e-4)
 
 
 def test_the_nearest_prototype_must_win_by_the_margin() -> None:
