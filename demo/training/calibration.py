@@ -3,10 +3,10 @@
 A network trained only to tell vehicles apart drives cosines of the same vehicle towards 1 and of different ones
 towards 0: far from what embedders of real pictures give, for which the thresholds of a site are made. So the training
 asks for mean cosines of `SAME` and `DIFFERENT`; what unseen vehicles give differs a little, and two numbers, found on
-the validation scenes, bring them there. Along the principal axes of the vectors each coordinate is scaled by its variance
-to the power of `-sharpness` (0: as it was; 0.5: whitened; below 0: smoothed): the more weight goes to what hardly tells
-most vehicles apart, the lower are the cosines of the same vehicle. One more direction, the same for all vectors, then
-turns all cosines c into (1 - common) · c + common, which changes no order.
+the validation scenes, bring them there. Along the principal axes of the vectors each coordinate is scaled by its
+variance to the power of `-sharpness` (0: as it was; 0.5: whitened; below 0: smoothed): the more weight goes to what
+hardly tells most vehicles apart, the lower are the cosines of the same vehicle. One more direction, the same for all
+vectors, then turns all cosines c into (1 - common) · c + common, which changes no order.
 """
 
 from __future__ import annotations
