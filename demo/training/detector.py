@@ -29,8 +29,8 @@ from services.camera_worker.detection import Detector
 WIDTH, HEIGHT = 640, 384
 # Parts of a quarter of the area: four times as many pictures an hour, and the network does not mind their size.
 _PARTS = Parts(320, 192, (0.55, 1.6), around_a_vehicle=0.7)
-_BATCH = 32
-_PEAK_RATE, _WEIGHT_DECAY, _WARM_UP_STEPS = 3e-3, 0.02, 200
+_BATCH = 16
+_PEAK_RATE, _WEIGHT_DECAY, _WARM_UP_STEPS = 2e-3, 0.02, 300
 _MAX_GRADIENT_NORM = 10.0
 _VALIDATION_PICTURES = 240
 

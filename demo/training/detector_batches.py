@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float32]
 # The grey around a frame that does not fill the input: as in services/camera_worker/detection.py.
 _PADDING = (114, 114, 114)
 _MIN_VISIBILITY = 0.25
-_MIN_HEIGHT_PX = 8.0
+_MIN_HEIGHT_PX = 10.0
 _OVER_THE_BORDER = 0.08
 _MIN_INSIDE = 0.4
 """Of a box that the part cuts: with less than this inside it is not asked for."""

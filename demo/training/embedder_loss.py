@@ -11,7 +11,7 @@ _TEMPERATURE = 0.05
 # Wang et al., CosFace, 2018.
 _SCALE, _MARGIN = 30.0, 0.2
 # Strong enough that the means come out right, whatever the two other losses would make of them.
-_MEANS_WEIGHT = 50.0
+_MEANS_WEIGHT = 200.0
 
 
 def contrastive_loss(vectors: Tensor, identities: Tensor) -> Tensor:
