@@ -28,7 +28,7 @@ from services.camera_worker.detection import Detector
 
 WIDTH, HEIGHT = 640, 384
 # Parts of a quarter of the area: four times as many pictures an hour, and the network does not mind their size.
-_PARTS = Parts(320, 192, (0.55, 1.6), around_a_vehicle=0.7)
+_PARTS = Parts(320, 192, (0.55, 1.6), around_a_vehicle=0.8)
 _BATCH = 16
 _PEAK_RATE, _WEIGHT_DECAY, _WARM_UP_STEPS = 2e-3, 0.02, 300
 _MAX_GRADIENT_NORM = 10.0
@@ -91,7 +91,7 @@ def main(
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = DETECTOR,
     work: Annotated[Path, typer.Option(help="Folder for pictures and checkpoints.")] = WORK,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order of the pictures.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 12,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, if there is one.")] = True,
 ) -> None:
     """Train the demo's detector on rendered pictures."""

@@ -36,6 +36,11 @@ class Parts:
     around_a_vehicle: float = 0.0
     """Share of the parts that show a vehicle chosen at random; the others lie anywhere, often in the sky."""
 
+    @property
+    def limit(self) -> Floats:
+        """`(4,)`: the largest coordinates of a box."""
+        return np.array([self.width, self.height] * 2, np.float32)
+
 
 def batches(
     pictures: Sequence[Picture], parts: Parts, size: int, random: np.random.Generator
@@ -48,7 +53,9 @@ def batches(
         for row, index in enumerate(order[start : start + size]):
             picture = pictures[int(index)]
             images[row], boxes = random_part(picture.read(), picture.truth, parts, random)
-            labels.append((boxes, picture.truth.class_ids, _is_asked_for(boxes, picture.truth, parts)))
+            asked = is_asked_for(boxes, picture.truth, parts)
+            # The truth's boxes end at the border of the picture; so do those of a part.
+            labels.append((np.clip(boxes, 0, parts.limit), picture.truth.class_ids, asked))
         yield as_input(images), as_targets(labels)
 
 
@@ -86,9 +93,9 @@ def _start(side: float, shown: float, vehicle: Floats | None, random: np.random.
     return float(random.uniform(lowest, max(lowest, highest)))
 
 
-def _is_asked_for(boxes_xyxy: Floats, truth: Truth, parts: Parts) -> npt.NDArray[np.bool_]:
-    limit = np.array([parts.width, parts.height] * 2, np.float32)
-    inside = np.clip(boxes_xyxy, 0, limit)
+def is_asked_for(boxes_xyxy: Floats, truth: Truth, parts: Parts) -> npt.NDArray[np.bool_]:
+    """`(n,)`: whether the vehicles of `truth`, at `boxes_xyxy` `(n, 4)` in pixels of the part, must be found in it."""
+    inside = np.clip(boxes_xyxy, 0, parts.limit)
     share = _areas(inside) / np.maximum(_areas(boxes_xyxy), 1e-6)
     tall = inside[:, 3] - inside[:, 1] >= _MIN_HEIGHT_PX
     asked: npt.NDArray[np.bool_] = (truth.visibility >= _MIN_VISIBILITY) & tall & (share >= _MIN_INSIDE)

@@ -108,7 +108,7 @@ def main(
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = EMBEDDER,
     work: Annotated[Path, typer.Option(help="Folder for pictures and checkpoints.")] = WORK,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order of the vehicles.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help=f"Each of {_STEPS_PER_EPOCH} batches.")] = 24,
+    epochs: Annotated[int, typer.Option(min=1, help=f"Each of {_STEPS_PER_EPOCH} batches.")] = 18,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, if there is one.")] = True,
 ) -> None:
     """Train the demo's vehicle embedder on rendered pictures."""

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from demo.background import Background, background_of
-from demo.geometry import Camera
 from demo.rendering import Renderer
 from demo.scenario import Scenario
 from demo.training.progress import Progress
@@ -70,7 +68,7 @@ def render_scene(folder: Path, seed: int, *, seconds: float, every_ticks: int) -
     ticks = range(int(random.integers(every_ticks)), scenario.ticks, every_ticks)
     cameras, numbers, truths = [], [], []
     for camera in scenario.cameras:
-        renderer = Renderer(scenario, camera, _background(camera))
+        renderer = Renderer(scenario, camera)
         for tick in ticks:
             quality = int(random.integers(*_JPEG_QUALITIES))
             picture_file = _picture_file(folder, seed, camera.name, tick)
@@ -107,12 +105,6 @@ def _truth_file(folder: Path, seed: int) -> Path:
 
 def _picture_file(folder: Path, seed: int, camera: str, tick: int) -> Path:
     return folder / str(seed) / f"{camera}-{tick:05d}.jpg"
-
-
-@cache
-def _background(camera: Camera) -> Background:
-    """The same in all scenes."""
-    return background_of(camera)
 
 
 def _one_thread() -> None:

@@ -10,12 +10,12 @@ Split: TypeAlias = Literal["training", "validation", "test"]
 
 SCENES: Mapping[Split, range] = MappingProxyType(
     {
-        "training": range(1_000_000, 1_000_056),
-        "validation": range(2_000_000, 2_000_006),
-        "test": range(3_000_000, 3_000_008),
+        "training": range(1_000_000, 1_000_020),
+        "validation": range(2_000_000, 2_000_002),
+        "test": range(3_000_000, 3_000_003),
     }
 )
-SCENE_SECONDS = 90.0
+SCENE_SECONDS = 220.0
 FPS = 5.0
-PICTURE_EVERY_TICKS = 15
-"""Pictures are kept 3 s apart: neighbours in time teach little that is new."""
+PICTURE_EVERY_TICKS = 25
+"""Pictures are kept 5 s apart: neighbours in time teach little that is new."""

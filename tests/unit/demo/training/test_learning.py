@@ -24,7 +24,7 @@ from demo.training.assignment import Assignment, Targets, assign
 from demo.training.boxes import generalised_iou, pairwise_iou
 from demo.training.calibration import Calibration
 from demo.training.detector import HEIGHT, WIDTH, export
-from demo.training.detector_batches import Parts, as_targets, random_part
+from demo.training.detector_batches import Parts, as_targets, is_asked_for, random_part
 from demo.training.detector_loss import detector_loss
 from demo.training.detector_network import DetectorNetwork, all_cell_centres
 from demo.training.embedder import export as export_embedder
@@ -142,6 +142,17 @@ def test_boxes_follow_the_picture_through_scale_cut_and_mirror(seed: int) -> Non
     rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
     seen = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
     np.testing.assert_allclose(seen, (left, top, right, bottom), atol=1.5)
+
+
+def test_a_vehicle_is_asked_for_where_enough_of_it_is_left() -> None:
+    boxes = np.array([[-50, 50, 50, 90], [-70, 50, 30, 90], [100, 50, 150, 58], [100, 50, 150, 90]], np.float32)
+    visibility = np.array([1, 1, 1, 0.2], np.float32)
+    truth = Truth(np.arange(4), boxes, np.zeros(4, np.int16), visibility, np.zeros((4, 2), np.float32))
+
+    asked = is_asked_for(boxes, truth, Parts(320, 192, (1, 1)))
+
+    # Half outside, more outside, too small, hidden by something.
+    assert asked.tolist() == [True, False, False, False]
 
 
 def test_vectors_that_group_by_vehicle_cost_less() -> None:
