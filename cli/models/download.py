@@ -1,7 +1,7 @@
-"""One file over HTTP. It goes on where an earlier try ended, and the file gets its name once it is what it should be.
+"""One file over HTTP: goes on where an earlier try ended, and gets its name once it is what it should be.
 
-What was fetched lies in `NAME.partial`. No validator such as an ETag is kept beside it, because size and checksum of the
-whole are known beforehand: pieces of two different files do not pass for one, and then all is fetched anew.
+What was fetched lies in `FILE.partial`. No validator such as an ETag is kept beside it, because size and checksum of
+the whole are known beforehand: pieces of two different files do not pass for one, and then all is fetched anew.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import BinaryIO
+from io import FileIO
 from urllib.parse import urlsplit
 
 import requests
@@ -43,7 +42,7 @@ class _Passing(Exception):
 
 
 def download(model: KnownModel, progress: Progress, trouble: Trouble, wait: wait_base = _WAIT) -> None:
-    """Fetches the file of a model, whatever there is of that name.
+    """Fetches the file of a model, in place of one that may be there. `wait` is between two tries.
 
     Raises:
         MtmcError: it cannot be fetched or stored, or is not what it should be.
@@ -59,7 +58,6 @@ def download(model: KnownModel, progress: Progress, trouble: Trouble, wait: wait
         ):
             with attempt:
                 transfer.go_on()
-        file.flush()
         os.fsync(file.fileno())
         model.partial.replace(model.path)
 
@@ -67,7 +65,7 @@ def download(model: KnownModel, progress: Progress, trouble: Trouble, wait: wait
 class _Transfer:
     """The way of one file from its server into the partial file."""
 
-    def __init__(self, model: KnownModel, file: BinaryIO, progress: Progress) -> None:
+    def __init__(self, model: KnownModel, file: FileIO, progress: Progress) -> None:
         self._model, self._file, self._progress = model, file, progress
         self._whole = model.entry.size_bytes
         self._pieced = self._size > 0
@@ -87,8 +85,7 @@ class _Transfer:
             self._start_over()
         if self._size < self._whole:
             self._fetch()
-        self._file.flush()
-        fault = self._model.fault(self._model.partial)
+        fault = self._model.fault_of(self._model.partial)
         if fault is None:
             return
         pieced = self._pieced
@@ -128,6 +125,8 @@ class _Transfer:
             raise _Passing("the server does not have the rest")
         if status not in (200, 206):
             raise self._failure(f"the server says {status} {reply.reason}")
+        if reply.headers.get("Content-Type", "").startswith("text/html"):
+            raise self._refusal("it is a web page")
         if status == 200:
             total = reply.headers.get("Content-Length")
         else:
@@ -147,7 +146,9 @@ class _Transfer:
         if self._size + len(chunk) > self._whole:
             self._start_over()
             raise self._refusal(f"it has more than {self._whole:,} bytes")
-        self._file.write(chunk)
+        rest = memoryview(chunk)
+        while rest:  # a nearly full disk takes a part of it, and refuses the next one
+            rest = rest[self._file.write(rest) :]
         self._progress(self._size)
         if self._size > self._furthest:
             self._furthest, self.fruitless = self._size, 0
@@ -164,9 +165,12 @@ class _Transfer:
 
     def _refusal(self, fault: str) -> MtmcError:
         entry = self._model.entry
+        wanted = "the file that was published"
+        if entry.checksum_by == "others":  # the publisher gives no checksum
+            wanted = "the file that others got from there"
         return MtmcError(
-            f"{entry.name}: what {entry.url} gives is not the file that was published: {fault}; nothing of it was kept. "
-            "Perhaps a proxy answered with a page of its own"
+            f"{entry.name}: what {entry.url} gives is not {wanted}: {fault}; nothing of it was kept. "
+            "Look whether a proxy answers with a page of its own"
         )
 
     def _failure(self, reason: str) -> MtmcError:
@@ -179,13 +183,13 @@ def _failure(model: KnownModel, reason: str) -> MtmcError:
     kept = model.partial.stat().st_size if model.partial.is_file() else 0
     partly = f" ({kept / entry.size_bytes:.0%} of it is here, and the next pull goes on from there)" if kept else ""
     return MtmcError(
-        f"{entry.name} cannot be fetched from {host}: {reason}{partly}; look at the network, and HTTPS_PROXY if there is "
-        f"a proxy, or bring the file from elsewhere: {entry.url} to {model.path}"
+        f"{entry.name} cannot be fetched from {host}: {reason}{partly}; mend the network (HTTPS_PROXY names a proxy), "
+        f"or fetch {entry.url} on another machine and put it at {model.path}"
     )
 
 
 @contextlib.contextmanager
-def _exclusive(model: KnownModel) -> Iterator[BinaryIO]:
+def _exclusive(model: KnownModel) -> Iterator[FileIO]:
     """The partial file, its end ready to be written, for this process alone; without anything in it, it goes."""
     model.path.parent.mkdir(parents=True, exist_ok=True)
     with model.partial.open("ab", buffering=0) as file:
@@ -195,7 +199,9 @@ def _exclusive(model: KnownModel) -> Iterator[BinaryIO]:
         except (BlockingIOError, FileNotFoundError):
             mine = False  # the other one has it, or has just given it its name
         if not mine:
-            raise MtmcError(f"{model.entry.name}: another process is fetching it to {model.path} right now; wait for it")
+            raise MtmcError(
+                f"{model.entry.name}: another process is fetching it to {model.path} right now; wait for it"
+            )
         try:
             _need_room(model, file.tell())
             yield file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from shared.errors import MtmcError
 MANIFEST = Path(__file__).resolve().parents[2] / "models" / "models.yaml"
 """mtmc's own; the same place in a checkout and where mtmc is installed."""
 
-_CONFIGS = {"detector": DetectorConfig, "embedder": EmbedderConfig}
+_CONFIGS: Mapping[str, type[Section]] = {"detector": DetectorConfig, "embedder": EmbedderConfig}
 _CHECKSUM = r"^(sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$"
 
 
@@ -29,7 +30,7 @@ class ModelEntry(Section):
     size_bytes: int = Field(gt=0)
     checksum: str = Field(pattern=_CHECKSUM, description="ALGORITHM:HEX")
     checksum_by: Literal["publisher", "others"] = Field("publisher", description="who vouches for the checksum")
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def file_name(self) -> str:

@@ -7,12 +7,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
-from cli.models.manifest import PACKAGED, Manifest, ModelEntry, read_manifest
+from cli.models.manifest import MANIFEST, ModelEntry, read_manifest
 from shared.errors import MtmcError
 
-SHIPPED = Path(__file__).resolve().parents[2] / "models" / "models.yaml"
-"""Of the models that a checkout carries; they lie beside it."""
+State: TypeAlias = Literal["here", "damaged", "partial", "missing"]
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,32 @@ class KnownModel:
         return self.path.with_name(f"{self.path.name}.partial")
 
     @property
-    def is_here(self) -> bool:
-        """Whether there is a file of its name; what it holds only `fault` tells."""
-        return self.path.is_file()
+    def is_shipped(self) -> bool:
+        """Whether it comes with mtmc."""
+        return self.entry.url is None
 
-    def fault(self, path: Path | None = None) -> str | None:
-        """What is wrong with its file, or with another one that should hold the same; None: nothing.
+    @property
+    def state(self) -> State:
+        """What there is of it, by a look at the size alone; whether the content is right, only `fault_of` tells.
+
+        Raises:
+            MtmcError: its folder cannot be read.
+        """
+        try:
+            if self.path.is_file():
+                return "here" if self.path.stat().st_size == self.entry.size_bytes else "damaged"
+            return "partial" if self.partial.is_file() else "missing"
+        except OSError as error:
+            raise MtmcError(
+                f"{self.path}: cannot be read ({error.strerror}); name another folder as MTMC_MODELS"
+            ) from None
+
+    def fault_of(self, path: Path) -> str | None:
+        """What is wrong with the file at `path`, which should be this model's; None: nothing.
 
         Raises:
             MtmcError: it cannot be read.
         """
-        path = path or self.path
         algorithm, expected = self.entry.checksum.split(":")
         digest = hashlib.new(algorithm)
         try:
@@ -49,71 +64,55 @@ class KnownModel:
                 while chunk := file.read(1 << 20):
                     digest.update(chunk)
         except OSError as error:
-            raise MtmcError(f"{path}: cannot be read ({error.strerror})") from None
+            raise MtmcError(f"{path}: cannot be read ({error.strerror}); name a file that can be read") from None
         found = digest.hexdigest()
         return None if found == expected else f"its {algorithm} is {found} instead of {expected}"
 
 
 class ModelStore:
-    """Every model that is known: those of a manifest in `folder`, and those that the checkout carries."""
+    """Every model that is known: the shipped ones beside the manifest, the others in a folder for what was fetched."""
 
-    def __init__(self, folder: Path, downloadable: Manifest, shipped: Path = SHIPPED) -> None:
-        """`shipped` is the manifest of what the checkout carries; there need not be one.
-
-        Raises:
-            MtmcError: that manifest is none.
-        """
-        carried = read_manifest(shipped).models if shipped.is_file() else ()
-        self._known = {
-            entry.name: KnownModel(entry, where / entry.file_name)
-            for where, entries in ((shipped.parent, carried), (folder, downloadable.models))
-            for entry in entries
-        }
-        self.folder, self.ultralytics = folder, downloadable.ultralytics
-
-    @classmethod
-    def open(cls, environment: Mapping[str, str], manifest: Path | None = None, folder: Path | None = None) -> ModelStore:
-        """The models of `manifest` (none: mtmc's own) in `folder` (none: the user's cache).
+    def __init__(self, folder: Path, manifest: Path = MANIFEST) -> None:
+        """Without a file yet, a model has its place in `folder` all the same.
 
         Raises:
-            MtmcError: a manifest is none.
+            MtmcError: the manifest is none.
         """
-        return cls((folder or cache_folder(environment)).expanduser().absolute(), read_manifest(manifest or PACKAGED))
-
-    @property
-    def known(self) -> list[KnownModel]:
-        """All of them."""
-        return list(self._known.values())
-
-    def get(self, name: str) -> KnownModel | None:
-        """The model of that name, if there is one."""
-        return self._known.get(name)
+        self.folder = folder.expanduser().absolute()
+        self.known = [
+            KnownModel(entry, (self.folder if entry.url else manifest.parent) / entry.file_name)
+            for entry in read_manifest(manifest).models
+        ]
+        """In the order of the manifest."""
 
     def named(self, name: str) -> KnownModel:
         """The model of that name.
 
         Raises:
-            MtmcError: there is none, or it is none of ours to fetch.
+            MtmcError: there is none.
         """
-        if name in self.ultralytics:
-            raise MtmcError(
-                f"{name}: the package ultralytics fetches it by itself when a site first uses it; write "
-                f"'model: {name}' under 'detector', and install the extra: pip install 'mtmc[torch]'"
-            )
-        model = self._known.get(name)
-        if model is None:
-            close = difflib.get_close_matches(name, self._known, n=3)
+        names = {model.entry.name: model for model in self.known}
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=3)
             meant = f"close are {', '.join(close)}; " if close else ""
             raise MtmcError(f"{name}: no model of this name is known; {meant}see `mtmc models list`")
-        return model
+        return names[name]
 
-    def like(self, path: Path) -> KnownModel | None:
-        """The model that the file at `path` is by its name, else by what it holds; None: none."""
-        by_name = next((model for model in self.known if model.entry.file_name == path.name), None)
-        return by_name or next((model for model in self.known if model.fault(path) is None), None)
+    def found(self, word: str) -> tuple[KnownModel | None, Path]:
+        """What a person means by `word`: a model and its file, or any file, with the model that it is by its name.
+
+        Raises:
+            MtmcError: it is neither a known name nor a path.
+        """
+        path = Path(word)
+        if "/" in word or (path.suffix and all(model.entry.name != word for model in self.known)):
+            path = path.expanduser()
+            return next((model for model in self.known if model.entry.file_name == path.name), None), path
+        model = self.named(word)
+        return model, model.path
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    """`$MTMC_MODELS`, else the folder for it among the user's caches."""
+    """`$MTMC_MODELS`, else the folder for models among the user's caches."""
     caches = Path(environment.get("XDG_CACHE_HOME") or "~/.cache")
     return Path(environment.get("MTMC_MODELS") or caches / "mtmc" / "models")
