@@ -17,17 +17,18 @@ from io import FileIO
 from urllib.parse import urlsplit
 
 import requests
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 from tenacity.wait import wait_base
 
 from cli.models.store import KnownModel
 from shared.errors import MtmcError
 
 _CONNECT_S, _SILENCE_S = 10, 30
-_CHUNK_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 14
+"""What a cut loses at most."""
 _FRUITLESS_TRIES = 3
 """In a row without a new byte, before it is given up."""
-_WAIT = wait_exponential_jitter(initial=0.5, max=10)
+_WAIT = wait_exponential(multiplier=0.5, max=10)
 _PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
