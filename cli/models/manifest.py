@@ -82,7 +82,8 @@ def read_manifest(path: Path = MANIFEST) -> Manifest:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise MtmcError(f"{path}: is no list of models: {where}{': ' if where else ''}{problem['msg']}") from None
+        what = problem["msg"].removeprefix("Value error, ")
+        raise MtmcError(f"{path}: is no list of models: {where}{': ' if where else ''}{what}") from None
 
 
 def site_snippet(section: dict[str, Any]) -> str:
