@@ -12,6 +12,7 @@ from cli.models.download import download
 from cli.models.manifest import site_snippet
 from cli.models.store import KnownModel, ModelStore
 from shared.config import is_published_detector
+from shared.errors import MtmcError
 
 
 def pull(names: Sequence[str], store: ModelStore, out: Console, err: Console) -> None:
@@ -33,6 +34,8 @@ def pull(names: Sequence[str], store: ModelStore, out: Console, err: Console) ->
 def _pull(model: KnownModel, err: Console) -> None:
     name = model.entry.name
     if model.is_shipped:
+        if not model.path.is_file() or model.fault_of(model.path) is not None:
+            raise MtmcError(f"{name}: comes with mtmc, but {model.path} is missing or damaged; install mtmc again")
         _say(err, f"{name} comes with mtmc: {model.path}")
     elif model.path.is_file() and model.fault_of(model.path) is None:
         _say(err, f"{name} is here already, and sound: {model.path}")

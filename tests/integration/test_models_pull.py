@@ -509,6 +509,24 @@ def test_what_is_here_is_not_fetched_again_unless_it_is_damaged(
     assert_it_is_here(model)
 
 
+def test_a_shipped_file_that_is_damaged_cannot_be_fetched(pulled: Pulled, tmp_path: Path) -> None:
+    (tmp_path / "shipped.onnx").write_bytes(OTHER)
+    with pytest.raises(MtmcError, match="is missing or damaged; install mtmc again"):
+        pulled("shipped")
+
+
+def test_weights_that_ultralytics_publishes_go_by_their_name(
+    pulled: Pulled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    weights = tmp_path / "mtmc" / "weights" / "yolo11n.pt"
+    weights.parent.mkdir(parents=True)
+    weights.touch()  # its package would have fetched it
+    out, err = pulled("yolo11n")
+    assert out.splitlines() == ["# yolo11n: AGPL-3.0", "detector:", "  model: yolo11n"]
+    assert str(weights) in err
+
+
 def test_nothing_is_fetched_when_one_name_is_wrong(pulled: Pulled, server: ModelServer) -> None:
     with pytest.raises(MtmcError, match="tini: no model of this name is known; close are tiny"):
         pulled("tiny", "tini")
