@@ -82,8 +82,6 @@ class _Transfer:
             MtmcError: another try would end in the same way.
         """
         self.fruitless += 1
-        if self._size > self._whole:
-            self._start_over()
         if self._size < self._whole:
             self._fetch()
         fault = self._model.fault_of(self._model.partial)
