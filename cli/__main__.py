@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli import camera_commands, config_commands, inspect_commands
+from cli import camera_commands, config_commands, inspect_commands, model_commands
 from cli.options import Level, MaybeSiteFile, RedisUrl, RootOption, SiteFile, SiteName, StateOption
 from cli.service_names import LogFormat, LogLevel, ServiceName
 
@@ -27,6 +27,9 @@ app = typer.Typer(
 )
 app.add_typer(camera_commands.app, name="cameras", help="Change the cameras of a running site.")
 app.add_typer(inspect_commands.app, name="inspect", help="Look at what stands in Redis.")
+app.add_typer(
+    model_commands.app, name="models", help="Fetch, check and time the networks that find and describe objects."
+)
 app.add_typer(config_commands.app, name="config", help="Check, describe and publish site files.")
 
 
