@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recording.entry_log import MAGIC, EntryLogWriter, packed, read_entries
@@ -45,6 +45,7 @@ def test_a_last_entry_of_zeros_that_a_crashed_machine_left_is_dropped(log: Path)
     assert list(read_entries(log)) == ENTRIES[:-1]
 
 
+@settings(deadline=None)
 @given(at=st.integers(0, 10_000), by=st.integers(1, 255))
 def test_damage_is_never_taken_for_data(tmp_path_factory: pytest.TempPathFactory, at: int, by: int) -> None:
     path = tmp_path_factory.mktemp("log") / "a.entries"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recording.rows import AssignmentRows, camera_tracks, gids_at
@@ -16,6 +16,7 @@ def ids(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
 
+@settings(deadline=None)
 @given(changes=CHANGES, asked=ASKED)
 def test_a_gid_is_that_of_the_newest_change_up_to_the_tick(
     changes: list[tuple[int, int, int, int]], asked: list[tuple[int, int]]
