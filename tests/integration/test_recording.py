@@ -13,8 +13,9 @@ import pytest
 
 from recording.aggregation import run_aggregator
 from recording.following import follow
-from recording.playing import Pace, Player, ReplaySettings, publish_recording
+from recording.playing import Pace, Player
 from recording.published import PublishedReader
+from recording.publishing import ReplaySettings, publish_recording
 from recording.reading import Recording
 from recording.recorder import Recorder
 from recording.replay import InProcess, Watcher, play
