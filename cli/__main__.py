@@ -13,7 +13,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli import camera_commands, config_commands, inspect_commands, model_commands
+from cli import (
+    camera_commands,
+    config_commands,
+    inspect_commands,
+    model_commands,
+    mot_commands,
+    recording_commands,
+)
 from cli.options import Level, MaybeSiteFile, RedisUrl, RootOption, SiteFile, SiteName, StateOption
 from cli.service_names import LogFormat, LogLevel, ServiceName
 
@@ -191,6 +198,10 @@ def doctor(
 
     options = DoctorOptions(site_file, site, redis_url, state, root)
     raise typer.Exit(examine(options, os.environ, table_console(), as_json=json))
+
+
+recording_commands.register(app)
+mot_commands.register(app)
 
 
 def main() -> None:

@@ -36,16 +36,17 @@ class PublishedSite:
         return Keys(self.config.site)
 
 
-def publish_site(client: Client, config: SiteConfig) -> int:
+def publish_site(client: Client, config: SiteConfig, layout: Layout | None = None) -> int:
     """Writes the site for the services to read; returns its revision, which grows when the content changed.
 
-    Addresses and passwords of Redis stay out of it: every process is given its own.
+    Addresses and passwords of Redis stay out of it: every process is given its own. `layout` stands in for that of the
+    configuration.
 
     Raises:
         LayoutError: the layout file cannot be read.
     """
     keys = Keys(config.site)
-    content = _content(config)
+    content = _content(config, layout)
     digest = _digest(content)
     before = client.get(keys.config)
     old: dict[str, Any] = json.loads(before) if before else {"revision": 0, "digest": ""}
@@ -73,10 +74,10 @@ def is_published(client: Client, config: SiteConfig) -> bool:
     return written is not None and json.loads(written)["digest"] == _digest(_content(config))
 
 
-def _content(config: SiteConfig) -> dict[str, Any]:
+def _content(config: SiteConfig, layout: Layout | None = None) -> dict[str, Any]:
     return {
         "site": config.model_dump(mode="json", by_alias=True, exclude={"redis"}),
-        "layout": site_layout(config).to_dict(),
+        "layout": (layout or site_layout(config)).to_dict(),
         "masks": {
             camera.name: base64.b64encode(camera.mask.read_bytes()).decode() for camera in config.cameras if camera.mask
         },
