@@ -26,9 +26,10 @@ $(VENV)/.installed: pyproject.toml requirements/base.txt | $(VENV)/bin/pip
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
+$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt requirements/evaluate.txt | $(VENV)/bin/pip
 	@echo "installing Python packages into $(VENV)"
 	@$(PIP) install -r requirements/dev.txt
+	@$(PIP) install --no-deps -r requirements/evaluate.txt
 	@$(PIP) install --no-deps --editable .
 	@touch $@ $(VENV)/.installed
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli import camera_commands, config_commands, inspect_commands
+from cli import camera_commands, config_commands, inspect_commands, mot_commands
 from cli.options import Level, MaybeSiteFile, RedisUrl, RootOption, SiteFile, SiteName, StateOption
 from cli.service_names import LogFormat, LogLevel, ServiceName
 
@@ -159,6 +159,9 @@ def status(
 
     chosen = StatusOptions(site_file, site, redis_url, state, watch, json)
     raise typer.Exit(show_status(chosen, os.environ, Console(highlight=False)))
+
+
+mot_commands.register(app)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.redis_server import any_free_port
+from shared.redis_server import any_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
