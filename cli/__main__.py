@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli import camera_commands, config_commands, inspect_commands, mot_commands
+from cli import camera_commands, config_commands, evaluate_command, inspect_commands, mot_commands
 from cli.options import Level, MaybeSiteFile, RedisUrl, RootOption, SiteFile, SiteName, StateOption
 from cli.service_names import LogFormat, LogLevel, ServiceName
 
@@ -161,6 +161,7 @@ def status(
     raise typer.Exit(show_status(chosen, os.environ, Console(highlight=False)))
 
 
+evaluate_command.register(app)
 mot_commands.register(app)
 
 

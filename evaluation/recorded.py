@@ -1,0 +1,57 @@
+"""The verdict on a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.tracks import Ids, PublishedTracks
+from evaluation.truth import CameraTruth, TruthError, TruthRules, read_truth
+from evaluation.verdict import CameraInput, Told, Verdict, judge
+from recording.reading import Recording
+
+FramesOf = Callable[[str, Ids], Ids]
+"""Camera, ticks `(k,)` → the numbers `(k,)` of the pictures that the camera's source shows at them, from 1."""
+
+
+def judge_recording(
+    recording: Recording,
+    truth: Mapping[str, CameraTruth],
+    *,
+    seconds: float | None = None,
+    frames_of: FramesOf | None = None,
+    told: Told = lambda done, total: None,
+) -> Verdict:
+    """Scores the gids of `recording`, all of it or only its first `seconds` of site time.
+
+    `frames_of` is needed where the sources have another rate than the recording's description says.
+
+    Raises:
+        MtmcError: the recording is damaged, or scores cannot be computed.
+    """
+    first, last = recording.first_tick, recording.last_tick
+    if seconds is not None:
+        last = min(last, first + max(1, round(seconds * recording.fps)) - 1)
+    ticks = np.arange(first, last + 1)
+    cameras = {}
+    for camera in recording.cameras:
+        frames = recording.frame_of(ticks) if frames_of is None else frames_of(camera, ticks)
+        tracks = PublishedTracks.recorded(recording, camera).between(first, last)
+        cameras[camera] = CameraInput(tracks, truth[camera], frames)
+    return judge(cameras, ticks, 1.0 / recording.fps, told)
+
+
+def truth_of(folder: Path, recording: Recording, rules: TruthRules = TruthRules()) -> dict[str, CameraTruth]:
+    """The truth of a recording's cameras.
+
+    Raises:
+        TruthError: it is missing, cannot be read, or has no box of any of the recorded pictures.
+    """
+    truth = read_truth(folder, recording.cameras, rules)
+    frames = recording.frame_of(np.array([recording.first_tick, recording.last_tick]))
+    first, last = int(frames[0]), int(frames[1])
+    if not any(((camera.frames >= first) & (camera.frames <= last)).any() for camera in truth.values()):
+        raise TruthError(f"{folder}: no box of the recorded frames {first} to {last}; is it the truth of this recording?")
+    return truth
