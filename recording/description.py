@@ -36,7 +36,7 @@ class Description(BaseModel):
     format: Literal["mtmc recording"] = "mtmc recording"
     version: int = VERSION
     made_by: str = Field(description="the command, and the version of mtmc")
-    site: dict[str, Any] = Field(description="the site's configuration, without addresses of Redis and credentials")
+    site: dict[str, Any] = Field(description="its configuration, without Redis, layout, masks and credentials")
     layout: dict[str, Any] = Field(description="which camera can follow which; see `shared.layout`")
     origin_ns: int = Field(0, description="site time of tick 0, ns")
     frames: FrameNumbers = FrameNumbers()
@@ -46,9 +46,10 @@ class Description(BaseModel):
     @classmethod
     def of(cls, site: SiteConfig, layout: Layout, made_by: str, **more: Any) -> Description:
         """The description of a site, from which every credential is taken."""
-        content = site.model_dump(mode="json", by_alias=True, exclude={"redis"})
+        content = site.model_dump(mode="json", by_alias=True, exclude={"redis", "layout"})
         for camera in content["cameras"]:
             camera["source"] = redact(camera["source"])
+            camera["mask"] = None
         return cls(made_by=made_by, site=content, layout=layout.to_dict(), **more)
 
     def site_config(self) -> SiteConfig:

@@ -129,7 +129,7 @@ def _ticks(rows: MotRows, options: ImportOptions) -> npt.NDArray[np.int64]:
 
 
 def _embedded(features: npt.NDArray[np.float16]) -> npt.NDArray[np.bool_]:
-    known: npt.NDArray[np.bool_] = features.any(axis=1)
+    known: npt.NDArray[np.bool_] = np.any(features, axis=1)
     return known
 
 

@@ -36,10 +36,11 @@ class PublishedSite:
         return Keys(self.config.site)
 
 
-def publish_site(client: Client, config: SiteConfig) -> int:
+def publish_site(client: Client, config: SiteConfig, layout: Layout | None = None) -> int:
     """Writes the site for the services to read; returns its revision, which grows when the content changed.
 
-    Addresses and passwords of Redis stay out of it: every process is given its own.
+    Addresses and passwords of Redis stay out of it: every process is given its own. `layout` stands in for that of the
+    configuration.
 
     Raises:
         LayoutError: the layout file cannot be read.
@@ -47,7 +48,7 @@ def publish_site(client: Client, config: SiteConfig) -> int:
     keys = Keys(config.site)
     content = {
         "site": config.model_dump(mode="json", by_alias=True, exclude={"redis"}),
-        "layout": site_layout(config).to_dict(),
+        "layout": (layout or site_layout(config)).to_dict(),
         "masks": {
             camera.name: base64.b64encode(camera.mask.read_bytes()).decode() for camera in config.cameras if camera.mask
         },
