@@ -13,13 +13,18 @@ from pathlib import Path
 from rich.console import Console
 
 from cli.progress import progress
+from cli.site_file import load_site
+from cli.site_run import Run, SiteRun, run_site, runnable
+from cli.up import check_files
 from evaluation.recorded import judge_recording, truth_of
 from evaluation.scores import require_scores
 from evaluation.tables import show, show_differences
 from evaluation.timing import Durations, Timing, differences, tick_to_gid_ms
+from evaluation.truth import read_truth
 from evaluation.verdict import Verdict
 from recording.aggregation import run_aggregator
 from recording.reading import Recording
+from shared.errors import MtmcError
 
 DEMO_SECONDS = 120.0
 
@@ -83,6 +88,49 @@ def _of_recording(options: EvaluateOptions, folder: Path) -> Outcome:
     with progress("scoring") as told:
         verdict = judge_recording(recording, truth, seconds=options.seconds, told=told)
     return Outcome(recording, verdict, timing)
+
+
+def _of_site(options: EvaluateOptions, folder: Path, environment: Mapping[str, str]) -> tuple[Outcome, Outcome | None]:
+    """In virtual time, and, if it was asked for, by the wall clock."""
+    _make_empty(folder)
+    site_file, ground_truth, seconds = options.site_file, options.ground_truth, options.seconds
+    if options.demo_seed is not None:
+        from cli.demo_site import make_demo
+
+        seconds = DEMO_SECONDS if seconds is None else seconds
+        site_file, ground_truth = make_demo(folder / "demo", options.demo_seed, seconds)
+    assert site_file is not None
+    assert ground_truth is not None
+    site = load_site(site_file, environment, tell=True)
+    runnable(site, seconds, live=False)
+    truth = read_truth(ground_truth, site.camera_names)
+    check_files(site_file, site, environment)
+    outcomes = []
+    for live in (False, True) if options.live else (False,):
+        name = "wall clock" if live else "virtual time"
+        own = folder / name.replace(" ", "-")
+        run = SiteRun(runnable(site, seconds, live=live), site_file, own, seconds, options.workers)
+        with progress(f"running, {name}") as told:
+            done = run_site(run, environment, told)
+        with progress("scoring") as told:
+            verdict = judge_recording(done.recording, truth, frames_of=done.frames_of, told=told)
+        outcomes.append(Outcome(done.recording, verdict, _timing(done, live=live)))
+    return outcomes[0], outcomes[1] if options.live else None
+
+
+def _timing(run: Run, *, live: bool) -> Timing:
+    return Timing(tick_to_gid_ms=tick_to_gid_ms(run.recording) if live else None, run_seconds=run.seconds)
+
+
+def _make_empty(folder: Path) -> None:
+    """Raises MtmcError where something is there already."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = any(folder.iterdir())
+    except OSError as error:
+        raise MtmcError(f"{folder}: cannot be used ({error.strerror}); name another folder") from None
+    if occupied:
+        raise MtmcError(f"{folder}: is not empty; name another folder for --keep")
 
 
 def _tell(options: EvaluateOptions, outcome: Outcome, by_wall_clock: Outcome | None, console: Console) -> None:

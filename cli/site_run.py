@@ -2,36 +2,226 @@
 
 from __future__ import annotations
 
-import contextlib
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.address import RedisAddress
+from cli.progress import Told
 from cli.publishing import publish
 from cli.state import StateFolder
 from cli.supervision import Program, Supervisor
 from cli.up import REDIS, UpOptions, child_environment, site_programs, wait_for_redis
+from evaluation.recorded import FramesOf
 from evaluation.source_frames import SourceFrames
-from recording.description import Description, FrameNumbers
 from recording.reading import Recording
-from recording.writing import RecordingWriter
+from recording.recorder import Recorder
 from services.camera_worker.camera import Timing
 from services.camera_worker.file_source import DEFAULT_FPS, VideoFile, plausible_fps
-from shared.config import SiteConfig
-from shared.config_file import site_layout
+from shared.config import CameraConfig, SiteConfig
 from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.layout import Layout
 from shared.redis_connection import Client
 from shared.redis_server import RedisServer, any_free_port, find_binary
-from shared.service import stop_on_signals
-from shared.site import restart_recordings
-from shared.version import made_by
+from shared.site import PublishedSite, read_site, restart_recordings
 
-_POLL_S = 0.05
 _LAST_LINES = 15
-_AT_ONCE = 2000
-_PATIENCE_S = 180.0
-"""Without a new tick for so long something hangs; engines may be built before the first."""
+_LOOK_AROUND_S = 0.5
+_PATIENCE_S = 300.0
+"""Without a new tick for so long something hangs; before the first one engines may be built."""
+
+
+@dataclass(frozen=True)
+class SiteRun:
+    """How a site is run."""
+
+    site: SiteConfig
+    """In virtual or live mode; all of its cameras are recordings that end, or `seconds` says when."""
+    site_file: Path
+    folder: Path
+    """An empty one: for the recording, and for what the run itself needs."""
+    seconds: float | None
+    """Of site time; None: until every recording has ended."""
+    workers: int | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of it."""
+
+    recording: Recording
+    frames_of: FramesOf
+    seconds: float
+    """By the wall clock, from the first process to the last tick."""
+
+
+def runnable(site: SiteConfig, seconds: float | None, *, live: bool) -> SiteConfig:
+    """The site as it is evaluated.
+
+    Raises:
+        MtmcError: a camera is no recording, or never ends.
+    """
+    streams = [camera.name for camera in site.cameras if not camera.is_file]
+    if streams:
+        raise MtmcError(f"camera {', '.join(streams)}: only recordings can be evaluated; give video files as sources")
+    loops = [camera.name for camera in site.cameras if camera.loop and not camera.paused]
+    if loops and seconds is None:
+        raise MtmcError(f"camera {', '.join(loops)} loops and never ends; say how long with --seconds")
+    if all(camera.paused for camera in site.cameras):
+        raise MtmcError("every camera of the site is paused")
+    clock = site.clock.model_copy(update={"mode": "live" if live else "virtual"})
+    return site.model_copy(update={"clock": clock})
+
+
+def run_site(run: SiteRun, environment: Mapping[str, str], told: Told) -> Run:
+    """Runs the site to its end; `told` is called with the ticks done and, as far as it is known, their total.
+
+    Raises:
+        MtmcError: a process or a recording cannot be used, or something hangs.
+    """
+    began = time.monotonic()
+    state = StateFolder((run.folder / "run").resolve())
+    state.prepare()
+    server = RedisServer(find_binary(), state.redis, any_free_port(), persistent=False)
+    server.write_settings()
+    address = RedisAddress(server.url, embedded=True)
+    options = UpOptions(run.site_file, workers=run.workers)
+    services = [
+        program
+        for program in site_programs(run.site, options, any_free_port(), environment)
+        if program.name != "streamer"
+    ]
+    redis = Program(REDIS, server.command, service=False)
+    supervisor = Supervisor(state, [redis, *services], child_environment(address, environment))
+    with supervisor.running():
+        supervisor.start([REDIS])
+        wait_for_redis(address, supervisor, state, threading.Event())
+        with closing(address.open()) as client:
+            publish(client, run.site)
+            restart_recordings(client, Keys(run.site.site))
+            site = read_site(client, run.site.site)
+            assert site is not None
+            recorder = Recorder(client, site, run.folder / "recording", from_start=True)
+            try:
+                supervisor.start([program.name for program in services])
+                _Watch(run, site, client, supervisor, state, recorder, told).until_the_end()
+            finally:
+                recorder.close()
+            origin = int(client.get(site.keys.files_origin) or 1)
+            begin_ns = _tick_zero_ns(client, site)
+    recording = Recording.open(run.folder / "recording")
+    return Run(recording, _frames_of(site, origin, begin_ns), time.monotonic() - began)
+
+
+class _Watch:
+    """Records, and notices what goes wrong."""
+
+    def __init__(
+        self,
+        run: SiteRun,
+        site: PublishedSite,
+        client: Client,
+        supervisor: Supervisor,
+        state: StateFolder,
+        recorder: Recorder,
+        told: Told,
+    ) -> None:
+        self._run, self._client, self._keys = run, client, site.keys
+        self._supervisor, self._state, self._recorder, self._told = supervisor, state, recorder, told
+        self._fps = run.site.clock.target_fps
+        self._total = _total_ticks(run)
+        self._tick, self._moved_at, self._look_at = 0, time.monotonic(), 0.0
+
+    def until_the_end(self) -> None:
+        """Raises MtmcError where there will be none."""
+        while (why := self._recorder.step()) is None:
+            last_tick = self._last_wanted()
+            if last_tick is not None and self._recorder.slowest_tick >= last_tick:
+                why = "so many seconds were asked for"
+                break
+            self._look(time.monotonic())
+        recorded = self._recorder.finish(why, self._last_wanted())
+        if recorded.missing or recorded.undecodable:
+            raise MtmcError("entries were lost before they were recorded; the machine is too busy for this site")
+        if recorded.last_tick < recorded.first_tick:
+            raise MtmcError(f"nothing was seen: {why}")
+
+    def _last_wanted(self) -> int | None:
+        if self._run.seconds is None:
+            return None
+        origin = int(self._client.get(self._keys.files_origin) or self._recorder.first_tick)
+        return origin + max(1, round(self._run.seconds * self._fps)) - 1
+
+    def _look(self, now: float) -> None:
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_AROUND_S
+        newest = self._recorder.newest_tick
+        if newest > self._tick:
+            self._tick, self._moved_at = newest, now
+            self._told(min(newest, self._total), self._total)
+        processes = self._supervisor.processes()
+        self._supervisor.revive(processes)
+        failed = next((name for name, info in processes.items() if info.user_error), None)
+        if failed is not None:
+            raise MtmcError(f"{failed} cannot run; the end of its log:\n{self._end_of_log(failed)}")
+        for camera in self._recorder.cameras:
+            state, error = self._client.hmget(self._keys.camera(camera), "state", "error")
+            if state == b"down" and error:
+                raise MtmcError(f"camera {camera}: {error.decode()}")
+        if now - self._moved_at > _PATIENCE_S:
+            raise MtmcError(f"no tick for {_PATIENCE_S:.0f} s, at tick {self._tick}; something hangs")
+
+    def _end_of_log(self, name: str) -> str:
+        log = self._state.log(name)
+        words = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        return "\n".join(words.rstrip().splitlines()[-_LAST_LINES:])
+
+
+def _total_ticks(run: SiteRun) -> int:
+    """Of the longest recording, or as asked for."""
+    fps = run.site.clock.target_fps
+    if run.seconds is not None:
+        return max(1, round(run.seconds * fps))
+    longest = 0.0
+    for camera in run.site.cameras:
+        video = VideoFile(Path(camera.source), camera.name, 1)
+        longest = max(longest, video.claimed_count / _rate(camera, video) / (camera.time_scale or 1.0))
+        video.release()
+    return max(1, round(longest * fps))
+
+
+def _tick_zero_ns(client: Client, site: PublishedSite) -> int:
+    """Site time at which tick 0 began."""
+    fields = client.xrevrange(site.keys.ticks, count=1)[0][1]
+    return int(fields[b"time_ns"]) - round(int(fields[b"tick"]) * 1e9 / site.config.clock.target_fps)
+
+
+def _frames_of(site: PublishedSite, origin_tick: int, tick_zero_ns: int) -> FramesOf:
+    """Which picture each camera's recording shows at a tick."""
+    tick_ns = 1e9 / site.config.clock.target_fps
+    sources = {}
+    for camera in site.config.cameras:
+        offset_s = _of_layout(site.layout, "offset", camera.name, 0.0)
+        if camera.time_offset_seconds is not None:
+            offset_s = camera.time_offset_seconds
+        scale = camera.time_scale or _of_layout(site.layout, "scales", camera.name, 1.0)
+        begin_ns = tick_zero_ns + round(origin_tick * tick_ns) + round(offset_s * 1e9)
+        video = VideoFile(Path(camera.source), camera.name, 1)
+        sources[camera.name] = SourceFrames(Timing(begin_ns, 0, scale), _rate(camera, video), tick_ns, tick_zero_ns)
+        video.release()
+    return lambda camera, ticks: sources[camera].at(ticks)
+
+
+def _rate(camera: CameraConfig, video: VideoFile) -> float:
+    fps = camera.fps or video.container_fps
+    return fps if plausible_fps(fps) else DEFAULT_FPS
+
+
+def _of_layout(layout: Layout, name: str, camera: str, default: float) -> float:
+    values = getattr(layout, name)
+    return default if values is None or camera not in layout.cameras else float(values[layout.cameras.index(camera)])

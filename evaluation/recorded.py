@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.tracks import Ids, PublishedTracks
-from evaluation.truth import CameraTruth, TruthError, TruthRules, read_truth
+from evaluation.truth import OUR_RULES, CameraTruth, TruthError, TruthRules, read_truth
 from evaluation.verdict import CameraInput, Told, Verdict, judge
 from recording.reading import Recording
 
@@ -43,7 +43,7 @@ def judge_recording(
     return judge(cameras, ticks, 1.0 / recording.fps, told)
 
 
-def truth_of(folder: Path, recording: Recording, rules: TruthRules = TruthRules()) -> dict[str, CameraTruth]:
+def truth_of(folder: Path, recording: Recording, rules: TruthRules = OUR_RULES) -> dict[str, CameraTruth]:
     """The truth of a recording's cameras.
 
     Raises:
@@ -53,5 +53,7 @@ def truth_of(folder: Path, recording: Recording, rules: TruthRules = TruthRules(
     frames = recording.frame_of(np.array([recording.first_tick, recording.last_tick]))
     first, last = int(frames[0]), int(frames[1])
     if not any(((camera.frames >= first) & (camera.frames <= last)).any() for camera in truth.values()):
-        raise TruthError(f"{folder}: no box of the recorded frames {first} to {last}; is it the truth of this recording?")
+        raise TruthError(
+            f"{folder}: no box of the recorded frames {first} to {last}; is it the truth of this recording?"
+        )
     return truth

@@ -139,3 +139,34 @@ def _table(title: str, *headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right")
     return table
+
+
+class SummaryTable:
+    """One line for each of several runs."""
+
+    def __init__(self, title: str) -> None:
+        headings = ("IDF1", "IDP", "IDR", "HOTA", "AssA", "bound: IDF1", "HOTA", "AssA")
+        live = ("changes /1,000 s", "without gid", "first gid p50", "purity", "compl.")
+        self._table = _table(title, *headings, *live)
+
+    def add(self, name: str, verdict: Verdict) -> None:
+        """A line for one run."""
+        published = _figures(verdict.multi_camera, _SITE_COLUMNS)
+        bound = _figures(verdict.bound, ("idf1", "hota", "assa"))
+        live = verdict.live
+        changes = live.gid_changes_per_1000_track_seconds
+        first = live.first_gid_seconds_p50
+        self._table.add_row(
+            name,
+            *published,
+            *bound,
+            NOTHING if changes is None else f"{changes:.1f}",
+            percent(live.without_gid_share),
+            NOTHING if first is None else f"{first:.2f} s",
+            score(live.purity),
+            score(live.completeness),
+        )
+
+    def show(self, console: Console) -> None:
+        """Prints it."""
+        console.print(self._table)

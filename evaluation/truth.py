@@ -38,6 +38,7 @@ class TruthRules:
     """None: all that are not counted. A box of neither kind need not be found, and shields no mistake."""
 
 
+OUR_RULES = TruthRules()
 MOT17 = TruthRules(0.0, 0.0, frozenset({1}), frozenset({2, 7, 8, 12}))
 """Pedestrians count; people on vehicles, static people, distractors and reflections are ignored, as MOTChallenge does
 (Milan et al., "MOT16: A Benchmark for Multi-Object Tracking", 2016, and TrackEval's `MotChallenge2DBox`)."""
@@ -73,7 +74,7 @@ class CameraTruth:
         return slice(int(first), int(last))
 
 
-def read_truth(folder: Path, cameras: Sequence[str], rules: TruthRules = TruthRules()) -> dict[str, CameraTruth]:
+def read_truth(folder: Path, cameras: Sequence[str], rules: TruthRules = OUR_RULES) -> dict[str, CameraTruth]:
     """The truth of every camera: `folder/{camera}.txt` or `folder/{camera}/gt.txt`.
 
     Raises:
@@ -95,7 +96,7 @@ def _path_of(folder: Path, camera: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def read_camera_truth(path: Path, rules: TruthRules = TruthRules()) -> CameraTruth:
+def read_camera_truth(path: Path, rules: TruthRules = OUR_RULES) -> CameraTruth:
     """Rows `frame,id,left,top,width,height[,flag[,class[,visibility]]]`, separated by commas or blanks.
 
     Raises:

@@ -91,4 +91,3 @@ def judge(
 
 def _fields(scores: CameraScores | SiteScores | None) -> dict[str, Any] | None:
     return None if scores is None else asdict(scores)
-

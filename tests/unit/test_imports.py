@@ -1,4 +1,4 @@
-"""`shared` < `services` < `recording` < `evaluation` < `cli`: each imports only what stands left of it; services never each other."""
+"""`shared` < `services` < `recording` < `evaluation` < `cli`: none imports what follows; services never each other."""
 
 from __future__ import annotations
 

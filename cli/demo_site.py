@@ -1,0 +1,27 @@
+"""The synthetic site, made for an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from demo.site import GROUND_TRUTH, write_site
+
+from cli.progress import progress
+
+
+def make_demo(folder: Path, seed: int, seconds: float) -> tuple[Path, Path]:
+    """Renders the site into `folder`, which must not be there; its site file and the folder of its truth.
+
+    Raises:
+        MtmcError: it cannot be made as asked.
+    """
+    with progress("rendering") as told:
+        done, total = 0, 0
+
+        def rendered(pictures: int) -> None:
+            nonlocal done
+            done += pictures
+            told(done, total)
+
+        site_file = write_site(folder, seed, seconds, progress=rendered)
+    return site_file, folder / GROUND_TRUTH
