@@ -13,7 +13,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli import camera_commands, config_commands, evaluate_command, inspect_commands, mot_commands
+from cli import (
+    camera_commands,
+    config_commands,
+    evaluate_command,
+    inspect_commands,
+    mot_commands,
+    recording_commands,
+)
 from cli.options import Level, MaybeSiteFile, RedisUrl, RootOption, SiteFile, SiteName, StateOption
 from cli.service_names import LogFormat, LogLevel, ServiceName
 
@@ -162,6 +169,7 @@ def status(
 
 
 evaluate_command.register(app)
+recording_commands.register(app)
 mot_commands.register(app)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recording.playing import Player, ReplaySettings, publish_recording, ticks_of
+from recording.playing import Player, ReplaySettings, publish_recording
 from recording.published import PublishedReader
 from recording.reading import Recording
+from recording.replay import InProcess, Watcher, play
 from recording.rows import AssignmentRows
 from services.aggregator.service import Aggregator
 from shared.embedded_redis import embedded_redis
 from shared.layout import Layout
 from shared.redis_connection import Client, connect
-
-_READ_EVERY_TICKS = 50
 
 
 @dataclass(frozen=True)
@@ -61,26 +59,13 @@ def run_aggregator(
     def happened(_: str, fields: Mapping[bytes, bytes]) -> None:
         events.append({name.decode(): value.decode() for name, value in fields.items()})
 
-    cycles: list[float] = []
-    total = recording.last_tick - recording.first_tick + 1
     with _own_redis() as client:
         site = publish_recording(client, recording, ReplaySettings("evaluation", association, layout))
-        player, aggregator = Player(client, site, recording), Aggregator(client, site)
+        aggregator = InProcess(Aggregator(client, site))
         published = PublishedReader(client, site.keys, assigned, happened)
-        player.begin()
-        for done, (tick, entries) in enumerate(ticks_of(recording), start=1):
-            while not player.advance(tick):
-                aggregator.step()
-            player.feed(tick, entries)
-            began = time.perf_counter()
-            aggregator.step()
-            cycles.append(time.perf_counter() - began)
-            if done % _READ_EVERY_TICKS == 0:
-                published.read()
-                told(done, total)
-        published.read()
-        told(total, total)
-    return AggregatorRun(recording.with_assignments(AssignmentRows.of(changes)), np.array(cycles), tuple(events))
+        play(Player(client, site, recording), recording, published, aggregator=aggregator, watcher=Watcher(told))
+    changed = recording.with_assignments(AssignmentRows.of(changes))
+    return AggregatorRun(changed, np.array(aggregator.seconds), tuple(events))
 
 
 @contextlib.contextmanager

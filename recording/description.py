@@ -28,6 +28,16 @@ class FrameNumbers(BaseModel):
     stride: int = Field(1, ge=1, description="every how many frames there is a tick")
 
 
+class MissingEntries(BaseModel):
+    """Entries of a camera that the recorder never saw: they were trimmed before it came to them, or lost by Redis."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    camera: str
+    after_tick: int
+    next_tick: int
+
+
 class Description(BaseModel):
     """The content of `recording.json`."""
 
@@ -42,6 +52,7 @@ class Description(BaseModel):
     frames: FrameNumbers = FrameNumbers()
     first_tick: int = Field(1, description="the first tick of which everything was recorded")
     last_tick: int | None = Field(None, description="the last one; none: the recorder was killed")
+    missing: tuple[MissingEntries, ...] = Field((), description="where entries between the two are missing")
 
     @classmethod
     def of(cls, site: SiteConfig, layout: Layout, made_by: str, **more: Any) -> Description:

@@ -43,12 +43,12 @@ class EntryLogWriter:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb")
-        self._file.write(MAGIC)
+        self.size_bytes = self._file.write(MAGIC)
         self._file.flush()
 
     def append(self, entry_id: str, fields: Fields) -> None:
         """Appends one entry."""
-        self._file.write(packed(entry_id, fields))
+        self.size_bytes += self._file.write(packed(entry_id, fields))
 
     def flush(self) -> None:
         """Hands everything to the operating system."""

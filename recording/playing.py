@@ -152,12 +152,20 @@ class Player:
         self._clock.renew_if_due()
         return self._gate.advance(self._clock, self._origin_us).tick >= tick
 
-    def wait(self) -> None:
-        """Blocks until the gate may have moved, a quarter of a second at most."""
-        newest = self._client.xrevrange(self._keys.ticks, count=1)
-        self._gate.wait(newest[0][0].decode(), _POLL_S)
+    def wait(self, tick: int) -> bool:
+        """Waits a quarter of a second at most for `tick` to be allowed; whether it has begun.
+
+        Raises:
+            LeaseLost: somebody else has a role.
+        """
         for lease in self._cameras.values():
             lease.renew_if_due()
+        newest = self._client.xrevrange(self._keys.ticks, count=1)
+        # The gate may have moved before this look, of which nobody would be told again.
+        if self.advance(tick):
+            return True
+        self._gate.wait(newest[0][0].decode(), _POLL_S)
+        return self.advance(tick)
 
     def feed(self, tick: int, entries: list[TrackEntry | None]) -> None:
         """Appends what the cameras saw at `tick`; one that has nothing of it appends an empty entry.
@@ -176,6 +184,18 @@ class Player:
         self._cursor = progress.assignments_cursor
         if progress.lost:
             raise LeaseLost(f"camera:{min(progress.lost)}")
+
+    def wait_for_aggregator(self, tick: int) -> bool:
+        """Waits a quarter of a second at most for the aggregator's cycle of `tick`; whether it came."""
+        for lease in self._cameras.values():
+            lease.renew_if_due()
+        return bool(
+            self._client.xread({self._keys.cycles: f"{tick - 1}-{2**32}"}, count=1, block=round(_POLL_S * 1000))
+        )
+
+    def has_aggregator(self) -> bool:
+        """Whether one is there."""
+        return bool(self._client.exists(self._keys.lease("aggregator")))
 
     def close(self) -> None:
         """Says that every recording has ended, and gives the roles up."""

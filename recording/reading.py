@@ -16,6 +16,8 @@ from shared.errors import MessageError
 from shared.messages import TrackEntry
 
 TRACKS, ASSIGNMENTS, EVENTS = "tracks", "assignments", "events"
+_TORN_SECONDS = 5.0
+"""A camera may have been written so much later than another when their recorder was killed."""
 
 
 class Recording:
@@ -26,6 +28,7 @@ class Recording:
         self.cameras: tuple[str, ...] = tuple(camera["name"] for camera in description.site["cameras"])
         self._assignments = assignments
         self._tracks: dict[str, CameraTracks] = {}
+        self._last_written: int | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Recording:
@@ -58,11 +61,18 @@ class Recording:
 
     @property
     def last_tick(self) -> int:
-        """The last tick of any camera (of a recorder that was killed: that of which all cameras were written)."""
+        """The last tick of which everything was recorded.
+
+        After a recorder that was killed it is the last one of which all cameras were written, but for those that had
+        ended seconds before.
+        """
         if self.description.last_tick is not None:
             return self.description.last_tick
-        ends = [int(ticks[-1]) for camera in self.cameras if len(ticks := self.ticks(camera))]
-        return min(ends, default=self.first_tick - 1)
+        if self._last_written is None:
+            ends = [tick for camera in self.cameras if (tick := self._last_written_tick(camera)) is not None]
+            near = max(ends, default=0) - _TORN_SECONDS * self.fps
+            self._last_written = min((end for end in ends if end >= near), default=self.first_tick - 1)
+        return self._last_written
 
     def frame_of(self, ticks: Ids) -> Ids:
         """Numbers of the sources' frames that were seen at `ticks`."""
@@ -117,11 +127,22 @@ class Recording:
         return read_entries(path) if path.is_file() else iter(())
 
     def entries(self, camera: str) -> Iterator[TrackEntry]:
-        """The entries of a camera, in order.
+        """The entries of a camera from `first_tick` to `last_tick`, in order.
 
         Raises:
             RecordingError: the file is damaged.
         """
+        last_tick = self.last_tick
+        for entry in self._written(camera):
+            if entry.tick > last_tick:
+                return
+            if entry.tick >= self.first_tick:
+                yield entry
+
+    def _last_written_tick(self, camera: str) -> int | None:
+        return max((entry.tick for entry in self._written(camera)), default=None)
+
+    def _written(self, camera: str) -> Iterator[TrackEntry]:
         path = self._tracks_file(camera)
         last_tick = -1
         for entry_id, fields in read_entries(path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from recording.description import FILE, Description, write_description
+from recording.description import FILE, Description, MissingEntries, write_description
 from recording.entry_log import SUFFIX, EntryLogWriter, Fields
 from recording.errors import RecordingError
 from recording.reading import ASSIGNMENTS, EVENTS, TRACKS
@@ -33,6 +35,10 @@ class RecordingWriter:
             write_description(folder, description)
         except OSError as error:
             raise RecordingError(folder, f"cannot be written ({error.strerror}: {error.filename})") from None
+
+    @property
+    def _logs(self) -> tuple[EntryLogWriter, ...]:
+        return (*self._tracks.values(), self._assignments, self._events)
 
     def add_entry(self, camera: str, entry_id: str, fields: Fields) -> None:
         """Appends an entry of `tracks:{camera}` as it stands there."""
@@ -66,18 +72,27 @@ class RecordingWriter:
 
     def flush(self) -> None:
         """Makes everything appended so far readable."""
-        for log in (*self._tracks.values(), self._assignments, self._events):
+        for log in self._logs:
             log.flush()
 
-    def finish(self, last_tick: int) -> None:
-        """Says that the recording is whole, up to `last_tick`, and closes it."""
-        self.close()
-        self.description = self.description.model_copy(update={"last_tick": last_tick})
+    @property
+    def size_bytes(self) -> int:
+        """Of everything that was appended."""
+        return sum(log.size_bytes for log in self._logs)
+
+    def describe(self, **known: Any) -> None:
+        """Writes fields of the description that were not known before."""
+        self.description = self.description.model_copy(update=known)
         write_description(self.folder, self.description)
+
+    def finish(self, last_tick: int, missing: Sequence[MissingEntries] = ()) -> None:
+        """Says that the recording is whole up to `last_tick`, but for what is `missing`, and closes it."""
+        self.close()
+        self.describe(last_tick=last_tick, missing=tuple(missing))
 
     def close(self) -> None:
         """Closes the files; without `finish` the recording counts as cut off."""
-        for log in (*self._tracks.values(), self._assignments, self._events):
+        for log in self._logs:
             log.close()
 
     def __enter__(self) -> RecordingWriter:
