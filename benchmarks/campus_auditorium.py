@@ -35,6 +35,7 @@ from recording.mot_text import mot_lines, read_mot, write_lines
 from recording.mot_tracking import TrackingOptions, track_mot
 from recording.reading import Recording
 from services.camera_worker.tracking import TrackerSettings
+from shared.logs import configure_logging
 
 CAMERAS = ("HC3", "HC4", "IP2", "IP5")
 FPS, STRIDE, SIZE = 29.97, 3, (1920, 1080)
@@ -174,6 +175,7 @@ def main() -> None:
     parser.add_argument("--min-similarity", type=float, default=0.5, help="of the association (default 0.5)")
     arguments = parser.parse_args()
     shared = shared_folder() or sys.exit("no recordings: MTMC_SHARED names the folder that holds data/ and tools/")
+    configure_logging("campus", "WARNING")
     table = SummaryTable("CAMPUS Auditorium at 10 Hz")
     for boxes in arguments.boxes:
         for profile in arguments.profiles:

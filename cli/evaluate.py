@@ -25,6 +25,7 @@ from evaluation.verdict import Verdict
 from recording.aggregation import run_aggregator
 from recording.reading import Recording
 from shared.errors import MtmcError
+from shared.logs import configure_logging
 
 DEMO_SECONDS = 120.0
 
@@ -63,6 +64,7 @@ def evaluate(options: EvaluateOptions, environment: Mapping[str, str], console: 
         MtmcError: the user must mend something.
     """
     require_scores()
+    configure_logging("evaluate", "WARNING")
     with ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtmc-evaluate-")))
         if options.recording is not None:

@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from evaluation.ground_plane import PairCounts
+from evaluation.live import LiveFigures
 from evaluation.scores import CameraScores, SiteScores
 from evaluation.timing import Durations, Timing
 from evaluation.verdict import Verdict
@@ -170,3 +172,15 @@ class SummaryTable:
     def show(self, console: Console) -> None:
         """Prints it."""
         console.print(self._table)
+
+
+def pair_table(pairs: PairCounts, live: LiveFigures) -> Table:
+    """What geometry says of pairs of boxes, and the live figures that need no truth."""
+    table = _table("pairs of boxes in two cameras", "with one gid", "pairs")
+    table.add_row("one person", percent(pairs.same_share), str(pairs.same))
+    table.add_row("two people", percent(pairs.different_share), str(pairs.different))
+    changes, first = live.gid_changes_per_1000_track_seconds, live.first_gid_seconds_p50
+    table.add_row("gid changes per 1,000 track-seconds", NOTHING if changes is None else f"{changes:.1f}", "")
+    table.add_row("boxes without gid after 1 s of track", percent(live.without_gid_share), "")
+    table.add_row("seconds until the first gid, p50", NOTHING if first is None else f"{first:.2f}", "")
+    return table
