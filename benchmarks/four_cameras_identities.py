@@ -15,8 +15,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.four_cameras import site
 from benchmarks.shared_data import shared_folder
 from cli.console import table_console
@@ -25,10 +23,9 @@ from cli.site_file import load_site
 from cli.site_run import SiteRun, run_site, runnable
 from evaluation.ground_plane import Calibration, PairCounts, count_pairs
 from evaluation.live import LiveFigures, live_figures
-from evaluation.matching import match_camera
+from evaluation.matching import CameraMatch
 from evaluation.tables import pair_table
 from evaluation.tracks import PublishedTracks
-from evaluation.truth import CameraTruth
 from recording.aggregation import run_aggregator
 from recording.reading import Recording
 from shared.logs import configure_logging
@@ -51,9 +48,8 @@ def judged(shared: Path, recording: Recording) -> tuple[PairCounts, LiveFigures]
     calibrations = [
         Calibration.read(shared / RECORDINGS / f"{camera}.calibration.json") for camera in recording.cameras
     ]
-    nothing = np.zeros(0, np.int64)
-    matches = [match_camera(CameraTruth.empty(), camera, nothing, nothing) for camera in tracks]
-    return count_pairs(tracks, calibrations), live_figures(matches, 1.0 / recording.fps)
+    live = live_figures([CameraMatch.without_truth(camera) for camera in tracks], 1.0 / recording.fps)
+    return count_pairs(tracks, calibrations), live
 
 
 def main() -> None:

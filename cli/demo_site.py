@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo.site import GROUND_TRUTH, write_site
-
 from cli.progress import progress
+from demo.site import GROUND_TRUTH, write_site
 
 
 def make_demo(folder: Path, seed: int, seconds: float) -> tuple[Path, Path]:

@@ -16,7 +16,7 @@ from cli.progress import progress
 from cli.site_file import load_site
 from cli.site_run import Run, SiteRun, run_site, runnable
 from cli.up import check_files
-from evaluation.recorded import judge_recording, truth_of
+from evaluation.recorded import FramesOf, judge_recording, truth_of
 from evaluation.scores import require_scores
 from evaluation.tables import show, show_differences
 from evaluation.timing import Durations, Timing, differences, tick_to_gid_ms
@@ -55,6 +55,8 @@ class Outcome:
     recording: Recording
     verdict: Verdict
     timing: Timing
+    frames_of: FramesOf | None = None
+    """None: as the recording says."""
 
 
 def evaluate(options: EvaluateOptions, environment: Mapping[str, str], console: Console) -> None:
@@ -116,7 +118,7 @@ def _of_site(options: EvaluateOptions, folder: Path, environment: Mapping[str, s
             done = run_site(run, environment, told)
         with progress("scoring") as told:
             verdict = judge_recording(done.recording, truth, frames_of=done.frames_of, told=told)
-        outcomes.append(Outcome(done.recording, verdict, _timing(done, live=live)))
+        outcomes.append(Outcome(done.recording, verdict, _timing(done, live=live), done.frames_of))
     return outcomes[0], outcomes[1] if options.live else None
 
 
@@ -143,9 +145,7 @@ def _tell(options: EvaluateOptions, outcome: Outcome, by_wall_clock: Outcome | N
         difference = differences(other, content)
         content |= {"wall_clock": {**other, "timing": by_wall_clock.timing.to_dict()}, "difference": difference}
     if options.report is not None:
-        from evaluation.report import write_report
-
-        write_report(options.report, outcome.recording, outcome.verdict, outcome.timing)
+        _write_report(options.report, outcome)
     if options.json:
         console.out(json.dumps(content), highlight=False)
         return
@@ -155,3 +155,15 @@ def _tell(options: EvaluateOptions, outcome: Outcome, by_wall_clock: Outcome | N
         show_differences(difference, console)
     if options.report is not None:
         console.print(f"\n{options.report}: the report", soft_wrap=True)
+
+
+def _write_report(path: Path, outcome: Outcome) -> None:
+    from evaluation.report import ReportContent, write_report
+    from evaluation.tradeoff import tradeoff
+
+    with progress("first gid against changes") as told:
+        points = tradeoff(outcome.recording, told=told)
+    name = str(outcome.recording.site["site"])
+    write_report(
+        path, ReportContent(name, outcome.recording, outcome.verdict, outcome.timing, points, outcome.frames_of)
+    )

@@ -42,6 +42,12 @@ class CameraMatch:
     true_rows: npt.NDArray[np.intp]
     """`(n,)`: the row of the truth that shows it; -1 for none."""
 
+    @classmethod
+    def without_truth(cls, tracks: PublishedTracks) -> CameraMatch:
+        """Where nobody knows what the boxes show."""
+        n = len(tracks)
+        return cls(tracks, (), np.full(n, NOBODY, np.int64), np.zeros(n), np.full(n, -1, np.intp))
+
 
 def match_camera(
     truth: CameraTruth, tracks: PublishedTracks, ticks: npt.NDArray[np.int64], frames: npt.NDArray[np.int64]
