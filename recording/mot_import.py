@@ -115,10 +115,10 @@ def _site(cameras: Sequence[str], options: ImportOptions) -> SiteConfig:
 
 
 def _read(source: MotSource, options: ImportOptions) -> tuple[MotRows, npt.NDArray[np.float16] | None]:
-    """The boxes of the frames that are ticks, in order of frame and line, and their embeddings."""
+    """The boxes of the frames that are ticks, in order of frame and id, and their embeddings."""
     rows = read_mot(source.tracks, first_frame=options.first_frame)
     features = read_features(source.features, len(rows)) if source.features else None
-    order = np.lexsort((rows.line, rows.frame))
+    order = np.lexsort((rows.object_id, rows.frame))
     order = order[(rows.frame[order] - options.first_frame) % options.stride == 0]
     return rows.select(order), None if features is None else features[order]
 

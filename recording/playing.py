@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from shared.site import PublishedSite, publish_site, read_site
 
 _LEASE_SECONDS = 10.0
 _POLL_S = 0.25
+_NOTICED_S = 2.5
+"""Services ask once a second whether their site was published anew."""
 _STREAM_BYTES = 64 * 1024 * 1024
 
 
@@ -47,9 +50,11 @@ def publish_recording(client: Client, recording: Recording, settings: ReplaySett
     """
     config = replayed_site(recording, settings)
     keys = Keys(config.site)
-    _make_room(client, keys)
-    publish_site(client, config, settings.layout or recording.description.site_layout())
-    client.set(keys.replay, recording.folder.name)
+    _refuse_foreign(client, keys)
+    with _aggregator_stands_by(client, keys):
+        _make_room(client, keys)
+        publish_site(client, config, settings.layout or recording.description.site_layout())
+        client.set(keys.replay, recording.folder.name)
     site = read_site(client, config.site)
     assert site is not None
     return site
@@ -74,22 +79,46 @@ def replayed_site(recording: Recording, settings: ReplaySettings) -> SiteConfig:
     return config.model_copy(update={"site": name, "clock": clock, "association": association})
 
 
-def _make_room(client: Client, keys: Keys) -> None:
-    owned = client.exists(keys.replay)
-    there = list(client.scan_iter(keys.everything, count=1000))
-    if there and not owned:
+def _refuse_foreign(client: Client, keys: Keys) -> None:
+    if not client.exists(keys.replay) and next(iter(client.scan_iter(keys.everything, count=1000)), None):
         raise MtmcError(
             f"site {keys.site} holds data in this Redis that no replay wrote; give the replay another name with --site"
         )
     if client.exists(keys.lease("clock")):
         raise MtmcError(f"a replay of site {keys.site} is under way in this Redis; wait for it, or name another --site")
-    # The aggregator that runs there starts anew, whatever it is doing.
-    client.hincrby(keys.epochs, "aggregator", 1)
-    # Services see by the revision that this is another replay, owners by the epochs that they own nothing of it.
-    kept = {keys.config, keys.revision, keys.epochs}
-    gone = [key for key in there if key.decode() not in kept]
+
+
+@contextlib.contextmanager
+def _aggregator_stands_by(client: Client, keys: Keys) -> Iterator[None]:
+    """Keeps an aggregator that runs from doing anything until it has seen that another site was published.
+
+    It would go on with its memory of the replay before, and give other gids.
+    """
+    if not client.exists(keys.lease("aggregator")):
+        yield
+        return
+    lease, leases = None, Leases(client, keys)
+    while lease is None:  # It may take up again what it has just lost.
+        with client.pipeline(transaction=True) as pipe:
+            pipe.hincrby(keys.epochs, "aggregator", 1)
+            pipe.delete(keys.lease("aggregator"))
+            pipe.execute()
+        lease = leases.acquire("aggregator", _LEASE_SECONDS)
+    try:
+        yield
+        time.sleep(_NOTICED_S)
+    finally:
+        lease.release()
+
+
+def _make_room(client: Client, keys: Keys) -> None:
+    """Deletes what an earlier replay left, so that the next one is seen by its revision to be another."""
+    kept = {keys.config, keys.revision, keys.epochs, keys.lease("aggregator")}
+    gone = [key for key in client.scan_iter(keys.everything, count=1000) if key.decode() not in kept]
     for at in range(0, len(gone), 1000):
         client.unlink(*gone[at : at + 1000])
+    if text := client.get(keys.config):
+        client.set(keys.config, json.dumps(json.loads(text) | {"digest": ""}))
 
 
 def ticks_of(recording: Recording) -> Iterator[tuple[int, list[TrackEntry | None]]]:
