@@ -31,6 +31,8 @@ from shared.site import PublishedSite, read_site, restart_recordings
 
 _LAST_LINES = 15
 _LOOK_AROUND_S = 0.5
+_LEASE_SECONDS = 60.0
+"""There is no other worker to take a camera over, and on a busy machine a shorter lease would end its tracks."""
 _PATIENCE_S = 300.0
 """Without a new tick for so long something hangs; before the first one engines may be built."""
 
@@ -74,7 +76,8 @@ def runnable(site: SiteConfig, seconds: float | None, *, live: bool) -> SiteConf
     if all(camera.paused for camera in site.cameras):
         raise MtmcError("every camera of the site is paused")
     clock = site.clock.model_copy(update={"mode": "live" if live else "virtual"})
-    return site.model_copy(update={"clock": clock})
+    worker = site.worker.model_copy(update={"lease_seconds": _LEASE_SECONDS})
+    return site.model_copy(update={"clock": clock, "worker": worker})
 
 
 def run_site(run: SiteRun, environment: Mapping[str, str], told: Told) -> Run:
@@ -135,6 +138,7 @@ class _Watch:
         self._fps = run.site.clock.target_fps
         self._total = _total_ticks(run)
         self._tick, self._moved_at, self._look_at = 0, time.monotonic(), 0.0
+        self._claims: dict[str, bytes] = {}
 
     def until_the_end(self) -> None:
         """Raises MtmcError where there will be none."""
@@ -164,17 +168,22 @@ class _Watch:
         if newest > self._tick:
             self._tick, self._moved_at = newest, now
             self._told(min(newest, self._total), self._total)
-        processes = self._supervisor.processes()
-        self._supervisor.revive(processes)
-        failed = next((name for name, info in processes.items() if info.user_error), None)
-        if failed is not None:
-            raise MtmcError(f"{failed} cannot run; the end of its log:\n{self._end_of_log(failed)}")
+        self._look_at_processes()
         for camera in self._recorder.cameras:
             state, error = self._client.hmget(self._keys.camera(camera), "state", "error")
             if state == b"down" and error:
                 raise MtmcError(f"camera {camera}: {error.decode()}")
+            claim = self._client.hget(self._keys.epochs, f"camera:{camera}")
+            if claim is not None and self._claims.setdefault(camera, claim) != claim:
+                raise MtmcError(f"camera {camera} lost its worker, and its tracks with it; is the machine too busy?")
         if now - self._moved_at > _PATIENCE_S:
             raise MtmcError(f"no tick for {_PATIENCE_S:.0f} s, at tick {self._tick}; something hangs")
+
+    def _look_at_processes(self) -> None:
+        """None is started again: with its memory gone it would be another run."""
+        for name, info in self._supervisor.processes().items():
+            if info.state in ("EXITED", "FATAL"):
+                raise MtmcError(f"{name} ended; the end of its log:\n{self._end_of_log(name)}")
 
     def _end_of_log(self, name: str) -> str:
         log = self._state.log(name)

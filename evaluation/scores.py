@@ -72,18 +72,32 @@ def camera_scores(camera: IdentifiedCamera) -> CameraScores | None:
     Raises:
         ScoresUnavailable: TrackEval is missing, or there are too many ids.
     """
-    hota, clear, identity = _metrics()
-    sequence = as_sequence([camera])
-    if not sequence["num_gt_dets"] and not sequence["num_tracker_dets"]:
+    return pooled_scores([camera])
+
+
+def pooled_scores(sequences: Sequence[IdentifiedCamera]) -> CameraScores | None:
+    """Scores of several recordings that have nothing to do with each other, pooled as MOTChallenge does.
+
+    None where there was nothing to find and nothing was published.
+
+    Raises:
+        ScoresUnavailable: TrackEval is missing, or there are too many ids.
+    """
+    metrics = _metrics()
+    prepared = [as_sequence([sequence]) for sequence in sequences]
+    if not any(one["num_gt_dets"] or one["num_tracker_dets"] for one in prepared):
         return None
-    by_hota, by_clear, by_identity = (metric.eval_sequence(sequence) for metric in (hota, clear, identity))
+    hota, clear, identity = (
+        metric.combine_sequences({str(number): metric.eval_sequence(one) for number, one in enumerate(prepared)})
+        for metric in metrics
+    )
     return CameraScores(
-        hota=float(np.mean(by_hota["HOTA"])),
-        deta=float(np.mean(by_hota["DetA"])),
-        assa=float(np.mean(by_hota["AssA"])),
-        idf1=float(by_identity["IDF1"]),
-        mota=float(clear.combine_sequences({"it": by_clear})["MOTA"]),
-        idsw=int(by_clear["IDSW"]),
+        hota=float(np.mean(hota["HOTA"])),
+        deta=float(np.mean(hota["DetA"])),
+        assa=float(np.mean(hota["AssA"])),
+        idf1=float(identity["IDF1"]),
+        mota=float(clear["MOTA"]),
+        idsw=int(clear["IDSW"]),
     )
 
 
