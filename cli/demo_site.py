@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cli.progress import progress
-from demo.site import GROUND_TRUTH, write_site
+from demo.site import DETECTOR, EMBEDDER, GROUND_TRUTH, MODELS, write_site
+from shared.errors import MtmcError
 
 
 def make_demo(folder: Path, seed: int, seconds: float) -> tuple[Path, Path]:
@@ -14,6 +15,9 @@ def make_demo(folder: Path, seed: int, seconds: float) -> tuple[Path, Path]:
     Raises:
         MtmcError: it cannot be made as asked.
     """
+    missing = [name for name in (DETECTOR, EMBEDDER) if not (MODELS / name).is_file()]
+    if missing:
+        raise MtmcError(f"the demo's models are missing: {', '.join(missing)} in {MODELS}")
     with progress("rendering") as told:
         done, total = 0, 0
 
