@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import table_console
+from cli.console import counted, table_console
 from cli.options import RecordingFolder, TicksStride
 
 if TYPE_CHECKING:
@@ -76,10 +76,8 @@ def import_mot(
     with progress("importing") as told:
         done = run_import(mot_sources(sources), options, out, told)
     console = table_console()
-    console.print(
-        f"{out}: {done.ticks} ticks, {done.tracks} tracks, {done.boxes} boxes, {done.embeddings} embeddings",
-        soft_wrap=True,
-    )
+    said = [counted(done.ticks, "tick"), counted(done.tracks, "track"), counted(done.boxes, "box", "boxes")]
+    console.print(f"{out}: {', '.join(said)}, {counted(done.embeddings, 'embedding')}", soft_wrap=True)
     if done.clipped:
         console.print(f"note: {done.clipped} confidences lay beyond 0 to 1 and were clipped", soft_wrap=True)
 
@@ -108,8 +106,8 @@ def export(
     with progress("exporting") as told:
         done = run_export(recording, style.value, out, ids=ids.value, told=told)
     console = table_console()
-    files = f"{len(done.files)} files" if len(done.files) > 1 else "1 file"
-    console.print(f"{out}: {done.boxes} boxes in {files}", soft_wrap=True)
+    said = f"{counted(done.boxes, 'box', 'boxes')} in {counted(len(done.files), 'file')}"
+    console.print(f"{out}: {said}", soft_wrap=True)
     if done.without_gid:
         kept = "have none in the table" if style is ExportFormat.CSV else "were left out"
         console.print(f"note: {done.without_gid} boxes had no gid at their tick; they {kept}", soft_wrap=True)
@@ -167,7 +165,8 @@ def track_mot(
         raise MtmcError(f"these tracker options do not fit together: {error}") from None
     with progress("tracking") as told:
         done = run_tracker(detections, TrackingOptions(fps, stride, first_frame, frame_size(size)), settings, out, told)
-    table_console().print(f"{out}: {done.tracks} tracks, {done.boxes} boxes in {done.frames} frames", soft_wrap=True)
+    said = f"{counted(done.tracks, 'track')}, {counted(done.boxes, 'box', 'boxes')} in {counted(done.frames, 'frame')}"
+    table_console().print(f"{out}: {said}", soft_wrap=True)
 
 
 def frame_size(text: str | None) -> tuple[int, int] | None:
