@@ -22,18 +22,11 @@ BODY_CLASS = {
     "bus": "bus",
     "minibus": "bus",
 }
-_SHARES = {
-    "hatchback": 0.20,
-    "sedan": 0.18,
-    "estate": 0.08,
-    "suv": 0.15,
-    "pickup": 0.07,
-    "van": 0.10,
-    "box_truck": 0.08,
-    "tipper": 0.04,
-    "bus": 0.05,
-    "minibus": 0.05,
-}
+_DECK = (
+    *("hatchback",) * 4, *("sedan",) * 3, *("suv",) * 3, *("estate",) * 2, *("van",) * 2, "pickup", "pickup",
+    "box_truck", "box_truck", "tipper", "bus", "minibus",
+)  # fmt: skip
+"""Bodies are dealt from this deck, so that every few vehicles hold all classes."""
 
 PAINTS: dict[str, Colour] = {
     "white": (228, 230, 232),
@@ -60,7 +53,8 @@ ACCENTS: tuple[Colour, ...] = (
     (150, 60, 150),
 )  # fmt: skip
 STRIPES = ("none", "side", "middle", "twin", "lower", "band")
-ROOFS = ("none", "rack", "box", "taxi", "beacon", "sunroof", "painted")
+ROOFS = ("none", "rack", "box", "taxi", "beacon", "sunroof")
+"""What may be on a roof that has the colour of the body; others are `painted`."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +73,8 @@ class Look:
     wheel: Colour = (120, 120, 122)
     lower: Colour | None = None
     """Two-tone: the paint of the lower half."""
+    cargo: Colour = (225, 226, 226)
+    """Of a truck: its box or tray."""
     scale: float = 1.0
 
     @property
@@ -86,30 +82,61 @@ class Look:
         return CLASS_NAMES.index(BODY_CLASS[self.body])
 
 
-def random_look(random: np.random.Generator) -> Look:
+def dealt_bodies(random: np.random.Generator, count: int) -> list[str]:
+    """`count` bodies from shuffled decks, one deck after the other."""
+    bodies: list[str] = []
+    while len(bodies) < count:
+        bodies += [_DECK[i] for i in random.permutation(len(_DECK))]
+    return bodies[:count]
+
+
+def random_look(random: np.random.Generator, body: str) -> Look:
     """The look of a vehicle that nobody was made to resemble."""
-    body = str(random.choice(list(_SHARES), p=np.array(list(_SHARES.values())) / sum(_SHARES.values())))
     name = str(random.choice(list(PAINTS)))
     paint = _varied(PAINTS[name], random, 12)
-    look = Look(body, paint, scale=float(random.uniform(0.96, 1.05)))
+    light = random.random() < 0.55
+    cargo = (216, 220, 222) if light else PAINTS[str(random.choice(list(PAINTS)))]
+    look = Look(
+        body,
+        paint,
+        lower=_other(paint, random) if random.random() < 0.18 else None,
+        roof="painted" if random.random() < 0.2 else "none",
+        roof_colour=_other(paint, random),
+        cargo=_varied(cargo, random, 8),
+        scale=float(random.uniform(0.96, 1.05)),
+    )
     return with_details(look, random)
 
 
 def with_details(look: Look, random: np.random.Generator) -> Look:
-    """`look` with details of its own: stripes, roof, sign, glass, wheels."""
-    accent = _other(look.paint, random)
+    """`look` with details of its own: stripes, what is on the roof, sign, glass, wheels, a nuance of the paint.
+
+    Type, size, base colours, two-tone paint and a painted roof stay.
+    """
+    two_tone_roof = look.roof == "painted"
     return replace(
         look,
         paint=_varied(look.paint, random, 7),
-        stripe=str(random.choice(STRIPES, p=(0.45, 0.13, 0.12, 0.1, 0.1, 0.1))),
-        stripe_colour=accent,
-        roof=str(random.choice(ROOFS, p=(0.38, 0.12, 0.1, 0.06, 0.06, 0.12, 0.16))),
-        roof_colour=_other(look.paint, random),
+        stripe=str(random.choice(STRIPES, p=(0.40, 0.13, 0.13, 0.12, 0.1, 0.12))),
+        stripe_colour=_other(look.paint, random),
+        roof="painted" if two_tone_roof else str(random.choice(ROOFS, p=(0.44, 0.16, 0.13, 0.07, 0.07, 0.13))),
+        roof_colour=look.roof_colour if two_tone_roof else _other(look.paint, random),
         sign=_other(look.paint, random) if random.random() < (0.25 if look.class_id == 0 else 0.75) else None,
         glass=_varied(((62, 54, 48), (40, 38, 36), (96, 88, 78), (58, 66, 52))[random.integers(4)], random, 8),
         wheel=((120, 120, 122), (48, 48, 50), (188, 188, 190))[random.integers(3)],
-        lower=_other(look.paint, random) if random.random() < 0.15 else None,
     )
+
+
+def shown_details(look: Look) -> tuple[str, str, Colour | None]:
+    """Stripe, roof and sign as the body really shows them: not every body has a place for everything."""
+    stripe, roof = look.stripe, look.roof
+    if look.class_id == CLASS_NAMES.index("truck"):
+        roof = roof if roof in ("beacon", "painted") else "none"
+        if look.body == "tipper":
+            stripe = "cab" if stripe in ("side", "lower", "band") else "none"
+    elif look.class_id == CLASS_NAMES.index("bus"):
+        roof = {"rack": "pods", "beacon": "pods", "sunroof": "none", "taxi": "none"}.get(roof, roof)
+    return stripe, roof, look.sign
 
 
 def _varied(colour: Colour, random: np.random.Generator, by: int) -> Colour:

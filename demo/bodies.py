@@ -130,21 +130,42 @@ def _wheel_discs(solid: Solid, look: Look, size: Size, radius: float, half_width
             solid.paint(disc(x, y, radius, radius * 0.2, 6), _DARK, "matt")
 
 
+@dataclass(frozen=True)
+class _Flank:
+    """How wide a body is at a height: upright up to its shoulder, then leaning inward."""
+
+    half_width: float
+    shoulder_z: float = 99.0
+    top_z: float = 100.0
+    top_share: float = 1.0
+
+    def at(self, z: float) -> float:
+        share = min(max((z - self.shoulder_z) / (self.top_z - self.shoulder_z), 0.0), 1.0)
+        return self.half_width * (1.0 - share * (1.0 - self.top_share))
+
+    def strips(self, x: tuple[float, float], z: tuple[float, float], slant: float = 0.0) -> list[Floats]:
+        """The same strip on the right and on the left side."""
+        lean = self.at(z[0]) - self.at(z[1])
+        return [side_strip(y, x, z, slant, lean) for y in both_sides(self.at(z[0]) + 0.004)]
+
+
 def _stripes_on_sides(
-    solid: Solid, look: Look, half_width: float, x: tuple[float, float], low: float, high: float
+    solid: Solid, look: Look, flank: _Flank, x: tuple[float, float], low: float, high: float
 ) -> None:
     if look.lower is not None:
-        for y in both_sides(half_width + 0.002):
-            solid.paint(side_strip(y, x, (low, (low + high) / 2)), look.lower)
+        for strip in flank.strips(x, (low, (low + high) / 2)):
+            solid.paint(strip, look.lower)
     middle, tall = (low + high) / 2, high - low
     bands = {"side": (middle - 0.14 * tall, middle + 0.16 * tall), "lower": (low, low + 0.3 * tall)}
-    for y in both_sides(half_width + 0.003):
-        if look.stripe in bands:
-            solid.paint(side_strip(y, x, bands[look.stripe]), look.stripe_colour)
-        elif look.stripe == "band":
-            wide = 0.13 * (x[1] - x[0])
-            at = x[0] + 0.42 * (x[1] - x[0])
-            solid.paint(side_strip(y, (at, at + wide), (low, high), slant=0.2), look.stripe_colour)
+    if look.stripe in bands:
+        for strip in flank.strips(x, bands[look.stripe]):
+            solid.paint(strip, look.stripe_colour)
+    elif look.stripe == "band":
+        start, wide, half_way = x[0] + 0.42 * (x[1] - x[0]), 0.14 * (x[1] - x[0]), (low + high) / 2
+        for strip in flank.strips((start, start + wide), (low, half_way), slant=0.1):
+            solid.paint(strip, look.stripe_colour)
+        for strip in flank.strips((start + 0.1, start + 0.1 + wide), (half_way, high), slant=0.1):
+            solid.paint(strip, look.stripe_colour)
 
 
 def _stripe_along_top(solid: Solid, look: Look, quad: Floats) -> None:
@@ -192,50 +213,66 @@ def _car(look: Look) -> list[Solid]:
         return -half + fraction * size.length
 
     radius = 0.40 if look.body in ("suv", "pickup") else 0.33
-    body = Solid(1)
-    profile = [
-        (x(0.015), shape.sill, wide * 0.96),
-        (x(0.985), shape.sill, wide * 0.94),
-        (x(1.0), shape.sill + 0.2, wide * 0.95),
-        (x(0.985), shape.nose, wide * 0.95),
-        (x(shape.cowl), shape.bonnet, wide),
-        (x(shape.deck), shape.belt, wide),
-        (x(0.0), shape.tail, wide * 0.97),
-        (x(0.0), shape.sill + 0.25, wide * 0.96),
-    ]
-    left, right, between = prism(profile)
+    shoulder = shape.sill + 0.36
+    belt = min(shape.bonnet, shape.belt)
+    flank = _Flank(wide, shoulder, max(shape.bonnet, shape.belt), 0.93)
+    body, upper = Solid(1), Solid(2)
+    left, right, between = prism(
+        [
+            (x(0.015), shape.sill, wide * 0.95),
+            (x(0.985), shape.sill, wide * 0.93),
+            (x(1.0), shoulder - 0.04, wide * 0.95),
+            (x(0.998), shoulder, wide * 0.96),
+            (x(0.0), shoulder, wide * 0.98),
+            (x(0.0), shape.sill + 0.2, wide * 0.96),
+        ]
+    )
     for face in (left, right, *between):
         body.paint(face, look.paint)
-    belt = min(shape.bonnet, shape.belt)
-    _stripes_on_sides(body, look, wide, (x(0.03), x(0.97)), shape.sill + 0.08, belt - 0.03)
-    for y in both_sides(wide + 0.004):
-        body.paint(side_strip(y, (x(0.03), x(0.97)), (shape.sill, shape.sill + 0.11)), _PLASTIC, "matt")
-        for at in (shape.deck + 0.2, (shape.deck + shape.cowl) / 2 + 0.06):
-            body.paint(side_strip(y, (x(at), x(at) + 0.03), (shape.sill + 0.12, belt)), _darker(look.paint))
-    front_low, front, bonnet, deck, rear, rear_low = between[1], between[2], between[3], between[4], between[5], between[6]
-    body.paint(patch(front_low, (0.0, 1.0), (0.0, 0.9)), _PLASTIC, "matt")
-    body.paint(patch(front, (0.3, 0.7), (0.15, 0.85)), _DARK, "matt")
+    upper_left, upper_right, upper_between = prism(
+        [
+            (x(0.0), shoulder, wide * 0.98),
+            (x(0.998), shoulder, wide * 0.96),
+            (x(0.985), shape.nose, flank.at(shape.nose) * 0.97),
+            (x(shape.cowl), shape.bonnet, flank.at(shape.bonnet)),
+            (x(shape.deck), shape.belt, flank.at(shape.belt)),
+            (x(0.005), shape.tail, flank.at(shape.tail) * 0.98),
+        ]
+    )
+    for face in (upper_left, upper_right, *upper_between):
+        upper.paint(face, look.paint)
+    _stripes_on_sides(upper, look, flank, (x(0.03), x(0.97)), shape.sill + 0.1, belt - 0.03)
+    for strip in flank.strips((x(0.03), x(0.97)), (shape.sill, shape.sill + 0.11)):
+        body.paint(strip, _PLASTIC, "matt")
+    for at in (shape.deck + 0.2, (shape.deck + shape.cowl) / 2 + 0.06):
+        for strip in flank.strips((x(at), x(at) + 0.035), (shape.sill + 0.12, belt)):
+            upper.paint(strip, _darker(look.paint))
+    front_low, rear_low = between[1], between[5]
+    front, bonnet, deck, rear = upper_between[1], upper_between[2], upper_between[3], upper_between[5]
+    body.paint(patch(front_low, (0.0, 1.0), (0.0, 0.75)), _PLASTIC, "matt")
+    upper.paint(patch(front, (0.3, 0.7), (0.1, 0.85)), _DARK, "matt")
     for u in ((0.03, 0.24), (0.76, 0.97)):
-        body.paint(patch(front, u, (0.45, 0.98)), _HEADLIGHT, "lamp")
-    _stripe_along_top(body, look, bonnet)
+        upper.paint(patch(front, u, (0.25, 0.95)), _HEADLIGHT, "lamp")
+    _stripe_along_top(upper, look, bonnet)
     if look.body == "sedan":
-        _stripe_along_top(body, look, deck)
-    body.paint(patch(rear_low, (0.0, 1.0), (0.55, 1.0)), _PLASTIC, "matt")
-    tail = rear_low
+        _stripe_along_top(upper, look, deck)
+    body.paint(patch(rear_low, (0.0, 1.0), (0.0, 1.0)), _PLASTIC, "matt")
     for u in ((0.02, 0.2), (0.8, 0.98)):
-        body.paint(patch(tail, u, (0.0, 0.45)), _REAR_LIGHT, "brake")
-    body.paint(patch(tail, (0.37, 0.63), (0.1, 0.42)), _PLATE, "matt")
-    del rear
-    _wheel_discs(body, look, size, radius, wide)
-    solids = [_wheels(look, size, radius), body]
+        upper.paint(patch(rear, u, (0.15, 0.75)), _REAR_LIGHT, "brake")
+    upper.paint(patch(rear, (0.37, 0.63), (0.45, 0.8)), _PLATE, "matt")
+    for y in both_sides(flank.at(belt) + 0.09):
+        for face in box((x(shape.cowl) - 0.25, x(shape.cowl) - 0.08), 0.09, (belt + 0.02, belt + 0.17)):
+            upper.paint(face + np.array([0.0, y, 0.0]), _darker(look.paint))
+    _wheel_discs(upper, look, size, radius, wide)
+    solids = [_wheels(look, size, radius), body, upper]
     if look.body == "pickup":
-        bed = Solid(2)
-        top = box((x(0.02), x(0.37)), wide * 0.97, (shape.belt - 0.05, shape.belt))
+        bed = Solid(3)
+        top = box((x(0.02), x(0.37)), wide * 0.925, (shape.belt - 0.05, shape.belt))
         for face in top:
             bed.paint(face, look.paint)
         bed.paint(patch(top[4], (0.08, 0.92), (0.04, 0.96)), look.roof_colour if look.roof == "painted" else _DARK, "matt")
         solids.append(bed)
-    solids.append(_cabin(look, shape, size, 2))
+    solids.append(_cabin(look, shape, size, 3))
     return solids + _roof_things(look, x(shape.roof_rear), x(shape.roof_front), wide * shape.taper, size.height)
 
 
@@ -247,7 +284,7 @@ def _cabin(look: Look, shape: _CarShape, size: Size, level: int) -> Solid:
 
     cabin = Solid(level)
     low = shape.belt - 0.08
-    base, roof = wide * 0.985, wide * shape.taper
+    base, roof = wide * 0.92, wide * shape.taper
     left, right, between = prism(
         [
             (x(shape.deck), low, base),
@@ -285,7 +322,7 @@ def _cabin(look: Look, shape: _CarShape, size: Size, level: int) -> Solid:
 
 
 def _roof_things(look: Look, rear: float, front: float, half_width: float, top: float) -> list[Solid]:
-    thing = Solid(3)
+    thing = Solid(4)
     middle, colour = (rear + front) / 2, look.roof_colour
     if look.roof == "rack":
         for at in (rear + 0.2, front - 0.25):
@@ -352,7 +389,7 @@ def _cargo(look: Look, size: Size, front: float) -> Solid:
     half, wide, top = size.length / 2, size.width / 2, size.height
     cargo = Solid(2)
     tall = look.body == "box_truck"
-    colour: Colour = look.lower or ((225, 226, 226) if tall else look.roof_colour)
+    colour = look.cargo
     faces = box((-half, front), wide, (0.95, top if tall else 2.15))
     for face in faces:
         cargo.paint(face, colour)
@@ -403,7 +440,7 @@ def _bus(look: Look) -> list[Solid]:
     )
     for face in (left, right, *between):
         body.paint(face, look.paint)
-    _stripes_on_sides(body, look, wide, (-half + 0.05, half - 0.15), low + 0.05, 1.2)
+    _stripes_on_sides(body, look, _Flank(wide), (-half + 0.05, half - 0.15), low + 0.05, 1.2)
     glass_low, glass_high = 1.25, top - 0.55
     count = 7 if look.body == "bus" else 4
     span = (size.length - 0.9 - slope) / count
@@ -432,7 +469,7 @@ def _bus(look: Look) -> list[Solid]:
     for u in ((0.02, 0.12), (0.88, 0.98)):
         body.paint(patch(rear, u, (0.55, 0.8)), _REAR_LIGHT, "brake")
     _wheel_discs(body, look, size, radius, wide)
-    extra = Solid(3)
+    extra = Solid(4)
     if look.roof in ("box", "rack", "beacon"):
         for start in (-half * 0.6, half * 0.15) if look.body == "bus" else (-half * 0.4,):
             for face in box((start, start + 1.8), wide * 0.6, (top, top + 0.28)):

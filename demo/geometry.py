@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -33,18 +34,16 @@ class Camera:
     """Above 1: darker middle tones."""
     noise_sigma: float = 2.0
     """Standard deviation of the sensor's noise, grey levels."""
-    blur_sigma: float = 0.0
-    """Of the optics, pixels."""
     width: int = 640
     height: int = 360
 
-    @property
+    @cached_property
     def intrinsic(self) -> Floats:
         """`(3, 3)`: camera coordinates (x right, y down, z forward) to homogeneous pixels."""
         focal = self.width / 2 / math.tan(math.radians(self.fov_deg) / 2)
         return np.array([[focal, 0, self.width / 2], [0, focal, self.height / 2], [0, 0, 1.0]])
 
-    @property
+    @cached_property
     def rotation(self) -> Floats:
         """`(3, 3)`: world directions to camera directions."""
         forward = np.subtract(self.target, self.position)
@@ -53,19 +52,19 @@ class Camera:
         right /= np.linalg.norm(right)
         return np.stack([right, np.cross(forward, right), forward])
 
-    @property
+    @cached_property
     def projection(self) -> Floats:
         """`(3, 4)`: homogeneous world points to homogeneous pixels; the third row is the depth in metres."""
         rotation = self.rotation
         outer = np.column_stack([rotation, -rotation @ np.array(self.position)])
         return self.intrinsic @ outer
 
-    @property
+    @cached_property
     def ground_to_image(self) -> Floats:
         """`(3, 3)` homography: homogeneous `(x, y)` on the ground, metres, to homogeneous pixels."""
         return self.projection[:, [0, 1, 3]]
 
-    @property
+    @cached_property
     def image_to_ground(self) -> Floats:
         """`(3, 3)` homography: homogeneous pixels to homogeneous `(x, y)` on the ground, metres."""
         return np.linalg.inv(self.ground_to_image)

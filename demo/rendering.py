@@ -9,6 +9,7 @@ import numpy.typing as npt
 from demo.background import Background, background_of
 from demo.geometry import Camera
 from demo.scenario import Scenario
+from demo.signals import signals_in_view
 from demo.sprites import Sprite, painted_order, sprite_of
 from demo.truth import MIN_VISIBLE_PX, Truth
 
@@ -22,13 +23,16 @@ class Renderer:
     def __init__(self, scenario: Scenario, camera: Camera, background: Background | None = None) -> None:
         """`background`: what an earlier renderer of the same camera has drawn; None: it is drawn now."""
         self.scenario, self.camera = scenario, camera
-        self.background = background or background_of(camera)
+        self.background = background or background_of(scenario.scenery, camera)
         self._noise = _noise_tiles(camera)
+        self._signals = signals_in_view(scenario.scenery, camera, self.background)
         self._drawn: tuple[int, list[Sprite]] | None = None
 
     def picture(self, tick: int) -> npt.NDArray[np.uint8]:
         """`(height, width, 3)` BGR at a tick."""
         image = self.background.picture.copy()
+        for signal in self._signals:
+            signal.light_up(image, self.scenario.light(signal.arm, tick))
         sprites = self._sprites(tick)
         for sprite in sprites:
             sprite.cast_shadow(image, self.background)

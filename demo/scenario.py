@@ -8,19 +8,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from demo.appearance import Look, random_look, with_details
+from demo.appearance import Look, dealt_bodies, random_look, shown_details, with_details
 from demo.bodies import size_of
 from demo.cameras import site_cameras
 from demo.geometry import Camera, Floats
 from demo.parking import PARKING_SPOTS
-from demo.traffic import STEP_S, Driver, Traffic, bay_shift, is_green
+from demo.scenery import Scenery, scenery_of
+from demo.traffic import CYCLE_S, STEP_S, Driver, Traffic, bay_shift, light_of
 
+_PARKED = 3
+_PARKED_BODIES = ("hatchback", "sedan", "estate", "suv", "van")
 WARM_UP_S = 70.0
 """Driven before the first tick, so that the roads are full from the start."""
-RATE_PER_S = 0.30
+RATE_PER_S = 0.23
 _LOOK_ALIKE_SHARE = 0.3
 """Of the vehicles that enter: made to resemble one that has entered shortly before."""
-_MAX_VEHICLES = 4096
+_MOST_PER_S = 1.0
+"""Vehicles that may enter, of which far fewer do."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Scenario:
     ticks: int
     vehicles: tuple[Vehicle, ...]
     cameras: tuple[Camera, ...]
+    scenery: Scenery
     light_offset_s: float
 
     @classmethod
@@ -57,13 +62,13 @@ class Scenario:
         """`seconds` of traffic, `fps` ticks a second."""
         if seed < 0 or seconds <= 0 or fps <= 0:
             raise ValueError("seed must be 0 or more, seconds and fps above 0")
-        looks_random, motion_random, parked_random = (
-            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence(seed).spawn(3)
+        looks_random, motion_random, parked_random, scenery_random, cameras_random = (
+            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence(seed).spawn(5)
         )
         ticks = math.ceil(seconds * fps)
-        looks = _looks(looks_random)
+        looks = _looks(looks_random, math.ceil((WARM_UP_S + seconds) * _MOST_PER_S))
         lengths = np.array([size_of(look).length for look in looks])
-        offset_s = float(motion_random.uniform(0.0, 37.0))
+        offset_s = float(motion_random.uniform(0.0, CYCLE_S))
         traffic = Traffic(motion_random, RATE_PER_S, offset_s)
         for _ in range(math.ceil((WARM_UP_S + ticks / fps) / STEP_S) + 1):
             traffic.step(lengths)
@@ -72,41 +77,37 @@ class Scenario:
         parked = _parked(parked_random, ticks)
         vehicles = [vehicle for vehicle in moving if vehicle is not None]
         numbered = [replace(vehicle, id=i + 1) for i, vehicle in enumerate([*parked, *vehicles])]
-        return cls(seed, fps, ticks, tuple(numbered), site_cameras(), offset_s)
+        return cls(seed, fps, ticks, tuple(numbered), site_cameras(cameras_random), scenery_of(scenery_random), offset_s)
 
     def camera(self, name: str) -> Camera:
         """Raises KeyError for an unknown name."""
         return {camera.name: camera for camera in self.cameras}[name]
 
-    def light_is_green(self, arm: str, tick: int) -> bool:
-        return is_green(arm, WARM_UP_S + tick / self.fps + self.light_offset_s)
+    def light(self, arm: str, tick: int) -> str:
+        """`red`, `yellow` or `green`: what the traffic light of an arm of the junction shows."""
+        return light_of(arm, WARM_UP_S + tick / self.fps + self.light_offset_s)
 
     def present(self, tick: int) -> list[Vehicle]:
         """The vehicles that are on the site at a tick."""
         return [vehicle for vehicle in self.vehicles if vehicle.pose(tick) is not None]
 
 
-def _looks(random: np.random.Generator) -> list[Look]:
+def _looks(random: np.random.Generator, count: int) -> list[Look]:
     looks: list[Look] = []
-    for i in range(512):
+    bodies = iter(dealt_bodies(random, count))
+    for i in range(count):
         if i >= 6 and random.random() < _LOOK_ALIKE_SHARE:
             looks.append(_resembling(looks[i - 1 - int(random.integers(6))], random))
         else:
-            looks.append(random_look(random))
+            looks.append(random_look(random, next(bodies)))
     return looks
 
 
 def _resembling(look: Look, random: np.random.Generator) -> Look:
-    """Of the same type, paint and size, with at least two larger details that differ."""
+    """Of the same type, size and base colours, with at least two larger details that differ."""
     while True:
         other = with_details(look, random)
-        differing = (
-            (other.stripe != look.stripe)
-            + (other.roof != look.roof)
-            + (other.sign != look.sign)
-            + (other.lower != look.lower)
-        )
-        if differing >= 2:
+        if sum(a != b for a, b in zip(shown_details(other), shown_details(look), strict=True)) >= 2:
             return other
 
 
@@ -142,12 +143,10 @@ def _poses(driver: Driver, look: Look, s: Floats) -> Floats:
 
 
 def _parked(random: np.random.Generator, ticks: int) -> list[Vehicle]:
-    chosen = random.permutation(len(PARKING_SPOTS))[:5]
+    chosen = random.permutation(len(PARKING_SPOTS))[:_PARKED]
     vehicles = []
     for index in sorted(chosen.tolist()):
-        look = random_look(random)
-        while size_of(look).length > 5.4:
-            look = random_look(random)
+        look = random_look(random, _PARKED_BODIES[int(random.integers(len(_PARKED_BODIES)))])
         x, y, heading = PARKING_SPOTS[index]
         pose = np.array(
             [x + random.uniform(-0.3, 0.3), y + random.uniform(-0.15, 0.15), heading + random.uniform(-0.03, 0.03)]

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from demo.background import Background
-from demo.bodies import Mesh, mesh_of, size_of
+from demo.bodies import Mesh, Size, mesh_of, size_of
 from demo.geometry import NEAR_M, Camera, Floats, clip_near
-from demo.light import SHADOW_GAIN_BGR, SUN, sensed, shaded
+from demo.light import SHADOW_GAIN_BGR, sensed, shaded
+from demo.occlusion import hides
 from demo.scenario import Vehicle
 
 _SHIFT = 4
@@ -20,7 +21,6 @@ _SHIFT = 4
 _BRAKE_LIGHT_BGR = (40.0, 40.0, 255.0)
 _LARGEST_PX = 2600
 _SMALLEST_PX = 2.5
-_FRONT_MARGIN_M = 0.2
 _SHADOW_BLUR = (3, 3)
 
 
@@ -30,16 +30,16 @@ class Sprite:
 
     vehicle: Vehicle
     pose: Floats
-    depth: float
-    """Of the vehicle's middle, metres."""
+    footprint: Floats
+    """`(4, 2)` metres: its corners on the ground, counter-clockwise."""
     roi: tuple[int, int, int, int]
     """x0, y0, x1, y1 pixels."""
     colour: npt.NDArray[np.float32]
     """`(h, w, 3)` BGR, multiplied by how much of each pixel the vehicle covers."""
     alpha: npt.NDArray[np.float32]
     """`(h, w)` 0..1, before anything hides it."""
-    shown: npt.NDArray[np.float32]
-    """`(h, w)` 0..1: the part that nothing fixed hides."""
+    shown: npt.NDArray[np.float32] | None
+    """`(h, w)` 0..1: the part that nothing fixed hides; None: all of it."""
     whole_px: int
     """Pixels of the whole silhouette, outside of the picture too."""
     shadow: npt.NDArray[np.int32] | None
@@ -48,14 +48,18 @@ class Sprite:
     def paint(self, image: npt.NDArray[np.uint8]) -> None:
         x0, y0, x1, y1 = self.roi
         under = image[y0:y1, x0:x1].astype(np.float32)
-        covered = (self.alpha * self.shown)[..., None]
-        mixed = under * (1.0 - covered) + self.colour * self.shown[..., None]
+        if self.shown is None:
+            mixed = under * (1.0 - self.alpha)[..., None] + self.colour
+        else:
+            mixed = under * (1.0 - self.alpha * self.shown)[..., None] + self.colour * self.shown[..., None]
         image[y0:y1, x0:x1] = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 
     def claim(self, owner: npt.NDArray[np.int32], number: int) -> None:
         """Write `number` where the vehicle's pixels are; nearer vehicles overwrite it later."""
         x0, y0, x1, y1 = self.roi
-        visible = (self.alpha >= 0.5) & (self.shown >= 0.5)
+        visible = self.alpha >= 0.5
+        if self.shown is not None:
+            visible &= self.shown >= 0.5
         owner[y0:y1, x0:x1][visible] = number
 
     def cast_shadow(self, image: npt.NDArray[np.uint8], background: Background) -> None:
@@ -72,7 +76,8 @@ class Sprite:
         cv2.fillConvexPoly(mask, shifted, 255, cv2.LINE_AA, _SHIFT)
         mask = cv2.blur(mask, _SHADOW_BLUR)
         dark = mask.astype(np.float32) / 255.0
-        dark *= 1.0 - background.front_alpha[y0:y1, x0:x1]
+        # Neither what stands there nor ground that lies in the shade already gets darker.
+        dark *= (1.0 - background.front_alpha[y0:y1, x0:x1]) * (1.0 - 0.85 * background.shade[y0:y1, x0:x1])
         part = image[y0:y1, x0:x1]
         gain = 1.0 - dark[..., None] * (1.0 - SHADOW_GAIN_BGR.astype(np.float32))
         image[y0:y1, x0:x1] = (part * gain + 0.5).astype(np.uint8)
@@ -85,9 +90,7 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
         return None
     size = size_of(vehicle.look)
     projection = camera.projection
-    middle = np.array([pose[0], pose[1], size.height / 2])
-    depth = float(projection[2, :3] @ middle + projection[2, 3])
-    if depth < -size.length:
+    if not _may_show(camera, pose, size):
         return None
     cosine, sine = math.cos(pose[2]), math.sin(pose[2])
     turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
@@ -107,7 +110,10 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
         return None
     x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
     x1, y1 = min(int(high[0]), camera.width), min(int(high[1]), camera.height)
-    order, colours = _faces(camera, mesh, turn, pose, bool(vehicle.braking[tick - vehicle.first_tick]))
+    footprint = footprint_of(size, pose)
+    light = 1.0 - _shade_at(camera, background, footprint) * (1.0 - SHADOW_GAIN_BGR)
+    braking = bool(vehicle.braking[tick - vehicle.first_tick])
+    order, colours = _faces(camera, mesh, turn, pose, background.sun, light, braking)
     patch = _painted(mesh, pixels, order, colours, (x0, y0, x1, y1))
     alpha = patch[..., 3] / 255.0
     inside = low[0] >= 0 and low[1] >= 0 and high[0] <= camera.width and high[1] <= camera.height
@@ -116,20 +122,59 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
     else:
         span = (int(low[0]), int(low[1]), min(int(high[0]), int(low[0]) + _LARGEST_PX), min(int(high[1]), int(low[1]) + _LARGEST_PX))
         whole = int(np.count_nonzero(_painted(mesh, pixels, order, colours, span)[..., 3] >= 127.5))
-    hidden = background.front_alpha[y0:y1, x0:x1] * (background.front_depth[y0:y1, x0:x1] < depth - _FRONT_MARGIN_M)
     return Sprite(
-        vehicle, pose, depth, (x0, y0, x1, y1), patch[..., :3], alpha, 1.0 - hidden, whole,
-        _shadow(camera, mesh, turn, pose),
+        vehicle, pose, footprint, (x0, y0, x1, y1), patch[..., :3], alpha, _shown(camera, background, footprint, (x0, y0, x1, y1)), whole,
+        _shadow(camera, mesh, turn, pose, background.sun),
     )  # fmt: skip
 
 
-def _faces(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, braking: bool) -> tuple[list[int], Floats]:
+def _may_show(camera: Camera, pose: Floats, size: Size) -> bool:
+    """Whether a ball around the vehicle reaches into the picture."""
+    (x, y, depth) = (camera.projection[:, :3] @ (pose[0], pose[1], size.height / 2) + camera.projection[:, 3]).tolist()
+    radius = size.length * 0.62
+    if depth < radius:
+        return depth > -radius
+    reach = camera.intrinsic[0, 0] * radius / (depth - radius)
+    return bool(-reach < x / depth < camera.width + reach and -reach < y / depth < camera.height + reach)
+
+
+def _shade_at(camera: Camera, background: Background, footprint: Floats) -> float:
+    """0..1: how much of the sun misses a vehicle; at five places of the ground below it, those outside count as lit."""
+    middle = footprint.mean(axis=0)
+    places = np.concatenate([middle + (footprint - middle) * 0.7, middle[None]])
+    pixels, depth = camera.project(np.column_stack([places, np.zeros(5)]))
+    shade = 0.0
+    for (x, y), deep in zip(pixels.tolist(), depth.tolist(), strict=True):
+        if deep > NEAR_M and 0 <= x < camera.width - 1 and 0 <= y < camera.height - 1:
+            shade += float(background.shade[round(y), round(x)]) / 5
+    return shade
+
+
+def _shown(
+    camera: Camera, background: Background, footprint: Floats, roi: tuple[int, int, int, int]
+) -> npt.NDArray[np.float32] | None:
+    x0, y0, x1, y1 = roi
+    things = background.front[y0:y1, x0:x1]
+    # One more entry for the index −1: where nothing stands.
+    there = np.zeros(len(background.footprints) + 1, bool)
+    there[things] = True
+    there[-1] = False
+    numbers = np.flatnonzero(there)
+    if not len(numbers):
+        return None
+    there[numbers] = hides(footprint, background.footprints[numbers], np.array(camera.position[:2]))
+    if not there.any():
+        return None
+    return np.asarray(1.0 - background.front_alpha[y0:y1, x0:x1] * there[things], np.float32)
+
+
+def _faces(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats, light: Floats, braking: bool) -> tuple[list[int], Floats]:
     """The faces that show, in the order in which they are painted, and the sensed colours of all."""
     eye = (np.array(camera.position) - np.array([pose[0], pose[1], 0.0])) @ turn
     to_eye = eye - mesh.anchors
     facing = (mesh.normals * to_eye).sum(axis=1) > 0
     towards = to_eye / np.linalg.norm(to_eye, axis=1)[:, None]
-    colours = shaded(mesh.colours, mesh.normals @ turn.T, mesh.materials, towards @ turn.T)
+    colours = shaded(mesh.colours, mesh.normals @ turn.T, mesh.materials, towards @ turn.T, sun) * light
     if braking:
         colours[[material == "brake" for material in mesh.materials]] = _BRAKE_LIGHT_BGR
     groups = sorted(mesh.groups, key=lambda group: (group[0], -abs(group[1] - eye[0])))
@@ -154,9 +199,9 @@ def _painted(
     return cv2.resize(patch, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def _shadow(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats) -> npt.NDArray[np.int32] | None:
+def _shadow(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats) -> npt.NDArray[np.int32] | None:
     corners = mesh.hull @ turn.T + np.array([pose[0], pose[1], 0.0])
-    ground = corners[:, :2] - corners[:, 2:] * (SUN[:2] / SUN[2])
+    ground = corners[:, :2] - corners[:, 2:] * (sun[:2] / sun[2])
     outline = cv2.convexHull(ground.astype(np.float32)).reshape(-1, 2).astype(np.float64)
     points = np.column_stack([outline, np.zeros(len(outline))])
     _, depth = camera.project(points)
@@ -170,6 +215,28 @@ def _shadow(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats) -> npt.NDArr
     return np.rint(pixels * (1 << _SHIFT)).astype(np.int32)
 
 
+def footprint_of(size: Size, pose: Floats) -> Floats:
+    """`(4, 2)` metres: the corners of a vehicle on the ground, counter-clockwise."""
+    cosine, sine = math.cos(pose[2]), math.sin(pose[2])
+    half_length, half_width = size.length / 2, size.width / 2
+    corners = np.array([(half_length, half_width), (-half_length, half_width), (-half_length, -half_width), (half_length, -half_width)])
+    return corners @ np.array([[cosine, sine], [-sine, cosine]]) + pose[:2]
+
+
 def painted_order(camera: Camera, sprites: list[Sprite]) -> list[Sprite]:
-    """From the farthest to the nearest."""
-    return sorted(sprites, key=lambda sprite: -sprite.depth)
+    """From the farthest to the nearest: nobody is painted before somebody that it hides."""
+    viewer = np.array(camera.position[:2])
+    waiting = sorted(sprites, key=lambda sprite: -float(np.linalg.norm(sprite.footprint.mean(axis=0) - viewer)))
+    if len(waiting) < 2:
+        return waiting
+    footprints = np.stack([sprite.footprint for sprite in waiting])
+    # hidden_by[i, j]: j stands between the viewer and i.
+    hidden_by = np.stack([hides(footprint, footprints, viewer) for footprint in footprints])
+    np.fill_diagonal(hidden_by, val=False)
+    left, order = list(range(len(waiting))), []
+    while left:
+        # Whoever hides nobody that still waits comes next; in a circle of three the farthest does.
+        free = next((i for i in left if not hidden_by[left, i].any()), left[0])
+        left.remove(free)
+        order.append(waiting[free])
+    return order

@@ -24,9 +24,18 @@ _BRAKING = 2.6
 _GAP_M = 1.8
 _HEADWAY_S = 1.1
 _LOOK_AHEAD_M = 60.0
-GREEN_S, CLEARING_S = 15.0, 3.5
-CYCLE_S = 2 * (GREEN_S + CLEARING_S)
+GREEN_S, CLEARING_S = 12.5, 3.5
+LAG_S = 6.0
+"""So much later the second arm of a pair gets its green: whoever turns left from the first one need not yield till then."""
+YELLOW_S = 2.4
+CYCLE_S = 2 * (LAG_S + GREEN_S + CLEARING_S)
+_BEGINS_S = {"north": 0.0, "south": LAG_S, "east": CYCLE_S / 2, "west": CYCLE_S / 2 + LAG_S}
 _CONFLICT_M = 2.7
+_GAP_TO_CROSS_M = 46.0
+"""Whoever turns across needs so much room before oncoming traffic."""
+_PARTING_M = 5.0
+"""So far into the junction the ways from one lane lie on each other."""
+_MERGING_FROM_M = 25.0
 _OPPOSITE = {"north": "south", "south": "north", "east": "west", "west": "east"}
 _WAYS_BACK = {"north.out": "link.west", "west.out": "link.north", "south.out": "loop.south"}
 _AFTER = {"link.west": "west.in", "link.north": "north.in", "loop.south": "south.in"}
@@ -76,18 +85,27 @@ class Driver:
     v: float
     born_step: int
     lane_index: int = 0
+    lane: str = ""
+    next_lane: str | None = None
+    shift: float = 0.0
+    """Metres to the right of the lane."""
     waited: float = 0.0
     history: list[tuple[float, float]] = field(default_factory=list)
     """`s` and `v` after each step."""
 
-    @property
-    def lane(self) -> str:
-        return self.route.lanes[self.lane_index]
+    def __post_init__(self) -> None:
+        self.find_lane()
 
-    @property
-    def next_lane(self) -> str | None:
-        following = self.lane_index + 1
-        return self.route.lanes[following] if following < len(self.route.lanes) else None
+    def find_lane(self) -> None:
+        """Brings the lane up to date with how far it has come."""
+        lanes = self.route.lanes
+        while self.lane_index + 1 < len(lanes) and self.s >= self.route.starts[self.lane_index + 1]:
+            self.lane_index += 1
+        self.lane = lanes[self.lane_index]
+        self.next_lane = lanes[self.lane_index + 1] if self.lane_index + 1 < len(lanes) else None
+        bay = self.bay_range()
+        if bay is not None and self.stop is not None:
+            self.shift = float(bay_shift(np.array([self.s]), bay, self.stop[0])[0])
 
     @property
     def on_lane(self) -> float:
@@ -102,11 +120,6 @@ class Driver:
             return None
         start = float(self.route.starts[self.route.lanes.index(self.stop[0].lane)])
         return start + self.stop[0].start_m, start + self.stop[0].end_m
-
-    def lateral(self) -> float:
-        """Metres to the right of the lane."""
-        bay = self.bay_range()
-        return 0.0 if bay is None or self.stop is None else float(bay_shift(np.array([self.s]), bay, self.stop[0])[0])
 
 
 def bay_shift(s: Floats, bay: tuple[float, float], of: Bay) -> Floats:
@@ -138,11 +151,38 @@ def _conflicts() -> dict[tuple[str, str], float]:
     return found
 
 
+@lru_cache(maxsize=1)
+def _siblings() -> dict[str, tuple[str, ...]]:
+    """A lane over the junction → the others that begin where it does."""
+    crossing = [name for name in _network() if ">" in name]
+    return {
+        name: tuple(other for other in crossing if other != name and other.split(">")[0] == name.split(">")[0])
+        for name in crossing
+    }
+
+
+@lru_cache(maxsize=1)
+def _merging() -> dict[tuple[str, str], tuple[str, ...]]:
+    """(lane, the next one) → the other lanes that lead there too."""
+    circle = ("roundabout.turn", "roundabout.arrive")
+    found = {(one, "roundabout.return"): (other,) for one, other in (circle, circle[::-1])}
+    crossing = [name for name in _network() if ">" in name]
+    for name in crossing:
+        target = name.split(">")[1]
+        found[name, f"{target}.out"] = tuple(other for other in crossing if other != name and other.endswith(f">{target}"))
+    return found
+
+
 def is_green(arm: str, time_s: float) -> bool:
     """Whether the light of an arm shows green; `time_s` counts from the start of north's green."""
-    phase = time_s % CYCLE_S
-    begin = 0.0 if arm in ("north", "south") else GREEN_S + CLEARING_S
-    return begin <= phase < begin + GREEN_S
+    return 0.0 <= time_s % CYCLE_S - _BEGINS_S[arm] < GREEN_S
+
+
+def light_of(arm: str, time_s: float) -> str:
+    """`red`, `yellow` or `green`."""
+    if is_green(arm, time_s):
+        return "green"
+    return "yellow" if is_green(arm, time_s - YELLOW_S) else "red"
 
 
 class Traffic:
@@ -182,7 +222,7 @@ class Traffic:
             route = Route.of(self._names(arm), self.lanes)
             stop = None
             for bay in BAYS:
-                if bay.lane in route.lanes and self.random.random() < 0.4:
+                if bay.lane in route.lanes and self.random.random() < 0.3:
                     stop = (bay, float(self.random.uniform(6.0, 16.0)))
             self._pending.append((arm, route, float(self.random.uniform(0.82, 1.12)), 0.0, stop))
         for waiting in list(self._pending):
@@ -190,7 +230,8 @@ class Traffic:
             length = float(lengths[self._count])
             first = route.lanes[0]
             nearest = min((driver.on_lane for driver in self.drivers if driver.lane == first), default=math.inf)
-            if nearest > 22.0 + length:
+            coming = min((driver.to_lane_end for driver in self.drivers if driver.next_lane == first), default=math.inf)
+            if nearest > 22.0 + length and coming > 25.0 + length:
                 self._pending.remove(waiting)
                 speed = 0.8 * self.lanes[first].speed_limit * desired
                 self.drivers.append(Driver(self._count, route, length, desired, stop, 0.0, speed, self._step))
@@ -201,10 +242,12 @@ class Traffic:
         for _ in range(5):
             arrived = names[-1].split(".")[0]
             others = [other for other in ARMS if other not in (arrived, _OPPOSITE[arrived])]
-            # Straight on, either side, back.
-            target = str(self.random.choice([_OPPOSITE[arrived], *others, arrived], p=(0.42, 0.26, 0.26, 0.06)))
+            # Straight on, either side, back; and rather to the east, to where a camera waits.
+            targets = (_OPPOSITE[arrived], *others, arrived)
+            weights = np.array([0.44, 0.24, 0.24, 0.08]) * [1.5 if target == "east" else 1.0 for target in targets]
+            target = str(self.random.choice(targets, p=weights / weights.sum()))
             names += [f"{arrived}>{target}", f"{target}.out"]
-            comes_back = self.random.random() < 0.55
+            comes_back = self.random.random() < 0.56
             if target == "east":
                 if not comes_back:
                     return (*names, "roundabout.enter", "roundabout.onward", "far-east.out")
@@ -262,7 +305,6 @@ class Traffic:
 
     def _leader(self, driver: Driver, on_lanes: dict[str, list[Driver]]) -> tuple[float, float] | None:
         best: tuple[float, float] | None = None
-        lateral = driver.lateral()
         lane_start = 0.0
         source = driver.lane.split(">")[0] if ">" in driver.lane else ""
         for i in range(driver.lane_index, len(driver.route.lanes)):
@@ -271,24 +313,22 @@ class Traffic:
                 break
             for other in on_lanes.get(driver.route.lanes[i], ()):
                 distance = lane_start + other.on_lane
-                if other is driver or distance <= 0.0 or abs(other.lateral() - lateral) > 2.2:
+                if other is driver or distance <= 0.0 or abs(other.shift - driver.shift) > 2.2:
                     continue
                 best = _nearer(best, distance, driver, other)
-        for name in self.lanes if ">" in (driver.next_lane or driver.lane) else ():
+        crossing = driver.lane if source else driver.next_lane or ""
+        for name in _siblings().get(crossing, ()):
             # Whoever turns off from the same lane is ahead until the ways part.
-            own = source or (driver.next_lane or "").split(">")[0]
-            if ">" in name and name.split(">")[0] == own and name not in (driver.lane, driver.next_lane):
+            for other in on_lanes.get(name, ()):
+                distance = other.on_lane - (driver.on_lane if source else -driver.to_lane_end)
+                if distance > 0.0 and other.on_lane - other.length / 2 < _PARTING_M:
+                    best = _nearer(best, distance, driver, other)
+        if driver.next_lane is not None and driver.to_lane_end < _MERGING_FROM_M:
+            for name in _merging().get((driver.lane, driver.next_lane), ()):
                 for other in on_lanes.get(name, ()):
-                    distance = other.on_lane - (driver.on_lane if source else -driver.to_lane_end)
-                    if 0.0 < distance and other.on_lane - other.length / 2 < 5.0:
+                    distance = driver.to_lane_end - other.to_lane_end
+                    if distance > 0.0 or (distance == 0.0 and other.number < driver.number):
                         best = _nearer(best, distance, driver, other)
-        if driver.next_lane is not None:
-            for name, others in on_lanes.items():
-                for other in others:
-                    if name != driver.lane and other.next_lane == driver.next_lane and driver.to_lane_end < 25.0:
-                        distance = driver.to_lane_end - other.to_lane_end
-                        if distance > 0.0 or (distance == 0.0 and other.number < driver.number):
-                            best = _nearer(best, distance, driver, other)
         return best
 
     def _must_wait(self, driver: Driver, on_lanes: dict[str, list[Driver]]) -> bool:
@@ -318,19 +358,22 @@ class Traffic:
         source, target = way.split(">")
         if target in (_OPPOSITE[source], _right_of(source)):
             return False
+        open_to_them = is_green(_OPPOSITE[source], self.time_s + self._offset_s)
         for other in on_lanes.get(f"{_OPPOSITE[source]}.in", ()):
+            if not open_to_them and other.v * other.v / (2 * 3.5) < other.to_lane_end - other.length / 2:
+                continue
             crossing = other.next_lane is not None and (way, other.next_lane) in _conflicts()
             first = other.next_lane is not None and other.next_lane.split(">")[1] in (
                 _OPPOSITE[_OPPOSITE[source]],
                 _right_of(_OPPOSITE[source]),
             )
-            if crossing and first and other.to_lane_end < 34.0:
+            if crossing and first and other.to_lane_end < _GAP_TO_CROSS_M:
                 return True
         return False
 
     def _somebody_comes(self, driver: Driver, on_lanes: dict[str, list[Driver]]) -> bool:
         return any(
-            other is not driver and -8.0 < driver.on_lane - other.on_lane < 22.0 and other.lateral() < 1.5
+            other is not driver and other.v > 1.0 and other.shift < 1.5 and -8.0 < driver.on_lane - other.on_lane < 22.0
             for other in on_lanes.get(driver.lane, ())
         )
 
@@ -338,8 +381,7 @@ class Traffic:
         v = max(0.0, driver.v + acceleration * STEP_S)
         driver.s += (driver.v + v) / 2 * STEP_S
         driver.v = v
-        while driver.lane_index + 1 < len(driver.route.lanes) and driver.s >= driver.route.starts[driver.lane_index + 1]:
-            driver.lane_index += 1
+        driver.find_lane()
         bay = driver.bay_range()
         if bay is not None and driver.v < 0.3 and abs(driver.s - (bay[0] + bay[1]) / 2) < 5.0:
             driver.waited += STEP_S

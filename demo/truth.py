@@ -27,4 +27,4 @@ class Truth:
         return len(self.ids)
 
 
-MIN_VISIBLE_PX = 12
+MIN_VISIBLE_PX = 40
