@@ -25,7 +25,7 @@ from evaluation.verdict import Verdict
 from recording.aggregation import run_aggregator
 from recording.reading import Recording
 from shared.errors import MtmcError
-from shared.logs import configure_logging
+from shared.logs import warnings_only
 
 DEMO_SECONDS = 120.0
 
@@ -66,13 +66,12 @@ def evaluate(options: EvaluateOptions, environment: Mapping[str, str], console: 
         MtmcError: the user must mend something.
     """
     require_scores()
-    configure_logging("evaluate", "WARNING")
-    with ExitStack() as stack:
+    with warnings_only("evaluate"), ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtmc-evaluate-")))
         if options.recording is not None:
             outcome, by_wall_clock = _of_recording(options, options.recording), None
         else:
-            outcome, by_wall_clock = _of_site(options, folder, environment)
+            outcome, by_wall_clock = of_site(options, folder, environment)
         _tell(options, outcome, by_wall_clock, console)
 
 
@@ -94,7 +93,7 @@ def _of_recording(options: EvaluateOptions, folder: Path) -> Outcome:
     return Outcome(recording, verdict, timing)
 
 
-def _of_site(options: EvaluateOptions, folder: Path, environment: Mapping[str, str]) -> tuple[Outcome, Outcome | None]:
+def of_site(options: EvaluateOptions, folder: Path, environment: Mapping[str, str]) -> tuple[Outcome, Outcome | None]:
     """In virtual time, and, if it was asked for, by the wall clock."""
     _make_empty(folder)
     site_file, ground_truth, seconds = options.site_file, options.ground_truth, options.seconds
