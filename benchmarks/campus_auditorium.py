@@ -48,19 +48,24 @@ Profile = Literal["base", "hard"]
 Ids = npt.NDArray[np.int64]
 
 
-def make_recording(shared: Path, boxes: Boxes, profile: Profile, seed: int, folder: Path) -> Recording:
-    """Writes a recording of the four views into `folder`, without global ids."""
+def make_recording(
+    shared: Path, boxes: Boxes, profile: Profile, seed: int, folder: Path, seconds: float | None = None
+) -> Recording:
+    """Writes a recording of the four views (or of their first `seconds`) into `folder`, without global ids."""
     sources, shown, tracks = [], [], []
     truth = read_truth(shared / SITE, CAMERAS)
     folder.mkdir(parents=True, exist_ok=True)
     for camera in CAMERAS:
         path = folder / f"{camera}.txt"
         rows = _true_tracks(truth[camera]) if boxes == "true" else _detected(shared / SITE / camera, path)
+        rows = rows if seconds is None else rows.between(1, round(seconds * FPS))
         tracks.append(rows)
         shown.append(_objects(truth[camera], rows))
         sources.append(MotSource(camera, path, folder / f"{camera}.npy"))
     for source, rows, features in zip(sources, tracks, _embeddings(shared, tracks, shown, profile, seed), strict=True):
-        scores = np.ones(len(rows), np.float32) if boxes == "true" else _confidences(source.tracks, rows)
+        scores = np.ones(len(rows), np.float32)
+        if boxes == "detected":
+            scores = _confidences(source.tracks)[: len(rows)]
         lines = mot_lines(rows.ticks, rows.track_ids, rows.boxes_xyxy.astype(np.float32), scores)
         write_lines(source.tracks, lines)
         assert source.features is not None
@@ -95,11 +100,10 @@ def _detected(source: Path, path: Path) -> PublishedTracks:
     return PublishedTracks.of(rows.frame, nothing, rows.object_id, rows.box_xyxy, nothing)
 
 
-def _confidences(path: Path, tracks: PublishedTracks) -> npt.NDArray[np.float32]:
+def _confidences(path: Path) -> npt.NDArray[np.float32]:
+    """In the order of frames and ids."""
     rows = read_mot(path)
-    confidence = rows.confidence[np.lexsort((rows.object_id, rows.frame))]
-    assert len(confidence) == len(tracks)
-    return confidence
+    return rows.confidence[np.lexsort((rows.object_id, rows.frame))]
 
 
 def _objects(truth: CameraTruth, tracks: PublishedTracks) -> Ids:
@@ -160,9 +164,9 @@ def judged(
 ) -> Verdict:
     """The verdict on the aggregator, with `association` in place of its defaults."""
     with tempfile.TemporaryDirectory() as name:
-        recording = make_recording(shared, boxes, profile, seed, Path(name))
+        recording = make_recording(shared, boxes, profile, seed, Path(name), seconds)
         run = run_aggregator(recording, association=association)
-        return judge_recording(run.recording, read_truth(shared / SITE, CAMERAS), seconds=seconds)
+        return judge_recording(run.recording, read_truth(shared / SITE, CAMERAS))
 
 
 def main() -> None:
