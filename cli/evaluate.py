@@ -16,7 +16,7 @@ from cli.progress import progress
 from cli.site_file import load_site
 from cli.site_run import Run, SiteRun, run_site, runnable
 from cli.up import check_files
-from evaluation.recorded import FramesOf, judge_recording, truth_of
+from evaluation.recorded import judge_recording, truth_of
 from evaluation.scores import require_scores
 from evaluation.tables import show, show_differences
 from evaluation.timing import Durations, Timing, differences, tick_to_gid_ms
@@ -55,8 +55,6 @@ class Outcome:
     recording: Recording
     verdict: Verdict
     timing: Timing
-    frames_of: FramesOf | None = None
-    """None: as the recording says."""
 
 
 def evaluate(options: EvaluateOptions, environment: Mapping[str, str], console: Console) -> None:
@@ -116,8 +114,8 @@ def of_site(options: EvaluateOptions, folder: Path, environment: Mapping[str, st
         with progress(f"running, {name}") as told:
             done = run_site(run, environment, told)
         with progress("scoring") as told:
-            verdict = judge_recording(done.recording, truth, frames_of=done.frames_of, told=told)
-        outcomes.append(Outcome(done.recording, verdict, _timing(done, live=live), done.frames_of))
+            verdict = judge_recording(done.recording, truth, seconds=seconds, told=told)
+        outcomes.append(Outcome(done.recording, verdict, _timing(done, live=live)))
     return outcomes[0], outcomes[1] if options.live else None
 
 
@@ -163,6 +161,4 @@ def _write_report(path: Path, outcome: Outcome) -> None:
     with progress("first gid against changes") as told:
         points = tradeoff(outcome.recording, told=told)
     name = str(outcome.recording.site["site"])
-    write_report(
-        path, ReportContent(name, outcome.recording, outcome.verdict, outcome.timing, points, outcome.frames_of)
-    )
+    write_report(path, ReportContent(name, outcome.recording, outcome.verdict, outcome.timing, points))

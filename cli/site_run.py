@@ -15,16 +15,13 @@ from cli.publishing import publish
 from cli.state import StateFolder
 from cli.supervision import Program, Supervisor
 from cli.up import REDIS, UpOptions, child_environment, site_programs, wait_for_redis
-from evaluation.recorded import FramesOf
-from evaluation.source_frames import SourceFrames
+from evaluation.source_frames import file_rate
 from recording.reading import Recording
 from recording.recorder import Recorder
-from services.camera_worker.camera import Timing
-from services.camera_worker.file_source import DEFAULT_FPS, VideoFile, plausible_fps
-from shared.config import CameraConfig, SiteConfig
+from services.camera_worker.file_source import VideoFile
+from shared.config import SiteConfig
 from shared.errors import MtmcError
 from shared.keys import Keys
-from shared.layout import Layout
 from shared.redis_connection import Client
 from shared.redis_server import RedisServer, any_free_port, find_binary
 from shared.site import PublishedSite, read_site, restart_recordings
@@ -56,7 +53,6 @@ class Run:
     """What came of it."""
 
     recording: Recording
-    frames_of: FramesOf
     seconds: float
     """By the wall clock, from the first process to the last tick."""
 
@@ -114,10 +110,7 @@ def run_site(run: SiteRun, environment: Mapping[str, str], told: Told) -> Run:
                 _Watch(run, site, client, supervisor, state, recorder, told).until_the_end()
             finally:
                 recorder.close()
-            origin = int(client.get(site.keys.files_origin) or 1)
-            begin_ns = _tick_zero_ns(client, site)
-    recording = Recording.open(run.folder / "recording")
-    return Run(recording, _frames_of(site, origin, begin_ns), time.monotonic() - began)
+    return Run(Recording.open(run.folder / "recording"), time.monotonic() - began)
 
 
 class _Watch:
@@ -192,45 +185,21 @@ class _Watch:
 
 
 def _total_ticks(run: SiteRun) -> int:
-    """Of the longest recording, or as asked for."""
-    fps = run.site.clock.target_fps
-    if run.seconds is not None:
-        return max(1, round(run.seconds * fps))
-    longest = 0.0
+    """Of the longest recording, or as asked for.
+
+    Raises:
+        MtmcError: a loop would start over, of which ground truth knows nothing.
+    """
+    fps, longest = run.site.clock.target_fps, 0.0
     for camera in run.site.cameras:
+        if camera.paused:
+            continue
         video = VideoFile(Path(camera.source), camera.name, 1)
-        longest = max(longest, video.claimed_count / _rate(camera, video) / (camera.time_scale or 1.0))
+        seconds = video.claimed_count / file_rate(camera, video) / (camera.time_scale or 1.0)
         video.release()
-    return max(1, round(longest * fps))
-
-
-def _tick_zero_ns(client: Client, site: PublishedSite) -> int:
-    """Site time at which tick 0 began."""
-    fields = client.xrevrange(site.keys.ticks, count=1)[0][1]
-    return int(fields[b"time_ns"]) - round(int(fields[b"tick"]) * 1e9 / site.config.clock.target_fps)
-
-
-def _frames_of(site: PublishedSite, origin_tick: int, tick_zero_ns: int) -> FramesOf:
-    """Which picture each camera's recording shows at a tick."""
-    tick_ns = 1e9 / site.config.clock.target_fps
-    sources = {}
-    for camera in site.config.cameras:
-        offset_s = _of_layout(site.layout, "offset", camera.name, 0.0)
-        if camera.time_offset_seconds is not None:
-            offset_s = camera.time_offset_seconds
-        scale = camera.time_scale or _of_layout(site.layout, "scales", camera.name, 1.0)
-        begin_ns = tick_zero_ns + round(origin_tick * tick_ns) + round(offset_s * 1e9)
-        video = VideoFile(Path(camera.source), camera.name, 1)
-        sources[camera.name] = SourceFrames(Timing(begin_ns, 0, scale), _rate(camera, video), tick_ns, tick_zero_ns)
-        video.release()
-    return lambda camera, ticks: sources[camera].at(ticks)
-
-
-def _rate(camera: CameraConfig, video: VideoFile) -> float:
-    fps = camera.fps or video.container_fps
-    return fps if plausible_fps(fps) else DEFAULT_FPS
-
-
-def _of_layout(layout: Layout, name: str, camera: str, default: float) -> float:
-    values = getattr(layout, name)
-    return default if values is None or camera not in layout.cameras else float(values[layout.cameras.index(camera)])
+        if camera.loop and run.seconds is not None and 0 < seconds < run.seconds - 1 / fps:
+            raise MtmcError(
+                f"camera {camera.name} loops after {seconds:g} s, and its truth does not; ask for fewer seconds"
+            )
+        longest = max(longest, seconds)
+    return max(1, round((longest if run.seconds is None else run.seconds) * fps))

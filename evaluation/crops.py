@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from evaluation.confusions import Sight
-from evaluation.recorded import FramesOf
+from evaluation.source_frames import FramesOf
 from services.camera_worker.file_source import VideoFile
 from shared.errors import SourceUnavailable
 

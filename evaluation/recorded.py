@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from evaluation.tracks import Ids, PublishedTracks
+from evaluation.source_frames import frames_of
+from evaluation.tracks import PublishedTracks
 from evaluation.truth import OUR_RULES, CameraTruth, TruthError, TruthRules, read_truth
 from evaluation.verdict import CameraInput, Told, Verdict, judge
 from recording.reading import Recording
-
-FramesOf = Callable[[str, Ids], Ids]
-"""Camera, ticks `(k,)` → the numbers `(k,)` of the pictures that the camera's source shows at them, from 1."""
 
 
 def judge_recording(
@@ -21,12 +19,9 @@ def judge_recording(
     truth: Mapping[str, CameraTruth],
     *,
     seconds: float | None = None,
-    frames_of: FramesOf | None = None,
     told: Told = lambda done, total: None,
 ) -> Verdict:
     """Scores the gids of `recording`, all of it or only its first `seconds` of site time.
-
-    `frames_of` is needed where the sources have another rate than the recording's description says.
 
     Raises:
         MtmcError: the recording is damaged, or scores cannot be computed.
@@ -35,11 +30,10 @@ def judge_recording(
     if seconds is not None:
         last = min(last, first + max(1, round(seconds * recording.fps)) - 1)
     ticks = np.arange(first, last + 1)
-    cameras = {}
+    cameras, frames = {}, frames_of(recording)
     for camera in recording.cameras:
-        frames = recording.frame_of(ticks) if frames_of is None else frames_of(camera, ticks)
         tracks = PublishedTracks.recorded(recording, camera).between(first, last)
-        cameras[camera] = CameraInput(tracks, truth[camera], frames)
+        cameras[camera] = CameraInput(tracks, truth[camera], frames(camera, ticks))
     return judge(cameras, ticks, 1.0 / recording.fps, told)
 
 

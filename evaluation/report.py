@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 
 from evaluation import tables
 from evaluation.charts import TimelineChart, TradeoffChart, colour
 from evaluation.confusions import worst_confusions
 from evaluation.crops import cut_out
-from evaluation.recorded import FramesOf
+from evaluation.source_frames import frames_of
 from evaluation.timeline import rows_of
 from evaluation.timing import Timing
-from evaluation.tracks import Ids
 from evaluation.tradeoff import Point
 from evaluation.verdict import Verdict
 from recording.reading import Recording
@@ -35,8 +33,6 @@ class ReportContent:
     timing: Timing
     points: Sequence[Point]
     """Empty: no curve."""
-    frames_of: FramesOf | None = None
-    """None: as the recording says."""
 
 
 def write_report(path: Path, content: ReportContent) -> None:
@@ -59,7 +55,7 @@ def render(content: ReportContent) -> str:
     confusions = worst_confusions(verdict.matches)
     sources = {camera["name"]: camera["source"] for camera in recording.site["cameras"]}
     sights = [sight for confusion in confusions for sight in (confusion.usual, confusion.other)]
-    crops = cut_out(sights, sources, content.frames_of or _frames_of(recording))
+    crops = cut_out(sights, sources, frames_of(recording))
     first, seconds = recording.first_tick, verdict.ticks * tick_seconds
     rows = rows_of(verdict.matches, tick_seconds)
     environment = jinja2.Environment(
@@ -89,13 +85,6 @@ def render(content: ReportContent) -> str:
         "at": lambda tick: f"{(tick - first) * tick_seconds:.1f} s",
     }
     return environment.get_template("report.html").render(values)
-
-
-def _frames_of(recording: Recording) -> FramesOf:
-    def frames(_: str, ticks: Ids) -> Ids:
-        return np.asarray(recording.frame_of(ticks), np.int64)
-
-    return frames
 
 
 def _headline(verdict: Verdict) -> list[tuple[str, str, str]]:

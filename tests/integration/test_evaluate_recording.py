@@ -1,11 +1,9 @@
-"""`mtmc evaluate --recording` as a person types it: tracks and truth in files, the real aggregator, a real Redis."""
+"""`mtmc evaluate --recording`: tracks and truth in files, the real aggregator, a real Redis."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +12,19 @@ import numpy as np
 import pytest
 
 from recording.mot_import import ImportOptions, MotSource, import_mot
-from tests.running_site import ROOT, environment
+from tests.command_line import CommandLine, Done, command_line
 
+pytestmark = pytest.mark.timeout(300)
 TICKS, FPS = 60, 10.0
 CAMERAS = ("a", "b")
 OBJECTS = 3
 
 
-def mtmc(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", "evaluate", *words],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+@pytest.fixture
+def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """`mtmc evaluate WORDS…`."""
+    run = command_line(monkeypatch, capsys)
+    return lambda *words: run("evaluate", *words)
 
 
 def line(tick: int, number: int, lane: int) -> str:
@@ -68,13 +61,16 @@ def scene(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "recording", tmp_path / "truth"
 
 
-def verdict(*words: str | Path) -> dict[str, Any]:
-    return dict(json.loads(mtmc(*words, "--json").stdout))
+def verdict(done: Done) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
 
 
-def test_objects_that_look_alike_in_both_cameras_get_one_gid_and_the_figures_say_so(scene: tuple[Path, Path]) -> None:
+def test_objects_that_look_alike_in_both_cameras_get_one_gid_and_the_figures_say_so(
+    scene: tuple[Path, Path], mtmc: CommandLine
+) -> None:
     recording, truth = scene
-    found = verdict("--recording", recording, "--ground-truth", truth)
+    found = verdict(mtmc("--recording", recording, "--ground-truth", truth, "--json"))
     assert set(found["cameras"]) == set(CAMERAS)
     # Everything is right from the third tick of a track on: 2 of 60 ticks (2 · 2 of 30) of an object are missing.
     boxes = 2 * (60 + 60 + 30)
@@ -87,12 +83,14 @@ def test_objects_that_look_alike_in_both_cameras_get_one_gid_and_the_figures_say
     assert found["live"]["first_gid_seconds_p50"] == pytest.approx(0.2)
     assert (found["live"]["purity"], found["live"]["completeness"]) == (1, 1)
     assert found["seconds"] == TICKS / FPS
-    assert verdict("--recording", recording, "--ground-truth", truth) == found
+    assert verdict(mtmc("--recording", recording, "--ground-truth", truth, "--json")) == found
 
 
-def test_as_recorded_nothing_was_published(scene: tuple[Path, Path]) -> None:
+def test_as_recorded_nothing_was_published(scene: tuple[Path, Path], mtmc: CommandLine) -> None:
     recording, truth = scene
-    found = verdict("--recording", recording, "--ground-truth", truth, "--as-recorded", "--seconds", "2")
+    found = verdict(
+        mtmc("--recording", recording, "--ground-truth", truth, "--as-recorded", "--seconds", "2", "--json")
+    )
     assert found["multi_camera"]["idf1"] == 0
     assert found["bound"]["idf1"] == pytest.approx(1)
     assert found["live"]["without_gid_share"] == 1
@@ -100,7 +98,7 @@ def test_as_recorded_nothing_was_published(scene: tuple[Path, Path]) -> None:
 
 
 def test_a_person_gets_tables_and_a_report_that_asks_nobody_for_anything(
-    scene: tuple[Path, Path], tmp_path: Path
+    scene: tuple[Path, Path], mtmc: CommandLine, tmp_path: Path
 ) -> None:
     recording, truth = scene
     swapped = {40: 41, 41: 40}
@@ -148,16 +146,20 @@ def _film(path: Path) -> None:
         (["--recording", "{truth}", "--ground-truth", "{truth}"], "is no recording"),
     ],
 )
-def test_files_that_cannot_be_evaluated_are_named(scene: tuple[Path, Path], words: list[str], message: str) -> None:
+def test_files_that_cannot_be_evaluated_are_named(
+    scene: tuple[Path, Path], mtmc: CommandLine, words: list[str], message: str
+) -> None:
     recording, truth = scene
-    done = mtmc(*(word.format(recording=recording, truth=truth) for word in words), code=2)
+    done = mtmc(*(word.format(recording=recording, truth=truth) for word in words))
+    assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_truth_of_another_recording_is_refused(scene: tuple[Path, Path]) -> None:
+def test_the_truth_of_another_recording_is_refused(scene: tuple[Path, Path], mtmc: CommandLine) -> None:
     recording, truth = scene
     for camera in CAMERAS:
         (truth / f"{camera}.txt").write_text("900,1,0,0,50,60,1,1,1\n")
-    done = mtmc("--recording", recording, "--ground-truth", truth, code=2)
+    done = mtmc("--recording", recording, "--ground-truth", truth)
+    assert done.returncode == 2
     assert "no box of the recorded frames 1 to 60" in done.stderr
