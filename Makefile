@@ -9,7 +9,7 @@ SITE ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-torch check up lock clean bench
+.PHONY: help install test test-torch check up lock clean bench evaluate
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,9 +26,10 @@ $(VENV)/.installed: pyproject.toml requirements/base.txt | $(VENV)/bin/pip
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
+$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt requirements/evaluate.txt | $(VENV)/bin/pip
 	@echo "installing Python packages into $(VENV)"
 	@$(PIP) install -r requirements/dev.txt
+	@$(PIP) install --no-deps -r requirements/evaluate.txt
 	@$(PIP) install --no-deps --editable .
 	@touch $@ $(VENV)/.installed
 
@@ -58,6 +59,12 @@ up: $(VENV)/.installed ## Run a site on this machine: make up SITE=my-site.yaml
 
 bench: $(VENV)/.installed-dev ## Measure the throughput on the four real cameras (needs the shared data)
 	$(BIN)/python -m benchmarks.four_cameras
+
+evaluate: $(VENV)/.installed-dev ## Score tracker and identities on the demo and the real sets (docs/evaluation.md)
+	$(BIN)/python -m benchmarks.demo_identities
+	$(BIN)/python -m benchmarks.mot17_tracker --strides 1 3 6
+	$(BIN)/python -m benchmarks.campus_auditorium
+	$(BIN)/python -m benchmarks.four_cameras_identities
 
 lock: $(VENV)/bin/pip ## Pin the newest versions that pyproject.toml allows
 	@$(PIP) install uv

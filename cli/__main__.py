@@ -16,6 +16,7 @@ from rich.console import Console
 from cli import (
     camera_commands,
     config_commands,
+    evaluate_command,
     inspect_commands,
     model_commands,
     mot_commands,
@@ -200,6 +201,7 @@ def doctor(
     raise typer.Exit(examine(options, os.environ, table_console(), as_json=json))
 
 
+evaluate_command.register(app)
 recording_commands.register(app)
 mot_commands.register(app)
 

@@ -1,0 +1,1 @@
+"""A synthetic multi-camera road site with exact truth: scene, renderer, videos."""

@@ -1,0 +1,236 @@
+"""What never moves in a camera's view: drawn once, with what may stand in front of vehicles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from demo.fixtures import crown_of, faces_of, footprint_of, shadow_outlines
+from demo.geometry import NEAR_M, Camera, Floats, clip_near
+from demo.ground import ground_colours
+from demo.light import SHADOW_GAIN_BGR, sensed, shaded
+from demo.scenery import Building, Scenery, Thing, Tree
+
+_SUPERSAMPLED = 2
+_HORIZON_M = 600.0
+_SHIFT = 4
+_FARTHEST_M = 330.0
+_HAZE_BGR = np.array([214.0, 206.0, 196.0])
+_HAZE_M = 420.0
+
+Canvas = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Background:
+    """The empty view of one camera."""
+
+    picture: npt.NDArray[np.uint8]
+    """`(height, width, 3)` BGR, as the sensor gives it, without noise."""
+    front: npt.NDArray[np.int16]
+    """`(height, width)`: which thing stands at a pixel, an index of `footprints`; −1: the ground or the sky."""
+    front_alpha: npt.NDArray[np.float32]
+    """`(height, width)` 0..1: how much of the pixel things cover."""
+    footprints: Floats
+    """`(k, 4, 2)` metres: corners on the ground of the things, counter-clockwise."""
+    shade: npt.NDArray[np.float32]
+    """`(height, width)` 0..1: how much of the sun the ground misses at a pixel, whatever stands before it."""
+    sun: Floats
+    """Unit vector towards the sun."""
+
+
+def background_of(scenery: Scenery, camera: Camera) -> Background:
+    """The empty view; it depends on nothing else."""
+    scale = _SUPERSAMPLED
+    width, height = camera.width * scale, camera.height * scale
+    canvas = _ground(camera, width, height, scale)
+    shade = _shade(camera, scenery, width, height, scale)
+    canvas *= 1.0 - shade[..., None] * (1.0 - SHADOW_GAIN_BGR).astype(np.float32)
+    things = [thing for thing in scenery.things if _is_near(camera, thing)]
+    things.sort(key=lambda thing: -_distance(camera, thing))
+    owner = np.full((height, width), -1, np.int16)
+    for number, thing in enumerate(things):
+        _draw(camera, scenery, thing, number, canvas, owner, scale)
+    picture = cv2.resize(canvas, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    alpha = cv2.resize((owner >= 0).astype(np.float32), (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    # Nearer things have higher numbers.
+    blocks = owner.reshape(camera.height, scale, camera.width, scale)
+    return Background(
+        np.clip(sensed(camera, picture.astype(np.float64)) + 0.5, 0, 255).astype(np.uint8),
+        blocks.max(axis=(1, 3)),
+        alpha,
+        np.stack([footprint_of(thing) for thing in things]),
+        cv2.resize(shade, (camera.width, camera.height), interpolation=cv2.INTER_AREA),
+        scenery.sun,
+    )
+
+
+def _middle(thing: Thing) -> Floats:
+    if isinstance(thing, Building):
+        return np.array([sum(thing.x) / 2, sum(thing.y) / 2])
+    return np.array([thing.x, thing.y])
+
+
+def _distance(camera: Camera, thing: Thing) -> float:
+    """To the nearest point of a thing on the ground; painting far things first."""
+    place = np.array(camera.position[:2])
+    if isinstance(thing, Building):
+        low, high = np.array([thing.x[0], thing.y[0]]), np.array([thing.x[1], thing.y[1]])
+        return float(np.linalg.norm(place - np.clip(place, low, high)))
+    return float(np.linalg.norm(place - _middle(thing)))
+
+
+def _is_near(camera: Camera, thing: Thing) -> bool:
+    return float(np.linalg.norm(_middle(thing) - camera.position[:2])) < _FARTHEST_M
+
+
+def _ground(camera: Camera, width: int, height: int, scale: int) -> Canvas:
+    column, row = np.meshgrid((np.arange(width) + 0.5) / scale - 0.5, (np.arange(height) + 0.5) / scale - 0.5)
+    ground = np.stack([column, row, np.ones_like(row)], axis=-1) @ camera.image_to_ground.T
+    # The homography's scale is the reciprocal of the depth.
+    depth = 1.0 / np.where(np.abs(ground[..., 2]) < 1e-9, 1e-9, ground[..., 2])
+    seen = (depth > 0) & (depth < _HORIZON_M)
+    x = np.where(seen, ground[..., 0] * depth, 0.0).astype(np.float32)
+    y = np.where(seen, ground[..., 1] * depth, 0.0).astype(np.float32)
+    flat = np.maximum(1.0, depth / camera.position[2] / 2)
+    metres_per_pixel = np.where(seen, depth / camera.intrinsic[0, 0] * flat, 1.0).astype(np.float32)
+    colour = ground_colours(x, y, metres_per_pixel)
+    haze = (1 - np.exp(-np.clip(depth, 0, _HORIZON_M) / _HAZE_M))[..., None]
+    colour = np.where(seen[..., None], colour * (1 - haze) + _HAZE_BGR * haze, _sky(camera, column, row))
+    return colour.astype(np.float32)
+
+
+def _sky(camera: Camera, column: Floats, row: Floats) -> Floats:
+    rays = np.stack([column, row, np.ones_like(row)], axis=-1) @ np.linalg.inv(camera.intrinsic).T @ camera.rotation
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    up = np.clip(rays[..., 2], 0.0, 1.0)
+    colour = _HAZE_BGR + (np.array([226.0, 168.0, 118.0]) - _HAZE_BGR) * np.clip(up * 2.4, 0, 1)[..., None]
+    return colour
+
+
+def _shade(camera: Camera, scenery: Scenery, width: int, height: int, scale: int) -> Canvas:
+    """`(h, w)` 0..1: how much of the sun the ground misses."""
+    mask = np.zeros((height, width), np.uint8)
+    for thing in scenery.things:
+        if not _is_near(camera, thing):
+            continue
+        for outline in shadow_outlines(thing, scenery.sun):
+            hull = cv2.convexHull(outline.astype(np.float32)).reshape(-1, 2)
+            pixels = _ground_polygon(camera, hull, scale)
+            if pixels is not None:
+                cv2.fillConvexPoly(mask, pixels, 255, cv2.LINE_8, _SHIFT)
+        if isinstance(thing, Tree):
+            for pixels in _leaf_shadows(camera, thing, scenery.sun, scale):
+                cv2.fillConvexPoly(mask, pixels, 255, cv2.LINE_8, _SHIFT)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), 1.6).astype(np.float32) / 255.0)
+
+
+def _leaf_shadows(camera: Camera, tree: Tree, sun: Floats, scale: int) -> npt.NDArray[np.int32]:
+    """`(n, 7, 2)`: polygons as OpenCV draws them on the finer canvas."""
+    middles, _, radii, _ = crown_of(tree, 1.0)
+    angles = np.linspace(0, 2 * np.pi, 7, endpoint=False)
+    ring = np.column_stack([np.cos(angles), np.sin(angles), np.zeros(7)])
+    ground = np.column_stack([middles[:, :2] - middles[:, 2:] * (sun[:2] / sun[2]), np.zeros(len(middles))])
+    points = ground[:, None] + ring[None] * (radii * 1.1)[:, None, None]
+    pixels, depth = camera.project(points.reshape(-1, 3))
+    pixels, depth = pixels.reshape(-1, 7, 2), depth.reshape(-1, 7)
+    seen = (depth.min(axis=1) > NEAR_M) & (np.abs(pixels).max(axis=(1, 2)) < 4000)
+    fine = ((pixels[seen] + 0.5) * scale - 0.5) * (1 << _SHIFT)
+    return np.rint(fine).astype(np.int32)
+
+
+def _ground_polygon(camera: Camera, outline: npt.NDArray[np.floating], scale: int) -> npt.NDArray[np.int32] | None:
+    points = np.column_stack([outline, np.zeros(len(outline))])
+    pixels, depth = camera.project(points)
+    return _polygon(camera, points, pixels, depth, scale)
+
+
+def _polygon(
+    camera: Camera, points: Floats, pixels: Floats, depth: Floats, scale: int
+) -> npt.NDArray[np.int32] | None:
+    """World points `(k, 3)` and where they lie, as OpenCV draws them on the finer canvas; None: out of view."""
+    if depth.min() < NEAR_M:
+        points = clip_near(depth, points)
+        if len(points) < 3:
+            return None
+        pixels, _ = camera.project(points)
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    if high[0] < 0 or high[1] < 0 or low[0] > camera.width or low[1] > camera.height:
+        return None
+    fine = ((pixels + 0.5) * scale - 0.5) * (1 << _SHIFT)
+    return np.rint(np.clip(fine, -2e6, 2e6)).astype(np.int32)
+
+
+def _draw(
+    camera: Camera,
+    scenery: Scenery,
+    thing: Thing,
+    number: int,
+    canvas: Canvas,
+    owner: npt.NDArray[np.int16],
+    scale: int,
+) -> None:
+    eye = np.array(camera.position)
+    faces = faces_of(thing, eye)
+    if faces:
+        points = np.concatenate([face.points for face in faces])
+        starts = np.concatenate([[0], np.cumsum([len(face.points) for face in faces])])
+        first = points[starts[:-1]]
+        normals = np.cross(points[starts[:-1] + 1] - first, points[starts[:-1] + 2] - first)
+        normals /= np.linalg.norm(normals, axis=1)[:, None]
+        towards = eye - first
+        facing = (normals * towards).sum(axis=1) > 0
+        away = np.linalg.norm(towards, axis=1)
+        base = np.array([face.colour for face in faces], np.float64)
+        materials = tuple(face.material for face in faces)
+        colours = shaded(base, normals, materials, towards / away[:, None], scenery.sun)
+        haze = (1 - np.exp(-away / _HAZE_M))[:, None]
+        bgr = (colours * (1 - haze) + _HAZE_BGR * haze).tolist()
+        pixels, depth = camera.project(points)
+        for i in np.flatnonzero(facing):
+            part = slice(starts[i], starts[i + 1])
+            polygon = _polygon(camera, points[part], pixels[part], depth[part], scale)
+            if polygon is not None:
+                cv2.fillConvexPoly(canvas, polygon, bgr[i], cv2.LINE_8, _SHIFT)
+                cv2.fillConvexPoly(owner, polygon, number, cv2.LINE_8, _SHIFT)
+    if isinstance(thing, Tree):
+        _draw_crown(camera, scenery, thing, number, canvas, owner, scale)
+
+
+def _fineness(camera: Camera, tree: Tree) -> float:
+    """Crowns near to the camera need smaller leaves."""
+    away = float(np.linalg.norm(np.array([tree.x, tree.y]) - camera.position[:2]))
+    return float(np.clip(30.0 / max(away, 1.0), 0.6, 2.4))
+
+
+def _draw_crown(
+    camera: Camera,
+    scenery: Scenery,
+    tree: Tree,
+    number: int,
+    canvas: Canvas,
+    owner: npt.NDArray[np.int16],
+    scale: int,
+) -> None:
+    middles, normals, radii, bright = crown_of(tree, _fineness(camera, tree))
+    pixels, depth = camera.project(middles)
+    size = camera.intrinsic[0, 0] * radii / np.maximum(depth, NEAR_M)
+    seen = (depth > NEAR_M) & (pixels[:, 0] > -size) & (pixels[:, 0] < camera.width + size)
+    seen &= (pixels[:, 1] > -size) & (pixels[:, 1] < camera.height + size)
+    light = 0.50 + 0.12 * normals[:, 2] + 0.60 * np.clip(normals @ scenery.sun, 0, 1)
+    colours = np.array(tree.leaves) * (light * bright)[:, None]
+    haze = (1 - np.exp(-depth / _HAZE_M))[:, None]
+    colours = colours * (1 - haze) + _HAZE_BGR * haze
+    random = np.random.Generator(np.random.PCG64(tree.seed + 1))
+    angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
+    wobble = random.uniform(0.62, 1.1, (len(radii), 8))
+    for i in np.argsort(-depth):
+        if not seen[i]:
+            continue
+        shape = np.column_stack([np.cos(angles), np.sin(angles) * 0.85]) * (wobble[i] * size[i])[:, None] + pixels[i]
+        fine = np.rint(((shape + 0.5) * scale - 0.5) * (1 << _SHIFT)).astype(np.int32)
+        cv2.fillConvexPoly(canvas, fine, colours[i].tolist(), cv2.LINE_8, _SHIFT)
+        cv2.fillConvexPoly(owner, fine, number, cv2.LINE_8, _SHIFT)

@@ -1,0 +1,155 @@
+"""What happens on the site, from a seed: every vehicle with its look and motion, the cameras, the traffic light."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from demo.appearance import Look, dealt_bodies, random_look, shown_details, with_details
+from demo.bodies import size_of
+from demo.cameras import site_cameras
+from demo.geometry import Camera, Floats
+from demo.parking import PARKING_SPOTS
+from demo.scenery import Scenery, scenery_of
+from demo.traffic import CYCLE_S, STEP_S, Driver, Traffic, bay_shift, light_of
+
+_PARKED = 3
+_PARKED_BODIES = ("hatchback", "sedan", "estate", "suv", "van")
+WARM_UP_S = 70.0
+"""Driven before the first tick, so that the roads are full from the start."""
+RATE_PER_S = 0.23
+_LOOK_ALIKE_SHARE = 0.3
+"""Of the vehicles that enter: made to resemble one that has entered shortly before."""
+_MOST_PER_S = 1.0
+"""Vehicles that may enter, of which far fewer do."""
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """One vehicle, while it is on the site."""
+
+    id: int
+    """From 1; the same in all cameras."""
+    look: Look
+    first_tick: int
+    poses: Floats
+    """`(ticks, 3)`: x, y in metres of the middle, heading in radians (0: east, counter-clockwise)."""
+    braking: npt.NDArray[np.bool_]
+    """`(ticks,)`."""
+
+    def pose(self, tick: int) -> Floats | None:
+        index = tick - self.first_tick
+        return self.poses[index] if 0 <= index < len(self.poses) else None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Deterministic: the same arguments of `generate` give the same scenario, on every machine."""
+
+    seed: int
+    fps: float
+    ticks: int
+    vehicles: tuple[Vehicle, ...]
+    cameras: tuple[Camera, ...]
+    scenery: Scenery
+    light_offset_s: float
+
+    @classmethod
+    def generate(cls, seed: int, seconds: float, fps: float = 5.0) -> Scenario:
+        """`seconds` of traffic, `fps` ticks a second."""
+        if seed < 0 or seconds <= 0 or fps <= 0:
+            raise ValueError("seed must be 0 or more, seconds and fps above 0")
+        looks_random, motion_random, parked_random, scenery_random, cameras_random = (
+            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence(seed).spawn(5)
+        )
+        ticks = math.ceil(seconds * fps)
+        looks = _looks(looks_random, math.ceil((WARM_UP_S + seconds) * _MOST_PER_S))
+        lengths = np.array([size_of(look).length for look in looks])
+        offset_s = float(motion_random.uniform(0.0, CYCLE_S))
+        traffic = Traffic(motion_random, RATE_PER_S, offset_s)
+        for _ in range(math.ceil((WARM_UP_S + ticks / fps) / STEP_S) + 1):
+            traffic.step(lengths)
+        drivers = sorted([*traffic.gone, *traffic.drivers], key=lambda driver: driver.number)
+        moving = [_vehicle(driver, looks[driver.number], ticks, fps) for driver in drivers]
+        parked = _parked(parked_random, ticks)
+        vehicles = [vehicle for vehicle in moving if vehicle is not None]
+        numbered = [replace(vehicle, id=i + 1) for i, vehicle in enumerate([*parked, *vehicles])]
+        return cls(seed, fps, ticks, tuple(numbered), site_cameras(cameras_random), scenery_of(scenery_random), offset_s)
+
+    def camera(self, name: str) -> Camera:
+        """Raises KeyError for an unknown name."""
+        return {camera.name: camera for camera in self.cameras}[name]
+
+    def light(self, arm: str, tick: int) -> str:
+        """`red`, `yellow` or `green`: what the traffic light of an arm of the junction shows."""
+        return light_of(arm, WARM_UP_S + tick / self.fps + self.light_offset_s)
+
+    def present(self, tick: int) -> list[Vehicle]:
+        """The vehicles that are on the site at a tick."""
+        return [vehicle for vehicle in self.vehicles if vehicle.pose(tick) is not None]
+
+
+def _looks(random: np.random.Generator, count: int) -> list[Look]:
+    looks: list[Look] = []
+    bodies = iter(dealt_bodies(random, count))
+    for i in range(count):
+        if i >= 6 and random.random() < _LOOK_ALIKE_SHARE:
+            looks.append(_resembling(looks[i - 1 - int(random.integers(6))], random))
+        else:
+            looks.append(random_look(random, next(bodies)))
+    return looks
+
+
+def _resembling(look: Look, random: np.random.Generator) -> Look:
+    """Of the same type, size and base colours, with at least two larger details that differ."""
+    while True:
+        other = with_details(look, random)
+        if sum(a != b for a, b in zip(shown_details(other), shown_details(look), strict=True)) >= 2:
+            return other
+
+
+def _vehicle(driver: Driver, look: Look, ticks: int, fps: float) -> Vehicle | None:
+    history = np.array(driver.history)
+    if not len(history):
+        return None
+    times = (driver.born_step + 1 + np.arange(len(history))) * STEP_S - WARM_UP_S
+    first, last = max(0, math.ceil(times[0] * fps)), min(ticks - 1, math.floor(times[-1] * fps))
+    if first > last:
+        return None
+    at = np.arange(first, last + 1) / fps
+    s, v = np.interp(at, times, history[:, 0]), np.interp(at, times, history[:, 1])
+    before = np.interp(at - 0.3, times, history[:, 1])
+    return Vehicle(0, look, first, _poses(driver, look, s), (v < before - 0.25) | (v < 0.2))
+
+
+def _poses(driver: Driver, look: Look, s: Floats) -> Floats:
+    half = size_of(look).wheelbase / 2
+    axles = []
+    for shift in (half, -half):
+        points, ahead = driver.route.at(s + shift), driver.route.at(s + shift + 0.5)
+        bay = driver.bay_range()
+        if bay is not None and driver.stop is not None:
+            direction = ahead - points
+            direction /= np.linalg.norm(direction, axis=1)[:, None]
+            right = np.column_stack([direction[:, 1], -direction[:, 0]])
+            points = points + right * bay_shift(s + shift, bay, driver.stop[0])[:, None]
+        axles.append(points)
+    front, rear = axles
+    heading = np.arctan2(front[:, 1] - rear[:, 1], front[:, 0] - rear[:, 0])
+    return np.column_stack([(front + rear) / 2, heading])
+
+
+def _parked(random: np.random.Generator, ticks: int) -> list[Vehicle]:
+    chosen = random.permutation(len(PARKING_SPOTS))[:_PARKED]
+    vehicles = []
+    for index in sorted(chosen.tolist()):
+        look = random_look(random, _PARKED_BODIES[int(random.integers(len(_PARKED_BODIES)))])
+        x, y, heading = PARKING_SPOTS[index]
+        pose = np.array(
+            [x + random.uniform(-0.3, 0.3), y + random.uniform(-0.15, 0.15), heading + random.uniform(-0.03, 0.03)]
+        )
+        vehicles.append(Vehicle(0, look, 0, np.tile(pose, (ticks, 1)), np.zeros(ticks, bool)))
+    return vehicles

@@ -1,0 +1,242 @@
+"""One vehicle as one camera sees it: its shaded faces, its silhouette, its shadow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from demo.background import Background
+from demo.bodies import Mesh, Size, mesh_of, size_of
+from demo.geometry import NEAR_M, Camera, Floats, clip_near
+from demo.light import SHADOW_GAIN_BGR, sensed, shaded
+from demo.occlusion import hides
+from demo.scenario import Vehicle
+
+_SHIFT = 4
+"""Bits of a pixel's fraction that OpenCV draws with."""
+_BRAKE_LIGHT_BGR = (40.0, 40.0, 255.0)
+_LARGEST_PX = 2600
+_SMALLEST_PX = 2.5
+_SHADOW_BLUR = (3, 3)
+
+
+@dataclass
+class Sprite:
+    """A vehicle in a picture. Ranges are those of the part inside of it."""
+
+    vehicle: Vehicle
+    pose: Floats
+    footprint: Floats
+    """`(4, 2)` metres: its corners on the ground, counter-clockwise."""
+    roi: tuple[int, int, int, int]
+    """x0, y0, x1, y1 pixels."""
+    colour: npt.NDArray[np.float32]
+    """`(h, w, 3)` BGR, multiplied by how much of each pixel the vehicle covers."""
+    alpha: npt.NDArray[np.float32]
+    """`(h, w)` 0..1, before anything hides it."""
+    shown: npt.NDArray[np.float32] | None
+    """`(h, w)` 0..1: the part that nothing fixed hides; None: all of it."""
+    whole_px: int
+    """Pixels of the whole silhouette, outside of the picture too."""
+    shadow: npt.NDArray[np.int32] | None
+    """`(k, 2)` corners of the shadow on the ground, in fractions of pixels; None: not in view."""
+
+    def paint(self, image: npt.NDArray[np.uint8]) -> None:
+        x0, y0, x1, y1 = self.roi
+        under = image[y0:y1, x0:x1].astype(np.float32)
+        if self.shown is None:
+            mixed = under * (1.0 - self.alpha)[..., None] + self.colour
+        else:
+            mixed = under * (1.0 - self.alpha * self.shown)[..., None] + self.colour * self.shown[..., None]
+        image[y0:y1, x0:x1] = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+
+    def claim(self, owner: npt.NDArray[np.int32], number: int) -> None:
+        """Write `number` where the vehicle's pixels are; nearer vehicles overwrite it later."""
+        x0, y0, x1, y1 = self.roi
+        visible = self.alpha >= 0.5
+        if self.shown is not None:
+            visible &= self.shown >= 0.5
+        owner[y0:y1, x0:x1][visible] = number
+
+    def cast_shadow(self, image: npt.NDArray[np.uint8], background: Background) -> None:
+        if self.shadow is None:
+            return
+        height, width = image.shape[:2]
+        corners = self.shadow / (1 << _SHIFT)
+        x0, y0 = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 3, 0)
+        x1, y1 = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 4, (width, height))
+        if x0 >= x1 or y0 >= y1:
+            return
+        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        shifted = self.shadow - np.array([x0, y0], np.int32) * (1 << _SHIFT)
+        cv2.fillConvexPoly(mask, shifted, 255, cv2.LINE_AA, _SHIFT)
+        mask = cv2.blur(mask, _SHADOW_BLUR)
+        dark = mask.astype(np.float32) / 255.0
+        # Neither what stands there nor ground that lies in the shade already gets darker.
+        dark *= (1.0 - background.front_alpha[y0:y1, x0:x1]) * (1.0 - 0.85 * background.shade[y0:y1, x0:x1])
+        part = image[y0:y1, x0:x1]
+        gain = 1.0 - dark[..., None] * (1.0 - SHADOW_GAIN_BGR.astype(np.float32))
+        image[y0:y1, x0:x1] = (part * gain + 0.5).astype(np.uint8)
+
+
+def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: int) -> Sprite | None:
+    """None where nothing of the vehicle lies in the picture."""
+    pose = vehicle.pose(tick)
+    if pose is None:
+        return None
+    size = size_of(vehicle.look)
+    projection = camera.projection
+    if not _may_show(camera, pose, size):
+        return None
+    cosine, sine = math.cos(pose[2]), math.sin(pose[2])
+    turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+    mesh = mesh_of(vehicle.look)
+    world = mesh.vertices @ turn.T + np.array([pose[0], pose[1], 0.0])
+    image = world @ projection[:, :3].T + projection[:, 3]
+    if image[:, 2].max() < NEAR_M:
+        return None
+    behind = bool(image[:, 2].min() < NEAR_M)
+    if behind:
+        return None
+    pixels = image[:, :2] / image[:, 2:]
+    low, high = np.floor(pixels.min(axis=0)).astype(int) - 1, np.ceil(pixels.max(axis=0)).astype(int) + 2
+    if high[0] <= 0 or high[1] <= 0 or low[0] >= camera.width or low[1] >= camera.height:
+        return None
+    if high[1] - low[1] - 3 < _SMALLEST_PX:
+        return None
+    x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
+    x1, y1 = min(int(high[0]), camera.width), min(int(high[1]), camera.height)
+    footprint = footprint_of(size, pose)
+    light = 1.0 - _shade_at(camera, background, footprint) * (1.0 - SHADOW_GAIN_BGR)
+    braking = bool(vehicle.braking[tick - vehicle.first_tick])
+    order, colours = _faces(camera, mesh, turn, pose, background.sun, light, braking)
+    patch = _painted(mesh, pixels, order, colours, (x0, y0, x1, y1))
+    alpha = patch[..., 3] / 255.0
+    inside = low[0] >= 0 and low[1] >= 0 and high[0] <= camera.width and high[1] <= camera.height
+    if inside:
+        whole = int(np.count_nonzero(alpha >= 0.5))
+    else:
+        span = (int(low[0]), int(low[1]), min(int(high[0]), int(low[0]) + _LARGEST_PX), min(int(high[1]), int(low[1]) + _LARGEST_PX))
+        whole = int(np.count_nonzero(_painted(mesh, pixels, order, colours, span)[..., 3] >= 127.5))
+    return Sprite(
+        vehicle, pose, footprint, (x0, y0, x1, y1), patch[..., :3], alpha, _shown(camera, background, footprint, (x0, y0, x1, y1)), whole,
+        _shadow(camera, mesh, turn, pose, background.sun),
+    )  # fmt: skip
+
+
+def _may_show(camera: Camera, pose: Floats, size: Size) -> bool:
+    """Whether a ball around the vehicle reaches into the picture."""
+    (x, y, depth) = (camera.projection[:, :3] @ (pose[0], pose[1], size.height / 2) + camera.projection[:, 3]).tolist()
+    radius = size.length * 0.62
+    if depth < radius:
+        return depth > -radius
+    reach = camera.intrinsic[0, 0] * radius / (depth - radius)
+    return bool(-reach < x / depth < camera.width + reach and -reach < y / depth < camera.height + reach)
+
+
+def _shade_at(camera: Camera, background: Background, footprint: Floats) -> float:
+    """0..1: how much of the sun misses a vehicle; at five places of the ground below it, those outside count as lit."""
+    middle = footprint.mean(axis=0)
+    places = np.concatenate([middle + (footprint - middle) * 0.7, middle[None]])
+    pixels, depth = camera.project(np.column_stack([places, np.zeros(5)]))
+    shade = 0.0
+    for (x, y), deep in zip(pixels.tolist(), depth.tolist(), strict=True):
+        if deep > NEAR_M and 0 <= x < camera.width - 1 and 0 <= y < camera.height - 1:
+            shade += float(background.shade[round(y), round(x)]) / 5
+    return shade
+
+
+def _shown(
+    camera: Camera, background: Background, footprint: Floats, roi: tuple[int, int, int, int]
+) -> npt.NDArray[np.float32] | None:
+    x0, y0, x1, y1 = roi
+    things = background.front[y0:y1, x0:x1]
+    # One more entry for the index −1: where nothing stands.
+    there = np.zeros(len(background.footprints) + 1, bool)
+    there[things] = True
+    there[-1] = False
+    numbers = np.flatnonzero(there)
+    if not len(numbers):
+        return None
+    there[numbers] = hides(footprint, background.footprints[numbers], np.array(camera.position[:2]))
+    if not there.any():
+        return None
+    return np.asarray(1.0 - background.front_alpha[y0:y1, x0:x1] * there[things], np.float32)
+
+
+def _faces(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats, light: Floats, braking: bool) -> tuple[list[int], Floats]:
+    """The faces that show, in the order in which they are painted, and the sensed colours of all."""
+    eye = (np.array(camera.position) - np.array([pose[0], pose[1], 0.0])) @ turn
+    to_eye = eye - mesh.anchors
+    facing = (mesh.normals * to_eye).sum(axis=1) > 0
+    towards = to_eye / np.linalg.norm(to_eye, axis=1)[:, None]
+    colours = shaded(mesh.colours, mesh.normals @ turn.T, mesh.materials, towards @ turn.T, sun) * light
+    if braking:
+        colours[[material == "brake" for material in mesh.materials]] = _BRAKE_LIGHT_BGR
+    groups = sorted(mesh.groups, key=lambda group: (group[0], -abs(group[1] - eye[0])))
+    order = [face for _, _, first, end in groups for face in range(first, end) if facing[face]]
+    return order, sensed(camera, colours)
+
+
+def _painted(
+    mesh: Mesh, pixels: Floats, order: list[int], colours: Floats, span: tuple[int, int, int, int]
+) -> npt.NDArray[np.float32]:
+    """`(h, w, 4)`: BGR multiplied by alpha, and alpha 0..255, of the pixels in a span."""
+    x0, y0, x1, y1 = span
+    scale = 3 if max(x1 - x0, y1 - y0) < 90 else 2
+    patch = np.zeros(((y1 - y0) * scale, (x1 - x0) * scale, 4), np.uint8)
+    # The middle of pixel 0 is at 0 for OpenCV; in the finer patch it is at (scale − 1) / 2.
+    fixed = np.rint(((pixels - (x0, y0) + 0.5) * scale - 0.5) * (1 << _SHIFT)).astype(np.int32)
+    starts = mesh.starts
+    bgr = colours.tolist()
+    for face in order:
+        blue, green, red = bgr[face]
+        cv2.fillConvexPoly(patch, fixed[starts[face] : starts[face + 1]], (blue, green, red, 255), cv2.LINE_8, _SHIFT)
+    return cv2.resize(patch, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _shadow(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats) -> npt.NDArray[np.int32] | None:
+    corners = mesh.hull @ turn.T + np.array([pose[0], pose[1], 0.0])
+    ground = corners[:, :2] - corners[:, 2:] * (sun[:2] / sun[2])
+    outline = cv2.convexHull(ground.astype(np.float32)).reshape(-1, 2).astype(np.float64)
+    points = np.column_stack([outline, np.zeros(len(outline))])
+    _, depth = camera.project(points)
+    if depth.min() < NEAR_M:
+        points = clip_near(depth, points)
+        if len(points) < 3:
+            return None
+    pixels, _ = camera.project(points)
+    if np.abs(pixels).max() > 20000:
+        return None
+    return np.rint(pixels * (1 << _SHIFT)).astype(np.int32)
+
+
+def footprint_of(size: Size, pose: Floats) -> Floats:
+    """`(4, 2)` metres: the corners of a vehicle on the ground, counter-clockwise."""
+    cosine, sine = math.cos(pose[2]), math.sin(pose[2])
+    half_length, half_width = size.length / 2, size.width / 2
+    corners = np.array([(half_length, half_width), (-half_length, half_width), (-half_length, -half_width), (half_length, -half_width)])
+    return corners @ np.array([[cosine, sine], [-sine, cosine]]) + pose[:2]
+
+
+def painted_order(camera: Camera, sprites: list[Sprite]) -> list[Sprite]:
+    """From the farthest to the nearest: nobody is painted before somebody that it hides."""
+    viewer = np.array(camera.position[:2])
+    waiting = sorted(sprites, key=lambda sprite: -float(np.linalg.norm(sprite.footprint.mean(axis=0) - viewer)))
+    if len(waiting) < 2:
+        return waiting
+    footprints = np.stack([sprite.footprint for sprite in waiting])
+    # hidden_by[i, j]: j stands between the viewer and i.
+    hidden_by = np.stack([hides(footprint, footprints, viewer) for footprint in footprints])
+    np.fill_diagonal(hidden_by, val=False)
+    left, order = list(range(len(waiting))), []
+    while left:
+        # Whoever hides nobody that still waits comes next; in a circle of three the farthest does.
+        free = next((i for i in left if not hidden_by[left, i].any()), left[0])
+        left.remove(free)
+        order.append(waiting[free])
+    return order
