@@ -6,8 +6,8 @@ import json
 import urllib.request
 
 from cli.doctor.finding import Finding, error, ok
-from cli.redis_server import is_free
 from shared.config import StreamerConfig
+from shared.redis_server import is_free
 
 AREA = "ports"
 _ANSWER_S = 2.0

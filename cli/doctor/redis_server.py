@@ -12,10 +12,10 @@ from redis.exceptions import RedisError
 
 from cli.address import RedisAddress
 from cli.doctor.finding import Finding, error, ok, warning
-from cli.redis_server import find_binary
 from shared.errors import MtmcError, RedisUnusable, redact
 from shared.keys import Keys
 from shared.redis_connection import Client, address, check, connect, refusal
+from shared.redis_server import find_binary
 from shared.site_time import SiteTime
 
 AREA = "redis"

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import yaml
 
-from cli.redis_server import any_free_port
 from shared.redis_connection import connect
+from shared.redis_server import any_free_port
 from tests.command_line import CommandLine, command_line
 from tests.conftest import RedisProcess
 from tests.running_site import RunningSite

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from cli.doctor.machine import examine_machine
-from cli.redis_server import any_free_port
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
+from shared.redis_server import any_free_port
 from tests.command_line import CommandLine, command_line
 from tests.conftest import RedisProcess
 from tests.running_site import RunningSite
