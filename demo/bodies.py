@@ -70,7 +70,7 @@ def size_of(look: Look) -> Size:
 
 @lru_cache(maxsize=512)
 def mesh_of(look: Look) -> Mesh:
-    solids = _solids(look)
+    solids = solids_of(look)
     points = [face.points * look.scale for solid in solids for face in solid.faces]
     faces = [face for solid in solids for face in solid.faces]
     groups, first = [], 0
@@ -101,7 +101,8 @@ def _hull(solids: list[Solid]) -> Floats:
     return np.array(corners, np.float64)
 
 
-def _solids(look: Look) -> list[Solid]:
+def solids_of(look: Look) -> list[Solid]:
+    """In metres, before `look.scale`."""
     if look.body in ("box_truck", "tipper"):
         return _truck(look)
     if look.body in ("bus", "minibus"):

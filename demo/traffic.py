@@ -252,7 +252,7 @@ class Traffic:
             weights = np.array([0.44, 0.24, 0.24, 0.08]) * [1.5 if target == "east" else 1.0 for target in targets]
             target = str(self.random.choice(targets, p=weights / weights.sum()))
             names += [f"{arrived}>{target}", f"{target}.out"]
-            comes_back = self.random.random() < 0.56
+            comes_back = self.random.random() < 0.68
             if target == "east":
                 if not comes_back:
                     return (*names, "roundabout.enter", "roundabout.onward", "far-east.out")
