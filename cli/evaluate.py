@@ -19,7 +19,7 @@ from cli.up import check_files
 from evaluation.recorded import judge_recording, truth_of
 from evaluation.scores import require_scores
 from evaluation.tables import show, show_differences
-from evaluation.timing import Durations, Timing, differences, tick_to_gid_ms
+from evaluation.timing import Durations, Timing, cycle_ms, differences, tick_to_gid_ms
 from evaluation.truth import read_truth
 from evaluation.verdict import Verdict
 from recording.aggregation import run_aggregator
@@ -79,7 +79,7 @@ def _of_recording(options: EvaluateOptions, folder: Path) -> Outcome:
     truth = truth_of(options.ground_truth, recording)
     timing = Timing()
     if options.as_recorded:
-        timing = Timing(tick_to_gid_ms=tick_to_gid_ms(recording))
+        timing = Timing(cycle_ms(recording), tick_to_gid_ms(recording))
     else:
         began = time.monotonic()
         with progress("associating") as told:
@@ -120,7 +120,7 @@ def of_site(options: EvaluateOptions, folder: Path, environment: Mapping[str, st
 
 
 def _timing(run: Run, *, live: bool) -> Timing:
-    return Timing(tick_to_gid_ms=tick_to_gid_ms(run.recording) if live else None, run_seconds=run.seconds)
+    return Timing(cycle_ms(run.recording), tick_to_gid_ms(run.recording) if live else None, run.seconds)
 
 
 def _make_empty(folder: Path) -> None:
