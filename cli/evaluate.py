@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -64,6 +65,8 @@ def evaluate(options: EvaluateOptions, environment: Mapping[str, str], console: 
         MtmcError: the user must mend something.
     """
     require_scores()
+    if options.report is not None:
+        _refuse_unwritable(options.report)
     with warnings_only("evaluate"), ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtmc-evaluate-")))
         if options.recording is not None:
@@ -132,6 +135,13 @@ def _make_empty(folder: Path) -> None:
         raise MtmcError(f"{folder}: cannot be used ({error.strerror}); name another folder") from None
     if occupied:
         raise MtmcError(f"{folder}: is not empty; name another folder for --keep")
+
+
+def _refuse_unwritable(report: Path) -> None:
+    """Before a long run, and not after it. Raises MtmcError."""
+    nearest = next(folder for folder in report.absolute().parents if folder.exists())
+    if report.is_dir() or not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise MtmcError(f"{report}: no report can be written there; name a file in a folder of yours")
 
 
 def _tell(options: EvaluateOptions, outcome: Outcome, by_wall_clock: Outcome | None, console: Console) -> None:
