@@ -12,8 +12,9 @@ from rich.console import Console
 
 from cli.progress import progress
 from recording.description import Description
-from recording.playing import Pace, Player, ReplaySettings, publish_recording
+from recording.playing import Pace, Player
 from recording.published import PublishedReader
+from recording.publishing import ReplaySettings, publish_recording
 from recording.reading import Recording
 from recording.replay import InProcess, Watcher, play
 from recording.writing import RecordingWriter

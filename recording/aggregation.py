@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recording.playing import Player, ReplaySettings, publish_recording
+from recording.playing import Player
 from recording.published import PublishedReader
+from recording.publishing import ReplaySettings, publish_recording
 from recording.reading import Recording
 from recording.replay import InProcess, Watcher, play
 from recording.rows import AssignmentRows

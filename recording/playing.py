@@ -3,122 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from pydantic import ValidationError
+from collections.abc import Iterator
 
 from recording.errors import RecordingError
 from recording.reading import Recording
-from shared.config import AssociationConfig, SiteConfig
 from shared.errors import LeaseLost, MtmcError
 from shared.gate import CompletedCamera, Gate
-from shared.keys import Keys
-from shared.layout import Layout
 from shared.leases import Lease, Leases
 from shared.messages import TrackBatch, TrackEntry
 from shared.redis_connection import Client
-from shared.site import PublishedSite, publish_site, read_site
+from shared.site import PublishedSite
 
 _LEASE_SECONDS = 10.0
 _POLL_S = 0.25
-_NOTICED_S = 2.5
-"""Services ask once a second whether their site was published anew."""
 _STREAM_BYTES = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class ReplaySettings:
-    """How a recording is played."""
-
-    site: str | None = None
-    """None: the name of the recorded site."""
-    association: Mapping[str, Any] | None = None
-    """Settings that replace the recorded ones."""
-    layout: Layout | None = None
-    """In place of the recorded one."""
-
-
-def publish_recording(client: Client, recording: Recording, settings: ReplaySettings) -> PublishedSite:
-    """Publishes the recording's site in virtual mode; what an earlier replay left there is deleted.
-
-    Raises:
-        MtmcError: the site runs or holds data that no replay wrote, or a setting is not allowed.
-    """
-    config = replayed_site(recording, settings)
-    keys = Keys(config.site)
-    _refuse_foreign(client, keys)
-    with _aggregator_stands_by(client, keys):
-        _make_room(client, keys)
-        publish_site(client, config, settings.layout or recording.description.site_layout())
-        client.set(keys.replay, recording.folder.name)
-    site = read_site(client, config.site)
-    assert site is not None
-    return site
-
-
-def replayed_site(recording: Recording, settings: ReplaySettings) -> SiteConfig:
-    """The configuration under which a recording is played.
-
-    Raises:
-        MtmcError: a setting is not allowed.
-    """
-    config = recording.description.site_config()
-    try:
-        association = AssociationConfig.model_validate(
-            config.association.model_dump(by_alias=True) | dict(settings.association or {})
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise MtmcError(f"association.{first['loc'][0] if first['loc'] else ''}: {first['msg']}") from None
-    clock = config.clock.model_copy(update={"mode": "virtual"})
-    name = settings.site or config.site
-    return config.model_copy(update={"site": name, "clock": clock, "association": association})
-
-
-def _refuse_foreign(client: Client, keys: Keys) -> None:
-    if not client.exists(keys.replay) and next(iter(client.scan_iter(keys.everything, count=1000)), None):
-        raise MtmcError(
-            f"site {keys.site} holds data in this Redis that no replay wrote; give the replay another name with --site"
-        )
-    if client.exists(keys.lease("clock")):
-        raise MtmcError(f"a replay of site {keys.site} is under way in this Redis; wait for it, or name another --site")
-
-
-@contextlib.contextmanager
-def _aggregator_stands_by(client: Client, keys: Keys) -> Iterator[None]:
-    """Keeps an aggregator that runs from doing anything until it has seen that another site was published.
-
-    It would go on with its memory of the replay before, and give other gids.
-    """
-    if not client.exists(keys.lease("aggregator")):
-        yield
-        return
-    lease, leases = None, Leases(client, keys)
-    while lease is None:  # It may take up again what it has just lost.
-        with client.pipeline(transaction=True) as pipe:
-            pipe.hincrby(keys.epochs, "aggregator", 1)
-            pipe.delete(keys.lease("aggregator"))
-            pipe.execute()
-        lease = leases.acquire("aggregator", _LEASE_SECONDS)
-    try:
-        yield
-        time.sleep(_NOTICED_S)
-    finally:
-        lease.release()
-
-
-def _make_room(client: Client, keys: Keys) -> None:
-    """Deletes what an earlier replay left, so that the next one is seen by its revision to be another."""
-    kept = {keys.config, keys.revision, keys.epochs, keys.lease("aggregator")}
-    gone = [key for key in client.scan_iter(keys.everything, count=1000) if key.decode() not in kept]
-    for at in range(0, len(gone), 1000):
-        client.unlink(*gone[at : at + 1000])
-    if text := client.get(keys.config):
-        client.set(keys.config, json.dumps(json.loads(text) | {"digest": ""}))
 
 
 def ticks_of(recording: Recording) -> Iterator[tuple[int, list[TrackEntry | None]]]:
@@ -179,7 +78,12 @@ class Player:
         """
         assert self._clock is not None
         self._clock.renew_if_due()
-        return self._gate.advance(self._clock, self._origin_us).tick >= tick
+        try:
+            advanced = self._gate.advance(self._clock, self._origin_us)
+        except LeaseLost:
+            self._clock.renew()  # It merely ran out, on a machine that was busy with something else.
+            advanced = self._gate.advance(self._clock, self._origin_us)
+        return advanced.tick >= tick
 
     def wait(self, tick: int) -> bool:
         """Waits a quarter of a second at most for `tick` to be allowed; whether it has begun.
@@ -209,10 +113,10 @@ class Player:
             count = len(entry.batch) if entry else 0
             longest = max(10, min(self._longest, _STREAM_BYTES // max(1, len(payload))))
             completed.append(CompletedCamera(camera, self._cameras[camera], time_ns, count, payload, longest))
-        progress = self._gate.complete_tick(tick, completed, self._cursor)
+        while (progress := self._gate.complete_tick(tick, completed, self._cursor)).lost:
+            for camera in progress.lost:
+                self._cameras[camera].renew()  # It merely ran out; what was appended is not appended twice.
         self._cursor = progress.assignments_cursor
-        if progress.lost:
-            raise LeaseLost(f"camera:{min(progress.lost)}")
 
     def wait_for_aggregator(self, tick: int) -> bool:
         """Waits a quarter of a second at most for the aggregator's cycle of `tick`; whether it came."""

@@ -13,8 +13,9 @@ import pytest
 
 from recording.aggregation import run_aggregator
 from recording.following import follow
-from recording.playing import Pace, Player, ReplaySettings, publish_recording
+from recording.playing import Pace, Player, ticks_of
 from recording.published import PublishedReader
+from recording.publishing import ReplaySettings, publish_recording
 from recording.reading import Recording
 from recording.recorder import Recorder
 from recording.replay import InProcess, Watcher, play
@@ -24,7 +25,7 @@ from services.aggregator.outcome import CameraTick
 from services.aggregator.service import Aggregator
 from shared.camera_settings import add_camera
 from shared.config import CameraConfig
-from shared.errors import MtmcError
+from shared.errors import LeaseLost, MtmcError
 from shared.layout import Layout
 from shared.process import Publication, ServiceOptions, connect_site
 from shared.redis_connection import Client, connect
@@ -381,3 +382,40 @@ def test_a_replay_can_be_stopped_and_holds_its_pace(short: Recording, redis_clie
     # Twenty ticks a second, and as many as a busy machine manages at least.
     assert 3 <= done <= 25
     assert time.monotonic() - began < 5
+
+
+def test_a_replay_that_the_machine_held_up_goes_on_to_the_same_gids(short: Recording, redis_client: Client) -> None:
+    site = publish_recording(redis_client, short, ReplaySettings("test"))
+    published, found = collected(redis_client, site)
+    player, aggregator = Player(redis_client, site, short), InProcess(aggregator_of(redis_client, site))
+    player.begin()
+    for tick, seen in ticks_of(short):
+        while not player.advance(tick):
+            aggregator.catch_up()
+        if tick % 7 == 0:  # So long that every lease has run out.
+            redis_client.delete(*(site.keys.lease(role) for role in ("clock", "camera:A", "camera:B", "aggregator")))
+        player.feed(tick, seen)
+        aggregator.handle_tick()
+    while not player.wait_for_aggregator(short.last_tick):
+        aggregator.catch_up()
+    published.read()
+    player.close()
+    assert found == changes(run_aggregator(short).recording.assignments())
+
+
+@pytest.mark.parametrize("role", ["clock", "camera:A"])
+def test_a_replay_ends_when_somebody_else_takes_a_role(short: Recording, redis_client: Client, role: str) -> None:
+    site = publish_recording(redis_client, short, ReplaySettings("test"))
+    player = Player(redis_client, site, short)
+    player.begin()
+    redis_client.hincrby(site.keys.epochs, role, 1)
+    redis_client.set(site.keys.lease(role), "somebody else")
+
+    def play_a_tick() -> None:
+        player.advance(1)
+        player.feed(1, [None, None])
+
+    with pytest.raises(LeaseLost, match=role):
+        play_a_tick()
+    player.close()
+    assert redis_client.get(site.keys.lease(role)) == b"somebody else"
