@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SITE ?=
 PYTEST_ARGS ?=
+DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-torch check up lock clean bench evaluate
+.PHONY: help install demo test test-torch check up lock clean bench evaluate
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +53,9 @@ check: $(VENV)/.installed-dev ## Style, types and import rules: what CI runs bes
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+demo: $(VENV)/.installed ## Run the synthetic site (DEMO_ARGS='--seed 7' for another one)
+	$(BIN)/mtmc demo $(DEMO_ARGS)
 
 up: $(VENV)/.installed ## Run a site on this machine: make up SITE=my-site.yaml
 	@test -n "$(SITE)" || { echo "name the site's file: make up SITE=my-site.yaml"; exit 2; }

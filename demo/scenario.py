@@ -77,7 +77,9 @@ class Scenario:
         parked = _parked(parked_random, ticks)
         vehicles = [vehicle for vehicle in moving if vehicle is not None]
         numbered = [replace(vehicle, id=i + 1) for i, vehicle in enumerate([*parked, *vehicles])]
-        return cls(seed, fps, ticks, tuple(numbered), site_cameras(cameras_random), scenery_of(scenery_random), offset_s)
+        return cls(
+            seed, fps, ticks, tuple(numbered), site_cameras(cameras_random), scenery_of(scenery_random), offset_s
+        )
 
     def camera(self, name: str) -> Camera:
         """Raises KeyError for an unknown name."""
