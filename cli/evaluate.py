@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +68,27 @@ def evaluate(options: EvaluateOptions, environment: Mapping[str, str], console: 
     require_scores()
     if options.report is not None:
         _refuse_unwritable(options.report)
-    with warnings_only("evaluate"), ExitStack() as stack:
+    with warnings_only("evaluate"), _ended_in_good_order(), ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtmc-evaluate-")))
         if options.recording is not None:
             outcome, by_wall_clock = _of_recording(options, options.recording), None
         else:
             outcome, by_wall_clock = of_site(options, folder, environment)
         _tell(options, outcome, by_wall_clock, console)
+
+
+@contextmanager
+def _ended_in_good_order() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does: what it started and wrote for itself goes with it."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _of_recording(options: EvaluateOptions, folder: Path) -> Outcome:
