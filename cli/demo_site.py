@@ -9,8 +9,6 @@ from cli.progress import progress
 from demo.site import MODELS, write_site
 from demo.videos import GROUND_TRUTH
 
-FPS = 5.0
-
 
 def make_demo(folder: Path, seed: int, seconds: float) -> tuple[Path, Path]:
     """Renders the site into `folder`, which must not be there; its site file and the folder of its truth.
@@ -20,5 +18,5 @@ def make_demo(folder: Path, seed: int, seconds: float) -> tuple[Path, Path]:
     """
     check_models(MODELS)
     with progress("rendering") as told:
-        site_file = write_site(folder, seed, seconds, fps=FPS, progress=told)
+        site_file = write_site(folder, seed, seconds, progress=told)
     return site_file, folder / GROUND_TRUTH

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from cli.up import check_files
 from evaluation.recorded import judge_recording, truth_of
 from evaluation.scores import require_scores
 from evaluation.tables import show, show_differences
-from evaluation.timing import Durations, Timing, differences, tick_to_gid_ms
+from evaluation.timing import Durations, Timing, cycle_ms, differences, tick_to_gid_ms
 from evaluation.truth import read_truth
 from evaluation.verdict import Verdict
 from recording.aggregation import run_aggregator
@@ -64,7 +66,9 @@ def evaluate(options: EvaluateOptions, environment: Mapping[str, str], console: 
         MtmcError: the user must mend something.
     """
     require_scores()
-    with warnings_only("evaluate"), ExitStack() as stack:
+    if options.report is not None:
+        _refuse_unwritable(options.report)
+    with warnings_only("evaluate"), _ended_in_good_order(), ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtmc-evaluate-")))
         if options.recording is not None:
             outcome, by_wall_clock = _of_recording(options, options.recording), None
@@ -73,13 +77,27 @@ def evaluate(options: EvaluateOptions, environment: Mapping[str, str], console: 
         _tell(options, outcome, by_wall_clock, console)
 
 
+@contextmanager
+def _ended_in_good_order() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does: what it started and wrote for itself goes with it."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _of_recording(options: EvaluateOptions, folder: Path) -> Outcome:
     assert options.ground_truth is not None
     recording = Recording.open(folder)
     truth = truth_of(options.ground_truth, recording)
     timing = Timing()
     if options.as_recorded:
-        timing = Timing(tick_to_gid_ms=tick_to_gid_ms(recording))
+        timing = Timing(cycle_ms(recording), tick_to_gid_ms(recording))
     else:
         began = time.monotonic()
         with progress("associating") as told:
@@ -120,7 +138,7 @@ def of_site(options: EvaluateOptions, folder: Path, environment: Mapping[str, st
 
 
 def _timing(run: Run, *, live: bool) -> Timing:
-    return Timing(tick_to_gid_ms=tick_to_gid_ms(run.recording) if live else None, run_seconds=run.seconds)
+    return Timing(cycle_ms(run.recording), tick_to_gid_ms(run.recording) if live else None, run.seconds)
 
 
 def _make_empty(folder: Path) -> None:
@@ -132,6 +150,13 @@ def _make_empty(folder: Path) -> None:
         raise MtmcError(f"{folder}: cannot be used ({error.strerror}); name another folder") from None
     if occupied:
         raise MtmcError(f"{folder}: is not empty; name another folder for --keep")
+
+
+def _refuse_unwritable(report: Path) -> None:
+    """Before a long run, and not after it. Raises MtmcError."""
+    nearest = next(folder for folder in report.absolute().parents if folder.exists())
+    if report.is_dir() or not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise MtmcError(f"{report}: no report can be written there; name a file in a folder of yours")
 
 
 def _tell(options: EvaluateOptions, outcome: Outcome, by_wall_clock: Outcome | None, console: Console) -> None:

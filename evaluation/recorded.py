@@ -14,6 +14,11 @@ from evaluation.verdict import CameraInput, Told, Verdict, judge
 from recording.reading import Recording
 
 
+def first_shown(recording: Recording) -> int:
+    """The first recorded tick at which the sources showed a picture: by the wall clock, models are loaded before."""
+    return max(recording.first_tick, recording.description.frames.tick_of_first)
+
+
 def judge_recording(
     recording: Recording,
     truth: Mapping[str, CameraTruth],
@@ -26,7 +31,7 @@ def judge_recording(
     Raises:
         MtmcError: the recording is damaged, or scores cannot be computed.
     """
-    first, last = recording.first_tick, recording.last_tick
+    first, last = first_shown(recording), recording.last_tick
     if seconds is not None:
         last = min(last, first + max(1, round(seconds * recording.fps)) - 1)
     ticks = np.arange(first, last + 1)

@@ -56,7 +56,7 @@ def render(content: ReportContent) -> str:
     sources = {camera["name"]: camera["source"] for camera in recording.site["cameras"]}
     sights = [sight for confusion in confusions for sight in (confusion.usual, confusion.other)]
     crops = cut_out(sights, sources, frames_of(recording))
-    first, seconds = recording.first_tick, verdict.ticks * tick_seconds
+    first, seconds = verdict.first_tick, verdict.ticks * tick_seconds
     rows = rows_of(verdict.matches, tick_seconds)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),

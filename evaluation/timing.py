@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recording.reading import Recording
+from recording.entry_log import SUFFIX, read_entries
+from recording.reading import TRACKS, Recording, published_ms
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Timing:
     """Of one run; None: not known."""
 
     cycle_ms: Durations | None = None
-    """From the reading of a tick's entries to their published gids, in the aggregator."""
+    """From a tick's last entry to what came of it: of the aggregator alone by its own clock, else by that of Redis."""
     tick_to_gid_ms: Durations | None = None
     """From the picture's site time to the publication of a change that it led to; of a run by the wall clock."""
     run_seconds: float | None = None
@@ -57,6 +58,26 @@ def tick_to_gid_ms(recording: Recording) -> Durations | None:
         own, at = own[at >= 0], at[at >= 0]
         delays.append(rows.published_ms[own] - times_ns[at] * 1e-6)
     return Durations.of(np.concatenate(delays))
+
+
+def cycle_ms(recording: Recording) -> Durations | None:
+    """From the last entry of a tick to the published changes of its cycle; None where there was no wall clock."""
+    rows = recording.assignments()
+    published = np.flatnonzero(rows.published_ms >= 0)
+    if not len(published):
+        return None
+    newest: dict[int, int] = {}
+    for camera in recording.cameras:
+        for entry_id, fields in read_entries(recording.folder / TRACKS / f"{camera}{SUFFIX}"):
+            tick = int(fields[b"tick"])
+            newest[tick] = max(newest.get(tick, -1), published_ms(entry_id))
+    ticks, first = np.unique(rows.tick[published], return_index=True)
+    delays = [
+        int(rows.published_ms[published[at]]) - newest[tick]
+        for tick, at in zip(ticks.tolist(), first.tolist(), strict=True)
+        if newest.get(tick, -1) >= 0
+    ]
+    return Durations.of(np.array(delays, np.float64))
 
 
 def differences(ours: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:

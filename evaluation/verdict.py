@@ -37,6 +37,7 @@ class Verdict:
     """The best that association could make of the same tracks."""
     bound_cameras: Mapping[str, CameraScores | None]
     live: LiveFigures
+    first_tick: int
     ticks: int
     tick_seconds: float
     matches: Mapping[str, CameraMatch]
@@ -86,7 +87,17 @@ def judge(
         of_all.append(site_scores(list(ids.values())))
         step()
     live = live_figures(list(matches.values()), tick_seconds)
-    return Verdict(by_camera[0], of_all[0], of_all[1], by_camera[1], live, len(ticks), tick_seconds, matches)
+    return Verdict(
+        by_camera[0],
+        of_all[0],
+        of_all[1],
+        by_camera[1],
+        live,
+        int(ticks[0]) if len(ticks) else 0,
+        len(ticks),
+        tick_seconds,
+        matches,
+    )
 
 
 def _fields(scores: CameraScores | SiteScores | None) -> dict[str, Any] | None:

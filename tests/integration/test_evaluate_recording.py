@@ -144,6 +144,10 @@ def _film(path: Path) -> None:
     [
         (["--recording", "{recording}", "--ground-truth", "nowhere"], "nowhere: there is no such folder"),
         (["--recording", "{truth}", "--ground-truth", "{truth}"], "is no recording"),
+        (
+            ["--recording", "{recording}", "--ground-truth", "{truth}", "--report", "{truth}"],
+            "no report can be written",
+        ),
     ],
 )
 def test_files_that_cannot_be_evaluated_are_named(
