@@ -9,9 +9,10 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SITE ?=
 PYTEST_ARGS ?=
 TRAIN_ARGS ?=
+DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-torch check up lock clean bench
+.PHONY: help install demo test test-torch check up lock clean bench evaluate
 .PHONY: train-detector train-embedder evaluate-models test-training
 
 help: ## List the targets
@@ -29,9 +30,10 @@ $(VENV)/.installed: pyproject.toml requirements/base.txt | $(VENV)/bin/pip
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
+$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt requirements/evaluate.txt | $(VENV)/bin/pip
 	@echo "installing Python packages into $(VENV)"
 	@$(PIP) install -r requirements/dev.txt
+	@$(PIP) install --no-deps -r requirements/evaluate.txt
 	@$(PIP) install --no-deps --editable .
 	@touch $@ $(VENV)/.installed
 
@@ -74,12 +76,21 @@ check: $(VENV)/.installed-dev ## Style, types and import rules: what CI runs bes
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+demo: $(VENV)/.installed ## Run the synthetic site (DEMO_ARGS='--seed 7' for another one)
+	$(BIN)/mtmc demo $(DEMO_ARGS)
+
 up: $(VENV)/.installed ## Run a site on this machine: make up SITE=my-site.yaml
 	@test -n "$(SITE)" || { echo "name the site's file: make up SITE=my-site.yaml"; exit 2; }
 	$(BIN)/mtmc up $(SITE)
 
 bench: $(VENV)/.installed-dev ## Measure the throughput on the four real cameras (needs the shared data)
 	$(BIN)/python -m benchmarks.four_cameras
+
+evaluate: $(VENV)/.installed-dev ## Score tracker and identities on the demo and the real sets (docs/evaluation.md)
+	$(BIN)/python -m benchmarks.demo_identities
+	$(BIN)/python -m benchmarks.mot17_tracker --strides 1 3 6
+	$(BIN)/python -m benchmarks.campus_auditorium
+	$(BIN)/python -m benchmarks.four_cameras_identities
 
 lock: $(VENV)/bin/pip ## Pin the newest versions that pyproject.toml allows
 	@$(PIP) install uv

@@ -8,18 +8,27 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from cli import camera_commands, config_commands, inspect_commands, model_commands
+from cli import (
+    camera_commands,
+    config_commands,
+    evaluate_command,
+    inspect_commands,
+    model_commands,
+    mot_commands,
+    recording_commands,
+)
 from cli.options import Level, MaybeSiteFile, RedisUrl, RootOption, SiteFile, SiteName, StateOption
 from cli.service_names import LogFormat, LogLevel, ServiceName
 
 app = typer.Typer(
     name="mtmc",
-    epilog="Start with:  mtmc config check site.yaml  and  mtmc up site.yaml",
+    epilog="Start with:  mtmc demo  or, with cameras of your own,  mtmc doctor site.yaml  and  mtmc up site.yaml",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -84,6 +93,48 @@ def up(
 
     chosen = UpOptions(site_file, workers, redis_url, port, state, log_level.value, root)
     raise typer.Exit(run_up(chosen, os.environ, Console(highlight=False)))
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Another number gives another site.")] = 1,
+    seconds: Annotated[float, typer.Option(help="Length of the recordings, which start over at their end.")] = 120.0,
+    cameras: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Names of some of the cameras.", show_default="all six")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Camera workers on this machine.", show_default="1")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of the page; 0: any free one.", show_default="8080")
+    ] = None,
+    cache: Annotated[Path, typer.Option(metavar="DIR", help="Where rendered sites are kept.")] = Path(".mtmc"),
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Holds demo_detector.onnx and demo_embedder.onnx.", show_default="the shipped"
+        ),
+    ] = None,
+    render_only: Annotated[bool, typer.Option("--render-only", help="Render the site, and do not run it.")] = False,
+    log_level: Level = LogLevel.INFO,
+) -> None:
+    """Run a synthetic site: six cameras on a junction and what lies around it, with nothing to download.
+
+    It is rendered once, as video files with exact truth beside them, and then runs as `mtmc up` runs any site, until
+    Ctrl-C. The cameras: crossing-southwest, crossing-northwest, crossing-northeast, crossing-southeast, roundabout,
+    north-street.
+
+    Example:  mtmc demo --seed 7 --cameras crossing-southwest,roundabout
+    """
+    from cli.demo import DemoOptions
+    from cli.demo import demo as run_demo
+    from demo.site import MODELS
+
+    names = tuple(name.strip() for name in cameras.split(",")) if cameras is not None else None
+    chosen = DemoOptions(
+        seed, seconds, names, workers, port, cache, models or MODELS, log_level.value, run=not render_only
+    )
+    raise typer.Exit(run_demo(chosen, os.environ, Console(highlight=False)))
 
 
 @app.command()
@@ -162,6 +213,40 @@ def status(
 
     chosen = StatusOptions(site_file, site, redis_url, state, watch, json)
     raise typer.Exit(show_status(chosen, os.environ, Console(highlight=False)))
+
+
+@app.command()
+def doctor(
+    site_file: MaybeSiteFile = None,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+    root: RootOption = None,
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Examine everything that a site needs, and say what to do.
+
+    Looks at this machine, the site file, Redis and its memory policy, the hosts' clocks, models, every camera, the port
+    of the page, and the site itself if it runs. Changes nothing. With --site it examines what is published, as on a
+    further host for workers.
+
+    The fields of --json are stable: well, findings (area, level: ok, warning or error, what, do).
+
+    Exit code 2: something must be mended.
+
+    Example:  mtmc doctor site.yaml
+    """
+    from cli.console import table_console
+    from cli.doctor.command import doctor as examine
+    from cli.doctor.examination import DoctorOptions
+
+    options = DoctorOptions(site_file, site, redis_url, state, root)
+    raise typer.Exit(examine(options, os.environ, table_console(), as_json=json))
+
+
+evaluate_command.register(app)
+recording_commands.register(app)
+mot_commands.register(app)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,12 +83,10 @@ class Look:
         return CLASS_NAMES.index(BODY_CLASS[self.body])
 
 
-def dealt_bodies(random: np.random.Generator, count: int) -> list[str]:
-    """`count` bodies from shuffled decks, one deck after the other."""
-    bodies: list[str] = []
-    while len(bodies) < count:
-        bodies += [_DECK[i] for i in random.permutation(len(_DECK))]
-    return bodies[:count]
+def dealt_bodies(random: np.random.Generator) -> Iterator[str]:
+    """Bodies from shuffled decks, one deck after the other, without end."""
+    while True:
+        yield from [_DECK[i] for i in random.permutation(len(_DECK))]
 
 
 def random_look(random: np.random.Generator, body: str) -> Look:

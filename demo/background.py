@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ _SUPERSAMPLED = 2
 _HORIZON_M = 600.0
 _SHIFT = 4
 _FARTHEST_M = 330.0
-_HAZE_BGR = np.array([214.0, 206.0, 196.0])
+_HAZE_BGR = np.array([214.0, 206.0, 196.0], np.float32)
 _HAZE_M = 420.0
 
 Canvas = npt.NDArray[np.float32]
@@ -40,6 +41,11 @@ class Background:
     """`(height, width)` 0..1: how much of the sun the ground misses at a pixel, whatever stands before it."""
     sun: Floats
     """Unit vector towards the sun."""
+
+    @cached_property
+    def open_ground(self) -> npt.NDArray[np.float32]:
+        """`(height, width)` 0..1/255: how much a shadow of 0..255 shows: not on things, hardly in the shade."""
+        return np.asarray((1.0 - self.front_alpha) * (1.0 - 0.85 * self.shade) / 255.0, np.float32)
 
 
 def background_of(scenery: Scenery, camera: Camera) -> Background:
@@ -88,27 +94,30 @@ def _is_near(camera: Camera, thing: Thing) -> bool:
 
 
 def _ground(camera: Camera, width: int, height: int, scale: int) -> Canvas:
-    column, row = np.meshgrid((np.arange(width) + 0.5) / scale - 0.5, (np.arange(height) + 0.5) / scale - 0.5)
-    ground = np.stack([column, row, np.ones_like(row)], axis=-1) @ camera.image_to_ground.T
+    column = np.tile(np.asarray((np.arange(width) + 0.5) / scale - 0.5, np.float32), (height, 1))
+    row = np.tile(np.asarray((np.arange(height) + 0.5) / scale - 0.5, np.float32)[:, None], (1, width))
+    across, along, reciprocal = (
+        np.asarray(line[0] * column + line[1] * row + line[2], np.float32) for line in camera.image_to_ground.tolist()
+    )
     # The homography's scale is the reciprocal of the depth.
-    depth = 1.0 / np.where(np.abs(ground[..., 2]) < 1e-9, 1e-9, ground[..., 2])
-    seen = (depth > 0) & (depth < _HORIZON_M)
-    x = np.where(seen, ground[..., 0] * depth, 0.0).astype(np.float32)
-    y = np.where(seen, ground[..., 1] * depth, 0.0).astype(np.float32)
+    seen = reciprocal > 1.0 / _HORIZON_M
+    depth = 1.0 / reciprocal[seen]
     flat = np.maximum(1.0, depth / camera.position[2] / 2)
-    metres_per_pixel = np.where(seen, depth / camera.intrinsic[0, 0] * flat, 1.0).astype(np.float32)
-    colour = ground_colours(x, y, metres_per_pixel)
-    haze = (1 - np.exp(-np.clip(depth, 0, _HORIZON_M) / _HAZE_M))[..., None]
-    colour = np.where(seen[..., None], colour * (1 - haze) + _HAZE_BGR * haze, _sky(camera, column, row))
-    return colour.astype(np.float32)
+    metres_per_pixel = np.asarray(depth / camera.intrinsic[0, 0] * flat, np.float32)
+    colour = ground_colours(across[seen] * depth, along[seen] * depth, metres_per_pixel)
+    haze = (1 - np.exp(-depth / _HAZE_M))[:, None]
+    canvas = np.empty((height, width, 3), np.float32)
+    canvas[seen] = colour * (1 - haze) + _HAZE_BGR * haze
+    if not seen.all():
+        canvas[~seen] = _sky(camera, column[~seen], row[~seen])
+    return canvas
 
 
-def _sky(camera: Camera, column: Floats, row: Floats) -> Floats:
+def _sky(camera: Camera, column: Canvas, row: Canvas) -> Floats:
     rays = np.stack([column, row, np.ones_like(row)], axis=-1) @ np.linalg.inv(camera.intrinsic).T @ camera.rotation
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     up = np.clip(rays[..., 2], 0.0, 1.0)
-    colour = _HAZE_BGR + (np.array([226.0, 168.0, 118.0]) - _HAZE_BGR) * np.clip(up * 2.4, 0, 1)[..., None]
-    return colour
+    return _HAZE_BGR + (np.array([226.0, 168.0, 118.0]) - _HAZE_BGR) * np.clip(up * 2.4, 0, 1)[..., None]
 
 
 def _shade(camera: Camera, scenery: Scenery, width: int, height: int, scale: int) -> Canvas:
@@ -148,9 +157,7 @@ def _ground_polygon(camera: Camera, outline: npt.NDArray[np.floating], scale: in
     return _polygon(camera, points, pixels, depth, scale)
 
 
-def _polygon(
-    camera: Camera, points: Floats, pixels: Floats, depth: Floats, scale: int
-) -> npt.NDArray[np.int32] | None:
+def _polygon(camera: Camera, points: Floats, pixels: Floats, depth: Floats, scale: int) -> npt.NDArray[np.int32] | None:
     """World points `(k, 3)` and where they lie, as OpenCV draws them on the finer canvas; None: out of view."""
     if depth.min() < NEAR_M:
         points = clip_near(depth, points)
@@ -226,11 +233,11 @@ def _draw_crown(
     colours = colours * (1 - haze) + _HAZE_BGR * haze
     random = np.random.Generator(np.random.PCG64(tree.seed + 1))
     angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
+    ring = np.column_stack([np.cos(angles), np.sin(angles) * 0.85])
     wobble = random.uniform(0.62, 1.1, (len(radii), 8))
-    for i in np.argsort(-depth):
-        if not seen[i]:
-            continue
-        shape = np.column_stack([np.cos(angles), np.sin(angles) * 0.85]) * (wobble[i] * size[i])[:, None] + pixels[i]
-        fine = np.rint(((shape + 0.5) * scale - 0.5) * (1 << _SHIFT)).astype(np.int32)
-        cv2.fillConvexPoly(canvas, fine, colours[i].tolist(), cv2.LINE_8, _SHIFT)
-        cv2.fillConvexPoly(owner, fine, number, cv2.LINE_8, _SHIFT)
+    shapes = ring[None] * (wobble * size[:, None])[..., None] + pixels[:, None]
+    fine = np.rint(((np.clip(shapes, -1e5, 1e5) + 0.5) * scale - 0.5) * (1 << _SHIFT)).astype(np.int32)
+    order = np.argsort(-depth, kind="stable")
+    for shape, colour in zip(fine[order][seen[order]], colours[order][seen[order]].tolist(), strict=True):
+        cv2.fillConvexPoly(canvas, shape, colour, cv2.LINE_8, _SHIFT)
+        cv2.fillConvexPoly(owner, shape, number, cv2.LINE_8, _SHIFT)

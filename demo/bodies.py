@@ -70,7 +70,7 @@ def size_of(look: Look) -> Size:
 
 @lru_cache(maxsize=512)
 def mesh_of(look: Look) -> Mesh:
-    solids = _solids(look)
+    solids = solids_of(look)
     points = [face.points * look.scale for solid in solids for face in solid.faces]
     faces = [face for solid in solids for face in solid.faces]
     groups, first = [], 0
@@ -101,7 +101,8 @@ def _hull(solids: list[Solid]) -> Floats:
     return np.array(corners, np.float64)
 
 
-def _solids(look: Look) -> list[Solid]:
+def solids_of(look: Look) -> list[Solid]:
+    """In metres, before `look.scale`."""
     if look.body in ("box_truck", "tipper"):
         return _truck(look)
     if look.body in ("bus", "minibus"):
@@ -120,7 +121,9 @@ def _wheels(look: Look, size: Size, radius: float, *, double: bool = False) -> S
     return solid
 
 
-def _wheel_discs(solid: Solid, look: Look, size: Size, radius: float, half_width: float, *, double: bool = False) -> None:
+def _wheel_discs(
+    solid: Solid, look: Look, size: Size, radius: float, half_width: float, *, double: bool = False
+) -> None:
     half = size.wheelbase / 2
     for x in [half, -half] + ([-half + 1.25] if double else []):
         for y in both_sides(half_width + 0.005):
@@ -149,9 +152,7 @@ class _Flank:
         return [side_strip(y, x, z, slant, lean) for y in both_sides(self.at(z[0]) + 0.004)]
 
 
-def _stripes_on_sides(
-    solid: Solid, look: Look, flank: _Flank, x: tuple[float, float], low: float, high: float
-) -> None:
+def _stripes_on_sides(solid: Solid, look: Look, flank: _Flank, x: tuple[float, float], low: float, high: float) -> None:
     if look.lower is not None:
         for strip in flank.strips(x, (low, (low + high) / 2)):
             solid.paint(strip, look.lower)
@@ -270,7 +271,9 @@ def _car(look: Look) -> list[Solid]:
         top = box((x(0.02), x(0.37)), wide * 0.925, (shape.belt - 0.05, shape.belt))
         for face in top:
             bed.paint(face, look.paint)
-        bed.paint(patch(top[4], (0.08, 0.92), (0.04, 0.96)), look.roof_colour if look.roof == "painted" else _DARK, "matt")
+        bed.paint(
+            patch(top[4], (0.08, 0.92), (0.04, 0.96)), look.roof_colour if look.roof == "painted" else _DARK, "matt"
+        )
         solids.append(bed)
     solids.append(_cabin(look, shape, size, 3))
     return solids + _roof_things(look, x(shape.roof_rear), x(shape.roof_front), wide * shape.taper, size.height)
@@ -450,7 +453,9 @@ def _bus(look: Look) -> list[Solid]:
         )
         for i in range(count):
             start = -half + 0.35 + i * span
-            body.paint(side_strip(y, (start, start + span - 0.14), (glass_low, glass_high), lean=0.03), look.glass, "glass")
+            body.paint(
+                side_strip(y, (start, start + span - 0.14), (glass_low, glass_high), lean=0.03), look.glass, "glass"
+            )
         if look.sign is not None:
             body.paint(side_strip(y, (-half * 0.45, half * 0.35), (low + 0.2, 1.12)), look.sign)
     for x in (half - slope - 1.0, -0.4) if look.body == "bus" else (half - 1.9,):

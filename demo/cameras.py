@@ -8,6 +8,7 @@ import numpy as np
 
 from demo.geometry import Camera
 
+
 def site_cameras(random: np.random.Generator) -> tuple[Camera, ...]:
     """Four with overlapping views of the junction, then the roundabout in the east and the street in the north.
 

@@ -34,7 +34,8 @@ def footprint_of(thing: Thing) -> Floats:
     half = max(thing.trunk, 0.15) if isinstance(thing, Tree) else 0.15
     if isinstance(thing, Tree) and thing.trunk == 0.0:
         half = thing.crown * 0.6
-    return np.array([(-half, -half), (half, -half), (half, half), (-half, half)]) + (thing.x, thing.y)
+    square = np.array([(-half, -half), (half, -half), (half, half), (-half, half)])
+    return square + np.array([thing.x, thing.y])
 
 
 def crown_of(tree: Tree, fineness: float) -> tuple[Floats, Floats, Floats, Floats]:
@@ -92,7 +93,9 @@ def _wall(quad: Floats, building: Building) -> list[Face]:
             frame = 0.1 / width
             faces.append(
                 Face(
-                    patch(quad, (left - frame, right + frame), ((low - 0.1) / height, (high + 0.1) / height)), _FRAME, "matt"
+                    patch(quad, (left - frame, right + frame), ((low - 0.1) / height, (high + 0.1) / height)),
+                    _FRAME,
+                    "matt",
                 )
             )
             faces.append(Face(patch(quad, (left, right), (low / height, high / height)), _GLASS, "glass"))

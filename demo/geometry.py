@@ -67,7 +67,7 @@ class Camera:
     @cached_property
     def image_to_ground(self) -> Floats:
         """`(3, 3)` homography: homogeneous pixels to homogeneous `(x, y)` on the ground, metres."""
-        return np.linalg.inv(self.ground_to_image)
+        return np.asarray(np.linalg.inv(self.ground_to_image), np.float64)
 
     def project(self, points: npt.ArrayLike) -> tuple[Floats, Floats]:
         """`(n, 3)` world points, metres, to `(n, 2)` pixels and `(n,)` depths; only depths above 0 mean anything."""

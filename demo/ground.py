@@ -20,6 +20,7 @@ from demo.roads import (
 
 Floats = npt.NDArray[np.float32]
 
+_ROW = 1024
 _CORNER_M = 6.5
 _PAVEMENT_M = 2.8
 _KERB_M = 0.22
@@ -32,24 +33,23 @@ _EARTH = np.array([86, 116, 138], np.float32)
 
 
 def ground_colours(x: Floats, y: Floats, metres_per_pixel: Floats) -> Floats:
-    """`(..., 3)` float32 BGR of the ground in the sun; detail finer than a pixel fades out."""
-    fine = np.clip(1.2 - metres_per_pixel * 2.5, 0.0, 1.0)
-    grain = _noise(x, y, 0.9, 1) * fine
-    patches = _noise(x, y, 9.0, 2)
-    wide = _noise(x, y, 40.0, 3)
-    blades = _noise(x, y, 0.35, 4) * np.clip(1.2 - metres_per_pixel * 6.0, 0.0, 1.0)
-    colour = _grass(x, y, grain, patches, wide, blades)
+    """`(n, 3)` float32 BGR of the ground in the sun at `(n,)` places; detail finer than a pixel fades out."""
     road = road_distance(x, y)
-    paving = _PAVING + (8.0 * patches + 7.0 * grain)[..., None] + _slabs(x, y, fine)[..., None]
-    colour = np.where((road < _PAVEMENT_M)[..., None], paving, colour)
-    colour = np.where((road < _KERB_M)[..., None], _KERB + 6.0 * grain[..., None], colour)
-    asphalt = _asphalt(x, y, grain, patches, wide)
-    asphalt = asphalt + _markings(x, y, grain)[..., None] * (_PAINT - asphalt)
-    colour = np.where((road < 0.0)[..., None], asphalt, colour)
     radius = np.hypot(x - ROUNDABOUT_CENTRE[0], y - ROUNDABOUT_CENTRE[1])
-    colour = np.where((radius < ISLAND_RADIUS_M + _KERB_M * 1.6)[..., None], _KERB, colour)
-    grass = _grass(x, y, grain, patches, wide, blades)
-    return np.where((radius < ISLAND_RADIUS_M)[..., None], grass, colour).astype(np.float32)
+    island, kerbstone = radius < ISLAND_RADIUS_M, radius < ISLAND_RADIUS_M + _KERB_M * 1.6
+    asphalt = (road < 0.0) & ~kerbstone
+    kerb = (kerbstone & ~island) | ((road >= 0.0) & (road < _KERB_M))
+    paving = (road >= _KERB_M) & (road < _PAVEMENT_M)
+    colour = np.empty((len(x), 3), np.float32)
+    for where, painted in (
+        (asphalt, _asphalt),
+        (kerb, _kerb),
+        (paving, _paving),
+        (~(asphalt | kerb | paving), _grass),
+    ):
+        if where.any():
+            colour[where] = painted(x[where], y[where], metres_per_pixel[where])
+    return colour
 
 
 def road_distance(x: Floats, y: Floats) -> Floats:
@@ -70,7 +70,9 @@ def road_distance(x: Floats, y: Floats) -> Floats:
 @lru_cache(maxsize=1)
 def _asphalt_rectangles() -> tuple[tuple[float, float, float, float], ...]:
     """Left, bottom, right, top of car park, its drive, bays and strips."""
-    strips = [(x - w / 2, y, x + w / 2, y + h) if h > w else (x, y - h / 2, x + w, y + h / 2) for x, y, w, h in KERB_STRIPS]
+    strips = [
+        (x - w / 2, y, x + w / 2, y + h) if h > w else (x, y - h / 2, x + w, y + h / 2) for x, y, w, h in KERB_STRIPS
+    ]
     left, right, bottom, top = CAR_PARK
     return (
         (left, bottom, right, top),
@@ -81,27 +83,42 @@ def _asphalt_rectangles() -> tuple[tuple[float, float, float, float], ...]:
     )
 
 
-def _grass(x: Floats, y: Floats, grain: Floats, patches: Floats, wide: Floats, blades: Floats) -> Floats:
-    tone = 1.0 + 0.10 * patches + 0.12 * wide + 0.10 * grain + 0.16 * blades
-    colour = _GRASS * tone[..., None]
-    dry = np.clip(wide * 0.6 + patches * 0.4 - 0.35, 0.0, 0.8)[..., None]
-    return colour * (1 - dry) + _EARTH * tone[..., None] * dry
+def _fine_grain(x: Floats, y: Floats, metres_per_pixel: Floats) -> Floats:
+    return _noise(x, y, 0.9, 1) * np.clip(1.2 - metres_per_pixel * 2.5, 0.0, 1.0)
 
 
-def _asphalt(x: Floats, y: Floats, grain: Floats, patches: Floats, wide: Floats) -> Floats:
-    tone = 1.0 + 0.05 * patches + 0.06 * wide + 0.07 * grain
-    # Tyres wear the lanes bright and drip oil along their middles.
-    for across, other in ((x, y), (y, x)):
-        in_lane = np.abs(np.abs(across) - 1.85)
-        on_arm = (np.abs(across) < HALF_ROAD_M) & (np.abs(other) > HALF_ROAD_M)
-        tone = tone + np.where(on_arm, 0.05 * np.exp(-(((in_lane - 0.8) / 0.3) ** 2)) - 0.06 * np.exp(-((in_lane / 0.35) ** 2)), 0.0)
-    cracks = np.abs(_noise(x, y, 16.0, 7)) < 0.012
-    return _ASPHALT * (tone - 0.10 * cracks * (grain > -0.5))[..., None]
+def _grass(x: Floats, y: Floats, metres_per_pixel: Floats) -> Floats:
+    grain = _fine_grain(x, y, metres_per_pixel)
+    patches, wide = _noise(x, y, 9.0, 2), _noise(x, y, 40.0, 3)
+    blades = _noise(x, y, 0.35, 4) * np.clip(1.2 - metres_per_pixel * 6.0, 0.0, 1.0)
+    tone = (1.0 + 0.10 * patches + 0.12 * wide + 0.10 * grain + 0.16 * blades)[:, None]
+    dry = np.clip(wide * 0.6 + patches * 0.4 - 0.35, 0.0, 0.8)[:, None]
+    return tone * (_GRASS * (1 - dry) + _EARTH * dry)
 
 
-def _slabs(x: Floats, y: Floats, fine: Floats) -> Floats:
+def _kerb(x: Floats, y: Floats, metres_per_pixel: Floats) -> Floats:
+    return _KERB + 6.0 * _fine_grain(x, y, metres_per_pixel)[:, None]
+
+
+def _paving(x: Floats, y: Floats, metres_per_pixel: Floats) -> Floats:
+    fine = np.clip(0.9 - metres_per_pixel * 2.5, 0.0, 1.0)
     joint = (np.mod(x, 0.8) < 0.05) | (np.mod(y, 0.8) < 0.05)
-    return np.where(joint, -20.0, 0.0) * np.clip(fine - 0.3, 0.0, 1.0)
+    tone = 8.0 * _noise(x, y, 9.0, 2) + 7.0 * _fine_grain(x, y, metres_per_pixel) - 20.0 * joint * fine
+    return _PAVING + tone[:, None]
+
+
+def _asphalt(x: Floats, y: Floats, metres_per_pixel: Floats) -> Floats:
+    grain = _fine_grain(x, y, metres_per_pixel)
+    tone = 1.0 + 0.05 * _noise(x, y, 9.0, 2) + 0.06 * _noise(x, y, 40.0, 3) + 0.07 * grain
+    # Tyres wear the lanes bright and drip oil along their middles.
+    for across, along in ((x, y), (y, x)):
+        in_lane = np.abs(np.abs(across) - 1.85)
+        on_arm = (np.abs(across) < HALF_ROAD_M) & (np.abs(along) > HALF_ROAD_M)
+        worn = 0.05 * np.exp(-(((in_lane - 0.8) / 0.3) ** 2)) - 0.06 * np.exp(-((in_lane / 0.35) ** 2))
+        tone = tone + np.where(on_arm, worn, np.float32(0.0))
+    cracks = (np.abs(_noise(x, y, 16.0, 7)) < 0.012) & (grain > -0.5)
+    colour = _ASPHALT * (tone - 0.10 * cracks)[:, None]
+    return colour + _markings(x, y, grain)[:, None] * (_PAINT - colour)
 
 
 def _markings(x: Floats, y: Floats, grain: Floats) -> Floats:
@@ -145,12 +162,14 @@ def _parking_lines(x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _noise(x: Floats, y: Floats, size_m: float, which: int) -> Floats:
-    """Smooth noise, about −1 to 1, of patches as large as `size_m`."""
-    tile = _tile(which)
-    scale = 4.0 / size_m
-    map_x = np.mod(np.asarray(x, np.float32) * np.float32(scale), 512).astype(np.float32)
-    map_y = np.mod(np.asarray(y, np.float32) * np.float32(scale), 512).astype(np.float32)
-    return cv2.remap(tile, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    """`(n,)` smooth noise, about −1 to 1, of patches as large as `size_m`."""
+    scale = np.float32(4.0 / size_m)
+    rows = -(-len(x) // _ROW)  # OpenCV's maps have fewer than 32768 columns
+    maps = np.zeros((2, rows * _ROW), np.float32)
+    maps[0, : len(x)], maps[1, : len(x)] = np.mod(x * scale, 512), np.mod(y * scale, 512)
+    map_x, map_y = maps.reshape(2, rows, _ROW)
+    noise = cv2.remap(_tile(which), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return np.asarray(noise.reshape(-1)[: len(x)], np.float32)
 
 
 @lru_cache(maxsize=16)

@@ -14,11 +14,11 @@ SHADOW_GAIN_BGR = np.array([0.60, 0.54, 0.50])
 _SKY_BGR = np.array([235.0, 205.0, 175.0])
 
 
-def shaded(
-    colours: Floats, normals: Floats, materials: tuple[str, ...], towards_viewer: Floats, sun: Floats
-) -> Floats:
-    """The colours of faces in the sun, `(f, 3)` BGR; `normals` and `towards_viewer` are `(f, 3)` unit vectors, `sun` the
-    one towards it."""
+def shaded(colours: Floats, normals: Floats, materials: tuple[str, ...], towards_viewer: Floats, sun: Floats) -> Floats:
+    """The colours of faces in the sun, `(f, 3)` BGR.
+
+    `normals` and `towards_viewer` are `(f, 3)` unit vectors, `sun` is the one towards it.
+    """
     light = 0.50 + 0.12 * normals[:, 2] + 0.56 * np.clip(normals @ sun, 0.0, 1.0)
     lit = colours * light[:, None]
     mirrored = 2 * (normals * towards_viewer).sum(axis=1)[:, None] * normals - towards_viewer

@@ -39,6 +39,6 @@ def hides(footprint: Floats, others: Floats, viewer: Floats) -> npt.NDArray[np.b
 
 def _outward(polygons: Floats) -> Floats:
     """Unit normals of the edges of counter-clockwise polygons `(..., n, 2)`."""
-    along = np.roll(polygons, -1, axis=-2) - polygons
+    along = polygons[..., [*range(1, polygons.shape[-2]), 0], :] - polygons
     normal = np.stack([along[..., 1], -along[..., 0]], axis=-1)
-    return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+    return normal / np.sqrt((normal * normal).sum(axis=-1, keepdims=True))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from demo.background import Background, background_of
 from demo.geometry import Camera
-from demo.scenario import Scenario
+from demo.scenario import Scenario, Vehicle
 from demo.signals import signals_in_view
 from demo.sprites import Sprite, painted_order, sprite_of
 from demo.truth import MIN_VISIBLE_PX, Truth
@@ -27,6 +27,7 @@ class Renderer:
         self._noise = _noise_tiles(camera)
         self._signals = signals_in_view(scenario.scenery, camera, self.background)
         self._drawn: tuple[int, list[Sprite]] | None = None
+        self._standing: dict[int, tuple[tuple[float, ...], Sprite | None]] = {}
 
     def picture(self, tick: int) -> npt.NDArray[np.uint8]:
         """`(height, width, 3)` BGR at a tick."""
@@ -70,26 +71,34 @@ class Renderer:
         if self._drawn is None or self._drawn[0] != tick:
             if not 0 <= tick < self.scenario.ticks:
                 raise IndexError(f"tick {tick} is not one of the {self.scenario.ticks} of the scenario")
-            sprites = []
-            for vehicle in self.scenario.present(tick):
-                sprite = sprite_of(self.camera, self.background, vehicle, tick)
-                if sprite is not None:
-                    sprites.append(sprite)
+            found = (self._sprite(vehicle, tick) for vehicle in self.scenario.present(tick))
+            sprites = [sprite for sprite in found if sprite is not None]
             self._drawn = (tick, painted_order(self.camera, sprites))
         return self._drawn[1]
 
+    def _sprite(self, vehicle: Vehicle, tick: int) -> Sprite | None:
+        """Drawn anew only if the vehicle has moved since it was drawn last."""
+        state = (*vehicle.poses[tick - vehicle.first_tick].tolist(), float(vehicle.braking[tick - vehicle.first_tick]))
+        known = self._standing.get(vehicle.id)
+        if known is None or known[0] != state:
+            known = (state, sprite_of(self.camera, self.background, vehicle, tick))
+            self._standing[vehicle.id] = known
+        return known[1]
+
     def _with_noise(self, image: npt.NDArray[np.uint8], tick: int) -> npt.NDArray[np.uint8]:
         turn = (tick * 7919 + 13) & 0x7FFFFFFF
-        tile = self._noise[turn % _NOISE_TILES]
-        dx, dy = (turn // 8 * 31) % _NOISE_MARGIN_PX, (turn // 8 * 17) % _NOISE_MARGIN_PX
-        noise = tile[dy : dy + self.camera.height, dx : dx + self.camera.width]
-        return np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U), np.uint8)
+        brighter, darker = self._noise
+        dx, dy = (turn // _NOISE_TILES * 31) % _NOISE_MARGIN_PX, (turn // _NOISE_TILES * 17) % _NOISE_MARGIN_PX
+        which = turn % _NOISE_TILES, slice(dy, dy + self.camera.height), slice(dx, dx + self.camera.width)
+        return np.asarray(cv2.subtract(cv2.add(image, brighter[which]), darker[which]), np.uint8)
 
 
-def _noise_tiles(camera: Camera) -> npt.NDArray[np.int16]:
+def _noise_tiles(camera: Camera) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """What is added to and what is taken from pixels, `(tiles, height, width, 3)` each."""
     seed = sum(ord(letter) * (i + 1) for i, letter in enumerate(camera.name))
     random = np.random.Generator(np.random.PCG64(seed))
     shape = (_NOISE_TILES, camera.height + _NOISE_MARGIN_PX, camera.width + _NOISE_MARGIN_PX, 3)
     shared = random.standard_normal(shape[:3], dtype=np.float32)[..., None]
     own = random.standard_normal(shape, dtype=np.float32)
-    return np.asarray(np.rint((0.75 * shared + 0.6 * own) * camera.noise_sigma), np.int16)
+    noise = np.rint((0.75 * shared + 0.6 * own) * camera.noise_sigma)
+    return np.maximum(noise, 0).astype(np.uint8), np.maximum(-noise, 0).astype(np.uint8)

@@ -190,8 +190,8 @@ def _outer_lanes() -> list[Lane]:
     northward = _lane_point("north", north, inbound=False)
     southward = _lane_point("north", north, inbound=True)
     return [
-        Lane("link.west", _bezier(northward, up, _lane_point("west", west, inbound=True), -left, 120.0), 14.0),
-        Lane("link.north", _bezier(_lane_point("west", west, inbound=False), left, southward, -up, 120.0), 14.0),
+        Lane("link.west", _bezier(northward, up, _lane_point("west", west, inbound=True), -left, 120.0), 17.0),
+        Lane("link.north", _bezier(_lane_point("west", west, inbound=False), left, southward, -up, 120.0), 17.0),
         Lane(
             "loop.south",
             _bezier(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,9 @@ _PARKED = 3
 _PARKED_BODIES = ("hatchback", "sedan", "estate", "suv", "van")
 WARM_UP_S = 70.0
 """Driven before the first tick, so that the roads are full from the start."""
-RATE_PER_S = 0.23
+RATE_PER_S = 0.21
+_RECENT = 30
+"""So many vehicles may be on the site together."""
 _LOOK_ALIKE_SHARE = 0.3
 """Of the vehicles that enter: made to resemble one that has entered shortly before."""
 _MOST_PER_S = 1.0
@@ -77,7 +80,9 @@ class Scenario:
         parked = _parked(parked_random, ticks)
         vehicles = [vehicle for vehicle in moving if vehicle is not None]
         numbered = [replace(vehicle, id=i + 1) for i, vehicle in enumerate([*parked, *vehicles])]
-        return cls(seed, fps, ticks, tuple(numbered), site_cameras(cameras_random), scenery_of(scenery_random), offset_s)
+        return cls(
+            seed, fps, ticks, tuple(numbered), site_cameras(cameras_random), scenery_of(scenery_random), offset_s
+        )
 
     def camera(self, name: str) -> Camera:
         """Raises KeyError for an unknown name."""
@@ -94,21 +99,32 @@ class Scenario:
 
 def _looks(random: np.random.Generator, count: int) -> list[Look]:
     looks: list[Look] = []
-    bodies = iter(dealt_bodies(random, count))
+    bodies = dealt_bodies(random)
     for i in range(count):
         if i >= 6 and random.random() < _LOOK_ALIKE_SHARE:
-            looks.append(_resembling(looks[i - 1 - int(random.integers(6))], random))
+            looks.append(_resembling(looks[i - 1 - int(random.integers(6))], looks[-_RECENT:], random))
         else:
             looks.append(random_look(random, next(bodies)))
     return looks
 
 
-def _resembling(look: Look, random: np.random.Generator) -> Look:
-    """Of the same type, size and base colours, with at least two larger details that differ."""
+def _resembling(look: Look, recent: list[Look], random: np.random.Generator) -> Look:
+    """Of the same type, size and base colours, with at least two larger details that differ.
+
+    From any other of `recent` that resembles `look` too, at least one differs.
+    """
+    alike = [shown_details(other) for other in recent if replace(other, **_details(look)) == look]
     while True:
         other = with_details(look, random)
-        if sum(a != b for a, b in zip(shown_details(other), shown_details(look), strict=True)) >= 2:
+        shown = shown_details(other)
+        if sum(a != b for a, b in zip(shown, shown_details(look), strict=True)) >= 2 and shown not in alike:
             return other
+
+
+def _details(look: Look) -> dict[str, Any]:
+    """What may differ between look-alikes."""
+    names = ("paint", "stripe", "stripe_colour", "roof", "roof_colour", "sign", "glass", "wheel")
+    return {name: getattr(look, name) for name in names}
 
 
 def _vehicle(driver: Driver, look: Look, ticks: int, fps: float) -> Vehicle | None:

@@ -22,6 +22,7 @@ _BRAKE_LIGHT_BGR = (40.0, 40.0, 255.0)
 _LARGEST_PX = 2600
 _SMALLEST_PX = 2.5
 _SHADOW_BLUR = (3, 3)
+_SHADOW_LOSS = (1.0 - SHADOW_GAIN_BGR).astype(np.float32)
 
 
 @dataclass
@@ -75,12 +76,9 @@ class Sprite:
         shifted = self.shadow - np.array([x0, y0], np.int32) * (1 << _SHIFT)
         cv2.fillConvexPoly(mask, shifted, 255, cv2.LINE_AA, _SHIFT)
         mask = cv2.blur(mask, _SHADOW_BLUR)
-        dark = mask.astype(np.float32) / 255.0
-        # Neither what stands there nor ground that lies in the shade already gets darker.
-        dark *= (1.0 - background.front_alpha[y0:y1, x0:x1]) * (1.0 - 0.85 * background.shade[y0:y1, x0:x1])
-        part = image[y0:y1, x0:x1]
-        gain = 1.0 - dark[..., None] * (1.0 - SHADOW_GAIN_BGR.astype(np.float32))
-        image[y0:y1, x0:x1] = (part * gain + 0.5).astype(np.uint8)
+        dark = mask * background.open_ground[y0:y1, x0:x1]
+        gain = 1.0 - dark[..., None] * _SHADOW_LOSS
+        image[y0:y1, x0:x1] = cv2.multiply(image[y0:y1, x0:x1], gain, dtype=cv2.CV_8U)
 
 
 def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: int) -> Sprite | None:
@@ -97,10 +95,7 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
     mesh = mesh_of(vehicle.look)
     world = mesh.vertices @ turn.T + np.array([pose[0], pose[1], 0.0])
     image = world @ projection[:, :3].T + projection[:, 3]
-    if image[:, 2].max() < NEAR_M:
-        return None
-    behind = bool(image[:, 2].min() < NEAR_M)
-    if behind:
+    if image[:, 2].min() < NEAR_M:  # no camera stands where a vehicle may drive through its picture's plane
         return None
     pixels = image[:, :2] / image[:, 2:]
     low, high = np.floor(pixels.min(axis=0)).astype(int) - 1, np.ceil(pixels.max(axis=0)).astype(int) + 2
@@ -116,16 +111,16 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
     order, colours = _faces(camera, mesh, turn, pose, background.sun, light, braking)
     patch = _painted(mesh, pixels, order, colours, (x0, y0, x1, y1))
     alpha = patch[..., 3] / 255.0
-    inside = low[0] >= 0 and low[1] >= 0 and high[0] <= camera.width and high[1] <= camera.height
-    if inside:
+    if low[0] >= 0 and low[1] >= 0 and high[0] <= camera.width and high[1] <= camera.height:
         whole = int(np.count_nonzero(alpha >= 0.5))
     else:
-        span = (int(low[0]), int(low[1]), min(int(high[0]), int(low[0]) + _LARGEST_PX), min(int(high[1]), int(low[1]) + _LARGEST_PX))
+        left, top = int(low[0]), int(low[1])
+        span = (left, top, min(int(high[0]), left + _LARGEST_PX), min(int(high[1]), top + _LARGEST_PX))
         whole = int(np.count_nonzero(_painted(mesh, pixels, order, colours, span)[..., 3] >= 127.5))
-    return Sprite(
-        vehicle, pose, footprint, (x0, y0, x1, y1), patch[..., :3], alpha, _shown(camera, background, footprint, (x0, y0, x1, y1)), whole,
-        _shadow(camera, mesh, turn, pose, background.sun),
-    )  # fmt: skip
+    roi = (x0, y0, x1, y1)
+    shown = _shown(camera, background, footprint, roi)
+    shadow = _shadow(camera, mesh, turn, pose, background.sun)
+    return Sprite(vehicle, pose, footprint, roi, patch[..., :3], alpha, shown, whole, shadow)
 
 
 def _may_show(camera: Camera, pose: Floats, size: Size) -> bool:
@@ -168,7 +163,9 @@ def _shown(
     return np.asarray(1.0 - background.front_alpha[y0:y1, x0:x1] * there[things], np.float32)
 
 
-def _faces(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats, light: Floats, braking: bool) -> tuple[list[int], Floats]:
+def _faces(
+    camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats, light: Floats, braking: bool
+) -> tuple[list[int], Floats]:
     """The faces that show, in the order in which they are painted, and the sensed colours of all."""
     eye = (np.array(camera.position) - np.array([pose[0], pose[1], 0.0])) @ turn
     to_eye = eye - mesh.anchors
@@ -219,7 +216,9 @@ def footprint_of(size: Size, pose: Floats) -> Floats:
     """`(4, 2)` metres: the corners of a vehicle on the ground, counter-clockwise."""
     cosine, sine = math.cos(pose[2]), math.sin(pose[2])
     half_length, half_width = size.length / 2, size.width / 2
-    corners = np.array([(half_length, half_width), (-half_length, half_width), (-half_length, -half_width), (half_length, -half_width)])
+    corners = np.array(
+        [(half_length, half_width), (-half_length, half_width), (-half_length, -half_width), (half_length, -half_width)]
+    )
     return corners @ np.array([[cosine, sine], [-sine, cosine]]) + pose[:2]
 
 
@@ -227,12 +226,16 @@ def painted_order(camera: Camera, sprites: list[Sprite]) -> list[Sprite]:
     """From the farthest to the nearest: nobody is painted before somebody that it hides."""
     viewer = np.array(camera.position[:2])
     waiting = sorted(sprites, key=lambda sprite: -float(np.linalg.norm(sprite.footprint.mean(axis=0) - viewer)))
-    if len(waiting) < 2:
+    # hidden_by[i, j]: j stands between the viewer and i, and they meet in the picture.
+    hidden_by = np.zeros((len(waiting), len(waiting)), bool)
+    rois = np.array([sprite.roi for sprite in waiting]).reshape(-1, 4)
+    meet = (rois[:, None, :2] < rois[None, :, 2:]).all(axis=2)
+    meet &= meet.T
+    for i, j in zip(*np.nonzero(np.triu(meet, 1)), strict=True):
+        nearer = bool(hides(waiting[i].footprint, waiting[j].footprint[None], viewer)[0])
+        hidden_by[i, j], hidden_by[j, i] = nearer, not nearer
+    if not np.tril(hidden_by).any():
         return waiting
-    footprints = np.stack([sprite.footprint for sprite in waiting])
-    # hidden_by[i, j]: j stands between the viewer and i.
-    hidden_by = np.stack([hides(footprint, footprints, viewer) for footprint in footprints])
-    np.fill_diagonal(hidden_by, val=False)
     left, order = list(range(len(waiting))), []
     while left:
         # Whoever hides nobody that still waits comes next; in a circle of three the farthest does.

@@ -26,7 +26,7 @@ _HEADWAY_S = 1.1
 _LOOK_AHEAD_M = 60.0
 GREEN_S, CLEARING_S = 12.5, 3.5
 LAG_S = 6.0
-"""So much later the second arm of a pair gets its green: whoever turns left from the first one need not yield till then."""
+"""So much later the second arm of a pair gets its green: till then the first may turn left without yielding."""
 YELLOW_S = 2.4
 CYCLE_S = 2 * (LAG_S + GREEN_S + CLEARING_S)
 _BEGINS_S = {"north": 0.0, "south": LAG_S, "east": CYCLE_S / 2, "west": CYCLE_S / 2 + LAG_S}
@@ -142,8 +142,9 @@ def _conflicts() -> dict[tuple[str, str], float]:
     crossing = {name: lane for name, lane in _network().items() if ">" in name}
     for name, lane in crossing.items():
         for other, curve in crossing.items():
-            if name.split(">")[0] == other.split(">")[0]:
-                continue
+            source, target = other.split(">")
+            if name == other or (name.split(">")[0] == source and source != target):
+                continue  # only whoever turns back comes in the way of those behind it
             apart = np.linalg.norm(lane.points[:, None] - curve.points[None], axis=2)
             near = np.nonzero((apart < _CONFLICT_M).any(axis=0))[0]
             if len(near):
@@ -165,11 +166,15 @@ def _siblings() -> dict[str, tuple[str, ...]]:
 def _merging() -> dict[tuple[str, str], tuple[str, ...]]:
     """(lane, the next one) → the other lanes that lead there too."""
     circle = ("roundabout.turn", "roundabout.arrive")
-    found = {(one, "roundabout.return"): (other,) for one, other in (circle, circle[::-1])}
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for one, other in (circle, circle[::-1]):
+        found[one, "roundabout.return"] = (other,)
     crossing = [name for name in _network() if ">" in name]
     for name in crossing:
         target = name.split(">")[1]
-        found[name, f"{target}.out"] = tuple(other for other in crossing if other != name and other.endswith(f">{target}"))
+        found[name, f"{target}.out"] = tuple(
+            other for other in crossing if other != name and other.endswith(f">{target}")
+        )
     return found
 
 
@@ -247,7 +252,7 @@ class Traffic:
             weights = np.array([0.44, 0.24, 0.24, 0.08]) * [1.5 if target == "east" else 1.0 for target in targets]
             target = str(self.random.choice(targets, p=weights / weights.sum()))
             names += [f"{arrived}>{target}", f"{target}.out"]
-            comes_back = self.random.random() < 0.56
+            comes_back = self.random.random() < 0.68
             if target == "east":
                 if not comes_back:
                     return (*names, "roundabout.enter", "roundabout.onward", "far-east.out")
@@ -388,9 +393,7 @@ class Traffic:
         driver.history.append((driver.s, driver.v))
 
 
-def _nearer(
-    best: tuple[float, float] | None, distance: float, driver: Driver, other: Driver
-) -> tuple[float, float]:
+def _nearer(best: tuple[float, float] | None, distance: float, driver: Driver, other: Driver) -> tuple[float, float]:
     gap = distance - (driver.length + other.length) / 2
     return (gap, other.v) if best is None or gap < best[0] else best
 

@@ -32,8 +32,8 @@ from cli.models.download import download
 from cli.models.manifest import ModelEntry
 from cli.models.pulling import pull
 from cli.models.store import KnownModel, ModelStore
-from cli.redis_server import any_free_port
 from shared.errors import MtmcError
+from shared.redis_server import any_free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0

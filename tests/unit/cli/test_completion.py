@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.redis_server import any_free_port
 from shared.config import SiteConfig
 from shared.redis_connection import Client
+from shared.redis_server import any_free_port
 from shared.site import publish_site
 from tests.running_site import ROOT, environment
 
