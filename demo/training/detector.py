@@ -95,7 +95,7 @@ def main(
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = DETECTOR,
     work: Annotated[Path, typer.Option(help="Folder for pictures and checkpoints.")] = WORK,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order of the pictures.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 16,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 20,
     first_stage: Annotated[int, typer.Option(min=0, help="Of these, before the classes are balanced.")] = 12,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, if there is one.")] = True,
 ) -> None:

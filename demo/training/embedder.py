@@ -114,7 +114,7 @@ def main(
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = EMBEDDER,
     work: Annotated[Path, typer.Option(help="Folder for pictures and checkpoints.")] = WORK,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order of the vehicles.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help=f"Each of {_STEPS_PER_EPOCH} batches.")] = 26,
+    epochs: Annotated[int, typer.Option(min=1, help=f"Each of {_STEPS_PER_EPOCH} batches.")] = 34,
     first_stage: Annotated[int, typer.Option(min=0, help="Of these, before the rate rises once more.")] = 18,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, if there is one.")] = True,
 ) -> None:
