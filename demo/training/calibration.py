@@ -1,7 +1,7 @@
 """The last step of the embedder: which cosines its vectors have.
 
 A network trained only to tell vehicles apart drives cosines of the same vehicle towards 1 and of different ones
-towards 0: far from what embedders of real pictures give, for which the thresholds of a site are made. So the training
+towards 0, further than real cameras let an embedder: the demo would be too easy an exam. So the training
 asks for mean cosines of `SAME` and `DIFFERENT`; what unseen vehicles give differs a little, and two numbers, found on
 the validation scenes, bring them there. Along the principal axes of the vectors each coordinate is scaled by its
 variance to the power of `-sharpness` (0: as it was; 0.5: whitened; below 0: smoothed): the more weight goes to what
@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 
 from demo.training.retrieval import Floats, Sightings, retrieval
 
-# What `vehicle-reid-0001` gives across cameras on real pictures, and the demo promises.
+# How hard the demo is meant to be.
 SAME, DIFFERENT = 0.60, 0.25
 # What the last step brings the means of unseen vehicles to. Sharpening costs rank-1, so of what counts as about 0.60 it
 # takes the upper part.
