@@ -23,7 +23,7 @@ from demo.training.pictures import Picture, render
 from demo.training.places import DETECTOR, WORK
 from demo.training.prefetch import prefetched
 from demo.training.progress import Progress
-from demo.training.schedule import AveragedWeights, learning_rate, parameter_groups
+from demo.training.schedule import AveragedWeights, parameter_groups, two_stage_rate
 from services.camera_worker.detection import Detector
 
 WIDTH, HEIGHT = 640, 384
@@ -36,9 +36,13 @@ _VALIDATION_PICTURES = 240
 
 
 def train(
-    pictures: Sequence[Picture], validation: Sequence[Picture], work: Path, seed: int, epochs: int
+    pictures: Sequence[Picture], validation: Sequence[Picture], work: Path, seed: int, epochs: int, first_stage: int
 ) -> DetectorNetwork:
-    """The network after `epochs`; goes on from the checkpoint in `work`."""
+    """The network after `epochs`; goes on from the checkpoint in `work`.
+
+    In the epochs after `first_stage` all classes are shown as often, and the rate rises and falls once more: rare
+    classes get their share only when the features are learnt (Cao et al., LDAM with deferred re-weighting, 2019).
+    """
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = DetectorNetwork(len(CLASS_NAMES)).to(device, memory_format=torch.channels_last)
@@ -53,8 +57,8 @@ def train(
         network.train()
         random = np.random.default_rng((seed, epoch))
         totals = np.zeros(2)
-        for images, targets in prefetched(batches(pictures, _PARTS, _BATCH, random)):
-            rate = learning_rate(step, steps, peak=_PEAK_RATE, warm_up=_WARM_UP_STEPS)
+        for images, targets in prefetched(batches(pictures, _PARTS, _BATCH, random, balanced=epoch >= first_stage)):
+            rate = two_stage_rate(step, per_epoch * first_stage, steps, peak=_PEAK_RATE, warm_up=_WARM_UP_STEPS)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             boxes_xyxy, logits = network(images.to(device))
@@ -91,7 +95,8 @@ def main(
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = DETECTOR,
     work: Annotated[Path, typer.Option(help="Folder for pictures and checkpoints.")] = WORK,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order of the pictures.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 12,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 18,
+    first_stage: Annotated[int, typer.Option(min=0, help="Of these, before the classes are balanced.")] = 12,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, if there is one.")] = True,
 ) -> None:
     """Train the demo's detector on rendered pictures."""
@@ -101,7 +106,7 @@ def main(
     if not resume:
         (work / "detector" / "checkpoint.pt").unlink(missing_ok=True)
     spread = validation[:: max(1, len(validation) // _VALIDATION_PICTURES)]
-    network = train(pictures, spread, work / "detector", seed, epochs)
+    network = train(pictures, spread, work / "detector", seed, epochs, first_stage)
     export(network, output)
     scores = detector_scores(Detector.load(output, device="cpu"), validation)
     minutes = (time.monotonic() - started_s) / 60

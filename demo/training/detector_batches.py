@@ -43,34 +43,63 @@ class Parts:
 
 
 def batches(
-    pictures: Sequence[Picture], parts: Parts, size: int, random: np.random.Generator
+    pictures: Sequence[Picture], parts: Parts, size: int, random: np.random.Generator, *, balanced: bool = False
 ) -> Iterator[tuple[torch.Tensor, Targets]]:
-    """Every picture once, in random order, `size` at a time: `(size, 3, height, width)` float32 RGB, and the boxes."""
-    order = random.permutation(len(pictures))
-    for start in range(0, len(order) - size + 1, size):
+    """As many pictures as there are, `size` at a time: `(size, 3, height, width)` float32 RGB, and the boxes.
+
+    Every picture comes once, in random order; `balanced`, they are drawn so that each class is shown as often.
+    """
+    shown = _one_vehicle_each(pictures, random) if balanced else _every_picture(pictures, parts, random)
+    for start in range(0, len(shown) - size + 1, size):
         images = np.empty((size, parts.height, parts.width, 3), np.uint8)
         labels = []
-        for row, index in enumerate(order[start : start + size]):
-            picture = pictures[int(index)]
-            images[row], boxes = random_part(picture.read(), picture.truth, parts, random)
+        for row, (index, vehicle) in enumerate(shown[start : start + size]):
+            picture = pictures[index]
+            images[row], boxes = random_part(picture.read(), picture.truth, parts, random, vehicle)
             asked = is_asked_for(boxes, picture.truth, parts)
             # The truth's boxes end at the border of the picture; so do those of a part.
             labels.append((np.clip(boxes, 0, parts.limit), picture.truth.class_ids, asked))
         yield as_input(images), as_targets(labels)
 
 
+def _every_picture(
+    pictures: Sequence[Picture], parts: Parts, random: np.random.Generator
+) -> list[tuple[int, int | None]]:
+    """Numbers of pictures, each with that of a vehicle its part is to show, or None: any part."""
+    shown: list[tuple[int, int | None]] = []
+    for index in random.permutation(len(pictures)).tolist():
+        count = len(pictures[index].truth)
+        aimed = count > 0 and random.random() < parts.around_a_vehicle
+        shown.append((index, int(random.integers(count)) if aimed else None))
+    return shown
+
+
+def _one_vehicle_each(pictures: Sequence[Picture], random: np.random.Generator) -> list[tuple[int, int | None]]:
+    by_class: dict[int, list[tuple[int, int]]] = {}
+    for index, picture in enumerate(pictures):
+        for vehicle in np.flatnonzero(picture.truth.visibility >= _MIN_VISIBILITY).tolist():
+            by_class.setdefault(int(picture.truth.class_ids[vehicle]), []).append((index, vehicle))
+    classes = random.choice(sorted(by_class), len(pictures)).tolist()
+    return [by_class[number][int(random.integers(len(by_class[number])))] for number in classes]
+
+
 def random_part(
-    image: npt.NDArray[np.uint8], truth: Truth, parts: Parts, random: np.random.Generator
+    image: npt.NDArray[np.uint8],
+    truth: Truth,
+    parts: Parts,
+    random: np.random.Generator,
+    vehicle: int | None = None,
 ) -> tuple[npt.NDArray[np.uint8], Floats]:
-    """A part of `image` and the boxes `(n, 4)` of `truth` in its pixels, not clipped to it."""
+    """A part of `image` and the boxes `(n, 4)` of `truth` in its pixels, not clipped to it.
+
+    `vehicle` is the row of one whose middle it shows; None: it lies anywhere.
+    """
     height, width = image.shape[:2]
     scale = float(np.exp(random.uniform(*np.log(parts.scales))))
     mirrored = bool(random.random() < 0.5)
-    vehicle = None
-    if len(truth.ids) and random.random() < parts.around_a_vehicle:
-        vehicle = truth.boxes_xyxy[int(random.integers(len(truth.ids)))]
-    left = _start(width, parts.width / scale, None if vehicle is None else vehicle[[0, 2]], random)
-    top = _start(height, parts.height / scale, None if vehicle is None else vehicle[[1, 3]], random)
+    box = None if vehicle is None else truth.boxes_xyxy[vehicle]
+    left = _start(width, parts.width / scale, None if box is None else box[[0, 2]], random)
+    top = _start(height, parts.height / scale, None if box is None else box[[1, 3]], random)
     along_x = -scale if mirrored else scale
     offset_x = (left * scale + parts.width) if mirrored else -left * scale
     matrix = np.array([[along_x, 0, offset_x], [0, scale, -top * scale]])

@@ -26,7 +26,7 @@ from demo.training.places import EMBEDDER, WORK
 from demo.training.prefetch import prefetched
 from demo.training.progress import Progress
 from demo.training.retrieval import Floats, Sightings, retrieval
-from demo.training.schedule import AveragedWeights, learning_rate, parameter_groups
+from demo.training.schedule import AveragedWeights, parameter_groups, two_stage_rate
 
 _PEAK_RATE, _WEIGHT_DECAY, _WARM_UP_STEPS = 2e-3, 0.02, 100
 _MAX_GRADIENT_NORM = 10.0
@@ -44,8 +44,13 @@ class TrainedTogether(nn.Module):
         self.identities = IdentityLoss(DIMENSION, identities)
 
 
-def train(crops: Sequence[Crop], validation: Sequence[Crop], work: Path, seed: int, epochs: int) -> EmbedderNetwork:
-    """The network after `epochs` of `_STEPS_PER_EPOCH` batches; goes on from the checkpoint in `work`."""
+def train(
+    crops: Sequence[Crop], validation: Sequence[Crop], work: Path, seed: int, epochs: int, first_stage: int
+) -> EmbedderNetwork:
+    """The network after `epochs` of `_STEPS_PER_EPOCH` batches; goes on from the checkpoint in `work`.
+
+    After `first_stage` epochs the rate rises and falls once more.
+    """
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     both = TrainedTogether(1 + max(crop.identity for crop in crops)).to(device, memory_format=torch.channels_last)
@@ -59,7 +64,8 @@ def train(crops: Sequence[Crop], validation: Sequence[Crop], work: Path, seed: i
         totals = np.zeros(len(_LOSSES))
         random = np.random.default_rng((seed, epoch))
         for images, identities in prefetched(batches(crops, _STEPS_PER_EPOCH, random)):
-            rate = learning_rate(step, steps, peak=_PEAK_RATE, warm_up=_WARM_UP_STEPS)
+            first_steps = first_stage * _STEPS_PER_EPOCH
+            rate = two_stage_rate(step, first_steps, steps, peak=_PEAK_RATE, warm_up=_WARM_UP_STEPS)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             vectors = functional.normalize(both.embedder(images.to(device)))
@@ -108,7 +114,8 @@ def main(
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = EMBEDDER,
     work: Annotated[Path, typer.Option(help="Folder for pictures and checkpoints.")] = WORK,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order of the vehicles.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help=f"Each of {_STEPS_PER_EPOCH} batches.")] = 18,
+    epochs: Annotated[int, typer.Option(min=1, help=f"Each of {_STEPS_PER_EPOCH} batches.")] = 28,
+    first_stage: Annotated[int, typer.Option(min=0, help="Of these, before the rate rises once more.")] = 18,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, if there is one.")] = True,
 ) -> None:
     """Train the demo's vehicle embedder on rendered pictures."""
@@ -118,7 +125,7 @@ def main(
     validation = crops_of(render(work / "pictures", "validation"), JUDGED)
     if not resume:
         (work / "embedder" / "checkpoint.pt").unlink(missing_ok=True)
-    network = train(crops, validation, work / "embedder", seed, epochs)
+    network = train(crops, validation, work / "embedder", seed, epochs, first_stage)
     sightings, vectors = Sightings.of(validation), vectors_of(network, validation)
     calibration = calibrate(vectors, sightings)
     export(network, calibration, output)

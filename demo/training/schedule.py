@@ -20,6 +20,16 @@ def learning_rate(step: int, steps: int, *, peak: float, warm_up: int, floor: fl
     return peak * (floor + (1 - floor) * (1 + math.cos(math.pi * min(1.0, passed))) / 2)
 
 
+def two_stage_rate(step: int, first: int, steps: int, *, peak: float, warm_up: int) -> float:
+    """One rise and fall over the `first` steps, another one to half of the peak over the rest of `steps`.
+
+    With one warm restart, as the paper above has more.
+    """
+    if step < first:
+        return learning_rate(step, first, peak=peak, warm_up=warm_up)
+    return learning_rate(step - first, steps - first, peak=peak / 2, warm_up=warm_up)
+
+
 class AveragedWeights:
     """An exponential mean of a network's weights (Polyak and Juditsky, 1992), slow to start remembering."""
 

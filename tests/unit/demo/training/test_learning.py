@@ -135,7 +135,7 @@ def test_boxes_follow_the_picture_through_scale_cut_and_mirror(seed: int) -> Non
     truth = Truth(np.array([1]), box, np.zeros(1, np.int16), np.ones(1, np.float32), np.zeros((1, 2), np.float32))
 
     parts = Parts(320, 192, (0.5, 1.5), around_a_vehicle=1.0)
-    part, boxes = random_part(image, truth, parts, np.random.default_rng(seed))
+    part, boxes = random_part(image, truth, parts, np.random.default_rng(seed), vehicle=0)
 
     bright = part.min(axis=2) > (int(part.min()) + int(part.max())) / 2
     left, top, right, bottom = np.clip(boxes[0], 0, [320, 192, 320, 192])
