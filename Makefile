@@ -8,15 +8,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SITE ?=
 PYTEST_ARGS ?=
-TRAIN_ARGS ?=
 DEMO_ARGS ?=
+TRAIN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-torch check up lock clean bench evaluate
-.PHONY: train-detector train-embedder evaluate-models test-training
+.PHONY: help install demo test test-torch test-training check up bench evaluate lock clean
+.PHONY: train-detector train-embedder evaluate-models
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 install: $(VENV)/.installed ## Install mtmc into .venv, without what only the tests need
 

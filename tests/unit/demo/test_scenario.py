@@ -13,7 +13,6 @@ from demo.occlusion import hides
 from demo.scenario import Scenario, Vehicle
 from demo.sprites import footprint_of
 
-
 _MIRROR_M = 0.19
 """Mirrors are small boxes of their own beside a body."""
 
