@@ -99,10 +99,16 @@ def export(
     from cli.progress import progress
     from recording.export import export as run_export
     from recording.reading import Recording
+    from shared.errors import MtmcError
 
     if ids is Ids.TRACK and style is not ExportFormat.MOT:
         raise typer.BadParameter("--ids track is for --format mot; csv has both ids anyhow")
     recording = Recording.open(folder)
+    if ids is Ids.GID and style is not ExportFormat.CSV and not len(recording.assignments()):
+        raise MtmcError(
+            f"{folder} has no global ids; give it some first: mtmc replay {folder} -o {folder.name}-ids"
+            + (" (or export its tracks: --ids track)" if style is ExportFormat.MOT else "")
+        )
     with progress("exporting") as told:
         done = run_export(recording, style.value, out, ids=ids.value, told=told)
     console = table_console()

@@ -11,6 +11,7 @@ when its writer died: that last entry is dropped. Anything else that does not fi
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -42,21 +43,44 @@ class EntryLogWriter:
     """Appends entries; what was flushed survives the death of the process."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = path.open("xb")
         self.size_bytes = self._file.write(MAGIC)
         self._file.flush()
 
     def append(self, entry_id: str, fields: Fields) -> None:
-        """Appends one entry."""
-        self.size_bytes += self._file.write(packed(entry_id, fields))
+        """Appends one entry.
+
+        Raises:
+            RecordingError: the disk is full, or gone.
+        """
+        with self._written():
+            self.size_bytes += self._file.write(packed(entry_id, fields))
 
     def flush(self) -> None:
-        """Hands everything to the operating system."""
-        self._file.flush()
+        """Hands everything to the operating system.
+
+        Raises:
+            RecordingError: the disk is full, or gone.
+        """
+        with self._written():
+            self._file.flush()
 
     def close(self) -> None:
-        """Nothing can be appended any more."""
-        self._file.close()
+        """Nothing can be appended any more.
+
+        Raises:
+            RecordingError: the disk is full, or gone; the file is closed all the same.
+        """
+        with self._written():
+            self._file.close()
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RecordingError(self._path, f"cannot be written ({error.strerror})") from None
 
     def __enter__(self) -> EntryLogWriter:
         return self

@@ -146,6 +146,8 @@ def _write(
     lost_ticks = int(np.floor(options.max_lost_seconds * fps + 1e-6)) + 1
     track_ids, at = np.unique(rows.object_id[::-1], return_index=True)
     ended_ticks = ticks[::-1][at] + lost_ticks
+    by_end = np.argsort(ended_ticks, kind="stable")
+    ends = np.searchsorted(ended_ticks[by_end], np.arange(1, last_tick + 2))
     bounds = np.searchsorted(ticks, np.arange(1, last_tick + 2))
     width, height = options.size or (0, 0)
     all_boxes, all_scores = rows.box_xyxy, np.clip(rows.confidence, 0, 1)
@@ -164,7 +166,7 @@ def _write(
             qualities=box_quality(boxes, scores, width or _UNBOUNDED, height or _UNBOUNDED),
             embedding_rows=np.where(known, np.cumsum(known) - 1, -1).astype(np.int32),
             embeddings=nothing if features is None or not known.any() else features[here][known],
-            ended=track_ids[ended_ticks == tick],
+            ended=track_ids[by_end[ends[tick - 1] : ends[tick]]],
             embedder="" if features is None else f"imported-{features.shape[1]}",
             width=width,
             height=height,

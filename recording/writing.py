@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -91,9 +92,10 @@ class RecordingWriter:
         self.describe(last_tick=last_tick, missing=tuple(missing))
 
     def close(self) -> None:
-        """Closes the files; without `finish` the recording counts as cut off."""
-        for log in self._logs:
-            log.close()
+        """Closes the files, all of them; without `finish` the recording counts as cut off."""
+        with contextlib.ExitStack() as stack:
+            for log in self._logs:
+                stack.callback(log.close)
 
     def __enter__(self) -> RecordingWriter:
         return self

@@ -50,6 +50,9 @@ def test_any_trackers_text_becomes_tracks_with_one_id_in_all_cameras(
     done = mtmc("import-mot", *texts, "--fps", "10", "-o", tmp_path / "r", "--size", "640x480")
     assert (done.returncode, done.stderr) == (0, "")
     assert "40 ticks, 4 tracks, 160 boxes, 160 embeddings" in done.stdout
+    done = mtmc("export", tmp_path / "r", "--format", "cityflow", "-o", tmp_path / "text")
+    assert done.returncode == 2
+    assert f"has no global ids; give it some first: mtmc replay {tmp_path / 'r'} -o r-ids" in done.stderr
     done = mtmc("replay", tmp_path / "r", "-o", tmp_path / "ids", "--set", "association.min_track_frames=5")
     assert (done.returncode, done.stderr) == (0, "")
     assert "40 of 40 ticks, 4 assignments, 2 identities" in done.stdout

@@ -80,3 +80,16 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None
 def test_an_existing_file_is_never_written_over(log: Path) -> None:
     with pytest.raises(FileExistsError):
         EntryLogWriter(log)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    writer = EntryLogWriter(tmp_path / "b.entries")
+    writer._file.close()
+    writer._file = Path("/dev/full").open("wb")  # noqa: SIM115
+    writer.append("1-0", {})
+    with pytest.raises(RecordingError, match=r"b\.entries: cannot be written \(No space left on device\)"):
+        writer.flush()
+    with pytest.raises(RecordingError, match="No space left"):
+        writer.close()
+    writer.close()
