@@ -29,8 +29,9 @@ def test_the_demo_keeps_its_identities_and_its_recording_gives_the_same_figures(
     kept = tmp_path / "kept"
     found = verdict("--demo", "--seed", "11", "--seconds", str(DEMO_SECONDS), "--keep", kept)
     assert found["seconds"] == DEMO_SECONDS
-    assert found["multi_camera"]["idf1"] >= 0.80, found
-    assert found["live"]["gid_changes_per_1000_track_seconds"] <= 10, found
+    assert found["multi_camera"]["idf1"] >= 0.70, found
+    assert found["live"]["gid_changes_per_1000_track_seconds"] <= 20, found
+    assert found["bound"]["idf1"] >= 0.85, found
     assert found["multi_camera"]["idf1"] <= found["bound"]["idf1"]
     truth = kept / "demo" / "ground_truth"
     recording = kept / "virtual-time" / "recording"
