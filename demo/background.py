@@ -12,7 +12,8 @@ import numpy.typing as npt
 from demo.fixtures import crown_of, faces_of, footprint_of, shadow_outlines
 from demo.geometry import NEAR_M, Camera, Floats, clip_near
 from demo.ground import ground_colours
-from demo.light import SHADOW_GAIN_BGR, sensed, shaded
+from demo.light import SHADOW_GAIN_BGR, Surfaces, sensed, shaded
+from demo.occlusion import Footprint
 from demo.scenery import Building, Scenery, Thing, Tree
 
 _SUPERSAMPLED = 2
@@ -35,8 +36,8 @@ class Background:
     """`(height, width)`: which thing stands at a pixel, an index of `footprints`; −1: the ground or the sky."""
     front_alpha: npt.NDArray[np.float32]
     """`(height, width)` 0..1: how much of the pixel things cover."""
-    footprints: Floats
-    """`(k, 4, 2)` metres: corners on the ground of the things, counter-clockwise."""
+    footprints: tuple[Footprint, ...]
+    """Of the things, on the ground."""
     shade: npt.NDArray[np.float32]
     """`(height, width)` 0..1: how much of the sun the ground misses at a pixel, whatever stands before it."""
     sun: Floats
@@ -68,7 +69,7 @@ def background_of(scenery: Scenery, camera: Camera) -> Background:
         np.clip(sensed(camera, picture.astype(np.float64)) + 0.5, 0, 255).astype(np.uint8),
         blocks.max(axis=(1, 3)),
         alpha,
-        np.stack([footprint_of(thing) for thing in things]),
+        tuple(Footprint.of(footprint_of(thing)) for thing in things),
         cv2.resize(shade, (camera.width, camera.height), interpolation=cv2.INTER_AREA),
         scenery.sun,
     )
@@ -192,8 +193,8 @@ def _draw(
         facing = (normals * towards).sum(axis=1) > 0
         away = np.linalg.norm(towards, axis=1)
         base = np.array([face.colour for face in faces], np.float64)
-        materials = tuple(face.material for face in faces)
-        colours = shaded(base, normals, materials, towards / away[:, None], scenery.sun)
+        surfaces = Surfaces.of(base, [face.material for face in faces])
+        colours = shaded(surfaces, normals, towards / away[:, None], scenery.sun)
         haze = (1 - np.exp(-away / _HAZE_M))[:, None]
         bgr = (colours * (1 - haze) + _HAZE_BGR * haze).tolist()
         pixels, depth = camera.project(points)

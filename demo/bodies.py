@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from demo.appearance import Colour, Look
+from demo.light import Surfaces
 from demo.solids import Floats, Solid, both_sides, box, disc, patch, prism, side_strip
 
 _DARK: Colour = (30, 30, 31)
@@ -54,9 +54,7 @@ class Mesh:
     """`(f, 3)`."""
     anchors: Floats
     """`(f, 3)`, one point of each face."""
-    colours: Floats
-    """`(f, 3)` BGR 0..255."""
-    materials: tuple[str, ...]
+    surfaces: Surfaces
     groups: tuple[tuple[int, float, int, int], ...]
     """`(level, middle x, first face, end face)`."""
     hull: Floats
@@ -68,8 +66,8 @@ def size_of(look: Look) -> Size:
     return Size(*(value * look.scale for value in (size.length, size.width, size.height, size.wheelbase)))
 
 
-@lru_cache(maxsize=512)
 def mesh_of(look: Look) -> Mesh:
+    """In metres, of its size."""
     solids = solids_of(look)
     points = [face.points * look.scale for solid in solids for face in solid.faces]
     faces = [face for solid in solids for face in solid.faces]
@@ -83,8 +81,7 @@ def mesh_of(look: Look) -> Mesh:
         starts=tuple(np.concatenate([[0], np.cumsum([len(each) for each in points])]).tolist()),
         normals=np.stack([face.normal for face in faces]),
         anchors=np.stack([each[0] for each in points]),
-        colours=np.array([face.colour for face in faces], np.float64),
-        materials=tuple(face.material for face in faces),
+        surfaces=Surfaces.of(np.array([face.colour for face in faces], np.float64), [face.material for face in faces]),
         groups=tuple(groups),
         hull=_hull(solids) * look.scale,
     )

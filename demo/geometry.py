@@ -38,6 +38,11 @@ class Camera:
     height: int = 360
 
     @cached_property
+    def eye(self) -> Floats:
+        """`(3,)` metres: the position as an array."""
+        return np.array(self.position)
+
+    @cached_property
     def intrinsic(self) -> Floats:
         """`(3, 3)`: camera coordinates (x right, y down, z forward) to homogeneous pixels."""
         focal = self.width / 2 / math.tan(math.radians(self.fov_deg) / 2)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,22 +17,38 @@ SHADOW_GAIN_BGR = np.array([0.60, 0.54, 0.50])
 _SKY_BGR = np.array([235.0, 205.0, 175.0])
 
 
-def shaded(colours: Floats, normals: Floats, materials: tuple[str, ...], towards_viewer: Floats, sun: Floats) -> Floats:
+@dataclass(frozen=True)
+class Surfaces:
+    """What faces are made of, as arrays: see `demo.solids.Face.material`."""
+
+    colours: Floats
+    """`(f, 3)` BGR 0..255 in neutral light."""
+    gloss: Floats
+    """`(f,)` 0..1: how much of the sky a face mirrors."""
+    lamps: npt.NDArray[np.bool_]
+    brakes: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, colours: Floats, materials: Sequence[str]) -> Surfaces:
+        names = np.array(materials)
+        gloss = np.where(names == "glass", 0.42, np.where(names == "paint", 0.10, 0.0))
+        return cls(colours, gloss, names == "lamp", names == "brake")
+
+
+def shaded(surfaces: Surfaces, normals: Floats, towards_viewer: Floats, sun: Floats) -> Floats:
     """The colours of faces in the sun, `(f, 3)` BGR.
 
     `normals` and `towards_viewer` are `(f, 3)` unit vectors, `sun` is the one towards it.
     """
-    light = 0.50 + 0.12 * normals[:, 2] + 0.56 * np.clip(normals @ sun, 0.0, 1.0)
-    lit = colours * light[:, None]
+    light = 0.50 + 0.12 * normals[:, 2] + 0.56 * np.maximum(normals @ sun, 0.0)
+    lit = surfaces.colours * light[:, None]
     mirrored = 2 * (normals * towards_viewer).sum(axis=1)[:, None] * normals - towards_viewer
-    sky = np.clip(mirrored[:, 2] * 1.4 + 0.15, 0.0, 1.0)
-    gloss = np.array([{"glass": 0.42, "paint": 0.10}.get(material, 0.0) for material in materials])
-    lit += (gloss * sky)[:, None] * (_SKY_BGR - lit)
-    highlight = np.clip((mirrored @ sun - 0.80) / 0.20, 0.0, 1.0) ** 2 * np.where(gloss > 0, 110.0, 0.0)
-    lit += highlight[:, None]
-    lamps = np.array([material == "lamp" for material in materials])
-    lit[lamps] = colours[lamps] * 0.98
-    return np.clip(lit, 0.0, 255.0)
+    sky = np.minimum(np.maximum(mirrored[:, 2] * 1.4 + 0.15, 0.0), 1.0)
+    lit += (surfaces.gloss * sky)[:, None] * (_SKY_BGR - lit)
+    highlight = np.maximum((mirrored @ sun - 0.80) / 0.20, 0.0) ** 2
+    lit += (np.minimum(highlight, 1.0) * (surfaces.gloss > 0) * 110.0)[:, None]
+    lit[surfaces.lamps] = surfaces.colours[surfaces.lamps] * 0.98
+    return np.minimum(np.maximum(lit, 0.0), 255.0)
 
 
 def sensed(camera: Camera, colours: Floats) -> Floats:

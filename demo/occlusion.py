@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,35 +12,42 @@ Floats = npt.NDArray[np.float64]
 _TOUCHING_M = 1e-6
 
 
-def hides(footprint: Floats, others: Floats, viewer: Floats) -> npt.NDArray[np.bool_]:
-    """`(k,)`: which of `others` `(k, 4, 2)` stand between the viewer `(2,)` and `footprint` `(4, 2)`.
+@dataclass(frozen=True)
+class Footprint:
+    """A convex outline on the ground. In plain numbers: for few corners they are faster than arrays."""
 
-    All are convex and counter-clockwise. Where no line along an edge separates the two, the nearer middle counts.
+    corners: tuple[tuple[float, float], ...]
+    """Metres, counter-clockwise."""
+    edges: tuple[tuple[float, float, float], ...]
+    """`a x + b y - c` is how far a place lies outside of an edge, metres."""
+    middle: tuple[float, float]
+
+    @classmethod
+    def of(cls, corners: Floats) -> Footprint:
+        """`corners` is `(n, 2)`, counter-clockwise."""
+        along = np.roll(corners, -1, axis=0) - corners
+        normals = np.column_stack([along[:, 1], -along[:, 0]]) / np.hypot(along[:, 0], along[:, 1])[:, None]
+        edges = np.column_stack([normals, (normals * corners).sum(axis=1)])
+        x, y = corners.mean(axis=0).tolist()
+        return cls(tuple(map(tuple, corners.tolist())), tuple(map(tuple, edges.tolist())), (x, y))
+
+    def distance_sq(self, viewer: tuple[float, float]) -> float:
+        """Of the middle, square metres."""
+        return (self.middle[0] - viewer[0]) ** 2 + (self.middle[1] - viewer[1]) ** 2
+
+
+def hides(one: Footprint, other: Footprint, viewer: tuple[float, float]) -> bool:
+    """Whether `one` stands between the viewer and `other`.
+
+    Every line of sight crosses a line that separates the two at most once: whoever is on the viewer's side of it
+    cannot be hidden. Where no line along an edge separates them, the nearer middle counts.
     """
-    middles = others.mean(axis=1)
-    answer = np.linalg.norm(middles - viewer, axis=1) < np.linalg.norm(footprint.mean(axis=0) - viewer)
-    decided = np.zeros(len(others), bool)
-    starts, normals = footprint, _outward(footprint)
-    # (edges, others, corners): how far each corner lies outside of each of our edges.
-    outside = ((others[None] - starts[:, None, None]) * normals[:, None, None]).sum(axis=-1).min(axis=-1) > -_TOUCHING_M
-    seen = ((viewer - starts) * normals).sum(axis=1) > 0
-    for edge in range(len(starts)):
-        fresh = outside[edge] & ~decided
-        answer[fresh] = seen[edge]
-        decided |= outside[edge]
-    their_normals = _outward(others)
-    # (others, edges, corners): how far each of our corners lies outside of each of their edges.
-    apart = ((footprint[None, None] - others[:, :, None]) * their_normals[:, :, None]).sum(axis=-1).min(axis=-1)
-    they_face = ((viewer - others) * their_normals).sum(axis=-1) > 0
-    for edge in range(others.shape[1]):
-        fresh = (apart[:, edge] > -_TOUCHING_M) & ~decided
-        answer[fresh] = ~they_face[fresh, edge]
-        decided |= apart[:, edge] > -_TOUCHING_M
-    return answer
-
-
-def _outward(polygons: Floats) -> Floats:
-    """Unit normals of the edges of counter-clockwise polygons `(..., n, 2)`."""
-    along = polygons[..., [*range(1, polygons.shape[-2]), 0], :] - polygons
-    normal = np.stack([along[..., 1], -along[..., 0]], axis=-1)
-    return normal / np.sqrt((normal * normal).sum(axis=-1, keepdims=True))
+    for owner, guest in ((one, other), (other, one)):
+        for a, b, c in owner.edges:
+            for x, y in guest.corners:
+                if a * x + b * y - c < -_TOUCHING_M:
+                    break
+            else:
+                guest_is_nearer = a * viewer[0] + b * viewer[1] - c > 0
+                return guest_is_nearer is (guest is one)
+    return one.distance_sq(viewer) < other.distance_sq(viewer)

@@ -13,7 +13,7 @@ from demo.signals import signals_in_view
 from demo.sprites import Sprite, painted_order, sprite_of
 from demo.truth import MIN_VISIBLE_PX, Truth
 
-_NOISE_TILES = 8
+_NOISE_TILES = 4
 _NOISE_MARGIN_PX = 64
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from demo.appearance import Look, dealt_bodies, random_look, shown_details, with_details
-from demo.bodies import size_of
+from demo.bodies import Mesh, Size, mesh_of, size_of
 from demo.cameras import site_cameras
 from demo.geometry import Camera, Floats
 from demo.parking import PARKING_SPOTS
@@ -42,6 +43,16 @@ class Vehicle:
     """`(ticks, 3)`: x, y in metres of the middle, heading in radians (0: east, counter-clockwise)."""
     braking: npt.NDArray[np.bool_]
     """`(ticks,)`."""
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """Its body."""
+        return mesh_of(self.look)
+
+    @cached_property
+    def size(self) -> Size:
+        """Of its body."""
+        return size_of(self.look)
 
     def pose(self, tick: int) -> Floats | None:
         index = tick - self.first_tick

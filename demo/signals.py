@@ -12,6 +12,7 @@ from demo.background import Background
 from demo.fixtures import footprint_of, lamps_of
 from demo.geometry import NEAR_M, Camera, Floats
 from demo.light import sensed
+from demo.occlusion import Footprint
 from demo.scenery import Scenery
 
 _LAMP_RADIUS_M = 0.15
@@ -50,7 +51,7 @@ def signals_in_view(scenery: Scenery, camera: Camera, background: Background) ->
         if depth.min() < NEAR_M or not inside or facing @ towards < 0.3 * np.linalg.norm(towards):
             continue
         number = background.front[int(middle[1]), int(middle[0])]
-        if number >= 0 and np.allclose(background.footprints[number], footprint_of(signal)):
+        if number >= 0 and background.footprints[number] == Footprint.of(footprint_of(signal)):
             radius = max(0.9, float(camera.intrinsic[0, 0] * _LAMP_RADIUS_M / depth[1]))
             colours = sensed(camera, np.array(list(_COLOURS.values())))
             found.append(SignalInView(signal.arm, pixels, radius, colours))

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from demo.background import Background
-from demo.bodies import Mesh, Size, mesh_of, size_of
+from demo.bodies import Mesh, Size
 from demo.geometry import NEAR_M, Camera, Floats, clip_near
 from demo.light import SHADOW_GAIN_BGR, sensed, shaded
-from demo.occlusion import hides
+from demo.occlusion import Footprint, hides
 from demo.scenario import Vehicle
 
 _SHIFT = 4
@@ -31,8 +31,8 @@ class Sprite:
 
     vehicle: Vehicle
     pose: Floats
-    footprint: Floats
-    """`(4, 2)` metres: its corners on the ground, counter-clockwise."""
+    footprint: Footprint
+    """On the ground."""
     roi: tuple[int, int, int, int]
     """x0, y0, x1, y1 pixels."""
     colour: npt.NDArray[np.float32]
@@ -86,15 +86,13 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
     pose = vehicle.pose(tick)
     if pose is None:
         return None
-    size = size_of(vehicle.look)
-    projection = camera.projection
+    size, mesh, projection = vehicle.size, vehicle.mesh, camera.projection
     if not _may_show(camera, pose, size):
         return None
     cosine, sine = math.cos(pose[2]), math.sin(pose[2])
     turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
-    mesh = mesh_of(vehicle.look)
-    world = mesh.vertices @ turn.T + np.array([pose[0], pose[1], 0.0])
-    image = world @ projection[:, :3].T + projection[:, 3]
+    place = np.array([pose[0], pose[1], 0.0])
+    image = mesh.vertices @ (projection[:, :3] @ turn).T + (projection[:, :3] @ place + projection[:, 3])
     if image[:, 2].min() < NEAR_M:  # no camera stands where a vehicle may drive through its picture's plane
         return None
     pixels = image[:, :2] / image[:, 2:]
@@ -105,8 +103,9 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
         return None
     x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
     x1, y1 = min(int(high[0]), camera.width), min(int(high[1]), camera.height)
-    footprint = footprint_of(size, pose)
-    light = 1.0 - _shade_at(camera, background, footprint) * (1.0 - SHADOW_GAIN_BGR)
+    corners = footprint_of(size, pose)
+    footprint = Footprint.of(corners)
+    light = 1.0 - _shade_at(camera, background, corners) * (1.0 - SHADOW_GAIN_BGR)
     braking = bool(vehicle.braking[tick - vehicle.first_tick])
     order, colours = _faces(camera, mesh, turn, pose, background.sun, light, braking)
     patch = _painted(mesh, pixels, order, colours, (x0, y0, x1, y1))
@@ -133,47 +132,47 @@ def _may_show(camera: Camera, pose: Floats, size: Size) -> bool:
     return bool(-reach < x / depth < camera.width + reach and -reach < y / depth < camera.height + reach)
 
 
-def _shade_at(camera: Camera, background: Background, footprint: Floats) -> float:
+def _shade_at(camera: Camera, background: Background, corners: Floats) -> float:
     """0..1: how much of the sun misses a vehicle; at five places of the ground below it, those outside count as lit."""
-    middle = footprint.mean(axis=0)
-    places = np.concatenate([middle + (footprint - middle) * 0.7, middle[None]])
-    pixels, depth = camera.project(np.column_stack([places, np.zeros(5)]))
+    middle = corners.mean(axis=0)
+    places = np.ones((5, 3))
+    places[:4, :2] = middle + (corners - middle) * 0.7
+    places[4, :2] = middle
     shade = 0.0
-    for (x, y), deep in zip(pixels.tolist(), depth.tolist(), strict=True):
-        if deep > NEAR_M and 0 <= x < camera.width - 1 and 0 <= y < camera.height - 1:
-            shade += float(background.shade[round(y), round(x)]) / 5
+    for x, y, deep in (places @ camera.ground_to_image.T).tolist():
+        if deep > NEAR_M and 0 <= x / deep < camera.width - 1 and 0 <= y / deep < camera.height - 1:
+            shade += float(background.shade[round(y / deep), round(x / deep)]) / 5
     return shade
 
 
 def _shown(
-    camera: Camera, background: Background, footprint: Floats, roi: tuple[int, int, int, int]
+    camera: Camera, background: Background, footprint: Footprint, roi: tuple[int, int, int, int]
 ) -> npt.NDArray[np.float32] | None:
     x0, y0, x1, y1 = roi
     things = background.front[y0:y1, x0:x1]
     # One more entry for the index −1: where nothing stands.
-    there = np.zeros(len(background.footprints) + 1, bool)
-    there[things] = True
-    there[-1] = False
-    numbers = np.flatnonzero(there)
-    if not len(numbers):
+    before = np.zeros(len(background.footprints) + 1, bool)
+    before[things] = True
+    before[-1] = False
+    viewer = camera.position[:2]
+    for number in np.flatnonzero(before).tolist():
+        before[number] = hides(background.footprints[number], footprint, viewer)
+    if not before.any():
         return None
-    there[numbers] = hides(footprint, background.footprints[numbers], np.array(camera.position[:2]))
-    if not there.any():
-        return None
-    return np.asarray(1.0 - background.front_alpha[y0:y1, x0:x1] * there[things], np.float32)
+    return np.asarray(1.0 - background.front_alpha[y0:y1, x0:x1] * before[things], np.float32)
 
 
 def _faces(
     camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats, light: Floats, braking: bool
 ) -> tuple[list[int], Floats]:
     """The faces that show, in the order in which they are painted, and the sensed colours of all."""
-    eye = (np.array(camera.position) - np.array([pose[0], pose[1], 0.0])) @ turn
+    eye = (camera.eye - np.array([pose[0], pose[1], 0.0])) @ turn
     to_eye = eye - mesh.anchors
     facing = (mesh.normals * to_eye).sum(axis=1) > 0
     towards = to_eye / np.linalg.norm(to_eye, axis=1)[:, None]
-    colours = shaded(mesh.colours, mesh.normals @ turn.T, mesh.materials, towards @ turn.T, sun) * light
+    colours = shaded(mesh.surfaces, mesh.normals @ turn.T, towards @ turn.T, sun) * light
     if braking:
-        colours[[material == "brake" for material in mesh.materials]] = _BRAKE_LIGHT_BGR
+        colours[mesh.surfaces.brakes] = _BRAKE_LIGHT_BGR
     groups = sorted(mesh.groups, key=lambda group: (group[0], -abs(group[1] - eye[0])))
     order = [face for _, _, first, end in groups for face in range(first, end) if facing[face]]
     return order, sensed(camera, colours)
@@ -224,22 +223,26 @@ def footprint_of(size: Size, pose: Floats) -> Floats:
 
 def painted_order(camera: Camera, sprites: list[Sprite]) -> list[Sprite]:
     """From the farthest to the nearest: nobody is painted before somebody that it hides."""
-    viewer = np.array(camera.position[:2])
-    waiting = sorted(sprites, key=lambda sprite: -float(np.linalg.norm(sprite.footprint.mean(axis=0) - viewer)))
-    # hidden_by[i, j]: j stands between the viewer and i, and they meet in the picture.
-    hidden_by = np.zeros((len(waiting), len(waiting)), bool)
-    rois = np.array([sprite.roi for sprite in waiting]).reshape(-1, 4)
-    meet = (rois[:, None, :2] < rois[None, :, 2:]).all(axis=2)
-    meet &= meet.T
-    for i, j in zip(*np.nonzero(np.triu(meet, 1)), strict=True):
-        nearer = bool(hides(waiting[i].footprint, waiting[j].footprint[None], viewer)[0])
-        hidden_by[i, j], hidden_by[j, i] = nearer, not nearer
-    if not np.tril(hidden_by).any():
-        return waiting
+    viewer = camera.position[:2]
+    waiting = sorted(sprites, key=lambda sprite: -sprite.footprint.distance_sq(viewer))
+    hidden_by = [
+        {
+            j
+            for j, other in enumerate(waiting)
+            if j != i and _meet(one, other) and hides(other.footprint, one.footprint, viewer)
+        }
+        for i, one in enumerate(waiting)
+    ]
     left, order = list(range(len(waiting))), []
     while left:
         # Whoever hides nobody that still waits comes next; in a circle of three the farthest does.
-        free = next((i for i in left if not hidden_by[left, i].any()), left[0])
+        free = next((i for i in left if not any(i in hidden_by[j] for j in left)), left[0])
         left.remove(free)
         order.append(waiting[free])
     return order
+
+
+def _meet(one: Sprite, other: Sprite) -> bool:
+    """Whether their parts of the picture overlap."""
+    (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = one.roi, other.roi
+    return ax0 < bx1 and bx0 < ax1 and ay0 < by1 and by0 < ay1

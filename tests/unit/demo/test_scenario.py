@@ -9,7 +9,7 @@ import pytest
 
 from demo.appearance import CLASS_NAMES, shown_details
 from demo.bodies import Size, size_of, solids_of
-from demo.occlusion import hides
+from demo.occlusion import Footprint, hides
 from demo.scenario import Scenario, Vehicle
 from demo.sprites import footprint_of
 
@@ -140,12 +140,13 @@ def _end(vehicle: Vehicle) -> int:
 
 def test_who_stands_between_hides() -> None:
     square = np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
-    viewer = np.array([0.0, -20.0])
-    others = np.stack([square + np.array([0.0, -5.0]), square + np.array([0.0, 5.0])])
-    np.testing.assert_array_equal(hides(square, others, viewer), [True, False])
+    viewer = (0.0, -20.0)
+    before, behind = (Footprint.of(square + np.array([0.0, y])) for y in (-5.0, 5.0))
+    assert hides(before, Footprint.of(square), viewer)
+    assert not hides(behind, Footprint.of(square), viewer)
     # A long one beside it reaches nearer to the viewer, and still stands behind it.
-    long = np.array([(-9.0, 1.5), (9.0, 1.5), (9.0, 3.5), (-9.0, 3.5)])
-    beside, viewer = square + np.array([8.0, 0.0]), np.array([-20.0, -20.0])
-    assert np.linalg.norm(long.mean(axis=0) - viewer) < np.linalg.norm(beside.mean(axis=0) - viewer)
-    assert not hides(beside, long[None], viewer)[0]
-    assert hides(long, beside[None], viewer)[0]
+    long = Footprint.of(np.array([(-9.0, 1.5), (9.0, 1.5), (9.0, 3.5), (-9.0, 3.5)]))
+    beside, viewer = Footprint.of(square + np.array([8.0, 0.0])), (-20.0, -20.0)
+    assert long.distance_sq(viewer) < beside.distance_sq(viewer)
+    assert not hides(long, beside, viewer)
+    assert hides(beside, long, viewer)
