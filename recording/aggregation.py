@@ -18,7 +18,6 @@ from recording.replay import InProcess, Watcher, play
 from recording.rows import AssignmentRows
 from services.aggregator.service import Aggregator
 from shared.embedded_redis import embedded_redis
-from shared.errors import LeaseLost
 from shared.layout import Layout
 from shared.redis_connection import Client, connect
 
@@ -68,14 +67,6 @@ def run_aggregator(
         play(Player(client, site, recording), recording, published, aggregator=aggregator, watcher=Watcher(told))
     changed = recording.with_assignments(AssignmentRows.of(changes))
     return AggregatorRun(changed, np.array(aggregator.seconds), tuple(events))
-
-
-def _step(aggregator: Aggregator) -> None:
-    """Also where the machine held this process up for longer than a lease lasts: nobody else is there to take it."""
-    while True:
-        with contextlib.suppress(LeaseLost):
-            aggregator.step()
-            return
 
 
 @contextlib.contextmanager
