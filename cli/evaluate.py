@@ -27,7 +27,7 @@ from evaluation.verdict import Verdict
 from recording.aggregation import run_aggregator
 from recording.reading import Recording
 from shared.errors import MtmcError
-from shared.logs import warnings_only
+from shared.logs import logs_of_command
 
 DEMO_SECONDS = 120.0
 
@@ -68,7 +68,7 @@ def evaluate(options: EvaluateOptions, environment: Mapping[str, str], console: 
     require_scores()
     if options.report is not None:
         _refuse_unwritable(options.report)
-    with warnings_only("evaluate"), _ended_in_good_order(), ExitStack() as stack:
+    with logs_of_command("evaluate"), _ended_in_good_order(), ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtmc-evaluate-")))
         if options.recording is not None:
             outcome, by_wall_clock = _of_recording(options, options.recording), None

@@ -76,10 +76,10 @@ def pull(
       mtmc models pull yolox_nano --to models
     """
     from cli.models.pulling import pull as pull_models
-    from shared.logs import configure_logging
+    from shared.logs import logs_of_command
 
-    configure_logging("models", "WARNING")
-    pull_models(words, _store(to), Console(highlight=False), Console(stderr=True, highlight=False))
+    with logs_of_command("models"):
+        pull_models(words, _store(to), Console(highlight=False), Console(stderr=True, highlight=False))
 
 
 @app.command()
@@ -152,11 +152,11 @@ def benchmark(
     """
     from cli.models.benchmark import BenchmarkOptions
     from cli.models.benchmark import benchmark as benchmark_model
-    from shared.logs import configure_logging
+    from shared.logs import logs_of_command
 
     options = BenchmarkOptions(words, tuple(batch or (1, 8)), threads, seconds, backend.value, _pixels(size))
-    configure_logging("models", "WARNING")
-    benchmark_model(options, _store(), table_console(), as_json=json)
+    with logs_of_command("models"):
+        benchmark_model(options, _store(), table_console(), as_json=json)
 
 
 def _store(folder: Path | None = None) -> ModelStore:

@@ -16,7 +16,7 @@ from cli.site_access import SiteChoice, open_site
 from recording.following import follow
 from recording.recorder import Recorded, Recorder
 from recording.video import VideoRecorder
-from shared.logs import warnings_only
+from shared.logs import logs_of_command
 from shared.redis_connection import Client, connect
 from shared.service import stop_on_signals
 
@@ -39,7 +39,7 @@ def record(options: RecordOptions, choice: SiteChoice, environment: Mapping[str,
     """
     stop = stop_on_signals()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(warnings_only("record"))
+        stack.enter_context(logs_of_command("record"))
         site = stack.enter_context(open_site(choice, environment))
         recorder = Recorder(site.client, site.published, options.folder, from_start=options.from_start)
         stack.callback(recorder.close)

@@ -23,7 +23,7 @@ from shared.config_file import setting_value
 from shared.embedded_redis import embedded_redis
 from shared.errors import MtmcError, redact
 from shared.layout import Layout, read_layout
-from shared.logs import warnings_only
+from shared.logs import logs_of_command
 from shared.redis_connection import RETRYABLE, open_redis, unreachable
 from shared.service import stop_on_signals
 from shared.site import PublishedSite
@@ -58,7 +58,7 @@ def replay(options: ReplayOptions, environment: Mapping[str, str], console: Cons
     settings = ReplaySettings(options.site, changed_settings(options.settings), _layout(options, recording))
     own = options.redis_url in (None, EMBEDDED)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(warnings_only("replay"))
+        stack.enter_context(logs_of_command("replay"))
         url = stack.enter_context(embedded_redis()) if own or options.redis_url is None else options.redis_url
         client = stack.enter_context(
             contextlib.closing(open_redis(url, None if own else environment.get("MTMC_REDIS_PASSWORD") or None))

@@ -42,10 +42,10 @@ def configure_logging(service: str, level: str = "INFO", *, json: bool = False) 
 
 
 @contextlib.contextmanager
-def warnings_only(service: str) -> Iterator[None]:
-    """For a command that runs a service within itself: only its warnings are shown, and only meanwhile."""
+def logs_of_command(command: str, level: str = "WARNING") -> Iterator[None]:
+    """For a command that uses parts of services within itself: logs from `level` on are shown, and only meanwhile."""
     before = structlog.get_config()
-    configure_logging(service, "WARNING")
+    configure_logging(command, level)
     # Loggers of whole modules outlive the command, and must not keep this configuration.
     structlog.configure(cache_logger_on_first_use=False)
     try:

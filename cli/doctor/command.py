@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.doctor.examination import DoctorOptions, Examination
 from cli.doctor.finding import Finding, Level
 from cli.up import usable_cores
-from shared.logs import configure_logging
+from shared.logs import logs_of_command
 
 _SIGNS = {Level.OK: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.ERROR: ("✗", "bold red")}
 
@@ -24,19 +24,19 @@ def doctor(options: DoctorOptions, environment: Mapping[str, str], console: Cons
     Raises:
         MtmcError: the command line contradicts itself.
     """
-    configure_logging("doctor", "CRITICAL")  # whatever goes wrong is a finding
     count: Counter[Level] = Counter()
     found: list[Finding] = []
     area = None
-    for finding in Examination(options, environment, usable_cores()).findings():
-        count[finding.level] += 1
-        found.append(finding)
-        if as_json:
-            continue
-        if finding.area != area:
-            area = finding.area
-            console.print(Text(area, style="bold"))
-        console.print(_shown(finding), soft_wrap=True)
+    with logs_of_command("doctor", "CRITICAL"):  # whatever goes wrong is a finding
+        for finding in Examination(options, environment, usable_cores()).findings():
+            count[finding.level] += 1
+            found.append(finding)
+            if as_json:
+                continue
+            if finding.area != area:
+                area = finding.area
+                console.print(Text(area, style="bold"))
+            console.print(_shown(finding), soft_wrap=True)
     code = 2 if count[Level.ERROR] else 0
     if as_json:
         console.out(json.dumps({"well": code == 0, "findings": [asdict(finding) for finding in found]}))

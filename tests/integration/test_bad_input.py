@@ -187,6 +187,7 @@ class OldRedis:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # closing alone would leave the thread waiting
         self._listener.close()
 
     def _accept(self) -> None:

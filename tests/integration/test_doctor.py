@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import structlog
 import yaml
 
 from cli.doctor.machine import examine_machine
@@ -81,6 +82,12 @@ def test_a_healthy_site_that_does_not_run_is_well(examine: Examine, tmp_path: Pa
     assert of(findings, "sources")[0]["what"].endswith("a.avi, 64×48 at 10 fps, 2 s")
     assert any("detector detector.onnx: pictures of 32×32, 1 classes, on cpu" in one["what"] for one in findings)
     assert not (tmp_path / ".mtmc").exists(), "it changes nothing"
+
+
+def test_it_leaves_the_logs_of_its_process_as_they_were(examine: Examine) -> None:
+    before = structlog.get_config()
+    examine()
+    assert structlog.get_config() == before
 
 
 def test_a_person_reads_signs_areas_advice_and_a_sum(
