@@ -21,7 +21,7 @@ from shared.redis_server import any_free_port
 from tests.command_line import CommandLine, command_line
 from tests.conftest import RedisProcess
 from tests.running_site import RunningSite
-from tests.unit.camera_worker.model_files import write_constant_model, write_mean_model
+from tests.small_site import small_site
 
 SECRET = "hunter2"  # noqa: S105
 Examine = Callable[..., tuple[int, list[dict[str, Any]]]]
@@ -35,22 +35,7 @@ def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 @pytest.fixture
 def site(tmp_path: Path) -> dict[str, Any]:
     """A site of one recording, whose files are what they should be."""
-    person = {"names": "{0: 'person'}"}
-    write_constant_model(
-        tmp_path / "detector.onnx", np.zeros((5, 21), np.float32), ("batch", 3, 32, 32), metadata=person
-    )
-    write_mean_model(tmp_path / "embedder.onnx")
-    video = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
-    for _ in range(20):
-        video.write(np.zeros((48, 64, 3), np.uint8))
-    video.release()
-    return {
-        "site": "hall",
-        "detector": {"model": "detector.onnx"},
-        "embedder": {"model": "embedder.onnx"},
-        "cameras": [{"name": "a", "source": "a.avi"}],
-        "streamer": {"port": 0},
-    }
+    return small_site(tmp_path, "a")
 
 
 @pytest.fixture

@@ -81,9 +81,13 @@ def test_a_worker_slower_than_the_clock_skips_ticks_and_stays_up_to_date(
     redis_client: Client,
 ) -> None:
     recordings = shared_data / "data" / "ufes-four-cameras"
-    # 60 new pictures a second from each of four cameras: more than two networks manage without a GPU.
-    cameras = [{"name": name, "source": str(recordings / f"{name}.mp4"), "loop": True, "fps": 60} for name in CAMERAS]
-    site_file = four_cameras_site(tmp_path, clock={"target_fps": 60}, association=OSNET, cameras=cameras)
+    # 60 new pictures a second from each of three cameras: more than two networks manage without a GPU. From four, two
+    # slow cores would hardly do anything but decode.
+    names = CAMERAS[:3]
+    cameras = [{"name": name, "source": str(recordings / f"{name}.mp4"), "loop": True, "fps": 60} for name in names]
+    site_file = four_cameras_site(
+        tmp_path, clock={"target_fps": 60}, association=OSNET, cameras=cameras, layout={"overlaps": [names]}
+    )
     site = start(site_file, "--redis", redis_url)
     site.wait_for(lambda: int(redis_client.hget(KEYS.skew, "skipped") or 0) > 100, 60)
     skipped = int(redis_client.hget(KEYS.skew, "skipped"))
