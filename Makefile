@@ -3,17 +3,20 @@
 PYTHON ?= python3
 VENV := .venv
 TORCH_VENV := .venv-torch
+TRAINING_VENV := .venv-training
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SITE ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+TRAIN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-torch check up lock clean bench
+.PHONY: help install demo test test-torch test-training check up bench evaluate lock clean
+.PHONY: train-detector train-embedder evaluate-models
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 install: $(VENV)/.installed ## Install mtmc into .venv, without what only the tests need
 
@@ -27,9 +30,10 @@ $(VENV)/.installed: pyproject.toml requirements/base.txt | $(VENV)/bin/pip
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
+$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt requirements/evaluate.txt | $(VENV)/bin/pip
 	@echo "installing Python packages into $(VENV)"
 	@$(PIP) install -r requirements/dev.txt
+	@$(PIP) install --no-deps -r requirements/evaluate.txt
 	@$(PIP) install --no-deps --editable .
 	@touch $@ $(VENV)/.installed
 
@@ -47,6 +51,25 @@ $(TORCH_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/torch
 test-torch: $(TORCH_VENV)/.installed ## Test what needs the extra torch, in an environment of its own
 	$(TORCH_VENV)/bin/python -m pytest tests/unit/camera_worker/test_loading.py tests/unit/camera_worker/test_pytorch.py $(PYTEST_ARGS)
 
+$(TRAINING_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/training.txt
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || PYTHON=$(PYTHON) tools/install-system-packages
+	@$(PYTHON) -m venv $(TRAINING_VENV)
+	@echo "installing PyTorch into $(TRAINING_VENV)"
+	@$(TRAINING_VENV)/bin/pip --disable-pip-version-check --quiet install -r requirements/training.txt
+	@touch $@
+
+train-detector: $(TRAINING_VENV)/.installed ## Train the demo's detector (TRAIN_ARGS='--epochs 5' for less)
+	$(TRAINING_VENV)/bin/python -m demo.training.detector $(TRAIN_ARGS)
+
+train-embedder: $(TRAINING_VENV)/.installed ## Train the demo's vehicle embedder
+	$(TRAINING_VENV)/bin/python -m demo.training.embedder $(TRAIN_ARGS)
+
+evaluate-models: $(VENV)/.installed ## Score the demo's models on scenes that no training has seen
+	$(BIN)/python -m demo.training.evaluation
+
+test-training: $(TRAINING_VENV)/.installed ## Test what needs torch in the training of the demo's models
+	$(TRAINING_VENV)/bin/python -m pytest tests/unit/demo/training $(PYTEST_ARGS)
+
 check: $(VENV)/.installed-dev ## Style, types and import rules: what CI runs beside the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,10 +86,16 @@ up: $(VENV)/.installed ## Run a site on this machine: make up SITE=my-site.yaml
 bench: $(VENV)/.installed-dev ## Measure the throughput on the four real cameras (needs the shared data)
 	$(BIN)/python -m benchmarks.four_cameras
 
+evaluate: $(VENV)/.installed-dev ## Score tracker and identities on the demo and the real sets (docs/evaluation.md)
+	$(BIN)/python -m benchmarks.demo_identities
+	$(BIN)/python -m benchmarks.mot17_tracker --strides 1 3 6
+	$(BIN)/python -m benchmarks.campus_auditorium
+	$(BIN)/python -m benchmarks.four_cameras_identities
+
 lock: $(VENV)/bin/pip ## Pin the newest versions that pyproject.toml allows
 	@$(PIP) install uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate pyproject.toml -o requirements/base.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate --extra dev pyproject.toml -o requirements/dev.txt
 
 clean: ## Remove what was installed and cached here
-	rm -rf $(VENV) $(TORCH_VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TORCH_VENV) $(TRAINING_VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -24,12 +24,12 @@ import numpy as np
 import yaml
 from redis.exceptions import RedisError
 
-from cli.redis_server import RedisServer, any_free_port, find_binary
 from services.camera_worker.detection import Detector, Thresholds
 from services.camera_worker.embedding import Embedder
 from shared.keys import Keys
 from shared.messages import TrackEntry
 from shared.redis_connection import Client, connect
+from shared.redis_server import RedisServer, any_free_port, find_binary
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SHARED = Path(os.environ.get("MTMC_SHARED") or _ROOT.parent / "shared")

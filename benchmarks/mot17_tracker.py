@@ -5,125 +5,85 @@
 Reads `mot17/*/det.txt` and `gt.txt` (or CAMPUS Auditorium's) below `../shared/data` or `$MTMC_SHARED/data`. A stride of
 3 takes every third picture, once from each of the three first ones, so that every picture counts at every rate. Truth
 is what MOTChallenge takes for it: pedestrians (class 1) that are not marked as ignored; tracks on people in cars,
-statues and reflections count neither for nor against. Needs the package trackeval, which the project itself does not.
+statues and reflections count neither for nor against.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import os
 import sys
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
-from services.camera_worker.matching import iou_matrix
+from benchmarks.shared_data import shared_folder
+from evaluation.matching import match_camera
+from evaluation.scores import CameraScores, IdentifiedCamera, pooled_scores
+from evaluation.tracks import PublishedTracks
+from evaluation.truth import MOT17, CameraTruth, read_camera_truth
+from recording.mot_text import MotRows, read_mot
 from services.camera_worker.tracking import Tracker, TrackerSettings
 
-Floats = npt.NDArray[np.float64]
-
 _FRAME_SIZE = (1920, 1080)
-_PEDESTRIAN = 1
-# Classes that MOTChallenge neither rewards nor punishes: person on vehicle, static person, distractor, reflection.
-_DISTRACTORS = (2, 7, 8, 12)
+_SHOWN = ("hota", "assa", "deta", "idf1", "mota")
 
 
+@dataclass(frozen=True)
 class Sequence:
-    """Detections and truth of one recording, picture by picture."""
+    """Detections and truth of one recording."""
 
-    def __init__(self, folder: Path, rate_hz: float) -> None:
-        self.name, self.rate_hz = folder.name, rate_hz
-        detections = _boxes_from(folder / "det.txt", columns=7)
-        truth = _boxes_from(folder / "gt.txt", columns=8)
-        self.length = int(max(detections[:, 0].max(), truth[:, 0].max()))
-        self.detections = [detections[detections[:, 0] == frame] for frame in range(1, self.length + 1)]
-        self.truth = [truth[truth[:, 0] == frame] for frame in range(1, self.length + 1)]
+    name: str
+    rate_hz: float
+    detections: MotRows
+    truth: CameraTruth
 
+    @classmethod
+    def read(cls, folder: Path, rate_hz: float) -> Sequence:
+        """From `det.txt` and `gt.txt`."""
+        detections = read_mot(folder / "det.txt", detections=True)
+        truth = read_camera_truth(folder / "gt.txt", MOT17)
+        return cls(folder.name, rate_hz, detections.select(np.argsort(detections.frame, kind="stable")), truth)
 
-def _boxes_from(path: Path, columns: int) -> Floats:
-    rows: Floats = np.loadtxt(path, delimiter=",", usecols=range(columns), ndmin=2)
-    rows[:, 4:6] += rows[:, 2:4]
-    return rows
+    @property
+    def length(self) -> int:
+        """Pictures."""
+        return int(max(self.detections.frame.max(), self.truth.frames.max()))
 
 
 def sequences(data: Path, campus: bool) -> list[Sequence]:
     """The recordings below `data`; leaves the program where there are none."""
     folder, rate_hz = (data / "campus-auditorium", 29.97) if campus else (data / "mot17", 30.0)
-    found = [Sequence(path.parent, rate_hz) for path in sorted(folder.glob("*/det.txt"))]
+    found = [Sequence.read(path.parent, rate_hz) for path in sorted(folder.glob("*/det.txt"))]
     if not found:
         sys.exit(f"no {folder}/*/det.txt: set MTMC_SHARED to the folder that holds data/")
     return found
 
 
-def track(sequence: Sequence, first: int, stride: int) -> Iterator[tuple[Floats, npt.NDArray[np.int64], Floats]]:
-    """Truth rows, track ids and track boxes of every `stride`-th picture from `first` on."""
-    tracker = Tracker(TrackerSettings(), _FRAME_SIZE)
-    for frame in range(first, sequence.length, stride):
-        rows = sequence.detections[frame]
-        tracked = tracker.update(
-            rows[:, 2:6].astype(np.float32),
-            rows[:, 6].astype(np.float32),
-            np.zeros(len(rows), np.int16),
-            frame / sequence.rate_hz,
-        )
-        yield sequence.truth[frame], tracked.track_ids, tracked.boxes_xyxy.astype(np.float64)
+def track(sequence: Sequence, first: int, stride: int) -> IdentifiedCamera:
+    """The tracker over every `stride`-th picture from number `first` on, beside the truth."""
+    tracker, rows = Tracker(TrackerSettings(), _FRAME_SIZE, first_id=1), sequence.detections
+    frames = np.arange(first, sequence.length + 1, stride)
+    boxes = rows.box_xyxy
+    ticks, ids, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros((0, 4), np.float32)]
+    for frame in frames.tolist():
+        here = slice(*np.searchsorted(rows.frame, (frame, frame + 1)).tolist())
+        tracked = tracker.update(boxes[here], rows.confidence[here], rows.class_id[here], frame / sequence.rate_hz)
+        ticks.append(np.full(len(tracked.track_ids), frame))
+        ids.append(tracked.track_ids)
+        found.append(tracked.boxes_xyxy)
+    at, track_ids = np.concatenate(ticks), np.concatenate(ids)
+    tracks = PublishedTracks.of(at, np.zeros(len(at)), track_ids, np.concatenate(found), track_ids)
+    return IdentifiedCamera(match_camera(sequence.truth, tracks, frames, frames), tracks.gids)
 
 
-def comparison(run: Iterator[tuple[Floats, npt.NDArray[np.int64], Floats]]) -> dict[str, Any]:
-    """What trackeval's metrics take for one run, after MOTChallenge's own filtering."""
-    truth_ids, track_ids, similarities = [], [], []
-    for truth, ids, boxes in run:
-        similarity = iou_matrix(truth[:, 2:6], boxes)
-        overlapping = np.where(similarity >= 0.5, similarity, 0.0)
-        rows, columns = linear_sum_assignment(overlapping, maximize=True)
-        ignored = (overlapping[rows, columns] > 0.0) & np.isin(truth[rows, 7], _DISTRACTORS)
-        kept = np.setdiff1d(np.arange(len(ids)), columns[ignored])
-        counted = (truth[:, 6] != 0.0) & (truth[:, 7] == _PEDESTRIAN)
-        truth_ids.append(truth[counted, 1].astype(np.int64))
-        track_ids.append(ids[kept])
-        similarities.append(similarity[counted][:, kept])
-    data: dict[str, Any] = {"similarity_scores": similarities, "num_timesteps": len(similarities)}
-    for name, per_frame in (("gt", truth_ids), ("tracker", track_ids)):
-        unique, dense = np.unique(np.concatenate(per_frame), return_inverse=True)
-        ends = np.cumsum([len(ids) for ids in per_frame])
-        data[f"{name}_ids"] = np.split(dense, ends[:-1])
-        data[f"num_{name}_ids"] = len(unique)
-        data[f"num_{name}_dets"] = int(ends[-1])
-    return data
-
-
-def scores(recordings: list[Sequence], stride: int) -> dict[str, float]:
-    """HOTA, AssA, DetA, IDF1 and MOTA in percent and the number of identity switches, over all recordings together."""
-    try:
-        from trackeval.metrics import CLEAR, HOTA, Identity
-    except ImportError as error:
-        sys.exit(f"scores need the package {error.name}: pip install trackeval, in an environment of its own")
-    # trackeval prints its settings and the seconds of every call.
-    with contextlib.redirect_stdout(io.StringIO()):
-        metrics = {"hota": HOTA(), "clear": CLEAR(), "identity": Identity()}
-        results: dict[str, dict[str, Any]] = {name: {} for name in metrics}
-        for sequence in recordings:
-            for first in range(stride):
-                data = comparison(track(sequence, first, stride))
-                for name, metric in metrics.items():
-                    results[name][f"{sequence.name} from {first}"] = metric.eval_sequence(data)
-        combined = {name: metric.combine_sequences(results[name]) for name, metric in metrics.items()}
-    hota, clear = combined["hota"], combined["clear"]
-    return {
-        "HOTA": 100.0 * float(np.mean(hota["HOTA"])),
-        "AssA": 100.0 * float(np.mean(hota["AssA"])),
-        "DetA": 100.0 * float(np.mean(hota["DetA"])),
-        "IDF1": 100.0 * float(combined["identity"]["IDF1"]),
-        "MOTA": 100.0 * float(clear["MOTA"]),
-        "switches": float(clear["IDSW"]),
-    }
+def scores(recordings: list[Sequence], stride: int) -> CameraScores:
+    """Over all recordings together, each once from each of its first `stride` pictures."""
+    runs = [track(sequence, first, stride) for sequence in recordings for first in range(1, stride + 1)]
+    pooled = pooled_scores(runs)
+    assert pooled is not None
+    return pooled
 
 
 def milliseconds_per_update(objects: int, updates: int = 300) -> float:
@@ -152,11 +112,12 @@ def main() -> None:
     arguments = parser.parse_args()
     for objects in (10, 100):
         print(f"{objects:4d} objects: {milliseconds_per_update(objects):.2f} ms per update")
-    shared = Path(os.environ.get("MTMC_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    shared = shared_folder() or sys.exit("no recordings: MTMC_SHARED names the folder that holds data/")
     recordings = sequences(shared / "data", arguments.campus)
     for stride in arguments.strides:
-        figures = "  ".join(f"{name} {value:6.2f}" for name, value in scores(recordings, stride).items())
-        print(f"{recordings[0].rate_hz / stride:5.1f} Hz: {figures}", flush=True)
+        done = scores(recordings, stride)
+        figures = "  ".join(f"{name.upper()} {100 * getattr(done, name):6.2f}" for name in _SHOWN)
+        print(f"{recordings[0].rate_hz / stride:5.1f} Hz: {figures}  switches {done.idsw}", flush=True)
 
 
 if __name__ == "__main__":

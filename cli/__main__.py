@@ -14,13 +14,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli import camera_commands, config_commands, inspect_commands
+from cli import (
+    camera_commands,
+    config_commands,
+    evaluate_command,
+    inspect_commands,
+    model_commands,
+    mot_commands,
+    recording_commands,
+)
 from cli.options import Level, MaybeSiteFile, RedisUrl, RootOption, SiteFile, SiteName, StateOption
 from cli.service_names import LogFormat, LogLevel, ServiceName
 
 app = typer.Typer(
     name="mtmc",
-    epilog="Start with:  mtmc demo  or, with cameras of your own,  mtmc up site.yaml",
+    epilog="Start with:  mtmc demo  or, with cameras of your own,  mtmc doctor site.yaml  and  mtmc up site.yaml",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -28,6 +36,9 @@ app = typer.Typer(
 )
 app.add_typer(camera_commands.app, name="cameras", help="Change the cameras of a running site.")
 app.add_typer(inspect_commands.app, name="inspect", help="Look at what stands in Redis.")
+app.add_typer(
+    model_commands.app, name="models", help="Fetch, check and time the networks that find and describe objects."
+)
 app.add_typer(config_commands.app, name="config", help="Check, describe and publish site files.")
 
 
@@ -202,6 +213,40 @@ def status(
 
     chosen = StatusOptions(site_file, site, redis_url, state, watch, json)
     raise typer.Exit(show_status(chosen, os.environ, Console(highlight=False)))
+
+
+@app.command()
+def doctor(
+    site_file: MaybeSiteFile = None,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+    root: RootOption = None,
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Examine everything that a site needs, and say what to do.
+
+    Looks at this machine, the site file, Redis and its memory policy, the hosts' clocks, models, every camera, the port
+    of the page, and the site itself if it runs. Changes nothing. With --site it examines what is published, as on a
+    further host for workers.
+
+    The fields of --json are stable: well, findings (area, level: ok, warning or error, what, do).
+
+    Exit code 2: something must be mended.
+
+    Example:  mtmc doctor site.yaml
+    """
+    from cli.console import table_console
+    from cli.doctor.command import doctor as examine
+    from cli.doctor.examination import DoctorOptions
+
+    options = DoctorOptions(site_file, site, redis_url, state, root)
+    raise typer.Exit(examine(options, os.environ, table_console(), as_json=json))
+
+
+evaluate_command.register(app)
+recording_commands.register(app)
+mot_commands.register(app)
 
 
 def main() -> None:

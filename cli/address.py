@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.redis_server import RedisServer
 from cli.state import state_folder
 from shared.config import SiteConfig
 from shared.errors import MtmcError
 from shared.redis_connection import RETRYABLE, Client, connect, open_redis, unreachable
+from shared.redis_server import RedisServer
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 

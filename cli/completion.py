@@ -17,17 +17,37 @@ if TYPE_CHECKING:
 _ANSWER_S = 0.4
 _MOST = 1000
 SITE_FILE_ENDINGS = (".yaml", ".yml")
+MODEL_FILE_ENDINGS = (".onnx",)
 
 
 def site_file(incomplete: str) -> list[str]:
     """Site files, and folders on the way to one."""
+    return _files(incomplete, SITE_FILE_ENDINGS)
+
+
+def model_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The models that mtmc knows, but for those that were named already."""
+    names: list[str] = []
+    with _quiet():
+        from cli.models.manifest import read_manifest
+
+        names = [entry.name for entry in read_manifest().models]
+    return [name for name in names if name.startswith(incomplete) and name not in _words(ctx)]
+
+
+def model_names_or_files(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The models that mtmc knows, and files of models."""
+    return model_names(ctx, incomplete) + _files(incomplete, MODEL_FILE_ENDINGS)
+
+
+def _files(incomplete: str, endings: tuple[str, ...]) -> list[str]:
     typed, _, start = incomplete.rpartition("/")
     folder = typed + "/" if "/" in incomplete else ""
     with contextlib.suppress(OSError):
         found = [
             folder + entry.name + "/" * entry.is_dir()
             for entry in Path(folder or ".").expanduser().iterdir()
-            if entry.name.startswith(start) and (entry.is_dir() or entry.suffix in SITE_FILE_ENDINGS)
+            if entry.name.startswith(start) and (entry.is_dir() or entry.suffix in endings)
         ]
         return sorted(name for name in found if start.startswith(".") or not name[len(folder) :].startswith("."))
     return []
@@ -74,7 +94,7 @@ def _cameras(ctx: typer.Context, words: list[str]) -> list[str]:
 
 def _words(ctx: typer.Context) -> list[str]:
     words: Any = ctx.params.get("words") or []
-    return list(words)
+    return [words] if isinstance(words, str) else list(words)
 
 
 @contextlib.contextmanager

@@ -15,3 +15,8 @@ def table_console() -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WIDTH_OF_A_FILE
     return console
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """`1 track`, `2 tracks`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cli.progress import progress
 from cli.up import UpOptions, up, usable_cores
 from demo.cache import cached_site
 from demo.errors import DemoError
@@ -40,15 +40,7 @@ def demo(options: DemoOptions, environment: Mapping[str, str], console: Console)
     """
     if options.run:
         check_models(options.models)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=console, transient=True)
-    task = progress.add_task(f"rendering {options.seconds:g} s")
-
-    def tell(pictures: int, total: int) -> None:
-        progress.start()
-        progress.update(task, completed=pictures, total=total)
-
-    try:
+    with progress(f"rendering {options.seconds:g} s") as told:
         site_file = cached_site(
             options.cache,
             options.seed,
@@ -56,10 +48,8 @@ def demo(options: DemoOptions, environment: Mapping[str, str], console: Console)
             options.cameras,
             models=options.models,
             processes=usable_cores(),
-            progress=tell,
+            progress=told,
         )
-    finally:
-        progress.stop()
     console.print(f"the site: {site_file}, with the truth beside it", markup=False, soft_wrap=True)
     if not options.run:
         return 0

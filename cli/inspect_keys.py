@@ -66,7 +66,8 @@ def key_kinds() -> list[KeyKind]:
             full = getattr(keys, name)
         else:
             full = member(keys, *("*" for _ in list(inspect.signature(member).parameters)[1:]))
-        kinds.append(KeyKind(full.removeprefix(prefix), _description(inspect.getdoc(member) or "")))
+        if full != keys.everything:  # a pattern, not a key
+            kinds.append(KeyKind(full.removeprefix(prefix), _description(inspect.getdoc(member) or "")))
     return kinds
 
 

@@ -60,6 +60,10 @@ RootOption = Annotated[
         show_default="the file's, or that of the config folder around it",
     ),
 ]
+RecordingFolder = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="The folder of the recording; must not hold one yet.")
+]
+TicksStride = Annotated[int, typer.Option("--stride", min=1, max=10_000, help="Take every N-th frame.")]
 Level = Annotated[LogLevel, typer.Option("--log-level", envvar="MTMC_LOG_LEVEL", case_sensitive=False)]
 
 

@@ -99,9 +99,17 @@ class StateFolder:
         owner = self.supervisor_socket.parent.stat().st_uid
         if owner != os.getuid():
             raise MtmcError(f"{self.supervisor_socket.parent} belongs to another user; name a shorter --state folder")
-        if not os.access(self.path, os.W_OK | os.X_OK):
-            raise MtmcError(f"{self.path}: this user may not write there; name another --state folder")
-        free = shutil.disk_usage(self.path).free
+        self.check_room(self.path)
+
+    def check_room(self, folder: Path) -> None:
+        """Looks whether `folder`, which exists, can be written and has room: the state folder, or one around it.
+
+        Raises:
+            MtmcError: it cannot, or has not.
+        """
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise MtmcError(f"{folder}: this user may not write there; name another --state folder")
+        free = shutil.disk_usage(folder).free
         if free < _LEAST_FREE_BYTES:
             raise MtmcError(self._no_room(f"only {free / 2**20:.1f} MiB are free"))
 

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from cli import tether
 from cli.restarts import Restarts
 from cli.state import StateFolder
+from shared import tether
 from shared.errors import MtmcError
 
 USER_ERROR = 2

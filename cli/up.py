@@ -18,7 +18,6 @@ from rich.console import Console
 from cli.address import RedisAddress, configured
 from cli.foreground import Foreground
 from cli.publishing import publish
-from cli.redis_server import RedisServer, any_free_port, choose_port, find_binary, is_free
 from cli.site_checks import SiteChecks
 from cli.site_file import as_written, load_site
 from cli.state import Facts, StateFolder, state_folder
@@ -27,6 +26,7 @@ from shared.config import SiteConfig
 from shared.errors import ConfigError, MtmcError
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, connect
+from shared.redis_server import RedisServer, any_free_port, choose_port, find_binary, is_free
 from shared.service import stop_on_signals
 from shared.site import restart_recordings
 

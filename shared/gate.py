@@ -142,7 +142,7 @@ class Gate:
         May be called again after a lost connection: nothing is appended twice. With no cameras it only asks: the cursor
         stays where it is, so that no change is missed; only `0-0` becomes the newest one.
         """
-        keys = [self._keys.assignments, self._keys.viewers]
+        keys = [self._keys.assignments, self._keys.viewers, self._keys.epochs]
         args: list[str | bytes | int] = [tick, assignments_cursor, VIEWER_MS, SCHEMA]
         for camera in cameras:
             keys += [camera.lease.key, self._keys.tracks(camera.name), self._keys.camera(camera.name)]

@@ -18,6 +18,11 @@ class Keys:
     def _key(self, name: str) -> str:
         return f"mtmc:{{{self.site}}}:{name}"
 
+    @property
+    def everything(self) -> str:
+        """Pattern that matches every key of the site, and no other, for SCAN."""
+        return self._key("*")
+
     # -- configuration, written by the CLI ---------------------------------------------------------
     @property
     def config(self) -> str:
@@ -33,6 +38,11 @@ class Keys:
     def cameras(self) -> str:
         """Hash camera → JSON settings."""
         return self._key("cameras")
+
+    @property
+    def replay(self) -> str:
+        """String: which recording `mtmc replay` plays here; no other site has it."""
+        return self._key("replay")
 
     # -- clock and gate ----------------------------------------------------------------------------
     @property

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -38,6 +39,19 @@ def configure_logging(service: str, level: str = "INFO", *, json: bool = False) 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_RedactingFormatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+@contextlib.contextmanager
+def logs_of_command(command: str, level: str = "WARNING") -> Iterator[None]:
+    """For a command that uses parts of services within itself: logs from `level` on are shown, and only meanwhile."""
+    before = structlog.get_config()
+    configure_logging(command, level)
+    # Loggers of whole modules outlive the command, and must not keep this configuration.
+    structlog.configure(cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def _named(service: str) -> structlog.typing.Processor:

@@ -10,13 +10,17 @@ from typing import Any
 from shared.redis_connection import Client
 
 _FOLDER = Path(__file__).parent / "lua"
-_WITH_GATE = frozenset({"advance", "complete_tick", "join", "retire", "handled", "wake"})
+_PRELUDES = {
+    **dict.fromkeys(("advance", "join", "retire", "handled", "wake"), ("gate",)),
+    "complete_tick": ("renewal", "gate"),
+    "leases": ("renewal",),
+}
+"""Script → what it uses of other files, which stand before it."""
 
 
 @cache
 def _source(name: str) -> bytes:
-    body = (_FOLDER / f"{name}.lua").read_bytes()
-    return (_FOLDER / "gate.lua").read_bytes() + body if name in _WITH_GATE else body
+    return b"".join((_FOLDER / f"{part}.lua").read_bytes() for part in (*_PRELUDES.get(name, ()), name))
 
 
 class Scripts:

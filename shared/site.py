@@ -36,23 +36,18 @@ class PublishedSite:
         return Keys(self.config.site)
 
 
-def publish_site(client: Client, config: SiteConfig) -> int:
+def publish_site(client: Client, config: SiteConfig, layout: Layout | None = None) -> int:
     """Writes the site for the services to read; returns its revision, which grows when the content changed.
 
-    Addresses and passwords of Redis stay out of it: every process is given its own.
+    Addresses and passwords of Redis stay out of it: every process is given its own. `layout` stands in for that of the
+    configuration.
 
     Raises:
         LayoutError: the layout file cannot be read.
     """
     keys = Keys(config.site)
-    content = {
-        "site": config.model_dump(mode="json", by_alias=True, exclude={"redis"}),
-        "layout": site_layout(config).to_dict(),
-        "masks": {
-            camera.name: base64.b64encode(camera.mask.read_bytes()).decode() for camera in config.cameras if camera.mask
-        },
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    content = _content(config, layout)
+    digest = _digest(content)
     before = client.get(keys.config)
     old: dict[str, Any] = json.loads(before) if before else {"revision": 0, "digest": ""}
     if old["digest"] == digest:
@@ -66,6 +61,31 @@ def publish_site(client: Client, config: SiteConfig) -> int:
         queue_addition(pipe, keys, config.cameras)
         pipe.execute()
     return revision
+
+
+def is_published(client: Client, config: SiteConfig) -> bool:
+    """Whether what stands in Redis is this very site, as `publish_site` would write it.
+
+    Raises:
+        LayoutError: the layout file cannot be read.
+        OSError: a mask cannot be read.
+    """
+    written = client.get(Keys(config.site).config)
+    return written is not None and json.loads(written)["digest"] == _digest(_content(config))
+
+
+def _content(config: SiteConfig, layout: Layout | None = None) -> dict[str, Any]:
+    return {
+        "site": config.model_dump(mode="json", by_alias=True, exclude={"redis"}),
+        "layout": (layout or site_layout(config)).to_dict(),
+        "masks": {
+            camera.name: base64.b64encode(camera.mask.read_bytes()).decode() for camera in config.cameras if camera.mask
+        },
+    }
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_revision(client: Client, keys: Keys) -> int:

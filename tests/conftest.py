@@ -15,9 +15,9 @@ import pytest
 import yaml
 from redis.exceptions import RedisError
 
-from cli.redis_server import RedisServer, any_free_port, find_binary
 from shared.errors import RedisUnusable
 from shared.redis_connection import Client, connect
+from shared.redis_server import RedisServer, any_free_port, find_binary
 from tests.running_site import RunningSite
 
 _START_SECONDS = 20.0

@@ -108,6 +108,16 @@ class Detector:
         return self._model.runtime
 
     @property
+    def family(self) -> str:
+        """Of the head, as its makers call it."""
+        return self._head.family
+
+    @property
+    def batch_size(self) -> int | None:
+        """Pictures per call that the model insists on; None when any number will do."""
+        return self._model.batch_size
+
+    @property
     def input_size(self) -> tuple[int, int]:
         """`(width, height)` of the model's input in pixels."""
         return self._head.width, self._head.height

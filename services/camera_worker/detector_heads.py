@@ -62,6 +62,7 @@ class UltralyticsHead:
     height: int
     width: int
     class_names: tuple[str, ...]
+    family: ClassVar[str] = "Ultralytics"
     pictures: ClassVar[PictureFormat] = _ULTRALYTICS_PICTURES
     overlapping: ClassVar[bool] = True
 
@@ -83,6 +84,7 @@ class EndToEndHead:
     height: int
     width: int
     class_names: tuple[str, ...]
+    family: ClassVar[str] = "Ultralytics end-to-end"
     pictures: ClassVar[PictureFormat] = _ULTRALYTICS_PICTURES
     overlapping: ClassVar[bool] = False
 
@@ -106,6 +108,7 @@ class YoloxHead:
     """`(N, 2)`, column and row of each cell in its grid."""
     strides: Floats
     """`(N, 1)`, pixels per cell."""
+    family: ClassVar[str] = "YOLOX"
     pictures: ClassVar[PictureFormat] = PictureFormat(rgb=False, scale=1.0, centred=False)
     overlapping: ClassVar[bool] = True
 

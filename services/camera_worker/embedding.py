@@ -99,6 +99,11 @@ class Embedder:
         return self._model.runtime
 
     @property
+    def batch_size(self) -> int | None:
+        """Crops per call that the model insists on; None when any number will do."""
+        return self._model.batch_size
+
+    @property
     def dimension(self) -> int:
         return self._dimension
 

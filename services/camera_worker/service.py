@@ -1,27 +1,26 @@
-"""The camera worker's loop: at every tick, the frames of all its cameras through the networks and trackers."""
+"""The camera worker's loop: which cameras it has, and what it says of them at every tick."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
-from services.camera_worker.camera import Camera, Observed, Timing
+from services.camera_worker.camera import Camera, Timing
 from services.camera_worker.claims import Claims, Wanted
 from services.camera_worker.mask import decode_mask
 from services.camera_worker.models import Models
+from services.camera_worker.perception import Perception, Seen
 from services.camera_worker.pictures import Picture, PicturePublisher
-from services.camera_worker.sources import Frame, SourceState, display_name, is_local, local_problem, open_source
+from services.camera_worker.sources import display_name, is_local, local_problem, open_source
 from services.camera_worker.tracking import TrackerSettings
 from shared.config import CameraConfig
 from shared.errors import LeaseLost, MaskError, ModelError
 from shared.gate import CompletedCamera, Gate, Progress
 from shared.leases import Lease
-from shared.messages import TrackBatch
 from shared.process import Connected, ServiceOptions
 from shared.site_time import SiteTime
 
@@ -35,18 +34,6 @@ _WAIT_S = 0.25
 _TRY_UNFIT_AGAIN_S = 30.0
 _STREAM_BYTES = 64 * 1024 * 1024
 """Cap of one tracks:{camera}; reached only by crowds, since `replay_seconds` is the cap otherwise."""
-
-
-@dataclass(frozen=True)
-class _Tick:
-    """A handled tick of one camera, on its way out."""
-
-    camera: Camera
-    frame: Frame | None
-    observed: Observed | None
-    time_ns: int
-    batch: TrackBatch
-    payload: bytes
 
 
 class CameraWorker:
@@ -65,6 +52,7 @@ class CameraWorker:
                 # would wait for it for ever.
                 if camera.detector is None or self._virtual:
                     raise
+        self._perception = Perception(self._models, self._config.clock.target_fps, virtual=self._virtual)
         self._claims = Claims(
             self._client,
             self._keys,
@@ -92,7 +80,7 @@ class CameraWorker:
         self._cameras: dict[str, Camera] = {}
         self._masks = connected.site.masks
         self._progress = Progress(tick=0, gate=0, ticks_cursor="0-0", time_ns=0, assignments_cursor="0-0")
-        self._unsent: tuple[int, list[_Tick]] | None = None
+        self._unsent: tuple[int, list[Seen]] | None = None
         self._look_at = self._measure_at = 0.0
         self._entry_bytes: dict[str, float] = {}
         self._told: dict[str, tuple[tuple[str, str], float]] = {}
@@ -120,7 +108,7 @@ class CameraWorker:
             if newer is not None:
                 self._note_progress(newer.tick, newer.gate, newer.entry_id, newer.time_ns)
             return
-        self._unsent = (tick, self._handle(tick, todo))
+        self._unsent = (tick, self._perception.perceive(todo, self._tick_time_ns(tick)))
         self._send()
 
     def close(self) -> None:
@@ -139,80 +127,6 @@ class CameraWorker:
     def _note_progress(self, tick: int, gate: int, ticks_cursor: str, time_ns: int) -> None:
         before = self._progress
         self._progress = Progress(tick, gate, ticks_cursor, time_ns, before.assignments_cursor, watched=before.watched)
-
-    # -- one tick ------------------------------------------------------------------------------------------
-
-    def _handle(self, tick: int, cameras: list[Camera]) -> list[_Tick]:
-        cameras = sorted(cameras, key=lambda camera: camera.name)
-        started_ns = self._tick_time_ns(tick)
-        frames = self._frames(tick, cameras)
-        new = [camera for camera in cameras if (frame := frames[camera.name]) is not None and camera.is_new(frame)]
-        observed: dict[str, Observed | None] = dict.fromkeys(frames)
-        times = {camera.name: camera.time_ns(frames[camera.name], started_ns) for camera in cameras}
-        self._detect_and_track(new, frames, observed, times)
-        for camera in cameras:
-            if camera in new:
-                continue
-            if frames[camera.name] is not None:
-                observed[camera.name] = camera.repeated()
-            elif camera.ended or camera.leaving:
-                camera.end_tracks()
-            elif camera.source.state is SourceState.DOWN:
-                camera.coast(times[camera.name] / 1e9)
-        embeddings = self._embed(new, frames, observed)
-        ticks = []
-        for camera in cameras:
-            vectors = embeddings.get(camera.name, np.zeros((0, self._models.embedder.dimension), np.float32))
-            batch = camera.batch(observed[camera.name], vectors, self._models.embedder.checksum)
-            ticks.append(
-                _Tick(camera, frames[camera.name], observed[camera.name], times[camera.name], batch, batch.encode())
-            )
-        return ticks
-
-    def _frames(self, tick: int, cameras: list[Camera]) -> dict[str, Frame | None]:
-        """The picture of each camera at `tick`; live, all together are waited for half a tick at most."""
-        deadline = time.monotonic() + 0.5 / self._config.clock.target_fps
-        frames: dict[str, Frame | None] = {}
-        for camera in cameras:
-            left_s = max(0.0, deadline - time.monotonic())
-            waits = camera.config.is_file and camera.source.state is not SourceState.DOWN
-            # A live source's newest picture is taken as it is; a file's has to be decoded first.
-            wait_s = (None if self._virtual else left_s) if waits else 0.0
-            media_time_s = camera.timing.media_time_s(self._tick_time_ns(tick))
-            asked = media_time_s >= 0 and not camera.leaving
-            frames[camera.name] = camera.source.frame_at(media_time_s, wait_s) if asked else None
-        return frames
-
-    def _detect_and_track(
-        self,
-        cameras: list[Camera],
-        frames: dict[str, Frame | None],
-        observed: dict[str, Observed | None],
-        times: dict[str, int],
-    ) -> None:
-        """One detector call for all cameras that share a detector, then each camera's tracker."""
-        for detector in dict.fromkeys(camera.detector for camera in cameras):
-            group = [
-                (camera, frame) for camera in cameras if (frame := frames[camera.name]) and camera.detector is detector
-            ]
-            found = detector.detect([frame.image for _, frame in group], [camera.thresholds for camera, _ in group])
-            for (camera, frame), detections in zip(group, found, strict=True):
-                observed[camera.name] = camera.observe(frame, detections, times[camera.name] / 1e9)
-
-    def _embed(
-        self, cameras: list[Camera], frames: dict[str, Frame | None], observed: dict[str, Observed | None]
-    ) -> dict[str, npt.NDArray[np.float32]]:
-        """One embedder call over the crops that are due, of all cameras."""
-        parts = [
-            (camera.name, frame.image, seen.tracked.boxes_xyxy[seen.due])
-            for camera in cameras
-            if (frame := frames[camera.name]) and (seen := observed[camera.name])
-        ]
-        if not parts:
-            return {}
-        vectors = self._models.embedder.embed([(image, boxes) for _, image, boxes in parts])
-        ends = np.cumsum([len(boxes) for _, _, boxes in parts])[:-1]
-        return {name: rows for (name, _, _), rows in zip(parts, np.split(vectors, ends), strict=True)}
 
     # -- sending -------------------------------------------------------------------------------------------
 
@@ -249,7 +163,7 @@ class CameraWorker:
                 camera.source.close()
                 _log.info("recording has ended", camera=camera.name, tick=tick)
 
-    def _longest(self, item: _Tick) -> int:
+    def _longest(self, item: Seen) -> int:
         """How many entries of a camera are kept: `replay_seconds`, under a cap in bytes."""
         name = item.camera.name
         mean = self._entry_bytes.get(name, 0.0)
@@ -257,7 +171,7 @@ class CameraWorker:
         by_age = self._config.association.replay_seconds * self._config.clock.target_fps
         return max(10, round(min(by_age, _STREAM_BYTES / self._entry_bytes[name])))
 
-    def _show(self, tick: int, item: _Tick) -> None:
+    def _show(self, tick: int, item: Seen) -> None:
         name, now = item.camera.name, time.monotonic()
         due = now - self._published_at.get(name, -1e9) >= _UNWATCHED_PICTURE_S
         if item.frame is None or not (due or name in self._progress.watched):

@@ -1,6 +1,7 @@
 -- One worker has handled one tick for some of its cameras: append the track entries, mark, tell what changed.
 --
--- KEYS[8] assignments, KEYS[9] viewers, then for each camera: lease:camera:{camera}, tracks:{camera}, camera:{camera}.
+-- KEYS[8] assignments, KEYS[9] viewers, KEYS[10] epochs, then for each camera: lease:camera:{camera}, tracks:{camera},
+-- camera:{camera}.
 -- ARGV[3] tick, ARGV[4] cursor in assignments, ARGV[5] viewers count as watching for so many ms, ARGV[6] schema, then
 -- for each camera: name, lease value, lease's time to live in ms, time_ns, n, payload, longest length of
 -- tracks:{camera}. The leases are renewed on the way.
@@ -8,7 +9,7 @@
 --          {camera, track_id, gid, …} of all cameras, {watched cameras}, skipped ticks}.
 -- Called again with the same tick (after a lost connection) it appends nothing twice. Without cameras it only asks: the
 -- changes are left for a call that takes them in; only 0-0 becomes the newest id.
-local FIXED_KEYS, FIXED_ARGS, KEYS_EACH, ARGS_EACH = 9, 6, 3, 7
+local FIXED_KEYS, FIXED_ARGS, KEYS_EACH, ARGS_EACH = 10, 6, 3, 7
 local handled, cursor, schema = tonumber(ARGV[3]), ARGV[4], ARGV[6]
 local tick, ms = current_tick(), now_ms()
 local old_gate = gate_at(tick)
@@ -18,10 +19,9 @@ for i = 0, (#KEYS - FIXED_KEYS) / KEYS_EACH - 1 do
   local lease, tracks, state = unpack(KEYS, FIXED_KEYS + i * KEYS_EACH + 1, FIXED_KEYS + (i + 1) * KEYS_EACH)
   local camera, value, ttl_ms, time_ns, n, payload, longest =
     unpack(ARGV, FIXED_ARGS + i * ARGS_EACH + 1, FIXED_ARGS + (i + 1) * ARGS_EACH)
-  if redis.call('GET', lease) ~= value then
+  if not renewed(lease, KEYS[10], 'camera:' .. camera, value, ttl_ms) then
     lost[#lost + 1] = camera
   else
-    redis.call('PEXPIRE', lease, ttl_ms)
     if handled > tonumber(redis.call('HGET', state, 'tick') or '-1') then
       redis.call('XADD', tracks, 'MAXLEN', '~', longest, '*', 'schema', schema,
         'seq', string.format('%.0f', redis.call('HINCRBY', state, 'seq', 1)), 'camera', camera,

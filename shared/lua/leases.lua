@@ -5,7 +5,6 @@
 -- acquire returns the whole value or false; renew and release return 1 or 0.
 local verb, role = ARGV[1], ARGV[2]
 local held = redis.call('GET', KEYS[1])
-local last = tonumber(redis.call('HGET', KEYS[2], role) or '0')
 
 if verb == 'acquire' then
   if held then return false end
@@ -14,24 +13,17 @@ if verb == 'acquire' then
     local time = redis.call('TIME')
     least = time[1] * 1000 + math.floor(time[2] / 1000)
   end
+  local last = tonumber(redis.call('HGET', KEYS[2], role) or '0')
   local epoch = string.format('%.0f', math.max(last + 1, tonumber(least)))
   redis.call('HSET', KEYS[2], role, epoch)
   redis.call('SET', KEYS[1], epoch .. ':' .. ARGV[3], 'PX', ARGV[4])
   return epoch .. ':' .. ARGV[3]
 elseif verb == 'renew' then
-  if held == ARGV[3] then
-    redis.call('PEXPIRE', KEYS[1], ARGV[4])
-    return 1
-  end
-  -- It expired, or Redis lost its last writes, and nobody has owned the role since: nothing was missed.
-  local epoch = tonumber(string.match(ARGV[3], '^(%d+):'))
-  if held or last > epoch then return 0 end
-  redis.call('HSET', KEYS[2], role, string.format('%.0f', epoch))
-  redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
-  return 1
+  return renewed(KEYS[1], KEYS[2], role, ARGV[3], ARGV[4]) and 1 or 0
 elseif verb == 'release' then
   if held ~= ARGV[3] then return 0 end
   redis.call('DEL', KEYS[1])
+  redis.call('HINCRBY', KEYS[2], role, 1) -- What was given up is not taken up again like a lease that merely ran out.
   return 1
 end
 return redis.error_reply('leases.lua: unknown verb ' .. verb)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.redis_server import any_free_port
+from shared.redis_server import any_free_port
 from tests.compose.conftest import DEPLOY, VERSION, Project, open_to_all, wait_for
 
 pytestmark = pytest.mark.timeout(300)

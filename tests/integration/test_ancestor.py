@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cli.redis_server import any_free_port
+from shared.redis_server import any_free_port
 from tests.running_site import RunningSite
 
 LIVE = """

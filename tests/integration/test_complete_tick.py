@@ -136,6 +136,21 @@ def test_a_handled_tick_renews_the_lease_but_not_that_of_somebody_else(yard: Yar
     assert not north.due()
 
 
+def test_a_lease_that_ran_out_is_taken_up_again_while_nobody_else_owned_the_camera(
+    yard: Yard,
+) -> None:
+    north, south = yard.camera("north"), yard.camera("south")
+    yard.tick(1)
+    yard.client.delete(north.key, south.key)
+    new = yard.leases.acquire("camera:south", 30)
+    assert new is not None
+    progress = yard.complete(1, north, south)
+    assert progress.lost == {"south"}
+    assert yard.client.get(north.key).decode() == north.value
+    assert [len(yard.entries(name)) for name in ("north", "south")] == [1, 0]
+    assert yard.leases.acquire("camera:north", 30) is None
+
+
 def test_changes_of_the_global_id_map_come_once_and_in_order(yard: Yard) -> None:
     north = yard.camera("north")
     yard.assign("north", 1, 10)

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.ground_plane import Calibration, PairCounts, count_pairs
+from evaluation.tracks import PublishedTracks
+from recording.rows import AssignmentRows, camera_tracks, gids_at
 from shared.keys import Keys
 from shared.messages import TrackEntry
 from shared.redis_connection import Client
-from tests.ground_plane import Calibration, PairCounts, count_pairs
 from tests.running_site import RunningSite
 
 KEYS = Keys("room")
@@ -36,22 +38,13 @@ def play_to_the_end(
 
 def pairs_as_published(client: Client, assignments: list[tuple[int, str, int, int]], recordings: Path) -> PairCounts:
     """Truth by the feet on the floor, against the gids as they were published live at each tick."""
-    changes: dict[tuple[str, int], list[tuple[int, int]]] = {}
-    for tick, camera, track_id, gid in assignments:
-        changes.setdefault((camera, track_id), []).append((tick, gid))
-
-    def gid_at(camera: str, track_id: int, tick: int) -> int:
-        known = [gid for at, gid in changes.get((camera, track_id), []) if at <= tick]
-        return known[-1] if known else 0
-
-    seen = {}
-    for camera in CAMERAS:
-        calibration = Calibration.read(recordings / f"{camera}.calibration.json")
-        for _, fields in client.xrange(KEYS.tracks(camera)):
-            entry = TrackEntry.decode(fields)
-            gids = [gid_at(camera, track_id, entry.tick) for track_id in entry.batch.track_ids.tolist()]
-            seen[entry.tick, camera] = calibration.feet(entry.batch.boxes_xyxy), gids
-    return count_pairs(seen)
+    rows = AssignmentRows.of((tick, CAMERAS.index(camera), track, gid, -1) for tick, camera, track, gid in assignments)
+    published = []
+    for index, camera in enumerate(CAMERAS):
+        seen = camera_tracks(TrackEntry.decode(fields) for _, fields in client.xrange(KEYS.tracks(camera))).rows
+        gids = gids_at(rows, index, seen.track_id, seen.tick)
+        published.append(PublishedTracks.of(seen.tick, seen.time_ns, seen.track_id, seen.box_xyxy, gids))
+    return count_pairs(published, [Calibration.read(recordings / f"{camera}.calibration.json") for camera in CAMERAS])
 
 
 @pytest.mark.timeout(300)
@@ -72,8 +65,8 @@ def test_virtual_time_gives_the_same_ids_twice_and_people_seen_by_several_camera
     pairs = pairs_as_published(redis_client, first, shared_data / "data" / "ufes-four-cameras")
     assert pairs.same > 1000
     assert pairs.different > 1000
-    assert pairs.same_with_one_gid / pairs.same >= 0.85
-    assert pairs.different_with_one_gid / pairs.different <= 0.06
+    assert (pairs.same_share or 0) >= 0.85
+    assert (pairs.different_share or 1) <= 0.06
 
     assert play_to_the_end(start, site_file, redis_url, redis_client) == first
 
@@ -88,9 +81,13 @@ def test_a_worker_slower_than_the_clock_skips_ticks_and_stays_up_to_date(
     redis_client: Client,
 ) -> None:
     recordings = shared_data / "data" / "ufes-four-cameras"
-    # 60 new pictures a second from each of four cameras: more than two networks manage without a GPU.
-    cameras = [{"name": name, "source": str(recordings / f"{name}.mp4"), "loop": True, "fps": 60} for name in CAMERAS]
-    site_file = four_cameras_site(tmp_path, clock={"target_fps": 60}, association=OSNET, cameras=cameras)
+    # 60 new pictures a second from each of three cameras: more than two networks manage without a GPU. From four, two
+    # slow cores would hardly do anything but decode.
+    names = CAMERAS[:3]
+    cameras = [{"name": name, "source": str(recordings / f"{name}.mp4"), "loop": True, "fps": 60} for name in names]
+    site_file = four_cameras_site(
+        tmp_path, clock={"target_fps": 60}, association=OSNET, cameras=cameras, layout={"overlaps": [names]}
+    )
     site = start(site_file, "--redis", redis_url)
     site.wait_for(lambda: int(redis_client.hget(KEYS.skew, "skipped") or 0) > 100, 60)
     skipped = int(redis_client.hget(KEYS.skew, "skipped"))

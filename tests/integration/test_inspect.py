@@ -16,13 +16,13 @@ import yaml
 
 from cli.inspect_keys import FoundKey, key_kinds
 from cli.inspect_tracks import BrokenEntry, SeenEntry, SeenTrack
-from cli.redis_server import any_free_port
 from cli.state import Facts, StateFolder
 from shared.camera_settings import set_paused
 from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.messages import SCHEMA, TrackBatch
 from shared.redis_connection import Client, connect
+from shared.redis_server import any_free_port
 from shared.site import publish_site
 from tests.command_line import CommandLine, Done, command_line
 from tests.conftest import RedisProcess

@@ -253,7 +253,7 @@ def test_a_service_waits_for_redis_and_for_the_site_until_it_is_told_to_stop(red
     stop, answers = threading.Event(), []
     options = ServiceOptions(site="yard", redis_url=redis_process.url)
     with capture_logs() as logs:
-        thread = threading.Thread(target=lambda: answers.append(connect_site(options, stop)))
+        thread = threading.Thread(target=lambda: answers.append(connect_site(options, stop)), daemon=True)
         thread.start()
         wait_for(lambda: logs)
         redis_process.start()

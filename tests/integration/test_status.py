@@ -15,10 +15,10 @@ from rich.console import Console
 
 from cli.overview import CameraView, Overview, WorkerView, read_overview
 from cli.overview_tables import tables
-from cli.redis_server import any_free_port
 from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.redis_connection import Client
+from shared.redis_server import any_free_port
 from shared.site import publish_site
 
 ROOT = Path(__file__).resolve().parents[2]

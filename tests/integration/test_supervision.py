@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import tether
 from cli.state import StateFolder
 from cli.supervision import USER_ERROR, ProcessInfo, Program, Supervisor, settings, stop_leftover
+from shared import tether
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(1000)")
 DEAF = (sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)")

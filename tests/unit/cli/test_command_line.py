@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from cli.redis_server import any_free_port
+from shared.redis_server import any_free_port
 from tests.unit.camera_worker.model_files import write_constant_model, write_mean_model
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -31,7 +31,14 @@ def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_tree_is_walked() -> None:
-    assert {("up",), ("cameras", "add"), ("inspect", "keys"), ("config", "show"), ("status",)} <= set(TREE)
+    assert {
+        ("up",),
+        ("cameras", "add"),
+        ("inspect", "keys"),
+        ("models", "pull"),
+        ("config", "show"),
+        ("status",),
+    } <= set(TREE)
 
 
 @pytest.mark.parametrize("path", TREE, ids=" ".join)
@@ -54,7 +61,7 @@ def test_every_option_says_what_it_is() -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("path", [(), ("cameras",), ("inspect",), ("config",)], ids=" ".join)
+@pytest.mark.parametrize("path", [(), ("cameras",), ("inspect",), ("models",), ("config",)], ids=" ".join)
 def test_a_group_by_itself_shows_its_commands(path: tuple[str, ...], mtmc: CommandLine) -> None:
     done = mtmc(*path)
     said = done.stdout + done.stderr

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.redis_server import any_free_port
 from shared.config import SiteConfig
 from shared.redis_connection import Client
+from shared.redis_server import any_free_port
 from shared.site import publish_site
 from tests.running_site import ROOT, environment
 
@@ -92,6 +92,14 @@ def test_sites_and_cameras_without_a_file(tab: Tab, redis_client: Client, redis_
     assert tab("status", "--redis", redis_url, "--site", "") == ["hall"]
     assert tab("cameras", "remove", "--site", "hall", "y", MTMC_REDIS_URL=redis_url) == ["yard"]
     assert tab("cameras", "remove", "y", MTMC_REDIS_URL=redis_url, MTMC_SITE="hall") == ["yard"]
+
+
+def test_models_and_files_of_models(tab: Tab, tmp_path: Path) -> None:
+    (tmp_path / "place" / "own.onnx").touch()
+    (tmp_path / "place" / "notes.txt").touch()
+    assert tab("models", "pull", "yolox_nano", "yolox_") == [f"yolox_{size}" for size in ("tiny", "s", "m", "l", "x")]
+    assert {"own.onnx", "vehicle-reid-0001"} <= set(offered := tab("models", "benchmark", ""))
+    assert "notes.txt" not in offered
 
 
 def test_where_redis_does_not_answer_nothing_is_offered_and_nothing_is_said(tab: Tab) -> None:

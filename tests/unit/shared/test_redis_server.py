@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.redis_server import RedisServer, any_free_port, choose_port, find_binary, is_free
 from shared.errors import RedisUnusable
+from shared.redis_server import RedisServer, any_free_port, choose_port, find_binary, is_free
 
 
 def server_that_says(folder: Path, version: str) -> None:

@@ -1,0 +1,74 @@
+"""Identities on the four real cameras, where geometry tells who is who.
+
+    python -m benchmarks.four_cameras_identities [--keep DIR] [--recording DIR] [--seconds S]
+
+Runs the whole system over `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`) in virtual time at 10 Hz, or
+(`--recording`, of an earlier `--keep`) only the aggregator. Two boxes in two cameras at one tick whose feet stand
+within 0.5 m are one person, beyond 1.5 m two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.four_cameras import site
+from benchmarks.shared_data import shared_folder
+from cli.console import table_console
+from cli.progress import progress
+from cli.site_file import load_site
+from cli.site_run import SiteRun, run_site, runnable
+from evaluation.ground_plane import Calibration, PairCounts, count_pairs
+from evaluation.live import LiveFigures, live_figures
+from evaluation.matching import CameraMatch
+from evaluation.tables import pair_table
+from evaluation.tracks import PublishedTracks
+from recording.aggregation import run_aggregator
+from recording.reading import Recording
+from shared.logs import configure_logging
+
+RECORDINGS = Path("data") / "ufes-four-cameras"
+
+
+def record(folder: Path, seconds: float | None) -> Recording:
+    """Runs the site, and leaves its recording in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    site_file = site(folder)
+    run = SiteRun(runnable(load_site(site_file, {}), seconds, live=False), site_file, folder, seconds, None)
+    with progress("running") as told:
+        return run_site(run, os.environ, told).recording
+
+
+def judged(shared: Path, recording: Recording) -> tuple[PairCounts, LiveFigures]:
+    """What geometry says of the published ids, and what needs no truth (purity and completeness do)."""
+    tracks = [PublishedTracks.recorded(recording, camera) for camera in recording.cameras]
+    calibrations = [
+        Calibration.read(shared / RECORDINGS / f"{camera}.calibration.json") for camera in recording.cameras
+    ]
+    live = live_figures([CameraMatch.without_truth(camera) for camera in tracks], 1.0 / recording.fps)
+    return count_pairs(tracks, calibrations), live
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description="Identities on the four real cameras")
+    parser.add_argument("--keep", type=Path, help="an empty folder: leave site file, logs and recording there")
+    parser.add_argument("--recording", type=Path, help="of an earlier run: only the aggregator runs")
+    parser.add_argument("--seconds", type=float, help="only the first of them")
+    arguments = parser.parse_args()
+    shared = shared_folder() or sys.exit("no recordings: MTMC_SHARED names the folder that holds data/ and weights/")
+    configure_logging("four-cameras", "WARNING")
+    with tempfile.TemporaryDirectory() as name:
+        if arguments.recording:
+            recording = run_aggregator(Recording.open(arguments.recording)).recording
+        else:
+            recording = record(arguments.keep or Path(name), arguments.seconds)
+        pairs, live = judged(shared, recording)
+    table_console().print(pair_table(pairs, live))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""What can be typed after `mtmc models`, and its help."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from cli import completion
+from cli.console import table_console
+
+if TYPE_CHECKING:
+    from cli.models.store import ModelStore
+
+app = typer.Typer(no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+
+class Backend(str, Enum):
+    """What runs a model."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """Show the models that mtmc knows, and which are here.
+
+    Shipped models come with mtmc. The others lie where `pull` puts them:
+    in the folder MTMC_MODELS, or else in ~/.cache/mtmc/models.
+
+    The fields of --json are stable: folder and models (name, kind, what,
+    licence, url, size_bytes, checksum, checksum_by: publisher or others,
+    shipped, state: here, damaged, partial or missing, by the size alone,
+    file, and site: what a site file needs).
+
+    Example:  mtmc models list
+    """
+    from cli.models.listing import list_models
+
+    list_models(_store(), table_console(), as_json=json)
+
+
+@app.command()
+def pull(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME", help="Models.", show_default=False, autocompletion=completion.model_names),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="DIR",
+            file_okay=False,
+            help="Where to put them.",
+            show_default="$MTMC_MODELS, or ~/.cache/mtmc/models",
+        ),
+    ] = None,
+) -> None:
+    """Fetch models, and print what to write into the site file.
+
+    Goes on where an earlier pull was interrupted. A file gets its name
+    once its size and checksum are right. HTTPS_PROXY names a proxy.
+
+    Examples:
+      mtmc models pull yolox_s vehicle-reid-0001
+      mtmc models pull yolox_nano --to models
+    """
+    from cli.models.pulling import pull as pull_models
+    from shared.logs import logs_of_command
+
+    with logs_of_command("models"):
+        pull_models(words, _store(to), Console(highlight=False), Console(stderr=True, highlight=False))
+
+
+@app.command()
+def verify(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME|PATH]",
+            help="Models, or files that are named like theirs; none: all that should be here.",
+            show_default=False,
+            autocompletion=completion.model_names_or_files,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check size and checksum of model files.
+
+    The fields of --json are stable: files (name, file, fault: null where
+    it is sound).
+
+    Exit code 1: a file is damaged or missing.
+
+    Examples:
+      mtmc models verify
+      mtmc models verify yolox_s /srv/models/yolox_nano.onnx
+    """
+    from cli.models.verification import verify as verify_models
+
+    raise typer.Exit(verify_models(words or (), _store(), table_console(), as_json=json))
+
+
+@app.command()
+def benchmark(
+    words: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|PATH",
+            help="A model that is here, or the file of any detector or embedder.",
+            show_default=False,
+            autocompletion=completion.model_names_or_files,
+        ),
+    ],
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--batch", min=1, max=1024, help="Pictures or crops in one call; may be repeated.", show_default="1, 8"
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="On a CPU; 0: one for each core.")] = 0,
+    seconds: Annotated[float, typer.Option(min=0, max=600, help="For each batch size, at least.")] = 3.0,
+    backend: Annotated[Backend, typer.Option(help="What runs it; auto: the best that works here.")] = Backend.AUTO,
+    size: Annotated[
+        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Of crops, for an embedder that leaves it open.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what a model is, and measure how fast it is here.
+
+    It is loaded and called as a camera worker does it: the times include
+    preparing the pictures and decoding what comes out.
+
+    The fields of --json are stable: model, kind, device, runtime, checksum,
+    head and classes, or dimension, input_width, input_height, fixed_batch
+    (null: any), threads and timings (batch, calls, min_ms, median_ms,
+    p90_ms, all of them for one picture or crop).
+
+    Examples:
+      mtmc models benchmark yolox_nano --threads 2
+      mtmc models benchmark reid.onnx --batch 1 --batch 16 --seconds 5
+    """
+    from cli.models.benchmark import BenchmarkOptions
+    from cli.models.benchmark import benchmark as benchmark_model
+    from shared.logs import logs_of_command
+
+    options = BenchmarkOptions(words, tuple(batch or (1, 8)), threads, seconds, backend.value, _pixels(size))
+    with logs_of_command("models"):
+        benchmark_model(options, _store(), table_console(), as_json=json)
+
+
+def _store(folder: Path | None = None) -> ModelStore:
+    from cli.models.store import ModelStore, cache_folder
+
+    return ModelStore(folder or cache_folder(os.environ))
+
+
+def _pixels(size: str | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    sides = size.lower().replace("×", "x").split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and 8 <= int(side) <= 2048 for side in sides):
+        raise typer.BadParameter(f"--size takes width and height, 8 to 2048 pixels, as in 128x256, not {size!r}")
+    return int(sides[0]), int(sides[1])

@@ -1,0 +1,84 @@
+"""Vehicles cut out of rendered pictures, kept with a margin in which a detector's box may err."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from demo.training.pictures import Picture
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+_MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which vehicles are cut out."""
+
+    min_visibility: float
+    min_height_px: float
+
+
+LEARNT = Wanted(0.3, 14.0)
+JUDGED = Wanted(0.4, 20.0)
+"""The same that a detector must find."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One sighting of one vehicle."""
+
+    image: Bytes
+    """`(h, w, 3)` BGR: the box with up to `_MARGIN` of its size around it, where the picture has that."""
+    box_xyxy: Floats
+    """`(4,)`, pixels of `image`."""
+    identity: int
+    """From 0, the same for all sightings of one vehicle of one scene."""
+    scene: int
+    camera: str
+    class_id: int
+
+
+def crops_of(pictures: Sequence[Picture], wanted: Wanted) -> list[Crop]:
+    """Every vehicle in `pictures` that is visible and tall enough; identities are numbered as they first appear."""
+    numbers: dict[tuple[int, int], int] = {}
+    return [crop for picture in pictures for crop in _crops_of(picture, wanted, numbers)]
+
+
+def _crops_of(picture: Picture, wanted: Wanted, numbers: dict[tuple[int, int], int]) -> Iterator[Crop]:
+    image, truth = picture.read(), picture.truth
+    limit = np.array([image.shape[1], image.shape[0]] * 2)
+    for number, box, class_id, visibility in zip(
+        truth.ids.tolist(), truth.boxes_xyxy, truth.class_ids.tolist(), truth.visibility, strict=True
+    ):
+        size = box[2:] - box[:2]
+        if visibility < wanted.min_visibility or size[1] < wanted.min_height_px:
+            continue
+        margin = np.ceil(size * _MARGIN)
+        left, top, right, bottom = np.clip([*np.floor(box[:2] - margin), *np.ceil(box[2:] + margin)], 0, limit)
+        cut = image[int(top) : int(bottom), int(left) : int(right)].copy()
+        identity = numbers.setdefault((picture.seed, number), len(numbers))
+        inside = (box - np.array([left, top, left, top])).astype(np.float32)
+        yield Crop(cut, inside, identity, picture.seed, picture.camera, class_id)
+
+
+def imprecise(crop: Crop, random: np.random.Generator, deviation: float = 0.03) -> Floats:
+    """`(4,)`: the crop's box as a detector might have it, each side off by `deviation` of the size."""
+    size = np.tile(crop.box_xyxy[2:] - crop.box_xyxy[:2], 2)
+    box: Floats = (crop.box_xyxy + random.normal(0, deviation, 4) * size).astype(np.float32)
+    return box
+
+
+def stretched(crop: Crop, box_xyxy: Floats, width: int, height: int) -> Bytes:
+    """`(height, width, 3)` BGR: what is in a box, cut and resized as services/camera_worker/embedding.py does it."""
+    limit = np.array([crop.image.shape[1], crop.image.shape[0]] * 2)
+    clipped = np.clip(box_xyxy, 0, limit)
+    (left, top), (right, bottom) = np.floor(clipped[:2]).astype(int), np.ceil(clipped[2:]).astype(int)
+    cut = crop.image[top : max(bottom, top + 1), left : max(right, left + 1)]
+    return np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -1,0 +1,21 @@
+"""How long one picture takes a model, as a worker runs it on a CPU."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+
+from services.camera_worker.backends.onnx_runtime import OnnxModel
+
+
+def milliseconds(path: Path, *, threads: int, pictures: int = 1, repetitions: int = 200) -> tuple[float, float]:
+    """The fastest and the median time for one picture of a batch; other processes on the machine disturb the latter."""
+    model = OnnxModel.load(path, device="cpu", threads=threads)
+    batch = model.blank().repeat(pictures, axis=0)
+    times_ms = []
+    for _ in range(repetitions):
+        begun_s = time.perf_counter()
+        model.run(batch)
+        times_ms.append((time.perf_counter() - begun_s) * 1000 / pictures)
+    return min(times_ms), statistics.median(times_ms)

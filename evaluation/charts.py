@@ -1,0 +1,154 @@
+"""Where the lines, bars and words of the report's pictures stand, in pixels of their SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evaluation.matching import NOBODY
+from evaluation.timeline import Bar, Row
+from evaluation.tracks import NO_GID
+from evaluation.tradeoff import Point
+
+WIDTH_PX = 1100.0
+_LABEL_PX = 96.0
+_LANE_PX, _ROW_GAP_PX, _AXIS_PX = 15.0, 7.0, 22.0
+_LETTER_PX = 6.0
+_MOST_ROWS = 150
+_GOLDEN_ANGLE = 137.508
+
+
+def colour(gid: int) -> str:
+    """Neighbouring gids look different; grey is no gid."""
+    return "#9aa0a6" if gid == NO_GID else f"hsl({gid * _GOLDEN_ANGLE % 360:.0f} 62% 42%)"
+
+
+@dataclass(frozen=True)
+class DrawnBar:
+    """One stretch of one track."""
+
+    x: float
+    y: float
+    width: float
+    gid: int
+    colour: str
+    words: str
+    """Empty where there is no room."""
+    title: str
+
+
+@dataclass(frozen=True)
+class DrawnRow:
+    """One object."""
+
+    y: float
+    height: float
+    label: str
+    gids: int
+    """How many it bore."""
+    bars: tuple[DrawnBar, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place on an axis."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class TimelineChart:
+    """Objects from top to bottom, time from left to right."""
+
+    width: float
+    height: float
+    label_px: float
+    lane_px: float
+    rows: tuple[DrawnRow, ...]
+    marks: tuple[Mark, ...]
+    left_out: int
+    """Objects for which there was no room, those with the least bars."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], first_tick: int, tick_seconds: float, seconds: float) -> TimelineChart:
+        """Of the objects with the most bars, in the order given."""
+        by_bars = sorted(rows, key=lambda row: -sum(len(lane) for lane in row.lanes))
+        kept = {id(row) for row in by_bars[:_MOST_ROWS]}
+        scale = (WIDTH_PX - _LABEL_PX) / max(seconds, tick_seconds)
+        drawn, y = [], _AXIS_PX
+        for row in (row for row in rows if id(row) in kept):
+            bars = []
+            for lane, of_lane in enumerate(row.lanes):
+                top = y + lane * _LANE_PX
+                for bar in of_lane:
+                    since, until = ((tick - first_tick) * tick_seconds for tick in (bar.first_tick, bar.last_tick + 1))
+                    bars.append(_drawn(bar, top, since, until, scale))
+            height = len(row.lanes) * _LANE_PX
+            label = "no object" if row.identity == NOBODY else f"object {row.identity}"
+            drawn.append(DrawnRow(y, height, label, len({bar.gid for bar in bars} - {NO_GID}), tuple(bars)))
+            y += height + _ROW_GAP_PX
+        marks = tuple(Mark(_LABEL_PX + at * scale, f"{at:g} s") for at in steps(seconds, 12))
+        return cls(WIDTH_PX, y, _LABEL_PX, _LANE_PX, tuple(drawn), marks, len(rows) - len(drawn))
+
+
+def _drawn(bar: Bar, y: float, since: float, until: float, scale: float) -> DrawnBar:
+    x, width = _LABEL_PX + since * scale, max((until - since) * scale, 1.5)
+    name = f"gid {bar.gid}" if bar.gid != NO_GID else "no gid"
+    title = f"{bar.camera}, {name}, track {bar.track_id}: {since:.1f} to {until:.1f} s"
+    candidates = (f"{bar.gid} · {bar.camera}", str(bar.gid)) if bar.gid != NO_GID else ()
+    words = next((text for text in candidates if len(text) * _LETTER_PX + 4 <= width), "")
+    return DrawnBar(x, y, width, bar.gid, colour(bar.gid), words, title)
+
+
+@dataclass(frozen=True)
+class DrawnPoint:
+    """One setting."""
+
+    x: float
+    y: float
+    point: Point
+
+
+@dataclass(frozen=True)
+class TradeoffChart:
+    """Seconds until the first gid from left to right, changes from bottom to top."""
+
+    points: tuple[DrawnPoint, ...]
+    x_marks: tuple[Mark, ...]
+    y_marks: tuple[Mark, ...]
+    width: float = 560.0
+    height: float = 300.0
+    left: float = 52.0
+    bottom: float = 262.0
+
+    @classmethod
+    def of(cls, points: Sequence[Point]) -> TradeoffChart | None:
+        """None without points."""
+        if not points:
+            return None
+        most_x = max(point.first_gid_seconds_p50 for point in points) or 1.0
+        most_y = max(point.gid_changes_per_1000_track_seconds for point in points) or 1.0
+        x_steps, y_steps = steps(most_x * 1.1, 6), steps(most_y * 1.15, 5)
+        x_scale = (cls.width - cls.left - 16) / (most_x * 1.12)
+        y_scale = (cls.bottom - 14) / (most_y * 1.17)
+        drawn = tuple(
+            DrawnPoint(
+                cls.left + point.first_gid_seconds_p50 * x_scale,
+                cls.bottom - point.gid_changes_per_1000_track_seconds * y_scale,
+                point,
+            )
+            for point in points
+        )
+        x_marks = tuple(Mark(cls.left + at * x_scale, f"{at:g}") for at in x_steps)
+        return cls(drawn, x_marks, tuple(Mark(cls.bottom - at * y_scale, f"{at:g}") for at in y_steps))
+
+
+def steps(upto: float, most: int) -> list[float]:
+    """Round numbers from 0 to `upto`, at most `most` + 1 of them: 1, 2 or 5 times a power of ten apart."""
+    if upto <= 0:
+        return [0.0]
+    power = 10.0 ** math.floor(math.log10(upto / most))
+    step = next(power * factor for factor in (1, 2, 5, 10) if upto / (power * factor) <= most)
+    return [round(step * i, 9) for i in range(math.floor(upto / step + 1e-9) + 1)]

@@ -1,0 +1,122 @@
+"""How published ids looked to whoever watched: how late they came, how often they changed, how clean they were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluation.matching import NOBODY, CameraMatch
+from evaluation.tracks import NO_GID, Ids, PublishedTracks
+
+GRACE_SECONDS = 1.0
+"""A box is expected to bear a gid once its track is older than this."""
+
+
+@dataclass(frozen=True)
+class LiveFigures:
+    """Of all cameras together; None: nothing was there to measure it on."""
+
+    gid_changes_per_1000_track_seconds: float | None
+    """Changes from one gid to another within a track that was still seen, also if none was published in between."""
+    without_gid_share: float | None
+    """Of the boxes whose track was older than `GRACE_SECONDS`: share without a gid, 0 to 1."""
+    first_gid_seconds_p50: float | None
+    """From a track's first box to its first box with a gid, over the tracks that ever got one."""
+    first_gid_seconds_p90: float | None
+    first_gid_seconds_max: float | None
+    purity: float | None
+    """Of the boxes with a gid that show a true object: share whose object is the most frequent one of that gid."""
+    completeness: float | None
+    """Of the same boxes: share whose gid is the most frequent one of that object."""
+    track_seconds: float
+    """Sum over tracks of the time from the first box to the last, one tick included."""
+    gid_changes: int
+    tracks: int
+    tracks_without_gid: int
+    """Tracks that never got one, most of them short."""
+
+
+def live_figures(cameras: Sequence[CameraMatch], tick_seconds: float) -> LiveFigures:
+    """Figures of the gids in `cameras`, as they were published tick by tick."""
+    histories = [track_histories(match.tracks, tick_seconds) for match in cameras]
+    seconds = float(sum(history.lengths_s.sum() for history in histories))
+    changes = int(sum(history.changes.sum() for history in histories))
+    waited = _joined([history.first_gid_s for history in histories])
+    late = _joined([history.late_without for history in histories])
+    gids, objects = _shown(cameras)
+    reached = waited[np.isfinite(waited)]
+    return LiveFigures(
+        gid_changes_per_1000_track_seconds=1000.0 * changes / seconds if seconds else None,
+        without_gid_share=float(late.mean()) if len(late) else None,
+        first_gid_seconds_p50=float(np.percentile(reached, 50)) if len(reached) else None,
+        first_gid_seconds_p90=float(np.percentile(reached, 90)) if len(reached) else None,
+        first_gid_seconds_max=float(reached.max()) if len(reached) else None,
+        purity=majority_share(gids, objects),
+        completeness=majority_share(objects, gids),
+        track_seconds=seconds,
+        gid_changes=changes,
+        tracks=len(waited),
+        tracks_without_gid=len(waited) - len(reached),
+    )
+
+
+@dataclass(frozen=True)
+class TrackHistories:
+    """The tracks of one camera, `T` of them in the order of their ids."""
+
+    track_ids: Ids
+    lengths_s: npt.NDArray[np.float64]
+    """`(T,)`: from the first box to the last, one tick included."""
+    changes: Ids
+    """`(T,)`: how often one gid was followed by another."""
+    first_gid_s: npt.NDArray[np.float64]
+    """`(T,)`: from the first box to the first with a gid; infinite where there is none."""
+    late_without: npt.NDArray[np.float64]
+    """One value for each box of a track older than `GRACE_SECONDS`: 1 without a gid, 0 with one."""
+
+
+def track_histories(tracks: PublishedTracks, tick_seconds: float) -> TrackHistories:
+    """What the boxes of every track say, in the order of their ticks."""
+    order = np.lexsort((tracks.ticks, tracks.track_ids))
+    ids, gids, times_s = tracks.track_ids[order], tracks.gids[order], tracks.times_ns[order] * 1e-9
+    unique, first, inverse, counts = np.unique(ids, return_index=True, return_inverse=True, return_counts=True)
+    began_s = times_s[first]
+    ended_s = times_s[first + counts - 1] if len(first) else began_s
+    age_s = times_s - began_s[inverse]
+    with_gid = gids != NO_GID
+    first_gid_s = np.full(len(unique), np.inf)
+    np.minimum.at(first_gid_s, inverse[with_gid], age_s[with_gid])
+    shown, of = gids[with_gid], inverse[with_gid]
+    changed = (np.diff(shown) != 0) & (np.diff(of) == 0)
+    changes = np.bincount(of[1:][changed], minlength=len(unique)).astype(np.int64)
+    # Half a tick of tolerance: site time is a binary fraction of whole ticks.
+    late = age_s > GRACE_SECONDS + tick_seconds / 2
+    return TrackHistories(
+        unique, ended_s - began_s + tick_seconds, changes, first_gid_s, (~with_gid[late]).astype(float)
+    )
+
+
+def majority_share(groups: Ids, members: Ids) -> float | None:
+    """Share of rows whose member is the most frequent one of their group; None without rows."""
+    if not len(groups):
+        return None
+    pairs, counts = np.unique(np.stack([groups, members]), axis=1, return_counts=True)
+    starts = np.flatnonzero(np.diff(pairs[0], prepend=pairs[0][0] - 1))
+    return float(np.maximum.reduceat(counts, starts).sum() / len(groups))
+
+
+def _shown(cameras: Sequence[CameraMatch]) -> tuple[Ids, Ids]:
+    """Gid and true object of every box that has both."""
+    gids, objects = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for match in cameras:
+        both = (match.tracks.gids != NO_GID) & (match.shown != NOBODY)
+        gids.append(match.tracks.gids[both])
+        objects.append(match.shown[both])
+    return np.concatenate(gids), np.concatenate(objects)
+
+
+def _joined(parts: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    return np.concatenate([np.zeros(0), *parts])

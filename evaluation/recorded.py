@@ -1,0 +1,58 @@
+"""The verdict on a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.source_frames import frames_of
+from evaluation.tracks import PublishedTracks
+from evaluation.truth import OUR_RULES, CameraTruth, TruthError, TruthRules, read_truth
+from evaluation.verdict import CameraInput, Told, Verdict, judge
+from recording.reading import Recording
+
+
+def first_shown(recording: Recording) -> int:
+    """The first recorded tick at which the sources showed a picture: by the wall clock, models are loaded before."""
+    return max(recording.first_tick, recording.description.frames.tick_of_first)
+
+
+def judge_recording(
+    recording: Recording,
+    truth: Mapping[str, CameraTruth],
+    *,
+    seconds: float | None = None,
+    told: Told = lambda done, total: None,
+) -> Verdict:
+    """Scores the gids of `recording`, all of it or only its first `seconds` of site time.
+
+    Raises:
+        MtmcError: the recording is damaged, or scores cannot be computed.
+    """
+    first, last = first_shown(recording), recording.last_tick
+    if seconds is not None:
+        last = min(last, first + max(1, round(seconds * recording.fps)) - 1)
+    ticks = np.arange(first, last + 1)
+    cameras, frames = {}, frames_of(recording)
+    for camera in recording.cameras:
+        tracks = PublishedTracks.recorded(recording, camera).between(first, last)
+        cameras[camera] = CameraInput(tracks, truth[camera], frames(camera, ticks))
+    return judge(cameras, ticks, 1.0 / recording.fps, told)
+
+
+def truth_of(folder: Path, recording: Recording, rules: TruthRules = OUR_RULES) -> dict[str, CameraTruth]:
+    """The truth of a recording's cameras.
+
+    Raises:
+        TruthError: it is missing, cannot be read, or has no box of any of the recorded pictures.
+    """
+    truth = read_truth(folder, recording.cameras, rules)
+    frames = recording.frame_of(np.array([recording.first_tick, recording.last_tick]))
+    first, last = int(frames[0]), int(frames[1])
+    if not any(((camera.frames >= first) & (camera.frames <= last)).any() for camera in truth.values()):
+        raise TruthError(
+            f"{folder}: no box of the recorded frames {first} to {last}; is it the truth of this recording?"
+        )
+    return truth

@@ -1,0 +1,186 @@
+"""A verdict as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from evaluation.ground_plane import PairCounts
+from evaluation.live import LiveFigures
+from evaluation.scores import CameraScores, SiteScores
+from evaluation.timing import Durations, Timing
+from evaluation.verdict import Verdict
+
+NOTHING = "–"
+_CAMERA_COLUMNS = ("hota", "deta", "assa", "idf1", "mota", "idsw")
+_SITE_COLUMNS = ("idf1", "idp", "idr", "hota", "assa")
+_NAMES = {"hota": "HOTA", "deta": "DetA", "assa": "AssA", "idf1": "IDF1", "mota": "MOTA", "idsw": "IDSW"}
+_NAMES |= {"idp": "IDP", "idr": "IDR"}
+
+
+def show(verdict: Verdict, timing: Timing, console: Console) -> None:
+    """Scores of all cameras together, of each by itself, and the live figures."""
+    console.print(_site_table(verdict))
+    console.print()
+    console.print(_camera_table(verdict))
+    console.print()
+    console.print(_live_table(live_lines(verdict) + timing_lines(timing)))
+
+
+def show_differences(differences: Mapping[str, Any], console: Console) -> None:
+    """Live mode minus virtual time, in the figures of all cameras together."""
+    table = _table("by the wall clock, against virtual time", "difference")
+    for section in ("multi_camera", "bound", "live"):
+        for name, value in (differences.get(section) or {}).items():
+            if value is not None:
+                table.add_row(f"{section}.{name}", f"{value:+.4g}")
+    console.print(table)
+
+
+def score(value: float | None) -> str:
+    """Three decimals."""
+    return NOTHING if value is None else f"{value:.3f}"
+
+
+def site_rows(verdict: Verdict) -> list[tuple[str, list[str]]]:
+    """Name and figures of what was published and of the bound, in the order of `site_headings`."""
+    rows = (("published", verdict.multi_camera), ("bound", verdict.bound))
+    return [(name, _figures(scores, _SITE_COLUMNS)) for name, scores in rows]
+
+
+def site_headings() -> list[str]:
+    """Of `site_rows`."""
+    return [_NAMES[name] for name in _SITE_COLUMNS]
+
+
+def camera_rows(verdict: Verdict) -> list[tuple[str, list[str], list[str]]]:
+    """Camera, figures as published, figures of the bound."""
+    return [
+        (name, _figures(scores, _CAMERA_COLUMNS), _figures(verdict.bound_cameras[name], _CAMERA_COLUMNS))
+        for name, scores in verdict.cameras.items()
+    ]
+
+
+def camera_headings() -> list[str]:
+    """Of `camera_rows`."""
+    return [_NAMES[name] for name in _CAMERA_COLUMNS]
+
+
+def live_lines(verdict: Verdict) -> list[tuple[str, str]]:
+    """What a figure is, and its value with its unit."""
+    live = verdict.live
+    changes = live.gid_changes_per_1000_track_seconds
+    first = (live.first_gid_seconds_p50, live.first_gid_seconds_p90, live.first_gid_seconds_max)
+    waits = NOTHING if first[0] is None else " / ".join(f"{value:.2f}" for value in first if value is not None) + " s"
+    return [
+        ("gid changes per 1,000 track-seconds", NOTHING if changes is None else f"{changes:.1f}"),
+        ("boxes without gid, of those older than 1 s of track", percent(live.without_gid_share)),
+        ("seconds until the first gid, p50 / p90 / max", waits),
+        ("purity", score(live.purity)),
+        ("completeness", score(live.completeness)),
+        ("tracks, and those that never got a gid", f"{live.tracks}, {live.tracks_without_gid}"),
+        ("site time", f"{verdict.ticks * verdict.tick_seconds:.1f} s, {live.track_seconds:.0f} track-seconds"),
+    ]
+
+
+def timing_lines(timing: Timing) -> list[tuple[str, str]]:
+    """What is known of durations."""
+    lines = []
+    if timing.tick_to_gid_ms is not None:
+        lines.append(("from tick to gid, p50 / p95 / max", _durations(timing.tick_to_gid_ms)))
+    if timing.cycle_ms is not None:
+        lines.append(("aggregator's cycle, p50 / p95 / max", _durations(timing.cycle_ms)))
+    if timing.run_seconds is not None:
+        lines.append(("the run took", f"{timing.run_seconds:.1f} s"))
+    return lines
+
+
+def percent(value: float | None) -> str:
+    """One decimal."""
+    return NOTHING if value is None else f"{100 * value:.1f} %"
+
+
+def _durations(durations: Durations) -> str:
+    return f"{durations.p50:.1f} / {durations.p95:.1f} / {durations.max:.1f} ms"
+
+
+def _figures(scores: CameraScores | SiteScores | None, names: tuple[str, ...]) -> list[str]:
+    if scores is None:
+        return [NOTHING] * len(names)
+    values = [getattr(scores, name) for name in names]
+    return [str(value) if isinstance(value, int) else score(value) for value in values]
+
+
+def _site_table(verdict: Verdict) -> Table:
+    table = _table("all cameras as one", *site_headings())
+    for name, figures in site_rows(verdict):
+        table.add_row(name, *figures, style="dim" if name == "bound" else None)
+    return table
+
+
+def _camera_table(verdict: Verdict) -> Table:
+    table = _table("each camera", *camera_headings(), "bound: IDF1", "IDSW")
+    for name, published, bound in camera_rows(verdict):
+        table.add_row(name, *published, bound[_CAMERA_COLUMNS.index("idf1")], bound[_CAMERA_COLUMNS.index("idsw")])
+    return table
+
+
+def _live_table(lines: list[tuple[str, str]]) -> Table:
+    table = _table("as it was seen live", "")
+    for name, value in lines:
+        table.add_row(name, value)
+    return table
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(title, style="bold", header_style="bold cyan", overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+class SummaryTable:
+    """One line for each of several runs."""
+
+    def __init__(self, title: str) -> None:
+        headings = ("IDF1", "IDP", "IDR", "HOTA", "AssA", "bound: IDF1", "HOTA", "AssA")
+        live = ("changes /1,000 s", "without gid", "first gid p50", "purity", "compl.")
+        self._table = _table(title, *headings, *live)
+
+    def add(self, name: str, verdict: Verdict) -> None:
+        """A line for one run."""
+        published = _figures(verdict.multi_camera, _SITE_COLUMNS)
+        bound = _figures(verdict.bound, ("idf1", "hota", "assa"))
+        live = verdict.live
+        changes = live.gid_changes_per_1000_track_seconds
+        first = live.first_gid_seconds_p50
+        self._table.add_row(
+            name,
+            *published,
+            *bound,
+            NOTHING if changes is None else f"{changes:.1f}",
+            percent(live.without_gid_share),
+            NOTHING if first is None else f"{first:.2f} s",
+            score(live.purity),
+            score(live.completeness),
+        )
+
+    def show(self, console: Console) -> None:
+        """Prints it."""
+        console.print(self._table)
+
+
+def pair_table(pairs: PairCounts, live: LiveFigures) -> Table:
+    """What geometry says of pairs of boxes, and the live figures that need no truth."""
+    table = _table("pairs of boxes in two cameras", "with one gid", "pairs")
+    table.add_row("one person", percent(pairs.same_share), str(pairs.same))
+    table.add_row("two people", percent(pairs.different_share), str(pairs.different))
+    changes, first = live.gid_changes_per_1000_track_seconds, live.first_gid_seconds_p50
+    table.add_row("gid changes per 1,000 track-seconds", NOTHING if changes is None else f"{changes:.1f}", "")
+    table.add_row("boxes without gid after 1 s of track", percent(live.without_gid_share), "")
+    table.add_row("seconds until the first gid, p50", NOTHING if first is None else f"{first:.2f}", "")
+    return table

@@ -1,0 +1,48 @@
+"""How early a gid could come, and what changes that would cost: the aggregator again, with other patience."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evaluation.live import live_figures
+from evaluation.matching import CameraMatch
+from evaluation.tracks import PublishedTracks
+from evaluation.verdict import Told
+from recording.aggregation import run_aggregator
+from recording.reading import Recording
+
+FRAMES = (1, 2, 3, 5, 8, 12)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting of `association.min_track_frames`."""
+
+    min_track_frames: int
+    first_gid_seconds_p50: float
+    gid_changes_per_1000_track_seconds: float
+    chosen: bool
+    """Whether the site has this setting."""
+
+
+def tradeoff(
+    recording: Recording, frames: Sequence[int] = FRAMES, told: Told = lambda done, total: None
+) -> list[Point]:
+    """Runs the aggregator over the recording once for each setting, the site's own included.
+
+    Raises:
+        MtmcError: the recording is damaged, or no Redis can be started.
+    """
+    own = int(recording.site["association"]["min_track_frames"])
+    points = []
+    settings = sorted({own, *frames})
+    for done, count in enumerate(settings, start=1):
+        run = run_aggregator(recording, association={"min_track_frames": count}).recording
+        tracks = [PublishedTracks.recorded(run, camera) for camera in run.cameras]
+        figures = live_figures([CameraMatch.without_truth(of_one) for of_one in tracks], 1.0 / run.fps)
+        first, changes = figures.first_gid_seconds_p50, figures.gid_changes_per_1000_track_seconds
+        if first is not None and changes is not None:
+            points.append(Point(count, first, changes, count == own))
+        told(done, len(settings))
+    return points

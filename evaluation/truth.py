@@ -1,0 +1,170 @@
+"""Ground truth in MOTChallenge's text form, one file per camera, identities global across cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import MtmcError
+
+_LEAST_COLUMNS = 6
+_FLAG, _CLASS, _VISIBILITY = 6, 7, 8
+_UNKNOWN = -1.0
+"""MOTChallenge writes it for what nobody knows; of a flag, class or visibility it rules nothing out."""
+
+
+class TruthError(MtmcError):
+    """Ground truth that is missing or cannot be read; the message names file and line."""
+
+
+@dataclass(frozen=True)
+class TruthRules:
+    """Which boxes of a file have to be found, and which are ignored: no miss, and what matches them no mistake.
+
+    The defaults are those of this project's scores; `MOT17` those of the MOTChallenge benchmark.
+    """
+
+    min_visibility: float = 0.4
+    """0 to 1, of the last column; what is hidden more is ignored."""
+    min_height_px: float = 20.0
+    """What is lower is ignored."""
+    counted_classes: frozenset[int] | None = None
+    """None: all."""
+    ignored_classes: frozenset[int] | None = None
+    """None: all that are not counted. A box of neither kind need not be found, and shields no mistake."""
+
+
+OUR_RULES = TruthRules()
+MOT17 = TruthRules(0.0, 0.0, frozenset({1}), frozenset({2, 7, 8, 12}))
+"""Pedestrians count; people on vehicles, static people, distractors and reflections are ignored, as MOTChallenge does
+(Milan et al., "MOT16: A Benchmark for Multi-Object Tracking", 2016, and TrackEval's `MotChallenge2DBox`)."""
+
+
+@dataclass(frozen=True)
+class CameraTruth:
+    """The true boxes of one camera, sorted by frame and identity."""
+
+    frames: npt.NDArray[np.int64]
+    """`(n,)`, from 1, in pictures of the source."""
+    identities: npt.NDArray[np.int64]
+    """`(n,)`, the same for one object in all cameras."""
+    boxes_xyxy: npt.NDArray[np.float64]
+    """`(n, 4)`, pixels of the source frame."""
+    counted: npt.NDArray[np.bool_]
+    """`(n,)`: has to be found."""
+    ignored: npt.NDArray[np.bool_]
+    """`(n,)`: need not be found, and whatever matches it is no mistake."""
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @classmethod
+    def empty(cls) -> CameraTruth:
+        """Of a camera that nobody passed."""
+        none, nothing = np.zeros(0, np.int64), np.zeros(0, np.bool_)
+        return cls(none, none, np.zeros((0, 4)), nothing, nothing)
+
+    def rows_of(self, frame: int) -> slice:
+        """The rows of one frame."""
+        first, last = np.searchsorted(self.frames, (frame, frame + 1))
+        return slice(int(first), int(last))
+
+
+def read_truth(folder: Path, cameras: Sequence[str], rules: TruthRules = OUR_RULES) -> dict[str, CameraTruth]:
+    """The truth of every camera: `folder/{camera}.txt` or `folder/{camera}/gt.txt`.
+
+    Raises:
+        TruthError: a camera has no file, or one of them cannot be read.
+    """
+    if not folder.is_dir():
+        raise TruthError(f"{folder}: there is no such folder; ground truth is one file per camera, {{camera}}.txt")
+    paths = {camera: _path_of(folder, camera) for camera in cameras}
+    missing = [camera for camera, path in paths.items() if path is None]
+    if missing:
+        raise TruthError(
+            f"{folder}: no ground truth of {', '.join(missing)}; expected {missing[0]}.txt or {missing[0]}/gt.txt"
+        )
+    return {camera: read_camera_truth(path, rules) for camera, path in paths.items() if path is not None}
+
+
+def _path_of(folder: Path, camera: str) -> Path | None:
+    candidates = (folder / f"{camera}.txt", folder / camera / "gt.txt", folder / camera / "gt" / "gt.txt")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_camera_truth(path: Path, rules: TruthRules = OUR_RULES) -> CameraTruth:
+    """Rows `frame,id,left,top,width,height[,flag[,class[,visibility]]]`, separated by commas or blanks.
+
+    Raises:
+        TruthError: names the line that cannot be read, or that gives an object twice in one frame.
+    """
+    lines, rows = _numbers(path)
+    if not len(rows):
+        return CameraTruth.empty()
+    frames, identities = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
+    order = np.lexsort((identities, frames))
+    twice = np.flatnonzero((np.diff(frames[order]) == 0) & (np.diff(identities[order]) == 0))
+    if len(twice):
+        row = order[twice[0] + 1]
+        raise TruthError(f"{path}, line {lines[row]}: object {identities[row]} is there twice in frame {frames[row]}")
+    rows, frames, identities = rows[order], frames[order], identities[order]
+    counted, ignored = _judged(rows, rules)
+    boxes = np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], axis=1)
+    return CameraTruth(frames, identities, boxes, counted, ignored)
+
+
+def _judged(rows: npt.NDArray[np.float64], rules: TruthRules) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which rows count, and which are ignored."""
+    classes, visibilities = rows[:, _CLASS], rows[:, _VISIBILITY]
+    counted = (rows[:, _FLAG] != 0.0) & (rows[:, 5] >= rules.min_height_px)
+    counted &= (visibilities >= rules.min_visibility) | (visibilities == _UNKNOWN)
+    if rules.counted_classes is not None:
+        counted &= np.isin(classes, [*rules.counted_classes, _UNKNOWN])
+    if rules.ignored_classes is None:
+        return counted, ~counted
+    return counted, ~counted & np.isin(classes, list(rules.ignored_classes))
+
+
+def _numbers(path: Path) -> tuple[list[int], npt.NDArray[np.float64]]:
+    """Line numbers, and `(n, 9)` numbers; columns that a line lacks are unknown."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TruthError(f"{path}: cannot be read ({error})") from None
+    lines, rows = [], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.replace(",", " ").split()
+        if not words:
+            continue
+        lines.append(number)
+        rows.append(_row(path, number, words))
+    return lines, np.array(rows, np.float64).reshape(-1, _VISIBILITY + 1)
+
+
+def _row(path: Path, number: int, words: Sequence[str]) -> list[float]:
+    where = f"{path}, line {number}"
+    if len(words) < _LEAST_COLUMNS:
+        raise TruthError(f"{where}: {len(words)} columns; expected frame,id,left,top,width,height,…")
+    try:
+        values = [float(word) for word in words[: _VISIBILITY + 1]]
+    except ValueError as error:
+        raise TruthError(f"{where}: {error}; expected numbers") from None
+    if not np.isfinite(values).all():
+        raise TruthError(f"{where}: a number is not finite")
+    if values[0] != int(values[0]) or values[0] < 1:
+        raise TruthError(f"{where}: frame {words[0]}; frames are whole numbers from 1")
+    if values[1] != int(values[1]) or values[1] < 0:
+        raise TruthError(f"{where}: id {words[1]}; ids of ground truth are whole numbers from 0")
+    if values[4] <= 0 or values[5] <= 0:
+        raise TruthError(f"{where}: a box of {words[4]} × {words[5]} pixels; width and height must be positive")
+    return values + [_UNKNOWN] * (_VISIBILITY + 1 - len(values))
+
+
+def identities_of(truth: Mapping[str, CameraTruth]) -> npt.NDArray[np.int64]:
+    """All identities, sorted."""
+    parts = [camera.identities for camera in truth.values()]
+    return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)

@@ -1,0 +1,56 @@
+"""Records until told to stop, or until there is nothing more to record."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from recording.recorder import Recorded, Recorder
+from shared.redis_connection import RETRYABLE
+
+_log = structlog.get_logger()
+_PATIENCE_S = 5.0
+_RETRY_S = 0.2
+
+
+def follow(
+    recorder: Recorder,
+    stop: threading.Event,
+    *,
+    seconds: float | None = None,
+    fps: float,
+    told: Callable[[Recorder], None] = lambda recorder: None,
+) -> Recorded:
+    """Steps the recorder until `stop`, the end of the site, or so many `seconds` of its ticks; closes the recording.
+
+    A lost connection is waited for; one that stays lost for five seconds ends the recording. `told` is called after
+    each step.
+    """
+    last_tick = None if seconds is None else recorder.first_tick + round(seconds * fps) - 1
+    why, lost_at = "it was told to stop", None
+    while not stop.is_set():
+        try:
+            ended = recorder.step()
+            lost_at = None
+        except RETRYABLE as error:
+            if lost_at is None:
+                lost_at = time.monotonic()
+                _log.warning("Redis is gone, retrying until it is back", reason=str(error))
+            if time.monotonic() - lost_at > _PATIENCE_S:
+                return recorder.cut_off("Redis went away")
+            stop.wait(_RETRY_S)
+            continue
+        told(recorder)
+        if ended:
+            why = ended
+            break
+        if last_tick is not None and recorder.slowest_tick >= last_tick:
+            why = f"{seconds:g} seconds were recorded"
+            break
+    try:
+        return recorder.finish(why, last_tick)
+    except RETRYABLE:
+        return recorder.cut_off(f"{why}, and Redis went away")

@@ -1,0 +1,174 @@
+"""Makes a recording out of the output of any tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from recording.description import Description, FrameNumbers
+from recording.errors import RecordingError
+from recording.mot_text import MotRows, read_features, read_mot
+from recording.writing import RecordingWriter
+from services.camera_worker.quality import box_quality
+from shared.config import SiteConfig
+from shared.layout import Layout, read_layout
+from shared.messages import TrackBatch, TrackEntry
+from shared.version import made_by
+
+_UNBOUNDED = 2**31 - 1
+"""Width and height of a frame of unknown size: no box touches its right or lower border."""
+
+
+@dataclass(frozen=True)
+class MotSource:
+    """One camera of an import."""
+
+    camera: str
+    tracks: Path
+    features: Path | None = None
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How text becomes a recording."""
+
+    fps: float
+    """Frames per second of the text."""
+    stride: int = 1
+    """Every how many frames there is a tick; the others are left out."""
+    first_frame: int = 1
+    layout: Path | None = None
+    """None: every step is possible, every two views may overlap."""
+    size: tuple[int, int] | None = None
+    """Width and height of the frames, pixels."""
+    site: str = "imported"
+    max_lost_seconds: float = 2.5
+    """A track that is not seen any more counts as ended after so long, as a tracker finds out."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of it."""
+
+    ticks: int
+    boxes: int
+    tracks: int
+    embeddings: int
+    clipped: int
+    """Confidences beyond 0 to 1, which were brought to its nearer end."""
+
+
+def import_mot(
+    sources: Sequence[MotSource],
+    options: ImportOptions,
+    folder: Path,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> Imported:
+    """Writes the recording `folder`; `told` is called with cameras done and their number.
+
+    Raises:
+        MtmcError: a file is not understood, or the folder cannot be written.
+    """
+    cameras = tuple(source.camera for source in sources)
+    layout = read_layout(options.layout, cameras) if options.layout else Layout.open(cameras)
+    site = _site(cameras, options)
+    read = [_read(source, options) for source in sources]
+    widths = {features.shape[1] for _, features in read if features is not None}
+    if len(widths) > 1:
+        raise RecordingError(
+            folder, f"the features have {' and '.join(map(str, sorted(widths)))} columns; give those of one model"
+        )
+    last_tick = max((int(_ticks(rows, options).max()) for rows, _ in read if len(rows)), default=0)
+    if not last_tick:
+        raise RecordingError(folder, "there is nothing to record: the text files have no boxes")
+    frames = FrameNumbers(tick_of_first=1, first=options.first_frame, stride=options.stride)
+    description = Description.of(site, layout, made_by("import-mot"), frames=frames)
+    with RecordingWriter(folder, description) as writer:
+        for done, (source, (rows, features)) in enumerate(zip(sources, read, strict=True), start=1):
+            _write(writer, source.camera, rows, features, options, last_tick)
+            told(done, len(sources))
+        writer.finish(last_tick)
+    return Imported(
+        ticks=last_tick,
+        boxes=sum(len(rows) for rows, _ in read),
+        tracks=sum(len(np.unique(rows.object_id)) for rows, _ in read),
+        embeddings=sum(int(_embedded(features).sum()) for _, features in read if features is not None),
+        clipped=sum(int(((rows.confidence < 0) | (rows.confidence > 1)).sum()) for rows, _ in read),
+    )
+
+
+def _site(cameras: Sequence[str], options: ImportOptions) -> SiteConfig:
+    return SiteConfig.model_validate(
+        {
+            "site": options.site,
+            "clock": {"target_fps": options.fps / options.stride, "mode": "virtual"},
+            "detector": {"model": "imported"},
+            "embedder": {"model": "imported"},
+            "tracker": {"max_lost_seconds": options.max_lost_seconds},
+            "cameras": [{"name": camera, "source": "imported"} for camera in cameras],
+        }
+    )
+
+
+def _read(source: MotSource, options: ImportOptions) -> tuple[MotRows, npt.NDArray[np.float16] | None]:
+    """The boxes of the frames that are ticks, in order of frame and id, and their embeddings."""
+    rows = read_mot(source.tracks, first_frame=options.first_frame)
+    features = read_features(source.features, len(rows)) if source.features else None
+    order = np.lexsort((rows.object_id, rows.frame))
+    order = order[(rows.frame[order] - options.first_frame) % options.stride == 0]
+    return rows.select(order), None if features is None else features[order]
+
+
+def _ticks(rows: MotRows, options: ImportOptions) -> npt.NDArray[np.int64]:
+    ticks: npt.NDArray[np.int64] = (rows.frame - options.first_frame) // options.stride + 1
+    return ticks
+
+
+def _embedded(features: npt.NDArray[np.float16]) -> npt.NDArray[np.bool_]:
+    known: npt.NDArray[np.bool_] = np.any(features, axis=1)
+    return known
+
+
+def _write(
+    writer: RecordingWriter,
+    camera: str,
+    rows: MotRows,
+    features: npt.NDArray[np.float16] | None,
+    options: ImportOptions,
+    last_tick: int,
+) -> None:
+    fps = options.fps / options.stride
+    ticks = _ticks(rows, options)
+    lost_ticks = int(np.floor(options.max_lost_seconds * fps + 1e-6)) + 1
+    track_ids, at = np.unique(rows.object_id[::-1], return_index=True)
+    ended_ticks = ticks[::-1][at] + lost_ticks
+    by_end = np.argsort(ended_ticks, kind="stable")
+    ends = np.searchsorted(ended_ticks[by_end], np.arange(1, last_tick + 2))
+    bounds = np.searchsorted(ticks, np.arange(1, last_tick + 2))
+    width, height = options.size or (0, 0)
+    all_boxes, all_scores = rows.box_xyxy, np.clip(rows.confidence, 0, 1)
+    nothing = np.zeros((0, 0), np.float16)
+    embedded: npt.NDArray[np.bool_] = np.zeros(len(rows), np.bool_)
+    if features is not None:
+        embedded = _embedded(features)
+    for tick in range(1, last_tick + 1):
+        here = slice(bounds[tick - 1], bounds[tick])
+        boxes, scores, known = all_boxes[here], all_scores[here], embedded[here]
+        batch = TrackBatch(
+            track_ids=rows.object_id[here],
+            boxes_xyxy=boxes,
+            scores=scores,
+            class_ids=rows.class_id[here],
+            qualities=box_quality(boxes, scores, width or _UNBOUNDED, height or _UNBOUNDED),
+            embedding_rows=np.where(known, np.cumsum(known) - 1, -1).astype(np.int32),
+            embeddings=nothing if features is None or not known.any() else features[here][known],
+            ended=track_ids[by_end[ends[tick - 1] : ends[tick]]],
+            embedder="" if features is None else f"imported-{features.shape[1]}",
+            width=width,
+            height=height,
+        )
+        writer.add(TrackEntry(tick, camera, tick, round(tick * 1e9 / fps), batch))

@@ -1,0 +1,71 @@
+"""Our tracker over detections in MOTChallenge text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recording.errors import RecordingError
+from recording.mot_text import mot_lines, read_mot, write_lines
+from services.camera_worker.tracking import Tracker, TrackerSettings
+
+
+@dataclass(frozen=True)
+class TrackingOptions:
+    """How the detections are taken."""
+
+    fps: float
+    """Frames per second of the text."""
+    stride: int = 1
+    """Every how many frames one is shown to the tracker; the others are left out."""
+    first_frame: int = 1
+    size: tuple[int, int] | None = None
+    """Width and height of the frames, pixels: tracks that leave them end at once."""
+
+
+@dataclass(frozen=True)
+class TrackedText:
+    """What came of it."""
+
+    frames: int
+    boxes: int
+    tracks: int
+
+
+def track_mot(
+    detections: Path,
+    options: TrackingOptions,
+    settings: TrackerSettings,
+    out: Path,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> TrackedText:
+    """Writes tracks as MOTChallenge text with the frame numbers of the detections, and ids from 1 on.
+
+    `told` is called with frames done and their number.
+
+    Raises:
+        RecordingError: the detections are not understood, or `out` cannot be written.
+    """
+    rows = read_mot(detections, detections=True, first_frame=options.first_frame)
+    if not len(rows):
+        raise RecordingError(detections, "has no detections")
+    order = np.argsort(rows.frame, kind="stable")
+    rows = rows.select(order)
+    boxes, last = rows.box_xyxy, int(rows.frame[-1])
+    frames = range(options.first_frame, last + 1, options.stride)
+    begins = np.searchsorted(rows.frame, frames).tolist()
+    ends = np.searchsorted(rows.frame, frames, side="right").tolist()
+    tracker = Tracker(settings, options.size, first_id=1)
+    lines: list[str] = []
+    seen: set[int] = set()
+    for done, (frame, begin, end) in enumerate(zip(frames, begins, ends, strict=True), start=1):
+        here = slice(begin, end)
+        tracked = tracker.update(boxes[here], rows.confidence[here], rows.class_id[here], frame / options.fps)
+        numbers = np.full(len(tracked.track_ids), frame, np.int64)
+        lines += mot_lines(numbers, tracked.track_ids, tracked.boxes_xyxy, tracked.scores)
+        seen.update(tracked.track_ids.tolist())
+        told(done, len(frames))
+    return TrackedText(len(frames), write_lines(out, lines), len(seen))

@@ -1,0 +1,186 @@
+"""A recording, opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recording.description import Description, read_description
+from recording.entry_log import SUFFIX, Entry, read_entries
+from recording.errors import RecordingError
+from recording.rows import AssignmentRows, CameraTracks, Ids, TrackRows, camera_tracks, gids_at
+from shared.errors import MessageError
+from shared.messages import TrackEntry
+
+TRACKS, ASSIGNMENTS, EVENTS = "tracks", "assignments", "events"
+_TORN_SECONDS = 5.0
+"""A camera may have been written so much later than another when their recorder was killed."""
+
+
+class Recording:
+    """What passed through a site's `tracks:*`, `assignments` and `events`; files are read when they are asked for."""
+
+    def __init__(self, folder: Path, description: Description, assignments: AssignmentRows | None = None) -> None:
+        self.folder, self.description = folder, description
+        self.cameras: tuple[str, ...] = tuple(camera["name"] for camera in description.site["cameras"])
+        self._assignments = assignments
+        self._tracks: dict[str, CameraTracks] = {}
+        self._last_written: int | None = None
+
+    @classmethod
+    def open(cls, folder: Path) -> Recording:
+        """The recording in `folder`.
+
+        Raises:
+            RecordingError: names the file and what is wrong with it.
+        """
+        description = read_description(folder)
+        recording = cls(folder, description)
+        for camera in recording.cameras:
+            if not recording._tracks_file(camera).is_file():
+                raise RecordingError(recording._tracks_file(camera), "is missing from the recording")
+        return recording
+
+    @property
+    def site(self) -> Mapping[str, Any]:
+        """The site's configuration as JSON has it."""
+        return self.description.site
+
+    @property
+    def fps(self) -> float:
+        """Ticks per second."""
+        return float(self.description.site["clock"]["target_fps"])
+
+    @property
+    def first_tick(self) -> int:
+        """The first tick of which everything was recorded."""
+        return self.description.first_tick
+
+    @property
+    def last_tick(self) -> int:
+        """The last tick of which everything was recorded.
+
+        After a recorder that was killed it is the last one of which all cameras were written, but for those that had
+        ended seconds before.
+        """
+        if self.description.last_tick is not None:
+            return self.description.last_tick
+        if self._last_written is None:
+            ends = [tick for camera in self.cameras if (tick := self._last_written_tick(camera)) is not None]
+            near = max(ends, default=0) - _TORN_SECONDS * self.fps
+            self._last_written = min((end for end in ends if end >= near), default=self.first_tick - 1)
+        return self._last_written
+
+    def frame_of(self, ticks: Ids) -> Ids:
+        """Numbers of the sources' frames that were seen at `ticks`."""
+        frames = self.description.frames
+        return frames.first + (np.asarray(ticks, np.int64) - frames.tick_of_first) * frames.stride
+
+    def tracks(self, camera: str) -> TrackRows:
+        """Every box that a camera saw.
+
+        Raises:
+            RecordingError: its file is damaged.
+        """
+        return self._of(camera).rows
+
+    def ticks(self, camera: str) -> Ids:
+        """`(T,)` int64: the ticks that a camera handled, also those without a track."""
+        return self._of(camera).ticks
+
+    def tick_times_ns(self, camera: str) -> Ids:
+        """`(T,)` int64: the site time of each of `ticks`."""
+        return self._of(camera).tick_time_ns
+
+    def ended(self, camera: str) -> tuple[Ids, Ids]:
+        """`(K,)` ticks and `(K,)` track ids: when the camera said that its tracks have ended."""
+        tracks = self._of(camera)
+        return tracks.ended_tick, tracks.ended_track_id
+
+    def assignments(self) -> AssignmentRows:
+        """Every published change of the global-ID map, in order.
+
+        Raises:
+            RecordingError: the file is damaged.
+        """
+        if self._assignments is None:
+            self._assignments = AssignmentRows.of(self._read_assignments())
+        return self._assignments
+
+    def with_assignments(self, assignments: AssignmentRows) -> Recording:
+        """The same tracks with other gids."""
+        other = Recording(self.folder, self.description, assignments)
+        other._tracks = self._tracks
+        return other
+
+    def gids_as_published(self, camera: str, rows: TrackRows | None = None) -> Ids:
+        """For every row of `rows` (none: of `tracks(camera)`) the gid as it was published at its tick; 0: none."""
+        chosen = self.tracks(camera) if rows is None else rows
+        return gids_at(self.assignments(), self.cameras.index(camera), chosen.track_id, chosen.tick)
+
+    def events(self) -> Iterator[Entry]:
+        """The entries of `events`."""
+        path = self.folder / f"{EVENTS}{SUFFIX}"
+        return read_entries(path) if path.is_file() else iter(())
+
+    def entries(self, camera: str) -> Iterator[TrackEntry]:
+        """The entries of a camera from `first_tick` to `last_tick`, in order.
+
+        Raises:
+            RecordingError: the file is damaged.
+        """
+        last_tick = self.last_tick
+        for entry in self._written(camera):
+            if entry.tick > last_tick:
+                return
+            if entry.tick >= self.first_tick:
+                yield entry
+
+    def _last_written_tick(self, camera: str) -> int | None:
+        return max((entry.tick for entry in self._written(camera)), default=None)
+
+    def _written(self, camera: str) -> Iterator[TrackEntry]:
+        path = self._tracks_file(camera)
+        last_tick = -1
+        for entry_id, fields in read_entries(path):
+            try:
+                entry = TrackEntry.decode(fields)
+            except MessageError as error:
+                raise RecordingError(path, f"entry {entry_id}: {error}") from None
+            if entry.tick <= last_tick:
+                raise RecordingError(path, f"entry {entry_id}: tick {entry.tick} comes after tick {last_tick}")
+            last_tick = entry.tick
+            yield entry
+
+    def _of(self, camera: str) -> CameraTracks:
+        if camera not in self._tracks:
+            if camera not in self.cameras:
+                raise RecordingError(self.folder, f"has no camera '{camera}'; it has {', '.join(self.cameras)}")
+            self._tracks[camera] = camera_tracks(self.entries(camera))
+        return self._tracks[camera]
+
+    def _tracks_file(self, camera: str) -> Path:
+        return self.folder / TRACKS / f"{camera}{SUFFIX}"
+
+    def _read_assignments(self) -> Iterator[tuple[int, int, int, int, int]]:
+        path = self.folder / f"{ASSIGNMENTS}{SUFFIX}"
+        if not path.is_file():
+            return
+        index = {camera: i for i, camera in enumerate(self.cameras)}
+        for entry_id, fields in read_entries(path):
+            try:
+                camera = index.get(fields[b"camera"].decode())
+                tick, track_id, gid = (int(fields[name]) for name in (b"tick", b"track_id", b"gid"))
+            except (KeyError, ValueError) as error:
+                raise RecordingError(path, f"entry {entry_id} is no assignment ({error})") from None
+            if camera is not None:  # Of a camera that was added later nothing else is known.
+                yield tick, camera, track_id, gid, published_ms(entry_id)
+
+
+def published_ms(entry_id: str) -> int:
+    """Redis time of a stream entry from its id; -1 for those that never had one (`0-…`)."""
+    ms = int(entry_id.partition("-")[0])
+    return ms if ms > 0 else -1

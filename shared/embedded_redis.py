@@ -1,0 +1,61 @@
+"""A Redis of our own for a while: without persistence, gone with the process that started it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from shared import tether
+from shared.errors import RedisUnusable
+from shared.redis_connection import RETRYABLE, connect
+from shared.redis_server import RedisServer, any_free_port, find_binary
+
+_START_SECONDS = 20.0
+_STOP_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def embedded_redis() -> Iterator[str]:
+    """Runs a server on a free port of this machine; its URL.
+
+    Raises:
+        RedisUnusable: there is none, or it does not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="mtmc-redis-") as folder:
+        server = RedisServer(find_binary(), Path(folder), any_free_port(), persistent=False)
+        server.write_settings()
+        log = Path(folder) / "redis.log"
+        command = tether.command(server.command, signal.SIGKILL)
+        with log.open("wb") as words:
+            process = subprocess.Popen(command, stdout=words, stderr=words, stdin=subprocess.DEVNULL)  # noqa: S603
+        try:
+            _wait_until_it_answers(server.url, process, log)
+            yield server.url
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    client = connect(url)
+    deadline = time.monotonic() + _START_SECONDS
+    try:
+        while True:
+            with contextlib.suppress(*RETRYABLE):
+                client.ping()
+                return
+            if process.poll() is not None or time.monotonic() > deadline:
+                said = " | ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
+                raise RedisUnusable(f"the embedded Redis does not start: {said}")
+            time.sleep(0.02)
+    finally:
+        client.close()

@@ -1,0 +1,326 @@
+"""Whatever a person can get wrong: one line says what is wrong and what to do, exit code 2, and nothing is started."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from shared.redis_connection import connect
+from shared.redis_server import any_free_port
+from tests.command_line import CommandLine, command_line
+from tests.conftest import RedisProcess
+from tests.running_site import RunningSite
+from tests.small_site import small_site
+from tests.unit.camera_worker.model_files import write_constant_model
+
+SECRET = "hunter2"  # noqa: S105
+
+
+@pytest.fixture
+def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[CommandLine]:
+    """`mtmc` in this process; what `mtmc up` makes of signals is undone."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield command_line(monkeypatch, capsys)
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> dict[str, Any]:
+    """A site of two recordings, with nothing wrong."""
+    return small_site(tmp_path, "ab")
+
+
+Site = dict[str, Any]
+Spoil = Callable[[Site, Path], None]
+
+
+def missing_recording(site: Site, folder: Path) -> None:
+    (folder / "b.avi").unlink()
+
+
+def missing_model(site: Site, folder: Path) -> None:
+    (folder / "embedder.onnx").unlink()
+
+
+def unreadable_model(site: Site, folder: Path) -> None:
+    (folder / "detector.onnx").write_bytes(b"\x08\x07 no model")
+
+
+def model_of_an_unknown_head(site: Site, folder: Path) -> None:
+    write_constant_model(folder / "detector.onnx", np.zeros((3, 7, 9), np.float32), ("batch", 3, 32, 32))
+
+
+def embedder_that_gives_no_vectors(site: Site, folder: Path) -> None:
+    write_constant_model(folder / "embedder.onnx", np.zeros((3, 7, 9), np.float32), ("batch", 3, 32, 32))
+
+
+def unknown_key(site: Site, folder: Path) -> None:
+    site["clock"] = {"target_fsp": 10}
+
+
+def value_out_of_bounds(site: Site, folder: Path) -> None:
+    site["clock"] = {"target_fps": 0}
+
+
+def unknown_class(site: Site, folder: Path) -> None:
+    site["detector"]["classes"] = ["persn"]
+
+
+def two_cameras_of_one_name(site: Site, folder: Path) -> None:
+    site["cameras"][1]["name"] = "a"
+
+
+def layout_for_three_cameras(site: Site, folder: Path) -> None:
+    (folder / "layout.txt").write_text("fps\n5 5 5\ncompatibility\n0 1 1\n1 0 1\n1 1 0\n")
+    site["layout"] = {"file": "layout.txt"}
+
+
+def layout_of_a_camera_that_is_not_there(site: Site, folder: Path) -> None:
+    site["layout"] = {"overlaps": [["a", "yard"]]}
+
+
+def empty_mask(site: Site, folder: Path) -> None:
+    cv2.imwrite(str(folder / "mask.png"), np.zeros((48, 64), np.uint8))
+    site["cameras"][0]["mask"] = "mask.png"
+
+
+def mask_that_is_no_picture(site: Site, folder: Path) -> None:
+    (folder / "mask.png").write_text("no picture")
+    site["cameras"][0]["mask"] = "mask.png"
+
+
+def unset_variable(site: Site, folder: Path) -> None:
+    site["cameras"][0]["source"] = "rtsp://me:${NOT_SET}@box/1"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "key", "says"),
+    [
+        (missing_recording, "cameras.1.source", "there is no file at .*; give a video file, an rtsp:// or http:// URL"),
+        (missing_model, "embedder.model", "there is no file at .*; give a path relative to the site file"),
+        (unreadable_model, "detector.model", "is not an ONNX model; export the weights to ONNX"),
+        (model_of_an_unknown_head, "detector.model", "which is no detector known here; understood are Ultralytics"),
+        (embedder_that_gives_no_vectors, "embedder.model", "an embedder must give one vector per crop"),
+        (unknown_key, "clock.target_fsp", "there is no such setting; see `mtmc config schema`"),
+        (value_out_of_bounds, "clock.target_fps = 0", "greater than 0"),
+        (unknown_class, "detector.classes", "unknown class 'persn'.*person"),
+        (two_cameras_of_one_name, "cameras", "camera names must differ, and a stands there more than once"),
+        (layout_for_three_cameras, "layout.file", "line 2: 3 numbers in 'fps', but the site has 2 cameras: give"),
+        (layout_of_a_camera_that_is_not_there, "layout.overlaps.0.1 = yard", "no such camera; the site has a, b"),
+        (empty_mask, "cameras.0.mask", "is black all over, so .*; paint white what is to be watched"),
+        (mask_that_is_no_picture, "cameras.0.mask", "is no picture"),
+        (unset_variable, "cameras.0.source", "the environment variable NOT_SET is not set; set it"),
+    ],
+)
+def test_a_wrong_site_is_one_line_with_the_key_and_what_to_do(
+    spoil: Spoil, key: str, says: str, site: Site, tmp_path: Path, mtmc: CommandLine
+) -> None:
+    spoil(site, tmp_path)
+    path = tmp_path / "site.yaml"
+    path.write_text(yaml.safe_dump(site))
+    done = mtmc("up", path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"mtmc: {path}: {key}")
+    assert re.search(says, line), line
+    assert done.stdout == ""
+    assert not (tmp_path / ".mtmc" / "hall" / "supervisord.conf").exists(), "something was started"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("none.yaml", None, "there is no such file"),
+        ("site.yaml", "", "holds no settings; it must be a mapping with at least site, detector"),
+        ("site.yaml", "site: [", "is not valid YAML"),
+        ("site.yaml", "just words", "holds no settings; it must be a mapping"),
+    ],
+)
+def test_what_is_no_site_file_is_told(
+    name: str, content: str | None, says: str, tmp_path: Path, mtmc: CommandLine
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    done = mtmc("up", path)
+    assert done.returncode == 2
+    assert re.search(says, done.stderr), done.stderr
+    assert all(line.startswith("mtmc: ") for line in done.stderr.splitlines())
+
+
+class OldRedis:
+    """A real Redis that says it is of version 5: what passes between it and a client is otherwise untouched."""
+
+    def __init__(self, server: tuple[str, int]) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # closing alone would leave the thread waiting
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self._server)
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _carry(source: socket.socket, sink: socket.socket) -> None:
+        with source, sink:
+            try:
+                while data := source.recv(1 << 16):
+                    sink.sendall(re.sub(rb"redis_version:\d", b"redis_version:5", data))
+            except OSError:
+                return
+
+
+@pytest.mark.parametrize(
+    ("settings", "url", "says"),
+    [
+        ({}, "redis://127.0.0.1:{free}", "no Redis answers at .*refused.*; start one, or correct the address"),
+        ({"requirepass": SECRET}, "redis://127.0.0.1:{port}", "needs a password; set MTMC_REDIS_PASSWORD"),
+        (
+            {"requirepass": SECRET},
+            "redis://:wrong@127.0.0.1:{port}",
+            "refused the password .*; set MTMC_REDIS_PASSWORD",
+        ),
+        (
+            {"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"},
+            "redis://127.0.0.1:{port}",
+            "evicts keys .*; run: redis-cli CONFIG SET maxmemory-policy noeviction",
+        ),
+        ({}, "redis://127.0.0.1:{old}", r"is version 5\.[\d.]+; 6.2 or newer is needed"),
+        ({}, "http://127.0.0.1:{port}", "is no Redis URL .*; write redis://HOST:PORT"),
+    ],
+)
+def test_an_unfit_redis_is_one_line_with_what_to_do(
+    settings: dict[str, str],
+    url: str,
+    says: str,
+    site: Site,
+    tmp_path: Path,
+    mtmc: CommandLine,
+    redis_process: RedisProcess,
+) -> None:
+    port = int(redis_process.url.rsplit(":", 1)[1].split("/")[0])
+    old = OldRedis(("127.0.0.1", port))
+    client = connect(redis_process.url)
+    for name, value in settings.items():
+        client.config_set(name, value)
+    client.close()
+    path = tmp_path / "site.yaml"
+    path.write_text(yaml.safe_dump(site))
+    done = mtmc("up", path, "--redis", url.format(free=any_free_port(), port=port, old=old.port))
+    old.close()
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert re.search(f"^mtmc: .*{says}", line), line
+    assert SECRET not in line
+    assert "wrong@" not in line
+
+
+def test_a_port_in_use_is_told_with_the_way_out(site: Site, tmp_path: Path, mtmc: CommandLine) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(yaml.safe_dump(site))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = mtmc("up", path, "--port", port)
+    assert done.returncode == 2
+    said = f"mtmc: port {port} is taken by another program; give another with --port (0: any free one)"
+    assert done.stderr.splitlines() == [said]
+
+
+@pytest.mark.timeout(90)
+def test_one_bad_camera_among_others_is_told_of_and_disturbs_nobody(
+    start: Callable[..., RunningSite], four_cameras_site: Callable[..., Path], shared_data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "garbage.mp4").write_bytes(os.urandom(10_000))
+    good = {"name": "cam0", "source": str(shared_data / "data" / "ufes-four-cameras" / "cam0.mp4"), "loop": True}
+    bad = {"name": "bad", "source": "garbage.mp4"}
+    path = four_cameras_site(
+        tmp_path, cameras=[good, bad], layout={"overlaps": [["cam0", "bad"]]}, clock={"target_fps": 5}
+    )
+    site = start(path)
+    site.wait_for_words(r"camera cam0: live")
+    site.wait_for_words(r"camera bad: down \(.*garbage\.mp4 is not a video")
+    tick = site.status()["tick"]
+    site.wait_for(lambda: site.status()["cameras"][1]["seen_tick"] > tick + 5)
+    assert "Traceback" not in site.output()
+    assert site.end()[0] == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a file system of so many MiB; gone at the end."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(mebibytes: int) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "none", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"a file system can only be mounted by root ({done.stderr.strip()})")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", "--lazy", str(folder)], capture_output=True)
+
+
+def test_a_disk_without_room_is_told_of_before_anything_starts(
+    site: Site, tmp_path: Path, mtmc: CommandLine, small_disk: Callable[[int], Path]
+) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(yaml.safe_dump(site))
+    state = small_disk(4) / "state"
+    done = mtmc("up", path, "--state", state)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"mtmc: the state folder {state} has no room (only ")
+    assert line.endswith("; make some there, or name another --state folder")
+
+
+@pytest.mark.timeout(90)
+def test_a_disk_that_fills_up_makes_everything_wait_and_nothing_is_lost(
+    start: Callable[..., RunningSite],
+    four_cameras_site: Callable[..., Path],
+    shared_data: Path,
+    tmp_path: Path,
+    small_disk: Callable[[int], Path],
+) -> None:
+    camera = {"name": "cam0", "source": str(shared_data / "data" / "ufes-four-cameras" / "cam0.mp4"), "loop": True}
+    path = four_cameras_site(tmp_path, cameras=[camera], layout={"overlaps": [["cam0"]]}, clock={"target_fps": 5})
+    disk = small_disk(24)
+    site = start(path, "--state", disk / "state")
+    site.wait_for_words(r"http://127\.0\.0\.1:\d+/")
+    room = shutil.disk_usage(disk).total
+    with pytest.raises(OSError, match="No space left"):
+        (disk / "ballast").write_bytes(bytes(room))
+    site.wait_for_words("Redis takes no writes, so everything waits: it cannot write to its disk; make room there")
+    (disk / "ballast").unlink()
+    site.wait_for_words("Redis takes writes again", 30)
+    assert site.process.poll() is None
+    assert "Traceback" not in site.output()
+    code, seconds = site.end(signal.SIGINT)
+    assert (code, seconds < 5) == (0, True)

@@ -1,0 +1,276 @@
+"""`mtmc doctor`: what it finds of a healthy site, of a running one, and of everything that can be wrong."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import structlog
+import yaml
+
+from cli.doctor.machine import examine_machine
+from shared.keys import Keys
+from shared.redis_connection import Client, connect
+from shared.redis_server import any_free_port
+from tests.command_line import CommandLine, command_line
+from tests.conftest import RedisProcess
+from tests.running_site import RunningSite
+from tests.small_site import small_site
+
+SECRET = "hunter2"  # noqa: S105
+Examine = Callable[..., tuple[int, list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return command_line(monkeypatch, capsys)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> dict[str, Any]:
+    """A site of one recording, whose files are what they should be."""
+    return small_site(tmp_path, "a")
+
+
+@pytest.fixture
+def examine(site: dict[str, Any], tmp_path: Path, mtmc: CommandLine) -> Examine:
+    """Writes the site file and examines it: exit code and findings."""
+
+    def run(*words: str, **environment: str) -> tuple[int, list[dict[str, Any]]]:
+        path = tmp_path / "site.yaml"
+        path.write_text(yaml.safe_dump(site))
+        done = mtmc("doctor", path, "--json", *words, **environment)
+        assert SECRET not in done.stdout + done.stderr
+        content = json.loads(done.stdout)
+        assert content["well"] == (done.returncode == 0)
+        return done.returncode, content["findings"]
+
+    return run
+
+
+def of(findings: list[dict[str, Any]], area: str) -> list[dict[str, Any]]:
+    return [finding for finding in findings if finding["area"] == area]
+
+
+def test_a_healthy_site_that_does_not_run_is_well(examine: Examine, tmp_path: Path) -> None:
+    code, findings = examine()
+    assert code == 0
+    said = {(one["area"], one["level"]) for one in findings if one["level"] != "warning"}
+    assert {area for area, _ in said} == {"machine", "site file", "redis", "disk", "models", "sources", "ports"}
+    assert "mtmc up` starts its own" in of(findings, "redis")[0]["what"]
+    assert of(findings, "sources")[0]["what"].endswith("a.avi, 64×48 at 10 fps, 2 s")
+    assert any("detector detector.onnx: pictures of 32×32, 1 classes, on cpu" in one["what"] for one in findings)
+    assert not (tmp_path / ".mtmc").exists(), "it changes nothing"
+
+
+def test_it_leaves_the_logs_of_its_process_as_they_were(examine: Examine) -> None:
+    before = structlog.get_config()
+    examine()
+    assert structlog.get_config() == before
+
+
+def test_a_person_reads_signs_areas_advice_and_a_sum(
+    site: dict[str, Any], examine: Examine, mtmc: CommandLine, tmp_path: Path
+) -> None:
+    site["cameras"].append({"name": "b", "source": f"rtsp://me:{SECRET}@127.0.0.1:{any_free_port()}/b"})
+    examine()
+    done = mtmc("doctor", tmp_path / "site.yaml")
+    assert done.returncode == 2
+    lines = done.stdout.splitlines()
+    assert "sources" in lines
+    assert any(line.startswith("  ✗ b: rtsp://127.0.0.1:") for line in lines)
+    assert any(line.startswith("    → check address, path, user and password") for line in lines)
+    assert lines[-1].startswith("1 must be mended")
+    assert done.stderr == ""
+
+
+def garbage(site: dict[str, Any], folder: Path) -> None:
+    (folder / "a.avi").write_text("no video")
+
+
+def no_model(site: dict[str, Any], folder: Path) -> None:
+    (folder / "detector.onnx").write_text("no model")
+
+
+def unknown_class(site: dict[str, Any], folder: Path) -> None:
+    site["detector"]["classes"] = ["persn"]
+
+
+def unknown_key(site: dict[str, Any], folder: Path) -> None:
+    site["detector"]["klasses"] = ["person"]
+
+
+def no_device(site: dict[str, Any], folder: Path) -> None:
+    site["cameras"].append({"name": "roof", "source": "/dev/video77"})
+
+
+def missing_file(site: dict[str, Any], folder: Path) -> None:
+    site["cameras"].append({"name": "b", "source": "b.avi"})
+
+
+def black_mask(site: dict[str, Any], folder: Path) -> None:
+    cv2.imwrite(str(folder / "black.png"), np.zeros((48, 64), np.uint8))
+    site["cameras"][0]["mask"] = "black.png"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "area", "what"),
+    [
+        (garbage, "sources", "a.avi is not a video"),
+        (no_model, "site file", "is not an ONNX model"),
+        (unknown_class, "site file", "unknown class 'persn'"),
+        (unknown_key, "site file", "detector.klasses: there is no such setting"),
+        (no_device, "sources", "there is no device /dev/video77"),
+        (missing_file, "site file", "there is no file at"),
+        (black_mask, "site file", "cameras.0.mask"),
+    ],
+)
+def test_what_is_wrong_is_found_with_what_to_do_and_the_rest_is_looked_at_all_the_same(
+    spoil: Callable[[dict[str, Any], Path], None],
+    area: str,
+    what: str,
+    site: dict[str, Any],
+    examine: Examine,
+    tmp_path: Path,
+) -> None:
+    spoil(site, tmp_path)
+    code, findings = examine()
+    assert code == 2
+    wrong = [one for one in of(findings, area) if one["level"] == "error"]
+    assert any(what in one["what"] and one["do"] for one in wrong)
+    assert of(findings, "machine")
+    assert of(findings, "redis")
+
+
+def test_a_device_that_labelled_workers_have_is_no_error_here(site: dict[str, Any], examine: Examine) -> None:
+    site["cameras"].append({"name": "roof", "source": "/dev/video77", "labels": ["roof"]})
+    code, findings = examine()
+    assert code == 0
+    assert "workers labelled roof must have it" in of(findings, "sources")[1]["what"]
+
+
+def test_a_taken_port_is_an_error(site: dict[str, Any], examine: Examine) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        site["streamer"] = {"port": taken.getsockname()[1]}
+        code, findings = examine()
+    assert code == 2
+    assert "is taken by another program" in of(findings, "ports")[0]["what"]
+
+
+def test_a_clock_that_asks_for_more_than_the_detector_manages_is_a_warning(
+    site: dict[str, Any], examine: Examine
+) -> None:
+    site["clock"] = {"target_fps": 120}
+    site["cameras"] = [{"name": f"c{i}", "source": "a.avi", "time_scale": 20} for i in range(400)]
+    code, findings = examine()
+    assert code == 0
+    (rate,) = [one for one in of(findings, "models") if "ticks/s ask for 48000" in one["what"]]
+    assert (rate["level"], rate["do"].split(",")[0]) == ("warning", "lower clock.target_fps")
+
+
+def test_little_memory_is_a_warning() -> None:
+    levels = {finding.what: finding.level.value for finding in examine_machine(2, memory_bytes=2**29)}
+    assert levels["only 0.5 GiB of memory are free"] == "warning"
+    assert "warning" not in {finding.level.value for finding in examine_machine(2, memory_bytes=2**33)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "level", "what"),
+    [
+        ({"appendonly": "no"}, "warning", "it keeps no log"),
+        ({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, "error", "evicts keys"),
+        ({"maxmemory": "1kb"}, "error", "it takes no writes now: its memory is full"),
+        ({"requirepass": SECRET}, "error", "needs a password"),
+    ],
+)
+def test_a_redis_that_is_not_fit_for_use_is_found(
+    settings: dict[str, str], level: str, what: str, examine: Examine, redis_process: RedisProcess
+) -> None:
+    client = connect(redis_process.url)
+    for name, value in settings.items():
+        client.config_set(name, value)
+    client.close()
+    code, findings = examine("--redis", redis_process.url)
+    found = [one for one in of(findings, "redis") if what in one["what"]]
+    assert [one["level"] for one in found] == [level]
+    assert found[0]["do"] or "memory is full" in what
+    assert code == (2 if level == "error" else 0)
+
+
+def test_a_redis_that_is_gone_and_one_that_is_none_are_told_apart(examine: Examine) -> None:
+    code, findings = examine("--redis", f"redis://:{SECRET}@127.0.0.1:{any_free_port()}")
+    assert code == 2
+    assert "no Redis answers at redis://***@127.0.0.1" in of(findings, "redis")[0]["what"]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(10)
+        code, findings = examine("--redis", f"redis://127.0.0.1:{other.getsockname()[1]}")
+    assert code == 2
+    assert of(findings, "redis")[0]["level"] == "error"
+
+
+def test_a_worker_whose_clock_is_wrong_is_named(examine: Examine, redis_client: Client, redis_url: str) -> None:
+    keys = Keys("hall")
+    now_ms = redis_client.time()[0] * 1000
+    for worker, offset_ms in (("w1", 4), ("w2", -93_500)):
+        redis_client.zadd(keys.workers, {worker: now_ms})
+        redis_client.hset(keys.worker(worker), mapping={"host": f"host-{worker}", "clock_offset_ms": offset_ms})
+    _, findings = examine("--redis", redis_url)
+    (wrong,) = of(findings, "clocks")
+    assert wrong["level"] == "warning"
+    assert wrong["what"].startswith("the clock of worker w2 on host-w2 is -93.5 s from that of Redis")
+
+
+@pytest.mark.timeout(120)
+def test_a_running_site_is_examined_from_its_file_and_from_redis(
+    start: Callable[..., RunningSite],
+    four_cameras_site: Callable[..., Path],
+    shared_data: Path,
+    tmp_path: Path,
+    mtmc: CommandLine,
+    redis_url: str,
+) -> None:
+    recordings = shared_data / "data" / "ufes-four-cameras"
+    cameras: list[dict[str, Any]] = [
+        {"name": f"cam{i}", "source": str(recordings / f"cam{i}.mp4"), "loop": True} for i in range(2)
+    ]
+    cameras.append({"name": "gone", "source": f"http://127.0.0.1:{any_free_port()}/gone.mjpg"})
+    path = four_cameras_site(
+        tmp_path,
+        cameras=cameras,
+        layout={"overlaps": [["cam0", "cam1"]]},
+        clock={"target_fps": 2},
+        redis={"url": redis_url},
+    )
+    running = start(path)
+    running.wait_for(lambda: running.status().get("aggregator") and running.status().get("workers"))
+    running.wait_for(lambda: [one["state"] for one in running.status()["cameras"]] == ["live", "live", "down"])
+
+    def areas(*words: str | Path) -> dict[str, list[dict[str, Any]]]:
+        findings = json.loads(mtmc("doctor", *words, "--redis", redis_url, "--json").stdout)["findings"]
+        return {area: of(findings, area) for area in ("sources", "running site")}
+
+    for words in ((path,), ("--site", "room")):
+        found = areas(*words)
+        assert [one["level"] for one in found["sources"]] == ["ok", "ok", "error"]
+        assert "cam0.mp4 is live, its worker is " in found["sources"][0]["what"]
+        assert found["running site"][0]["what"].startswith("clock, aggregator and 1 worker run; tick ")
+        # On a busy machine ticks may be skipped, and be told of.
+        (down,) = [one for one in found["running site"] if "is down" in one["what"]]
+        assert (down["level"], down["what"].split(":")[0]) == ("warning", "gone is down")
+        assert "error" not in [one["level"] for one in found["running site"]]
+
+    changed = yaml.safe_load(path.read_text())
+    changed["association"] = {"min_similarity": 0.7}
+    path.write_text(yaml.safe_dump(changed))
+    assert "is not what stands in" in areas(path)["running site"][0]["what"]
+
+    connect(redis_url).xadd(Keys("room").dead_letters, {"stream": "x", "entry": "1-0", "reason": "garbage"})
+    assert any("1 entries could not be decoded" in one["what"] for one in areas(path)["running site"])

@@ -1,0 +1,421 @@
+"""A site that runs is recorded, and the recording is played again: the same gids, whoever associates."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from recording.aggregation import run_aggregator
+from recording.following import follow
+from recording.playing import Pace, Player, ticks_of
+from recording.published import PublishedReader
+from recording.publishing import ReplaySettings, publish_recording
+from recording.reading import Recording
+from recording.recorder import Recorder
+from recording.replay import InProcess, Watcher, play
+from recording.rows import AssignmentRows
+from recording.video import VideoRecorder
+from services.aggregator.outcome import CameraTick
+from services.aggregator.service import Aggregator
+from shared.camera_settings import add_camera
+from shared.config import CameraConfig
+from shared.errors import LeaseLost, MtmcError
+from shared.layout import Layout
+from shared.process import Publication, ServiceOptions, connect_site
+from shared.redis_connection import Client, connect
+from shared.service import run
+from shared.site import PublishedSite, publish_site
+from tests.conftest import RedisProcess
+from tests.integration.test_aggregator import CAMERAS, ORIGIN_NS, TICKS, Feeder, aggregator_of, scene, site_of
+from tests.recordings import write_recording
+from tests.unit.aggregator.scenes import Stay, batch, entries, overlapping
+
+Changes = list[tuple[int, int, int, int]]
+
+
+def changes(rows: AssignmentRows) -> Changes:
+    columns = (rows.tick, rows.camera, rows.track_id, rows.gid)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+class Site:
+    """A site of scripted cameras with its aggregator, and a recorder that follows it from the tick `first` on."""
+
+    def __init__(self, client: Client, folder: Path, seen: Sequence[CameraTick], *, before: int = 0) -> None:
+        self.client, self.site = client, site_of(client, "hall")
+        self.feeder, self.aggregator = Feeder(client, self.site, seen), Aggregator(client, self.site)
+        self.run(before)
+        self.recorder = Recorder(client, self.site, folder)
+
+    def run(self, ticks: int) -> None:
+        for _ in range(ticks):
+            self.feeder.feed()
+            self.aggregator.step()
+
+    def record(self, ticks: int) -> None:
+        for _ in range(ticks):
+            self.run(1)
+            self.recorder.step()
+
+
+@pytest.fixture(scope="module")
+def recorded(redis_server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """An undisturbed site, recorded from its first tick to its last."""
+    client = connect(redis_server_url)
+    client.flushall()
+    folder = tmp_path_factory.mktemp("recorded") / "r"
+    site = Site(client, folder, scene())
+    site.record(TICKS)
+    done = site.recorder.finish("enough")
+    client.close()
+    assert (done.first_tick, done.last_tick, done.entries) == (1, TICKS, TICKS * len(CAMERAS))
+    assert (done.missing, done.not_recorded, done.undecodable) == ((), (), 0)
+    return Recording.open(folder)
+
+
+def test_a_recording_holds_what_the_cameras_saw_and_what_was_published_when(recorded: Recording) -> None:
+    assert recorded.cameras == CAMERAS
+    seen = [one for one in scene() if one.camera == 1 and one.tick <= TICKS]
+    rows = recorded.tracks("B")
+    assert rows.track_id.tolist() == [track for one in seen for track in one.batch.track_ids.tolist()]
+    assert recorded.ticks("B").tolist() == list(range(1, TICKS + 1))
+    assert recorded.tick_times_ns("B")[0] == ORIGIN_NS + 10**8
+    assert recorded.description.origin_ns == ORIGIN_NS
+    assert (recorded.assignments().published_ms > 0).all()
+    assert (recorded.gids_as_published("B") > 0).mean() > 0.5
+    numbers = [int(entry_id.split("-")[0]) for entry_id, _ in recorded.events()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_aggregator_alone_comes_to_the_same_gids_at_the_same_ticks_every_time(recorded: Recording) -> None:
+    told: list[tuple[int, int]] = []
+    first = run_aggregator(recorded, told=lambda done, total: told.append((done, total)))
+    again = run_aggregator(recorded)
+    assert changes(first.recording.assignments()) == changes(recorded.assignments())
+    assert changes(again.recording.assignments()) == changes(first.recording.assignments())
+    assert first.events == again.events
+    assert [dict(one)["kind"] for one in first.events] == [fields[b"kind"].decode() for _, fields in recorded.events()]
+    assert len(first.cycle_seconds) == TICKS
+    assert (first.cycle_seconds > 0).all()
+    assert set(first.recording.assignments().published_ms.tolist()) == {-1}
+    assert told[-1] == (TICKS, TICKS)
+
+
+def identities(recording: Recording) -> int:
+    return len(np.unique(recording.assignments().gid))
+
+
+def test_settings_and_layout_can_be_others_than_the_recorded_ones(recorded: Recording) -> None:
+    strict = run_aggregator(recorded, association={"min_similarity": 0.99})
+    assert identities(strict.recording) > identities(recorded)
+    apart = run_aggregator(recorded, layout=Layout.closed(CAMERAS))
+    assert identities(apart.recording) > identities(recorded)
+    with pytest.raises(MtmcError, match=r"association\.min_similarity: .*less than or equal to 1"):
+        run_aggregator(recorded, association={"min_similarity": 2})
+
+
+def test_a_site_that_had_run_for_days_is_replayed_from_its_own_ticks_on(tmp_path: Path) -> None:
+    seen = entries([Stay(1, 0, 1, 20), Stay(1, 1, 5, 30)])
+    early = write_recording(tmp_path / "early", seen, overlapping(2))
+    late = write_recording(tmp_path / "late", seen, overlapping(2), first_tick=2_600_001)
+    shifted = [(tick + 2_600_000, *rest) for tick, *rest in changes(run_aggregator(early).recording.assignments())]
+    assert changes(run_aggregator(late).recording.assignments()) == shifted
+    assert len({gid for *_, gid in shifted}) == 1
+
+
+# -- recording ---------------------------------------------------------------------------------------------------
+
+
+def test_who_begins_in_the_middle_knows_the_gids_of_those_already_there(redis_client: Client, tmp_path: Path) -> None:
+    seen = entries([Stay(1, 0, 1, 60), Stay(1, 1, 20, 60), Stay(2, 2, 1, 60), Stay(2, 3, 1, 60)])
+    site = Site(redis_client, tmp_path / "r", seen, before=30)
+    site.record(20)
+    done = site.recorder.finish("enough")
+    assert (done.first_tick, done.last_tick) == (31, 50)
+    recording = Recording.open(tmp_path / "r")
+    gids = [recording.gids_as_published(camera) for camera in CAMERAS]
+    assert [len(found) for found in gids] == [20] * 4
+    first, second = int(gids[0][0]), int(gids[2][0])
+    assert [set(found.tolist()) for found in gids] == [{first}, {first}, {second}, {second}]
+    assert first != second
+
+
+def test_it_can_begin_with_what_redis_still_holds(redis_client: Client, tmp_path: Path) -> None:
+    site = Site(redis_client, tmp_path / "unused", scene(), before=30)
+    site.recorder.close()
+    recorder = Recorder(redis_client, site.site, tmp_path / "r", from_start=True)
+    done = recorder.finish("enough")
+    assert (done.first_tick, done.last_tick, done.entries) == (1, 30, 120)
+
+
+def test_entries_that_were_trimmed_before_they_could_be_read_are_named(redis_client: Client, tmp_path: Path) -> None:
+    site = Site(redis_client, tmp_path / "r", scene())
+    site.record(10)
+    site.run(10)
+    redis_client.xtrim(site.site.keys.tracks("B"), maxlen=4, approximate=False)
+    site.record(5)
+    done = site.recorder.finish("enough")
+    assert [(gap.camera, gap.after_tick, gap.next_tick) for gap in done.missing] == [("B", 10, 17)]
+    recording = Recording.open(tmp_path / "r")
+    assert recording.description.missing == done.missing
+    assert recording.ticks("B").tolist() == [*range(1, 11), *range(17, 26)]
+    # It can be replayed all the same: the camera is taken to have seen nothing.
+    assert len(run_aggregator(recording).cycle_seconds) == 25
+
+
+def test_entries_that_nobody_can_decode_are_left_out_and_counted(redis_client: Client, tmp_path: Path) -> None:
+    site = Site(redis_client, tmp_path / "r", scene())
+    site.record(3)
+    redis_client.xadd(site.site.keys.tracks("A"), {"schema": "99"})
+    site.record(3)
+    done = site.recorder.finish("enough")
+    assert (done.undecodable, done.missing) == (1, ())
+    assert Recording.open(tmp_path / "r").ticks("A").tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_cameras_that_were_added_meanwhile_are_named(redis_client: Client, tmp_path: Path) -> None:
+    site = Site(redis_client, tmp_path / "r", scene())
+    site.record(3)
+    assert add_camera(redis_client, site.site.keys, CameraConfig(name="E", source="rtsp://nowhere"))
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        site.recorder.step()
+    assert site.recorder.finish("enough").not_recorded == ("E",)
+
+
+def followed(site: Site, **given: float) -> Callable[[], str]:
+    """Follows the site on a thread; a function that waits for why it ended."""
+    why: list[str] = []
+    thread = threading.Thread(
+        target=lambda: why.append(follow(site.recorder, threading.Event(), fps=10, **given).why), daemon=True
+    )
+    thread.start()
+
+    def ended() -> str:
+        thread.join(20)
+        assert why, "it still follows"
+        return why[0]
+
+    return ended
+
+
+def test_it_ends_after_so_many_seconds_of_the_sites_ticks(redis_client: Client, tmp_path: Path) -> None:
+    site = Site(redis_client, tmp_path / "r", scene())
+    ended = followed(site, seconds=1.5)
+    site.run(40)
+    assert ended() == "1.5 seconds were recorded"
+    assert Recording.open(tmp_path / "r").last_tick == 15
+
+
+def test_it_ends_with_the_recordings_of_all_cameras(redis_client: Client, tmp_path: Path) -> None:
+    site = Site(redis_client, tmp_path / "r", scene())
+    ended = followed(site)
+    site.run(12)
+    for camera, lease in site.feeder.leases.items():
+        site.feeder.gate.retire(camera, lease, "ended")
+    assert ended() == "every camera's recording has ended"
+    recording = Recording.open(tmp_path / "r")
+    assert recording.last_tick == 12
+    assert changes(run_aggregator(recording).recording.assignments()) == changes(recording.assignments())
+
+
+def test_it_ends_when_another_site_is_published_under_the_name(redis_client: Client, tmp_path: Path) -> None:
+    site = Site(redis_client, tmp_path / "r", scene())
+    ended = followed(site)
+    site.run(5)
+    other = site.site.config.association.model_copy(update={"min_similarity": 0.7})
+    publish_site(redis_client, site.site.config.model_copy(update={"association": other}))
+    assert ended() == "the site was published anew"
+
+
+def test_it_ends_with_what_it_has_when_redis_goes_away(redis_process: RedisProcess, tmp_path: Path) -> None:
+    client = connect(redis_process.url)
+    site = Site(client, tmp_path / "r", scene())
+    site.record(20)
+    ended = followed(site)
+    redis_process.stop()
+    assert ended() == "Redis went away"
+    recording = Recording.open(tmp_path / "r")
+    assert recording.last_tick == 20
+    assert len(recording.assignments())
+    client.close()
+
+
+def test_the_pictures_become_a_video_whose_frames_are_the_ticks(redis_client: Client, tmp_path: Path) -> None:
+    site = site_of(redis_client, "hall", ("A",))
+    video = VideoRecorder(redis_client, redis_client, site.keys, ("A",), tmp_path / "video", 10, 5)
+    key = site.keys.frames("A")
+    for tick in (4, 6, 7, 9):
+        _, jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), tick * 20, np.uint8))
+        fields = {"tick": tick, "time_ns": tick, "width": 64, "height": 48, "jpeg": jpeg.tobytes()}
+        redis_client.xadd(key, fields)
+    deadline = time.monotonic() + 10
+    while video.frames_written != {"A": 5} and time.monotonic() < deadline:
+        time.sleep(0.02)
+    video.close()
+    assert redis_client.zscore(site.keys.viewers, "A"), "no worker would publish pictures"
+    capture = cv2.VideoCapture(str(tmp_path / "video" / "A.mp4"))
+    found = []
+    while (answer := capture.read())[0]:
+        found.append(round(float(answer[1].mean()) / 20))
+    capture.release()
+    assert found == [6, 6, 7, 7, 9]
+
+
+# -- replaying ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Recording:
+    seen = entries([Stay(1, 0, 1, 20), Stay(1, 1, 5, 30), Stay(2, 0, 10, 40)])
+    return write_recording(tmp_path / "short", seen, overlapping(2))
+
+
+@pytest.fixture
+def elsewhere(redis_url: str) -> Iterator[Callable[[PublishedSite], None]]:
+    """Starts an aggregator that runs by itself, and starts over when its site is published anew."""
+    stop, threads = threading.Event(), []
+
+    def serve_one(name: str) -> None:
+        while (connected := connect_site(ServiceOptions(name, redis_url), stop)) is not None:
+            published = Publication(connected)
+            again = run(Aggregator(connected.client, connected.site), stop, published.is_replaced)
+            connected.close()
+            if not again:
+                return
+
+    def start(site: PublishedSite) -> None:
+        threads.append(threading.Thread(target=serve_one, args=(site.config.site,)))
+        threads[-1].start()
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+
+
+def collected(client: Client, site: PublishedSite) -> tuple[PublishedReader, Changes]:
+    found: Changes = []
+
+    def assigned(_: str, fields: dict[bytes, bytes]) -> None:
+        camera = site.config.camera_names.index(fields[b"camera"].decode())
+        found.append((int(fields[b"tick"]), camera, int(fields[b"track_id"]), int(fields[b"gid"])))
+
+    return PublishedReader(client, site.keys, assigned, lambda *_: None), found
+
+
+def test_an_aggregator_elsewhere_comes_to_the_same_gids(
+    short: Recording, redis_client: Client, elsewhere: Callable[[PublishedSite], None]
+) -> None:
+    site = publish_recording(redis_client, short, ReplaySettings("test"))
+    published, found = collected(redis_client, site)
+    lonely: list[bool] = []
+
+    def came_at_last() -> None:
+        lonely.append(True)
+        elsewhere(site)
+
+    watcher = Watcher(lonely=came_at_last)
+    assert play(Player(redis_client, site, short), short, published, watcher=watcher) == short.last_tick
+    assert lonely == [True]
+    assert found == changes(run_aggregator(short).recording.assignments())
+    assert redis_client.hget(site.keys.camera("A"), "state") == b"ended"
+    assert not redis_client.exists(site.keys.lease("clock"))
+    # Once more into the same place: the aggregator notices that it is another replay.
+    again = publish_recording(redis_client, short, ReplaySettings("test"))
+    published, found_again = collected(redis_client, again)
+    play(Player(redis_client, again, short), short, published)
+    assert found_again == found
+
+
+def test_a_site_that_no_replay_wrote_is_left_alone(short: Recording, redis_client: Client) -> None:
+    site = site_of(redis_client, "hall")
+    before = redis_client.get(site.keys.config)
+    with pytest.raises(MtmcError, match="site hall holds data in this Redis that no replay wrote"):
+        publish_recording(redis_client, short, ReplaySettings())
+    assert redis_client.get(site.keys.config) == before
+    publish_recording(redis_client, short, ReplaySettings("other"))
+    assert redis_client.get(site.keys.config) == before
+
+
+def test_two_replays_do_not_mix(short: Recording, redis_client: Client) -> None:
+    site = publish_recording(redis_client, short, ReplaySettings("test"))
+    player = Player(redis_client, site, short)
+    player.begin()
+    with pytest.raises(MtmcError, match="a replay of site test is under way"):
+        publish_recording(redis_client, short, ReplaySettings("test"))
+    player.close()
+    publish_recording(redis_client, short, ReplaySettings("test"))
+
+
+def test_a_replay_leaves_nothing_of_the_one_before(
+    short: Recording, tmp_path: Path, redis_client: Client, elsewhere: Callable[[PublishedSite], None]
+) -> None:
+    site = publish_recording(redis_client, short, ReplaySettings("test"))
+    elsewhere(site)
+    play(Player(redis_client, site, short), short, collected(redis_client, site)[0])
+    assert redis_client.xlen(site.keys.assignments)
+    empty = [CameraTick(0, tick, tick, batch([])) for tick in range(1, 4)]
+    nothing = write_recording(tmp_path / "nothing", empty, overlapping(2))
+    site = publish_recording(redis_client, nothing, ReplaySettings("test"))
+    kept = {site.keys.config, site.keys.revision, site.keys.epochs, site.keys.cameras, site.keys.replay}
+    left = {key.decode() for key in redis_client.scan_iter(site.keys.everything)}
+    assert left - kept <= {site.keys.lease("aggregator")}
+    assert redis_client.hlen(site.keys.cameras) == 2
+
+
+def test_a_replay_can_be_stopped_and_holds_its_pace(short: Recording, redis_client: Client) -> None:
+    site = publish_recording(redis_client, short, ReplaySettings("test"))
+    published, _ = collected(redis_client, site)
+    stop, began = threading.Event(), time.monotonic()
+    aggregator = InProcess(aggregator_of(redis_client, site))
+    threading.Timer(1.0, stop.set).start()
+    done = play(
+        Player(redis_client, site, short), short, published, aggregator=aggregator, pace=Pace(2.0, 10), stop=stop
+    )
+    # Twenty ticks a second, and as many as a busy machine manages at least.
+    assert 3 <= done <= 25
+    assert time.monotonic() - began < 5
+
+
+def test_a_replay_that_the_machine_held_up_goes_on_to_the_same_gids(short: Recording, redis_client: Client) -> None:
+    site = publish_recording(redis_client, short, ReplaySettings("test"))
+    published, found = collected(redis_client, site)
+    player, aggregator = Player(redis_client, site, short), InProcess(aggregator_of(redis_client, site))
+    player.begin()
+    for tick, seen in ticks_of(short):
+        while not player.advance(tick):
+            aggregator.catch_up()
+        if tick % 7 == 0:  # So long that every lease has run out.
+            redis_client.delete(*(site.keys.lease(role) for role in ("clock", "camera:A", "camera:B", "aggregator")))
+        player.feed(tick, seen)
+        aggregator.handle_tick()
+    while not player.wait_for_aggregator(short.last_tick):
+        aggregator.catch_up()
+    published.read()
+    player.close()
+    assert found == changes(run_aggregator(short).recording.assignments())
+
+
+@pytest.mark.parametrize("role", ["clock", "camera:A"])
+def test_a_replay_ends_when_somebody_else_takes_a_role(short: Recording, redis_client: Client, role: str) -> None:
+    site = publish_recording(redis_client, short, ReplaySettings("test"))
+    player = Player(redis_client, site, short)
+    player.begin()
+    redis_client.hincrby(site.keys.epochs, role, 1)
+    redis_client.set(site.keys.lease(role), "somebody else")
+
+    def play_a_tick() -> None:
+        player.advance(1)
+        player.feed(1, [None, None])
+
+    with pytest.raises(LeaseLost, match=role):
+        play_a_tick()
+    player.close()
+    assert redis_client.get(site.keys.lease(role)) == b"somebody else"

@@ -1,0 +1,237 @@
+"""`mtmc models list`, `verify` and `benchmark`; `pull` needs a server and has its tests among those of integration."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+from cli.models.benchmark import BenchmarkOptions, benchmark, measure
+from cli.models.listing import list_models
+from cli.models.manifest import read_manifest
+from cli.models.store import ModelStore
+from cli.models.verification import verify
+from shared.errors import MtmcError
+from tests.command_line import CommandLine, command_line
+from tests.unit.camera_worker.model_files import write_constant_model, write_mean_model
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return command_line(monkeypatch, capsys)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    """A shipped embedder, and a detector that can be fetched; neither is there yet."""
+
+    def entry(name: str, content: bytes, **more: Any) -> dict[str, Any]:
+        checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        return {"name": name, "what": "x", "licence": "MIT", "size_bytes": len(content), "checksum": checksum, **more}
+
+    entries = [
+        entry("own", b"own content", kind="embedder"),
+        entry("tiny", b"tiny content", kind="detector", url="https://models.example/tiny.onnx"),
+    ]
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump({"models": entries}))
+    (tmp_path / "cache").mkdir()
+    return ModelStore(tmp_path / "cache", tmp_path / "models.yaml")
+
+
+def verified(store: ModelStore, *words: str) -> tuple[int, list[str]]:
+    """The exit code and the lines of `mtmc models verify`."""
+    text = io.StringIO()
+    code = verify(words, store, Console(file=text, width=80), as_json=False)
+    return code, text.getvalue().splitlines()
+
+
+def listed(store: ModelStore) -> list[str]:
+    """The last column of `mtmc models list`."""
+    text = io.StringIO()
+    list_models(store, Console(file=text, width=200), as_json=False)
+    return [line.split("MIT")[1].strip() for line in text.getvalue().splitlines() if "MIT" in line]
+
+
+def test_the_list_says_what_is_here(store: ModelStore) -> None:
+    own, tiny = store.known
+    assert listed(store) == ["missing", "no"]
+    own.path.write_bytes(b"own content")
+    tiny.partial.touch()
+    assert listed(store) == ["shipped", "in part"]
+    tiny.path.write_bytes(b"tiny content")
+    assert listed(store) == ["shipped", "yes"]
+    tiny.path.write_bytes(b"tiny")
+    assert listed(store) == ["shipped", "damaged"]
+
+
+def test_the_list_has_every_model_with_its_size_and_licence(mtmc: CommandLine, tmp_path: Path) -> None:
+    shown = mtmc("models", "list", MTMC_MODELS=str(tmp_path)).stdout
+    for entry in read_manifest().models:
+        (line,) = [line for line in shown.splitlines() if line.startswith(f"{entry.name} ")]
+        assert f"{entry.size_bytes / 1e6:.1f} MB" in line
+        assert entry.licence in line
+    assert str(tmp_path) in shown
+    assert "AGPL-3.0" in shown
+
+
+def test_the_fields_of_the_list_for_machines(mtmc: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "yolox_s.onnx").write_bytes(b"too short")
+    done = mtmc("models", "list", "--json", MTMC_MODELS=str(tmp_path))
+    content = json.loads(done.stdout)
+    assert content["folder"] == str(tmp_path)
+    models = {model["name"]: model for model in content["models"]}
+    assert set(models["yolox_s"]) == {
+        *("name", "kind", "what", "licence", "url", "size_bytes", "checksum", "checksum_by", "shipped", "state"),
+        *("file", "site"),
+    }
+    assert (models["yolox_s"]["state"], models["yolox_nano"]["state"]) == ("damaged", "missing")
+    assert (models["yolox_s"]["checksum_by"], models["vehicle-reid-0001"]["checksum_by"]) == ("others", "publisher")
+    assert models["yolox_s"]["site"]["detector"]["model"] == str(tmp_path / "yolox_s.onnx")
+
+
+def test_without_words_all_that_should_be_here_is_verified(store: ModelStore) -> None:
+    own, tiny = store.known
+    code, lines = verified(store)
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0] == f"{own.path}: there is no such file; install mtmc again"
+    own.path.write_bytes(b"own content")
+    tiny.path.write_bytes(b"tiny content")
+    assert verified(store) == (0, [f"{own.path}: sound", f"{tiny.path}: sound"])
+
+
+def test_a_damaged_file_is_told_with_what_mends_it(store: ModelStore) -> None:
+    _, tiny = store.known
+    tiny.path.write_bytes(b"tiny contenT")
+    code, (line,) = verified(store, "tiny")
+    assert code == 1
+    assert f"{tiny.path}: its sha256 is " in line
+    assert line.endswith("; `mtmc models pull tiny` fetches it")
+    tiny.path.write_bytes(b"tiny")
+    assert "it has 4 bytes instead of 12" in verified(store, "tiny")[1][0]
+
+
+def test_a_file_elsewhere_is_verified_by_its_name(store: ModelStore, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "tiny.onnx"
+    elsewhere.write_bytes(b"tiny content")
+    assert verified(store, str(elsewhere)) == (0, [f"{elsewhere}: sound"])
+    elsewhere.write_bytes(b"other")
+    code, (line,) = verified(store, str(elsewhere))
+    # A pull would mend another file.
+    assert (code, line) == (1, f"{elsewhere}: it has 5 bytes instead of 12")
+    with pytest.raises(MtmcError, match=r"other\.onnx: no known model has a file of this name"):
+        verified(store, str(tmp_path / "other.onnx"))
+
+
+def test_where_nothing_is_here_verify_says_so(store: ModelStore, tmp_path: Path) -> None:
+    fetched = yaml.safe_load((tmp_path / "models.yaml").read_text())["models"][1:]
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump({"models": fetched}))
+    code, lines = verified(ModelStore(tmp_path / "cache", tmp_path / "models.yaml"))
+    assert code == 0
+    assert "no model is in" in " ".join(lines)
+
+
+def test_verify_ends_with_1_for_damage_and_with_2_for_a_wrong_word(mtmc: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "yolox_s.onnx").write_bytes(b"too short")
+    damaged = mtmc("models", "verify", "yolox_s", "--json", MTMC_MODELS=str(tmp_path))
+    assert damaged.returncode == 1
+    (finding,) = json.loads(damaged.stdout)["files"]
+    assert (finding["name"], finding["file"]) == ("yolox_s", str(tmp_path / "yolox_s.onnx"))
+    assert "9 bytes instead of 35,858,002" in finding["fault"]
+    wrong = mtmc("models", "verify", "yolox-s")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("mtmc: yolox-s: no model of this name is known; close are yolox_s")
+
+
+def refusal(store: ModelStore, word: str | Path) -> str:
+    """Why a benchmark of `word` is refused."""
+    options = BenchmarkOptions(str(word), (1,), threads=1, seconds=0, backend="cpu", crop_size=None)
+    with pytest.raises(MtmcError) as refused:
+        benchmark(options, store, Console(), as_json=False)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def timed(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`mtmc models benchmark WORDS…` in a process of its own, as it sets up logging."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MTMC_")}
+    command = [sys.executable, "-m", "cli", "models", "benchmark", *words, "--seconds", "0", "--threads", "1"]
+    return subprocess.run(
+        command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_detector_is_described_and_timed_as_a_worker_runs_it(tmp_path: Path) -> None:
+    names = {"names": "{0: 'car', 1: 'bus'}"}
+    path = write_constant_model(
+        tmp_path / "own.onnx", np.zeros((6, 21), np.float32), ("batch", 3, 32, 64), metadata=names
+    )
+    done = timed(path, "--json", "--batch", "1", "--batch", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    content = json.loads(done.stdout)
+    assert (content["kind"], content["head"], content["classes"]) == ("detector", "Ultralytics", ["car", "bus"])
+    assert (content["input_width"], content["input_height"], content["fixed_batch"]) == (64, 32, None)
+    assert content["device"] in ("cpu", "cuda", "tensorrt")
+    assert content["runtime"] == "onnxruntime"
+    assert [timing["batch"] for timing in content["timings"]] == [1, 3]
+    for timing in content["timings"]:
+        assert timing["calls"] == 5
+        assert 0 < timing["min_ms"] <= timing["median_ms"] <= timing["p90_ms"]
+
+
+def test_an_embedder_is_told_from_a_detector_and_its_open_size_can_be_given(store: ModelStore, tmp_path: Path) -> None:
+    path = write_mean_model(tmp_path / "own.onnx", (2, 3, "height", "width"))
+    assert "leaves the size of its pictures open" in refusal(store, path)
+    done = timed(path, "--size", "16x24")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "embedder   3 values" in done.stdout
+    assert "16×24, 2 in a call" in done.stdout
+
+
+def test_what_cannot_be_timed_is_refused_in_one_line(store: ModelStore, tmp_path: Path) -> None:
+    (tmp_path / "page.onnx").write_text("<html>")
+    neither = write_constant_model(tmp_path / "neither.onnx", np.zeros((7, 9), np.float32), (1, 3, 32, 32))
+    assert "is not an ONNX model" in refusal(store, tmp_path / "page.onnx")
+    assert refusal(store, tmp_path / "none.onnx").count("no such model file") == 1
+    both = refusal(store, neither)
+    assert "is no detector known here" in both
+    assert "; and as an embedder: " in both
+    assert refusal(store, "tiny") == "tiny: is not here yet; `mtmc models pull tiny` fetches it"
+    assert "tinny: no model of this name is known" in refusal(store, "tinny")
+
+
+@pytest.mark.parametrize("size", ["16", "16x", "4x16", "16x4096", "ax16", "16x16x16"])
+def test_a_size_that_is_none_is_refused(size: str, mtmc: CommandLine) -> None:
+    done = mtmc("models", "benchmark", "any.onnx", "--size", size)
+    assert done.returncode == 2
+    assert "as in 128x256" in done.stderr
+
+
+def test_times_are_those_of_one_picture_without_the_first_call() -> None:
+    # The first call takes 100 s, and then calls take 1, 2, … 10 s, with 4 pictures each.
+    now = 0.0
+    lasts: Iterator[int] = iter([100, *range(1, 11)])
+
+    def call(batch: int) -> None:
+        nonlocal now
+        assert batch == 4
+        now += next(lasts)
+
+    timing = measure(call, 4, 55.0, lambda: now)
+    assert (timing.batch, timing.calls) == (4, 10)
+    assert (timing.min_ms, timing.median_ms) == (250.0, 1375.0)
+    assert timing.p90_ms == pytest.approx(9.1 / 4 * 1000)
+    lasts = iter([100, *range(1, 11)])
+    assert measure(call, 4, 0.0, lambda: now).calls == 5
