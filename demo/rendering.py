@@ -36,14 +36,15 @@ class Renderer:
             signal.light_up(image, self.scenario.light(signal.arm, tick))
         sprites = self._sprites(tick)
         for sprite in sprites:
-            sprite.cast_shadow(image, self.background)
+            if sprite.shadow is not None:
+                sprite.shadow.cast(image)
         for sprite in sprites:
             sprite.paint(image)
         return self._with_noise(image, tick)
 
     def truth(self, tick: int) -> Truth:
         """What is visible at a tick."""
-        owner = np.zeros((self.camera.height, self.camera.width), np.int32)
+        owner = np.zeros((self.camera.height, self.camera.width), np.int16)
         sprites = self._sprites(tick)
         for number, sprite in enumerate(sprites, start=1):
             sprite.claim(owner, number)

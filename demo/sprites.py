@@ -11,18 +11,19 @@ import numpy.typing as npt
 
 from demo.background import Background
 from demo.bodies import Mesh, Size
-from demo.geometry import NEAR_M, Camera, Floats, clip_near
+from demo.geometry import NEAR_M, Camera, Floats
 from demo.light import SHADOW_GAIN_BGR, sensed, shaded
 from demo.occlusion import Footprint, hides
 from demo.scenario import Vehicle
+from demo.shadows import Shadow, shadow_of
 
 _SHIFT = 4
 """Bits of a pixel's fraction that OpenCV draws with."""
 _BRAKE_LIGHT_BGR = (40.0, 40.0, 255.0)
 _LARGEST_PX = 2600
 _SMALLEST_PX = 2.5
-_SHADOW_BLUR = (3, 3)
-_SHADOW_LOSS = (1.0 - SHADOW_GAIN_BGR).astype(np.float32)
+_LEAST_SHOWN = 0.02
+"""Whatever hides all but this of a vehicle hides it."""
 
 
 @dataclass
@@ -35,50 +36,25 @@ class Sprite:
     """On the ground."""
     roi: tuple[int, int, int, int]
     """x0, y0, x1, y1 pixels."""
-    colour: npt.NDArray[np.float32]
-    """`(h, w, 3)` BGR, multiplied by how much of each pixel the vehicle covers."""
-    alpha: npt.NDArray[np.float32]
-    """`(h, w)` 0..1, before anything hides it."""
-    shown: npt.NDArray[np.float32] | None
-    """`(h, w)` 0..1: the part that nothing fixed hides; None: all of it."""
+    kept: npt.NDArray[np.float32]
+    """`(h, w, 3)` 0..1: how much of what lies behind it still shows."""
+    added: npt.NDArray[np.float32]
+    """`(h, w, 3)` BGR 0..255: what it adds to that."""
+    mask: npt.NDArray[np.bool_]
+    """`(h, w)`: its pixels that nothing fixed hides."""
     whole_px: int
     """Pixels of the whole silhouette, outside of the picture too."""
-    shadow: npt.NDArray[np.int32] | None
-    """`(k, 2)` corners of the shadow on the ground, in fractions of pixels; None: not in view."""
+    shadow: Shadow | None
 
     def paint(self, image: npt.NDArray[np.uint8]) -> None:
         x0, y0, x1, y1 = self.roi
-        under = image[y0:y1, x0:x1].astype(np.float32)
-        if self.shown is None:
-            mixed = under * (1.0 - self.alpha)[..., None] + self.colour
-        else:
-            mixed = under * (1.0 - self.alpha * self.shown)[..., None] + self.colour * self.shown[..., None]
-        image[y0:y1, x0:x1] = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+        under = cv2.multiply(image[y0:y1, x0:x1], self.kept, dtype=cv2.CV_32F)
+        image[y0:y1, x0:x1] = cv2.add(under, self.added, dtype=cv2.CV_8U)
 
-    def claim(self, owner: npt.NDArray[np.int32], number: int) -> None:
+    def claim(self, owner: npt.NDArray[np.int16], number: int) -> None:
         """Write `number` where the vehicle's pixels are; nearer vehicles overwrite it later."""
         x0, y0, x1, y1 = self.roi
-        visible = self.alpha >= 0.5
-        if self.shown is not None:
-            visible &= self.shown >= 0.5
-        owner[y0:y1, x0:x1][visible] = number
-
-    def cast_shadow(self, image: npt.NDArray[np.uint8], background: Background) -> None:
-        if self.shadow is None:
-            return
-        height, width = image.shape[:2]
-        corners = self.shadow / (1 << _SHIFT)
-        x0, y0 = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 3, 0)
-        x1, y1 = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 4, (width, height))
-        if x0 >= x1 or y0 >= y1:
-            return
-        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        shifted = self.shadow - np.array([x0, y0], np.int32) * (1 << _SHIFT)
-        cv2.fillConvexPoly(mask, shifted, 255, cv2.LINE_AA, _SHIFT)
-        mask = cv2.blur(mask, _SHADOW_BLUR)
-        dark = mask * background.open_ground[y0:y1, x0:x1]
-        gain = 1.0 - dark[..., None] * _SHADOW_LOSS
-        image[y0:y1, x0:x1] = cv2.multiply(image[y0:y1, x0:x1], gain, dtype=cv2.CV_8U)
+        owner[y0:y1, x0:x1][self.mask] = number
 
 
 def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: int) -> Sprite | None:
@@ -105,21 +81,29 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
     x1, y1 = min(int(high[0]), camera.width), min(int(high[1]), camera.height)
     corners = footprint_of(size, pose)
     footprint = Footprint.of(corners)
+    roi = (x0, y0, x1, y1)
+    shown = _shown(camera, background, footprint, roi)
+    if shown is not None and float(shown.max()) < _LEAST_SHOWN:
+        return None
     light = 1.0 - _shade_at(camera, background, corners) * (1.0 - SHADOW_GAIN_BGR)
     braking = bool(vehicle.braking[tick - vehicle.first_tick])
     order, colours = _faces(camera, mesh, turn, pose, background.sun, light, braking)
-    patch = _painted(mesh, pixels, order, colours, (x0, y0, x1, y1))
+    patch = _painted(mesh, pixels, order, colours, roi)
     alpha = patch[..., 3] / 255.0
+    mask = alpha >= 0.5
     if low[0] >= 0 and low[1] >= 0 and high[0] <= camera.width and high[1] <= camera.height:
-        whole = int(np.count_nonzero(alpha >= 0.5))
+        whole = int(np.count_nonzero(mask))
     else:
         left, top = int(low[0]), int(low[1])
         span = (left, top, min(int(high[0]), left + _LARGEST_PX), min(int(high[1]), top + _LARGEST_PX))
         whole = int(np.count_nonzero(_painted(mesh, pixels, order, colours, span)[..., 3] >= 127.5))
-    roi = (x0, y0, x1, y1)
-    shown = _shown(camera, background, footprint, roi)
-    shadow = _shadow(camera, mesh, turn, pose, background.sun)
-    return Sprite(vehicle, pose, footprint, roi, patch[..., :3], alpha, shown, whole, shadow)
+    added = patch[..., :3]
+    if shown is not None:
+        alpha, added = alpha * shown, added * shown[..., None]
+        mask &= shown >= 0.5
+    kept = cv2.merge([1.0 - alpha] * 3)
+    shadow = shadow_of(camera, background, mesh.hull @ turn.T + place)
+    return Sprite(vehicle, pose, footprint, roi, kept, np.ascontiguousarray(added), mask, whole, shadow)
 
 
 def _may_show(camera: Camera, pose: Floats, size: Size) -> bool:
@@ -193,22 +177,6 @@ def _painted(
         blue, green, red = bgr[face]
         cv2.fillConvexPoly(patch, fixed[starts[face] : starts[face + 1]], (blue, green, red, 255), cv2.LINE_8, _SHIFT)
     return cv2.resize(patch, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def _shadow(camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats) -> npt.NDArray[np.int32] | None:
-    corners = mesh.hull @ turn.T + np.array([pose[0], pose[1], 0.0])
-    ground = corners[:, :2] - corners[:, 2:] * (sun[:2] / sun[2])
-    outline = cv2.convexHull(ground.astype(np.float32)).reshape(-1, 2).astype(np.float64)
-    points = np.column_stack([outline, np.zeros(len(outline))])
-    _, depth = camera.project(points)
-    if depth.min() < NEAR_M:
-        points = clip_near(depth, points)
-        if len(points) < 3:
-            return None
-    pixels, _ = camera.project(points)
-    if np.abs(pixels).max() > 20000:
-        return None
-    return np.rint(pixels * (1 << _SHIFT)).astype(np.int32)
 
 
 def footprint_of(size: Size, pose: Floats) -> Floats:

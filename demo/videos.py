@@ -35,6 +35,8 @@ def render_cameras(
     Raises:
         OSError: the disk does not take them.
     """
+    for vehicle in scenario.vehicles:
+        _ = vehicle.mesh  # built once, and sent to every process
     context = multiprocessing.get_context("spawn")
     done, stopped = context.Value("q", 0), context.Event()
     total = scenario.ticks * len(cameras)
