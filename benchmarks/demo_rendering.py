@@ -1,6 +1,6 @@
 """How fast the synthetic site is rendered: pictures a second over all cameras, encoding and truth included.
 
-    python -m benchmarks.demo_rendering [--seed 1] [--seconds 40] [--processes 2]
+    python -m benchmarks.demo_rendering [--seed 1] [--seconds 120] [--processes 2]
 
 Renders all six cameras to a temporary folder, as `mtmc demo` does. Real time is 30 pictures a second: six cameras at
 5 Hz. The time to start the processes and to draw the empty views is counted in.
@@ -22,7 +22,7 @@ _FPS = 5.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=40.0)
+    parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--processes", type=int, default=2)
     chosen = parser.parse_args()
     began = time.perf_counter()
