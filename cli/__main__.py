@@ -115,7 +115,12 @@ def demo(
             metavar="DIR", help="Holds demo_detector.onnx and demo_embedder.onnx.", show_default="the shipped"
         ),
     ] = None,
-    render_only: Annotated[bool, typer.Option("--render-only", help="Render the site, and do not run it.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Render into this folder, and run nothing.", show_default=False
+        ),
+    ] = None,
     log_level: Level = LogLevel.INFO,
 ) -> None:
     """Run a synthetic site: six cameras on a junction and what lies around it, with nothing to download.
@@ -124,16 +129,17 @@ def demo(
     Ctrl-C. The cameras: crossing-southwest, crossing-northwest, crossing-northeast, crossing-southeast, roundabout,
     north-street.
 
-    Example:  mtmc demo --seed 7 --cameras crossing-southwest,roundabout
+    Examples:
+      mtmc demo --seed 7 --cameras crossing-southwest,roundabout
+      mtmc demo --seconds 60 -o my-demo
     """
     from cli.demo import DemoOptions
     from cli.demo import demo as run_demo
-    from demo.site import MODELS
+    from demo.site import MODELS, DemoSite
 
     names = tuple(name.strip() for name in cameras.split(",")) if cameras is not None else None
-    chosen = DemoOptions(
-        seed, seconds, names, workers, port, cache, models or MODELS, log_level.value, run=not render_only
-    )
+    site = DemoSite(seed, seconds, names, models=models or MODELS)
+    chosen = DemoOptions(site, output, workers, port, cache, log_level.value)
     raise typer.Exit(run_demo(chosen, os.environ, Console(highlight=False)))
 
 

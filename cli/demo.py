@@ -10,26 +10,22 @@ from rich.console import Console
 
 from cli.progress import progress
 from cli.up import UpOptions, up, usable_cores
-from demo.cache import cached_site
+from demo.cache import cache_name, rendered_site
 from demo.errors import DemoError
-from demo.site import DETECTOR, EMBEDDER, MODELS
+from demo.site import DETECTOR, EMBEDDER, DemoSite
 
 
 @dataclass(frozen=True)
 class DemoOptions:
     """What the command line says."""
 
-    seed: int
-    seconds: float
-    cameras: tuple[str, ...] | None = None
-    """None: all six."""
+    site: DemoSite
+    output: Path | None = None
+    """Render into this folder, and run nothing."""
     workers: int | None = None
     port: int | None = None
     cache: Path = Path(".mtmc")
-    models: Path = MODELS
     log_level: str = "INFO"
-    run: bool = True
-    """False: only render."""
 
 
 def demo(options: DemoOptions, environment: Mapping[str, str], console: Console) -> int:
@@ -38,20 +34,13 @@ def demo(options: DemoOptions, environment: Mapping[str, str], console: Console)
     Raises:
         MtmcError: the user must mend something.
     """
-    if options.run:
-        check_models(options.models)
-    with progress(f"rendering {options.seconds:g} s") as told:
-        site_file = cached_site(
-            options.cache,
-            options.seed,
-            options.seconds,
-            options.cameras,
-            models=options.models,
-            processes=usable_cores(),
-            progress=told,
-        )
+    if options.output is None:
+        check_models(options.site.models)
+    folder = options.output or options.cache / cache_name(options.site)
+    with progress(f"rendering {options.site.seconds:g} s") as told:
+        site_file = rendered_site(folder, options.site, processes=usable_cores(), progress=told)
     console.print(f"the site: {site_file}, with the truth beside it", markup=False, soft_wrap=True)
-    if not options.run:
+    if options.output is not None:
         return 0
     return up(
         UpOptions(site_file, options.workers, None, options.port, log_level=options.log_level), environment, console

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cli.demo import check_models
 from cli.progress import progress
-from demo.site import MODELS, write_site
+from demo.site import MODELS, DemoSite, write_site
 from demo.videos import GROUND_TRUTH
 
 
@@ -18,5 +18,5 @@ def make_demo(folder: Path, seed: int, seconds: float) -> tuple[Path, Path]:
     """
     check_models(MODELS)
     with progress("rendering") as told:
-        site_file = write_site(folder, seed, seconds, progress=told)
+        site_file = write_site(folder, DemoSite(seed, seconds), progress=told)
     return site_file, folder / GROUND_TRUTH

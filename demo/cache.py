@@ -5,73 +5,62 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from demo.errors import DemoError
-from demo.site import MODELS, SITE_FILE, chosen_cameras, scenario_of, write_site
+from demo.site import SITE_FILE, DemoSite, is_vacant, write_site
 
 MADE_OF = "made-of.json"
 
 
-def cached_site(
-    cache: Path,
-    seed: int,
-    seconds: float,
-    cameras: Sequence[str] | None = None,
-    fps: float = 5.0,
+def rendered_site(
+    folder: Path,
+    site: DemoSite,
     *,
-    models: Path = MODELS,
     processes: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """The path of the `site.yaml` of such a site below the folder `cache`, rendered now only if it must be.
+    """The path of the `site.yaml` of `site` in `folder`, rendered only if it is not there yet.
 
-    The arguments are those of `demo.site.write_site`. A site that an older version has rendered is replaced.
+    Another rendered site in its place, or the same of an older version, is replaced.
 
     Raises:
-        DemoError: as `write_site`; or what stands in the site's place is none.
+        DemoError: as `demo.site.write_site`; or what stands in the site's place is none.
     """
-    wanted = made_of(seed, seconds, cameras, fps, models)
-    folder = cache / _name(seed, seconds, cameras, fps)
-    if _known(folder) == wanted and (folder / SITE_FILE).is_file():
+    wanted = _made_of(site)
+    known = _known(folder)
+    if known == wanted and (folder / SITE_FILE).is_file():
         return folder / SITE_FILE
-    chosen_cameras(scenario_of(seed, 1.0, fps), cameras)
-    if folder.exists():
-        if _known(folder) is None:
-            raise DemoError(f"{folder} is no rendered site; move it away")
-        shutil.rmtree(folder)
-    return write_site(
-        folder,
-        seed,
-        seconds,
-        cameras,
-        fps,
-        models=models,
-        processes=processes,
-        progress=progress,
-        notes={MADE_OF: wanted},
-    )
+    site.chosen_cameras(site.scenario())
+    if known is not None:
+        try:
+            _empty(folder)
+        except OSError as error:
+            raise DemoError(f"{folder} cannot be replaced: {error.strerror or error}; name another folder") from None
+    elif folder.is_dir() and not is_vacant(folder):
+        raise DemoError(f"{folder} is no rendered site; move it away, or name another folder")
+    return write_site(folder, site, processes=processes, progress=progress, notes={MADE_OF: wanted})
 
 
-def made_of(seed: int, seconds: float, cameras: Sequence[str] | None, fps: float, models: Path) -> dict[str, Any]:
-    """All that a rendered site depends on."""
+def cache_name(site: DemoSite) -> str:
+    """Of its folder among others."""
+    rate = "" if site.fps == 5.0 else f"-{site.fps:g}fps"
+    some = "" if site.cameras is None else "-" + "-".join(sorted(set(site.cameras)))
+    return f"demo-seed-{site.seed}-{site.seconds:g}s{rate}{some}".replace("/", "_")[:200]
+
+
+def _made_of(site: DemoSite) -> dict[str, Any]:
     return {
-        "seed": seed,
-        "seconds": seconds,
-        "fps": fps,
-        "cameras": None if cameras is None else sorted(set(cameras)),
-        "models": str(models.resolve()),
+        "seed": site.seed,
+        "seconds": site.seconds,
+        "fps": site.fps,
+        "cameras": None if site.cameras is None else sorted(set(site.cameras)),
+        "models": str(site.models.resolve()),
         "sources": _sources_digest(),
     }
-
-
-def _name(seed: int, seconds: float, cameras: Sequence[str] | None, fps: float) -> str:
-    rate = "" if fps == 5.0 else f"-{fps:g}fps"
-    some = "" if cameras is None else "-" + "-".join(sorted(set(cameras)))
-    return f"demo-seed-{seed}-{seconds:g}s{rate}{some}".replace("/", "_")[:200]
 
 
 def _known(folder: Path) -> dict[str, Any] | None:
@@ -80,6 +69,16 @@ def _known(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return known if isinstance(known, dict) else None
+
+
+def _empty(folder: Path) -> None:
+    """The folder stays: it may be a container's volume."""
+    (folder / SITE_FILE).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 @lru_cache(maxsize=1)

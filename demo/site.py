@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,38 +26,69 @@ SITE_FILE = "site.yaml"
 _BYTES_PER_PICTURE = 16_000
 """Measured: 9 to 14 kB."""
 MODELS = Path(__file__).resolve().parent.parent / "models"
+_UNFINISHED = ".unfinished-"
 DETECTOR, EMBEDDER = "demo_detector.onnx", "demo_embedder.onnx"
+
+
+@dataclass(frozen=True)
+class DemoSite:
+    """Which synthetic site: all that its files depend on."""
+
+    seed: int
+    """From 0; another one gives other vehicles, scenery and light."""
+    seconds: float
+    """Length of the videos, 1 to 3600."""
+    cameras: tuple[str, ...] | None = None
+    """None: all six."""
+    fps: float = 5.0
+    """Pictures, and ticks, a second, 1 to 30."""
+    models: Path = MODELS
+    """The folder of the detector and the embedder that the site file names; they need not be there yet."""
+
+    def scenario(self) -> Scenario:
+        """Raises DemoError where a number is impossible."""
+        if self.seed < 0:
+            raise DemoError(f"seed {self.seed}: give a whole number from 0")
+        if not 1.0 <= self.seconds <= 3600.0:
+            raise DemoError(f"{self.seconds:g} seconds: give a length from 1 to 3600")
+        if not 1.0 <= self.fps <= 30.0:
+            raise DemoError(f"{self.fps:g} pictures a second: give a rate from 1 to 30")
+        return Scenario.generate(self.seed, self.seconds, self.fps)
+
+    def chosen_cameras(self, scenario: Scenario) -> tuple[Camera, ...]:
+        """Raises DemoError where there is no such camera."""
+        known = [camera.name for camera in scenario.cameras]
+        for name in self.cameras or ():
+            if name not in known:
+                raise DemoError(f"there is no camera '{name}'; the demo has {', '.join(known)}")
+        return tuple(camera for camera in scenario.cameras if self.cameras is None or camera.name in self.cameras)
 
 
 def write_site(
     folder: Path,
-    seed: int,
-    seconds: float,
-    cameras: Sequence[str] | None = None,
-    fps: float = 5.0,
+    site: DemoSite,
     *,
-    models: Path = MODELS,
     processes: int = 2,
     progress: Callable[[int, int], None] | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Renders the site into `folder`, which must not exist or be empty; returns the path of its `site.yaml`.
+    """Renders `site` into `folder`, which must not exist or be empty; returns the path of its `site.yaml`.
 
     `folder/{camera}.mp4`, `folder/{camera}.calibration.json`, `folder/site.yaml` and `folder/ground_truth/{camera}.txt`
     (MOTChallenge rows, `frame,id,left,top,width,height,1,class,visibility`; frame 1 is tick 0, classes count from 1).
-    Everything is written beside `folder` first, so a folder of this name is always complete. `models` holds the
-    detector and the embedder that the site file names; they need not be there yet. `progress` is told how many
-    pictures are rendered, of how many. `notes` are further files, name → content as JSON.
+    The site file comes last, so a folder that has one is complete. `progress` is told how many pictures are rendered,
+    of how many. `notes` are further files, name → content as JSON.
 
     Raises:
         DemoError: an unknown camera, an impossible number, or no place to write.
     """
-    scenario = scenario_of(seed, seconds, fps)
-    chosen = chosen_cameras(scenario, cameras)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DemoError(f"{folder} is there already; remove it, or name another folder")
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
+    scenario = site.scenario()
+    chosen = site.chosen_cameras(scenario)
+    unfinished = folder / f"{_UNFINISHED}{os.getpid()}"
     try:
+        if folder.exists() and not (folder.is_dir() and is_vacant(folder)):
+            raise DemoError(f"{folder} is there already; remove it, or name another folder")
+        shutil.rmtree(unfinished, ignore_errors=True)
         (unfinished / GROUND_TRUTH).mkdir(parents=True)
         _check_room(unfinished, scenario.ticks * len(chosen))
         render_cameras(scenario, chosen, unfinished, processes, progress)
@@ -64,10 +96,10 @@ def write_site(
             _write_json(unfinished / f"{camera.name}.calibration.json", calibration_of(camera))
         for name, content in (notes or {}).items():
             _write_json(unfinished / name, content)
-        (unfinished / SITE_FILE).write_text(site_text(scenario, chosen, models))
-        if folder.exists():
-            folder.rmdir()
-        unfinished.replace(folder)
+        for path in sorted(unfinished.iterdir()):
+            path.replace(folder / path.name)
+        (unfinished / SITE_FILE).write_text(site_text(scenario, chosen, site.models))
+        (unfinished / SITE_FILE).replace(folder / SITE_FILE)
     except OSError as error:
         raise DemoError(
             f"{folder} cannot be written: {error.strerror or error}; name another folder, or make room"
@@ -75,6 +107,11 @@ def write_site(
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder / SITE_FILE
+
+
+def is_vacant(folder: Path) -> bool:
+    """Whether it holds nothing but what a killed rendering left."""
+    return all(path.name.startswith(_UNFINISHED) for path in folder.iterdir())
 
 
 def _check_room(folder: Path, pictures: int) -> None:
@@ -85,26 +122,6 @@ def _check_room(folder: Path, pictures: int) -> None:
 
 def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def scenario_of(seed: int, seconds: float, fps: float) -> Scenario:
-    """Raises DemoError where a number is impossible."""
-    if seed < 0:
-        raise DemoError(f"seed {seed}: give a whole number from 0")
-    if not 1.0 <= seconds <= 3600.0:
-        raise DemoError(f"{seconds:g} seconds: give a length from 1 to 3600")
-    if not 1.0 <= fps <= 30.0:
-        raise DemoError(f"{fps:g} pictures a second: give a rate from 1 to 30")
-    return Scenario.generate(seed, seconds, fps)
-
-
-def chosen_cameras(scenario: Scenario, names: Sequence[str] | None) -> tuple[Camera, ...]:
-    """Raises DemoError where there is no such camera."""
-    known = [camera.name for camera in scenario.cameras]
-    for name in names or ():
-        if name not in known:
-            raise DemoError(f"there is no camera '{name}'; the demo has {', '.join(known)}")
-    return tuple(camera for camera in scenario.cameras if names is None or camera.name in names)
 
 
 def calibration_of(camera: Camera) -> dict[str, Any]:

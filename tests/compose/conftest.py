@@ -110,6 +110,10 @@ class Project:
         )
         return list(json.loads(inspected.stdout))
 
+    def services(self) -> list[dict[str, Any]]:
+        """The containers without the one that renders the demo, which has ended."""
+        return [one for one in self.containers() if one["Config"]["Labels"]["com.docker.compose.service"] != "demo"]
+
     def redis(self, *words: str) -> str:
         """What redis-cli answers."""
         return self.run("exec", "-T", "redis", "redis-cli", *words).strip()
@@ -172,7 +176,7 @@ def open_to_all(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def image(engine: None) -> Iterator[None]:
     """The project's image, built as the Compose file says."""
-    Project("mtmc-build", ("docker-compose.yml",), {"MTMC_SITE_FOLDER": "/"}).run("build", seconds=280)
+    Project("mtmc-build", ("docker-compose.yml",), {}).run("build", seconds=280)
     yield
     subprocess.run(["docker", "rmi", "--force", f"mtmc:{VERSION}"], capture_output=True)
 

@@ -17,6 +17,9 @@ from tests.compose.conftest import DEPLOY, VERSION, Project, open_to_all, wait_f
 
 pytestmark = pytest.mark.timeout(300)
 CAMERAS = [f"cam{i}" for i in range(4)]
+SITE = ("docker-compose.yml",)
+HOSTS = (*SITE, "docker-compose.hosts.yml")
+WORKER = ("docker-compose.worker.yml",)
 
 
 def is_spread_over(site: Project, workers: int) -> bool:
@@ -53,11 +56,12 @@ def test_variables_reach_the_site_file(site: Project) -> None:
 
 def test_every_container_is_as_tight_as_it_can_be(site: Project) -> None:
     containers = site.containers()
-    assert len(containers) == 6
+    assert len(containers) == 7
+    assert {one["State"]["Health"]["Status"] for one in site.services()} == {"healthy"}
     for one in containers:
         assert one["HostConfig"]["ReadonlyRootfs"], one["Name"]
         assert one["HostConfig"]["CapDrop"] == ["ALL"], one["Name"]
-        assert one["State"]["Health"]["Status"] == "healthy", one["Name"]
+        assert all(not mount["RW"] for mount in one["Mounts"] if mount["Destination"] == "/site"), one["Name"]
         if "redis" not in one["Name"]:
             assert one["Config"]["User"] == "10001"
             assert not one["HostConfig"]["CapAdd"]
@@ -80,7 +84,7 @@ def test_nothing_is_started_again_because_redis_is(site: Project) -> None:
     wait_for(lambda: len(site.owners()) == len(CAMERAS), 20)
     assert int(site.redis("GET", "mtmc:{room}:clock:tick")) > tick, "Redis kept its log"
     wait_for_another_picture(site, "cam0")
-    assert [one["RestartCount"] for one in site.containers()] == [0] * 6
+    assert [one["RestartCount"] for one in site.services()] == [0] * 6
 
 
 def test_three_workers_share_the_cameras_and_two_take_over_from_a_killed_one(site: Project) -> None:
@@ -140,9 +144,23 @@ def test_all_stop_in_good_order_and_soon_and_down_leaves_nothing(site: Project) 
     site.run("stop")
     assert time.monotonic() - began < 10
     assert {one["State"]["ExitCode"] for one in site.containers()} == {0}
-    assert len(site.leftovers()) == 6 + 2
+    assert len(site.leftovers()) == 7 + 2
     site.down()
     assert site.leftovers() == []
+
+
+def test_without_a_site_the_demo_runs(image: None) -> None:
+    project = Project(f"mtmc-demo-{os.getpid()}", SITE, {"MTMC_PORT": str(any_free_port())})
+    try:
+        project.run("up", "--wait", seconds=200)
+        wait_for(lambda: len(project.owners(state="live")) == 6, 20)
+        wait_for(lambda: published_gids(project), 20)
+        rendered = project.run("exec", "-T", "clock", "stat", "--format=%y", "/site/site.yaml")
+        project.run("up", "--wait", "--force-recreate")
+        assert project.run("exec", "-T", "clock", "stat", "--format=%y", "/site/site.yaml") == rendered
+    finally:
+        project.down()
+    assert project.leftovers() == []
 
 
 def test_a_wrong_site_file_stops_the_start_and_the_log_says_why(image: None, site_folder: Path, tmp_path: Path) -> None:
@@ -171,16 +189,10 @@ def test_a_site_file_that_the_containers_user_may_not_read_is_told(
     assert done.stderr.startswith("mtmc: /site/site.yaml: cannot be read (Permission denied)")
 
 
-SITE = ("docker-compose.yml",)
-HOSTS = (*SITE, "docker-compose.hosts.yml")
-WORKER = ("docker-compose.worker.yml",)
-
-
 @pytest.mark.parametrize(
     ("files", "needed"),
     [
-        (SITE, ["MTMC_SITE_FOLDER"]),
-        (HOSTS, ["MTMC_SITE_FOLDER", "MTMC_REDIS_PASSWORD", "MTMC_REDIS_BIND"]),
+        (HOSTS, ["MTMC_REDIS_PASSWORD", "MTMC_REDIS_BIND"]),
         (WORKER, [f"MTMC_{name}" for name in ("REDIS_URL", "FRAMES_URL", "REDIS_PASSWORD", "SITE", "SITE_FOLDER")]),
     ],
 )
