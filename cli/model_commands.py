@@ -61,7 +61,7 @@ def pull(
             "--to",
             metavar="DIR",
             file_okay=False,
-            help="Where to put them.",
+            help="Where to put them: the folder of the site file, say.",
             show_default="$MTMC_MODELS, or ~/.cache/mtmc/models",
         ),
     ] = None,
@@ -73,13 +73,14 @@ def pull(
 
     Examples:
       mtmc models pull yolox_s vehicle-reid-0001
-      mtmc models pull yolox_nano --to models
+      mtmc models pull yolox_nano --to my-site
     """
     from cli.models.pulling import pull as pull_models
     from shared.logs import logs_of_command
 
     with logs_of_command("models"):
-        pull_models(words, _store(to), Console(highlight=False), Console(stderr=True, highlight=False))
+        out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+        pull_models(words, _store(to), out, err, beside_site=to is not None)
 
 
 @app.command()

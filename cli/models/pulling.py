@@ -15,8 +15,10 @@ from shared.config import is_published_detector
 from shared.errors import MtmcError
 
 
-def pull(names: Sequence[str], store: ModelStore, out: Console, err: Console) -> None:
+def pull(names: Sequence[str], store: ModelStore, out: Console, err: Console, *, beside_site: bool = False) -> None:
     """Fetches each model; to `out` goes what may be pasted into a site file, to `err` everything else.
+
+    `beside_site`: the site file lies, or will lie, in the store's folder, so it names models without a path.
 
     Raises:
         MtmcError: a name is not known, or a model cannot be fetched or stored, or is not what it should be.
@@ -27,7 +29,8 @@ def pull(names: Sequence[str], store: ModelStore, out: Console, err: Console) ->
             snippet = _pull_from_ultralytics(name, err)
         else:
             _pull(model, err)
-            snippet = f"# {name}: {model.entry.licence}\n{site_snippet(model.entry.section(model.path))}"
+            path = Path(model.path.name) if beside_site and not model.is_shipped else model.path
+            snippet = f"# {name}: {model.entry.licence}\n{site_snippet(model.entry.section(path))}"
         out.print(snippet, markup=False, soft_wrap=True)
 
 

@@ -465,9 +465,9 @@ class Pulled:
     def __init__(self, folder: Path, manifest: Path) -> None:
         self._store = ModelStore(folder, manifest)
 
-    def __call__(self, *names: str) -> tuple[str, str]:
+    def __call__(self, *names: str, beside_site: bool = False) -> tuple[str, str]:
         out, err = io.StringIO(), io.StringIO()
-        pull(names, self._store, Console(file=out, width=80), Console(file=err, width=80))
+        pull(names, self._store, Console(file=out, width=80), Console(file=err, width=80), beside_site=beside_site)
         return out.getvalue(), err.getvalue()
 
 
@@ -495,6 +495,14 @@ def test_what_is_pulled_comes_with_what_a_site_file_needs(pulled: Pulled, model:
         f"shipped comes with mtmc: {tmp_path / 'shipped.onnx'}",
     ]
     assert_it_is_here(model)
+
+
+def test_beside_a_site_file_a_model_needs_no_path(pulled: Pulled, tmp_path: Path) -> None:
+    out, _ = pulled("tiny", "shipped", beside_site=True)
+    assert [line for line in out.splitlines() if "model:" in line] == [
+        "  model: tiny.onnx",
+        f"  model: {tmp_path / 'shipped.onnx'}",
+    ]
 
 
 def test_what_is_here_is_not_fetched_again_unless_it_is_damaged(
