@@ -114,14 +114,15 @@ def main(
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = EMBEDDER,
     work: Annotated[Path, typer.Option(help="Folder for pictures and checkpoints.")] = WORK,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order of the vehicles.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help=f"Each of {_STEPS_PER_EPOCH} batches.")] = 34,
-    first_stage: Annotated[int, typer.Option(min=0, help="Of these, before the rate rises once more.")] = 18,
+    epochs: Annotated[int, typer.Option(min=1, help=f"Each of {_STEPS_PER_EPOCH} batches.")] = 46,
+    first_stage: Annotated[int, typer.Option(min=0, help="Of these, before the rate rises once more.")] = 24,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, if there is one.")] = True,
 ) -> None:
     """Train the demo's vehicle embedder on rendered pictures."""
     started_s = time.monotonic()
     cv2.setNumThreads(1)
-    crops = crops_of(render(work / "pictures", "training"), LEARNT)
+    pictures = [*render(work / "pictures", "training"), *render(work / "pictures", "more training")]
+    crops = crops_of(pictures, LEARNT)
     validation = crops_of(render(work / "pictures", "validation"), JUDGED)
     if not resume:
         (work / "embedder" / "checkpoint.pt").unlink(missing_ok=True)
