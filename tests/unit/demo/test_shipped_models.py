@@ -1,8 +1,6 @@
-"""The shipped models on a scene that no training has seen: good at it, and not better than an embedder can be outdoors."""
+"""The shipped models on a scene that no training has seen: good at it, and not better than embedders are outdoors."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
