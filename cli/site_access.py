@@ -10,7 +10,7 @@ from pathlib import Path
 from redis.exceptions import AuthenticationError, ResponseError
 
 from cli.address import RedisAddress, find_redis, site_name
-from cli.site_file import load_site
+from cli.site_file import running_site
 from shared.errors import MtmcError, RedisUnusable, redact
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, check
@@ -55,7 +55,7 @@ def open_redis_of(choice: SiteChoice, environment: Mapping[str, str]) -> Iterato
     Raises:
         MtmcError: Redis is not fit for use, or goes away meanwhile.
     """
-    site = load_site(choice.site_file, environment, check_files=False) if choice.site_file else None
+    site = running_site(choice.site_file, environment)
     name = site_name(site, choice.site)
     address = find_redis(choice.redis_url, site, choice.site_file, choice.state, environment)
     client = address.connect()

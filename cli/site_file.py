@@ -22,6 +22,7 @@ def load_site(
     *,
     root: Path | None = None,
     check_files: bool = True,
+    all_secrets: bool = True,
     tell: bool = False,
 ) -> SiteConfig:
     """The validated site that `path` describes, with the overrides of `environment`; see `shared.config_file`.
@@ -38,7 +39,7 @@ def load_site(
     if not is_ancestral(written):
         if root is not None:
             raise MtmcError(f"--root is for files of run_live_mtmc.py; paths in {path} are relative to the file itself")
-        return site_from(written, path, environment, check_files=check_files, known=problems)
+        return site_from(written, path, environment, check_files=check_files, all_secrets=all_secrets, known=problems)
     conversion = convert(written, path, root, check_files=check_files)
     site = converted_site(conversion, path, environment, check_files=check_files, known=problems)
     if tell:
@@ -47,6 +48,15 @@ def load_site(
             note = f"the page listens on {site.streamer.host} only; MTMC__STREAMER__HOST=0.0.0.0 opens it to others"
             typer.echo(f"mtmc: {path}: note: {note}", err=True)
     return site
+
+
+def running_site(path: Path | None, environment: Mapping[str, str]) -> SiteConfig | None:
+    """What `path` says of a site that others run: its files may lie, and its cameras' passwords be known, elsewhere.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    return None if path is None else load_site(path, environment, check_files=False, all_secrets=False)
 
 
 def converted_site(

@@ -15,7 +15,7 @@ from rich.text import Text
 from cli.address import find_redis, site_name
 from cli.overview import Overview, read_overview
 from cli.overview_tables import tables
-from cli.site_file import load_site
+from cli.site_file import running_site
 from shared.errors import RedisUnusable, redact
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, check
@@ -46,7 +46,7 @@ def status(options: StatusOptions, environment: Mapping[str, str], console: Cons
     Raises:
         MtmcError: the user must mend something.
     """
-    site = load_site(options.site_file, environment, check_files=False) if options.site_file else None
+    site = running_site(options.site_file, environment)
     name = site_name(site, options.site)
     address = find_redis(options.redis_url, site, options.site_file, options.state, environment)
     shown_url = redact(address.url)

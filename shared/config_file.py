@@ -29,6 +29,7 @@ _MESSAGES = {
     "dict_type": "must be a mapping of settings",
     "tuple_type": "must be a list",
     "string_type": "must be text; put it in quotes",
+    "string_pattern_mismatch": "must be letters, digits, '.', '_' and '-', and begin with a letter or a digit",
     "too_short": "must not be empty",
     "string_too_short": "must not be empty",
 }
@@ -55,9 +56,13 @@ def site_from(
     environment: Mapping[str, str],
     *,
     check_files: bool = True,
+    all_secrets: bool = True,
     known: Sequence[Problem] = (),
 ) -> SiteConfig:
     """The validated site of the settings `written`, which `path` holds; else as `load_site`.
+
+    Without `all_secrets`, a `${…}` that cannot be resolved stays as it is written, except in the section `redis`: who
+    looks at a running site needs no password of a camera.
 
     Raises:
         ConfigError: with every problem found, those that were `known` first.
@@ -72,13 +77,17 @@ def site_from(
                 return name
         return str(path)
 
-    data = _interpolated(data, (), path.parent, environment, where, problems)
-    unresolved = {problem.key for problem in problems}
+    unset: list[Problem] = []
+    data = _interpolated(data, (), path.parent, environment, where, unset)
+    needed = [problem for problem in unset if all_secrets or problem.key.startswith("redis.")]
     site: SiteConfig | None = None
+    found: list[Problem] = []
     try:
         site = SiteConfig.model_validate(data, context={"base": path.parent.resolve(), "check_files": check_files})
     except ValidationError as error:
-        problems += _found(error, data, where, unresolved)
+        needed = unset
+        found = _found(error, data, where, {problem.key for problem in (*problems, *unset)})
+    problems += [*needed, *found]
     if site is not None:
         problems += _layout_problems(site, where, check_files=check_files)
     if problems or site is None:

@@ -94,8 +94,8 @@ class ModelStore:
         names = {model.entry.name: model for model in self.known}
         if name not in names:
             close = difflib.get_close_matches(name, names, n=3)
-            meant = f"close are {', '.join(close)}; " if close else ""
-            raise MtmcError(f"{name}: no model of this name is known; {meant}see `mtmc models list`")
+            meant = f"did you mean {' or '.join(close)}? See" if close else "see"
+            raise MtmcError(f"{name}: no model of this name is known; {meant} `mtmc models list`")
         return names[name]
 
     def found(self, word: str) -> tuple[KnownModel | None, Path]:

@@ -191,5 +191,5 @@ def _what_instead(text: str, names: Sequence[str]) -> str:
     range_ = f"the model has {len(names)} classes, by name or by number from 0 to {len(names) - 1}"
     close = difflib.get_close_matches(text.casefold(), [name.casefold() for name in names], n=3)
     if close:
-        return f"close are {', '.join(close)}; {range_}"
+        return f"did you mean {' or '.join(close)}? {range_}"
     return f"{range_}: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}"

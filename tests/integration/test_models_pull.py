@@ -536,6 +536,6 @@ def test_weights_that_ultralytics_publishes_go_by_their_name(
 
 
 def test_nothing_is_fetched_when_one_name_is_wrong(pulled: Pulled, server: ModelServer) -> None:
-    with pytest.raises(MtmcError, match="tini: no model of this name is known; close are tiny"):
+    with pytest.raises(MtmcError, match="tini: no model of this name is known; did you mean tiny"):
         pulled("tiny", "tini")
     assert server.requests == []

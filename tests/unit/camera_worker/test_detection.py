@@ -167,7 +167,7 @@ def test_classes_are_named_in_any_case_or_numbered() -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("perosn", "unknown class 'perosn': close are person; the model has 80 classes, .* from 0 to 79"),
+        ("perosn", "unknown class 'perosn': did you mean person\\? the model has 80 classes, .* from 0 to 79"),
         (80, "unknown class '80': the model has 80 classes"),
         (-1, "unknown class '-1'"),
         ("zzz", "unknown class 'zzz': the model has 80 classes, .*: person, bicycle, .*, …"),

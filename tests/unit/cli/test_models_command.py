@@ -152,7 +152,7 @@ def test_verify_ends_with_1_for_damage_and_with_2_for_a_wrong_word(mtmc: Command
     assert "9 bytes instead of 35,858,002" in finding["fault"]
     wrong = mtmc("models", "verify", "yolox-s")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.startswith("mtmc: yolox-s: no model of this name is known; close are yolox_s")
+    assert wrong.stderr.startswith("mtmc: yolox-s: no model of this name is known; did you mean yolox_s")
 
 
 def refusal(store: ModelStore, word: str | Path) -> str:

@@ -130,7 +130,7 @@ def test_a_word_is_a_name_before_it_is_a_path(write: Write, tmp_path: Path) -> N
     assert store.found("tiny.onnx") == (tiny, Path("tiny.onnx"))
     assert store.found("./own") == (None, Path("own"))
     assert store.found("~/own.pt") == (None, Path.home() / "own.pt")
-    with pytest.raises(MtmcError, match="tinny: no model of this name is known; close are tiny"):
+    with pytest.raises(MtmcError, match="tinny: no model of this name is known; did you mean tiny"):
         store.found("tinny")
     with pytest.raises(MtmcError, match="zzz: no model of this name is known; see `mtmc models list`"):
         store.found("zzz")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cli.site_file import running_site
 from shared.config import SiteConfig, is_published_detector
 from shared.config_file import load_site, site_layout
 from shared.errors import ConfigError
@@ -58,7 +59,7 @@ CAMERA = {"name": "a", "source": "a.mp4"}
             {"clock": {"fps": 5}},
             ["site.yaml: clock.fps: there is no such setting; see `mtmc config schema`"],
         ),
-        ({"site": "no spaces"}, ["site.yaml: site = no spaces: String should match pattern"]),
+        ({"site": "no spaces"}, ["site.yaml: site = no spaces: must be letters, digits, '.', '_' and '-'"]),
         ({"site": True}, ["site.yaml: site = True: must be text; put it in quotes"]),
         ({"site": "x" * 65}, ["site.yaml: site = xxxx"]),
         ({"clock": {"target_fps": 0}}, ["site.yaml: clock.target_fps = 0: Input should be greater than 0"]),
@@ -97,7 +98,7 @@ CAMERA = {"name": "a", "source": "a.mp4"}
             [
                 "site.yaml: site: is required",
                 "site.yaml: clock.target_fps = -1: Input should be greater than 0",
-                "site.yaml: cameras.0.name = ?: String should match",
+                "site.yaml: cameras.0.name = ?: must be letters, digits",
                 "site.yaml: cameras.0.source = c.mp4: there is no file",
                 "site.yaml: cameras.0.colour: there is no such setting",
             ],
@@ -259,6 +260,22 @@ class TestReferences:
         found = problems_of(write(redis={"url": text}, clock={"target_fps": 0}))
         assert len(found) == 2
         assert found[0].startswith(f"site.yaml: {expected}")
+
+    def test_of_cameras_are_not_needed_where_others_run_the_site(self, write: Write, tmp_path: Path) -> None:
+        path = write(cameras=[{"name": "gate", "source": "rtsp://${USER_}:${PASSWORD_}@192.0.2.1/1"}])
+        assert len(problems_of(path)) == 2
+        site = running_site(path, {})
+        assert site is not None
+        assert site.camera_names == ("gate",)
+
+        path = write(redis={"url": "redis://${REDIS_HOST}"})
+        with pytest.raises(ConfigError, match="REDIS_HOST is not set"):
+            running_site(path, {})
+        path = write(site="${SITE_}", streamer={"port": "${PORT_}"})
+        with pytest.raises(ConfigError) as raised:
+            running_site(path, {})
+        assert [problem.key for problem in raised.value.problems] == ["site", "streamer.port"]
+        assert "SITE_ is not set" in str(raised.value)
 
     def test_the_default_of_a_malformed_one_is_not_shown(self, write: Write) -> None:
         (found,) = problems_of(write(redis={"password": f"${{MY PASSWORD:-{SECRET}}}"}))
