@@ -6,11 +6,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from cli.ancestor.conversion import convert, is_ancestral
+import typer
+
+from cli.ancestor.conversion import Conversion, convert, is_ancestral
 from cli.ancestor.writing import site_text
 from cli.site_file import converted_site, warn
 from shared.config_file import ENV_PREFIX
-from shared.errors import MtmcError, Problem
+from shared.errors import MtmcError, Problem, redact
 from shared.yaml_file import read_yaml
 
 
@@ -36,9 +38,21 @@ def import_file(
     if target is not None:
         _write(target, site_text(conversion, source, target.parent), source, force=force)
     warn(conversion, source)
+    _warn_of_passwords(conversion, source)
     if target is None:
         return site_text(conversion, source).rstrip("\n")
     return f"{target} is written; look at it, then:  mtmc config check {target}"
+
+
+def _warn_of_passwords(conversion: Conversion, source: Path) -> None:
+    sources = {camera["name"]: str(camera["source"]) for camera in conversion.site["cameras"]}
+    holders = [name for name, text in sources.items() if "${" not in text and redact(text) != text]
+    if holders:
+        typer.echo(
+            f"mtmc: {source}: note: the addresses of {', '.join(holders)} hold passwords; better write them as "
+            "${VARIABLE} or ${file:PATH}",
+            err=True,
+        )
 
 
 def _write(target: Path, text: str, source: Path, *, force: bool) -> None:

@@ -124,8 +124,8 @@ class HttpServer:
         """Stops: first what is still being served (the application has ended its streams), then the connections."""
         self._server.trigger.pull_trigger(self._hang_up)
         self._server.task_dispatcher.shutdown(timeout=_STOP_S)
-        # In the server's own thread, which ends when nothing is left to wait for. The trigger is closed too, so that must
-        # not begin before it is pulled; `pull_trigger` lets go of the lock in between.
+        # In the server's own thread, which ends when nothing is left to wait for. That closes the trigger, too: it must
+        # not begin before the trigger is pulled, and `pull_trigger` lets go of the lock in between.
         trigger = self._server.trigger
         with trigger.lock:
             trigger.thunks.append(lambda: wasyncore.close_all(self._map, ignore_all=True))

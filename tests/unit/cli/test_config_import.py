@@ -124,6 +124,16 @@ def test_nothing_is_written_over_unless_told_to(live: Path) -> None:
         import_file(live, live.parent / "no folder" / "site.yaml", None, ENVIRONMENT)
 
 
+def test_passwords_that_are_written_out_are_told_of(live: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import_file(live, None, None, ENVIRONMENT)
+    assert "hold passwords" not in capsys.readouterr().err
+    live.write_text(live.read_text().replace("${CAMERA_PASSWORD}", "hunter2"))
+    import_file(live, None, None, ENVIRONMENT)
+    told = capsys.readouterr().err
+    assert "note: the addresses of cam_1 hold passwords; better write them as ${VARIABLE}" in told
+    assert "hunter2" not in told
+
+
 def test_a_private_file_stays_private(live: Path) -> None:
     live.chmod(0o600)
     import_file(live, live.parent / "site.yaml", None, ENVIRONMENT)
