@@ -183,13 +183,13 @@ def resolve_classes(wanted: Sequence[int | str], names: Sequence[str]) -> frozen
         elif text.isdecimal() and int(text) < len(names):
             numbers.add(int(text))
         else:
-            raise ModelError(f"unknown class {text!r}: {_what_instead(text, names)}")
+            raise ModelError(f"unknown class {text!r}; {_what_instead(text, names)}")
     return frozenset(numbers)
 
 
 def _what_instead(text: str, names: Sequence[str]) -> str:
-    range_ = f"the model has {len(names)} classes, by name or by number from 0 to {len(names) - 1}"
+    there_are = f"{len(names)} classes, by name or by number from 0 to {len(names) - 1}"
     close = difflib.get_close_matches(text.casefold(), [name.casefold() for name in names], n=3)
     if close:
-        return f"did you mean {' or '.join(close)}? {range_}"
-    return f"{range_}: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}"
+        return f"did you mean {' or '.join(close)}? The model has {there_are}"
+    return f"the model has {there_are}: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}"

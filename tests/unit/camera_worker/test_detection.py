@@ -167,10 +167,10 @@ def test_classes_are_named_in_any_case_or_numbered() -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("perosn", "unknown class 'perosn': did you mean person\\? the model has 80 classes, .* from 0 to 79"),
-        (80, "unknown class '80': the model has 80 classes"),
+        ("perosn", "unknown class 'perosn'; did you mean person\\? The model has 80 classes, .* from 0 to 79"),
+        (80, "unknown class '80'; the model has 80 classes"),
         (-1, "unknown class '-1'"),
-        ("zzz", "unknown class 'zzz': the model has 80 classes, .*: person, bicycle, .*, …"),
+        ("zzz", "unknown class 'zzz'; the model has 80 classes, .*: person, bicycle, .*, …"),
     ],
 )
 def test_an_unknown_class_is_named_with_what_may_have_been_meant(wanted: int | str, message: str) -> None:
