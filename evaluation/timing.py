@@ -12,6 +12,8 @@ import numpy.typing as npt
 from recording.entry_log import SUFFIX, read_entries
 from recording.reading import TRACKS, Recording, published_ms
 
+_DECIMALS = 6
+
 
 @dataclass(frozen=True)
 class Durations:
@@ -81,14 +83,17 @@ def cycle_ms(recording: Recording) -> Durations | None:
 
 
 def differences(ours: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """`ours` minus `others`, number by number, for two verdicts as JSON has them; None where either has none."""
+    """`ours` minus `others`, number by number, for two verdicts as JSON has them; None where either has none.
+
+    To six decimals: what is left of nothing when times in floating point are subtracted is no difference.
+    """
     found: dict[str, Any] = {}
     for name, value in ours.items():
         other = others.get(name)
         if isinstance(value, Mapping):
             found[name] = differences(value, other if isinstance(other, Mapping) else {})
         elif isinstance(value, int | float) and isinstance(other, int | float):
-            found[name] = value - other
+            found[name] = round(value - other, _DECIMALS)
         else:
             found[name] = None
     return found
