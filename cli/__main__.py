@@ -118,7 +118,11 @@ def demo(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Render into this folder, and run nothing.", show_default=False
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Render into this folder, and run nothing. A site rendered there before is replaced.",
+            show_default=False,
         ),
     ] = None,
     log_level: Level = LogLevel.INFO,

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.remote.webdriver import WebDriver
 
+from tests.browser.wall import pictures_change
 from tests.running_site import ROOT, environment
 
 CAMERAS = ["crossing-southwest", "crossing-northeast"]
-_PICTURES = "return Object.fromEntries([...tiles.values()].map(tile => [tile.name, tile.canvas.toDataURL()]))"
 
 
 @pytest.mark.timeout(120)
@@ -44,14 +44,7 @@ def test_two_cameras_of_the_demo_are_live_and_vehicles_bear_one_gid_in_both(tmp_
         wait_for(lambda: re.search(r"http://127\.0\.0\.1:\d+/", output.read_text()), 90)
         page = re.findall(r"http://127\.0\.0\.1:\d+/", output.read_text())[0]
         browser.get(page)
-        seen: dict[str, set[str]] = {name: set() for name in CAMERAS}
-
-        def all_have_changed() -> bool:
-            for name, picture in browser.execute_script(_PICTURES).items():
-                seen[name].add(picture)
-            return all(len(pictures) >= 3 for pictures in seen.values())
-
-        wait_for(all_have_changed, 20)
+        wait_for(pictures_change(browser, CAMERAS), 20)
 
         def some_vehicle_is_known_in_both() -> set[int]:
             tracks = browser.execute_async_script(

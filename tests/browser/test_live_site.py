@@ -12,10 +12,10 @@ from selenium.webdriver.remote.webdriver import WebDriver
 
 from shared.keys import Keys
 from shared.redis_connection import Client
+from tests.browser.wall import pictures_change
 from tests.running_site import RunningSite
 
 CAMERAS = [f"cam{i}" for i in range(4)]
-_PICTURES = "return Object.fromEntries([...tiles.values()].map(tile => [tile.name, tile.canvas.toDataURL()]))"
 _STATES = "return Object.fromEntries([...tiles.values()].map(tile => [tile.name, tile.element.dataset.state]))"
 
 
@@ -38,14 +38,7 @@ def test_four_live_annotated_pictures_within_fifteen_seconds(
     site = start(site_file, "--redis", redis_url)
     page = site.wait_for_words(r"http://127\.0\.0\.1:\d+/").group()
     browser.get(page)
-    seen: dict[str, set[str]] = {name: set() for name in CAMERAS}
-
-    def all_have_changed() -> bool:
-        for name, picture in browser.execute_script(_PICTURES).items():
-            seen[name].add(picture)
-        return all(len(pictures) >= 3 for pictures in seen.values())
-
-    site.wait_for(all_have_changed)
+    site.wait_for(pictures_change(browser, CAMERAS))
     assert browser.execute_script(_STATES) == dict.fromkeys(CAMERAS, "live")
     assert time.monotonic() - began < 15
 
