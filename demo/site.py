@@ -96,7 +96,8 @@ def write_site(
             _write_json(unfinished / f"{camera.name}.calibration.json", calibration_of(camera))
         for name, content in (notes or {}).items():
             _write_json(unfinished / name, content)
-        for path in sorted(unfinished.iterdir()):
+        # The notes first: by them whoever dies in between is known for a rendered site, which may be replaced.
+        for path in sorted(unfinished.iterdir(), key=lambda path: (path.name not in (notes or {}), path.name)):
             path.replace(folder / path.name)
         (unfinished / SITE_FILE).write_text(site_text(scenario, chosen, site.models))
         (unfinished / SITE_FILE).replace(folder / SITE_FILE)

@@ -68,6 +68,25 @@ def test_what_a_killed_rendering_left_is_in_nobodys_way(tmp_path: Path) -> None:
     assert rendered_site(tmp_path, SITE).is_file()
 
 
+def test_one_that_was_killed_while_it_moved_its_files_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[Path] = []
+    move = Path.replace
+
+    def die_after_one(path: Path, target: Path) -> Path:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(path)
+        return move(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die_after_one)
+        with pytest.raises(KeyboardInterrupt):
+            rendered_site(tmp_path / "site", SITE)
+    assert rendered_site(tmp_path / "site", SITE).is_file()
+
+
 @pytest.mark.parametrize(
     ("site", "told"),
     [
