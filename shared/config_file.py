@@ -80,16 +80,17 @@ def site_from(
     unset: list[Problem] = []
     data = _interpolated(data, (), path.parent, environment, where, unset)
     needed = [problem for problem in unset if all_secrets or problem.key.startswith("redis.")]
+    context = {"base": path.parent.resolve(), "check_files": check_files}
     site: SiteConfig | None = None
-    found: list[Problem] = []
     try:
-        site = SiteConfig.model_validate(data, context={"base": path.parent.resolve(), "check_files": check_files})
+        site = SiteConfig.model_validate(data, context=context)
+        problems += needed
     except ValidationError as error:
-        needed = unset
-        found = _found(error, data, where, {problem.key for problem in (*problems, *unset)})
-    problems += [*needed, *found]
-    if site is not None:
-        problems += _layout_problems(site, where, check_files=check_files)
+        problems += [*unset, *_found(error, data, where, {problem.key for problem in (*problems, *unset)})]
+    strangers = _strangers_in_layout(data, where)
+    problems += strangers
+    if site is not None and not strangers and (check_files or site.layout is None or site.layout.file is None):
+        problems += _layout_problems(site, where)
     if problems or site is None:
         raise ConfigError(problems)
     return site
@@ -134,29 +135,36 @@ def _found(
     return list(found.values())
 
 
-def _layout_problems(site: SiteConfig, where: Callable[[Path_], str], *, check_files: bool) -> list[Problem]:
-    config = site.layout or LayoutConfig()
+def _strangers_in_layout(data: dict[str, Any], where: Callable[[Path_], str]) -> list[Problem]:
+    """Cameras that the layout names and the site lacks; reads what is written, whatever else is wrong with it."""
+    try:
+        names = [str(camera["name"]) for camera in data["cameras"]]
+        layout = LayoutConfig.model_validate(data.get("layout") or {})
+    except (KeyError, TypeError, ValidationError):
+        return []  # it is told what is wrong there; only then can it be said who is missing
     named: list[tuple[Path_, str]] = [
         (("layout", "overlaps", i, j), camera)
-        for i, group in enumerate(config.overlaps)
+        for i, group in enumerate(layout.overlaps)
         for j, camera in enumerate(group)
     ]
-    for i, step in enumerate(config.transitions):
+    for i, step in enumerate(layout.transitions):
         named.append((("layout", "transitions", i, "from"), step.from_camera))
         named.append((("layout", "transitions", i, "to"), step.to_camera))
-    known = ", ".join(site.camera_names)
-    problems = [
-        Problem(where(location), dotted(location), camera, f"there is no such camera; the site has {known}")
-        for location, camera in named
-        if camera not in site.camera_names
+    known = masked(", ".join(names))
+    return [
+        Problem(where(at), dotted(at), masked(camera), f"there is no such camera; the site has {known}")
+        for at, camera in named
+        if camera not in names
     ]
-    if not problems and (check_files or config.file is None):
-        try:
-            site_layout(site)
-        except LayoutError as error:
-            location = ("layout", "file") if config.file else ("layout",)
-            problems.append(Problem(where(location), dotted(location), "", str(error)))
-    return problems
+
+
+def _layout_problems(site: SiteConfig, where: Callable[[Path_], str]) -> list[Problem]:
+    try:
+        site_layout(site)
+    except LayoutError as error:
+        location = ("layout", "file") if site.layout and site.layout.file else ("layout",)
+        return [Problem(where(location), dotted(location), "", str(error))]
+    return []
 
 
 def site_layout(site: SiteConfig) -> Layout:

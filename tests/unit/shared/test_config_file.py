@@ -83,6 +83,11 @@ CAMERA = {"name": "a", "source": "a.mp4"}
         ),
         ({"layout": {"overlaps": [["a", "x"]]}}, ["site.yaml: layout.overlaps.0.1 = x: there is no such camera; the"]),
         (
+            {"site": None, "layout": {"overlaps": [["a", "x"]]}},
+            ["site.yaml: site: is required", "site.yaml: layout.overlaps.0.1 = x: there is no such camera; the site"],
+        ),
+        ({"cameras": [{"source": "a.mp4"}], "layout": {"overlaps": [["a", "x"]]}}, ["site.yaml: cameras.0.name: is"]),
+        (
             {"layout": {"transitions": [{"from": "x", "to": "y"}]}},
             ["site.yaml: layout.transitions.0.from = x: there", "site.yaml: layout.transitions.0.to = y: there is"],
         ),
