@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from shared.config import CameraConfig, LayoutConfig, SiteConfig
+from shared.config import CameraConfig, LayoutConfig, Name, SiteConfig
 from shared.errors import ConfigError, LayoutError, Problem, redact
 from shared.layout import Layout, read_layout
 from shared.yaml_file import Path_, dotted, read_yaml
@@ -22,6 +22,7 @@ _SHOWN_CHARACTERS = 80
 _SECRET_KEYS = frozenset({"password", "redis"})
 """What stands there, or below, is never shown."""
 _CREDENTIALS = re.compile(r"[^\s/:@]*:[^\s@]*@")
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 _MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "there is no such setting; see `mtmc config schema`",
@@ -138,10 +139,10 @@ def _found(
 def _strangers_in_layout(data: dict[str, Any], where: Callable[[Path_], str]) -> list[Problem]:
     """Cameras that the layout names and the site lacks; reads what is written, whatever else is wrong with it."""
     try:
-        names = [str(camera["name"]) for camera in data["cameras"]]
+        names = [_NAME.validate_python(camera["name"]) for camera in data["cameras"]]
         layout = LayoutConfig.model_validate(data.get("layout") or {})
     except (KeyError, TypeError, ValidationError):
-        return []  # it is told what is wrong there; only then can it be said who is missing
+        return []  # that is told already; as long as a name is wrong, nobody knows who is missing
     named: list[tuple[Path_, str]] = [
         (("layout", "overlaps", i, j), camera)
         for i, group in enumerate(layout.overlaps)
@@ -150,11 +151,11 @@ def _strangers_in_layout(data: dict[str, Any], where: Callable[[Path_], str]) ->
     for i, step in enumerate(layout.transitions):
         named.append((("layout", "transitions", i, "from"), step.from_camera))
         named.append((("layout", "transitions", i, "to"), step.to_camera))
-    known = masked(", ".join(names))
+    known = ", ".join(names)
     return [
         Problem(where(at), dotted(at), masked(camera), f"there is no such camera; the site has {known}")
         for at, camera in named
-        if camera not in names
+        if names and camera not in names
     ]
 
 
