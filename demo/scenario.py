@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from demo.appearance import Look, dealt_bodies, random_look, shown_details, with_details
-from demo.bodies import Mesh, Size, mesh_of, size_of
+from demo.bodies import Mesh, mesh_of
+from demo.body_parts import Size, size_of
 from demo.cameras import site_cameras
 from demo.geometry import Camera, Floats
 from demo.parking import PARKING_SPOTS

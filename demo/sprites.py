@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from demo.background import Background
-from demo.bodies import Mesh, Size
+from demo.bodies import Mesh
+from demo.body_parts import Size
 from demo.geometry import NEAR_M, Camera, Floats
 from demo.light import SHADOW_GAIN_BGR, sensed, shaded
 from demo.occlusion import Footprint, hides

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from demo.appearance import CLASS_NAMES, shown_details
-from demo.bodies import Size, size_of, solids_of
+from demo.bodies import solids_of
+from demo.body_parts import Size, size_of
 from demo.occlusion import Footprint, hides
 from demo.scenario import Scenario, Vehicle
 from demo.sprites import footprint_of
