@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.config import CameraConfig, LayoutConfig, Name, SiteConfig
 from shared.errors import ConfigError, LayoutError, Problem, redact
@@ -22,7 +22,7 @@ _SHOWN_CHARACTERS = 80
 _SECRET_KEYS = frozenset({"password", "redis"})
 """What stands there, or below, is never shown."""
 _CREDENTIALS = re.compile(r"[^\s/:@]*:[^\s@]*@")
-_NAME: TypeAdapter[str] = TypeAdapter(Name)
+_NAMES: TypeAdapter[list[str]] = TypeAdapter(Annotated[list[Name], Field(min_length=1)])
 _MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "there is no such setting; see `mtmc config schema`",
@@ -81,17 +81,15 @@ def site_from(
     unset: list[Problem] = []
     data = _interpolated(data, (), path.parent, environment, where, unset)
     needed = [problem for problem in unset if all_secrets or problem.key.startswith("redis.")]
-    context = {"base": path.parent.resolve(), "check_files": check_files}
     site: SiteConfig | None = None
     try:
-        site = SiteConfig.model_validate(data, context=context)
+        site = SiteConfig.model_validate(data, context={"base": path.parent.resolve(), "check_files": check_files})
         problems += needed
     except ValidationError as error:
         problems += [*unset, *_found(error, data, where, {problem.key for problem in (*problems, *unset)})]
-    strangers = _strangers_in_layout(data, where)
-    problems += strangers
-    if site is not None and not strangers and (check_files or site.layout is None or site.layout.file is None):
-        problems += _layout_problems(site, where)
+    problems += _strangers_in_layout(data, where, {problem.key for problem in problems})
+    if site is not None and check_files:
+        problems += _layout_file_problems(site, where)
     if problems or site is None:
         raise ConfigError(problems)
     return site
@@ -136,10 +134,12 @@ def _found(
     return list(found.values())
 
 
-def _strangers_in_layout(data: dict[str, Any], where: Callable[[Path_], str]) -> list[Problem]:
+def _strangers_in_layout(
+    data: dict[str, Any], where: Callable[[Path_], str], unresolved: Collection[str]
+) -> list[Problem]:
     """Cameras that the layout names and the site lacks; reads what is written, whatever else is wrong with it."""
     try:
-        names = [_NAME.validate_python(camera["name"]) for camera in data["cameras"]]
+        names = _NAMES.validate_python([camera["name"] for camera in data["cameras"]])
         layout = LayoutConfig.model_validate(data.get("layout") or {})
     except (KeyError, TypeError, ValidationError):
         return []  # that is told already; as long as a name is wrong, nobody knows who is missing
@@ -155,15 +155,17 @@ def _strangers_in_layout(data: dict[str, Any], where: Callable[[Path_], str]) ->
     return [
         Problem(where(at), dotted(at), masked(camera), f"there is no such camera; the site has {known}")
         for at, camera in named
-        if names and camera not in names
+        if camera not in names and dotted(at) not in unresolved
     ]
 
 
-def _layout_problems(site: SiteConfig, where: Callable[[Path_], str]) -> list[Problem]:
+def _layout_file_problems(site: SiteConfig, where: Callable[[Path_], str]) -> list[Problem]:
+    if site.layout is None or site.layout.file is None:
+        return []
     try:
         site_layout(site)
     except LayoutError as error:
-        location = ("layout", "file") if site.layout and site.layout.file else ("layout",)
+        location = ("layout", "file")
         return [Problem(where(location), dotted(location), "", str(error))]
     return []
 

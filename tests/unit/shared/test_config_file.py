@@ -87,6 +87,11 @@ CAMERA = {"name": "a", "source": "a.mp4"}
             ["site.yaml: site: is required", "site.yaml: layout.overlaps.0.1 = x: there is no such camera; the site"],
         ),
         ({"cameras": [{"source": "a.mp4"}], "layout": {"overlaps": [["a", "x"]]}}, ["site.yaml: cameras.0.name: is"]),
+        ({"cameras": [], "layout": {"overlaps": [["a", "x"]]}}, ["site.yaml: cameras: must not be empty"]),
+        (
+            {"layout": {"overlaps": [["a", "${NOBODY}"]]}},
+            ["site.yaml: layout.overlaps.0.1 = ${NOBODY}: the environment variable NOBODY is not set"],
+        ),
         (
             {"layout": {"transitions": [{"from": "x", "to": "y"}]}},
             ["site.yaml: layout.transitions.0.from = x: there", "site.yaml: layout.transitions.0.to = y: there is"],
@@ -188,6 +193,13 @@ def test_a_layout_file_may_name_more_cameras_than_the_site_has(write: Write, tmp
     assert (layout.cameras, layout.dtmin[0, 1], layout.dtmax[1, 0]) == (("a", "b"), 1, 9)
     (found,) = problems_of(write(layout={"file": "layout.txt", "cameras": ["a", "x", "y"]}))
     assert found == "site.yaml: layout.file: layout.cameras lacks b; it names every camera of the file, in order"
+
+
+def test_a_layout_file_on_another_host_need_not_be_here(write: Write) -> None:
+    path = write(layout={"file": "none.txt"})
+    site = load_site(path, {}, check_files=False)
+    assert site.layout is not None
+    assert site.layout.file == path.parent / "none.txt"
 
 
 def test_relative_paths_are_relative_to_the_site_file(write: Write, tmp_path: Path) -> None:
