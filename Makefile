@@ -49,7 +49,7 @@ $(TORCH_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/torch
 	@touch $@
 
 test-torch: $(TORCH_VENV)/.installed ## Test what needs the extra torch, in an environment of its own
-	$(TORCH_VENV)/bin/python -m pytest tests/unit/camera_worker/test_loading.py tests/unit/camera_worker/test_pytorch.py $(PYTEST_ARGS)
+	$(TORCH_VENV)/bin/python -m pytest tests/unit/vision/test_loading.py tests/unit/vision/test_pytorch.py $(PYTEST_ARGS)
 
 $(TRAINING_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/training.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || PYTHON=$(PYTHON) tools/install-system-packages

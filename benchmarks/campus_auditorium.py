@@ -29,13 +29,13 @@ from evaluation.tables import SummaryTable
 from evaluation.tracks import PublishedTracks
 from evaluation.truth import CameraTruth, read_truth
 from evaluation.verdict import Verdict
-from recording.aggregation import run_aggregator
+from recording.association import associate
 from recording.mot_import import ImportOptions, MotSource, import_mot
 from recording.mot_text import mot_lines, read_mot, write_lines
 from recording.mot_tracking import TrackingOptions, track_mot
 from recording.reading import Recording
-from services.camera_worker.tracking import TrackerSettings
 from shared.logs import configure_logging
+from vision.tracking.tracker import TrackerSettings
 
 CAMERAS = ("HC3", "HC4", "IP2", "IP5")
 FPS, STRIDE, SIZE = 29.97, 3, (1920, 1080)
@@ -165,7 +165,7 @@ def judged(
     """The verdict on the aggregator, with `association` in place of its defaults."""
     with tempfile.TemporaryDirectory() as name:
         recording = make_recording(shared, boxes, profile, seed, Path(name), seconds)
-        run = run_aggregator(recording, association=association)
+        run = associate(recording, association=association)
         return judge_recording(run.recording, read_truth(shared / SITE, CAMERAS))
 
 

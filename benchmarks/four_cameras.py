@@ -24,12 +24,12 @@ import numpy as np
 import yaml
 from redis.exceptions import RedisError
 
-from services.camera_worker.detection import Detector, Thresholds
-from services.camera_worker.embedding import Embedder
 from shared.keys import Keys
 from shared.messages import TrackEntry
 from shared.redis_connection import Client, connect
 from shared.redis_server import RedisServer, any_free_port, find_binary
+from vision.inference.detection import Detector, Thresholds
+from vision.inference.embedding import Embedder
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SHARED = Path(os.environ.get("MTMC_SHARED") or _ROOT.parent / "shared")
@@ -131,7 +131,7 @@ def bare_networks(crops_per_frame: float, threads: int) -> tuple[float, float]:
     detector = Detector.load(weights / "yolox_nano.onnx", device="cpu", threads=threads)
     embedder = Embedder.load(weights / "osnet_x0_25_msmt17.onnx", device="cpu", threads=threads)
     pictures = [picture for name in _CAMERAS for picture in _pictures(name)]
-    thresholds = Thresholds(min_score=0.1, class_ids=frozenset({0}))
+    thresholds = Thresholds(class_ids=frozenset({0}))
     began = time.perf_counter()
     found = [detector.detect([picture], [thresholds])[0] for picture in pictures]
     detected = time.perf_counter()

@@ -19,14 +19,14 @@ from benchmarks.four_cameras import site
 from benchmarks.shared_data import shared_folder
 from cli.console import table_console
 from cli.progress import progress
-from cli.site_file import load_site
-from cli.site_run import SiteRun, run_site, runnable
 from evaluation.ground_plane import Calibration, PairCounts, count_pairs
 from evaluation.live import LiveFigures, live_figures
 from evaluation.matching import CameraMatch
 from evaluation.tables import pair_table
 from evaluation.tracks import PublishedTracks
-from recording.aggregation import run_aggregator
+from launcher.site_file import load_site
+from launcher.site_run import SiteRun, run_site, runnable
+from recording.association import associate
 from recording.reading import Recording
 from shared.logs import configure_logging
 
@@ -63,7 +63,7 @@ def main() -> None:
     configure_logging("four-cameras", "WARNING")
     with tempfile.TemporaryDirectory() as name:
         if arguments.recording:
-            recording = run_aggregator(Recording.open(arguments.recording)).recording
+            recording = associate(Recording.open(arguments.recording)).recording
         else:
             recording = record(arguments.keep or Path(name), arguments.seconds)
         pairs, live = judged(shared, recording)

@@ -24,7 +24,7 @@ from evaluation.scores import CameraScores, IdentifiedCamera, pooled_scores
 from evaluation.tracks import PublishedTracks
 from evaluation.truth import MOT17, CameraTruth, read_camera_truth
 from recording.mot_text import MotRows, read_mot
-from services.camera_worker.tracking import Tracker, TrackerSettings
+from vision.tracking.tracker import Tracker, TrackerSettings
 
 _FRAME_SIZE = (1920, 1080)
 _SHOWN = ("hota", "assa", "deta", "idf1", "mota")

@@ -247,8 +247,8 @@ def doctor(
     Example:  mtmc doctor site.yaml
     """
     from cli.console import table_console
-    from cli.doctor.command import doctor as examine
-    from cli.doctor.examination import DoctorOptions
+    from cli.doctor import doctor as examine
+    from site_checks.examination import DoctorOptions
 
     options = DoctorOptions(site_file, site, redis_url, state, root)
     raise typer.Exit(examine(options, os.environ, table_console(), as_json=json))

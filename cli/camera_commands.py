@@ -13,7 +13,7 @@ from cli.console import table_console
 from cli.options import MaybeSiteFile, RedisUrl, SiteName, StateOption, site_and_words
 
 if TYPE_CHECKING:
-    from cli.site_access import SiteChoice
+    from launcher.site_access import SiteChoice
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -179,6 +179,6 @@ def _site_and_names(
 
 
 def _choice(site_file: Path | None, site: str | None, redis_url: str | None, state: Path | None) -> SiteChoice:
-    from cli.site_access import SiteChoice
+    from launcher.site_access import SiteChoice
 
     return SiteChoice(site_file, site, redis_url, state)

@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.camera_changes import CameraChanges, camera_changes
-from cli.overview import CameraView, read_overview
 from cli.overview_tables import camera_state
-from cli.site_access import OpenSite, SiteChoice, open_site, unknown_cameras
+from launcher.camera_changes import CameraChanges, camera_changes
+from launcher.site_access import OpenSite, SiteChoice, open_site, unknown_cameras
 from shared.camera_settings import Settings, add_camera, read_settings, remove_cameras, set_paused
 from shared.config import CameraConfig
 from shared.config_file import camera_from, masked, setting_value
 from shared.errors import ConfigError, MtmcError, Problem, redact
 from shared.redis_connection import Client, connect
+from shared.site_state import CameraView, read_overview
 
 _ADD = "cameras add"
 """Where problems of a new camera stand."""
@@ -196,7 +196,7 @@ def _file_problems(camera: CameraConfig, site: OpenSite) -> list[Problem]:
     """What is wrong with the mask, the recording and the model of the camera; they are really opened."""
     if camera.mask is None and camera.detector is None and not camera.is_file:
         return []
-    from cli.site_checks import SiteChecks
+    from site_checks.files import SiteChecks
 
     alone = site.published.config.model_copy(update={"cameras": (camera,)})
     checks = SiteChecks(Path(_ADD), alone, {})
@@ -233,7 +233,7 @@ def _beginning(camera: CameraConfig, new: NewCamera, site: OpenSite) -> tuple[in
 
 
 def _duration_s(camera: CameraConfig) -> float | None:
-    from services.camera_worker.file_source import VideoFile
+    from vision.video.video_file import VideoFile
 
     video = VideoFile(Path(camera.source), camera.name, decoder_threads=1)
     try:

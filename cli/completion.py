@@ -29,7 +29,7 @@ def model_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """The models that mtmc knows, but for those that were named already."""
     names: list[str] = []
     with _quiet():
-        from cli.models.manifest import read_manifest
+        from model_store.manifest import read_manifest
 
         names = [entry.name for entry in read_manifest().models]
     return [name for name in names if name.startswith(incomplete) and name not in _words(ctx)]
@@ -66,7 +66,7 @@ def site_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """The sites in the Redis that the command would use without a site file."""
     names: set[str] = set()
     with _quiet():
-        from cli.address import find_redis
+        from launcher.address import find_redis
 
         address = find_redis(ctx.params.get("redis_url"), None, None, None, os.environ)
         with _connected(address.url, address.password) as client:
@@ -79,8 +79,8 @@ def site_names(ctx: typer.Context, incomplete: str) -> list[str]:
 def _cameras(ctx: typer.Context, words: list[str]) -> list[str]:
     names: list[str] = []
     with _quiet():
-        from cli.address import find_redis, site_name
-        from cli.site_file import running_site
+        from launcher.address import find_redis, site_name
+        from launcher.site_file import running_site
         from shared.keys import Keys
 
         path = next((Path(word) for word in words if word.endswith(SITE_FILE_ENDINGS)), None)

@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from cli.address import find_redis
-from cli.publishing import publish as publish_site_file
-from cli.site_checks import SiteChecks
-from cli.site_file import as_written, load_site
+from launcher.address import find_redis
+from launcher.publishing import publish as publish_site_file
+from launcher.site_file import as_written, load_site
 from shared.config import CameraConfig, SiteConfig
 from shared.config_file import site_layout
 from shared.errors import ConfigError, redact
 from shared.layout import Layout
+from site_checks.files import SiteChecks
 
 
 def check(site_file: Path, environment: Mapping[str, str], root: Path | None = None) -> str:

@@ -74,7 +74,7 @@ def show(
       mtmc config show --site campus --redis redis://redis:6379
     """
     from cli.config_show import show_file, show_published
-    from cli.site_access import SiteChoice
+    from launcher.site_access import SiteChoice
 
     choice = SiteChoice(site_file, site, redis_url, state)
     if site_file is not None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import typer
 
-from cli.ancestor.conversion import Conversion, convert, is_ancestral
-from cli.ancestor.writing import site_text
-from cli.site_file import converted_site, warn
+from launcher.site_file import converted_site, warn
+from legacy_config.conversion import Conversion, convert, is_ancestral
+from legacy_config.writing import site_text
 from shared.config_file import ENV_PREFIX
 from shared.errors import MtmcError, Problem, redact
 from shared.yaml_file import read_yaml

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 from pydantic import SecretStr
 
-from cli.address import site_name
-from cli.camera_changes import camera_changes
-from cli.site_access import SiteChoice, open_site
-from cli.site_file import load_site
+from launcher.address import site_name
+from launcher.camera_changes import camera_changes
+from launcher.site_access import SiteChoice, open_site
+from launcher.site_file import load_site
 from shared.camera_settings import read_settings
 from shared.config import SiteConfig
 from shared.config_file import masked, overridden_settings

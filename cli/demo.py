@@ -9,10 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from cli.progress import progress
-from cli.up import UpOptions, up, usable_cores
+from cli.up import UpOptions, up
 from demo.cache import cache_name, rendered_site
 from demo.errors import DemoError
 from demo.site import DETECTOR, EMBEDDER, DemoSite
+from launcher.programs import usable_cores
 
 
 @dataclass(frozen=True)

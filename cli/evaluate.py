@@ -15,19 +15,19 @@ from pathlib import Path
 from rich.console import Console
 
 from cli.progress import progress
-from cli.site_file import load_site
-from cli.site_run import Run, SiteRun, run_site, runnable
-from cli.up import check_files
 from evaluation.recorded import judge_recording, truth_of
 from evaluation.scores import require_scores
 from evaluation.tables import show, show_differences
 from evaluation.timing import Durations, Timing, cycle_ms, differences, tick_to_gid_ms
 from evaluation.truth import read_truth
 from evaluation.verdict import Verdict
-from recording.aggregation import run_aggregator
+from launcher.site_file import load_site
+from launcher.site_run import Run, SiteRun, run_site, runnable
+from recording.association import associate
 from recording.reading import Recording
 from shared.errors import MtmcError
 from shared.logs import logs_of_command
+from site_checks.files import check_files
 
 DEMO_SECONDS = 120.0
 
@@ -101,7 +101,7 @@ def _of_recording(options: EvaluateOptions, folder: Path) -> Outcome:
     else:
         began = time.monotonic()
         with progress("associating") as told:
-            run = run_aggregator(recording, told=told)
+            run = associate(recording, told=told)
         recording = run.recording
         timing = Timing(Durations.of(run.cycle_seconds * 1000), run_seconds=time.monotonic() - began)
     with progress("scoring") as told:

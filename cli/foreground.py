@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.address import RedisAddress
 from cli.news import CameraView, News, Patience, camera_news, process_news
-from cli.state import StateFolder
-from cli.supervision import ProcessInfo, Supervisor
+from launcher.address import RedisAddress
+from launcher.state_folder import StateFolder
+from launcher.supervision import ProcessInfo, Supervisor
 from shared.config import SiteConfig
 from shared.errors import redact
 from shared.keys import Keys

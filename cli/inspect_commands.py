@@ -47,7 +47,7 @@ def tracks(
       mtmc inspect tracks --site campus gate -n 100 --json
     """
     from cli.inspect_tracks import TracksOptions, inspect_tracks
-    from cli.site_access import SiteChoice
+    from launcher.site_access import SiteChoice
 
     site_file, cameras = site_and_words(words, site, "mtmc inspect tracks site.yaml CAMERA")
     if len(cameras) != 1:
@@ -75,7 +75,7 @@ def keys(
     Example:  mtmc inspect keys site.yaml
     """
     from cli.inspect_keys import inspect_keys
-    from cli.site_access import SiteChoice
+    from launcher.site_access import SiteChoice
 
     choice = SiteChoice(site_file, site, redis_url, state)
     inspect_keys(choice, os.environ, table_console(), every=every, as_json=json)

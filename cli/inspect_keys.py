@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.site_access import SiteChoice, SiteRedis, open_redis_of
+from launcher.site_access import SiteChoice, SiteRedis, open_redis_of
 from shared.errors import redact
 from shared.keys import Keys
 from shared.redis_connection import Client, connect

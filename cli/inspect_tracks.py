@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.site_access import OpenSite, SiteChoice, open_site, unknown_cameras
+from launcher.site_access import OpenSite, SiteChoice, open_site, unknown_cameras
 from shared.camera_settings import read_settings
 from shared.errors import MessageError
 from shared.messages import TrackEntry

@@ -14,7 +14,7 @@ from cli import completion
 from cli.console import table_console
 
 if TYPE_CHECKING:
-    from cli.models.store import ModelStore
+    from model_store.store import ModelStore
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -44,7 +44,7 @@ def list_(json: Json = False) -> None:
 
     Example:  mtmc models list
     """
-    from cli.models.listing import list_models
+    from model_store.listing import list_models
 
     list_models(_store(), table_console(), as_json=json)
 
@@ -75,7 +75,7 @@ def pull(
       mtmc models pull yolox_s vehicle-reid-0001
       mtmc models pull yolox_nano --to my-site
     """
-    from cli.models.pulling import pull as pull_models
+    from model_store.pulling import pull as pull_models
     from shared.logs import logs_of_command
 
     with logs_of_command("models"):
@@ -107,7 +107,7 @@ def verify(
       mtmc models verify
       mtmc models verify yolox_s /srv/models/yolox_nano.onnx
     """
-    from cli.models.verification import verify as verify_models
+    from model_store.verification import verify as verify_models
 
     raise typer.Exit(verify_models(words or (), _store(), table_console(), as_json=json))
 
@@ -151,8 +151,8 @@ def benchmark(
       mtmc models benchmark yolox_nano --threads 2
       mtmc models benchmark reid.onnx --batch 1 --batch 16 --seconds 5
     """
-    from cli.models.benchmark import BenchmarkOptions
-    from cli.models.benchmark import benchmark as benchmark_model
+    from model_store.benchmark import BenchmarkOptions
+    from model_store.benchmark import benchmark as benchmark_model
     from shared.logs import logs_of_command
 
     options = BenchmarkOptions(words, tuple(batch or (1, 8)), threads, seconds, backend.value, _pixels(size))
@@ -161,7 +161,7 @@ def benchmark(
 
 
 def _store(folder: Path | None = None) -> ModelStore:
-    from cli.models.store import ModelStore, cache_folder
+    from model_store.store import ModelStore, cache_folder
 
     return ModelStore(folder or cache_folder(os.environ))
 

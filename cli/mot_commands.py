@@ -152,8 +152,8 @@ def track_mot(
     from cli.progress import progress
     from recording.mot_tracking import TrackingOptions
     from recording.mot_tracking import track_mot as run_tracker
-    from services.camera_worker.tracking import TrackerSettings
     from shared.errors import MtmcError
+    from vision.tracking.tracker import TrackerSettings
 
     try:
         settings = TrackerSettings(

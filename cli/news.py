@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cli.supervision import ProcessInfo
+from launcher.supervision import ProcessInfo
 
 Tone = Literal["good", "bad", "plain"]
 _SETTLED = frozenset({"live", "ended", "paused", "down"})

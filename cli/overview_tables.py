@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.overview import CameraView, Overview
+from shared.site_state import CameraView, Overview
 
 _STATE_STYLES = {"live": "green", "down": "bold red", "starting": "yellow", "waiting": "yellow", "released": "yellow"}
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from cli.address import RedisAddress
-from cli.site_access import SiteChoice, open_site
+from launcher.address import RedisAddress
+from launcher.site_access import SiteChoice, open_site
 from recording.following import follow
 from recording.recorder import Recorded, Recorder
 from recording.video import VideoRecorder

@@ -40,7 +40,7 @@ def record(
     """
     from cli.record import RecordOptions
     from cli.record import record as run_record
-    from cli.site_access import SiteChoice
+    from launcher.site_access import SiteChoice
 
     options = RecordOptions(out, seconds, video, from_start)
     choice = SiteChoice(site_file, site, redis_url, state)

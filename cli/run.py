@@ -11,10 +11,10 @@ from pathlib import Path
 import structlog
 from redis.exceptions import AuthenticationError
 
-from cli.address import RedisAddress, find_redis, site_name
-from cli.publishing import publish
 from cli.service_names import ServiceName
-from cli.site_file import load_site
+from launcher.address import RedisAddress, find_redis, site_name
+from launcher.publishing import publish
+from launcher.site_file import load_site
 from shared.config import SiteConfig
 from shared.logs import configure_logging
 from shared.process import ServiceOptions

@@ -12,14 +12,14 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cli.address import find_redis, site_name
-from cli.overview import Overview, read_overview
 from cli.overview_tables import tables
-from cli.site_file import running_site
+from launcher.address import find_redis, site_name
+from launcher.site_file import running_site
 from shared.errors import RedisUnusable, redact
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, check
 from shared.service import stop_on_signals
+from shared.site_state import Overview, read_overview
 
 _WATCH_S = 1.0
 

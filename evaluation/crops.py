@@ -12,8 +12,8 @@ import numpy as np
 
 from evaluation.confusions import Sight
 from evaluation.source_frames import FramesOf
-from services.camera_worker.file_source import VideoFile
 from shared.errors import SourceUnavailable
+from vision.video.video_file import VideoFile
 
 _HEIGHT_PX = 150
 _WIDEST_PX = 260

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from evaluation.tracks import PublishedTracks
 from evaluation.truth import CameraTruth
-from services.camera_worker.matching import iou_matrix
+from vision.tracking.matching import iou_matrix
 
 MIN_IOU = 0.5
 """MOTChallenge's threshold, for what counts as found and for what is ignored."""

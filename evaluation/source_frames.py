@@ -10,11 +10,11 @@ import numpy as np
 
 from evaluation.tracks import Ids
 from recording.reading import Recording
-from services.camera_worker.camera import Timing
-from services.camera_worker.file_source import DEFAULT_FPS, VideoFile, nearest_frame, plausible_fps
 from shared.config import CameraConfig
 from shared.errors import SourceUnavailable
 from shared.layout import Layout
+from vision.video.timing import Timing
+from vision.video.video_file import DEFAULT_FPS, VideoFile, nearest_frame, plausible_fps
 
 FramesOf = Callable[[str, Ids], Ids]
 """Camera, ticks `(k,)` → the numbers `(k,)` of the pictures that its source shows at them, from 1."""

@@ -9,7 +9,7 @@ from evaluation.live import live_figures
 from evaluation.matching import CameraMatch
 from evaluation.tracks import PublishedTracks
 from evaluation.verdict import Told
-from recording.aggregation import run_aggregator
+from recording.association import associate
 from recording.reading import Recording
 
 FRAMES = (1, 2, 3, 5, 8, 12)
@@ -38,7 +38,7 @@ def tradeoff(
     points = []
     settings = sorted({own, *frames})
     for done, count in enumerate(settings, start=1):
-        run = run_aggregator(recording, association={"min_track_frames": count}).recording
+        run = associate(recording, association={"min_track_frames": count}).recording
         tracks = [PublishedTracks.recorded(run, camera) for camera in run.cameras]
         figures = live_figures([CameraMatch.without_truth(of_one) for of_one in tracks], 1.0 / run.fps)
         first, changes = figures.first_gid_seconds_p50, figures.gid_changes_per_1000_track_seconds

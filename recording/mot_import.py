@@ -13,11 +13,11 @@ from recording.description import Description, FrameNumbers
 from recording.errors import RecordingError
 from recording.mot_text import MotRows, read_features, read_mot
 from recording.writing import RecordingWriter
-from services.camera_worker.quality import box_quality
 from shared.config import SiteConfig
 from shared.layout import Layout, read_layout
 from shared.messages import TrackBatch, TrackEntry
 from shared.version import made_by
+from vision.tracking.quality import box_quality
 
 _UNBOUNDED = 2**31 - 1
 """Width and height of a frame of unknown size: no box touches its right or lower border."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from recording.errors import RecordingError
 from recording.mot_text import mot_lines, read_mot, write_lines
-from services.camera_worker.tracking import Tracker, TrackerSettings
+from vision.tracking.tracker import Tracker, TrackerSettings
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from recording.playing import Pace, Player, ticks_of
 from recording.published import PublishedReader
 from recording.reading import Recording
 from recording.writing import RecordingWriter
-from services.aggregator.service import Aggregator
 from shared.errors import LeaseLost
+from shared.service import Service
 
 _READ_EVERY_TICKS = 50
 _LONELY_S = 3.0
@@ -22,7 +22,7 @@ _LONELY_S = 3.0
 class InProcess:
     """An aggregator that is stepped by the replay itself, and the wall time of each of its steps."""
 
-    def __init__(self, aggregator: Aggregator) -> None:
+    def __init__(self, aggregator: Service) -> None:
         self._aggregator = aggregator
         self.seconds: list[float] = []
 

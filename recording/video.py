@@ -11,10 +11,11 @@ import numpy.typing as npt
 import structlog
 
 from recording.errors import RecordingError
-from services.streamer.picture_reader import decoded
-from services.streamer.watching import Watching
+from shared.errors import MessageError
+from shared.frames import FrameEntry
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client
+from shared.watching import Watching
 
 _log = structlog.get_logger()
 _CODEC = "mp4v"
@@ -131,7 +132,7 @@ class VideoRecorder:
             self._cursors[key] = entries[-1][0]
             for _, fields in entries:
                 try:
-                    picture = decoded(camera, fields)
-                except (KeyError, ValueError):
+                    picture = FrameEntry.decode(camera, fields)
+                except MessageError:
                     continue
                 video.add(picture.tick, picture.jpeg)

@@ -37,7 +37,7 @@ _MESSAGES = {
 """pydantic's kind of error → what is allowed; where its own words speak of Python."""
 
 
-def load_site(path: Path, environment: Mapping[str, str], *, check_files: bool = True) -> SiteConfig:
+def read_site_file(path: Path, environment: Mapping[str, str], *, check_files: bool = True) -> SiteConfig:
     """The validated site of the file `path`, with the overrides of `environment`.
 
     Overrides are variables such as `MTMC__CLOCK__TARGET_FPS=10` or `MTMC__CAMERAS__0__SOURCE=/dev/video0`; lists and
@@ -60,7 +60,7 @@ def site_from(
     all_secrets: bool = True,
     known: Sequence[Problem] = (),
 ) -> SiteConfig:
-    """The validated site of the settings `written`, which `path` holds; else as `load_site`.
+    """The validated site of the settings `written`, which `path` holds; else as `read_site_file`.
 
     Without `all_secrets`, a `${…}` that cannot be resolved stays as it is written, except in the section `redis`: who
     looks at a running site needs no password of a camera.

@@ -54,7 +54,7 @@ class Connected:
         self.frames.close()
 
 
-class Publication:
+class RevisionWatch:
     """The site as it was read, against the one that stands in Redis now."""
 
     def __init__(self, connected: Connected) -> None:
@@ -114,7 +114,7 @@ def serve(name: str, options: ServiceOptions, make: Callable[[Connected, Service
     configure_logging(name, options.log_level, json=options.log_json)
     stop = stop_on_signals()
     while (connected := connect_site(options, stop)) is not None:
-        service, published = make(connected, options), Publication(connected)
+        service, published = make(connected, options), RevisionWatch(connected)
         if not run(service, stop, published.is_replaced):
             break
         _log.info("the site was published anew, starting over with it", revision_before=connected.site.revision)

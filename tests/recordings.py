@@ -1,4 +1,4 @@
-"""Recordings for tests: of a scene of `tests.unit.aggregator.scenes`, ten ticks a second."""
+"""Recordings for tests: of a scene of `tests.unit.association.scenes`, ten ticks a second."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from association.outcome import CameraTick
 from recording.description import Description
 from recording.reading import Recording
 from recording.writing import RecordingWriter
-from services.aggregator.outcome import CameraTick
 from shared.config import SiteConfig
 from shared.layout import Layout
 from shared.messages import TrackEntry

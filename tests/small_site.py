@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tests.unit.camera_worker.model_files import write_constant_model, write_mean_model
+from tests.unit.vision.model_files import write_constant_model, write_mean_model
 
 
 def small_site(folder: Path, cameras: str) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def imprecise(crop: Crop, random: np.random.Generator, deviation: float = 0.03) 
 
 
 def stretched(crop: Crop, box_xyxy: Floats, width: int, height: int) -> Bytes:
-    """`(height, width, 3)` BGR: what is in a box, cut and resized as services/camera_worker/embedding.py does it."""
+    """`(height, width, 3)` BGR: what is in a box, cut and resized as vision/inference/embedding.py does it."""
     limit = np.array([crop.image.shape[1], crop.image.shape[0]] * 2)
     clipped = np.clip(box_xyxy, 0, limit)
     (left, top), (right, bottom) = np.floor(clipped[:2]).astype(int), np.ceil(clipped[2:]).astype(int)

@@ -24,7 +24,7 @@ from demo.training.places import DETECTOR, WORK
 from demo.training.prefetch import prefetched
 from demo.training.progress import Progress
 from demo.training.schedule import AveragedWeights, parameter_groups, two_stage_rate
-from services.camera_worker.detection import Detector
+from vision.inference.detection import Detector
 
 WIDTH, HEIGHT = 640, 384
 # Parts of a quarter of the area: four times as many pictures an hour, and the network does not mind their size.

@@ -16,7 +16,7 @@ from demo.training.pictures import Picture
 from demo.truth import Truth
 
 Floats = npt.NDArray[np.float32]
-# The grey around a frame that does not fill the input: as in services/camera_worker/detection.py.
+# The grey around a frame that does not fill the input: as in vision/inference/detection.py.
 _PADDING = (114, 114, 114)
 _MIN_VISIBILITY = 0.25
 _MIN_HEIGHT_PX = 10.0

@@ -10,10 +10,10 @@ import numpy as np
 from demo.training.average_precision import Found, Present, average_precision
 from demo.training.crops import JUDGED
 from demo.training.pictures import Picture
-from services.camera_worker.detection import Detector, Thresholds
+from vision.inference.detection import Detector, Thresholds
 
 # Below any score that a tracker uses: the whole curve of precision over recall is wanted.
-_EVERYTHING = Thresholds(min_score=0.01, max_detections=100)
+_EVERYTHING = Thresholds(min_score=0.01, nms_iou=0.65, max_detections=100)
 _BATCH = 8
 
 

@@ -12,11 +12,13 @@ import torch
 from demo.training.crops import Crop, imprecise, stretched
 from demo.training.embedder_network import HEIGHT, WIDTH
 from demo.training.light import random_light
-from services.camera_worker.embedding import IMAGENET
+from vision.inference.embedding import Preprocessing
 
 VEHICLES, SIGHTINGS = 16, 6
 _HIDDEN_SHARE = 0.25
 _MAX_HIDDEN_AREA = 0.3
+
+_PREPROCESSING = Preprocessing()
 
 
 def batches(
@@ -78,5 +80,5 @@ def _hide(image: npt.NDArray[np.uint8], random: np.random.Generator) -> None:
 def as_input(images: npt.NDArray[np.uint8]) -> torch.Tensor:
     """`(B, h, w, 3)` BGR to `(B, 3, h, w)` float32 RGB, normalised as the embedder's default settings say."""
     rgb = torch.from_numpy(np.ascontiguousarray(images[..., ::-1])).permute(0, 3, 1, 2)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET.mean, IMAGENET.std))
-    return rgb.to(torch.float32, memory_format=torch.channels_last).mul_(IMAGENET.scale).sub_(mean).div_(std)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (_PREPROCESSING.mean, _PREPROCESSING.std))
+    return rgb.to(torch.float32, memory_format=torch.channels_last).mul_(_PREPROCESSING.scale).sub_(mean).div_(std)

@@ -9,7 +9,7 @@ import numpy as np
 from demo.training.crops import JUDGED
 from demo.training.pictures import Picture
 from demo.training.retrieval import Retrieval, Sightings, retrieval
-from services.camera_worker.embedding import Embedder
+from vision.inference.embedding import Embedder
 
 _BATCH = 8
 

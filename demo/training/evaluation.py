@@ -15,8 +15,8 @@ from demo.training.pictures import render
 from demo.training.places import DETECTOR, EMBEDDER, WORK
 from demo.training.seeds import SCENES
 from demo.training.speed import milliseconds
-from services.camera_worker.detection import Detector
-from services.camera_worker.embedding import Embedder
+from vision.inference.detection import Detector
+from vision.inference.embedding import Embedder
 
 _THREADS = 2
 

@@ -6,7 +6,7 @@ import statistics
 import time
 from pathlib import Path
 
-from services.camera_worker.backends.onnx_runtime import OnnxModel
+from vision.inference.backends.onnx_runtime import OnnxModel
 
 
 def milliseconds(path: Path, *, threads: int, pictures: int = 1, repetitions: int = 200) -> tuple[float, float]:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.aggregator.identities import Identities, Identity
-from services.aggregator.outcome import Assignment, CycleResult, Event, Sighting
+from association.identities import Identities, Identity
+from association.outcome import Assignment, CycleResult, Event, Sighting
+from association.track_table import TrackTable
 from services.aggregator.reader import DeadLetter, Gap
-from services.aggregator.track_table import TrackTable
 from shared.keys import Keys
 
 Command = Sequence[str | bytes | int]

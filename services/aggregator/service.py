@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from services.aggregator.association import Association, AssociationSettings
-from services.aggregator.outcome import CameraTick, CycleResult
+from association.core import Association
+from association.outcome import CameraTick, CycleResult
+from association.settings import AssociationSettings
 from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle
 from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
 from services.aggregator.reader import TrackReader
-from shared.config import SiteConfig
 from shared.errors import LeaseLost
 from shared.gate import Gate, Handled
 from shared.leases import Lease, Leases
@@ -25,23 +25,6 @@ _log = structlog.get_logger()
 LEASE_SECONDS = 2.0
 _POLL_S = 0.25
 _LOOK_AROUND_S = 0.4
-_LOST_MARGIN_S = 1.0
-"""A track is taken for ended so much later than its own tracker would end it."""
-
-
-def association_settings(config: SiteConfig) -> AssociationSettings:
-    """The pure core's settings, in ticks and ns."""
-    association = config.association
-    return AssociationSettings(
-        min_similarity=association.min_similarity,
-        linkage=association.linkage,
-        min_track_frames=association.min_track_frames,
-        interval_ticks=max(1, round(association.cluster_interval_seconds * config.clock.target_fps)),
-        retention_ns=round(association.retention_seconds * 1e9),
-        linger_ns=round(association.linger_seconds * 1e9),
-        lost_ns=round((config.tracker.max_lost_seconds + _LOST_MARGIN_S) * 1e9),
-        tick_ns=round(1e9 / config.clock.target_fps),
-    )
 
 
 class Aggregator:
@@ -51,7 +34,7 @@ class Aggregator:
         self._client, self._site, self._keys = client, site, site.keys
         self._config = site.config
         self._virtual = site.config.clock.mode == "virtual"
-        self._interval_ticks = association_settings(self._config).interval_ticks
+        self._association_settings = AssociationSettings.of(self._config)
         # Two checkpoints are kept, and what came after the older one must still be there to be replayed.
         association = site.config.association
         checkpoint_seconds = min(association.checkpoint_seconds, association.replay_seconds / 3)
@@ -84,7 +67,7 @@ class Aggregator:
         self._cameras = (*of_the_file, *sorted(set(names).difference(of_the_file)))
         self._camera_index = {camera: index for index, camera in enumerate(self._cameras)}
         layout = self._site.layout.over(self._cameras)
-        self.association = Association(layout, association_settings(self._config))
+        self.association = Association(layout, self._association_settings)
         self._reader = TrackReader(self._client, self._keys, self._cameras, self._gate)
         self._publication = Publication(self._keys, self._cameras, self._config.association.retention_seconds)
 
@@ -181,7 +164,8 @@ class Aggregator:
         if waiting is not None:
             due.append(max(waiting, self._last_tick + 1))
         if len(self.association.table):
-            due.append((self._last_tick // self._interval_ticks + 1) * self._interval_ticks)
+            interval = self.association.settings.interval_ticks
+            due.append((self._last_tick // interval + 1) * interval)
         tick = min(due, default=upto + 1)
         if tick <= upto:
             return tick

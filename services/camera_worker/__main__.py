@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 
 from services.camera_worker.service import CameraWorker
-from services.camera_worker.sources import prepare_decoders
 from shared.process import ServiceOptions, serve
+from vision.video.decoders import prepare_decoders
 
 
 def main(options: ServiceOptions) -> None:

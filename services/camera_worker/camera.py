@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from services.camera_worker.detection import Detections, Detector, Thresholds
-from services.camera_worker.quality import box_quality
-from services.camera_worker.sources import Frame, Source, SourceState
-from services.camera_worker.tracking import Tracked, Tracker, TrackerSettings
 from shared.config import CameraConfig
 from shared.leases import Lease
 from shared.messages import TrackBatch
+from vision.inference.detection import Detections, Detector, Thresholds
+from vision.tracking.quality import box_quality
+from vision.tracking.tracker import Tracked, Tracker, TrackerSettings
+from vision.video.source import Frame, Source, SourceState
+from vision.video.timing import Timing
 
 TRACKS_PER_CLAIM = 1000
 """Track ids are `claim number · 1000 + n`. Claim numbers are ms of Redis time, so the ids of a later claim are higher
@@ -22,22 +23,6 @@ as long as a camera has fewer than 1000 new tracks per ms."""
 _FIRST_EMBEDDINGS = 5
 """A new track is embedded at each of so many ticks, to be recognised soon; later every `refresh_seconds`."""
 _RATE_WINDOW_S = 5.0
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How the time of a source becomes site time."""
-
-    begin_ns: int
-    """Recordings: site time of the first picture."""
-    offset_ns: int
-    """Live sources: added to the time of capture."""
-    scale: float
-    """Recordings: seconds of media in a second of site time."""
-
-    def media_time_s(self, site_ns: int) -> float:
-        """The moment in a recording that belongs to a moment of site time; negative before it begins."""
-        return (site_ns - self.begin_ns) * self.scale / 1e9
 
 
 @dataclass

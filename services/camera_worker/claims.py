@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from services.camera_worker.ownership import CameraView, WorkerView, can_take, wanted_changes
+from services.camera_worker.ownership import CameraToClaim, LiveWorker, can_take, wanted_changes
 from shared.camera_settings import read_cameras
 from shared.config import CameraConfig
 from shared.errors import LeaseLost
@@ -94,7 +94,7 @@ class Claims:
             frozenset(name for name in claims if self._another_can_take(views[name], workers)),
         )
 
-    def _another_can_take(self, camera: CameraView, workers: Mapping[str, WorkerView]) -> bool:
+    def _another_can_take(self, camera: CameraToClaim, workers: Mapping[str, LiveWorker]) -> bool:
         refused = replace(camera, refused=camera.refused | {self.worker})
         return any(can_take(name, refused, workers) for name in workers if name not in refused.refused)
 
@@ -133,19 +133,19 @@ class Claims:
         self._client.zrem(self._keys.workers, self.worker)
         self._client.delete(self._keys.worker(self.worker))
 
-    def _live_workers(self) -> dict[str, WorkerView]:
+    def _live_workers(self) -> dict[str, LiveWorker]:
         names = [name.decode() for name in self._client.zrange(self._keys.workers, 0, -1)]
         with self._client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hmget(self._keys.worker(name), "labels", "capacity")
             answers = pipe.execute()
         views = {
-            name: WorkerView(frozenset((labels or b"").decode().split()), int(capacity or 1))
+            name: LiveWorker(frozenset((labels or b"").decode().split()), int(capacity or 1))
             for name, (labels, capacity) in zip(names, answers, strict=True)
         }
-        return views | {self.worker: WorkerView(self._labels, self._capacity)}
+        return views | {self.worker: LiveWorker(self._labels, self._capacity)}
 
-    def _camera_views(self, enabled: Mapping[str, CameraConfig], mine: Mapping[str, Lease]) -> dict[str, CameraView]:
+    def _camera_views(self, enabled: Mapping[str, CameraConfig], mine: Mapping[str, Lease]) -> dict[str, CameraToClaim]:
         with self._client.pipeline(transaction=False) as pipe:
             for name in enabled:
                 pipe.exists(self._keys.lease(f"camera:{name}"))
@@ -169,6 +169,6 @@ class Claims:
                     holder = None
             if held:
                 self._free_since.pop(name, None)
-            views[name] = CameraView(frozenset(camera.labels), holder, frozenset((refused or b"").decode().split()))
+            views[name] = CameraToClaim(frozenset(camera.labels), holder, frozenset((refused or b"").decode().split()))
         self._has_looked = True
         return views

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class WorkerView:
+class LiveWorker:
     """What is known of a live worker."""
 
     labels: frozenset[str]
@@ -16,7 +16,7 @@ class WorkerView:
 
 
 @dataclass(frozen=True)
-class CameraView:
+class CameraToClaim:
     """What is known of an enabled camera."""
 
     labels: frozenset[str]
@@ -26,14 +26,14 @@ class CameraView:
     """Workers whose host cannot open its source: a file or device of another host."""
 
 
-def can_take(name: str, camera: CameraView, workers: Mapping[str, WorkerView]) -> bool:
+def can_take(name: str, camera: CameraToClaim, workers: Mapping[str, LiveWorker]) -> bool:
     """Whether a worker has the labels and has not refused; where all have refused, one must hold it all the same."""
     fitting = {name for name, worker in workers.items() if camera.labels <= worker.labels}
     return name in fitting and (name not in camera.refused or fitting <= camera.refused)
 
 
 def wanted_changes(
-    me: str, workers: Mapping[str, WorkerView], cameras: Mapping[str, CameraView], *, rebalance: bool
+    me: str, workers: Mapping[str, LiveWorker], cameras: Mapping[str, CameraToClaim], *, rebalance: bool
 ) -> tuple[list[str], list[str]]:
     """The cameras that worker `me` should claim, and those it should release, each in order of name.
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from services.camera_worker.camera import Camera, Observed
-from services.camera_worker.models import Models
-from services.camera_worker.sources import Frame, SourceState
 from shared.messages import TrackBatch
+from vision.inference.models import Models
+from vision.video.source import Frame, SourceState
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.camera_worker.annotation import annotate
+from shared.frames import FrameEntry
 from shared.keys import Keys
 from shared.redis_connection import Client
 
@@ -23,7 +24,7 @@ _EXPIRES_S = 3600
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """What is to be drawn and published for one camera at one tick."""
 
     camera: str
@@ -42,7 +43,7 @@ class PicturePublisher:
         self._client, self._keys = client, keys
         self._max_width = max_width
         self._encoding = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
-        self._waiting: dict[str, Picture] = {}
+        self._waiting: dict[str, Drawing] = {}
         self._changed = threading.Condition()
         self._closed = False
         self.dropped = 0
@@ -51,7 +52,7 @@ class PicturePublisher:
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
         self._thread.start()
 
-    def offer(self, picture: Picture) -> None:
+    def offer(self, picture: Drawing) -> None:
         """Takes a picture to publish; returns at once."""
         with self._changed:
             self.dropped += picture.camera in self._waiting
@@ -86,20 +87,15 @@ class PicturePublisher:
                     _log.warning("pictures cannot be published", camera=picture.camera, reason=str(error))
                 failing.add(picture.camera)
 
-    def _publish(self, picture: Picture) -> None:
+    def _publish(self, picture: Drawing) -> None:
         drawn = annotate(
             picture.image, picture.boxes_xyxy, picture.track_ids, picture.gids, picture.tick, self._max_width
         )
         _, jpeg = cv2.imencode(".jpg", drawn, self._encoding)
-        fields = {
-            "tick": picture.tick,
-            "time_ns": picture.time_ns,
-            "width": drawn.shape[1],
-            "height": drawn.shape[0],
-            "jpeg": jpeg.tobytes(),
-        }
+        height, width = drawn.shape[:2]
+        entry = FrameEntry(picture.camera, picture.tick, picture.time_ns, width, height, jpeg.tobytes())
         key = self._keys.frames(picture.camera)
         with self._client.pipeline(transaction=False) as pipe:
-            pipe.xadd(key, fields, maxlen=FRAMES_KEPT, approximate=False)
+            pipe.xadd(key, entry.encode(), maxlen=FRAMES_KEPT, approximate=False)
             pipe.expire(key, _EXPIRES_S)
             pipe.execute()

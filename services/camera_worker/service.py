@@ -9,20 +9,22 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from services.camera_worker.camera import Camera, Timing
+from services.camera_worker.camera import Camera
 from services.camera_worker.claims import Claims, Wanted
-from services.camera_worker.mask import decode_mask
-from services.camera_worker.models import Models
 from services.camera_worker.perception import Perception, Seen
-from services.camera_worker.pictures import Picture, PicturePublisher
-from services.camera_worker.sources import display_name, is_local, local_problem, open_source
-from services.camera_worker.tracking import TrackerSettings
+from services.camera_worker.pictures import Drawing, PicturePublisher
 from shared.config import CameraConfig
 from shared.errors import LeaseLost, MaskError, ModelError
 from shared.gate import CompletedCamera, Gate, Progress
 from shared.leases import Lease
 from shared.process import Connected, ServiceOptions
 from shared.site_time import SiteTime
+from vision.inference.models import Models
+from vision.tracking.tracker import TrackerSettings
+from vision.video.address import display_name, is_local, local_problem
+from vision.video.mask import decode_mask
+from vision.video.opening import open_source
+from vision.video.timing import Timing
 
 _log = structlog.get_logger()
 _LOOK_AROUND_S = 0.4
@@ -69,14 +71,7 @@ class CameraWorker:
             max_width=self._config.streamer.max_width,
             jpeg_quality=self._config.streamer.jpeg_quality,
         )
-        tracker = self._config.tracker
-        self._tracker_settings = TrackerSettings(
-            high_score=tracker.high_score,
-            low_score=min(self._config.detector.min_score, tracker.high_score),
-            new_track_score=tracker.new_track_score,
-            max_lost_seconds=tracker.max_lost_seconds,
-            min_hits=tracker.min_hits,
-        )
+        self._tracker_settings = TrackerSettings.of(self._config)
         self._cameras: dict[str, Camera] = {}
         self._masks = connected.site.masks
         self._progress = Progress(tick=0, gate=0, ticks_cursor="0-0", time_ns=0, assignments_cursor="0-0")
@@ -179,7 +174,7 @@ class CameraWorker:
         self._published_at[name] = now
         seen = item.observed.tracked if item.observed is not None else None
         self._pictures.offer(
-            Picture(
+            Drawing(
                 name,
                 tick,
                 item.time_ns,

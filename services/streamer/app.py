@@ -21,8 +21,8 @@ from services.streamer.placeholders import Placeholders
 from services.streamer.site_reader import SiteReader
 from services.streamer.state import CameraState, redis_away
 from services.streamer.viewing import BOUNDARY, mjpeg_parts, wall_messages
-from services.streamer.watching import Watching
 from shared.process import Connected
+from shared.watching import Watching
 
 _log = structlog.get_logger()
 

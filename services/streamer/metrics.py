@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from redis.exceptions import RedisError
 
 from services.streamer.state import STATES, SiteState
-from services.streamer.watching import Watching
+from shared.watching import Watching
 
 
 class StreamerMetrics:

@@ -10,10 +10,12 @@ import structlog
 from redis.exceptions import ResponseError
 
 from services.streamer.metrics import StreamerMetrics
-from services.streamer.pictures import Picture, Pictures
-from services.streamer.watching import Watching
+from services.streamer.pictures import Pictures
+from shared.errors import MessageError
+from shared.frames import FrameEntry
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client
+from shared.watching import Watching
 
 _log = structlog.get_logger()
 
@@ -115,8 +117,8 @@ class PictureReader:
         for entry_id, fields in entries:
             self._read_to[camera] = entry_id
             try:
-                picture = decoded(camera, fields)
-            except (KeyError, ValueError):
+                picture = FrameEntry.decode(camera, fields)
+            except MessageError:
                 self._metrics.frames_skipped.labels(camera, "malformed").inc()
                 continue
             self._metrics.frames_fetched.labels(camera).inc()
@@ -130,18 +132,3 @@ class PictureReader:
             except ResponseError as error:
                 _log.warning("the pictures of a camera cannot be read", camera=camera, reason=str(error))
                 self._set_aside[camera] = time.monotonic() + _SET_ASIDE_S
-
-
-def decoded(camera: str, fields: dict[bytes, bytes]) -> Picture:
-    """The picture of one entry of `frames:{camera}`.
-
-    Raises:
-        KeyError: a field is missing.
-        ValueError: a field is no number, or the picture is no JPEG.
-    """
-    jpeg = fields[b"jpeg"]
-    if not jpeg.startswith(b"\xff\xd8"):
-        raise ValueError("no JPEG")
-    return Picture(
-        camera, int(fields[b"tick"]), int(fields[b"time_ns"]), int(fields[b"width"]), int(fields[b"height"]), jpeg
-    )

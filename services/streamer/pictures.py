@@ -11,22 +11,12 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from shared.frames import FrameEntry
+
 FRESH_S = 1.0
 """Pictures of a camera that was read from Redis so recently are the newest there are."""
 
 PLACEHOLDER_EVERY_S = 1.0
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One annotated picture, as a worker published it."""
-
-    camera: str
-    tick: int
-    time_ns: int
-    width: int
-    height: int
-    jpeg: bytes
 
 
 @dataclass(frozen=True)
@@ -38,14 +28,14 @@ class Shown:
     count: int
     """How many pictures the camera has had in this process, this one included."""
     jpeg: bytes
-    picture: Picture | None
+    picture: FrameEntry | None
     """None: a placeholder."""
 
 
 class _Slot:
     def __init__(self, lock: threading.RLock) -> None:
         self.condition = threading.Condition(lock)
-        self.picture: Picture | None = None
+        self.picture: FrameEntry | None = None
         self.received_at = 0.0
         self.read_at = 0.0
         self.count = 0
@@ -53,7 +43,7 @@ class _Slot:
         self.shown: Shown | None = None
         self.placeholder_at = 0.0
 
-    def show(self, jpeg: bytes, picture: Picture | None) -> None:
+    def show(self, jpeg: bytes, picture: FrameEntry | None) -> None:
         self.version += 1
         self.shown = Shown(self.version, self.count, jpeg, picture)
         self.condition.notify_all()
@@ -76,7 +66,7 @@ class Pictures:
         return slot
 
     # -- for who brings the pictures ---------------------------------------------------------------
-    def put(self, picture: Picture) -> None:
+    def put(self, picture: FrameEntry) -> None:
         """A new picture is there."""
         with self._lock:
             slot = self._slot(picture.camera)
@@ -152,7 +142,7 @@ class Pictures:
             shown = slot.shown
         return None if self.closed or shown is None or shown.version == version else shown
 
-    def newest(self, camera: str, timeout_s: float = 0.0) -> Picture | None:
+    def newest(self, camera: str, timeout_s: float = 0.0) -> FrameEntry | None:
         """The newest picture of a camera; waits until Redis was asked for it, at most `timeout_s`."""
         fresh_from = time.monotonic() - FRESH_S
         with self._lock:
@@ -160,7 +150,7 @@ class Pictures:
             slot.condition.wait_for(lambda: self.closed or slot.read_at >= fresh_from, timeout_s)
             return slot.picture
 
-    def after(self, camera: str, count: int, fresh_from: float) -> tuple[int, Picture] | None:
+    def after(self, camera: str, count: int, fresh_from: float) -> tuple[int, FrameEntry] | None:
         """The newest picture and its number if that is beyond `count` and read after `fresh_from`."""
         with self._lock:
             slot = self._slot(camera)

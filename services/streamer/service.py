@@ -15,8 +15,8 @@ from services.streamer.pictures import Pictures
 from services.streamer.placeholders import Placeholders
 from services.streamer.site_reader import SiteReader
 from services.streamer.state import CameraState, SiteState, redis_away
-from services.streamer.watching import Watching
 from shared.process import Connected, ServiceOptions
+from shared.watching import Watching
 
 _log = structlog.get_logger()
 _STEP_S = 0.2

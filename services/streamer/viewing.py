@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from services.streamer.metrics import StreamerMetrics
 from services.streamer.pictures import FRESH_S, Pictures, Shown
 from services.streamer.site_reader import SiteReader
-from services.streamer.watching import Watching
+from shared.watching import Watching
 
 BOUNDARY = "mtmc-picture"
 WALL_STATE_EVERY_S = 0.5

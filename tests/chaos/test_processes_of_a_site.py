@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from services.camera_worker.matching import iou_matrix
 from shared.keys import Keys
 from shared.messages import TrackEntry
 from shared.redis_connection import Client, connect
 from tests.conftest import RedisProcess
 from tests.running_site import RunningSite
+from vision.tracking.matching import iou_matrix
 
 KEYS = Keys("room")
 CAMERAS = [f"cam{i}" for i in range(4)]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from association.outcome import CameraTick
 from services.aggregator import publication
-from services.aggregator.outcome import CameraTick
 from services.aggregator.service import Aggregator
 from shared.camera_settings import add_camera, remove_cameras
 from shared.config import CameraConfig, SiteConfig
@@ -25,8 +25,8 @@ from shared.messages import TrackBatch
 from shared.redis_connection import Client, connect
 from shared.site import PublishedSite, publish_site, read_site
 from tests.conftest import RedisProcess
-from tests.unit.aggregator.scenes import Stay, entries
-from tests.unit.aggregator.test_association import random_scene
+from tests.unit.association.scenes import Stay, entries
+from tests.unit.association.test_association import random_scene
 
 CAMERAS = ("A", "B", "C", "D")
 TICKS = 160

@@ -24,7 +24,7 @@ from tests.command_line import CommandLine, command_line
 from tests.conftest import RedisProcess
 from tests.running_site import RunningSite
 from tests.small_site import small_site
-from tests.unit.camera_worker.model_files import write_constant_model
+from tests.unit.vision.model_files import write_constant_model
 
 SECRET = "hunter2"  # noqa: S105
 

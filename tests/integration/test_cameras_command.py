@@ -22,15 +22,15 @@ import pytest
 import yaml
 
 from cli.cameras import ListedCamera
-from cli.overview import CameraView, read_overview
 from shared.camera_settings import add_camera, read_cameras, read_settings, set_paused
 from shared.config import CameraConfig, SiteConfig
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
 from shared.site import publish_site
+from shared.site_state import CameraView, read_overview
 from tests.command_line import CommandLine, Done, command_line
 from tests.running_site import ROOT, RunningSite, environment
-from tests.unit.camera_worker.model_files import write_constant_model, write_mean_model
+from tests.unit.vision.model_files import write_constant_model, write_mean_model
 
 KEYS = Keys("room")
 SECRET = "hunter2"  # noqa: S105

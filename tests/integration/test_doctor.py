@@ -14,10 +14,10 @@ import pytest
 import structlog
 import yaml
 
-from cli.doctor.machine import examine_machine
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
 from shared.redis_server import any_free_port
+from site_checks.machine import examine_machine
 from tests.command_line import CommandLine, command_line
 from tests.conftest import RedisProcess
 from tests.running_site import RunningSite

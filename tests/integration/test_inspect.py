@@ -16,7 +16,7 @@ import yaml
 
 from cli.inspect_keys import FoundKey, key_kinds
 from cli.inspect_tracks import BrokenEntry, SeenEntry, SeenTrack
-from cli.state import Facts, StateFolder
+from launcher.state_folder import Facts, StateFolder
 from shared.camera_settings import set_paused
 from shared.config import SiteConfig
 from shared.keys import Keys

@@ -18,20 +18,12 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from services.camera_worker import live_source
-from services.camera_worker.live_source import LiveSource
-from services.camera_worker.sources import (
-    Backoff,
-    SourceKind,
-    SourceState,
-    ThreadedSource,
-    display_name,
-    is_local,
-    kind_of,
-    local_problem,
-    open_source,
-    prepare_decoders,
-)
+from vision.video import live_source
+from vision.video.address import SourceKind, display_name, is_local, kind_of, local_problem
+from vision.video.decoders import prepare_decoders
+from vision.video.live_source import LiveSource
+from vision.video.opening import open_source
+from vision.video.source import Backoff, SourceState, ThreadedSource
 
 PATIENCE_S = 20.0
 ROOT = Path(__file__).parents[2]
@@ -291,8 +283,10 @@ def test_a_wrong_password_is_named_as_a_possible_cause(watch: Watch) -> None:
 
 OBSERVED = """
 import json, sys, time
-from services.camera_worker.sources import Backoff, open_source, prepare_decoders
-from services.camera_worker.live_source import LiveSource
+from vision.video.decoders import prepare_decoders
+from vision.video.opening import open_source
+from vision.video.source import Backoff
+from vision.video.live_source import LiveSource
 prepare_decoders()
 out = []
 for url in json.loads(sys.argv[1]):
@@ -334,7 +328,7 @@ def test_credentials_never_reach_stdout_or_stderr_of_the_process() -> None:
 def test_a_process_ends_cleanly_while_a_read_hangs() -> None:
     script = """
 import sys, time
-from services.camera_worker.sources import open_source
+from vision.video.opening import open_source
 source = open_source(sys.argv[1], camera="c1", site_time_ns=time.time_ns, open_timeout_s=60)
 source.close()
 """

@@ -27,11 +27,11 @@ import yaml
 from rich.console import Console
 from tenacity import wait_none
 
-from cli.models import download as download_module
-from cli.models.download import download
-from cli.models.manifest import ModelEntry
-from cli.models.pulling import pull
-from cli.models.store import KnownModel, ModelStore
+from model_store import download as download_module
+from model_store.download import download
+from model_store.manifest import ModelEntry
+from model_store.pulling import pull
+from model_store.store import KnownModel, ModelStore
 from shared.errors import MtmcError
 from shared.redis_server import any_free_port
 
@@ -229,8 +229,8 @@ def test_a_killed_pull_is_gone_on_with(server: ModelServer, model: KnownModel, t
     code = (
         "import pathlib, sys\n"
         "from rich.console import Console\n"
-        "from cli.models.pulling import pull\n"
-        "from cli.models.store import ModelStore\n"
+        "from model_store.pulling import pull\n"
+        "from model_store.store import ModelStore\n"
         "pull(['tiny'], ModelStore(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])), Console(), Console())"
     )
     command = [sys.executable, "-c", code, model.path.parent, tmp_path / "models.yaml"]

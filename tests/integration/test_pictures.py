@@ -12,7 +12,7 @@ import pytest
 
 from services.camera_worker import pictures as pictures_module
 from services.camera_worker.annotation import annotate
-from services.camera_worker.pictures import Picture, PicturePublisher
+from services.camera_worker.pictures import Drawing, PicturePublisher
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
 
@@ -26,8 +26,8 @@ def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
         time.sleep(0.005)
 
 
-def picture(camera: str, tick: int, image: Any = None) -> Picture:
-    return Picture(
+def picture(camera: str, tick: int, image: Any = None) -> Drawing:
+    return Drawing(
         camera,
         tick,
         tick * 100,

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from recording.aggregation import run_aggregator
+from association.outcome import CameraTick
+from recording.association import associate
 from recording.following import follow
 from recording.playing import Pace, Player, ticks_of
 from recording.published import PublishedReader
@@ -21,20 +22,19 @@ from recording.recorder import Recorder
 from recording.replay import InProcess, Watcher, play
 from recording.rows import AssignmentRows
 from recording.video import VideoRecorder
-from services.aggregator.outcome import CameraTick
 from services.aggregator.service import Aggregator
 from shared.camera_settings import add_camera
 from shared.config import CameraConfig
 from shared.errors import LeaseLost, MtmcError
 from shared.layout import Layout
-from shared.process import Publication, ServiceOptions, connect_site
+from shared.process import RevisionWatch, ServiceOptions, connect_site
 from shared.redis_connection import Client, connect
 from shared.service import run
 from shared.site import PublishedSite, publish_site
 from tests.conftest import RedisProcess
 from tests.integration.test_aggregator import CAMERAS, ORIGIN_NS, TICKS, Feeder, aggregator_of, scene, site_of
 from tests.recordings import write_recording
-from tests.unit.aggregator.scenes import Stay, batch, entries, overlapping
+from tests.unit.association.scenes import Stay, batch, entries, overlapping
 
 Changes = list[tuple[int, int, int, int]]
 
@@ -95,12 +95,12 @@ def test_a_recording_holds_what_the_cameras_saw_and_what_was_published_when(reco
 
 def test_the_aggregator_alone_comes_to_the_same_gids_at_the_same_ticks_every_time(recorded: Recording) -> None:
     told: list[tuple[int, int]] = []
-    first = run_aggregator(recorded, told=lambda done, total: told.append((done, total)))
-    again = run_aggregator(recorded)
+    first = associate(recorded, told=lambda done, total: told.append((done, total)))
+    again = associate(recorded)
     assert changes(first.recording.assignments()) == changes(recorded.assignments())
     assert changes(again.recording.assignments()) == changes(first.recording.assignments())
     assert first.events == again.events
-    assert [dict(one)["kind"] for one in first.events] == [fields[b"kind"].decode() for _, fields in recorded.events()]
+    assert [one.kind for one in first.events] == [fields[b"kind"].decode() for _, fields in recorded.events()]
     assert len(first.cycle_seconds) == TICKS
     assert (first.cycle_seconds > 0).all()
     assert set(first.recording.assignments().published_ms.tolist()) == {-1}
@@ -112,20 +112,20 @@ def identities(recording: Recording) -> int:
 
 
 def test_settings_and_layout_can_be_others_than_the_recorded_ones(recorded: Recording) -> None:
-    strict = run_aggregator(recorded, association={"min_similarity": 0.99})
+    strict = associate(recorded, association={"min_similarity": 0.99})
     assert identities(strict.recording) > identities(recorded)
-    apart = run_aggregator(recorded, layout=Layout.closed(CAMERAS))
+    apart = associate(recorded, layout=Layout.closed(CAMERAS))
     assert identities(apart.recording) > identities(recorded)
     with pytest.raises(MtmcError, match=r"association\.min_similarity: .*less than or equal to 1"):
-        run_aggregator(recorded, association={"min_similarity": 2})
+        associate(recorded, association={"min_similarity": 2})
 
 
 def test_a_site_that_had_run_for_days_is_replayed_from_its_own_ticks_on(tmp_path: Path) -> None:
     seen = entries([Stay(1, 0, 1, 20), Stay(1, 1, 5, 30)])
     early = write_recording(tmp_path / "early", seen, overlapping(2))
     late = write_recording(tmp_path / "late", seen, overlapping(2), first_tick=2_600_001)
-    shifted = [(tick + 2_600_000, *rest) for tick, *rest in changes(run_aggregator(early).recording.assignments())]
-    assert changes(run_aggregator(late).recording.assignments()) == shifted
+    shifted = [(tick + 2_600_000, *rest) for tick, *rest in changes(associate(early).recording.assignments())]
+    assert changes(associate(late).recording.assignments()) == shifted
     assert len({gid for *_, gid in shifted}) == 1
 
 
@@ -166,7 +166,7 @@ def test_entries_that_were_trimmed_before_they_could_be_read_are_named(redis_cli
     assert recording.description.missing == done.missing
     assert recording.ticks("B").tolist() == [*range(1, 11), *range(17, 26)]
     # It can be replayed all the same: the camera is taken to have seen nothing.
-    assert len(run_aggregator(recording).cycle_seconds) == 25
+    assert len(associate(recording).cycle_seconds) == 25
 
 
 def test_entries_that_nobody_can_decode_are_left_out_and_counted(redis_client: Client, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_it_ends_with_the_recordings_of_all_cameras(redis_client: Client, tmp_pa
     assert ended() == "every camera's recording has ended"
     recording = Recording.open(tmp_path / "r")
     assert recording.last_tick == 12
-    assert changes(run_aggregator(recording).recording.assignments()) == changes(recording.assignments())
+    assert changes(associate(recording).recording.assignments()) == changes(recording.assignments())
 
 
 def test_it_ends_when_another_site_is_published_under_the_name(redis_client: Client, tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def elsewhere(redis_url: str) -> Iterator[Callable[[PublishedSite], None]]:
 
     def serve_one(name: str) -> None:
         while (connected := connect_site(ServiceOptions(name, redis_url), stop)) is not None:
-            published = Publication(connected)
+            published = RevisionWatch(connected)
             again = run(Aggregator(connected.client, connected.site), stop, published.is_replaced)
             connected.close()
             if not again:
@@ -324,7 +324,7 @@ def test_an_aggregator_elsewhere_comes_to_the_same_gids(
     watcher = Watcher(lonely=came_at_last)
     assert play(Player(redis_client, site, short), short, published, watcher=watcher) == short.last_tick
     assert lonely == [True]
-    assert found == changes(run_aggregator(short).recording.assignments())
+    assert found == changes(associate(short).recording.assignments())
     assert redis_client.hget(site.keys.camera("A"), "state") == b"ended"
     assert not redis_client.exists(site.keys.lease("clock"))
     # Once more into the same place: the aggregator notices that it is another replay.
@@ -400,7 +400,7 @@ def test_a_replay_that_the_machine_held_up_goes_on_to_the_same_gids(short: Recor
         aggregator.catch_up()
     published.read()
     player.close()
-    assert found == changes(run_aggregator(short).recording.assignments())
+    assert found == changes(associate(short).recording.assignments())
 
 
 @pytest.mark.parametrize("role", ["clock", "camera:A"])

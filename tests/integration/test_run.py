@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from cli.publishing import publish
-from shared.config_file import load_site
+from launcher.publishing import publish
+from shared.config_file import read_site_file
 from shared.keys import Keys
 from shared.redis_connection import Client
 
@@ -87,7 +87,7 @@ def test_without_one_it_waits_until_somebody_has_published_the_site(
     wait_until(lambda: log.exists() and "waiting" in log.read_text())
     assert "published" in json.loads(log.read_text().splitlines()[0])["reason"]
     assert redis_client.get(KEYS.tick) is None
-    publish(redis_client, load_site(site_file, {}, check_files=False))
+    publish(redis_client, read_site_file(site_file, {}, check_files=False))
     wait_until(lambda: redis_client.get(KEYS.tick))
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cli.overview import CameraView, Overview, WorkerView, read_overview
 from cli.overview_tables import tables
 from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.redis_connection import Client
 from shared.redis_server import any_free_port
 from shared.site import publish_site
+from shared.site_state import CameraView, Overview, WorkerView, read_overview
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = Keys("hall")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.state import StateFolder
-from cli.supervision import USER_ERROR, ProcessInfo, Program, Supervisor, settings, stop_leftover
+from launcher.state_folder import StateFolder
+from launcher.supervision import USER_ERROR, ProcessInfo, Program, Supervisor, settings, stop_leftover
 from shared import tether
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(1000)")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from services.aggregator.identities import Identities, Identity
-from services.aggregator.outcome import Assignment, CycleResult, Event
+from association.identities import Identities, Identity
+from association.outcome import Assignment, CycleResult, Event
+from association.track_table import TrackTable
 from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
 from services.aggregator.reader import DeadLetter, Gap
-from services.aggregator.track_table import TrackTable
 from shared.keys import Keys
 
 KEYS = Keys("s")

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.camera_worker.camera import Camera, Observed, Timing
-from services.camera_worker.detection import Detections
-from services.camera_worker.sources import Frame, SourceState
-from services.camera_worker.tracking import TrackerSettings
+from services.camera_worker.camera import Camera, Observed
 from shared.config import CameraConfig
 from shared.keys import Keys
 from shared.leases import Lease
 from shared.messages import TrackBatch
+from vision.inference.detection import Detections
+from vision.tracking.tracker import TrackerSettings
+from vision.video.source import Frame, SourceState
+from vision.video.timing import Timing
 
 S = 1_000_000_000
 T0 = 1_790_000_000 * S

@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.camera_worker.ownership import CameraView, WorkerView, wanted_changes
+from services.camera_worker.ownership import CameraToClaim, LiveWorker, wanted_changes
 
 LABELS = ("gpu", "hall")
 
@@ -16,8 +16,8 @@ LABELS = ("gpu", "hall")
 class Site:
     """Workers that act one after the other, in any order, on what they see."""
 
-    workers: dict[str, WorkerView]
-    cameras: dict[str, CameraView]
+    workers: dict[str, LiveWorker]
+    cameras: dict[str, CameraToClaim]
     changes: int = field(default=0)
 
     def act(self, worker: str, *, rebalance: bool = True) -> None:
@@ -50,12 +50,12 @@ class Site:
         return owned
 
 
-def equal_workers(count: int, capacity: int = 1000) -> dict[str, WorkerView]:
-    return {f"w{i}": WorkerView(frozenset(), capacity) for i in range(count)}
+def equal_workers(count: int, capacity: int = 1000) -> dict[str, LiveWorker]:
+    return {f"w{i}": LiveWorker(frozenset(), capacity) for i in range(count)}
 
 
-def free_cameras(count: int) -> dict[str, CameraView]:
-    return {f"c{i:03d}": CameraView(frozenset(), None) for i in range(count)}
+def free_cameras(count: int) -> dict[str, CameraToClaim]:
+    return {f"c{i:03d}": CameraToClaim(frozenset(), None) for i in range(count)}
 
 
 labels = st.frozensets(st.sampled_from(LABELS))
@@ -63,9 +63,9 @@ labels = st.frozensets(st.sampled_from(LABELS))
 
 @st.composite
 def sites(draw: st.DrawFn) -> Site:
-    workers = {f"w{i}": WorkerView(draw(labels), draw(st.integers(1, 6))) for i in range(draw(st.integers(1, 5)))}
+    workers = {f"w{i}": LiveWorker(draw(labels), draw(st.integers(1, 6))) for i in range(draw(st.integers(1, 5)))}
     owner = st.none() | st.sampled_from(sorted(workers)) | st.just("somebody")
-    cameras = {f"c{i:02d}": CameraView(draw(labels), draw(owner)) for i in range(draw(st.integers(0, 14)))}
+    cameras = {f"c{i:02d}": CameraToClaim(draw(labels), draw(owner)) for i in range(draw(st.integers(0, 14)))}
     return Site(workers, cameras)
 
 
@@ -137,22 +137,22 @@ def test_without_rebalancing_nobody_gives_a_camera_up() -> None:
 
 
 def test_a_camera_that_only_one_worker_may_take_goes_there_beyond_its_share() -> None:
-    workers = {"gpu": WorkerView(frozenset({"gpu"}), 10), "cpu": WorkerView(frozenset(), 10)}
-    cameras = {f"c{i}": CameraView(frozenset({"gpu"}), None) for i in range(6)}
+    workers = {"gpu": LiveWorker(frozenset({"gpu"}), 10), "cpu": LiveWorker(frozenset(), 10)}
+    cameras = {f"c{i}": CameraToClaim(frozenset({"gpu"}), None) for i in range(6)}
     site = Site(workers, cameras)
     site.settle(Random(1))
     assert site.counts() == {"gpu": 6, "cpu": 0}
 
 
 def test_what_does_not_fit_a_small_worker_goes_to_a_large_one() -> None:
-    site = Site({"s": WorkerView(frozenset(), 1), "m": WorkerView(frozenset(), 10)}, free_cameras(8))
+    site = Site({"s": LiveWorker(frozenset(), 1), "m": LiveWorker(frozenset(), 10)}, free_cameras(8))
     site.settle(Random(1))
     assert site.counts() == {"s": 1, "m": 7}
 
 
 def test_a_camera_that_nobody_may_take_hinders_no_sharing() -> None:
     cameras = {name: replace(c, owner="w0") for name, c in free_cameras(4).items()}
-    cameras["strange"] = CameraView(frozenset({"moon"}), None)
+    cameras["strange"] = CameraToClaim(frozenset({"moon"}), None)
     site = Site(equal_workers(2), cameras)
     site.settle(Random(1))
     assert site.counts() == {"w0": 2, "w1": 2}
@@ -160,12 +160,12 @@ def test_a_camera_that_nobody_may_take_hinders_no_sharing() -> None:
 
 def test_a_camera_whose_source_is_on_another_host_goes_to_a_worker_there() -> None:
     workers = equal_workers(2)
-    refused = {"c": CameraView(frozenset(), None, frozenset({"w0"}))}
+    refused = {"c": CameraToClaim(frozenset(), None, frozenset({"w0"}))}
     assert wanted_changes("w0", workers, refused, rebalance=True) == ([], [])
     assert wanted_changes("w1", workers, refused, rebalance=True) == (["c"], [])
 
 
 def test_a_camera_that_nobody_can_open_is_held_all_the_same_so_that_its_error_shows() -> None:
     workers = equal_workers(2)
-    refused = {"c": CameraView(frozenset(), None, frozenset({"w0", "w1", "a worker that is gone"}))}
+    refused = {"c": CameraToClaim(frozenset(), None, frozenset({"w0", "w1", "a worker that is gone"}))}
     assert any(wanted_changes(name, workers, refused, rebalance=True)[0] == ["c"] for name in workers)

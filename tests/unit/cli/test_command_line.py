@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from shared.redis_server import any_free_port
-from tests.unit.camera_worker.model_files import write_constant_model, write_mean_model
+from tests.unit.vision.model_files import write_constant_model, write_mean_model
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "hunter2"  # noqa: S105

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.ancestor.writing import relative_to
 from cli.config_import import import_file
-from cli.site_file import load_site
+from launcher.site_file import load_site
+from legacy_config.writing import relative_to
 from shared.errors import ConfigError, MtmcError
 from tests.unit.cli.test_command_line import mtmc
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.site_run import runnable
+from launcher.site_run import runnable
 from shared.config import SiteConfig
 from shared.errors import MtmcError
 from tests.command_line import command_line

@@ -17,14 +17,14 @@ import pytest
 import yaml
 from rich.console import Console
 
-from cli.models.benchmark import BenchmarkOptions, benchmark, measure
-from cli.models.listing import list_models
-from cli.models.manifest import read_manifest
-from cli.models.store import ModelStore
-from cli.models.verification import verify
+from model_store.benchmark import BenchmarkOptions, benchmark, measure
+from model_store.listing import list_models
+from model_store.manifest import read_manifest
+from model_store.store import ModelStore
+from model_store.verification import verify
 from shared.errors import MtmcError
 from tests.command_line import CommandLine, command_line
-from tests.unit.camera_worker.model_files import write_constant_model, write_mean_model
+from tests.unit.vision.model_files import write_constant_model, write_mean_model
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cli.news import CameraView, News, Patience, camera_news, process_news
-from cli.supervision import ProcessInfo
+from launcher.supervision import ProcessInfo
 
 
 def process(state: str = "RUNNING", pid: int = 7, exit_code: int = 0, restart_in_s: float = 0.0) -> ProcessInfo:

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from cli.site_file import load_site
 from demo.cache import cache_name, rendered_site
 from demo.errors import DemoError
 from demo.rendering import Renderer
 from demo.site import DemoSite, write_site
+from launcher.site_file import load_site
 
 CAMERA = "north-street"
 SITE = DemoSite(seed=7, seconds=2.0, cameras=(CAMERA,))

@@ -10,9 +10,9 @@ from evaluation.source_frames import NO_FRAME, SourceFrames, frames_of
 from recording.description import Description, FrameNumbers
 from recording.reading import Recording
 from recording.writing import RecordingWriter
-from services.camera_worker.camera import Timing
 from shared.layout import Layout
 from tests.recordings import ORIGIN_NS, site_config
+from vision.video.timing import Timing
 
 TICK_NS = 1e8
 

@@ -14,8 +14,8 @@ from recording.mot_text import read_mot
 from recording.mot_tracking import TrackingOptions, track_mot
 from recording.reading import Recording
 from recording.rows import AssignmentRows
-from services.camera_worker.tracking import TrackerSettings
 from shared.errors import LayoutError
+from vision.tracking.tracker import TrackerSettings
 
 SIZE = (640, 480)
 

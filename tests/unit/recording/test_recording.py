@@ -13,7 +13,7 @@ from recording.writing import RecordingWriter
 from shared.layout import Layout
 from shared.messages import TrackEntry
 from tests.recordings import ORIGIN_NS, site_config, write_recording
-from tests.unit.aggregator.scenes import Stay, entries, overlapping
+from tests.unit.association.scenes import Stay, entries, overlapping
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "recording1"
 SCENE = entries([Stay(1, 0, 1, 6), Stay(1, 1, 3, 8), Stay(2, 0, 2, 9)])

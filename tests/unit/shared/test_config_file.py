@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from shared.config import SiteConfig, is_published_detector
-from shared.config_file import load_site, site_from, site_layout
+from shared.config_file import read_site_file, site_from, site_layout
 from shared.errors import ConfigError
 from shared.yaml_file import read_yaml
 
@@ -41,7 +41,7 @@ def write(tmp_path: Path) -> Write:
 def problems_of(path: Path, environment: Mapping[str, str] | None = None) -> list[str]:
     """Each problem without the file's folder."""
     with pytest.raises(ConfigError) as caught:
-        load_site(path, environment or {})
+        read_site_file(path, environment or {})
     return [str(problem).replace(f"{path.parent}/", "") for problem in caught.value.problems]
 
 
@@ -171,9 +171,9 @@ def test_a_merge_key_may_be_overridden(write: Write) -> None:
         "  - &base {name: a, source: a.mp4, loop: true}\n"
         "  - {<<: *base, name: b}\n"
     )  # fmt: skip
-    site = load_site(path, {})
+    site = read_site_file(path, {})
     assert [(camera.name, camera.loop) for camera in site.cameras] == [("a", True), ("b", True)]
-    changed = load_site(path, {"MTMC__CAMERAS__0__LOOP": "false"})
+    changed = read_site_file(path, {"MTMC__CAMERAS__0__LOOP": "false"})
     assert [camera.loop for camera in changed.cameras] == [False, True]
 
 
@@ -189,7 +189,7 @@ def test_a_layout_file_for_another_number_of_cameras_is_refused(write: Write, tm
 def test_a_layout_file_may_name_more_cameras_than_the_site_has(write: Write, tmp_path: Path) -> None:
     blocks = {"compatibility": "1 1 1", "dtmin": "1 2 3", "dtmax": "7 8 9"}
     (tmp_path / "layout.txt").write_text("".join(f"{name}\n" + f"{row}\n" * 3 for name, row in blocks.items()))
-    layout = site_layout(load_site(write(layout={"file": "layout.txt", "cameras": ["b", "x", "a"]}), {}))
+    layout = site_layout(read_site_file(write(layout={"file": "layout.txt", "cameras": ["b", "x", "a"]}), {}))
     assert (layout.cameras, layout.dtmin[0, 1], layout.dtmax[1, 0]) == (("a", "b"), 1, 9)
     (found,) = problems_of(write(layout={"file": "layout.txt", "cameras": ["a", "x", "y"]}))
     assert found == "site.yaml: layout.file: layout.cameras lacks b; it names every camera of the file, in order"
@@ -197,20 +197,20 @@ def test_a_layout_file_may_name_more_cameras_than_the_site_has(write: Write, tmp
 
 def test_a_layout_file_on_another_host_need_not_be_here(write: Write) -> None:
     path = write(layout={"file": "none.txt"})
-    site = load_site(path, {}, check_files=False)
+    site = read_site_file(path, {}, check_files=False)
     assert site.layout is not None
     assert site.layout.file == path.parent / "none.txt"
 
 
 def test_relative_paths_are_relative_to_the_site_file(write: Write, tmp_path: Path) -> None:
-    site = load_site(write(), {})
+    site = read_site_file(write(), {})
     assert site.detector.model == tmp_path / "detector.onnx"
     assert site.cameras[1].source == str(tmp_path / "b.mp4")
 
 
 @pytest.mark.parametrize("name", ["yolov8s", "yolov9c", "yolov10b", "yolo11x", "yolo12m", "yolo26n"])
 def test_a_detector_may_be_the_name_of_published_weights(write: Write, name: str) -> None:
-    site = load_site(write(detector={"model": name}, cameras=[{**CAMERA, "detector": {"model": "yolov8n"}}]), {})
+    site = read_site_file(write(detector={"model": name}, cameras=[{**CAMERA, "detector": {"model": "yolov8n"}}]), {})
     published = SiteConfig.model_validate_json(site.model_dump_json())
 
     assert published.detector.model == Path(name)
@@ -233,7 +233,7 @@ def test_an_embedder_has_no_published_name(write: Write) -> None:
 
 def test_files_need_not_exist_where_they_are_not_used(write: Write) -> None:
     path = write(detector={"model": "elsewhere.onnx"})
-    assert load_site(path, {}, check_files=False).detector.model.name == "elsewhere.onnx"
+    assert read_site_file(path, {}, check_files=False).detector.model.name == "elsewhere.onnx"
 
 
 class TestReferences:
@@ -254,12 +254,12 @@ class TestReferences:
         self, write: Write, tmp_path: Path, text: str, environment: dict[str, str], expected: str
     ) -> None:
         (tmp_path / "secret").write_text(f"{SECRET}\n")
-        site = load_site(write(redis={"url": text}), environment)
+        site = read_site_file(write(redis={"url": text}), environment)
         assert site.redis.url is not None
         assert site.redis.url.get_secret_value() == expected
 
     def test_become_numbers_where_a_number_is_wanted(self, write: Write) -> None:
-        site = load_site(write(streamer={"port": "${PORT}"}), {"PORT": "8081"})
+        site = read_site_file(write(streamer={"port": "${PORT}"}), {"PORT": "8081"})
         assert site.streamer.port == 8081
 
     @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ class TestOverrides:
     """`MTMC__…` variables."""
 
     def test_reach_nested_settings_lists_and_sections_that_the_file_leaves_out(self, write: Write) -> None:
-        site = load_site(
+        site = read_site_file(
             write(),
             {
                 "MTMC__CLOCK__TARGET_FPS": "25",
@@ -328,16 +328,16 @@ class TestOverrides:
 
     def test_may_refer_to_secrets_themselves(self, write: Write, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text(SECRET)
-        site = load_site(write(), {"MTMC__REDIS__PASSWORD": "${file:secret}"})
+        site = read_site_file(write(), {"MTMC__REDIS__PASSWORD": "${file:secret}"})
         assert site.redis.password is not None
         assert site.redis.password.get_secret_value() == SECRET
 
     def test_replace_a_reference_that_leads_nowhere(self, write: Write) -> None:
-        site = load_site(write(redis={"url": "${HOST}"}), {"MTMC__REDIS__URL": "redis://box"})
+        site = read_site_file(write(redis={"url": "${HOST}"}), {"MTMC__REDIS__URL": "redis://box"})
         assert site.redis.url is not None
 
     def test_null_takes_a_setting_back(self, write: Write) -> None:
-        assert load_site(write(layout={"overlaps": [["a", "b"]]}), {"MTMC__LAYOUT": "null"}).layout is None
+        assert read_site_file(write(layout={"overlaps": [["a", "b"]]}), {"MTMC__LAYOUT": "null"}).layout is None
 
     @pytest.mark.parametrize(
         ("name", "value", "expected"),
@@ -387,5 +387,5 @@ def test_an_error_of_yaml_does_not_quote_the_line(write: Write, text: str) -> No
 
 
 def test_a_loaded_site_hides_its_secrets_when_printed(write: Write) -> None:
-    site = load_site(write(redis={"url": f"redis://me:{SECRET}@box", "password": SECRET}), {})
+    site = read_site_file(write(redis={"url": f"redis://me:{SECRET}@box", "password": SECRET}), {})
     assert SECRET not in repr(site)

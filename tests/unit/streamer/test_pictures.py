@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.streamer.pictures import Picture, Pictures
+from services.streamer.pictures import Pictures
+from shared.frames import FrameEntry
 
 
-def picture(tick: int, camera: str = "a") -> Picture:
-    return Picture(camera, tick, 0, 1, 1, b"jpeg %d" % tick)
+def picture(tick: int, camera: str = "a") -> FrameEntry:
+    return FrameEntry(camera, tick, 0, 1, 1, b"jpeg %d" % tick)
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ from demo.training.embedder_network import DIMENSION, EmbedderNetwork
 from demo.training.prefetch import prefetched
 from demo.training.schedule import AveragedWeights, learning_rate, parameter_groups
 from demo.truth import Truth
-from services.camera_worker.detection import Detector, Thresholds
-from services.camera_worker.embedding import Embedder
+from vision.inference.detection import Detector, Thresholds
+from vision.inference.embedding import Embedder
 
 CENTRES = all_cell_centres(64, 64)
 FINE_CELLS = 8 * 8

@@ -15,8 +15,8 @@ from demo.training.embedder_scores import embedder_scores
 from demo.training.pictures import Picture, read_scene, render_scene
 from demo.training.places import DETECTOR, EMBEDDER
 from demo.training.seeds import SCENES
-from services.camera_worker.detection import Detector, Thresholds
-from services.camera_worker.embedding import IMAGENET, Embedder
+from vision.inference.detection import Detector, Thresholds
+from vision.inference.embedding import Embedder, Preprocessing
 
 SEED = 4_000_000
 _MEGABYTE = 1_000_000
@@ -76,8 +76,8 @@ def test_the_detector_finds_vehicles_it_has_never_seen(detector: Detector, pictu
 
 
 def test_the_embedder_fits_the_default_settings(embedder: Embedder) -> None:
-    preprocessing = embedder.preprocessing
-    assert (preprocessing.mean, preprocessing.std, preprocessing.scale) == (IMAGENET.mean, IMAGENET.std, IMAGENET.scale)
+    preprocessing, default = embedder.preprocessing, Preprocessing()
+    assert (preprocessing.mean, preprocessing.std, preprocessing.scale) == (default.mean, default.std, default.scale)
     assert 128 <= embedder.dimension <= 256
 
 

@@ -1,0 +1,1 @@
+"""Tracks to identities. A library, pure: no Redis, no clock."""

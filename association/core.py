@@ -1,0 +1,175 @@
+"""The association: tracks of all cameras in, identities with permanent gids out.
+
+Pure: it reads no clock and knows no Redis. The same entries in the same order give the same result to the bit, which
+recovery relies on. New tracks are assigned at every cycle; every interval the grouping is revised: identities that
+turn out to be one are merged (the older gid stays), a track that does not belong is split off. Nothing is renumbered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from association.grouping import Grouping
+from association.identities import Identities
+from association.outcome import Assignment, CameraTick, CycleResult, Event
+from association.possibility import NEVER_NS, Possibility
+from association.settings import AssociationSettings
+from association.track_table import TrackTable
+from shared.layout import Layout
+
+_LEAST_WEIGHT = 1e-3
+"""A crop of no quality still counts a little, or a track seen only badly would have no appearance at all."""
+
+
+class Association:
+    """The state of one site's association."""
+
+    def __init__(self, layout: Layout, settings: AssociationSettings) -> None:
+        self.settings = settings
+        self._possibility = Possibility(layout)
+        self._revised_at = 0
+        self._hold(TrackTable(), Identities())
+
+    def _hold(self, table: TrackTable, identities: Identities) -> None:
+        self.table, self.identities = table, identities
+        self._grouping = Grouping(table, identities, self._possibility, self.settings)
+
+    def cycle(self, tick: int, now_ns: int, seen: Sequence[CameraTick]) -> CycleResult:
+        """Takes in what the cameras saw, sorted by (tick, camera), and assigns; `now_ns` is the site time of `tick`."""
+        result = CycleResult()
+        for camera_tick in seen:
+            self._observe(camera_tick, result)
+        self._end_lost(tick, result)
+        self._stop_lingering(now_ns, result)
+        self._grouping.assign(result)
+        revising = tick // self.settings.interval_ticks > self._revised_at
+        if revising:
+            self._revised_at = tick // self.settings.interval_ticks
+            self._grouping.revise(result)
+        self._note_who_left(result)
+        if revising:
+            self._forget(now_ns, result)
+        return result
+
+    # -- taking in -----------------------------------------------------------------------------------
+
+    def _observe(self, seen: CameraTick, result: CycleResult) -> None:
+        batch, table = seen.batch, self.table
+        indices = np.empty(len(batch), np.intp)
+        for i, track_id in enumerate(batch.track_ids.tolist()):
+            row = table.find(seen.camera, track_id)
+            if row is None:
+                row = table.add(seen.camera, track_id, int(batch.class_ids[i]), seen.tick, seen.time_ns)
+            elif table.rows["ended"][row]:
+                self._reopen(row, result)
+            indices[i] = row
+        rows = table.rows
+        # Who has a gid keeps its class too: identities are of one class.
+        unnamed = rows["gid"][indices] == 0
+        rows["class"][indices[unnamed]] = batch.class_ids[unnamed]
+        rows["last_ns"][indices] = np.maximum(rows["last_ns"][indices], seen.time_ns)
+        rows["last_tick"][indices] = np.maximum(rows["last_tick"][indices], seen.tick)
+        embedded = np.flatnonzero(batch.embedding_rows >= 0)
+        if len(embedded):
+            vectors = batch.embeddings[batch.embedding_rows[embedded]].astype(np.float32)
+            weights = np.maximum(batch.qualities[embedded], _LEAST_WEIGHT).astype(np.float32)
+            table.embed(indices[embedded], vectors, weights, batch.embedder)
+        for track_id in batch.ended.tolist():
+            row = table.find(seen.camera, track_id)
+            if row is not None and not rows["ended"][row]:
+                self._end(row, seen.time_ns, result)
+
+    def _reopen(self, row: int, result: CycleResult) -> None:
+        """A camera that hung for a while goes on with the same tracks."""
+        rows = self.table.rows
+        rows["ended"][row], rows["ended_ns"][row] = False, NEVER_NS
+        gid = int(rows["gid"][row])
+        if gid:
+            self.identities[gid].present = True
+            result.touched.add(gid)
+            if not rows["lingering"][row]:
+                result.assignments.append(self._grouping.assignment(row))
+        rows["lingering"][row] = False
+        if row in result.ended_rows:
+            result.ended_rows.remove(row)
+
+    def _end(self, row: int, ended_ns: int, result: CycleResult) -> None:
+        rows = self.table.rows
+        rows["ended"][row], rows["ended_ns"][row] = True, max(ended_ns, int(rows["last_ns"][row]))
+        rows["lingering"][row] = rows["gid"][row] > 0
+        result.ended_rows.append(row)
+
+    def _end_lost(self, tick: int, result: CycleResult) -> None:
+        rows, settings = self.table.rows, self.settings
+        alive = self.table.alive()
+        for row in alive[(tick - rows["last_tick"][alive]) * settings.tick_ns > settings.lost_ns].tolist():
+            self._end(row, int(rows["last_ns"][row]) + settings.lost_ns, result)
+
+    def _stop_lingering(self, now_ns: int, result: CycleResult) -> None:
+        rows = self.table.rows
+        lingering = np.flatnonzero(rows["lingering"])
+        for row in lingering[now_ns - rows["ended_ns"][lingering] > self.settings.linger_ns].tolist():
+            self._take_out(row, result)
+
+    def _take_out(self, row: int, result: CycleResult) -> None:
+        rows = self.table.rows
+        rows["lingering"][row] = False
+        result.assignments.append(Assignment(int(rows["camera"][row]), int(rows["track_id"][row]), 0))
+
+    # -- leaving -----------------------------------------------------------------------------------------
+
+    def _note_who_left(self, result: CycleResult) -> None:
+        rows = self.table.rows
+        assigned = [row for row in result.ended_rows if rows["gid"][row]]
+        result.sightings += [self._grouping.sighting(row) for row in assigned]
+        for row in assigned:
+            identity = self.identities[int(rows["gid"][row])]
+            identity.last_ns = max(identity.last_ns, int(rows["last_ns"][row]))
+            result.touched.add(identity.gid)
+        # Whose last track in view was split off has left as well, and nobody else changes without being touched.
+        for gid in sorted(result.touched):
+            identity = self.identities[gid]
+            if identity.present and bool(rows["ended"][identity.rows].all()):
+                identity.present = False
+                last = max(identity.rows, key=lambda row: int(rows["last_ns"][row]))
+                result.events.append(Event("left", gid, int(rows["camera"][last]), int(rows["track_id"][last])))
+
+    def _forget(self, now_ns: int, result: CycleResult) -> None:
+        rows = self.table.rows
+        expired = np.flatnonzero(rows["used"] & rows["ended"] & (now_ns - rows["last_ns"] > self.settings.retention_ns))
+        for row in expired.tolist():
+            if rows["lingering"][row]:
+                self._take_out(row, result)
+            gid, ended_ns = int(rows["gid"][row]), int(rows["ended_ns"][row])
+            self.table.remove(row)
+            if gid:
+                identity = self.identities[gid]
+                identity.rows.remove(row)
+                identity.settled_ns = max(identity.settled_ns, ended_ns)
+                if not identity.rows:
+                    result.forgotten.append(self.identities.remove(gid))
+                    result.dropped_aliases += identity.absorbed
+                    result.touched.discard(gid)
+
+    # -- checkpoints -------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole state for a checkpoint."""
+        return {
+            "table": self.table.to_dict(),
+            "identities": self.identities.to_dict(),
+            "revised_at": self._revised_at,
+        }
+
+    def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
+        """The reverse of `to_dict`; what was camera `i` is `camera_index[i]` in this one's layout.
+
+        A camera that is gone needs no more than its place there: its tracks end because nobody sees them, and its
+        objects can be recognised elsewhere.
+        """
+        self._hold(TrackTable.from_dict(data["table"]), Identities.from_dict(data["identities"]))
+        self.table.renumber_cameras(camera_index)
+        self._revised_at = data["revised_at"]

@@ -1,0 +1,280 @@
+"""Groups tracks into identities: a new track joins one or starts one, two become one, a stranger is split off. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from association.identities import Identities, Identity
+from association.linkage import Features, group_similarity
+from association.outcome import Assignment, CycleResult, Event, Sighting
+from association.possibility import Possibility
+from association.settings import AssociationSettings
+from association.track_table import TrackTable
+
+_SPLIT_MARGIN = 0.1
+"""A track leaves its identity only when it is this much less alike than it takes to join one: no flapping."""
+_MOVE_MARGIN = 0.05
+"""A track changes to another identity only when it is this much more like that one: no flapping here either."""
+_DECIMALS = 4
+"""Similarities nearer than this are equal. The last bits of a product of matrices depend on where in memory they lie,
+and must not decide between two that are alike: a replay would come to another end than the run it repeats."""
+_ABSORBED_KEPT = 1000
+"""So many merged gids of one identity can be looked up; one that stays for ever may absorb any number."""
+
+
+class Grouping:
+    """Works on a table of tracks and the identities made of them."""
+
+    def __init__(
+        self, table: TrackTable, identities: Identities, possibility: Possibility, settings: AssociationSettings
+    ) -> None:
+        self._table, self._identities = table, identities
+        self._possibility, self._settings = possibility, settings
+
+    # -- new tracks ------------------------------------------------------------------------------------
+
+    def assign(self, result: CycleResult) -> None:
+        """Gives every track that was embedded often enough an identity: the most alike pairs first."""
+        rows = self._table.rows
+        pending = np.flatnonzero(
+            rows["used"] & (rows["gid"] == 0) & (rows["embedded"] >= self._settings.min_track_frames)
+        )
+        if not len(pending):
+            return
+        pending = pending[np.lexsort((rows["track_id"][pending], rows["camera"][pending], rows["first_ns"][pending]))]
+        waiting: list[int] = pending.tolist()
+        singles = [[row] for row in waiting]
+        choices = list(self._identities)
+        alike = self._similarity(singles, [identity.rows for identity in choices])
+
+        def possible(i: int, j: int) -> bool:
+            return self._possible([*choices[j].rows, waiting[i]], choices[j].settled_ns)
+
+        left = list(range(len(waiting)))
+        while left:
+            found = _best(alike, self._settings.min_similarity, possible)
+            if found is None:
+                i, j, score = left[0], len(choices), 0.0
+                choices.append(self._create(waiting[i]))
+                alike = np.hstack([alike, np.full((len(waiting), 1), -np.inf, np.float32)])
+            else:
+                i, j = found
+                score = float(alike[i, j])
+            left.remove(i)
+            self._join(waiting[i], choices[j], score, result)
+            alike[:, j] = self._similarity(singles, [choices[j].rows])[:, 0]
+            alike[[k for k in range(len(waiting)) if k not in left]] = -np.inf
+
+    def _create(self, row: int) -> Identity:
+        rows = self._table.rows
+        return self._identities.create(int(rows["class"][row]), int(rows["first_ns"][row]), int(rows["last_ns"][row]))
+
+    def _join(self, row: int, identity: Identity, score: float, result: CycleResult) -> None:
+        rows = self._table.rows
+        before = max(identity.rows, key=lambda other: int(rows["last_ns"][other]), default=None)
+        camera, track_id = int(rows["camera"][row]), int(rows["track_id"][row])
+        if before is None:
+            result.events.append(Event("appeared", identity.gid, camera, track_id))
+        elif rows["camera"][before] != camera:
+            left = int(rows["camera"][before])
+            result.events.append(Event("handover", identity.gid, camera, track_id, from_camera=left, score=score))
+        identity.rows.append(row)
+        self._take_over(row, identity, score, result)
+
+    def _take_over(self, row: int, identity: Identity, score: float, result: CycleResult) -> None:
+        rows = self._table.rows
+        rows["gid"][row] = identity.gid
+        identity.first_ns = min(identity.first_ns, int(rows["first_ns"][row]))
+        identity.last_ns = max(identity.last_ns, int(rows["last_ns"][row]))
+        identity.present = identity.present or not rows["ended"][row]
+        result.touched.add(identity.gid)
+        result.sightings.append(self.sighting(row, score))
+        if not rows["ended"][row] or rows["lingering"][row]:
+            result.assignments.append(self.assignment(row))
+
+    # -- revising --------------------------------------------------------------------------------------
+
+    def revise(self, result: CycleResult) -> None:
+        """Moves what belongs elsewhere, splits off what belongs nowhere, then merges what is one.
+
+        Only identities in view can have changed.
+        """
+        self._move_misplaced(result)
+        for identity in sorted(self._identities, key=_gid):
+            if identity.present and len(identity.rows) > 1:
+                self._split_strangers(identity, result)
+        self._merge_alike(result)
+
+    def _move_misplaced(self, result: CycleResult) -> None:
+        """Moves live tracks that are clearly more like another identity than like the rest of their own.
+
+        The first pictures of a track may mislead; without this an early mistake would stand as long as the track.
+        One track leaves an identity at a time, and only one that the rest can do without.
+        """
+        rows = self._table.rows
+        identities = {identity.gid: identity for identity in self._identities}
+        shared = [row for row in self._table.alive().tolist() if rows["gid"][row]]
+        shared = [row for row in shared if len(identities[int(rows["gid"][row])].rows) > 1]
+        if not shared or len(identities) < 2:
+            return
+        every = sorted(identities.values(), key=_gid)
+        enough = self._similarity([[row] for row in shared], [identity.rows for identity in every])
+        column = {identity.gid: j for j, identity in enumerate(every)}
+        gain = np.where(enough >= self._settings.min_similarity, enough, -np.inf)
+        for i, row in enumerate(shared):
+            home = identities[int(rows["gid"][row])]
+            at_home = self._similarity_with_others(home, row)
+            # What cannot be compared (a new embedder) is no reason to move.
+            gain[i] = gain[i] - at_home - _MOVE_MARGIN if at_home > -np.inf else -np.inf
+            gain[i, column[home.gid]] = -np.inf
+
+        def possible(i: int, j: int) -> bool:
+            home, there = identities[int(rows["gid"][shared[i]])], every[j]
+            joined = self._possible([*there.rows, shared[i]], there.settled_ns)
+            return joined and self._possible_without(home, shared[i])
+
+        while (found := _best(gain, 0.0, possible)) is not None:
+            row, there = shared[found[0]], every[found[1]]
+            home = identities[int(rows["gid"][row])]
+            home.rows.remove(row)
+            there.rows.append(row)
+            score = float(enough[found])
+            camera, track_id = int(rows["camera"][row]), int(rows["track_id"][row])
+            result.events.append(Event("split", there.gid, camera, track_id, home.gid, score=score))
+            result.touched.add(home.gid)
+            self._take_over(row, there, score, result)
+            # What was compared with either of the two is compared again at the next revision.
+            of_the_two = [k for k, other in enumerate(shared) if rows["gid"][other] in (home.gid, there.gid)]
+            gain[of_the_two] = -np.inf
+            gain[:, [column[home.gid], column[there.gid]]] = -np.inf
+
+    def _split_strangers(self, identity: Identity, result: CycleResult) -> None:
+        rows = self._table.rows
+        while not self._possible(identity.rows, identity.settled_ns):
+            # Who came last leaves first; best if that settles it.
+            live = [row for row in reversed(identity.rows) if not rows["ended"][row]]
+            if not live or len(identity.rows) < 2:
+                break
+            self._split(identity, next((row for row in live if self._possible_without(identity, row)), live[0]), result)
+        least = self._settings.min_similarity - _SPLIT_MARGIN
+        for row in [row for row in reversed(identity.rows) if not rows["ended"][row]]:
+            # What cannot be compared (-inf, a new embedder) is no reason to part.
+            if len(identity.rows) > 1 and -np.inf < self._similarity_with_others(identity, row) < least:
+                self._split(identity, row, result)
+
+    def _possible_without(self, identity: Identity, row: int) -> bool:
+        return self._possible([other for other in identity.rows if other != row], identity.settled_ns)
+
+    def _similarity_with_others(self, identity: Identity, row: int) -> float:
+        others = [other for other in identity.rows if other != row]
+        return float(self._similarity([[row]], [others])[0, 0])
+
+    def _split(self, identity: Identity, row: int, result: CycleResult) -> None:
+        score = self._similarity_with_others(identity, row)
+        identity.rows.remove(row)
+        newcomer = self._create(row)
+        newcomer.rows.append(row)
+        camera, track_id = int(self._table.rows["camera"][row]), int(self._table.rows["track_id"][row])
+        result.events.append(Event("split", newcomer.gid, camera, track_id, identity.gid, score=max(score, -1.0)))
+        result.touched.add(identity.gid)
+        self._take_over(row, newcomer, 0.0, result)
+
+    def _merge_alike(self, result: CycleResult) -> None:
+        """Merges the most alike possible pair of which one is in view, and again until there is none."""
+        every = sorted(self._identities, key=_gid)
+        present = [k for k, identity in enumerate(every) if identity.present]
+        if len(every) < 2 or not present:
+            return
+        groups = [identity.rows for identity in every]
+        alike = self._similarity([groups[k] for k in present], groups)
+        alike[np.arange(len(present)), present] = -np.inf
+        gone: list[int] = []
+
+        def possible(i: int, j: int) -> bool:
+            one, other = every[present[i]], every[j]
+            return self._possible([*one.rows, *other.rows], max(one.settled_ns, other.settled_ns))
+
+        while (found := _best(alike, self._settings.min_similarity, possible)) is not None:
+            score = float(alike[found])
+            kept, lost = sorted((present[found[0]], found[1]))
+            self._merge(every[kept], every[lost], score, result)
+            gone.append(lost)
+            # Whoever was in view, what is left of the two now is.
+            present = [kept if k == lost else k for k in present]
+            own = [i for i, k in enumerate(present) if k == kept]
+            alike[own] = self._similarity([every[kept].rows], groups)
+            alike[:, kept] = self._similarity([groups[k] for k in present], [every[kept].rows])[:, 0]
+            alike[own[1:]] = alike[own, kept] = alike[:, gone] = -np.inf
+
+    def _merge(self, older: Identity, younger: Identity, score: float, result: CycleResult) -> None:
+        self._identities.remove(younger.gid)
+        older.rows.extend(younger.rows)
+        older.settled_ns = max(older.settled_ns, younger.settled_ns)
+        older.absorbed.extend([*younger.absorbed, younger.gid])
+        result.aliases |= dict.fromkeys([*younger.absorbed, younger.gid], older.gid)
+        result.dropped_aliases += older.absorbed[:-_ABSORBED_KEPT]
+        del older.absorbed[:-_ABSORBED_KEPT]
+        result.events.append(Event("merged", older.gid, other_gid=younger.gid, score=score))
+        result.touched.discard(younger.gid)
+        for row in younger.rows:
+            self._take_over(row, older, score, result)
+
+    # -- shared ----------------------------------------------------------------------------------------
+
+    def _possible(self, rows: Sequence[int], settled_ns: int) -> bool:
+        return self._possibility.holds(self._table.visits(rows), settled_ns)
+
+    def assignment(self, row: int) -> Assignment:
+        """The track's line of the global-ID map."""
+        rows = self._table.rows
+        return Assignment(int(rows["camera"][row]), int(rows["track_id"][row]), int(rows["gid"][row]))
+
+    def sighting(self, row: int, score: float = 0.0) -> Sighting:
+        """The track's line of its identity's journey."""
+        names = ("gid", "camera", "track_id", "first_ns", "last_ns", "first_tick", "last_tick")
+        values = {name: int(self._table.rows[name][row]) for name in names}
+        return Sighting(**values, ended=bool(self._table.rows["ended"][row]), score=score)
+
+    def _similarity(self, a: Sequence[Sequence[int]], b: Sequence[Sequence[int]]) -> Features:
+        """`(len(a), len(b))` between groups of rows; -inf between other classes, and where no embedder saw both."""
+        rows_a, groups_a, rows_b, groups_b = *_flat(a), *_flat(b)
+        alike = np.full((len(a), len(b)), -np.inf, np.float32)
+        embedders_a, embedders_b = self._table.rows["embedder"][rows_a], self._table.rows["embedder"][rows_b]
+        for embedder in np.intersect1d(embedders_a, embedders_b):
+            of_a, of_b = embedders_a == embedder, embedders_b == embedder
+            present_a, numbers_a = np.unique(groups_a[of_a], return_inverse=True)
+            present_b, numbers_b = np.unique(groups_b[of_b], return_inverse=True)
+            features_a, features_b = self._table.features(rows_a[of_a]), self._table.features(rows_b[of_b])
+            found = group_similarity(features_a, numbers_a, features_b, numbers_b, self._settings.linkage)
+            where = np.ix_(present_a, present_b)
+            alike[where] = np.maximum(alike[where], found)
+        classes = self._table.rows["class"]
+        class_a, class_b = classes[[group[0] for group in a]], classes[[group[0] for group in b]]
+        alike[class_a[:, None] != class_b[None, :]] = -np.inf
+        return np.round(alike, _DECIMALS)
+
+
+def _gid(identity: Identity) -> int:
+    return identity.gid
+
+
+def _flat(groups: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    rows = np.array([row for group in groups for row in group], np.intp)
+    return rows, np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+
+
+def _best(alike: Features, least: float, possible: Callable[[int, int], bool]) -> tuple[int, int] | None:
+    """The index pair with the highest `alike`, at least `least`, that is possible; ties in order of index.
+
+    What turns out to be impossible on the way becomes -inf in `alike`, so that it is not asked again.
+    """
+    i, j = np.nonzero(alike >= least)
+    order = np.argsort(-alike[i, j], kind="stable")
+    for pair in zip(i[order].tolist(), j[order].tolist(), strict=True):
+        if possible(*pair):
+            return pair
+        alike[pair] = -np.inf
+    return None

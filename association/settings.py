@@ -1,0 +1,43 @@
+"""What the association goes by: the site's configuration, in ticks and nanoseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from association.linkage import Linkage
+from shared.config import SiteConfig
+
+_LOST_MARGIN_S = 1.0
+"""A track counts as ended this much later than its own tracker would end it."""
+
+
+@dataclass(frozen=True)
+class AssociationSettings:
+    """See `shared.config.AssociationConfig`; times in ns of site time."""
+
+    min_similarity: float
+    linkage: Linkage
+    min_track_frames: int
+    interval_ticks: int
+    """From one revision of the grouping to the next; 1 or more."""
+    retention_ns: int
+    linger_ns: int
+    lost_ns: int
+    """A track that is neither seen nor reported as ended for this long has ended: its worker is gone."""
+    tick_ns: int
+    """From one tick to the next. Being lost is counted in ticks: a camera's own times may be off."""
+
+    @classmethod
+    def of(cls, site: SiteConfig) -> AssociationSettings:
+        """The settings of a site."""
+        association, fps = site.association, site.clock.target_fps
+        return cls(
+            min_similarity=association.min_similarity,
+            linkage=association.linkage,
+            min_track_frames=association.min_track_frames,
+            interval_ticks=max(1, round(association.cluster_interval_seconds * fps)),
+            retention_ns=round(association.retention_seconds * 1e9),
+            linger_ns=round(association.linger_seconds * 1e9),
+            lost_ns=round((site.tracker.max_lost_seconds + _LOST_MARGIN_S) * 1e9),
+            tick_ns=round(1e9 / fps),
+        )

@@ -1,0 +1,147 @@
+"""Every track the aggregator remembers: those in view, and the gallery of those that may return. Data in arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from association.linkage import Features, unit
+from association.possibility import NEVER_NS, Visit
+
+ROW = np.dtype(
+    [
+        ("camera", "<i4"),  # index in the layout
+        ("track_id", "<i8"),
+        ("class", "<i2"),
+        ("gid", "<i8"),  # 0: none yet
+        ("embedder", "<i2"),  # index in `embedders`; -1: never embedded
+        ("first_ns", "<i8"),
+        ("last_ns", "<i8"),
+        ("first_tick", "<i8"),
+        ("last_tick", "<i8"),
+        ("ended", "?"),
+        ("ended_ns", "<i8"),  # NEVER_NS while it has not
+        ("lingering", "?"),  # ended, and still in gids:{camera}
+        ("embedded", "<i4"),  # how many embeddings are in the sum
+        ("used", "?"),  # False: the row is free
+    ]
+)
+_FIRST_CAPACITY = 256
+
+
+class TrackTable:
+    """Rows of `ROW` and, beside each, the quality-weighted sum of its embeddings, `(capacity, D)` float32.
+
+    The sums at unit norm are kept too: they change with a track's embeddings only and are asked for all the time.
+    """
+
+    def __init__(self) -> None:
+        self.rows: npt.NDArray[Any] = np.zeros(0, ROW)
+        self.sums: Features = np.zeros((0, 0), np.float32)
+        self.embedders: list[str] = []
+        self._units: Features = np.zeros((0, 0), np.float32)
+        self._row_of: dict[tuple[int, int], int] = {}
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def find(self, camera: int, track_id: int) -> int | None:
+        """The row of a track."""
+        return self._row_of.get((camera, track_id))
+
+    def add(self, camera: int, track_id: int, class_id: int, tick: int, time_ns: int) -> int:
+        """A row for a track seen for the first time."""
+        if not self._free:
+            self._grow()
+        row = self._free.pop()
+        times = (time_ns, time_ns, tick, tick, False, NEVER_NS)
+        self.rows[row] = (camera, track_id, class_id, 0, -1, *times, False, 0, True)
+        self.sums[row] = self._units[row] = 0
+        self._row_of[camera, track_id] = row
+        return row
+
+    def remove(self, row: int) -> None:
+        """Forgets a track."""
+        del self._row_of[int(self.rows["camera"][row]), int(self.rows["track_id"][row])]
+        self.rows[row] = np.zeros((), ROW)
+        self._free.append(row)
+
+    def embed(self, rows: npt.NDArray[np.intp], embeddings: Features, weights: Features, embedder: str) -> None:
+        """Adds `embeddings` `(m, D)`, unit norm, weighted by `weights` `(m,)`, to the sums of `rows`, each given once.
+
+        What another embedder said of a track is forgotten: the two cannot be compared.
+        """
+        if embedder not in self.embedders:
+            self.embedders.append(embedder)
+        index = self.embedders.index(embedder)
+        self._widen(embeddings.shape[1])
+        other = rows[self.rows["embedder"][rows] != index]
+        self.sums[other] = 0
+        self.rows["embedded"][other] = 0
+        self.rows["embedder"][rows] = index
+        self.sums[rows, : embeddings.shape[1]] += embeddings * weights[:, None]
+        self._units[rows] = unit(self.sums[rows])
+        self.rows["embedded"][rows] += 1
+
+    def features(self, rows: npt.NDArray[np.intp]) -> Features:
+        """`(len(rows), D)` unit norm: the mean appearance of each track; zeros for one never embedded."""
+        return self._units[rows]
+
+    def visits(self, rows: Sequence[int]) -> list[Visit]:
+        """When and where the tracks were seen."""
+        chosen = self.rows[rows]
+        columns = (chosen[name].tolist() for name in ("camera", "first_ns", "last_ns", "ended_ns"))
+        return list(map(Visit, *columns))
+
+    def alive(self) -> npt.NDArray[np.intp]:
+        """Rows of the tracks that have not ended."""
+        return np.flatnonzero(self.rows["used"] & ~self.rows["ended"])
+
+    def renumber_cameras(self, new_index: Sequence[int]) -> None:
+        """Gives camera `i` the index `new_index[i]`."""
+        used = np.flatnonzero(self.rows["used"])
+        self.rows["camera"][used] = np.array(new_index)[self.rows["camera"][used]]
+        self._index()
+
+    def _index(self) -> None:
+        used = np.flatnonzero(self.rows["used"]).tolist()
+        self._row_of = {(int(self.rows["camera"][row]), int(self.rows["track_id"][row])): row for row in used}
+
+    def _grow(self) -> None:
+        capacity = len(self.rows)
+        more = max(_FIRST_CAPACITY, capacity)
+        self.rows = np.concatenate([self.rows, np.zeros(more, ROW)])
+        empty = np.zeros((more, self.sums.shape[1]), np.float32)
+        self.sums, self._units = np.concatenate([self.sums, empty]), np.concatenate([self._units, empty])
+        self._free = list(range(capacity + more - 1, capacity - 1, -1))
+
+    def _widen(self, dimension: int) -> None:
+        more = dimension - self.sums.shape[1]
+        if more > 0:
+            empty = np.zeros((len(self.sums), more), np.float32)
+            self.sums, self._units = np.hstack([self.sums, empty]), np.hstack([self._units, empty])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole table for a checkpoint; free rows included, so that a restored one behaves the same to the bit."""
+        return {
+            "rows": self.rows.tobytes(),
+            "sums": self.sums.tobytes(),
+            "dimension": self.sums.shape[1],
+            "embedders": self.embedders,
+            "free": self._free,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TrackTable:
+        """The reverse of `to_dict`."""
+        table = cls()
+        table.rows = np.frombuffer(data["rows"], ROW).copy()
+        table.sums = np.frombuffer(data["sums"], "<f4").reshape(len(table.rows), data["dimension"]).copy()
+        table._units = unit(table.sums)
+        table.embedders, table._free = list(data["embedders"]), list(data["free"])
+        table._index()
+        return table

@@ -1,0 +1,113 @@
+"""Which site, and which Redis: from the command line, the environment, the site file, or a running `mtmc up`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from launcher.state_folder import state_folder
+from shared.config import SiteConfig
+from shared.errors import MtmcError
+from shared.redis_connection import RETRYABLE, Client, connect, open_redis, unreachable
+from shared.redis_server import RedisServer
+
+DEFAULT_URL = "redis://127.0.0.1:6379/0"
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    """How to reach Redis."""
+
+    url: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+    frames_url: str | None = field(default=None, repr=False)
+    embedded: bool = False
+    """Whether it is (or was) started by `mtmc up`."""
+
+    def connect(self) -> Client:
+        """A client that has checked nothing yet.
+
+        Raises:
+            RedisUnusable: the URL is none.
+        """
+        return connect(self.url, self.password)
+
+    def open(self) -> Client:
+        """A client of a Redis that is fit for use.
+
+        Raises:
+            RedisUnusable: it is not; says what to do.
+        """
+        return open_redis(self.url, self.password)
+
+    @contextlib.contextmanager
+    def in_words(self) -> Iterator[None]:
+        """For commands that do not wait: what goes away by itself becomes an error that says what to do.
+
+        Raises:
+            RedisUnusable: the connection was lost, or Redis takes no writes.
+        """
+        try:
+            yield
+        except RETRYABLE as error:
+            raise unreachable(self.url, error) from None
+
+    def environment(self) -> dict[str, str]:
+        """What a service needs to know, so that no command line shows it."""
+        values = {
+            "MTMC_REDIS_URL": self.url,
+            "MTMC_REDIS_PASSWORD": self.password,
+            "MTMC_FRAMES_URL": self.frames_url,
+        }
+        return {name: value for name, value in values.items() if value}
+
+
+def configured(url: str | None, site: SiteConfig | None, environment: Mapping[str, str]) -> RedisAddress | None:
+    """The Redis that somebody named: `url` (of the command line or MTMC_REDIS_URL) before the site file's."""
+    secret = site.redis if site else None
+    chosen = url or (secret.url.get_secret_value() if secret and secret.url else None)
+    if chosen is None:
+        return None
+    password = secret.password.get_secret_value() if secret and secret.password else None
+    return RedisAddress(chosen, environment.get("MTMC_REDIS_PASSWORD") or password, frames_address(site, environment))
+
+
+def frames_address(site: SiteConfig | None, environment: Mapping[str, str]) -> str | None:
+    """The second Redis for pictures, if somebody named one."""
+    configured = site.redis.frames_url if site else None
+    return environment.get("MTMC_FRAMES_URL") or (configured.get_secret_value() if configured else None)
+
+
+def find_redis(
+    url: str | None, site: SiteConfig | None, site_file: Path | None, state: Path | None, environment: Mapping[str, str]
+) -> RedisAddress:
+    """The Redis that somebody named, else the one that `mtmc up` started for this site file, else the usual port."""
+    named = configured(url, site, environment)
+    if named is not None:
+        return named
+    if site is not None and site_file is not None:
+        folder = state_folder(site_file, site.site, state, environment)
+        facts = folder.remembered()
+        if facts.redis_port is not None:
+            pictures = facts.pictures_port and RedisServer(Path(), folder.pictures, facts.pictures_port).url
+            frames = frames_address(site, environment) or pictures or None
+            return RedisAddress(RedisServer(Path(), folder.redis, facts.redis_port).url, None, frames, embedded=True)
+    password = environment.get("MTMC_REDIS_PASSWORD") or None
+    return RedisAddress(DEFAULT_URL, password, frames_address(site, environment))
+
+
+def site_name(site: SiteConfig | None, name: str | None) -> str:
+    """The name of the site.
+
+    Raises:
+        MtmcError: neither a file nor a name was given, or they disagree.
+    """
+    if site is not None:
+        if name is not None and name != site.site:
+            raise MtmcError(f"the site file is of '{site.site}', but --site (or MTMC_SITE) says '{name}'; give one")
+        return site.site
+    if not name:
+        raise MtmcError("which site? Give a site file, or --site NAME (or set MTMC_SITE)")
+    return name

@@ -1,0 +1,89 @@
+"""The processes of a site on this machine: their command lines, environment and ports."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from launcher.address import RedisAddress
+from launcher.supervision import Program
+from shared.config import SiteConfig
+from shared.errors import MtmcError
+from shared.redis_server import any_free_port, is_free
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def page_port(site: SiteConfig, chosen: int | None) -> int:
+    """The port of the page, known to be free; 0 becomes a free one.
+
+    Raises:
+        MtmcError: it is taken, or not ours to take.
+    """
+    port = site.streamer.port if chosen is None else chosen
+    host = site.streamer.host
+    try:
+        if port == 0:
+            return any_free_port(host)
+        free = is_free(port, host)
+    except PermissionError:
+        raise MtmcError(
+            f"port {port} may not be opened by this user; give one above 1023 with --port (0: any free one)"
+        ) from None
+    except OSError as error:
+        raise MtmcError(f"streamer.host = {host}: this machine cannot listen there ({error.strerror})") from None
+    if not free:
+        raise MtmcError(f"port {port} is taken by another program; give another with --port (0: any free one)")
+    return port
+
+
+def site_programs(
+    site: SiteConfig, port: int, environment: Mapping[str, str], *, workers: int | None = None, log_level: str = "INFO"
+) -> list[Program]:
+    """The services, in the order in which they are started.
+
+    `port` is that of the page; `workers` None: one, or one for each GPU that the site names.
+    """
+    gpus = site.worker.gpus
+    count = workers or max(1, min(len(gpus), len(site.cameras)))
+    threads = site.worker.threads or max(1, usable_cores() // count)
+    run = (sys.executable, "-m", "cli", "run")
+    common = ("--site", site.site, "--log-level", log_level)
+    arguments: dict[str, tuple[str, ...]] = {
+        "clock": ("clock",),
+        "aggregator": ("aggregator",),
+        "streamer": ("streamer", "--port", str(port)),
+    }
+    programs = [Program(name, (*run, *words, *common)) for name, words in arguments.items()]
+    for i in range(count):
+        words = ("camera-worker", "--threads", str(threads))
+        sees = ("env", f"CUDA_VISIBLE_DEVICES={visible_gpu(gpus[i % len(gpus)], environment)}") if gpus else ()
+        programs.append(Program(f"camera-worker-{i + 1}", (*sees, *run, *words, *common)))
+    return programs
+
+
+def visible_gpu(number: int, environment: Mapping[str, str]) -> str:
+    """What a worker is to see of the GPUs that this process sees: the one with `number`, or none if it is not there."""
+    ours = environment.get("CUDA_VISIBLE_DEVICES")
+    if ours is None:
+        return str(number)
+    seen = [name.strip() for name in ours.split(",") if name.strip()]
+    return seen[number] if number < len(seen) else ""
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def child_environment(address: RedisAddress, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of every process: ours, the addresses, and where the `cli` package lies."""
+    inherited = {name: value for name, value in environment.items() if not name.startswith("MTMC_REDIS_")}
+    inherited.pop("MTMC_SITE", None)
+    inherited.pop("MTMC_FRAMES_URL", None)
+    path = os.pathsep.join(filter(None, [str(_ROOT), environment.get("PYTHONPATH", "")]))
+    return {**inherited, **address.environment(), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,99 @@
+"""The list of models: where each is published, what its file must be, and the settings that a site file needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from shared.config import DetectorConfig, EmbedderConfig, Name, Section, is_published_detector
+from shared.errors import MtmcError
+
+MANIFEST = Path(__file__).resolve().parents[1] / "models" / "models.yaml"
+"""mtmc's own; the same place in a checkout and where mtmc is installed."""
+
+_CONFIGS: Mapping[str, type[Section]] = {"detector": DetectorConfig, "embedder": EmbedderConfig}
+_CHECKSUM = r"^(sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$"
+
+
+class ModelEntry(Section):
+    """One model. Without a `url` it is shipped: its file lies beside the manifest."""
+
+    name: Name
+    kind: Literal["detector", "embedder"]
+    what: str
+    licence: str
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+/\S+$")] | None = None
+    size_bytes: int = Field(gt=0)
+    checksum: str = Field(pattern=_CHECKSUM, description="ALGORITHM:HEX")
+    checksum_by: Literal["publisher", "others"] = Field("publisher", description="who vouches for the checksum")
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def file_name(self) -> str:
+        """What its file is called, wherever it lies."""
+        return f"{self.name}.onnx"
+
+    def section(self, path: Path) -> dict[str, Any]:
+        """What stands in a site file for this model at `path`."""
+        return {self.kind: {"model": str(path), **self.settings}}
+
+    @model_validator(mode="after")
+    def _settings_exist(self) -> ModelEntry:
+        try:
+            _CONFIGS[self.kind].model_validate({"model": self.file_name, **self.settings})
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            key = ".".join(map(str, problem["loc"]))
+            raise ValueError(f"{self.name}: settings.{key}: {problem['msg']}") from None
+        return self
+
+
+class Manifest(Section):
+    """The models of one file."""
+
+    models: tuple[ModelEntry, ...]
+
+    @model_validator(mode="after")
+    def _names_are_clear(self) -> Manifest:
+        names = [entry.name for entry in self.models]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} stands there more than once")
+        if taken := [name for name in names if is_published_detector(Path(name))]:
+            raise ValueError(f"{', '.join(taken)}: is a name of Ultralytics")
+        return self
+
+
+def read_manifest(path: Path = MANIFEST) -> Manifest:
+    """The manifest in the YAML file `path`.
+
+    Raises:
+        MtmcError: it cannot be read, or is none.
+    """
+    try:
+        return Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise MtmcError(f"{path}: cannot be read ({error.strerror}); install mtmc again") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MtmcError(f"{path}: is not valid YAML ({' '.join(str(error).split())}); correct it") from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        what = problem["msg"].removeprefix("Value error, ")
+        raise MtmcError(f"{path}: is no list of models: {where}{': ' if where else ''}{what}") from None
+
+
+def site_snippet(section: dict[str, Any]) -> str:
+    """A section as it may stand in a site file."""
+    text: str = yaml.dump(section, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+    return text.rstrip("\n")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists in one line."""
+
+
+_Dumper.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, True))

@@ -1,0 +1,76 @@
+"""`mtmc models pull`: fetches models that are not here, and says what to write into a site file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from model_store.download import download
+from model_store.manifest import site_snippet
+from model_store.store import KnownModel, ModelStore
+from shared.config import is_published_detector
+from shared.errors import MtmcError
+
+
+def pull(names: Sequence[str], store: ModelStore, out: Console, err: Console, *, beside_site: bool = False) -> None:
+    """Fetches each model; to `out` goes what may be pasted into a site file, to `err` everything else.
+
+    `beside_site`: the site file lies, or will lie, in the store's folder, so it names models without a path.
+
+    Raises:
+        MtmcError: a name is not known, or a model cannot be fetched or stored, or is not what it should be.
+    """
+    wanted = [(name, None if is_published_detector(Path(name)) else store.named(name)) for name in names]
+    for name, model in wanted:
+        if model is None:
+            snippet = _pull_from_ultralytics(name, err)
+        else:
+            _pull(model, err)
+            path = Path(model.path.name) if beside_site and not model.is_shipped else model.path
+            snippet = f"# {name}: {model.entry.licence}\n{site_snippet(model.entry.section(path))}"
+        out.print(snippet, markup=False, soft_wrap=True)
+
+
+def _pull(model: KnownModel, err: Console) -> None:
+    name = model.entry.name
+    if model.is_shipped:
+        if not model.path.is_file() or model.fault_of(model.path) is not None:
+            raise MtmcError(f"{name}: comes with mtmc, but {model.path} is missing or damaged; install mtmc again")
+        _say(err, f"{name} comes with mtmc: {model.path}")
+    elif model.path.is_file() and model.fault_of(model.path) is None:
+        _say(err, f"{name} is here already, and sound: {model.path}")
+    else:
+        _fetch(model, err)
+        _say(err, f"{name} is here, its size and checksum are right: {model.path}")
+
+
+def _fetch(model: KnownModel, err: Console) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bar:
+        task = bar.add_task(model.entry.name, total=model.entry.size_bytes)
+        download(
+            model,
+            lambda here: bar.update(task, completed=here),
+            lambda reason, wait_s: _say(bar.console, f"{model.entry.name}: {reason}; tried again in {wait_s:.1f} s"),
+        )
+
+
+def _pull_from_ultralytics(name: str, err: Console) -> str:
+    """What a site file needs for weights that Ultralytics publishes; its own package fetches and checks them."""
+    from vision.inference.backends.published import published_weights
+
+    _say(err, f"{name} is here: {published_weights(name)}")
+    return f"# {name}: AGPL-3.0\n{site_snippet({'detector': {'model': name}})}"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

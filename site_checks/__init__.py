@@ -1,0 +1,1 @@
+"""Examines a site before and while it runs: machine, Redis, models, masks, sources."""

@@ -1,0 +1,94 @@
+"""A site that runs now: who does its work, and what falls behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from shared.keys import Keys
+from shared.redis_connection import Client
+from shared.site_state import CameraView, Overview, read_overview
+from site_checks.finding import Finding, Level, ok, warning
+
+AREA = "running site"
+_WATCHED_S = 1.5
+"""Long enough for several ticks, and for a heartbeat of each worker."""
+
+
+def examine_running_site(client: Client, keys: Keys, first: Overview | None) -> Iterator[Finding]:
+    """What `first` and a second look, a little later, tell of a site.
+
+    Raises:
+        RedisError: Redis is gone.
+    """
+    if first is None or not first.running:
+        yield ok(AREA, "it does not run now")
+        return
+    time.sleep(_WATCHED_S)
+    now = read_overview(client, keys, first.redis)
+    if now is None:
+        yield ok(AREA, "it was removed from Redis just now")
+        return
+    yield from _roles(first, now)
+    yield from (finding for camera in now.cameras if (finding := _camera(camera)) is not None)
+    yield from _falling_behind(first, now)
+    yield from _lost(client, keys)
+
+
+def _roles(first: Overview, now: Overview) -> Iterator[Finding]:
+    for role, alive in (("clock", now.clock), ("aggregator", now.aggregator)):
+        if not alive:
+            yield Finding(AREA, Level.ERROR, f"no {role} runs", f"start one: mtmc run {role} --site {now.site}")
+    if not now.workers:
+        yield Finding(
+            AREA, Level.ERROR, "no camera worker runs", f"start one: mtmc run camera-worker --site {now.site}"
+        )
+    ended = all(camera.state in ("ended", "paused") for camera in now.cameras)
+    if now.clock and now.tick == first.tick and not ended:
+        yield Finding(AREA, Level.ERROR, f"its clock stands at tick {now.tick}", "see the log of the clock")
+    elif now.clock and now.aggregator and now.workers:
+        yield ok(
+            AREA, f"clock, aggregator and {_counted(len(now.workers))} run; tick {now.tick}, revision {now.revision}"
+        )
+
+
+def _camera(camera: CameraView) -> Finding | None:
+    if camera.stalled:
+        return warning(AREA, f"{camera.name} is stalled: its worker {camera.owner or '(none)'} handles no tick", _HANGS)
+    if camera.state == "down":
+        return warning(AREA, f"{camera.name} is down: {camera.error or 'no reason was given'}", _DOWN)
+    if camera.state in ("waiting", "released") and camera.owner is None:
+        return warning(AREA, f"{camera.name} has no worker", _NOBODY)
+    return None
+
+
+_HANGS = "another takes over by itself; if none does, see the log of that worker"
+_DOWN = "mend the source; it is tried again by itself"
+_NOBODY = "start a worker that has its labels and, if its source is a file or device, its host's disk"
+
+
+def _falling_behind(first: Overview, now: Overview) -> Iterator[Finding]:
+    ticks, skipped = now.tick - first.tick, now.skipped_ticks - first.skipped_ticks
+    cameras = sum(camera.seen_tick is not None for camera in now.cameras)
+    if ticks > 0 and cameras and skipped > 0:
+        yield warning(
+            AREA,
+            f"workers skip {skipped / (ticks * cameras):.0%} of the ticks: they are slower than the clock",
+            "add workers, lower clock.target_fps, or take a smaller detector",
+        )
+
+
+def _lost(client: Client, keys: Keys) -> Iterator[Finding]:
+    dead, late = client.xlen(keys.dead_letters), int(client.hget(keys.skew, "late") or 0)
+    if dead:
+        yield warning(
+            AREA,
+            f"{dead} entries could not be decoded",
+            f"bring all processes to one version; the reasons: redis-cli XREVRANGE '{keys.dead_letters}' + - COUNT 3",
+        )
+    if late:
+        yield warning(AREA, f"{late} entries came too late for their cycle", "see skew: mtmc status --watch")
+
+
+def _counted(workers: int) -> str:
+    return "1 worker" if workers == 1 else f"{workers} workers"

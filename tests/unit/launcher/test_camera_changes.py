@@ -1,0 +1,24 @@
+"""How running cameras differ from those of a site file."""
+
+from __future__ import annotations
+
+from launcher.camera_changes import camera_changes
+from shared.config import CameraConfig
+
+A, B, C = (CameraConfig(name=name, source=f"rtsp://box/{name}") for name in "abc")
+
+
+def test_each_kind_of_change_has_its_word() -> None:
+    paused, moved = A.model_copy(update={"paused": True}), C.model_copy(update={"source": "rtsp://box/other"})
+    new = CameraConfig(name="new", source="rtsp://box/new")
+    changes = camera_changes([A, B, C], {"a": paused, "c": moved, "new": new})
+    assert str(changes) == "a paused, b removed, c changed, new added"
+    assert changes.removed == ["b"]
+    assert str(camera_changes([paused], {"a": A})) == "a resumed"
+    assert str(camera_changes([A], {"a": moved.model_copy(update={"paused": True})})) == "a changed"
+    assert str(camera_changes([A], {"a": None})) == "a changed", "settings that nobody can read"
+    assert str(changes.among(["a", "new", "x"])) == "a paused, new added"
+
+
+def test_no_change_is_none() -> None:
+    assert not camera_changes([A, B], {"b": B, "a": A})

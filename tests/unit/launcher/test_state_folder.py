@@ -1,0 +1,63 @@
+"""The state folder of `mtmc up`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from launcher.state_folder import AlreadyRunning, Facts, StateFolder, state_folder
+from shared.errors import MtmcError
+
+
+def test_it_lies_beside_the_site_file(tmp_path: Path) -> None:
+    assert state_folder(tmp_path / "site.yaml", "hall", None, {}).path == tmp_path / ".mtmc" / "hall"
+
+
+def test_a_chosen_one_is_taken(tmp_path: Path) -> None:
+    assert state_folder(tmp_path / "site.yaml", "hall", tmp_path / "x", {}).path == tmp_path / "x"
+
+
+def test_where_nothing_may_be_written_it_lies_in_the_state_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    one = state_folder(tmp_path / "one" / "site.yaml", "hall", None, {"XDG_STATE_HOME": str(tmp_path / "home")})
+    other = state_folder(tmp_path / "other" / "site.yaml", "hall", None, {"XDG_STATE_HOME": str(tmp_path / "home")})
+    assert one.path.parent == tmp_path / "home" / "mtmc"
+    assert one.path.name.startswith("hall-")
+    assert one.path != other.path
+
+
+def test_one_process_at_a_time_holds_it(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    with state.lock(), pytest.raises(AlreadyRunning, match=r"already runs .* \(pid \d+\); stop that one"), state.lock():
+        pass
+    with state.lock():
+        pass
+
+
+def test_facts_come_back_and_broken_ones_are_none(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    assert state.remembered() == Facts()
+    state.remember(Facts(7000, "/x/supervisor.sock"))
+    assert state.remembered() == Facts(7000, "/x/supervisor.sock")
+    for broken in ("", "[]", "{}", '{"redis_port": "x", "supervisor_socket": 1}'):
+        (tmp_path / "facts.json").write_text(broken)
+        assert state.remembered() == Facts()
+
+
+def test_the_socket_has_a_short_path_also_in_a_deep_folder(tmp_path: Path) -> None:
+    assert StateFolder(Path("/srv/site")).supervisor_socket == Path("/srv/site/supervisor.sock")
+    deep = StateFolder(tmp_path / ("x" * 100) / ("y" * 100))
+    assert len(str(deep.supervisor_socket)) < 100
+    assert deep.supervisor_socket != StateFolder(tmp_path / ("x" * 100) / "z").supervisor_socket
+    deep.prepare()
+    assert deep.supervisor_socket.parent.stat().st_mode & 0o077 == 0
+    deep.supervisor_socket.parent.rmdir()
+
+
+def test_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MtmcError, match="cannot be made"):
+        StateFolder(tmp_path / "file" / "state").prepare()

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import ModelError
+from tests.unit.vision.model_files import shared, write_constant_model
+from vision.inference.backends.onnx_runtime import OnnxModel
+from vision.inference.detection import Detector, Thresholds, letterbox, resolve_classes
+from vision.inference.detector_heads import COCO_NAMES, PictureFormat, yolox_grid
+
+Frame = npt.NDArray[np.uint8]
+NAMES = {"names": "{0: 'person', 1: 'car'}"}
+EVERYTHING = Thresholds(min_score=0.1)
+
+
+def end_to_end(path: Path, rows: list[list[float]], batch: int | str = "batch", **metadata: str) -> Detector:
+    """A detector of 64 × 64 pictures that finds `rows` everywhere; a white picture adds 0.5 to every score."""
+    output = np.array(rows, np.float32)
+    brightness = np.zeros_like(output)
+    brightness[:, 4] = 0.5
+    size: tuple[int | str, ...] = (batch, 3, 64, 64) if "imgsz" not in metadata else (batch, 3, "h", "w")
+    shape = None if "imgsz" not in metadata else (batch, "n", "k")
+    write_constant_model(path, output, size, brightness=brightness, output_shape=shape, metadata=NAMES | metadata)
+    return Detector.load(path, device="cpu", threads=1)
+
+
+def grey(width: int, height: int, level: int = 0) -> Frame:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def test_boxes_come_back_in_pixels_of_each_frame_and_stay_within_it(tmp_path: Path) -> None:
+    detector = end_to_end(tmp_path / "m.onnx", [[16, 24, 48, 40, 0.9, 0], [-5, 0, 80, 64, 0.8, 1]])
+
+    wide, tall, same = detector.detect([grey(128, 64), grey(32, 64), grey(64, 64)], [EVERYTHING] * 3)
+
+    assert wide.boxes_xyxy.tolist() == [[32, 16, 96, 48], [0, 0, 128, 64]]
+    assert tall.boxes_xyxy.tolist() == [[0, 24, 32, 40], [0, 0, 32, 64]]
+    assert same.boxes_xyxy.tolist() == [[16, 24, 48, 40], [0, 0, 64, 64]]
+    assert (wide.boxes_xyxy.dtype, wide.scores.dtype, wide.class_ids.dtype) == (np.float32, np.float32, np.int16)
+
+
+@pytest.mark.parametrize("batch", ["batch", 1, 2])
+def test_every_frame_has_its_own_result_and_its_own_thresholds(tmp_path: Path, batch: int | str) -> None:
+    rows = [[1.0, 1, 9, 9, 0.3, 0], [20, 20, 40, 40, 0.2, 1]]
+    detector = end_to_end(tmp_path / "m.onnx", rows, batch)
+    frames = [grey(64, 64, 0), grey(64, 64, 255), grey(64, 64, 255)]
+
+    dark, bright, cars = detector.detect(
+        frames, [Thresholds(0.25), Thresholds(0.25), Thresholds(0.25, class_ids=frozenset({1}))]
+    )
+    (one,) = detector.detect(frames[1:2], [Thresholds(0.25, max_detections=1)])
+
+    np.testing.assert_allclose(dark.scores, [0.3], atol=1e-4)
+    np.testing.assert_allclose(bright.scores, [0.8, 0.7], atol=1e-4)
+    assert (bright.class_ids.tolist(), cars.class_ids.tolist(), one.class_ids.tolist()) == ([0, 1], [1], [0])
+    assert (len(dark), len(bright), len(cars)) == (1, 2, 1)
+
+
+def test_frames_of_all_cameras_are_one_model_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = end_to_end(tmp_path / "m.onnx", [[1, 1, 9, 9, 0.3, 0]])
+    calls: list[tuple[int, ...]] = []
+    run = OnnxModel.run
+
+    def counted(model: OnnxModel, batch: Any) -> Any:
+        calls.append(batch.shape)
+        return run(model, batch)
+
+    monkeypatch.setattr(OnnxModel, "run", counted)
+
+    assert len(detector.detect([grey(64, 64), grey(99, 33), grey(10, 70)], [EVERYTHING] * 3)) == 3
+    assert calls == [(3, 3, 64, 64)]
+    assert detector.detect([], []) == []
+    with pytest.raises(ValueError, match="1 frames but 2 thresholds"):
+        detector.detect([grey(64, 64)], [EVERYTHING] * 2)
+
+
+def test_a_model_with_open_sizes_is_recognised_by_what_it_gives_for_a_blank_picture(tmp_path: Path) -> None:
+    detector = end_to_end(tmp_path / "m.onnx", [[16, 24, 48, 40, 0.9, 0]], imgsz="[48, 64]")
+
+    assert detector.input_size == (64, 48)
+    (found,) = detector.detect([grey(128, 96)], [EVERYTHING])
+    assert found.boxes_xyxy.tolist() == [[32, 48, 96, 80]]
+
+
+def test_a_detector_tells_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    detector = end_to_end(path, [[1, 1, 9, 9, 0.3, 0]])
+
+    assert detector.class_names == ("person", "car")
+    assert detector.device == "cpu"
+    assert detector.checksum == OnnxModel.load(path, device="cpu").checksum
+
+
+def test_a_model_that_is_no_detector_is_refused_by_name(tmp_path: Path) -> None:
+    path = write_constant_model(tmp_path / "classifier.onnx", np.zeros((4, 4), np.float32), (1, 3, 64, 64))
+
+    with pytest.raises(ModelError, match=r"classifier\.onnx: .*\[1, 4, 4\].*no detector known here"):
+        Detector.load(path, device="cpu")
+
+
+def test_overlapping_boxes_of_a_grid_are_suppressed_and_those_of_an_end_to_end_model_are_not(tmp_path: Path) -> None:
+    cells, _ = yolox_grid(64, 64)
+    output = np.zeros((len(cells), 7), np.float32)
+    output[9] = [0.5, 0.5, np.log(3), np.log(3), 1, 0.9, 0]
+    output[10] = [-0.4, 0.5, np.log(3), np.log(3), 1, 0.8, 0]
+    yolox = Detector.load(write_constant_model(tmp_path / "x.onnx", output, (1, 3, 64, 64)), device="cpu")
+    rows = [[0, 0, 24, 24, 0.9, 0.0], [1, 0, 25, 24, 0.8, 0]]
+
+    (found,) = yolox.detect([grey(64, 64)], [Thresholds(0.25, nms_iou=0.65)])
+    (both,) = yolox.detect([grey(64, 64)], [Thresholds(0.25, nms_iou=0.99)])
+
+    np.testing.assert_allclose(found.boxes_xyxy, [[0, 0, 24, 24]], atol=1e-3)
+    assert len(both) == 2
+    assert len(end_to_end(tmp_path / "e.onnx", rows).detect([grey(64, 64)], [EVERYTHING])[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("pictures", "colour", "top"),
+    [
+        (PictureFormat(True, 1 / 255, True), (30 / 255, 20 / 255, 10 / 255), 8),
+        (PictureFormat(False, 1, False), (10, 20, 30), 0),
+    ],
+)
+def test_a_frame_keeps_its_shape_within_grey_padding(
+    pictures: PictureFormat, colour: tuple[float, float, float], top: int
+) -> None:
+    frame = np.full((50, 100, 3), (10, 20, 30), np.uint8)
+    out = np.full((3, 32, 32), np.nan, np.float32)
+
+    placement = letterbox(frame, pictures, out)
+
+    np.testing.assert_allclose(
+        out[:, top : top + 16], np.broadcast_to(np.reshape(colour, (3, 1, 1)), (3, 16, 32)), rtol=1e-6
+    )
+    padding = np.delete(out, np.s_[top : top + 16], axis=1)
+    np.testing.assert_allclose(padding, np.full_like(padding, 114 * pictures.scale), rtol=1e-6)
+    assert (placement.left, placement.top) == (0, top)
+
+
+@given(width=st.integers(1, 2000), height=st.integers(1, 2000), centred=st.booleans())
+def test_the_whole_frame_comes_back_whole(width: int, height: int, centred: bool) -> None:
+    out = np.empty((3, 32, 48), np.float32)
+
+    placement = letterbox(grey(width, height), PictureFormat(True, 1, centred), out)
+
+    seen = np.argwhere(out[0] == 0)
+    (top, left), (bottom, right) = seen.min(axis=0), seen.max(axis=0) + 1
+    back = placement.to_frame(np.array([[left, top, right, bottom]], np.float32))
+    np.testing.assert_allclose(back, [[0, 0, width, height]], rtol=1e-5, atol=1e-3)
+    assert max(right - left - 48, bottom - top - 32) == 0 or min(right - left, bottom - top) == 1
+
+
+def test_classes_are_named_in_any_case_or_numbered() -> None:
+    assert resolve_classes(["Person", "TRUCK", 2, " 5 "], COCO_NAMES) == {0, 7, 2, 5}
+    assert resolve_classes([], COCO_NAMES) == frozenset()
+    assert resolve_classes(["7"], ("a", "7")) == {1}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("perosn", "unknown class 'perosn'; did you mean person\\? The model has 80 classes, .* from 0 to 79"),
+        (80, "unknown class '80'; the model has 80 classes"),
+        (-1, "unknown class '-1'"),
+        ("zzz", "unknown class 'zzz'; the model has 80 classes, .*: person, bicycle, .*, …"),
+    ],
+)
+def test_an_unknown_class_is_named_with_what_may_have_been_meant(wanted: int | str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        resolve_classes(["car", wanted], COCO_NAMES)
+
+
+@pytest.mark.parametrize("weights", ["yolox_nano", "yolov8n_int8"])
+def test_real_people_are_found_where_they_stand(weights: str) -> None:
+    detector = Detector.load(shared("weights", f"{weights}.onnx"), threads=1)
+    people = Thresholds(0.3, class_ids=resolve_classes(["person"], detector.class_names))
+    video = cv2.VideoCapture(str(shared("data", "intel-samples", "one-by-one-person-detection.mp4")))
+    video.set(cv2.CAP_PROP_POS_FRAMES, 400)
+    frame = video.read()[1]
+    mirrored = np.ascontiguousarray(frame[:, ::-1])
+
+    found, other, empty = detector.detect([frame, mirrored, grey(300, 500, 114)], [people] * 3)
+
+    np.testing.assert_allclose(found.boxes_xyxy, [[383, 5, 547, 377]], atol=12)
+    np.testing.assert_allclose(other.boxes_xyxy, [[768 - 547, 5, 768 - 383, 377]], atol=12)
+    assert found.scores[0] > 0.8
+    assert len(empty) == 0

@@ -1,0 +1,385 @@
+"""File sources on real videos: every frame carries its number as blocks, so that a test knows which one it got."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from structlog.testing import capture_logs
+
+from vision.video import video_file
+from vision.video.address import file_problem
+from vision.video.file_source import FileSource, next_needed
+from vision.video.source import Backoff, Frame, SourceState
+from vision.video.video_file import VideoFile, nearest_frame
+
+BITS, BLOCK_PX = 12, 32
+SHARED = Path(os.environ.get("MTMC_SHARED", Path(__file__).parents[3] / ".." / "shared")).resolve()
+RAW_H264 = SHARED / "data/intel-samples/people-detection.264"
+MP4 = SHARED / "data/ufes-four-cameras/cam0.mp4"
+PATIENCE_S = 20.0
+
+
+def picture(number: int) -> NDArray[np.uint8]:
+    bits = [255 * (number >> bit & 1) for bit in range(BITS)]
+    row = np.repeat(np.array(bits, np.uint8), BLOCK_PX)
+    return np.repeat(np.tile(row, (2 * BLOCK_PX, 1))[:, :, None], 3, axis=2)
+
+
+def number_in(image: NDArray[np.uint8]) -> int:
+    middle = image[BLOCK_PX, BLOCK_PX // 2 :: BLOCK_PX, 1]
+    return sum(1 << bit for bit in range(BITS) if middle[bit] > 127)
+
+
+def write_video(path: Path, frames: int, fps: float = 10.0, codec: str = "mp4v") -> Path:
+    size = (BITS * BLOCK_PX, 2 * BLOCK_PX)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size)
+    assert writer.isOpened()
+    for number in range(frames):
+        writer.write(picture(number))
+    writer.release()
+    return path
+
+
+def write_raw_jpegs(path: Path, frames: int) -> Path:
+    """A file whose container knows neither its length nor how to seek; FFmpeg takes it for 25 fps."""
+    path.write_bytes(b"".join(cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(frames)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("videos")
+
+
+@pytest.fixture(scope="module")
+def short(folder: Path) -> Path:
+    return write_video(folder / "short.mp4", 30)
+
+
+@pytest.fixture(scope="module")
+def long(folder: Path) -> Path:
+    return write_video(folder / "long.mp4", 1500)
+
+
+@pytest.fixture
+def play() -> Iterator[Callable[..., FileSource]]:
+    opened: list[FileSource] = []
+
+    def open_file(path: Path, **options: object) -> FileSource:
+        options.setdefault("backoff", Backoff(0.05, 0.1))
+        opened.append(FileSource(path, camera="c1", **options))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield open_file
+    for source in opened:
+        source.close()
+
+
+Play = Callable[..., FileSource]
+
+
+def take(source: FileSource, media_time_s: float) -> Frame:
+    frame = source.frame_at(media_time_s, None)
+    assert frame is not None, source.error
+    assert number_in(frame.image) == frame.index
+    return frame
+
+
+def model(tick: int, rate: int, fps: int) -> int:
+    """The nearest frame in exact arithmetic, the earlier of two."""
+    at = Fraction(tick, rate)
+    return min(range(tick * fps // rate + 2), key=lambda i: (abs(Fraction(i, fps) - at), i))
+
+
+@pytest.mark.parametrize("rate", [5, 7, 10, 25])
+@pytest.mark.parametrize("hinted", [False, True])
+def test_each_tick_gets_the_frame_nearest_to_it(play: Play, short: Path, rate: int, hinted: bool) -> None:
+    source = play(short, interval_s=1 / rate if hinted else None)
+    for tick in range(29 * rate // 10):
+        assert take(source, tick / rate).index == model(tick, rate, 10)
+
+
+def test_nearest_frame_prefers_the_earlier_of_two_in_spite_of_binary_fractions() -> None:
+    for fps in (10, 12.5, 25, 30):
+        for i in range(2000):
+            assert nearest_frame((i + 0.5) / fps, fps) == i
+            assert nearest_frame((i + 0.501) / fps, fps) == i + 1
+    assert nearest_frame(-3.0, 10) == 0
+
+
+@pytest.mark.parametrize("rate", [3, 5, 7, 10, 25])
+def test_frames_between_ticks_are_known_to_be_of_no_use(rate: int) -> None:
+    used = {nearest_frame(tick / rate, 10) for tick in range(400)}
+    for position in range(100):
+        assert next_needed(position, 0.0, 1 / rate, 10) == min(i for i in used if i >= position)
+        assert next_needed(position, 2.0, None, 10) == max(position, 20)
+
+
+def test_pictures_that_no_tick_wants_are_not_converted(
+    play: Play, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[int] = []
+    retrieve = VideoFile.retrieve
+    monkeypatch.setattr(VideoFile, "retrieve", lambda v: converted.append(v.next_index - 1) or retrieve(v))
+    source = play(short, interval_s=0.5)
+    for tick in range(6):
+        assert take(source, tick * 0.5).index == 5 * tick
+    # Before the first request nobody knows which will be wanted: a buffer full of them, and the one that room is for.
+    assert [i for i in converted if i % 5 and i > 5] == []
+
+
+def test_a_frame_repeats_while_it_is_the_nearest_and_keeps_its_site_time(play: Play, short: Path) -> None:
+    source = play(short, origin_ns=7_000_000_000)
+    first, again = take(source, 1.0), take(source, 1.04)
+    assert again is first
+    assert first.time_ns == 8_000_000_000
+    assert not first.image.flags.writeable
+    assert take(source, 1.06).time_ns == 8_100_000_000
+
+
+def test_a_loop_starts_over_and_says_so(play: Play, short: Path) -> None:
+    source = play(short, loop=True)
+    seen = [take(source, position / 10) for position in range(95)]
+    assert [(f.loop, f.index) for f in seen] == [divmod(position, 30) for position in range(95)]
+    assert [f.time_ns for f in seen] == [position * 100_000_000 for position in range(95)]
+
+
+@pytest.mark.parametrize("at", [3, 400, 901, 1400, 1499])
+def test_a_late_first_request_finds_its_frame(play: Play, long: Path, at: int) -> None:
+    assert take(play(long), at / 10).index == at
+
+
+@pytest.mark.parametrize("at", [1500, 15_007, 1500 * 99 + 1234])
+def test_a_first_request_many_loops_in_finds_its_frame_without_decoding_the_file(
+    play: Play, long: Path, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grabs: list[int] = []
+    grab = VideoFile.grab
+    monkeypatch.setattr(VideoFile, "grab", lambda v: grabs.append(1) or grab(v))
+    source = play(long, loop=True)
+    frame = take(source, at / 10)
+    assert (frame.loop, frame.index) == divmod(at, 1500)
+    assert source.frame_count == 1500
+    assert len(grabs) < 400
+    grabs.clear()
+    again = take(source, (at + 1500 * 200 + 30) / 10)
+    assert (again.loop, again.index) == divmod(at + 1500 * 200 + 30, 1500)
+    assert len(grabs) < 60
+
+
+def test_requests_may_jump_forward_and_back(play: Play, long: Path) -> None:
+    source = play(long, loop=True)
+    for at in (0, 700, 2, 1499, 1501, 1498, 4500 + 3, 10):
+        frame = take(source, at / 10)
+        assert (frame.loop, frame.index) == divmod(at, 1500)
+
+
+def test_a_container_that_lands_on_the_wrong_frame_is_not_believed(
+    play: Play, long: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Liar:
+        def __init__(self, *args: object) -> None:
+            self._capture = opener(*args)
+
+        def set(self, prop: int, value: float) -> bool:
+            return bool(self._capture.set(prop, value + (60 if prop == cv2.CAP_PROP_POS_FRAMES else 0)))
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._capture, name)
+
+    opener = cv2.VideoCapture
+    monkeypatch.setattr(video_file.cv2, "VideoCapture", Liar)
+    with capture_logs() as logs:
+        assert take(play(long), 120.0).index == 1200
+    assert [entry["frame"] for entry in logs if entry["event"] == "recording cannot be sought in"] == [1200]
+
+
+def test_the_length_is_learnt_where_the_container_does_not_know_it(play: Play, folder: Path) -> None:
+    path = write_raw_jpegs(folder / "raw.mjpeg", 340)
+    source = play(path, loop=True)
+    assert source.frame_at(0.0, None) is not None
+    assert source.fps == 25.0
+    assert source.frame_count is None
+    for at in (339, 340, 341, 340 * 12 + 300, 340 * 12 + 3):
+        frame = take(source, at / 25)
+        assert (frame.loop, frame.index) == divmod(at, 340)
+    assert source.frame_count == 340
+
+
+def test_a_length_that_was_learnt_before_spares_the_way_to_the_end(
+    play: Play, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_raw_jpegs(folder / "known.mjpeg", 340)
+    first = play(path, loop=True)
+    assert first.length is None
+    take(first, 345 / 25)
+    grabs: list[int] = []
+    grab = VideoFile.grab
+    monkeypatch.setattr(VideoFile, "grab", lambda v: grabs.append(1) or grab(v))
+    second = play(path, loop=True, known_length=first.length)
+    frame = take(second, (340 * 7 + 20) / 25)
+    assert (frame.loop, frame.index) == (7, 20)
+    assert second.length == first.length
+    assert len(grabs) < 40
+
+
+@pytest.mark.parametrize("known", ["", "29", "29 1", "x y", "-29 {size}"])
+def test_the_length_of_another_file_is_not_believed(play: Play, short: Path, known: str) -> None:
+    source = play(short, loop=True, known_length=known.format(size=short.stat().st_size))
+    assert [take(source, position / 10).loop for position in (28, 29, 30)] == [0, 0, 1]
+    assert source.length == f"30 {short.stat().st_size}"
+
+
+def test_a_file_ends_half_a_frame_after_its_last(play: Play, short: Path) -> None:
+    source = play(short)
+    assert take(source, 2.95).index == 29
+    assert source.frame_at(2.96, None) is None
+    assert source.state is SourceState.ENDED
+    assert source.frame_at(2.5, None) is None
+    assert source.error is None
+
+
+def test_a_file_asked_for_long_after_its_end_ends_at_once(play: Play, long: Path) -> None:
+    source = play(long)
+    assert source.frame_at(86_400.0, None) is None
+    assert source.state is SourceState.ENDED
+
+
+def test_a_truncated_file_ends_where_it_breaks_off(play: Play, folder: Path) -> None:
+    whole = write_video(folder / "whole.avi", 200, codec="MJPG").read_bytes()
+    broken = folder / "broken.avi"
+    broken.write_bytes(whole[: len(whole) // 2])
+    with capture_logs() as logs:
+        source = play(broken, loop=True)
+        position = 0
+        while (frame := take(source, position / 10)).loop == 0:
+            position += 1
+    assert 80 < position < 120
+    assert frame.index == 0
+    assert [e["frames"] for e in logs if e["event"] == "recording is shorter than it says"] == [position]
+
+
+def test_a_given_frame_rate_overrides_the_container(play: Play, short: Path) -> None:
+    assert take(play(short, fps=20.0), 1.0).index == 20
+
+
+@pytest.mark.parametrize("claimed", [0.0, -1.0, float("nan"), 90_000.0])
+def test_an_implausible_frame_rate_becomes_25_with_a_warning(
+    play: Play, short: Path, monkeypatch: pytest.MonkeyPatch, claimed: float
+) -> None:
+    init = VideoFile.__init__
+
+    def lying(video: VideoFile, path: Path, camera: str, decoder_threads: int) -> None:
+        init(video, path, camera, decoder_threads)
+        video.container_fps = claimed
+
+    monkeypatch.setattr(VideoFile, "__init__", lying)
+    with capture_logs() as logs:
+        assert take(play(short), 1.0).index == 25
+    assert [e["log_level"] for e in logs if e["event"] == "recording has no rate"] == ["warning"]
+    assert take(play(short, fps=5.0), 1.0).index == 5
+
+
+def test_a_missing_file_is_down_and_comes_up_once_it_appears(play: Play, tmp_path: Path, short: Path) -> None:
+    path = tmp_path / "later.mp4"
+    source = play(path)
+    assert source.answered.wait(PATIENCE_S)
+    assert source.state is SourceState.DOWN
+    assert "no file" in str(source.error)
+    assert source.frame_at(0.0, None) is None  # a source that is down delays nobody
+    part = tmp_path / "part"
+    part.write_bytes(short.read_bytes())
+    part.rename(path)
+    with source._changed:
+        assert source._changed.wait_for(lambda: source.state is SourceState.LIVE, PATIENCE_S)
+    assert take(source, 0.5).index == 5
+    assert source.error is None
+
+
+def bad_file(kind: str, folder: Path) -> Path:
+    path = folder / f"bad-{kind}.mp4"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "empty":
+        path.touch()
+    elif kind == "garbage":
+        path.write_bytes(bytes(range(256)) * 64)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("folder", "is a folder"), ("empty", "is empty"), ("garbage", "not a video"), ("missing", "no file")],
+)
+def test_what_is_no_video_is_down_and_says_why(play: Play, tmp_path: Path, kind: str, says: str) -> None:
+    path = bad_file(kind, tmp_path)
+    with capture_logs() as logs:
+        source = play(path)
+        assert source.answered.wait(PATIENCE_S)
+        source.close()
+    assert source.state is SourceState.DOWN
+    assert says in str(source.error)
+    assert str(path) in str(source.error)
+    assert [e["event"] for e in logs if e["event"].startswith("source")] == ["source is down"]
+    assert (file_problem(path) is None) == (kind == "garbage")
+
+
+def test_a_colon_in_a_file_name_is_no_protocol(
+    play: Play, tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gate:north.mp4").write_bytes(short.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert take(play(Path("gate:north.mp4")), 0.3).index == 3
+
+
+def test_waiting_is_bounded_and_closing_ends_it(play: Play, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_go_on = threading.Event()
+    grab = VideoFile.grab
+    monkeypatch.setattr(VideoFile, "grab", lambda v: may_go_on.wait(PATIENCE_S) and grab(v))
+    source = play(short)
+    assert source.frame_at(0.0, 0.02) is None
+    assert source.state is SourceState.STARTING
+    may_go_on.set()
+    assert take(source, 0.0).index == 0
+    source.close()
+    assert not source._thread.is_alive()
+    assert source.frame_at(1.0, None) is None
+
+
+def test_no_more_frames_are_decoded_ahead_than_the_buffer_holds(play: Play, long: Path) -> None:
+    source = play(long, buffer_frames=3)
+    take(source, 5.0)
+    with source._changed:
+        assert source._changed.wait_for(lambda: len(source._buffer) == 3, PATIENCE_S)
+        assert not source._changed.wait_for(lambda: len(source._buffer) > 3, 0.2)
+    assert take(source, 5.1).index == 51
+    assert [decoded.frame.index for decoded in source._buffer][:2] == [52, 53]
+
+
+@pytest.mark.skipif(not RAW_H264.exists(), reason=f"{RAW_H264} is not there; set MTMC_SHARED")
+def test_raw_h264_without_a_length_has_596_frames_and_loops(play: Play) -> None:
+    source = play(RAW_H264, loop=True)
+    first = source.frame_at(0.0, None)
+    again = source.frame_at(596 / 25, None)
+    assert first is not None
+    assert again is not None
+    assert (again.loop, again.index, source.frame_count) == (1, 0, 596)
+    assert np.array_equal(first.image, again.image)
+
+
+@pytest.mark.skipif(not MP4.exists(), reason=f"{MP4} is not there; set MTMC_SHARED")
+def test_seeking_in_h264_gives_the_very_frame_that_playing_gives(play: Play) -> None:
+    played = play(MP4)
+    for at in range(260):
+        frame = played.frame_at(at / 10, None)
+    sought = play(MP4, loop=True).frame_at((268 * 40 + 259) / 10, None)
+    assert frame is not None
+    assert sought is not None
+    assert (sought.loop, sought.index) == (40, 259)
+    assert np.array_equal(frame.image, sought.image)

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from structlog.testing import capture_logs
+
+from shared.errors import ModelError
+from tests.unit.vision.model_files import shared, write_constant_model, write_mean_model
+from vision.inference.backends.onnx_runtime import OnnxModel
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class CountedSession:
+    """A session that notes the shape of every batch it is given."""
+
+    def __init__(self, session: Any) -> None:
+        self.session, self.shapes = session, []
+
+    def run(self, names: Any, feed: dict[str, Any]) -> Any:
+        self.shapes.append(next(iter(feed.values())).shape)
+        return self.session.run(names, feed)
+
+
+def pictures(count: int, height: int = 8, width: int = 4) -> Any:
+    return np.random.default_rng(1).random((count, 3, height, width), np.float32)
+
+
+def test_a_fixed_batch_runs_in_padded_pieces_with_the_padding_cut_off(tmp_path: Path) -> None:
+    model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx", (2, 3, 8, 4)), device="cpu")
+    session = CountedSession(model._session)
+    batch = pictures(5)
+
+    (means,) = replace(model, _session=session).run(batch)
+
+    np.testing.assert_allclose(means, batch.mean(axis=(2, 3)), rtol=1e-5)
+    assert session.shapes == [(2, 3, 8, 4)] * 3
+    assert model.batch_size == 2
+
+
+def test_an_open_batch_is_one_call_up_to_its_bound(tmp_path: Path) -> None:
+    model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device="cpu", max_batch=4)
+    session = CountedSession(model._session)
+    counted = replace(model, _session=session)
+    batch = pictures(6)
+
+    counted.run(batch[:4])
+    assert session.shapes == [(4, 3, 8, 4)]
+    (means,) = counted.run(batch)
+
+    assert session.shapes[1:] == [(4, 3, 8, 4), (2, 3, 8, 4)]
+    np.testing.assert_allclose(means, batch.mean(axis=(2, 3)), rtol=1e-5)
+    assert model.batch_size is None
+
+
+def test_half_precision_is_converted_on_the_way_in_and_out(tmp_path: Path) -> None:
+    model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx", half=True), device="cpu")
+    batch = pictures(3)
+
+    (means,) = model.run(batch)
+
+    assert model.input_dtype is np.float16
+    assert means.dtype == np.float32
+    np.testing.assert_allclose(means, batch.mean(axis=(2, 3)), atol=1e-3)
+
+
+def test_a_model_tells_what_it_is(tmp_path: Path) -> None:
+    path = write_mean_model(tmp_path / "m.onnx", ("batch", 3, "h", "w"), metadata={"imgsz": "[64, 32]", "task": "x"})
+
+    model = OnnxModel.load(path, device="cpu", threads=1)
+
+    assert model.checksum == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    assert model.device == "cpu"
+    assert model.metadata == {"imgsz": "[64, 32]", "task": "x"}
+    assert (model.input_name, model.input_shape) == ("images", (None, 3, None, None))
+    assert model.output_shapes == ((None, 3),)
+    assert model.blank().shape == (1, 3, 64, 32)
+    assert model.picture_size((16, 8)) == (16, 8)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"imgsz": "[640"}, {"imgsz": "[]"}, {"imgsz": "'big'"}, {"imgsz": "0"}])
+def test_an_open_size_that_nothing_states_is_refused(tmp_path: Path, metadata: dict[str, str]) -> None:
+    path = write_mean_model(tmp_path / "m.onnx", ("batch", 3, "h", "w"), metadata=metadata)
+
+    with pytest.raises(ModelError, match="leaves the size of its pictures open"):
+        OnnxModel.load(path, device="cpu")
+    assert OnnxModel.load(path, device="cpu", picture_size=(8, 4)).run(pictures(1))[0].shape == (1, 3)
+
+
+def test_a_missing_file_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"absent\.onnx: no such model file; download it there") as caught:
+        OnnxModel.load(tmp_path / "absent.onnx")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04weights of another kind" * 50])
+def test_a_file_of_another_kind_is_said_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.onnx"
+    path.write_bytes(content)
+
+    with pytest.raises(ModelError, match=r"weights\.onnx: .*export") as caught:
+        OnnxModel.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_directory_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be read"):
+        OnnxModel.load(tmp_path)
+
+
+@pytest.mark.parametrize("picture", [("batch", 8, 4, 3), ("batch", 1, 8, 4)])
+def test_a_model_that_takes_no_colour_pictures_is_refused_with_its_input(
+    tmp_path: Path, picture: tuple[str, int, int, int]
+) -> None:
+    with pytest.raises(ModelError, match=f"{picture[1]}, {picture[2]}, {picture[3]}.*channels first"):
+        OnnxModel.load(write_mean_model(tmp_path / "m.onnx", picture), device="cpu")
+
+
+def test_an_output_without_a_row_per_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="one row per picture"):
+        OnnxModel.load(write_mean_model(tmp_path / "m.onnx", (2, 3, 8, 4), over_batch=True), device="cpu")
+
+
+def test_a_batch_the_model_cannot_take_is_an_error_of_the_model(tmp_path: Path) -> None:
+    model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device="cpu")
+
+    with pytest.raises(ModelError, match=r"m\.onnx: 2 pictures \(3, 9, 4\) failed on cpu"):
+        model.run(pictures(2, height=9))
+    with pytest.raises(ValueError, match="empty batch"):
+        model.run(pictures(0))
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_an_asked_for_device_that_does_not_work_is_an_error_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: Any
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+
+    with pytest.raises(ModelError, match=f"cannot run on {device}: .*; install .*, or set backend: auto"):
+        OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device=device)
+
+
+class QuietlyOnCpu(onnxruntime.InferenceSession):
+    """What a build with CUDA gives where there is no GPU: a session on the CPU, and no error."""
+
+    def __init__(self, path: Path, options: Any, *, providers: list[Any], **_: Any) -> None:
+        super().__init__(path, options, providers=["CPUExecutionProvider"])
+
+
+def test_a_device_that_was_quietly_left_out_counts_as_not_working(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: everything)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", QuietlyOnCpu)
+    path = write_mean_model(tmp_path / "m.onnx")
+
+    with capture_logs() as logs:
+        assert OnnxModel.load(path).device == "cpu"
+    assert [entry["device"] for entry in logs] == ["tensorrt", "cuda"]
+    with pytest.raises(ModelError, match="cannot run on cuda: its libraries or its driver are missing"):
+        OnnxModel.load(path, device="cuda")
+
+
+def test_looking_for_a_gpu_writes_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write_constant_model(tmp_path / "m.onnx", np.ones((2, 2), np.float32), (1, 3, 8, 8))
+
+    with capture_logs():
+        model = OnnxModel.load(path, device="auto")
+
+    assert model.device in ("tensorrt", "cuda", "cpu")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_threads_are_as_many_as_asked_and_do_not_spin_while_they_wait(tmp_path: Path) -> None:
+    model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device="cpu", threads=2)
+
+    options = model._session.get_session_options()
+
+    assert options.intra_op_num_threads == 2
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+@pytest.mark.parametrize("name", ["yolox_nano", "yolov8n_int8", "osnet_x0_25_msmt17"])
+def test_real_weights_load_and_run(name: str) -> None:
+    model = OnnxModel.load(shared("weights", f"{name}.onnx"), threads=1)
+
+    outputs = model.run(model.blank())
+
+    assert [len(output) for output in outputs] == [1]
+    assert np.isfinite(outputs[0]).all()
+
+
+def test_the_runtime_leaves_no_trace_of_telemetry(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    load = "from vision.inference.backends.onnx_runtime import OnnxModel; from pathlib import Path; import sys"
+    run = f"{load}; OnnxModel.load(Path(sys.argv[1]), device='cpu')"
+    # Not the environment of the tests: where it finds a CI, the runtime keeps quiet by itself.
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    model = write_mean_model(tmp_path / "m.onnx")
+    subprocess.run([sys.executable, "-c", run, model], cwd=ROOT, env=environment, check=True)
+    assert list(home.rglob("*")) == []

@@ -1,0 +1,278 @@
+"""Checkpoints, TorchScript and published names on PyTorch; `make test-torch` installs what these tests need."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from shared.errors import ModelError
+from tests.unit.vision.model_files import shared
+from vision.inference.backends.published import published_weights
+from vision.inference.backends.pytorch import TorchModel
+from vision.inference.backends.torch_extra import import_torch, import_ultralytics
+from vision.inference.detection import Detector, Thresholds
+from vision.inference.embedding import Embedder, Preprocessing
+
+pytestmark = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("torch", "ultralytics", "onnx")),
+    reason="the extra `torch` is not installed; `make test-torch` runs these tests in an environment that has it",
+)
+NAMES = {0: "person", 1: "car", 2: "bus"}
+SIZE = 320
+RAW_BGR = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), channel_order="bgr", scale=1.0)
+
+
+def frame() -> npt.NDArray[np.uint8]:
+    capture = cv2.VideoCapture(str(shared("data", "intel-samples", "car-detection.mp4")))
+    try:
+        capture.set(cv2.CAP_PROP_POS_FRAMES, 50)
+        read, image = capture.read()
+    finally:
+        capture.release()
+    assert read
+    return np.asarray(image, np.uint8)
+
+
+def network(image: npt.NDArray[np.uint8]) -> Any:
+    """YOLOv8n with random weights, scaled so that it finds some hundred boxes of every class in `image`."""
+    torch, tasks = import_torch(), import_ultralytics("nn.tasks")
+    torch.manual_seed(1)
+    net = tasks.DetectionModel("yolov8n.yaml", nc=len(NAMES), verbose=False)
+    net.names = NAMES
+    pictures = torch.from_numpy(cv2.resize(image, (SIZE, SIZE))[..., ::-1].transpose(2, 0, 1)[None] / np.float32(255))
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # the statistics of this one picture
+    with torch.no_grad():
+        net.train()(pictures)
+        head = net.eval().model[-1]
+        scores = net(pictures)[0][:, 4:]
+        for branch in head.cv3:
+            branch[-1].weight *= 1.5 / torch.logit(scores).std()
+            branch[-1].bias[:] = -3
+        for branch in head.cv2:
+            branch[-1].weight *= 3
+    return net
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one network as `net.pt`, `net.onnx` and `net.torchscript`."""
+    folder, torch, net = tmp_path_factory.mktemp("weights"), import_torch(), network(frame())
+    torch.save({"model": net, "train_args": {"imgsz": SIZE}}, folder / "net.pt")
+    net.model[-1].export = True
+    pictures = torch.zeros(1, 3, SIZE, SIZE)
+    described = {"names": NAMES, "imgsz": [SIZE, SIZE], "end2end": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        open_ = {"images": {0: "batch"}, "output": {0: "batch"}}
+        onnx_file = folder / "net.onnx"
+        torch.onnx.export(
+            net,
+            pictures,
+            str(onnx_file),
+            input_names=["images"],
+            output_names=["output"],
+            dynamic_axes=open_,
+            dynamo=False,
+        )
+        traced = torch.jit.trace(net, pictures)
+        torch.jit.save(traced, str(folder / "net.torchscript"), _extra_files={"config.txt": json.dumps(described)})
+    onnx = importlib.import_module("onnx")
+    model = onnx.load(onnx_file)
+    onnx.helper.set_model_props(model, {key: str(value) for key, value in described.items()})
+    onnx.save(model, onnx_file)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.torchscript"])
+def test_a_network_finds_the_same_objects_as_its_onnx_export(weights: Path, name: str) -> None:
+    expected = Detector.load(weights / "net.onnx", device="cpu", threads=1)
+    detector = Detector.load(weights / name, device="cpu", threads=1)
+    frames, thresholds = [frame(), frame()[:200, :300]], [Thresholds(0.25), Thresholds(0.25, class_ids=frozenset({1}))]
+
+    for one, other in zip(expected.detect(frames, thresholds), detector.detect(frames, thresholds), strict=True):
+        assert len(one) > 5
+        np.testing.assert_array_equal(other.class_ids, one.class_ids)
+        np.testing.assert_allclose(other.scores, one.scores, atol=1e-3)
+        np.testing.assert_allclose(other.boxes_xyxy, one.boxes_xyxy, atol=0.5)
+    assert (detector.class_names, detector.input_size) == (("person", "car", "bus"), (SIZE, SIZE))
+    assert (detector.runtime, detector.device) == ("pytorch", "cpu")
+    assert detector.checksum != expected.checksum
+
+
+def test_pictures_beyond_the_bound_of_a_call_come_in_pieces(weights: Path) -> None:
+    batch = np.random.default_rng(1).random((5, 3, SIZE, SIZE), np.float32)
+
+    (whole,) = TorchModel.load(weights / "net.pt", device="cpu").run(batch)
+    (pieces,) = TorchModel.load(weights / "net.pt", device="cpu", max_batch=2).run(batch)
+
+    assert (whole.shape, whole.dtype) == ((5, 4 + len(NAMES), 2100), np.float32)
+    np.testing.assert_allclose(pieces, whole, atol=0.05)
+
+
+def test_the_threads_are_as_many_as_asked(weights: Path) -> None:
+    torch = import_torch()
+    before = torch.get_num_threads()
+    try:
+        TorchModel.load(weights / "net.pt", device="cpu", threads=before + 1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_torchscript_embeds_crops_of_the_size_that_the_site_gives(tmp_path: Path) -> None:
+    torch = import_torch()
+
+    class Mean(torch.nn.Module):
+        def forward(self, pictures: Any) -> Any:
+            return pictures.mean(dim=(2, 3))
+
+    path = tmp_path / "mean.pth"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(Mean(), torch.zeros(1, 3, 8, 4)), str(path))
+    picture = np.full((20, 20, 3), (30, 40, 0), np.uint8)
+    boxes = np.array([[0, 0, 9, 9], [5, 5, 20, 20]], np.float32)
+
+    with pytest.raises(ModelError, match="leaves the size of its pictures open"):
+        Embedder.load(path, RAW_BGR, device="cpu")
+    embedder = Embedder.load(path, replace(RAW_BGR, width=4, height=8), device="cpu")
+
+    np.testing.assert_allclose(embedder.embed([(picture, boxes)]), [[0.6, 0.8, 0]] * 2, atol=1e-6)
+    assert (embedder.dimension, embedder.runtime) == (3, "pytorch")
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_that_says_what_to_do(weights: Path, tmp_path: Path) -> None:
+    if import_torch().cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    (tmp_path / "net.engine").write_bytes(b"ftrt")
+
+    with pytest.raises(ModelError, match="cannot run on cuda: PyTorch finds no NVIDIA GPU; install the NVIDIA driver"):
+        TorchModel.load(weights / "net.pt", device="cuda")
+    with pytest.raises(ModelError, match=r"cannot run on tensorrt: PyTorch finds no NVIDIA GPU; .*\.pt or \.onnx"):
+        TorchModel.load(tmp_path / "net.engine")
+
+
+class Rogue:
+    """What leaves a trace when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.trace,)
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.pth", "weights.torchscript"])
+@pytest.mark.parametrize("content", ["empty", "page", "truncated", "tensors", "rogue"])
+def test_a_file_of_another_kind_is_said_in_one_line_and_never_run(
+    weights: Path, tmp_path: Path, content: str, name: str
+) -> None:
+    torch, path, trace = import_torch(), tmp_path / name, tmp_path / "trace"
+    match content:
+        case "empty":
+            path.touch()
+        case "page":
+            path.write_bytes(b"<html>not found</html>")
+        case "truncated":
+            path.write_bytes((weights / "net.pt").read_bytes()[:100_000])
+        case "tensors":
+            torch.save({"weight": torch.zeros(3)}, path)
+        case "rogue":
+            torch.save({"model": Rogue(trace)}, path)
+
+    with pytest.raises(ModelError, match=r"weights\.\w+: cannot run on cpu: .*; give a checkpoint of Ultr") as caught:
+        TorchModel.load(path, device="cpu")
+    assert "\n" not in str(caught.value)
+    assert not trace.exists()
+
+
+def test_a_checkpoint_for_another_task_is_refused(tmp_path: Path) -> None:
+    net = import_ultralytics("nn.tasks").SegmentationModel("yolov8n-seg.yaml", nc=2, verbose=False)
+    import_torch().save({"model": net, "train_args": {"task": "segment"}}, tmp_path / "segment.pt")
+
+    with pytest.raises(ModelError, match=r"segment\.pt: is for the task segment .*; give a model that detects"):
+        TorchModel.load(tmp_path / "segment.pt", device="cpu")
+
+
+def test_a_published_name_that_cannot_be_fetched_says_where_to_put_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")  # nobody listens there
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    expected = rf"yolov8n: cannot be fetched \(.*\); put yolov8n\.pt at {tmp_path}/mtmc/weights/yolov8n\.pt, or"
+
+    with pytest.raises(ModelError, match=expected) as caught:
+        published_weights("yolov8n", {"XDG_CACHE_HOME": str(tmp_path)})
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_a_published_name_is_read_from_the_cache(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "mtmc" / "weights" / "yolo11n.pt"
+    kept.parent.mkdir(parents=True)
+    kept.symlink_to(weights / "net.pt")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    assert Detector.load(Path("yolo11n"), device="cpu").class_names == tuple(NAMES.values())
+
+
+_ON_ITS_OWN = """
+import sys
+from pathlib import Path
+
+told = []
+sys.addaudithook(
+    lambda event, args: told.append(event)
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.posix_spawn")
+    else None
+)
+import cv2
+cv2.setNumThreads(3)
+from vision.inference.backends.pytorch import TorchModel
+
+TorchModel.load(Path(sys.argv[1]), device="cpu", threads=1)
+print(cv2.getNumThreads(), told)
+"""
+
+
+def test_loading_a_checkpoint_asks_nobody_and_leaves_nothing(weights: Path, tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir(), folder.mkdir()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": str(home),
+        "TMPDIR": str(folder),
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", _ON_ITS_OWN, str(weights / "net.pt")],
+        env=environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["3 []"]), done.stdout + done.stderr
+    assert [*home.rglob("*"), *folder.rglob("*")] == []

@@ -1,0 +1,424 @@
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, fields
+from random import Random
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vision.tracking.tracker import Tracked, Tracker, TrackerSettings
+
+SETTINGS = TrackerSettings()
+CAR, TRUCK = 2, 7
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The detections of one update."""
+
+    time_s: float
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int16]
+
+    def given_to(self, tracker: Tracker) -> Tracked:
+        return tracker.update(self.boxes, self.scores, self.classes, self.time_s)
+
+
+def picture(time_s: float, *boxes: tuple[float, float, float, float], score: float = 0.9, kind: int = CAR) -> Picture:
+    return Picture(
+        time_s,
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.full(len(boxes), score, np.float32),
+        np.full(len(boxes), kind, np.int16),
+    )
+
+
+def box_at(x: float, y: float = 300.0, width: float = 60.0, height: float = 120.0) -> tuple[float, float, float, float]:
+    return (x, y, x + width, y + height)
+
+
+def same(one: Tracked, other: Tracked) -> bool:
+    return all(np.array_equal(getattr(one, field.name), getattr(other, field.name)) for field in fields(Tracked))
+
+
+@st.composite
+def recordings(draw: st.DrawFn) -> list[Picture]:
+    """Objects that walk, wait, vanish and come back among false alarms, at ticks that are sometimes skipped."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    objects = draw(st.integers(0, 6))
+    rate_hz = draw(st.sampled_from([5.0, 10.0, 25.0]))
+    recall = draw(st.floats(0.3, 1.0))
+    corners = random.uniform((0, 0), (700, 400), (objects, 2))
+    speeds = random.uniform(-80, 80, (objects, 2))
+    sizes = random.uniform((20, 40), (80, 160), (objects, 2))
+    time_s, pictures = 100.0, []
+    for _ in range(draw(st.integers(1, 40))):
+        elapsed_s = random.choice([1, 1, 1, 2, 5, 40]) / rate_hz
+        time_s += elapsed_s
+        corners += speeds * elapsed_s
+        seen = random.random(objects) < recall
+        real = np.concatenate([corners, corners + sizes], axis=1)[seen] + random.normal(0, 2, (int(seen.sum()), 4))
+        false_corners = random.uniform((0, 0), (700, 400), (random.integers(0, 3), 2))
+        boxes = np.concatenate([real, np.concatenate([false_corners, false_corners + 50], axis=1)]).astype(np.float32)
+        scores = random.uniform(0.0, 1.0, len(boxes)).astype(np.float32)
+        classes = random.integers(0, 3, len(boxes)).astype(np.int16)
+        pictures.append(Picture(time_s, boxes, scores, classes))
+    return pictures
+
+
+@given(recordings())
+def test_no_id_repeats_or_returns_after_it_ended(pictures: list[Picture]) -> None:
+    tracker = Tracker(SETTINGS, (800, 600))
+    shown: set[int] = set()
+    ended: list[int] = []
+    for given_picture in pictures:
+        tracked = given_picture.given_to(tracker)
+        ended.extend(tracked.ended.tolist())
+        assert len(set(tracked.track_ids.tolist())) == len(tracked.track_ids)
+        assert not set(tracked.track_ids.tolist()) & set(ended)
+        newcomers = set(tracked.track_ids.tolist()) - shown
+        assert all(newcomer > max(shown, default=-1) for newcomer in newcomers)
+        shown |= newcomers
+        assert tracker.live_track_count == len(shown) - len(ended)
+    ended.extend(tracker.end_all().tolist())
+
+    assert sorted(ended) == sorted(shown) == list(range(len(shown)))
+    assert tracker.live_track_count == 0
+
+
+@given(recordings(), recordings())
+def test_two_trackers_side_by_side_give_what_each_gives_alone(one: list[Picture], other: list[Picture]) -> None:
+    alone = [
+        [p.given_to(tracker) for p in pictures]
+        for tracker, pictures in ((Tracker(SETTINGS), one), (Tracker(SETTINGS), other))
+    ]
+    left, right = Tracker(SETTINGS), Tracker(SETTINGS)
+    together: tuple[list[Tracked], list[Tracked]] = ([], [])
+    for step in range(max(len(one), len(other))):
+        if step < len(one):
+            together[0].append(one[step].given_to(left))
+        if step < len(other):
+            together[1].append(other[step].given_to(right))
+
+    for expected, got in zip(alone, together, strict=True):
+        assert len(expected) == len(got)
+        assert all(same(*pair) for pair in zip(expected, got, strict=True))
+
+
+@given(recordings(), st.randoms(use_true_random=False))
+def test_the_order_of_detections_changes_nothing_but_their_rows(pictures: list[Picture], random: Random) -> None:
+    sorted_tracker, shuffled_tracker = Tracker(SETTINGS), Tracker(SETTINGS)
+    for given_picture in pictures:
+        order = np.array(random.sample(range(len(given_picture.boxes)), len(given_picture.boxes)), np.intp)
+        shuffled = Picture(
+            given_picture.time_s, given_picture.boxes[order], given_picture.scores[order], given_picture.classes[order]
+        )
+        expected, got = given_picture.given_to(sorted_tracker), shuffled.given_to(shuffled_tracker)
+        for field in fields(Tracked):
+            if field.name != "detection_rows":
+                assert np.array_equal(getattr(expected, field.name), getattr(got, field.name)), field.name
+        assert np.array_equal(order[got.detection_rows], expected.detection_rows)
+
+
+@given(recordings())
+def test_every_row_points_at_the_detection_that_is_reported(pictures: list[Picture]) -> None:
+    tracker = Tracker(SETTINGS)
+    for given_picture in pictures:
+        tracked = given_picture.given_to(tracker)
+        assert np.array_equal(given_picture.boxes[tracked.detection_rows], tracked.boxes_xyxy)
+        assert np.array_equal(given_picture.scores[tracked.detection_rows], tracked.scores)
+        assert len(set(tracked.detection_rows.tolist())) == len(tracked.detection_rows)
+        assert (tracked.scores >= SETTINGS.low_score).all()
+        assert (tracked.hits >= SETTINGS.min_hits).all()
+
+
+@given(recordings())
+def test_the_outcome_has_the_promised_types(pictures: list[Picture]) -> None:
+    tracker = Tracker(SETTINGS)
+    for given_picture in pictures:
+        tracked = given_picture.given_to(tracker)
+        count = len(tracked.track_ids)
+        assert tracked.ended.dtype == np.int64
+        assert tracked.boxes_xyxy.shape == (count, 4)
+        assert tracked.boxes_xyxy.dtype == np.float32
+        for name, dtype in (
+            ("track_ids", np.int64),
+            ("scores", np.float32),
+            ("class_ids", np.int16),
+            ("detection_rows", np.int32),
+            ("hits", np.int32),
+        ):
+            assert getattr(tracked, name).shape == (count,), name
+            assert getattr(tracked, name).dtype == dtype, name
+
+
+@settings(max_examples=60)
+@given(
+    rate_hz=st.sampled_from([5.0, 10.0, 25.0]),
+    heights_per_s=st.floats(0.0, 1.0),
+    direction=st.floats(0.0, 2 * math.pi),
+    gap_share=st.floats(0.0, 0.95),
+)
+def test_who_walks_on_through_a_gap_keeps_the_id(
+    rate_hz: float, heights_per_s: float, direction: float, gap_share: float
+) -> None:
+    """Up to one height per second: a brisk walk."""
+    tracker = Tracker(SETTINGS)
+    height, speed = 120.0, 120.0 * heights_per_s
+    gap_s = max(gap_share * SETTINGS.max_lost_seconds, 1 / rate_hz)
+
+    def walker(time_s: float) -> Picture:
+        x, y = 900 + speed * time_s * math.cos(direction), 600 + speed * time_s * math.sin(direction)
+        return picture(time_s, box_at(x, y, height / 2, height))
+
+    for step in range(round(2 * rate_hz) + 1):
+        before = walker(step / rate_hz).given_to(tracker)
+    left_s, time_s = step / rate_hz, step / rate_hz
+    while (time_s := time_s + 1 / rate_hz) < left_s + gap_s - 1e-9:
+        assert len(picture(time_s).given_to(tracker).track_ids) == 0
+    after = walker(left_s + gap_s).given_to(tracker)
+
+    assert before.track_ids.tolist() == after.track_ids.tolist() == [0]
+
+
+@pytest.mark.parametrize("rate_hz", [5.0, 25.0])
+def test_a_passing_car_keeps_its_id_at_any_rate(rate_hz: float) -> None:
+    """Four car lengths per second: at 5 Hz, boxes of two pictures barely touch."""
+    tracker = Tracker(SETTINGS)
+    ids = [
+        picture(step / rate_hz, box_at(4 * 150 * step / rate_hz, 400, 150, 60)).given_to(tracker).track_ids.tolist()
+        for step in range(round(2 * rate_hz))
+    ]
+
+    assert ids == [[]] + [[0]] * (len(ids) - 1)
+
+
+@given(st.floats(0.01, 10.0), st.sampled_from([5.0, 25.0]))
+def test_after_a_longer_gap_the_object_is_a_new_track(beyond_s: float, rate_hz: float) -> None:
+    tracker = Tracker(SETTINGS)
+    for step in range(10):
+        picture(step / rate_hz, box_at(100)).given_to(tracker)
+    back_s = 9 / rate_hz + SETTINGS.max_lost_seconds + beyond_s
+    returned = [picture(back_s + step / rate_hz, box_at(100)).given_to(tracker) for step in range(2)]
+
+    assert returned[0].ended.tolist() == [0]
+    assert returned[1].track_ids.tolist() == [1]
+
+
+def test_a_gap_of_exactly_the_limit_is_still_a_gap() -> None:
+    tracker = Tracker(SETTINGS)
+    for step in range(3):
+        picture(0.1 * step, box_at(100)).given_to(tracker)
+
+    assert picture(0.2 + SETTINGS.max_lost_seconds, box_at(100)).given_to(tracker).track_ids.tolist() == [0]
+
+
+@pytest.mark.parametrize("rate_hz", [5.0, 10.0, 25.0])
+def test_two_who_cross_keep_their_ids(rate_hz: float) -> None:
+    tracker = Tracker(SETTINGS)
+    for step in range(round(6 * rate_hz)):
+        x = 80.0 * step / rate_hz
+        tracked = picture(step / rate_hz, box_at(100 + x, 300), box_at(580 - x, 310)).given_to(tracker)
+        if step == 1:
+            to_the_right = tracked.track_ids[tracked.detection_rows == 0].tolist()
+            to_the_left = tracked.track_ids[tracked.detection_rows == 1].tolist()
+
+    assert tracked.track_ids[tracked.detection_rows == 0].tolist() == to_the_right
+    assert tracked.track_ids[tracked.detection_rows == 1].tolist() == to_the_left
+
+
+def test_one_who_hides_behind_another_while_crossing_keeps_the_id() -> None:
+    tracker = Tracker(SETTINGS)
+    for step in range(60):
+        x, hidden = 8.0 * step, 24 <= step < 36
+        front, behind = box_at(100 + x, 300, 80, 160), box_at(580 - x, 320)
+        tracked = picture(step / 10, *([front] if hidden else [front, behind])).given_to(tracker)
+        if step == 1:
+            first = dict(zip(tracked.detection_rows.tolist(), tracked.track_ids.tolist(), strict=True))
+
+    assert dict(zip(tracked.detection_rows.tolist(), tracked.track_ids.tolist(), strict=True)) == first
+
+
+def test_a_track_is_shown_from_its_second_hit_on() -> None:
+    tracker = Tracker(SETTINGS)
+
+    assert picture(0.0, box_at(100)).given_to(tracker).track_ids.tolist() == []
+    assert tracker.live_track_count == 0
+    confirmed = picture(0.1, box_at(102)).given_to(tracker)
+    assert confirmed.track_ids.tolist() == [0]
+    assert confirmed.hits.tolist() == [2]
+    assert tracker.live_track_count == 1
+
+
+def test_a_single_false_alarm_never_surfaces_and_costs_no_id() -> None:
+    tracker = Tracker(SETTINGS)
+    picture(0.0, box_at(100)).given_to(tracker)
+    picture(0.1).given_to(tracker)
+    picture(0.2, box_at(600)).given_to(tracker)
+    later = picture(0.3, box_at(600)).given_to(tracker)
+
+    assert later.track_ids.tolist() == [0]
+    assert tracker.end_all().tolist() == [0]
+
+
+def test_with_one_hit_to_confirm_a_track_is_shown_at_once() -> None:
+    tracker = Tracker(TrackerSettings(min_hits=1), first_id=70)
+
+    assert picture(0.0, box_at(100), box_at(500)).given_to(tracker).track_ids.tolist() == [70, 71]
+
+
+def test_an_unsure_detection_continues_a_track_and_begins_none() -> None:
+    tracker = Tracker(SETTINGS)
+    for step in range(3):
+        picture(0.1 * step, box_at(100)).given_to(tracker)
+    unsure = picture(0.3, box_at(101), box_at(600), score=0.3).given_to(tracker)
+    picture(0.4, box_at(101), box_at(600), score=0.3).given_to(tracker)
+
+    assert unsure.track_ids.tolist() == [0]
+    assert unsure.scores.tolist() == pytest.approx([0.3])
+    assert tracker.live_track_count == 1
+
+
+def test_a_detection_below_the_low_score_is_ignored() -> None:
+    tracker = Tracker(SETTINGS)
+    for step in range(3):
+        picture(0.1 * step, box_at(100)).given_to(tracker)
+
+    assert picture(0.3, box_at(100), score=0.05).given_to(tracker).track_ids.tolist() == []
+
+
+def test_with_a_dead_source_tracks_coast_and_end_by_time() -> None:
+    tracker = Tracker(SETTINGS)
+    for step in range(3):
+        picture(0.1 * step, box_at(100), box_at(500)).given_to(tracker)
+    ended = {}
+    for step in range(3, 40):
+        tracked = picture(0.1 * step).given_to(tracker)
+        assert len(tracked.track_ids) == 0
+        if len(tracked.ended):
+            ended[step] = tracked.ended.tolist()
+
+    assert ended == {2 + round(10 * SETTINGS.max_lost_seconds) + 1: [0, 1]}
+
+
+def test_who_walks_out_of_the_picture_ends_early() -> None:
+    def ended_after_s(frame_size: tuple[int, int] | None) -> float:
+        tracker = Tracker(SETTINGS, frame_size)
+        for step in range(60):
+            inside = step <= 20
+            tracked = picture(step / 10, *([box_at(420 + 10 * step)] if inside else [])).given_to(tracker)
+            if len(tracked.ended):
+                return step / 10
+        raise AssertionError("the track never ended")
+
+    assert ended_after_s(None) == pytest.approx(2.0 + SETTINGS.max_lost_seconds + 0.1)
+    assert ended_after_s((640, 480)) < 2.0 + SETTINGS.max_lost_seconds
+
+
+def test_the_class_is_the_majority_and_does_not_flicker() -> None:
+    tracker = Tracker(SETTINGS)
+    seen = []
+    for step, kind in enumerate([CAR, CAR, CAR, TRUCK, CAR, TRUCK, TRUCK]):
+        score = 0.9 if kind == CAR else 0.6
+        seen += picture(0.1 * step, box_at(100), score=score, kind=kind).given_to(tracker).class_ids.tolist()
+
+    assert seen == [CAR] * 6
+
+
+def test_a_misnamed_object_gets_its_right_class_in_the_end() -> None:
+    tracker = Tracker(SETTINGS)
+    for step, kind in enumerate([TRUCK, CAR, CAR, CAR]):
+        tracked = picture(0.1 * step, box_at(100), kind=kind).given_to(tracker)
+
+    assert tracked.class_ids.tolist() == [CAR]
+
+
+def test_classes_are_kept_apart_on_request() -> None:
+    for match_classes, expected in ((False, [0]), (True, [])):
+        tracker = Tracker(TrackerSettings(match_classes=match_classes))
+        for step in range(3):
+            picture(0.1 * step, box_at(100), kind=CAR).given_to(tracker)
+        assert picture(0.3, box_at(100), kind=TRUCK).given_to(tracker).track_ids.tolist() == expected
+
+
+def test_ids_go_on_after_a_loop_and_its_time_may_start_over() -> None:
+    tracker = Tracker(SETTINGS, first_id=5)
+    for step in range(3):
+        picture(50 + 0.1 * step, box_at(100)).given_to(tracker)
+
+    assert tracker.end_all().tolist() == [5]
+    assert tracker.end_all().tolist() == []
+    again = [picture(0.1 * step, box_at(100)).given_to(tracker) for step in range(3)]
+    assert again[-1].track_ids.tolist() == [6]
+    assert all(len(tracked.ended) == 0 for tracked in again)
+
+
+@pytest.mark.parametrize("time_s", [10.0, 9.9, -1.0, math.nan, math.inf])
+def test_time_that_does_not_go_forward_is_refused_and_changes_nothing(time_s: float) -> None:
+    tracker = Tracker(SETTINGS)
+    for step in range(3):
+        picture(9.8 + 0.1 * step, box_at(100)).given_to(tracker)
+
+    with pytest.raises(ValueError, match="time"):
+        picture(time_s, box_at(100)).given_to(tracker)
+    assert picture(10.1, box_at(100)).given_to(tracker).track_ids.tolist() == [0]
+
+
+def test_arrays_that_do_not_belong_together_are_refused() -> None:
+    tracker = Tracker(SETTINGS)
+
+    with pytest.raises(ValueError, match=r"\(2, 4\), \(1,\)"):
+        tracker.update(np.zeros((2, 4), np.float32), np.zeros(1, np.float32), np.zeros(2, np.int16), 0.0)
+
+
+def test_boxes_that_are_no_boxes_are_ignored() -> None:
+    tracker = Tracker(SETTINGS)
+    for step in range(4):
+        odd = [
+            (math.nan, 0.0, 10.0, 10.0),
+            (50.0, 50.0, 50.0, 80.0),
+            (math.inf, 0.0, math.inf, 9.0),
+            (9.0, 9.0, 3.0, 3.0),
+        ]
+        tracked = picture(0.1 * step, *odd, box_at(100)).given_to(tracker)
+
+    assert tracked.track_ids.tolist() == [0]
+    assert tracked.detection_rows.tolist() == [4]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"low_score": 0.7},
+        {"new_track_score": 0.4},
+        {"match_iou": 1.0},
+        {"search_per_s": -1.0},
+        {"max_lost_seconds": 0.0},
+        {"min_hits": 0},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TrackerSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_crowd_costs_little_more_than_a_few() -> None:
+    """Tracks live in arrays: ten times the objects is far from ten times the work (generous, for busy machines)."""
+
+    def fastest_update_s(objects: int) -> float:
+        tracker, fastest_s = Tracker(SETTINGS), math.inf
+        spots = [box_at(90.0 * (spot % 20), 130.0 * (spot // 20)) for spot in range(objects)]
+        for step in range(30):
+            crowd = picture(0.1 * step, *spots)
+            started_s = time.perf_counter()
+            crowd.given_to(tracker)
+            fastest_s = min(fastest_s, time.perf_counter() - started_s)
+        return fastest_s
+
+    assert fastest_update_s(100) < 6 * fastest_update_s(10)

@@ -1,0 +1,1 @@
+"""Pictures to tracks: video, inference, tracking. A library: it knows no Redis."""

@@ -1,0 +1,1 @@
+"""Networks: detection and embedding, and the backends that run them."""

@@ -1,0 +1,205 @@
+"""One ONNX file on ONNX Runtime, on the best device that really works."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import structlog
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from shared.errors import ModelError
+from vision.inference.backends.model import Device, Model, WantedDevice, checksum_of
+
+log = structlog.get_logger()
+
+_BEST_FIRST: tuple[Device, ...] = ("tensorrt", "cuda", "cpu")
+_PROVIDERS: Mapping[Device, str] = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+_DTYPES: Mapping[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+# ONNX Runtime derives none of its errors from a class of its own.
+_RUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    ort_errors.EngineError,
+    ort_errors.EPFail,
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+_SEVERITY_WARNING, _SEVERITY_FATAL = 2, 4
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxModel(Model):
+    """A session of ONNX Runtime."""
+
+    input_name: str
+    input_dtype: type[np.floating[Any]]
+    output_shapes: tuple[tuple[int | None, ...], ...]
+    _session: Any = field(repr=False)
+
+    _errors: ClassVar[tuple[type[Exception], ...]] = _RUNTIME_ERRORS
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        *,
+        device: WantedDevice = "auto",
+        threads: int = 0,
+        max_batch: int = 32,
+        picture_size: tuple[int, int] | None = None,
+        engine_cache: Path | None = None,
+        warm_up: bool = True,
+    ) -> OnnxModel:
+        """The model in `path`, on `device`; `auto` takes TensorRT, CUDA or the CPU, the first that runs it.
+
+        `threads` are those of one model call on the CPU (0: one per core). `picture_size` is `(height, width)` for
+        a model that leaves its own open. `engine_cache` keeps TensorRT's engines, which take minutes to build.
+        `warm_up` runs one blank picture: it makes the first real call fast and proves that a GPU works; without it
+        a GPU counts as working once ONNX Runtime accepts it.
+
+        Raises ModelError when the file is missing, no ONNX file or takes no pictures, or `device` cannot run it.
+        """
+        checksum = checksum_of(path)
+        # The CPU knows every operator, so what it cannot open is the file's fault and not a device's.
+        try:
+            on_cpu = cls._of(_open_session(path, threads, [_PROVIDERS["cpu"]]), path, checksum, "cpu", max_batch)
+            blank = on_cpu.blank(picture_size)
+        except _RUNTIME_ERRORS as error:
+            raise ModelError(f"{path}: cannot be opened: {cls.reason(error)}; {_ADVICE['cpu']}") from None
+        for candidate in _BEST_FIRST if device == "auto" else (device,):
+            try:
+                model = on_cpu
+                if candidate != "cpu":
+                    providers = _gpu_providers(candidate, on_cpu, blank.shape, engine_cache)
+                    session = _open_session(path, threads, providers)
+                    model = cls._of(session, path, checksum, candidate, max_batch)
+                if warm_up:
+                    with _silence():
+                        model._run_piece(blank)
+            except _RUNTIME_ERRORS as error:
+                if device == "auto" and candidate != "cpu":
+                    log.debug("device not usable", model=path.name, device=candidate, reason=cls.reason(error))
+                    continue
+                raise ModelError(
+                    f"{path}: cannot run on {candidate}: {cls.reason(error)}; {_ADVICE[candidate]}"
+                ) from None
+            break
+        return model
+
+    @classmethod
+    def _of(cls, session: Any, path: Path, checksum: str, device: Device, max_batch: int) -> OnnxModel:
+        inputs = session.get_inputs()
+        shape = _shape(inputs[0].shape) if inputs else ()
+        if len(inputs) != 1 or len(shape) != 4 or shape[1] not in (None, 3) or inputs[0].type not in _DTYPES:
+            found = ", ".join(f"{node.type} {node.shape}" for node in inputs) or "nothing"
+            raise ModelError(
+                f"{path}: takes {found}, but only one float input [batch, 3, height, width] of pictures is understood; "
+                "export the model for single pictures with channels first"
+            )
+        return cls(
+            path=path,
+            checksum=checksum,
+            runtime="onnxruntime",
+            device=device,
+            metadata=dict(session.get_modelmeta().custom_metadata_map),
+            input_shape=shape,
+            max_batch=max_batch,
+            input_name=inputs[0].name,
+            input_dtype=_DTYPES[inputs[0].type],
+            output_shapes=tuple(_shape(node.shape) for node in session.get_outputs()),
+            _session=session,
+        )
+
+    def _call(self, batch: npt.NDArray[np.floating[Any]]) -> list[Any]:
+        return list(self._session.run(None, {self.input_name: np.ascontiguousarray(batch, self.input_dtype)}))
+
+    @staticmethod
+    def reason(error: Exception) -> str:
+        # What stands before the sentence are places in the runtime's own sources.
+        text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", Model.reason(error))
+        return re.sub(r"^/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z\[])", "", text)
+
+
+_ADVICE: Mapping[Device, str] = {
+    "tensorrt": "install TensorRT and a driver that fit this onnxruntime-gpu, or set backend: auto",
+    "cuda": "install the NVIDIA driver and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or set backend: auto",
+    "cpu": "export it again with an opset that this onnxruntime knows",
+}
+
+
+def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
+    """A session whose first provider is that of `providers`; raises one of the runtime's errors otherwise."""
+    wanted = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
+    if wanted not in onnxruntime.get_available_providers():
+        raise RuntimeError("this build of ONNX Runtime does not know the device")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _SEVERITY_FATAL  # what matters comes back as an error
+    # Threads that spin while they wait for the next picture cost five times the processor time of the work itself
+    # (measured at 15 calls a second), and other processes share the cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        with _silence():
+            if wanted != _PROVIDERS["cpu"] and hasattr(onnxruntime, "preload_dlls"):  # finds CUDA in pip's packages
+                onnxruntime.preload_dlls()
+            session = onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
+    except (ort_errors.InvalidProtobuf, ort_errors.InvalidGraph, ort_errors.NoModel):
+        raise ModelError(
+            f"{path}: is not an ONNX model; export the weights to ONNX, or download the file again"
+        ) from None
+    if wanted not in session.get_providers():  # listed by the build, left out without an error
+        raise RuntimeError("its libraries or its driver are missing on this machine")
+    return session
+
+
+def _gpu_providers(
+    device: Device, model: OnnxModel, blank_shape: tuple[int, ...], engine_cache: Path | None
+) -> list[Any]:
+    # The exhaustive search is the default, and would stall for a second at every new number of crops.
+    cuda = (_PROVIDERS["cuda"], {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"})
+    if device == "cuda":
+        return [cuda, _PROVIDERS["cpu"]]
+    options: dict[str, str] = {}
+    if engine_cache is not None:
+        engine_cache.mkdir(parents=True, exist_ok=True)
+        options |= {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(engine_cache)}
+        options |= {"trt_timing_cache_enable": "True", "trt_timing_cache_path": str(engine_cache)}
+    if None in model.input_shape:
+        # Open dimensions need their bounds beforehand, or every new number of pictures would build a new engine.
+        for bound, count in (("min", 1), ("opt", max(1, model.max_batch // 4)), ("max", model.max_batch)):
+            shape = "x".join(str(side) for side in (model.batch_size or count, *blank_shape[1:]))
+            options[f"trt_profile_{bound}_shapes"] = f"{model.input_name}:{shape}"
+    return [(_PROVIDERS["tensorrt"], options), cuda, _PROVIDERS["cpu"]]
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps ONNX Runtime from telling a machine without a GPU, on stderr and stdout, all that a GPU would need."""
+    onnxruntime.set_default_logger_severity(_SEVERITY_FATAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        onnxruntime.set_default_logger_severity(_SEVERITY_WARNING)
+
+
+def _shape(dimensions: list[int | str | None]) -> tuple[int | None, ...]:
+    return tuple(side if isinstance(side, int) and side > 0 else None for side in dimensions)

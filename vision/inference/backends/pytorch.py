@@ -1,0 +1,124 @@
+"""Models of PyTorch on a GPU or the CPU, and TensorRT engines, which come by way of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from shared.errors import ModelError
+from vision.inference.backends.model import Device, Model, WantedDevice, checksum_of
+from vision.inference.backends.torch_extra import import_torch, what_it_said
+from vision.inference.backends.torch_files import is_engine, open_network
+
+_log = structlog.get_logger()
+
+_CALL_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, AssertionError)
+# PyTorch and Ultralytics tell of a file that they cannot use by all of these.
+_LOAD_ERRORS: tuple[type[Exception], ...] = (
+    *_CALL_ERRORS,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    OSError,
+    TypeError,
+    pickle.UnpicklingError,
+)
+_ADVICE: Mapping[Device, str] = {
+    "tensorrt": "an engine needs the GPU and the TensorRT it was built for; elsewhere give the .pt or .onnx behind it",
+    "cuda": "install the NVIDIA driver and a PyTorch built for CUDA, or set backend: auto",
+    "cpu": "give a checkpoint of Ultralytics, TorchScript, or an export to ONNX",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TorchModel(Model):
+    """A network that takes and gives tensors."""
+
+    _network: Callable[[Any], Any] = field(repr=False)
+
+    _errors: ClassVar[tuple[type[Exception], ...]] = _CALL_ERRORS
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        *,
+        device: WantedDevice = "auto",
+        threads: int = 0,
+        max_batch: int = 32,
+        picture_size: tuple[int, int] | None = None,
+    ) -> TorchModel:
+        """The model in `path`, on `device`; `auto` takes the first GPU if it works, else the CPU.
+
+        An engine runs on TensorRT only; everything else runs on CUDA and the CPU, in full precision. `threads` are
+        those of one model call on the CPU, for all models of the process (0: PyTorch's choice). `picture_size` is
+        `(height, width)` for a model that does not say.
+
+        Raises ModelError when the file is missing or of another kind, `device` cannot run it, or the extra is missing.
+        """
+        checksum = checksum_of(path)
+        possible: tuple[Device, ...] = ("tensorrt",) if is_engine(path) else ("cuda", "cpu")
+        if device != "auto" and device not in possible:
+            raise ModelError(
+                f"{path}: runs on {' and '.join(possible)}, not on {device}; set backend: auto, or export it anew"
+            )
+        torch = import_torch()
+        if threads:
+            torch.set_num_threads(threads)
+        for candidate in possible if device == "auto" else (device,):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    _require(candidate)
+                    opened = open_network(path, "cpu" if candidate == "cpu" else "cuda:0")
+                    model = cls(
+                        path=path,
+                        checksum=checksum,
+                        runtime="tensorrt" if candidate == "tensorrt" else "pytorch",
+                        device=candidate,
+                        metadata=opened.metadata,
+                        input_shape=opened.input_shape,
+                        max_batch=min(max_batch, opened.max_batch),
+                        _network=opened.network,
+                    )
+                    # Makes the first real call fast, and proves that a GPU works.
+                    model._run_piece(model.blank(picture_size))
+            except _LOAD_ERRORS as error:
+                if device == "auto" and candidate != possible[-1]:
+                    _log.debug("device not usable", model=path.name, device=candidate, reason=cls.reason(error))
+                    continue
+                reason = cls.reason(error).removeprefix(f"{path} ")
+                raise ModelError(f"{path}: cannot run on {candidate}: {reason}; {_ADVICE[candidate]}") from None
+            break
+        return model
+
+    def _call(self, batch: npt.NDArray[np.floating[Any]]) -> list[Any]:
+        torch = import_torch()
+        with torch.inference_mode():
+            pictures = torch.from_numpy(np.ascontiguousarray(batch, np.float32))
+            answer = self._network(pictures if self.device == "cpu" else pictures.cuda())
+            # Beside its answer a checkpoint gives what training needs.
+            tensors = [answer] if torch.is_tensor(answer) else [item for item in answer if torch.is_tensor(item)]
+            return [item.cpu().numpy() for item in tensors]
+
+    @staticmethod
+    def reason(error: Exception) -> str:
+        return what_it_said(error)
+
+
+def _require(device: Device) -> None:
+    """Raises RuntimeError when there is no such `device` here."""
+    if device != "cpu" and not import_torch().cuda.is_available():
+        raise RuntimeError("PyTorch finds no NVIDIA GPU")
+    if device == "tensorrt" and importlib.util.find_spec("tensorrt") is None:
+        raise RuntimeError("the package tensorrt is not installed")

@@ -1,0 +1,116 @@
+"""What PyTorch and Ultralytics can open: a checkpoint, TorchScript, or an engine, each with what it tells of itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from shared.errors import ModelError
+from vision.inference.backends.torch_extra import import_torch, import_ultralytics
+
+SUFFIXES = frozenset({".pt", ".pth", ".torchscript", ".engine"})
+_DESCRIPTION = "config.txt"
+"""What Ultralytics adds to TorchScript: names of classes and size of the pictures."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A network on its device."""
+
+    network: Callable[[Any], Any]
+    metadata: Mapping[str, str]
+    """`names`, `imgsz` and `end2end` as Python literals, as far as they are known."""
+    input_shape: tuple[int | None, ...] = (None, 3, None, None)
+    max_batch: int = sys.maxsize
+
+
+def open_network(path: Path, device: Literal["cpu", "cuda:0"]) -> Opened:
+    """The network in the file `path`.
+
+    Raises ModelError when it is no detector, else whatever PyTorch and Ultralytics raise.
+    """
+    if is_engine(path):
+        return _engine(path, device)
+    return _torchscript(path, device) if _is_torchscript(path) else _checkpoint(path, device)
+
+
+def is_engine(path: Path) -> bool:
+    """Whether the name of the file says that TensorRT made it."""
+    return path.suffix.lower() == ".engine"
+
+
+def _is_torchscript(path: Path) -> bool:
+    if path.suffix.lower() != ".pt" or not zipfile.is_zipfile(path):
+        return path.suffix.lower() != ".pt"
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _torchscript(path: Path, device: str) -> Opened:
+    extra = {_DESCRIPTION: ""}
+    network = import_torch().jit.load(str(path), map_location=device, _extra_files=extra).eval()
+    return Opened(network, _metadata(json.loads(extra[_DESCRIPTION] or "{}")))
+
+
+def _checkpoint(path: Path, device: str) -> Opened:
+    network = _ultralytics(path, device)
+    task = getattr(network.model, "task", "detect")
+    if task != "detect" or network.channels != 3:
+        raise ModelError(
+            f"{path}: is for the task {task} on pictures of {network.channels} channels; "
+            "give a model that detects in colour pictures"
+        )
+    stride = int(network.stride)
+    trained = network.model.args["imgsz"]
+    sides = trained if isinstance(trained, (list, tuple)) else [trained, trained]
+    described = {
+        "names": network.names,
+        "imgsz": [-(-int(side) // stride) * stride for side in sides],
+        "end2end": network.end2end,
+    }
+    return Opened(network, _metadata(described))
+
+
+def _engine(path: Path, device: str) -> Opened:
+    described = engine_description(path)
+    network = _ultralytics(path, device)
+    batch = None if network.dynamic else network.batch
+    return Opened(network, _metadata(described), (batch, 3, None, None), network.batch)
+
+
+def engine_description(path: Path) -> dict[str, Any]:
+    """What Ultralytics writes in front of an engine: the length of a JSON document, 4 bytes, and the document.
+
+    Raises ModelError when it is not there.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(4), "little")
+        try:
+            described = json.loads(file.read(length) if 0 < length < 1 << 20 else b"")
+        except ValueError:
+            described = None
+    if not isinstance(described, dict) or not {"names", "imgsz"} <= described.keys():
+        raise ModelError(
+            f"{path}: does not tell its classes and the size of its pictures; "
+            "export it with Ultralytics: `yolo export model=WEIGHTS.pt format=engine`"
+        )
+    return described
+
+
+def _ultralytics(path: Path, device: str) -> Any:
+    autobackend = import_ultralytics("nn.autobackend")
+    return autobackend.AutoBackend(str(path), device=import_torch().device(device), fp16=False, verbose=False)
+
+
+def _metadata(described: Mapping[str, Any]) -> dict[str, str]:
+    metadata = {key: repr(described[key]) for key in ("imgsz", "end2end") if key in described}
+    if "names" in described:  # JSON has no numbers as keys
+        names = described["names"]
+        listed = names.items() if isinstance(names, dict) else enumerate(names)
+        metadata["names"] = repr({int(number): str(name) for number, name in listed})
+    return metadata

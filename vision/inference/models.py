@@ -1,0 +1,81 @@
+"""The networks of one worker, each loaded once however many cameras use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+from shared.config import CameraConfig, EmbedderConfig, SiteConfig
+from vision.inference.detection import Detector, Thresholds, resolve_classes
+from vision.inference.embedding import Embedder, Preprocessing
+
+_log = structlog.get_logger()
+
+
+def load_embedder(config: EmbedderConfig, threads: int) -> Embedder:
+    """The embedder as the site describes it.
+
+    Raises:
+        ModelError: it cannot be used.
+    """
+    return Embedder.load(
+        config.model,
+        Preprocessing.of(config),
+        device=config.backend,
+        threads=threads,
+    )
+
+
+class Models:
+    """Detectors by path, and the site's embedder."""
+
+    def __init__(self, config: SiteConfig, threads: int) -> None:
+        self._config, self._threads = config, threads
+        self._detectors: dict[Path, Detector] = {}
+        self.embedder = load_embedder(config.embedder, threads)
+        self._log_loaded("embedder", config.embedder.model, self.embedder)
+
+    def detector(self, camera: CameraConfig) -> Detector:
+        """The detector of a camera, loaded when first asked for.
+
+        Raises:
+            ModelError: the model cannot be used.
+        """
+        path = (camera.detector and camera.detector.model) or self._config.detector.model
+        if path not in self._detectors:
+            self._detectors[path] = Detector.load(path, device=self._config.detector.backend, threads=self._threads)
+            self._log_loaded("detector", path, self._detectors[path])
+        return self._detectors[path]
+
+    def thresholds(self, camera: CameraConfig) -> Thresholds:
+        """What counts as a detection in a camera: the site's settings with the camera's own on top.
+
+        Raises:
+            ModelError: a class that the camera's detector does not know.
+        """
+        site, own = self._config.detector, camera.detector
+        classes = own.classes if own is not None and own.classes is not None else site.classes
+        names = self.detector(camera).class_names
+        return Thresholds(
+            min_score=own.min_score if own is not None and own.min_score is not None else site.min_score,
+            nms_iou=own.nms_iou if own is not None and own.nms_iou is not None else site.nms_iou,
+            class_ids=None if classes is None else resolve_classes(classes, names),
+            max_detections=site.max_detections,
+        )
+
+    @property
+    def device(self) -> str:
+        """Where they run: `cpu`, `cuda`, `tensorrt`, or several of them, with a blank between."""
+        return " ".join(sorted({network.device for network in self._networks()}))
+
+    @property
+    def backend(self) -> str:
+        """What runs them: `onnxruntime`, `pytorch`, `tensorrt`, or several of them, with a blank between."""
+        return " ".join(sorted({network.runtime for network in self._networks()}))
+
+    def _networks(self) -> list[Detector | Embedder]:
+        return [self.embedder, *self._detectors.values()]
+
+    def _log_loaded(self, what: str, path: Path, network: Detector | Embedder) -> None:
+        _log.info("model loaded", kind=what, model=path.name, device=network.device, backend=network.runtime)
