@@ -14,10 +14,10 @@ from shared.leases import Lease, Leases
 from shared.messages import TrackBatch, TrackEntry
 from shared.redis_connection import Client
 from shared.site import PublishedSite
+from shared.stream_cap import StreamCap
 
 _LEASE_SECONDS = 10.0
 _POLL_S = 0.25
-_STREAM_BYTES = 64 * 1024 * 1024
 
 
 def ticks_of(recording: Recording) -> Iterator[tuple[int, list[TrackEntry | None]]]:
@@ -48,7 +48,7 @@ class Player:
         self._clock: Lease | None = None
         self._cameras: dict[str, Lease] = {}
         # The aggregator reads within a tick or two what is fed; a standby may come later.
-        self._longest = round(site.config.association.replay_seconds * site.config.clock.target_fps) + 1
+        self._caps = {camera: StreamCap(site.config) for camera in recording.cameras}
         self._empty = TrackBatch().encode()
 
     def begin(self) -> None:
@@ -111,7 +111,7 @@ class Player:
             time_ns = entry.time_ns if entry else self._tick_ns(tick)
             payload = entry.batch.encode() if entry else self._empty
             count = len(entry.batch) if entry else 0
-            longest = max(10, min(self._longest, _STREAM_BYTES // max(1, len(payload))))
+            longest = self._caps[camera].entries(len(payload))
             completed.append(CompletedCamera(camera, self._cameras[camera], time_ns, count, payload, longest))
         while (progress := self._gate.complete_tick(tick, completed, self._cursor)).lost:
             for camera in progress.lost:

@@ -122,9 +122,11 @@ class Gate:
         Raises:
             LeaseLost: another worker owns the camera.
         """
-        answer = self._run("join", [lease.key], [camera, lease.value])
+        asked_at = time.monotonic()
+        answer = self._run("join", [lease.key, self._keys.epochs], [camera, lease.value, lease.ttl_ms])
         if not answer[0]:
             raise LeaseLost(lease.role)
+        lease.note_renewed(asked_at)
         return int(answer[1]), int(answer[2]), int(answer[3])
 
     def retire(self, camera: str, lease: Lease, state: str) -> None:
@@ -133,8 +135,11 @@ class Gate:
         Raises:
             LeaseLost: another worker owns the camera.
         """
-        if not self._run("retire", [lease.key, self._keys.camera(camera)], [camera, lease.value, state]):
+        asked_at = time.monotonic()
+        keys = [lease.key, self._keys.epochs, self._keys.camera(camera)]
+        if not self._run("retire", keys, [camera, lease.value, lease.ttl_ms, state]):
             raise LeaseLost(lease.role)
+        lease.note_renewed(asked_at)
 
     def complete_tick(self, tick: int, cameras: Sequence[CompletedCamera], assignments_cursor: str) -> Progress:
         """Appends the entries of one tick, marks it handled, and learns what has changed; one call for all cameras.

@@ -71,14 +71,19 @@ class Lease:
         self._scripts.run("leases", [self.key, self._keys.epochs], ["release", self.role, self.value])
 
     def commit(self, commands: Sequence[Sequence[str | bytes | int]], touched: Sequence[str]) -> None:
-        """Runs all `commands` atomically if this process still owns the role, none otherwise.
+        """Runs all `commands` atomically if this process still owns the role, none otherwise; renews the lease.
+
+        Like `renew`, it takes an expired lease up again if nobody has owned the role since.
 
         Raises:
-            LeaseLost: it does not.
+            LeaseLost: somebody else has owned the role.
         """
+        asked_at = time.monotonic()
         packed = msgpack.packb([[_argument(part) for part in command] for command in commands], use_bin_type=False)
-        if not self._scripts.run("fenced", [self.key, *touched], [self.value, packed]):
+        keys = [self.key, self._keys.epochs, *touched]
+        if not self._scripts.run("fenced", keys, [self.value, self.role, self.ttl_ms, packed]):
             raise LeaseLost(self.role)
+        self.note_renewed(asked_at)
 
 
 def _argument(part: str | bytes | int) -> str | bytes:

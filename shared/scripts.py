@@ -11,9 +11,9 @@ from shared.redis_connection import Client
 
 _FOLDER = Path(__file__).parent / "lua"
 _PRELUDES = {
-    **dict.fromkeys(("advance", "join", "retire", "handled", "wake"), ("gate",)),
-    "complete_tick": ("renewal", "gate"),
-    "leases": ("renewal",),
+    **dict.fromkeys(("advance", "handled", "wake"), ("gate",)),
+    **dict.fromkeys(("complete_tick", "join", "retire"), ("renewal", "gate")),
+    **dict.fromkeys(("fenced", "leases"), ("renewal",)),
 }
 """Script → what it uses of other files, which stand before it."""
 

@@ -8,6 +8,8 @@ import time
 from shared.redis_connection import Client, server_time_ns
 
 _SAMPLES = 5
+MEASURE_EVERY_S = 30.0
+"""Clocks drift apart by some microseconds a second; every half minute is far more often than needed."""
 
 
 class SiteTime:
@@ -20,6 +22,15 @@ class SiteTime:
         self._lock = threading.Lock()
         self.measure()
 
+    def measure_if_due(self) -> None:
+        """Measures again when the last measurement is `MEASURE_EVERY_S` old.
+
+        Raises:
+            RedisError: Redis is away; the offset stays.
+        """
+        if time.monotonic() - self._measured_at_s >= MEASURE_EVERY_S:
+            self.measure()
+
     def measure(self) -> None:
         """Takes the offset of the fastest of a few round trips (Cristian's algorithm)."""
         best: tuple[int, int] | None = None
@@ -31,6 +42,7 @@ class SiteTime:
             best = min(best, sample) if best else sample
         assert best is not None
         self._offset_ns = best[1]
+        self._measured_at_s = time.monotonic()
 
     def clock_offset_ms(self) -> int:
         """How far this host's time of day is ahead of Redis server time; site time does not depend on it."""

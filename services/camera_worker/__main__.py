@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 
-from services.camera_worker.service import CameraWorker
+from services.camera_worker.worker import CameraWorker
 from shared.process import ServiceOptions, serve
 from vision.video.decoders import prepare_decoders
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,8 @@ as long as a camera has fewer than 1000 new tracks per ms."""
 _FIRST_EMBEDDINGS = 5
 """A new track is embedded at each of so many ticks, to be recognised soon; later every `refresh_seconds`."""
 _RATE_WINDOW_S = 5.0
+_RATE_TICKS = 600
+"""More than `_RATE_WINDOW_S` has at the highest rate of a clock, 120 ticks a second."""
 
 
 @dataclass
@@ -63,9 +66,6 @@ class Camera:
         self.config, self.lease, self.source = config, lease, source
         self.detector, self.thresholds = detector, thresholds
         self.timing = timing
-        self.joined = False
-        self.over = False
-        """A recording that was played to its end: it is held, so that nobody plays it again, and marks no ticks."""
         self.leaving = False
         """Paused: at the next tick all of its tracks end."""
         self.handled = -1
@@ -81,7 +81,7 @@ class Camera:
         self._tracked_at_s = -1e9
         self._last: Observed | None = None
         self._ended: list[int] = []
-        self._handled_at: list[float] = []
+        self._handled_at: deque[float] = deque(maxlen=_RATE_TICKS)
 
     @property
     def name(self) -> str:
@@ -195,12 +195,10 @@ class Camera:
         self._handled_at.append(time.monotonic())
 
     def rate(self) -> float:
-        """Ticks handled per second of late."""
+        """Ticks handled per second of late; may be called from any thread."""
         now = time.monotonic()
-        self._handled_at = [at for at in self._handled_at if now - at < _RATE_WINDOW_S]
-        if len(self._handled_at) < 2:
-            return 0.0
-        return (len(self._handled_at) - 1) / max(now - self._handled_at[0], 1e-3)
+        recent = [at for at in self._handled_at.copy() if now - at < _RATE_WINDOW_S]
+        return (len(recent) - 1) / max(now - recent[0], 1e-3) if len(recent) > 1 else 0.0
 
     def _due(self, track: int, time_s: float) -> bool:
         known = self._known.setdefault(track, _Known())

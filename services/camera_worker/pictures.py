@@ -13,6 +13,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.camera_worker.annotation import annotate
+from shared.config import StreamerConfig
 from shared.frames import FrameEntry
 from shared.keys import Keys
 from shared.redis_connection import Client
@@ -39,10 +40,10 @@ class Drawing:
 class PicturePublisher:
     """Holds at most one waiting picture of each camera: a newer one takes its place, and the drop is counted."""
 
-    def __init__(self, client: Client, keys: Keys, *, max_width: int, jpeg_quality: int) -> None:
+    def __init__(self, client: Client, keys: Keys, config: StreamerConfig) -> None:
         self._client, self._keys = client, keys
-        self._max_width = max_width
-        self._encoding = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
+        self._max_width = config.max_width
+        self._encoding = [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality]
         self._waiting: dict[str, Drawing] = {}
         self._changed = threading.Condition()
         self._closed = False

@@ -66,8 +66,9 @@ def test_a_lease_runs_out_by_itself(redis_client: Client) -> None:
     lease = acquired(redis_client, 0.1)
     assert redis_client.pttl(lease.key) <= 100
     wait_for(lambda: not redis_client.exists(lease.key))
-    assert not accepted(redis_client, lease)
     wait_for(lease.expired, 1.0)
+    other = acquired(redis_client)
+    assert (accepted(redis_client, lease), accepted(redis_client, other)) == (False, True)
 
 
 def test_an_owner_notices_that_its_lease_is_due_and_over_before_redis_does(redis_client: Client) -> None:
@@ -172,12 +173,21 @@ def test_a_commit_of_a_lost_lease_writes_nothing_at_all(redis_client: Client) ->
     lease = acquired(redis_client)
     commands: list[list[str | bytes | int]] = [["SET", f"key{i}", i] for i in range(50)]
     expire(redis_client)
+    other = acquired(redis_client)
     with pytest.raises(LeaseLost):
         lease.commit(commands, [f"key{i}" for i in range(50)])
     assert not redis_client.keys("key*")
-    lease.renew()
-    lease.commit(commands, [f"key{i}" for i in range(50)])
+    other.commit(commands, [f"key{i}" for i in range(50)])
     assert len(redis_client.keys("key*")) == 50
+
+
+def test_a_commit_takes_an_expired_lease_up_again_when_nobody_owned_the_role_since(redis_client: Client) -> None:
+    lease = acquired(redis_client)
+    expire(redis_client)
+    lease.commit([["SET", "key", 1]], ["key"])
+    assert redis_client.get("key") == b"1"
+    assert redis_client.get(KEYS.lease(ROLE)) == lease.value.encode()
+    assert not lease.due()
 
 
 def test_a_commit_carries_any_bytes_numbers_and_letters(redis_client: Client) -> None:

@@ -13,10 +13,12 @@ import pytest
 from services.camera_worker import pictures as pictures_module
 from services.camera_worker.annotation import annotate
 from services.camera_worker.pictures import Drawing, PicturePublisher
+from shared.config import StreamerConfig
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
 
 KEYS = Keys("yard")
+SETTINGS = StreamerConfig.model_construct(max_width=30, jpeg_quality=80)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
@@ -57,7 +59,7 @@ class Annotating:
 
 @pytest.fixture
 def publisher(redis_client: Client) -> Iterator[PicturePublisher]:
-    publisher = PicturePublisher(redis_client, KEYS, max_width=30, jpeg_quality=80)
+    publisher = PicturePublisher(redis_client, KEYS, SETTINGS)
     yield publisher
     publisher.close()
 
@@ -133,7 +135,7 @@ def test_a_redis_that_is_full_stops_nothing(redis_client: Client, publisher: Pic
 
 def test_pictures_go_on_when_redis_is_back(redis_process: Any) -> None:
     client = connect(redis_process.url)
-    publisher = PicturePublisher(client, KEYS, max_width=30, jpeg_quality=80)
+    publisher = PicturePublisher(client, KEYS, SETTINGS)
     redis_process.kill()
     publisher.offer(picture("north", 1))
     wait_for(lambda: publisher.dropped == 1)

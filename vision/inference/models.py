@@ -1,7 +1,8 @@
-"""The networks of one worker, each loaded once however many cameras use it."""
+"""The networks of one process, each loaded once however many cameras use it."""
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import structlog
@@ -33,20 +34,32 @@ class Models:
     def __init__(self, config: SiteConfig, threads: int) -> None:
         self._config, self._threads = config, threads
         self._detectors: dict[Path, Detector] = {}
+        self._loading: dict[Path, threading.Lock] = {}
+        self._lock = threading.Lock()
         self.embedder = load_embedder(config.embedder, threads)
         self._log_loaded("embedder", config.embedder.model, self.embedder)
 
+    def path_of(self, camera: CameraConfig) -> Path:
+        """The file of a camera's detector, or the name under which it is published."""
+        return (camera.detector and camera.detector.model) or self._config.detector.model
+
     def detector(self, camera: CameraConfig) -> Detector:
-        """The detector of a camera, loaded when first asked for.
+        """The detector of a camera, loaded when first asked for; from any thread.
+
+        While one thread loads a model, those that want the same one wait for it, and nobody else does.
 
         Raises:
             ModelError: the model cannot be used.
         """
-        path = (camera.detector and camera.detector.model) or self._config.detector.model
-        if path not in self._detectors:
-            self._detectors[path] = Detector.load(path, device=self._config.detector.backend, threads=self._threads)
-            self._log_loaded("detector", path, self._detectors[path])
-        return self._detectors[path]
+        path = self.path_of(camera)
+        with self._lock:
+            loading = self._loading.setdefault(path, threading.Lock())
+        with loading:
+            if path not in self._detectors:
+                detector = Detector.load(path, device=self._config.detector.backend, threads=self._threads)
+                self._detectors[path] = detector
+                self._log_loaded("detector", path, detector)
+            return self._detectors[path]
 
     def thresholds(self, camera: CameraConfig) -> Thresholds:
         """What counts as a detection in a camera: the site's settings with the camera's own on top.
@@ -75,7 +88,7 @@ class Models:
         return " ".join(sorted({network.runtime for network in self._networks()}))
 
     def _networks(self) -> list[Detector | Embedder]:
-        return [self.embedder, *self._detectors.values()]
+        return [self.embedder, *self._detectors.copy().values()]
 
     def _log_loaded(self, what: str, path: Path, network: Detector | Embedder) -> None:
         _log.info("model loaded", kind=what, model=path.name, device=network.device, backend=network.runtime)

@@ -1,0 +1,183 @@
+"""The loop of a camera worker: perceives a tick of all its cameras, sends it, and never waits for anything else."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import numpy as np
+import structlog
+
+from services.camera_worker.camera import Camera
+from services.camera_worker.handover import Goodbye, Handover, Outcome
+from services.camera_worker.perception import Perception, Seen
+from services.camera_worker.picture_pace import PicturePace
+from services.camera_worker.pictures import Drawing, PicturePublisher
+from shared.config import SiteConfig
+from shared.errors import LeaseLost
+from shared.gate import CompletedCamera, Gate, Progress
+from shared.keys import Keys
+from shared.redis_connection import Client
+from shared.stream_cap import StreamCap
+
+_log = structlog.get_logger()
+_WAIT_S = 0.25
+_IDLE_S = 0.05
+
+
+class TickLoop:
+    """Handles the ticks of the cameras that the roster has given to it, and renews their leases."""
+
+    def __init__(
+        self, client: Client, site: SiteConfig, perception: Perception, pictures: PicturePublisher, handover: Handover
+    ) -> None:
+        self._client, self._site, self._keys = client, site, Keys(site.site)
+        self._virtual = site.clock.mode == "virtual"
+        self._gate = Gate(client, self._keys, site.clock)
+        self._perception, self._pictures, self._handover = perception, pictures, handover
+        self.cameras: dict[str, Camera] = {}
+        """Name → the cameras in hand. Only the loop's thread changes it."""
+        self._arriving: list[Camera] = []
+        self._unsent: tuple[int, list[Seen]] | None = None
+        self._progress = Progress(tick=0, gate=0, ticks_cursor="0-0", time_ns=0, assignments_cursor="0-0")
+        self._pace = PicturePace()
+        self._caps: dict[str, StreamCap] = {}
+        self.skipped = 0
+        """Ticks that the cameras skipped to keep up with the clock."""
+
+    def step(self) -> None:
+        """Handles the next tick, or waits a moment for it.
+
+        Raises:
+            RedisError: Redis is away; nothing is lost, and the next call sends again what was not sent.
+            ModelError: the device failed.
+        """
+        self._renew_leases()
+        if self._unsent is not None:
+            self._send(*self._unsent)
+        self._say_goodbye()
+        self._take_arrivals()
+        if not self.cameras:
+            return
+        tick = min(self._progress.tick, self._progress.gate)
+        todo = [camera for camera in self.cameras.values() if camera.handled < tick]
+        if not todo:
+            self._wait_for_tick()
+            return
+        self._unsent = (tick, self._perception.perceive(todo, self._tick_time_ns(tick)))
+        self._send(*self._unsent)
+
+    # -- cameras come and go -----------------------------------------------------------------------------
+
+    def _take_arrivals(self) -> None:
+        """Lets the cameras that the roster gave take part from now on."""
+        self._arriving += self._handover.arrivals(0.0 if self.cameras or self._arriving else _IDLE_S)
+        while self._arriving:
+            camera = self._arriving[0]
+            try:
+                _, _, camera.handled = self._gate.join(camera.name, camera.lease)
+            except LeaseLost:
+                self._arriving.pop(0)
+                self._handover.give_back(camera, Outcome.LEASE_LOST)
+                continue
+            self._progress = self._gate.complete_tick(0, [], self._progress.assignments_cursor)
+            # After the cursor: what changes from now on is in `assignments` behind it.
+            for track_id, gid in self._client.hgetall(self._keys.gids(camera.name)).items():
+                with contextlib.suppress(ValueError):  # not written by an aggregator
+                    camera.change_gid(int(track_id), int(gid))
+            self.cameras[camera.name] = self._arriving.pop(0)
+
+    def _say_goodbye(self) -> None:
+        for camera, goodbye in self._handover.goodbyes():
+            if camera in self._arriving:
+                self._arriving.remove(camera)
+                self._handover.give_back(camera, Outcome.LET_GO)
+            elif self.cameras.get(camera.name) is not camera:
+                continue  # The roster has been told already why it is gone.
+            elif goodbye is Goodbye.AFTER_NEXT_TICK:
+                camera.leaving = True
+            else:
+                self._give_back(camera, Outcome.LET_GO)
+
+    def _give_back(self, camera: Camera, outcome: Outcome) -> None:
+        del self.cameras[camera.name]
+        self._caps.pop(camera.name, None)
+        self._handover.give_back(camera, outcome)
+
+    def _renew_leases(self) -> None:
+        for camera in list(self.cameras.values()):
+            try:
+                camera.lease.renew_if_due()
+            except LeaseLost:
+                self._give_back(camera, Outcome.LEASE_LOST)
+
+    # -- ticks -------------------------------------------------------------------------------------------
+
+    def _wait_for_tick(self) -> None:
+        newer = self._gate.wait(self._progress.ticks_cursor, _WAIT_S)
+        if newer is not None:
+            before = self._progress
+            self._progress = Progress(
+                newer.tick,
+                newer.gate,
+                newer.entry_id,
+                newer.time_ns,
+                before.assignments_cursor,
+                watched=before.watched,
+            )
+
+    def _tick_time_ns(self, tick: int) -> int:
+        """Site time at which a tick begins."""
+        return self._progress.time_ns + round((tick - self._progress.tick) * 1e9 / self._site.clock.target_fps)
+
+    def _send(self, tick: int, seen: list[Seen]) -> None:
+        """Completes the tick in hand. On a lost connection it stays in hand, and `step` sends it again.
+
+        The script is the only thing here that can fail: what follows it happens in memory.
+        """
+        seen = [item for item in seen if self.cameras.get(item.camera.name) is item.camera]
+        self._progress = self._gate.complete_tick(
+            tick, [self._completed(item) for item in seen], self._progress.assignments_cursor
+        )
+        self._unsent = None
+        self.skipped += self._progress.skipped
+        for camera_name, track_id, gid in self._progress.gids:
+            if camera_name in self.cameras:
+                self.cameras[camera_name].change_gid(track_id, gid)
+        for item in seen:
+            camera = item.camera
+            if camera.name in self._progress.lost:
+                self._give_back(camera, Outcome.LEASE_LOST)
+                continue
+            camera.handled = tick if self._virtual else max(tick, self._progress.tick - 1)
+            camera.count_handled()
+            self._show(tick, item)
+            if camera.leaving:
+                self._give_back(camera, Outcome.LET_GO)
+            elif camera.ended:
+                _log.info("the file has ended", camera=camera.name, tick=tick)
+                self._give_back(camera, Outcome.ENDED)
+
+    def _completed(self, item: Seen) -> CompletedCamera:
+        camera = item.camera
+        cap = self._caps.setdefault(camera.name, StreamCap(self._site))
+        longest = cap.entries(len(item.payload))
+        return CompletedCamera(camera.name, camera.lease, item.time_ns, len(item.batch), item.payload, longest)
+
+    def _show(self, tick: int, item: Seen) -> None:
+        name = item.camera.name
+        watched = name in self._progress.watched
+        if item.frame is None or not self._pace.due(name, time.monotonic(), watched=watched):
+            return
+        tracked = item.observed.tracked if item.observed is not None else None
+        self._pictures.offer(
+            Drawing(
+                name,
+                tick,
+                item.time_ns,
+                item.frame.image,
+                tracked.boxes_xyxy if tracked is not None else np.zeros((0, 4), np.float32),
+                tracked.track_ids if tracked is not None else np.zeros(0, np.int64),
+                dict(item.camera.gids),
+            )
+        )

@@ -1,0 +1,162 @@
+"""Everything slow about taking a camera: examining its source, loading its model and mask, opening the source.
+
+Each happens on a thread of its own, which the roster watches and abandons when it takes too long: a dead network
+share or a driver that hangs must not hold up the other cameras, nor the loop.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from shared.config import CameraConfig, SiteConfig
+from shared.errors import MaskError, ModelError
+from vision.inference.detection import Detector, Thresholds
+from vision.inference.models import Models
+from vision.video.address import is_local, local_problem
+from vision.video.mask import decode_mask
+from vision.video.opening import open_source
+from vision.video.source import Source
+from vision.video.timing import Timing
+
+_log = structlog.get_logger()
+OPENING_LIMIT_S = 15.0
+"""Examining and opening a source takes milliseconds; after this long the file system or the driver hangs."""
+LOADING_LIMIT_S = 1800.0
+"""Building a TensorRT engine takes minutes on a small GPU."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a camera needs before the loop can take it."""
+
+    source: Source
+    detector: Detector
+    thresholds: Thresholds
+    mask: npt.NDArray[np.uint8] | None
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why a camera cannot be run by this worker now."""
+
+    reason: str
+    not_here: bool = False
+    """Its file or device is not on this host; another host may have it."""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How a source is to be opened."""
+
+    site_time_ns: Callable[[], int]
+    timing: Timing
+    known_length: str | None
+    movable: bool
+    """Another live worker could take the camera, so a source that is not on this host is left to it."""
+
+
+class Preparation:
+    """One camera being prepared on a thread of its own; never raises."""
+
+    def __init__(
+        self,
+        config: CameraConfig,
+        site: SiteConfig,
+        models: Models,
+        published_mask: bytes | None,
+        options: SourceOptions,
+    ) -> None:
+        self._config, self._site, self._models = config, site, models
+        self._published_mask, self._options = published_mask, options
+        self._lock = threading.Lock()
+        self._outcome: Prepared | Failed | None = None
+        self._abandoned = False
+        self._step, self._limit_s = "examining its source", OPENING_LIMIT_S
+        self._step_began_s = time.monotonic()
+        # A daemon: a thread that hangs must not keep the process from ending.
+        threading.Thread(target=self._run, name=f"prepare-{config.name}", daemon=True).start()
+
+    def outcome(self) -> Prepared | Failed | None:
+        """What came of it; None while it goes on. After too long it is abandoned, and `Failed`."""
+        with self._lock:
+            took_s = time.monotonic() - self._step_began_s
+            if self._outcome is None and took_s > self._limit_s:
+                self._abandoned = True
+                self._outcome = Failed(f"{self._step} has not ended after {self._limit_s:.0f} s; it was abandoned")
+            return self._outcome
+
+    def abandon(self) -> None:
+        """Nobody wants the camera any more; a source that is opened in spite of that is closed at once."""
+        with self._lock:
+            self._abandoned = True
+            prepared = self._outcome if isinstance(self._outcome, Prepared) else None
+        if prepared is not None:
+            close_in_background(prepared.source)
+
+    def _run(self) -> None:
+        try:
+            outcome = self._prepare()
+        except (ModelError, MaskError) as error:
+            # A camera's own model, class or mask: only that camera suffers.
+            outcome = Failed(f"its mask {error}" if isinstance(error, MaskError) else str(error))
+        except Exception as error:  # noqa: BLE001 (the top of a thread: the camera must not wait for it for ever)
+            _log.exception("preparing a camera failed", camera=self._config.name)
+            outcome = Failed(f"an unexpected error ({type(error).__name__}); the worker's log has the traceback")
+        with self._lock:
+            late = self._abandoned
+            if not late:
+                self._outcome = outcome
+        if late and isinstance(outcome, Prepared):
+            outcome.source.close()
+
+    def _prepare(self) -> Prepared | Failed:
+        config = self._config
+        if self._options.movable and is_local(config.source) and (problem := local_problem(config.source)):
+            return Failed(problem, not_here=True)
+        mask = self._mask()
+        self._begin(f"loading the model {self._models.path_of(config).name}", LOADING_LIMIT_S)
+        detector, thresholds = self._models.detector(config), self._models.thresholds(config)
+        self._begin("opening its source", OPENING_LIMIT_S)
+        timing = self._options.timing
+        source = open_source(
+            config.source,
+            camera=config.name,
+            site_time_ns=self._options.site_time_ns,
+            origin_ns=timing.begin_ns,
+            loop=config.loop,
+            fps=config.fps,
+            interval_s=timing.scale / self._site.clock.target_fps,
+            known_length=self._options.known_length,
+        )
+        return Prepared(source, detector, thresholds, mask, timing)
+
+    def _begin(self, step: str, limit_s: float) -> None:
+        with self._lock:
+            self._step, self._limit_s, self._step_began_s = step, limit_s, time.monotonic()
+
+    def _mask(self) -> npt.NDArray[np.uint8] | None:
+        """As it was published; of a camera that was added or changed since, as it lies on this host."""
+        path = self._config.mask
+        if path is None:
+            return None
+        if self._published_mask is not None:
+            return decode_mask(self._published_mask)
+        try:
+            return decode_mask(path.read_bytes())
+        except OSError as error:
+            raise MaskError(f"{path} cannot be read on this host ({error.strerror}); copy it here") from None
+
+
+def close_in_background(source: Source) -> threading.Thread:
+    """Closes a source on a thread of its own: a read that hangs makes `close` take almost a second."""
+    thread = threading.Thread(target=source.close, name="close-source", daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,347 @@
+"""Which cameras this worker has: claims them, prepares them, hands them to the loop, and gives them up."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import structlog
+
+from services.camera_worker.camera import Camera
+from services.camera_worker.claims import Claims, Wanted
+from services.camera_worker.handover import Goodbye, Handover, Outcome
+from services.camera_worker.preparation import Failed, Preparation, Prepared, SourceOptions, close_in_background
+from services.camera_worker.source_timing import SourceTimings
+from shared.config import CameraConfig
+from shared.errors import LeaseLost
+from shared.gate import Gate, Progress
+from shared.leases import Lease
+from shared.redis_connection import Client
+from shared.site import PublishedSite
+from shared.site_time import SiteTime
+from vision.inference.models import Models
+from vision.tracking.tracker import TrackerSettings
+from vision.video.address import display_name
+
+_log = structlog.get_logger()
+_LOOK_S = 0.4
+_TELL_RATES_S = 2.0
+_TRY_UNFIT_AGAIN_S = 30.0
+
+
+class Phase(Enum):
+    """Where a held camera is on its way."""
+
+    CLAIMED = "claimed"  # nothing else has been done yet
+    PREPARING = "preparing"  # its model is loaded, its source is opened
+    OPENING = "opening"  # its source has neither given a picture nor failed yet
+    RUNNING = "running"  # the loop has it, and renews its lease
+    LEAVING = "leaving"  # the loop has been asked to let go of it
+    ENDED = "ended"  # its file was played to the end; it is held so that nobody plays it again
+    RETIRING = "retiring"  # Redis is still to be told that it is given up
+
+
+@dataclass
+class Held:
+    """A camera whose lease this worker holds."""
+
+    config: CameraConfig
+    lease: Lease
+    phase: Phase
+    refused: frozenset[str] = frozenset()
+    """Workers that cannot open its source."""
+    movable: bool = False
+    """Another live worker could take it instead."""
+    preparation: Preparation | None = None
+    camera: Camera | None = None
+    retire_as: str = "released"
+    """The state to write when it is given up (`released`, `paused`), or when its file has ended (`ended`)."""
+    keep: bool = False
+    """Once its end is told it is held on, so that nobody plays its file again."""
+    told: tuple[tuple[str, str], float] = field(default=(("", ""), -1e9))
+    """The state and error that Redis has, and when they were written (monotonic seconds)."""
+
+
+class Roster:
+    """Runs on a thread of its own (`RosterThread`); the loop meets it only in the handover."""
+
+    def __init__(
+        self,
+        client: Client,
+        site: PublishedSite,
+        models: Models,
+        claims: Claims,
+        site_time: SiteTime,
+        handover: Handover,
+    ) -> None:
+        self._client, self._site, self._keys = client, site, site.keys
+        self._models, self._claims, self._site_time, self._handover = models, claims, site_time, handover
+        self._virtual = site.config.clock.mode == "virtual"
+        self._gate = Gate(client, self._keys, site.config.clock)
+        self._timings = SourceTimings(client, site)
+        self._tracker_settings = TrackerSettings.of(site.config)
+        self._held: dict[str, Held] = {}
+        self._unfit: dict[str, tuple[CameraConfig, float]] = {}
+        self._look_at = 0.0
+
+    def step(self, facts: Mapping[str, str | int | float] | None = None) -> None:
+        """Moves every camera one step on its way; looks at the site and sends a heartbeat when it is time.
+
+        `facts` are the worker's own for the heartbeat. May be called again after any error of Redis.
+
+        Raises:
+            RedisError: Redis is away; the next call goes on.
+        """
+        self._site_time.measure_if_due()
+        self._renew_leases()
+        self._take_back()
+        self._advance()
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_S
+            self._heartbeat(facts or {})
+            self._follow(self._claims.look({name: held.lease for name, held in self._held.items()}))
+            self._tell_states()
+
+    def phases(self) -> dict[str, Phase]:
+        """Camera → where it is on its way."""
+        return {name: held.phase for name, held in self._held.items()}
+
+    def close(self) -> None:
+        """Gives up all cameras at once, so that nobody has to wait for leases to expire.
+
+        Raises:
+            RedisError: Redis is away; leases expire.
+        """
+        closing = []
+        for held in self._held.values():
+            if held.preparation is not None:
+                held.preparation.abandon()
+            if held.camera is not None:
+                closing.append(close_in_background(held.camera.source))
+        try:
+            for name, held in list(self._held.items()):
+                held.keep = False
+                self._retire(name, held)
+            self._claims.resign()
+        finally:
+            deadline = time.monotonic() + 1.0
+            for thread in closing:
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    # -- leases and the loop -----------------------------------------------------------------------------
+
+    def _renew_leases(self) -> None:
+        """Renews the leases of what is not in the loop's hands: a loop that hangs must lose its cameras."""
+        own = {name: held for name, held in self._held.items() if held.phase not in (Phase.RUNNING, Phase.LEAVING)}
+        for name in self._claims.renew({name: held.lease for name, held in own.items()}):
+            self._drop(name)
+
+    def _take_back(self) -> None:
+        for camera, outcome in self._handover.returned():
+            held = self._held.get(camera.name)
+            if held is None or held.camera is not camera:
+                continue
+            if outcome is Outcome.LEASE_LOST:
+                self._drop(camera.name)
+                continue
+            close_in_background(camera.source)
+            if outcome is Outcome.ENDED and held.phase is Phase.RUNNING:
+                held.retire_as, held.keep = "ended", True
+            held.phase = Phase.RETIRING
+
+    def _drop(self, name: str) -> None:
+        """Forgets a camera whose lease was lost: another worker has it, or it was removed."""
+        held = self._held.pop(name)
+        _log.warning("lost a camera: another worker has it, or it was removed from the site", camera=name)
+        if held.preparation is not None:
+            held.preparation.abandon()
+        if held.camera is not None:
+            close_in_background(held.camera.source)
+
+    def _advance(self) -> None:
+        for name, held in list(self._held.items()):
+            try:
+                if held.phase is Phase.CLAIMED:
+                    self._begin(name, held)
+                elif held.phase is Phase.PREPARING:
+                    self._follow_preparation(name, held)
+                elif held.phase is Phase.OPENING:
+                    self._hand_over_if_answered(held)
+                elif held.phase is Phase.RETIRING:
+                    self._retire(name, held)
+            except LeaseLost:
+                self._drop(name)
+
+    def _follow_preparation(self, name: str, held: Held) -> None:
+        assert held.preparation is not None
+        outcome = held.preparation.outcome()
+        if isinstance(outcome, Failed):
+            self._give_back_unfit(name, held, outcome)
+        elif isinstance(outcome, Prepared):
+            self._claims.tell(name, held.lease, {"class_names": json.dumps(outcome.detector.class_names)})
+            held.camera = Camera(
+                held.config,
+                held.lease,
+                outcome.source,
+                outcome.detector,
+                outcome.thresholds,
+                self._tracker_settings,
+                mask=outcome.mask,
+                refresh_seconds=self._site.config.embedder.refresh_seconds,
+                timing=outcome.timing,
+            )
+            held.preparation, held.phase = None, Phase.OPENING
+
+    def _give_back_unfit(self, name: str, held: Held, failed: Failed) -> None:
+        """Lets another worker, or this one a little later, try a camera that cannot be run here."""
+        if failed.not_here:
+            _log.warning("source is not on this host; left to another worker", camera=name, reason=failed.reason)
+            names = " ".join(sorted(held.refused | {self._claims.worker}))
+            self._claims.tell(name, held.lease, {"refused": names, "error": failed.reason, "state": "released"})
+        else:
+            _log.error("camera cannot be run", camera=name, reason=failed.reason, retry_in_s=_TRY_UNFIT_AGAIN_S)
+            self._claims.tell(name, held.lease, {"state": "down", "error": failed.reason})
+            self._unfit[name] = (held.config, time.monotonic())
+        held.lease.release()
+        del self._held[name]
+
+    def _hand_over_if_answered(self, held: Held) -> None:
+        assert held.camera is not None
+        if held.camera.source.answered.is_set():
+            held.lease.renew()  # From here on the loop renews it.
+            held.phase = Phase.RUNNING
+            self._handover.give(held.camera)
+
+    def _retire(self, name: str, held: Held) -> None:
+        """Tells Redis that this worker gives the camera up, or that its file has ended."""
+        try:
+            self._gate.retire(name, held.lease, held.retire_as)
+            if held.keep:
+                held.phase = Phase.ENDED
+                return
+            held.lease.release()
+        except LeaseLost:
+            _log.info("camera had another owner already", camera=name)
+        del self._held[name]
+
+    # -- what should change ------------------------------------------------------------------------------
+
+    def _follow(self, wanted: Wanted) -> None:
+        for name in wanted.paused:
+            self._give_up(self._held[name], "paused", Goodbye.AFTER_NEXT_TICK)
+        for name in wanted.releases:
+            _log.info("giving a camera to another worker", camera=name)
+            self._give_up(self._held[name], "released", Goodbye.NOW)
+        for name, held in self._held.items():
+            changed = name in wanted.cameras and wanted.cameras[name] != held.config
+            if changed and held.phase not in (Phase.LEAVING, Phase.RETIRING):
+                _log.info("camera has new settings", camera=name)
+                self._give_up(held, "released", Goodbye.AFTER_NEXT_TICK if held.phase is Phase.ENDED else Goodbye.NOW)
+        if wanted.claims:
+            self._claim(wanted)
+
+    def _claim(self, wanted: Wanted) -> None:
+        """Claims all before the first is prepared, so that no other worker finds one of them free meanwhile."""
+        least_epoch = self._where().time_ns // 1_000_000 if self._virtual else None
+        for name, config in wanted.claims.items():
+            if self._is_unfit(config) or (lease := self._claims.claim(config, least_epoch)) is None:
+                continue
+            movable = name in wanted.movable
+            self._held[name] = Held(config, lease, Phase.CLAIMED, wanted.refused[name], movable)
+            _log.info("camera claimed", camera=name, epoch=lease.epoch, source=display_name(config.source))
+
+    def _where(self) -> Progress:
+        return self._gate.complete_tick(0, [], "0-0")
+
+    def _give_up(self, held: Held, state: str, goodbye: Goodbye) -> None:
+        if held.phase in (Phase.LEAVING, Phase.RETIRING):
+            return
+        # An ended file stays ended, whoever holds it.
+        held.retire_as = "ended" if held.phase is Phase.ENDED and goodbye is Goodbye.NOW else state
+        held.keep = False
+        if held.phase is Phase.RUNNING:
+            assert held.camera is not None
+            held.phase = Phase.LEAVING
+            self._handover.ask_back(held.camera, goodbye)
+            return
+        if held.preparation is not None:
+            held.preparation.abandon()
+        if held.camera is not None:
+            close_in_background(held.camera.source)
+        held.phase = Phase.RETIRING
+
+    def _begin(self, name: str, held: Held) -> None:
+        """Begins to prepare a camera that was claimed, unless its file has been played to the end already."""
+        config = held.config
+        timing = self._timings.of(config, self._where())
+        state, length = self._client.hmget(self._keys.camera(name), "state", "length")
+        ended = state == b"ended"
+        facts = {"owner": self._claims.worker, "error": "", "source": display_name(config.source)}
+        self._claims.tell(name, held.lease, facts | {"state": "ended" if ended else "starting"})
+        if ended:
+            held.phase, held.retire_as = Phase.ENDED, "ended"
+            return
+        known_length = length.decode(errors="replace") if length else None
+        options = SourceOptions(self._site_time.now_ns, timing, known_length, held.movable)
+        mask = self._published_mask(config)
+        held.preparation = Preparation(config, self._site.config, self._models, mask, options)
+        held.phase = Phase.PREPARING
+
+    def _published_mask(self, config: CameraConfig) -> bytes | None:
+        """The mask that was published for this camera, unless its settings name another one since."""
+        published = next((camera for camera in self._site.config.cameras if camera.name == config.name), None)
+        same = published is not None and config.mask is not None and config.mask == published.mask
+        return self._site.masks[config.name] if same else None
+
+    def _is_unfit(self, config: CameraConfig) -> bool:
+        """Whether a camera with these settings could not be run here a moment ago; models take long to try."""
+        unfit, at = self._unfit.get(config.name, (None, 0.0))
+        return unfit == config and time.monotonic() - at < _TRY_UNFIT_AGAIN_S
+
+    # -- what is told ------------------------------------------------------------------------------------
+
+    def _heartbeat(self, facts: Mapping[str, str | int | float]) -> None:
+        cameras = [held.camera for held in self._held.values() if held.camera is not None]
+        self._claims.heartbeat(
+            {
+                "device": self._models.device,
+                "backend": self._models.backend,
+                "cameras": " ".join(sorted(self._held)),
+                "fps": f"{sum(camera.rate() for camera in cameras):.1f}",
+                "clock_offset_ms": self._site_time.clock_offset_ms(),
+                **facts,
+            }
+        )
+
+    def _tell_states(self) -> None:
+        """Keeps `camera:{camera}` true: at once when a state changes, otherwise every few seconds."""
+        now = time.monotonic()
+        for name, held in list(self._held.items()):
+            camera = held.camera
+            if camera is None or held.phase in (Phase.ENDED, Phase.RETIRING):
+                continue
+            state = (camera.source.state.value, camera.source.error or "")
+            told, at = held.told
+            if state[0] == "ended" or (told == state and now - at < _TELL_RATES_S):
+                continue  # That a file has ended is said by `retire`, after its last tick.
+            facts: dict[str, str | int] = {
+                "state": state[0],
+                "error": state[1],
+                "width": camera.width,
+                "height": camera.height,
+                "fps": f"{camera.rate():.1f}",
+                "source_dropped": camera.source.dropped,
+            }
+            if camera.source.length:
+                facts["length"] = camera.source.length
+            try:
+                self._claims.tell(name, held.lease, facts)
+            except LeaseLost:
+                if held.phase not in (Phase.RUNNING, Phase.LEAVING):  # otherwise the loop notices, and says so
+                    self._drop(name)
+            else:
+                held.told = (state, now)

@@ -1,0 +1,48 @@
+"""When the media time of each camera's source begins, in site time."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.config import CameraConfig
+from shared.gate import Progress
+from shared.redis_connection import Client
+from shared.site import PublishedSite
+from vision.video.timing import Timing
+
+
+class SourceTimings:
+    """All files of a site begin together, at the tick after the first of them was claimed.
+
+    The exception is a camera that was added to begin at a tick of its own (`origin` in `camera:{camera}`).
+    """
+
+    def __init__(self, client: Client, site: PublishedSite) -> None:
+        self._client, self._site, self._keys = client, site, site.keys
+
+    def of(self, config: CameraConfig, progress: Progress) -> Timing:
+        """How the time of a camera's source becomes site time; `progress` is where the site is now.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        offset = config.time_offset_seconds
+        if offset is None:
+            offset = self._layout_value(self._site.layout.offset, config.name, 0.0)
+        offset_ns = round(offset * 1e9)
+        if not config.is_file:
+            return Timing(0, offset_ns, 1.0)
+        origin = self._client.hget(self._keys.camera(config.name), "origin")
+        if origin is None:
+            self._client.set(self._keys.files_origin, progress.tick + 1, nx=True)
+            origin = self._client.get(self._keys.files_origin)
+        scale = config.time_scale or self._layout_value(self._site.layout.scales, config.name, 1.0)
+        ticks = int(origin) - progress.tick
+        begin_ns = progress.time_ns + round(ticks * 1e9 / self._site.config.clock.target_fps)
+        return Timing(begin_ns + offset_ns, 0, scale)
+
+    def _layout_value(self, values: npt.NDArray[np.float64] | None, name: str, default: float) -> float:
+        if values is None or name not in self._site.layout.cameras:
+            return default
+        return float(values[self._site.layout.cameras.index(name)])

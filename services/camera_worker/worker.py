@@ -1,0 +1,111 @@
+"""The camera worker: its parts put together, the loop in the main thread, the roster on one of its own."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from services.camera_worker.claims import Claims
+from services.camera_worker.handover import Handover
+from services.camera_worker.loop import TickLoop
+from services.camera_worker.perception import Perception
+from services.camera_worker.pictures import PicturePublisher
+from services.camera_worker.roster import Roster
+from shared.config import SiteConfig
+from shared.errors import ModelError
+from shared.process import Connected, ServiceOptions
+from shared.redis_connection import RETRYABLE
+from shared.site_time import SiteTime
+from vision.inference.models import Models
+from vision.video.source import Backoff
+
+_log = structlog.get_logger()
+_STEP_EVERY_S = 0.05
+_STOP_WAIT_S = 1.0
+
+
+class CameraWorker:
+    """Holds cameras by lease and handles their ticks."""
+
+    def __init__(self, connected: Connected, options: ServiceOptions) -> None:
+        """Loads the site's models.
+
+        Raises:
+            ModelError: one of them cannot be used.
+            RedisError: Redis is away.
+        """
+        client, site = connected.client, connected.site
+        config = site.config
+        virtual = config.clock.mode == "virtual"
+        models = _load_models(config, options.worker_threads)
+        claims = Claims(
+            client,
+            site.keys,
+            labels=frozenset(options.worker_labels or config.worker.labels),
+            capacity=options.worker_capacity or config.worker.capacity,
+            ttl_seconds=config.worker.lease_seconds,
+            rebalance=not virtual,
+        )
+        handover = Handover()
+        self._pictures = PicturePublisher(connected.frames, site.keys, config.streamer)
+        perception = Perception(models, config.clock.target_fps, virtual=virtual)
+        self.loop = TickLoop(client, config, perception, self._pictures, handover)
+        self.roster = Roster(client, site, models, claims, SiteTime(client), handover)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run_roster, name="roster", daemon=True)
+
+    def step(self) -> None:
+        """Handles the next tick, or waits a moment for it; the first call starts the roster.
+
+        Raises:
+            RedisError: Redis is away; the next call goes on.
+            ModelError: the device failed.
+        """
+        if self._thread.ident is None:
+            self._thread.start()
+        self.loop.step()
+
+    def close(self) -> None:
+        """Gives up all cameras, so that nobody has to wait for the leases to expire.
+
+        Raises:
+            RedisError: Redis is away; the leases expire.
+        """
+        self._stop.set()
+        self._pictures.close()
+        if self._thread.ident is not None:
+            self._thread.join(_STOP_WAIT_S)
+        self.roster.close()
+
+    def _run_roster(self) -> None:
+        backoff = Backoff(0.1, 5.0)
+        while not self._stop.is_set():
+            try:
+                self.roster.step({"skipped": self.loop.skipped, "pictures_dropped": self._pictures.dropped})
+                backoff.reset()
+                wait_s = _STEP_EVERY_S
+            except RETRYABLE as error:
+                wait_s = _STEP_EVERY_S  # The loop says so, and how long it lasts.
+                _log.debug("the roster cannot reach Redis", reason=str(error))
+            except Exception:  # noqa: BLE001 (the top of a thread without which no camera would come or go again)
+                wait_s = backoff.next_s()
+                _log.exception("the roster failed", retry_in_s=round(wait_s, 1))
+            self._stop.wait(wait_s)
+
+
+def _load_models(config: SiteConfig, threads: int) -> Models:
+    """The embedder and every detector that the site names.
+
+    Raises:
+        ModelError: one cannot be used. A model that only one camera has stops only that camera, when it is claimed;
+            but virtual time would wait for that camera for ever.
+    """
+    models = Models(config, threads)
+    for camera in config.cameras:
+        try:
+            models.thresholds(camera)
+        except ModelError:
+            if camera.detector is None or config.clock.mode == "virtual":
+                raise
+    return models
