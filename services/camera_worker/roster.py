@@ -5,68 +5,46 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 
 import structlog
 
 from services.camera_worker.camera import Camera
 from services.camera_worker.claims import Claims, Wanted
 from services.camera_worker.handover import Goodbye, Handover, Outcome
-from services.camera_worker.preparation import Failed, Preparation, Prepared, SourceOptions, close_in_background
+from services.camera_worker.held import Held, Phase
+from services.camera_worker.preparation import Failed, Preparation, Prepared, SourceOptions
+from services.camera_worker.reports import Reports
 from services.camera_worker.source_timing import SourceTimings
 from shared.config import CameraConfig
 from shared.errors import LeaseLost
 from shared.gate import Gate, Progress
-from shared.leases import Lease
 from shared.redis_connection import Client
 from shared.site import PublishedSite
 from shared.site_time import SiteTime
 from vision.inference.models import Models
 from vision.tracking.tracker import TrackerSettings
 from vision.video.address import display_name
+from vision.video.source import Backoff
 
 _log = structlog.get_logger()
 _LOOK_S = 0.4
-_TELL_RATES_S = 2.0
-_TRY_UNFIT_AGAIN_S = 30.0
+_RETRY_UNFIT_S = (10.0, 60.0)
+"""First and longest wait before a camera that could not be run here is tried again; models take long to load."""
 
 
-class Phase(Enum):
-    """Where a held camera is on its way."""
-
-    CLAIMED = "claimed"  # nothing else has been done yet
-    PREPARING = "preparing"  # its model is loaded, its source is opened
-    OPENING = "opening"  # its source has neither given a picture nor failed yet
-    RUNNING = "running"  # the loop has it, and renews its lease
-    LEAVING = "leaving"  # the loop has been asked to let go of it
-    ENDED = "ended"  # its file was played to the end; it is held so that nobody plays it again
-    RETIRING = "retiring"  # Redis is still to be told that it is given up
-
-
-@dataclass
-class Held:
-    """A camera whose lease this worker holds."""
+@dataclass(frozen=True)
+class Unfit:
+    """A camera that could not be run by this worker."""
 
     config: CameraConfig
-    lease: Lease
-    phase: Phase
-    refused: frozenset[str] = frozenset()
-    """Workers that cannot open its source."""
-    movable: bool = False
-    """Another live worker could take it instead."""
-    preparation: Preparation | None = None
-    camera: Camera | None = None
-    retire_as: str = "released"
-    """The state to write when it is given up (`released`, `paused`), or when its file has ended (`ended`)."""
-    keep: bool = False
-    """Once its end is told it is held on, so that nobody plays its file again."""
-    told: tuple[tuple[str, str], float] = field(default=(("", ""), -1e9))
-    """The state and error that Redis has, and when they were written (monotonic seconds)."""
+    retry_at_s: float
+    """Monotonic seconds."""
+    backoff: Backoff
 
 
 class Roster:
-    """Runs on a thread of its own (`RosterThread`); the loop meets it only in the handover."""
+    """Runs on a thread of its own; the loop meets it only in the handover."""
 
     def __init__(
         self,
@@ -82,9 +60,10 @@ class Roster:
         self._virtual = site.config.clock.mode == "virtual"
         self._gate = Gate(client, self._keys, site.config.clock)
         self._timings = SourceTimings(client, site)
+        self._reports = Reports(claims, models, site_time)
         self._tracker_settings = TrackerSettings.of(site.config)
         self._held: dict[str, Held] = {}
-        self._unfit: dict[str, tuple[CameraConfig, float]] = {}
+        self._unfit: dict[str, Unfit] = {}
         self._look_at = 0.0
 
     def step(self, facts: Mapping[str, str | int | float] | None = None) -> None:
@@ -102,9 +81,11 @@ class Roster:
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
-            self._heartbeat(facts or {})
+            self._reports.heartbeat(self._held, facts or {})
             self._follow(self._claims.look({name: held.lease for name, held in self._held.items()}))
-            self._tell_states()
+            for name in self._reports.write_states(self._held):
+                if not self._held[name].loop_renews_lease:  # otherwise the loop notices, and says so
+                    self._drop(name)
 
     def phases(self) -> dict[str, Phase]:
         """Camera → where it is on its way."""
@@ -116,12 +97,7 @@ class Roster:
         Raises:
             RedisError: Redis is away; leases expire.
         """
-        closing = []
-        for held in self._held.values():
-            if held.preparation is not None:
-                held.preparation.abandon()
-            if held.camera is not None:
-                closing.append(close_in_background(held.camera.source))
+        closing = [held.let_source_go() for held in self._held.values()]
         try:
             for name, held in list(self._held.items()):
                 held.keep = False
@@ -130,14 +106,15 @@ class Roster:
         finally:
             deadline = time.monotonic() + 1.0
             for thread in closing:
-                thread.join(max(0.0, deadline - time.monotonic()))
+                if thread is not None:
+                    thread.join(max(0.0, deadline - time.monotonic()))
 
     # -- leases and the loop -----------------------------------------------------------------------------
 
     def _renew_leases(self) -> None:
         """Renews the leases of what is not in the loop's hands: a loop that hangs must lose its cameras."""
-        own = {name: held for name, held in self._held.items() if held.phase not in (Phase.RUNNING, Phase.LEAVING)}
-        for name in self._claims.renew({name: held.lease for name, held in own.items()}):
+        leases = {name: held.lease for name, held in self._held.items() if not held.loop_renews_lease}
+        for name in self._claims.renew(leases):
             self._drop(name)
 
     def _take_back(self) -> None:
@@ -148,7 +125,7 @@ class Roster:
             if outcome is Outcome.LEASE_LOST:
                 self._drop(camera.name)
                 continue
-            close_in_background(camera.source)
+            held.let_source_go()
             if outcome is Outcome.ENDED and held.phase is Phase.RUNNING:
                 held.retire_as, held.keep = "ended", True
             held.phase = Phase.RETIRING
@@ -157,10 +134,7 @@ class Roster:
         """Forgets a camera whose lease was lost: another worker has it, or it was removed."""
         held = self._held.pop(name)
         _log.warning("lost a camera: another worker has it, or it was removed from the site", camera=name)
-        if held.preparation is not None:
-            held.preparation.abandon()
-        if held.camera is not None:
-            close_in_background(held.camera.source)
+        held.let_source_go()
 
     def _advance(self) -> None:
         for name, held in list(self._held.items()):
@@ -182,6 +156,7 @@ class Roster:
         if isinstance(outcome, Failed):
             self._give_back_unfit(name, held, outcome)
         elif isinstance(outcome, Prepared):
+            self._unfit.pop(name, None)
             self._claims.tell(name, held.lease, {"class_names": json.dumps(outcome.detector.class_names)})
             held.camera = Camera(
                 held.config,
@@ -203,9 +178,12 @@ class Roster:
             names = " ".join(sorted(held.refused | {self._claims.worker}))
             self._claims.tell(name, held.lease, {"refused": names, "error": failed.reason, "state": "released"})
         else:
-            _log.error("camera cannot be run", camera=name, reason=failed.reason, retry_in_s=_TRY_UNFIT_AGAIN_S)
             self._claims.tell(name, held.lease, {"state": "down", "error": failed.reason})
-            self._unfit[name] = (held.config, time.monotonic())
+            before = self._unfit.get(name)
+            backoff = before.backoff if before and before.config == held.config else Backoff(*_RETRY_UNFIT_S)
+            retry_in_s = backoff.next_s()
+            self._unfit[name] = Unfit(held.config, time.monotonic() + retry_in_s, backoff)
+            _log.error("camera cannot be run", camera=name, reason=failed.reason, retry_in_s=round(retry_in_s, 1))
         held.lease.release()
         del self._held[name]
 
@@ -235,12 +213,14 @@ class Roster:
             self._give_up(self._held[name], "paused", Goodbye.AFTER_NEXT_TICK)
         for name in wanted.releases:
             _log.info("giving a camera to another worker", camera=name)
-            self._give_up(self._held[name], "released", Goodbye.NOW)
+            # An ended file stays ended, whoever holds it.
+            ended = self._held[name].phase is Phase.ENDED
+            self._give_up(self._held[name], "ended" if ended else "released", Goodbye.NOW)
         for name, held in self._held.items():
             changed = name in wanted.cameras and wanted.cameras[name] != held.config
-            if changed and held.phase not in (Phase.LEAVING, Phase.RETIRING):
+            if changed and not held.going:
                 _log.info("camera has new settings", camera=name)
-                self._give_up(held, "released", Goodbye.AFTER_NEXT_TICK if held.phase is Phase.ENDED else Goodbye.NOW)
+                self._give_up(held, "released", Goodbye.NOW)
         if wanted.claims:
             self._claim(wanted)
 
@@ -258,20 +238,15 @@ class Roster:
         return self._gate.complete_tick(0, [], "0-0")
 
     def _give_up(self, held: Held, state: str, goodbye: Goodbye) -> None:
-        if held.phase in (Phase.LEAVING, Phase.RETIRING):
+        if held.going:
             return
-        # An ended file stays ended, whoever holds it.
-        held.retire_as = "ended" if held.phase is Phase.ENDED and goodbye is Goodbye.NOW else state
-        held.keep = False
+        held.retire_as, held.keep = state, False
         if held.phase is Phase.RUNNING:
             assert held.camera is not None
             held.phase = Phase.LEAVING
             self._handover.ask_back(held.camera, goodbye)
             return
-        if held.preparation is not None:
-            held.preparation.abandon()
-        if held.camera is not None:
-            close_in_background(held.camera.source)
+        held.let_source_go()
         held.phase = Phase.RETIRING
 
     def _begin(self, name: str, held: Held) -> None:
@@ -280,8 +255,10 @@ class Roster:
         timing = self._timings.of(config, self._where())
         state, length = self._client.hmget(self._keys.camera(name), "state", "length")
         ended = state == b"ended"
-        facts = {"owner": self._claims.worker, "error": "", "source": display_name(config.source)}
-        self._claims.tell(name, held.lease, facts | {"state": "ended" if ended else "starting"})
+        facts: dict[str, str | int] = {"owner": self._claims.worker, "source": display_name(config.source)}
+        if name not in self._unfit:  # otherwise its state stays `down` with the reason until it works
+            facts |= {"state": "ended" if ended else "starting", "error": ""}
+        self._claims.tell(name, held.lease, facts)
         if ended:
             held.phase, held.retire_as = Phase.ENDED, "ended"
             return
@@ -299,49 +276,5 @@ class Roster:
 
     def _is_unfit(self, config: CameraConfig) -> bool:
         """Whether a camera with these settings could not be run here a moment ago; models take long to try."""
-        unfit, at = self._unfit.get(config.name, (None, 0.0))
-        return unfit == config and time.monotonic() - at < _TRY_UNFIT_AGAIN_S
-
-    # -- what is told ------------------------------------------------------------------------------------
-
-    def _heartbeat(self, facts: Mapping[str, str | int | float]) -> None:
-        cameras = [held.camera for held in self._held.values() if held.camera is not None]
-        self._claims.heartbeat(
-            {
-                "device": self._models.device,
-                "backend": self._models.backend,
-                "cameras": " ".join(sorted(self._held)),
-                "fps": f"{sum(camera.rate() for camera in cameras):.1f}",
-                "clock_offset_ms": self._site_time.clock_offset_ms(),
-                **facts,
-            }
-        )
-
-    def _tell_states(self) -> None:
-        """Keeps `camera:{camera}` true: at once when a state changes, otherwise every few seconds."""
-        now = time.monotonic()
-        for name, held in list(self._held.items()):
-            camera = held.camera
-            if camera is None or held.phase in (Phase.ENDED, Phase.RETIRING):
-                continue
-            state = (camera.source.state.value, camera.source.error or "")
-            told, at = held.told
-            if state[0] == "ended" or (told == state and now - at < _TELL_RATES_S):
-                continue  # That a file has ended is said by `retire`, after its last tick.
-            facts: dict[str, str | int] = {
-                "state": state[0],
-                "error": state[1],
-                "width": camera.width,
-                "height": camera.height,
-                "fps": f"{camera.rate():.1f}",
-                "source_dropped": camera.source.dropped,
-            }
-            if camera.source.length:
-                facts["length"] = camera.source.length
-            try:
-                self._claims.tell(name, held.lease, facts)
-            except LeaseLost:
-                if held.phase not in (Phase.RUNNING, Phase.LEAVING):  # otherwise the loop notices, and says so
-                    self._drop(name)
-            else:
-                held.told = (state, now)
+        unfit = self._unfit.get(config.name)
+        return unfit is not None and unfit.config == config and time.monotonic() < unfit.retry_at_s

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.config import SiteConfig
 from vision.tracking.tracker import Tracked, Tracker, TrackerSettings
 
 SETTINGS = TrackerSettings()
@@ -422,3 +423,20 @@ def test_a_crowd_costs_little_more_than_a_few() -> None:
         return fastest_s
 
     assert fastest_update_s(100) < 6 * fastest_update_s(10)
+
+
+def test_a_site_sets_every_setting_of_its_tracker() -> None:
+    site = SiteConfig.model_validate(
+        {
+            "site": "yard",
+            "detector": {"model": "/d.onnx", "min_score": 0.21},
+            "embedder": {"model": "/e.onnx"},
+            "tracker": {"high_score": 0.61, "new_track_score": 0.71, "max_lost_seconds": 3.5, "min_hits": 4},
+            "cameras": [{"name": "a", "source": "rtsp://a/"}],
+        }
+    )
+    settings = TrackerSettings.of(site)
+    assert (settings.high_score, settings.low_score, settings.new_track_score) == (0.61, 0.21, 0.71)
+    assert (settings.max_lost_seconds, settings.min_hits) == (3.5, 4)
+    strict = site.model_copy(update={"detector": site.detector.model_copy(update={"min_score": 0.9})})
+    assert TrackerSettings.of(strict).low_score == 0.61

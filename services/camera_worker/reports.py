@@ -1,0 +1,81 @@
+"""What a worker tells of itself and of its cameras in Redis, in plain text for people and pages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from services.camera_worker.camera import Camera
+from services.camera_worker.claims import Claims
+from services.camera_worker.held import Held, Phase
+from shared.errors import LeaseLost
+from shared.site_time import SiteTime
+from vision.inference.models import Models
+
+_RATES_EVERY_S = 2.0
+
+
+class Reports:
+    """Writes the heartbeat of a worker, and `camera:{camera}` of the cameras that it holds."""
+
+    def __init__(self, claims: Claims, models: Models, site_time: SiteTime) -> None:
+        self._claims, self._models, self._site_time = claims, models, site_time
+        self._written: dict[str, tuple[Camera, str, str, float]] = {}
+        """Camera → the state and error that Redis has of it, and when they were written (monotonic seconds)."""
+
+    def heartbeat(self, held: Mapping[str, Held], facts: Mapping[str, str | int | float]) -> None:
+        """Says that the worker is alive, which cameras it holds, and the `facts`.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        cameras = [one.camera for one in held.values() if one.camera is not None]
+        self._claims.heartbeat(
+            {
+                "device": self._models.device,
+                "backend": self._models.backend,
+                "cameras": " ".join(sorted(held)),
+                "fps": f"{sum(camera.rate() for camera in cameras):.1f}",
+                "clock_offset_ms": self._site_time.clock_offset_ms(),
+                **facts,
+            }
+        )
+
+    def write_states(self, held: Mapping[str, Held]) -> list[str]:
+        """Keeps `camera:{camera}` true: at once when a state changes, otherwise every few seconds.
+
+        Returns the cameras whose lease was lost.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        self._written = {name: written for name, written in self._written.items() if name in held}
+        lost = []
+        for name, one in held.items():
+            camera = one.camera
+            if camera is None or one.phase in (Phase.ENDED, Phase.RETIRING) or camera.ended:
+                continue  # `retire` says that a file has ended, after its last tick.
+            try:
+                self._write_state(camera, one)
+            except LeaseLost:
+                lost.append(name)
+        return lost
+
+    def _write_state(self, camera: Camera, held: Held) -> None:
+        now = time.monotonic()
+        state, error = camera.source.state.value, camera.source.error or ""
+        known, *told, at = self._written.get(camera.name, (None, "", "", 0.0))
+        if known is camera and told == [state, error] and now - at < _RATES_EVERY_S:
+            return
+        facts: dict[str, str | int] = {
+            "state": state,
+            "error": error,
+            "width": camera.width,
+            "height": camera.height,
+            "fps": f"{camera.rate():.1f}",
+            "source_dropped": camera.source.dropped,
+        }
+        if camera.source.length:
+            facts["length"] = camera.source.length
+        self._claims.tell(camera.name, held.lease, facts)
+        self._written[camera.name] = (camera, state, error, now)

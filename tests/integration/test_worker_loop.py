@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from services.camera_worker.handover import Goodbye, Outcome
+from services.camera_worker.loop import TickLoop
+from shared import stream_cap
+from shared.gate import Gate
+from shared.leases import Leases
+from shared.redis_connection import Client
+from tests.integration.worker_parts import StillSource, WorkerSite
+from vision.video.source import SourceState
+
+
+@pytest.fixture
+def site(redis_client: Client, tmp_path: Path) -> WorkerSite:
+    return WorkerSite(redis_client, tmp_path, "ab")
+
+
+@pytest.fixture
+def ticking(site: WorkerSite) -> Iterator[None]:
+    with site.ticking():
+        yield
+
+
+def step_until(loop: TickLoop, condition: Any, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "stepped in vain"
+        loop.step()
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_camera_that_is_given_takes_part_and_every_tick_of_it_is_sent(site: WorkerSite) -> None:
+    loop = site.loop()
+    site.handover.give(site.camera("a", StillSource()))
+    step_until(loop, lambda: len(site.entries("a")) >= 5)
+    entries = site.entries("a")
+    assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+    assert site.client.zscore(site.keys.seen, "a") == entries[-1].tick
+    assert entries[-1].batch.width == 64
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_gid_that_the_camera_has_already_is_known_and_what_is_no_number_is_passed_over(site: WorkerSite) -> None:
+    site.client.hset(site.keys.gids("a"), mapping={"7": 3, "8": "nonsense", "nonsense": 4})
+    loop, camera = site.loop(), site.camera("a", StillSource())
+    site.handover.give(camera)
+    step_until(loop, lambda: camera.handled > 0)
+    assert camera.gids == {7: 3}
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_paused_camera_sends_one_more_tick_that_ends_its_tracks(site: WorkerSite) -> None:
+    loop, camera = site.loop(), site.camera("a", StillSource())
+    site.handover.give(camera)
+    step_until(loop, lambda: site.entries("a"))
+    site.handover.ask_back(camera, Goodbye.AFTER_NEXT_TICK)
+    before = len(site.entries("a"))
+    step_until(loop, lambda: not loop.cameras)
+    assert len(site.entries("a")) == before + 1
+    assert site.handover.returned() == [(camera, Outcome.LET_GO)]
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_camera_that_another_worker_takes_is_let_go_at_once(site: WorkerSite) -> None:
+    loop, camera, stays = site.loop(), site.camera("a", StillSource()), site.camera("b", StillSource())
+    site.handover.give(camera)
+    site.handover.give(stays)
+    step_until(loop, lambda: set(loop.cameras) == {"a", "b"})
+    site.handover.ask_back(camera, Goodbye.NOW)
+    loop.step()
+    assert set(loop.cameras) == {"b"}
+    assert site.handover.returned() == [(camera, Outcome.LET_GO)]
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_camera_whose_lease_another_owner_has_is_given_back_and_the_others_go_on(site: WorkerSite) -> None:
+    loop, lost, stays = site.loop(), site.camera("a", StillSource()), site.camera("b", StillSource())
+    site.handover.give(lost)
+    site.handover.give(stays)
+    step_until(loop, lambda: set(loop.cameras) == {"a", "b"})
+    site.client.delete(lost.lease.key)
+    assert Leases(site.client, site.keys).acquire("camera:a", 30) is not None
+    step_until(loop, lambda: set(loop.cameras) == {"b"})
+    assert site.handover.returned() == [(lost, Outcome.LEASE_LOST)]
+    before = len(site.entries("b"))
+    step_until(loop, lambda: len(site.entries("b")) > before)
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+@pytest.mark.usefixtures("ticking")
+def test_a_tick_whose_sending_was_cut_off_is_sent_again_and_not_perceived_again(
+    site: WorkerSite, monkeypatch: pytest.MonkeyPatch, carried_out: bool
+) -> None:
+    """The ends of tracks are in it: perceived again, the tick would not name them a second time."""
+    loop, camera = site.loop(), site.camera("a", StillSource())
+    camera._ended = [41, 42]  # two tracks that end at the next tick
+    site.handover.give(camera)
+    complete, cut_off = Gate.complete_tick, []
+
+    def cut(gate: Gate, tick: int, cameras: Any, cursor: str) -> Any:
+        if cameras and not cut_off:
+            cut_off.append(tick)
+            if carried_out:
+                complete(gate, tick, cameras, cursor)
+            raise RedisConnectionError("the connection was lost")
+        return complete(gate, tick, cameras, cursor)
+
+    monkeypatch.setattr(Gate, "complete_tick", cut)
+    with pytest.raises(RedisConnectionError):
+        step_until(loop, lambda: False)
+    step_until(loop, lambda: len(site.entries("a")) >= 3)
+    first = site.entries("a")[0]
+    assert (first.tick, first.batch.ended.tolist()) == (cut_off[0], [41, 42])
+    ticks = [entry.tick for entry in site.entries("a")]
+    assert ticks == sorted(set(ticks)), "no tick was appended twice"
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_file_that_has_ended_is_given_back_after_its_last_tick(site: WorkerSite) -> None:
+    loop, source = site.loop(), StillSource()
+    camera = site.camera("a", source)
+    site.handover.give(camera)
+    step_until(loop, lambda: site.entries("a"))
+    source.state = SourceState.ENDED
+    before = len(site.entries("a"))
+    step_until(loop, lambda: not loop.cameras)
+    assert len(site.entries("a")) == before + 1
+    assert site.handover.returned() == [(camera, Outcome.ENDED)]
+
+
+def test_a_loop_that_has_nothing_to_do_keeps_its_leases(site: WorkerSite) -> None:
+    """There is no clock: nothing but the loop itself renews them."""
+    loop, camera = site.loop(), site.camera("a", StillSource())
+    site.handover.give(camera)
+    until = time.monotonic() + 3 * site.config.worker.lease_seconds
+    while time.monotonic() < until:
+        loop.step()
+        assert site.owned("a")
+    assert loop.cameras == {"a": camera}
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_stream_is_capped_in_bytes(site: WorkerSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_cap, "STREAM_BYTES", 2_000)
+    loop, camera = site.loop(), site.camera("a", StillSource())
+    site.handover.give(camera)
+    step_until(loop, lambda: camera.handled > 0)
+    asked: list[int] = []
+    complete = Gate.complete_tick
+
+    def noted(gate: Gate, tick: int, cameras: Any, cursor: str) -> Any:
+        asked.extend(one.longest for one in cameras)
+        return complete(gate, tick, cameras, cursor)
+
+    monkeypatch.setattr(Gate, "complete_tick", noted)
+    step_until(loop, lambda: len(asked) >= 3)
+    assert max(asked) < 20, "fourteen of these entries are 2,000 bytes; replay_seconds alone would keep 1,200"

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from services.camera_worker import preparation
+from services.camera_worker.camera import Camera
+from services.camera_worker.handover import Goodbye, Outcome
+from services.camera_worker.held import Phase
+from services.camera_worker.roster import Roster
+from shared.camera_settings import add_camera, remove_cameras, set_paused
+from shared.gate import Gate
+from shared.leases import Leases
+from shared.redis_connection import Client
+from tests.integration.worker_parts import StillSource, WorkerSite, wait_for
+
+
+@pytest.fixture
+def sources(monkeypatch: pytest.MonkeyPatch) -> dict[str, StillSource]:
+    """Camera → the source that was opened for it last; a test may put one here first."""
+    opened: dict[str, StillSource] = {}
+
+    def open_source(_: str, *, camera: str, **__: object) -> StillSource:
+        return opened.setdefault(camera, StillSource())
+
+    monkeypatch.setattr(preparation, "open_source", open_source)
+    return opened
+
+
+@pytest.fixture
+def site(redis_client: Client, tmp_path: Path) -> WorkerSite:
+    return WorkerSite(redis_client, tmp_path, "ab")
+
+
+def stepped(roster: Roster, condition: Callable[[], object]) -> None:
+    def step() -> object:
+        roster.step()
+        return condition()
+
+    wait_for(step)
+
+
+def given(site: WorkerSite) -> dict[str, Camera]:
+    """What the roster has given the loop since the last call."""
+    return {camera.name: camera for camera in site.handover.arrivals(0.0)}
+
+
+def in_phase(roster: Roster, phase: Phase, *names: str) -> Callable[[], bool]:
+    return lambda: all(roster.phases().get(name) is phase for name in names)
+
+
+def test_free_cameras_are_claimed_prepared_and_given_to_the_loop(
+    site: WorkerSite, sources: dict[str, StillSource]
+) -> None:
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
+    cameras = given(site)
+    assert set(cameras) == {"a", "b"}
+    assert cameras["a"].source is sources["a"]
+    assert site.state("a")["owner"] == site.state("b")["owner"] != ""
+    assert site.state("a")["class_names"] == '["person"]'
+
+
+def test_a_camera_is_given_only_once_its_source_has_answered(site: WorkerSite, sources: dict[str, StillSource]) -> None:
+    sources["a"] = StillSource()
+    sources["a"].answered.clear()
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "b"))
+    stepped(roster, in_phase(roster, Phase.OPENING, "a"))
+    assert set(given(site)) == {"b"}
+    sources["a"].answered.set()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a"))
+    assert set(given(site)) == {"a"}
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_paused_camera_is_asked_back_and_given_up_once_the_loop_let_go(
+    site: WorkerSite, sources: dict[str, StillSource]
+) -> None:
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
+    camera = given(site)["a"]
+    set_paused(site.client, site.keys, ["a"], paused=True)
+    stepped(roster, in_phase(roster, Phase.LEAVING, "a"))
+    assert site.handover.goodbyes() == [(camera, Goodbye.AFTER_NEXT_TICK)]
+    assert site.owned("a"), "until the loop has sent the last tick"
+    site.handover.give_back(camera, Outcome.LET_GO)
+    stepped(roster, lambda: "a" not in roster.phases())
+    assert (site.state("a")["state"], site.owned("a")) == ("paused", False)
+    wait_for(sources["a"].closed.is_set)
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_camera_with_new_settings_is_prepared_anew(site: WorkerSite) -> None:
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
+    camera = given(site)["a"]
+    changed = camera.config.model_copy(update={"time_offset_seconds": 1.0})
+    site.client.hset(site.keys.cameras, "a", changed.model_dump_json(by_alias=True))
+    stepped(roster, in_phase(roster, Phase.LEAVING, "a"))
+    assert site.handover.goodbyes() == [(camera, Goodbye.NOW)]
+    site.handover.give_back(camera, Outcome.LET_GO)
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a"))
+    again = given(site)["a"]
+    assert again.config == changed
+    assert again.lease.epoch > camera.lease.epoch
+
+
+def test_the_roster_renews_what_it_prepares_and_leaves_what_runs_to_the_loop(
+    site: WorkerSite, sources: dict[str, StillSource]
+) -> None:
+    """A loop that hangs must lose its cameras, or nobody would ever take them over."""
+    sources["a"] = StillSource()
+    sources["a"].answered.clear()
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "b"))
+    epoch = site.epoch("a")
+    stepped(roster, lambda: not site.owned("b"))
+    assert (site.owned("a"), site.epoch("a")) == (True, epoch)
+    assert Leases(site.client, site.keys).acquire("camera:b", 30) is not None
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_lease_that_expired_on_a_busy_machine_is_taken_up_again_when_the_state_is_written(site: WorkerSite) -> None:
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
+    stepped(roster, lambda: site.state("a").get("fps") is not None)
+    lease, epoch = given(site)["a"].lease, site.epoch("a")
+    site.client.delete(lease.key)
+    site.client.hdel(site.keys.camera("a"), "fps")
+    # The next report of its rates, within two seconds.
+    stepped(roster, lambda: site.state("a").get("fps") is not None)
+    assert site.client.get(lease.key) == lease.value.encode()
+    assert site.epoch("a") == epoch
+    assert roster.phases()["a"] is Phase.RUNNING
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_connection_that_is_lost_while_a_camera_is_given_up_leaves_that_to_the_next_step(
+    site: WorkerSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
+    camera = given(site)["a"]
+    set_paused(site.client, site.keys, ["a"], paused=True)
+    stepped(roster, in_phase(roster, Phase.LEAVING, "a"))
+    retire, failures = Gate.retire, []
+
+    def cut(gate: Gate, *words: object) -> None:
+        if len(failures) < 2:
+            failures.append(words)
+            raise RedisConnectionError("the connection was lost")
+        retire(gate, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Gate, "retire", cut)
+    site.handover.give_back(camera, Outcome.LET_GO)
+    for _ in range(2):
+        with pytest.raises(RedisConnectionError):
+            roster.step()
+    assert site.owned("a")
+    stepped(roster, lambda: "a" not in roster.phases())
+    assert (site.state("a")["state"], site.owned("a")) == ("paused", False)
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_file_that_has_ended_is_held_and_stays_ended_for_the_next_owner(site: WorkerSite) -> None:
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
+    site.handover.give_back(given(site)["a"], Outcome.ENDED)
+    stepped(roster, in_phase(roster, Phase.ENDED, "a"))
+    assert site.state("a")["state"] == "ended"
+    until = time.monotonic() + 2 * site.config.worker.lease_seconds
+    stepped(roster, lambda: time.monotonic() > until)
+    assert site.owned("a")
+    roster.close()
+    assert (site.state("a")["state"], site.owned("a")) == ("ended", False)
+    another = site.roster()
+    stepped(another, in_phase(another, Phase.ENDED, "a"))
+    assert "a" not in given(site)
+
+
+def test_a_camera_that_cannot_be_run_says_why_is_let_go_and_the_others_run(
+    site: WorkerSite, sources: dict[str, StillSource], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"not a model")
+    own = {"detector": {"model": str(tmp_path / "broken.onnx")}}
+    broken = site.config_of("a").model_validate({"name": "c", "source": "rtsp://nowhere/", **own})
+    assert add_camera(site.client, site.keys, broken)
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
+    stepped(roster, lambda: site.state("c").get("state") == "down")
+    assert "broken.onnx" in site.state("c")["error"]
+    stepped(roster, lambda: "c" not in roster.phases())
+    assert not site.owned("c")
+    assert "c" not in sources
+
+
+def test_a_preparation_that_hangs_is_abandoned_and_its_source_closed_when_it_comes_after_all(
+    site: WorkerSite, sources: dict[str, StillSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "OPENING_LIMIT_S", 0.3)
+    released = threading.Event()
+    open_source = preparation.open_source
+
+    def hang(source: str, *, camera: str, **options: object) -> object:
+        if camera == "a":
+            released.wait(20)
+        return open_source(source, camera=camera, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(preparation, "open_source", hang)
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "b"))
+    stepped(roster, lambda: site.state("a").get("state") == "down")
+    assert "opening its source" in site.state("a")["error"]
+    assert not site.owned("a")
+    released.set()
+    wait_for(lambda: "a" in sources and sources["a"].closed.is_set())
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_removed_camera_whose_preparation_still_goes_on_is_given_up_at_once(
+    site: WorkerSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(preparation, "open_source", lambda *_, **__: released.wait(20) and StillSource())
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.PREPARING, "a", "b"))
+    remove_cameras(site.client, site.keys, ["a"], kept_seconds=60)
+    stepped(roster, lambda: "a" not in roster.phases())
+    assert roster.phases()["b"] is Phase.PREPARING
+    released.set()
