@@ -204,7 +204,7 @@ class CameraWorker:
                 "cameras": " ".join(sorted(self._cameras)),
                 "fps": f"{sum(camera.rate() for camera in self._cameras.values()):.1f}",
                 "skipped": self._skipped,
-                "pictures_dropped": self._pictures.dropped,
+                "pictures_dropped": sum(self._pictures.dropped.values()),
                 "clock_offset_ms": self._site_time.clock_offset_ms(),
             }
         )
