@@ -287,8 +287,8 @@ class CameraWorker:
             refresh_seconds=self._config.embedder.refresh_seconds,
             timing=timing,
         )
-        for track_id, gid in self._client.hgetall(self._keys.gids(config.name)).items():
-            camera.change_gid(int(track_id), int(gid))
+        for track_id, gid in self._gate.gids(config.name).items():
+            camera.change_gid(track_id, gid)
         self._cameras[config.name] = camera
         if state == b"ended":
             camera.over = True
