@@ -45,7 +45,7 @@ class CameraWorker:
         self._client, self._site = connected.client, connected.site
         self._keys, self._config = connected.site.keys, connected.site.config
         self._virtual = self._config.clock.mode == "virtual"
-        self._models = Models(self._config, options.worker_threads)
+        self._models = Models(self._config, options.worker_threads, options.engine_cache)
         for camera in self._config.cameras:
             try:
                 self._models.thresholds(camera)
