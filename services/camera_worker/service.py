@@ -28,7 +28,6 @@ from vision.video.timing import Timing
 
 _log = structlog.get_logger()
 _LOOK_AROUND_S = 0.4
-_MEASURE_TIME_S = 30.0
 _TELL_RATES_S = 2.0
 _UNWATCHED_PICTURE_S = 1.0
 """A camera that nobody watches still shows a picture of this age at most."""
@@ -76,7 +75,7 @@ class CameraWorker:
         self._masks = connected.site.masks
         self._progress = Progress(tick=0, gate=0, ticks_cursor="0-0", time_ns=0, assignments_cursor="0-0")
         self._unsent: tuple[int, list[Seen]] | None = None
-        self._look_at = self._measure_at = 0.0
+        self._look_at = 0.0
         self._entry_bytes: dict[str, float] = {}
         self._told: dict[str, tuple[tuple[str, str], float]] = {}
         self._published_at: dict[str, float] = {}
@@ -189,9 +188,7 @@ class CameraWorker:
 
     def _look_around(self) -> None:
         now = time.monotonic()
-        if now >= self._measure_at:
-            self._site_time.measure()
-            self._measure_at = now + _MEASURE_TIME_S
+        self._site_time.measure_if_due(now)
         self._drop(self._claims.renew({name: camera.lease for name, camera in self._cameras.items()}))
         self._join_answered()
         if now < self._look_at:
