@@ -153,9 +153,18 @@ def benchmark(
     """
     from model_store.benchmark import BenchmarkOptions
     from model_store.benchmark import benchmark as benchmark_model
+    from shared.cache_folders import engine_cache
     from shared.logs import logs_of_command
 
-    options = BenchmarkOptions(words, tuple(batch or (1, 8)), threads, seconds, backend.value, _pixels(size))
+    options = BenchmarkOptions(
+        words,
+        tuple(batch or (1, 8)),
+        threads,
+        seconds,
+        backend.value,
+        _pixels(size),
+        engine_cache(os.environ),
+    )
     with logs_of_command("models"):
         benchmark_model(options, _store(), table_console(), as_json=json)
 

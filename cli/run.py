@@ -15,6 +15,7 @@ from cli.service_names import ServiceName
 from launcher.address import RedisAddress, find_redis, site_name
 from launcher.publishing import publish
 from launcher.site_file import load_site
+from shared.cache_folders import engine_cache
 from shared.config import SiteConfig
 from shared.logs import configure_logging
 from shared.process import ServiceOptions
@@ -59,10 +60,12 @@ def run(options: RunOptions, environment: Mapping[str, str]) -> None:
     address = find_redis(options.redis_url, site, options.site_file, None, environment)
     if site is not None and options.publish and not _published(site, address, options):
         return
-    importlib.import_module(options.service.module).main(service_options(options, name, address))
+    importlib.import_module(options.service.module).main(service_options(options, name, address, environment))
 
 
-def service_options(options: RunOptions, site: str, address: RedisAddress) -> ServiceOptions:
+def service_options(
+    options: RunOptions, site: str, address: RedisAddress, environment: Mapping[str, str]
+) -> ServiceOptions:
     """What the service is told."""
     return ServiceOptions(
         site=site,
@@ -74,6 +77,7 @@ def service_options(options: RunOptions, site: str, address: RedisAddress) -> Se
         worker_labels=tuple(options.labels.replace(",", " ").split()),
         worker_capacity=options.capacity,
         worker_threads=options.threads,
+        engine_cache=engine_cache(environment),
         port=options.port,
         host=options.host,
     )

@@ -41,6 +41,8 @@ class BenchmarkOptions:
     backend: WantedDevice
     crop_size: tuple[int, int] | None
     """Width and height in pixels, for an embedder whose file leaves them open."""
+    engine_cache: Path | None = None
+    """The folder that keeps TensorRT's engines; None: they are built anew."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,10 @@ def _load(options: BenchmarkOptions, store: ModelStore) -> Detector | Embedder:
 
 def _load_as(kind: str, path: Path, settings: Mapping[str, Any], options: BenchmarkOptions) -> Detector | Embedder:
     if kind == "detector":
-        return Detector.load(path, device=options.backend, threads=options.threads)
+        return Detector.load(path, device=options.backend, threads=options.threads, engine_cache=options.engine_cache)
     size = dict(zip(("width", "height"), options.crop_size or (), strict=False))
     config = EmbedderConfig.model_validate({**settings, **size, "model": path, "backend": options.backend})
-    return load_embedder(config, options.threads)
+    return load_embedder(config, options.threads, options.engine_cache)
 
 
 def describe(network: Detector | Embedder) -> dict[str, Any]:

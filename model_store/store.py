@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from model_store.manifest import MANIFEST, ModelEntry, read_manifest
+from shared.cache_folders import user_cache
 from shared.errors import MtmcError
 
 State: TypeAlias = Literal["here", "damaged", "partial", "missing"]
@@ -114,5 +115,4 @@ class ModelStore:
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
     """`$MTMC_MODELS`, else the folder for models among the user's caches."""
-    caches = Path(environment.get("XDG_CACHE_HOME") or "~/.cache")
-    return Path(environment.get("MTMC_MODELS") or caches / "mtmc" / "models")
+    return Path(environment.get("MTMC_MODELS") or user_cache("models", environment))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from shared.config import ClockConfig
 from shared.errors import LeaseLost
 from shared.keys import Keys
@@ -15,8 +17,13 @@ from shared.messages import SCHEMA
 from shared.redis_connection import Client
 from shared.scripts import Scripts
 
+_log = structlog.get_logger()
 VIEWER_MS = 10_000
 """A camera counts as watched for so long after the last request for its picture."""
+_NUMBERS_END = 2**63
+"""Track ids and gids are below it: they fit the int64 of the wire format."""
+_SHOWN = 100
+"""Characters of a malformed value that the log shows."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,8 @@ class Gate:
         self._scripts = Scripts(client)
         self._gate_keys = [keys.tick, keys.ticks, keys.seen, keys.marked_at, keys.skew, keys.cameras, keys.cycles]
         self._gate_args: list[str | int] = [clock.mode, clock.max_skew_ticks]
+        self.malformed_gids = 0
+        """Lines of the global-ID map, and of its changes, that were skipped because they are not numbers."""
 
     def _run(
         self, name: str, keys: Sequence[str] = (), args: Sequence[str | bytes | int | float] = (), pipeline: Any = None
@@ -162,6 +171,7 @@ class Gate:
             if camera.name not in refused:
                 camera.lease.note_renewed(asked_at)
         triples = zip(changes[::3], changes[1::3], changes[2::3], strict=True)
+        lines = [self._gid_line(name.decode(errors="replace"), track_id, gid) for name, track_id, gid in triples]
         return Progress(
             tick=int(now),
             gate=int(gate),
@@ -169,10 +179,34 @@ class Gate:
             time_ns=int(time_ns),
             assignments_cursor=cursor.decode(),
             lost=refused,
-            gids=tuple((camera.decode(), int(track), int(gid)) for camera, track, gid in triples),
+            gids=tuple(line for line in lines if line is not None),
             watched=frozenset(name.decode() for name in watched),
             skipped=int(skipped),
         )
+
+    def gids(self, camera: str) -> dict[int, int]:
+        """The global-ID map of a camera: track_id → gid."""
+        lines = self._client.hgetall(self._keys.gids(camera)).items()
+        numbers = [self._gid_line(camera, track_id, gid) for track_id, gid in lines]
+        return {line[1]: line[2] for line in numbers if line is not None}
+
+    def _gid_line(self, camera: str, track_id: bytes, gid: bytes) -> tuple[str, int, int] | None:
+        """A line of the global-ID map as numbers; one that has none is counted, and the first one is logged."""
+        try:
+            numbers = int(track_id), int(gid)
+        except ValueError:
+            numbers = -1, -1
+        if all(0 <= number < _NUMBERS_END for number in numbers):
+            return camera, *numbers
+        self.malformed_gids += 1
+        if self.malformed_gids == 1:
+            _log.warning(
+                "the global-ID map has a line that is not a number; it is skipped, further ones are only counted",
+                camera=camera,
+                track_id=track_id[:_SHOWN].decode(errors="replace"),
+                gid=gid[:_SHOWN].decode(errors="replace"),
+            )
+        return None
 
     def queue_handled(self, pipeline: Any) -> None:
         """Queues the question how far the cameras are; `Handled.parse` reads the answer."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 from redis.exceptions import AuthenticationError
@@ -35,6 +36,8 @@ class ServiceOptions:
     worker_labels: tuple[str, ...] = ()
     worker_capacity: int | None = None
     worker_threads: int = 0
+    engine_cache: Path | None = None
+    """The folder that keeps a worker's TensorRT engines; None: they are built at every start."""
     port: int | None = None
     """Of the streamer, in place of the site's."""
     host: str | None = None

@@ -7,9 +7,9 @@ import time
 
 from shared.redis_connection import Client, server_time_ns
 
-_SAMPLES = 5
 MEASURE_EVERY_S = 30.0
-"""Clocks drift apart by some microseconds a second; every half minute is far more often than needed."""
+"""Quartz clocks drift apart by some 50 ms in an hour, and an operator may set the clock of the server."""
+_SAMPLES = 5
 
 
 class SiteTime:
@@ -20,19 +20,26 @@ class SiteTime:
         self._offset_ns = 0
         self._last_ns = 0
         self._lock = threading.Lock()
+        self._measured_at_s = 0.0
         self.measure()
 
-    def measure_if_due(self) -> None:
-        """Measures again when the last measurement is `MEASURE_EVERY_S` old.
+    def measure_if_due(self, now_s: float) -> None:
+        """Measures again when the last measurement is `MEASURE_EVERY_S` old; `now_s` is `time.monotonic()`.
 
         Raises:
-            RedisError: Redis is away; the offset stays.
+            RedisError: Redis is away; the next call tries again.
         """
-        if time.monotonic() - self._measured_at_s >= MEASURE_EVERY_S:
+        if now_s - self._measured_at_s >= MEASURE_EVERY_S:
             self.measure()
 
     def measure(self) -> None:
-        """Takes the offset of the fastest of a few round trips (Cristian's algorithm)."""
+        """Takes the offset of the fastest of a few round trips (Cristian's algorithm).
+
+        The error is at most half of that round trip.
+
+        Raises:
+            RedisError: Redis is away.
+        """
         best: tuple[int, int] | None = None
         for _ in range(_SAMPLES):
             sent = time.monotonic_ns()

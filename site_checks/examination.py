@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from launcher.address import RedisAddress, configured, find_redis, site_name
 from launcher.site_file import as_written, load_site
 from launcher.state_folder import state_folder
+from shared.cache_folders import engine_cache
 from shared.config import SiteConfig
 from shared.errors import ConfigError, MtmcError
 from shared.keys import Keys
@@ -158,7 +159,7 @@ class Examination:
             return
         if options.site_file is not None:
             yield from examine_disk(state_folder(options.site_file, site.site, options.state, self._environment))
-        yield from examine_models(site, self._cores)
+        yield from examine_models(site, self._cores, engine_cache(self._environment))
         running: dict[str, CameraView] = {}
         if overview is not None and overview.running:
             running = {camera.name: camera for camera in overview.cameras}

@@ -6,6 +6,7 @@ import functools
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -20,10 +21,13 @@ _RUNS = 5
 _FRAME = (720, 1280, 3)
 
 
-def examine_models(site: SiteConfig, cores: int) -> Iterator[Finding]:
-    """Loads every network as a worker would, and times it. A site whose models are wrong was told of before."""
+def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> Iterator[Finding]:
+    """Loads every network as a worker would, and times it. A site whose models are wrong was told of before.
+
+    TensorRT engines that are built on the way stay in `engine_cache`, where a worker finds them.
+    """
     try:
-        models = Models(site, site.worker.threads or cores)
+        models = Models(site, site.worker.threads or cores, engine_cache)
         detectors = {
             (camera.detector and camera.detector.model) or site.detector.model: models.detector(camera)
             for camera in site.cameras

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 import numpy as np
@@ -82,9 +81,8 @@ class TickLoop:
                 continue
             self._progress = self._gate.complete_tick(0, [], self._progress.assignments_cursor)
             # After the cursor: what changes from now on is in `assignments` behind it.
-            for track_id, gid in self._client.hgetall(self._keys.gids(camera.name)).items():
-                with contextlib.suppress(ValueError):  # not written by an aggregator
-                    camera.change_gid(int(track_id), int(gid))
+            for track_id, gid in self._gate.gids(camera.name).items():
+                camera.change_gid(track_id, gid)
             self.cameras[camera.name] = self._arriving.pop(0)
 
     def _say_goodbye(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +14,8 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.camera_worker.annotation import annotate
+from services.camera_worker.picture_failures import DropReason, PictureFailures
+from shared.backoff import Backoff
 from shared.config import StreamerConfig
 from shared.frames import FrameEntry
 from shared.keys import Keys
@@ -38,25 +41,39 @@ class Drawing:
 
 
 class PicturePublisher:
-    """Holds at most one waiting picture of each camera: a newer one takes its place, and the drop is counted."""
+    """Holds at most one waiting picture of each camera: a newer one takes its place, and the drop is counted.
 
-    def __init__(self, client: Client, keys: Keys, config: StreamerConfig) -> None:
+    A picture that fails never delays another camera's. After an unexpected exception only its own camera has to wait:
+    its pictures are dropped until the backoff is over.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        config: StreamerConfig,
+        make_backoff: Callable[[], Backoff] = Backoff,
+    ) -> None:
+        """`make_backoff` gives the waits of one camera."""
         self._client, self._keys = client, keys
         self._max_width = config.max_width
         self._encoding = [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality]
         self._waiting: dict[str, Drawing] = {}
         self._changed = threading.Condition()
         self._closed = False
-        self.dropped = 0
-        """Pictures replaced by newer ones before they were encoded, or refused by OpenCV or Redis."""
+        self._failures = PictureFailures(make_backoff)
+        self.dropped = dict.fromkeys(DropReason, 0)
+        """Pictures that were not published."""
         self.published = 0
+        self.restarts = 0
+        """Unexpected exceptions; after each the thread goes on with the other cameras."""
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
         self._thread.start()
 
     def offer(self, picture: Drawing) -> None:
         """Takes a picture to publish; returns at once."""
         with self._changed:
-            self.dropped += picture.camera in self._waiting
+            self.dropped[DropReason.REPLACED] += picture.camera in self._waiting
             self._waiting[picture.camera] = picture
             self._changed.notify()
 
@@ -68,35 +85,71 @@ class PicturePublisher:
         self._thread.join(timeout=2)
 
     def _run(self) -> None:
-        failing: set[str] = set()
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if self._closed:
-                    return
-                # The one that waits longest: dicts keep the order of insertion, replacements keep their place.
-                picture = self._waiting.pop(next(iter(self._waiting)))
+        while (picture := self._next()) is not None:
+            if self._failures.is_suspended(picture.camera, time.monotonic()):
+                self.dropped[DropReason.ERROR] += 1
+                continue
             try:
                 self._publish(picture)
+            except (_EncodingError, RedisError) as error:
+                self._note_failure(picture, error)
+            except Exception as error:  # noqa: BLE001 (the top of a loop; a bug must not stop the pictures of all cameras)
+                self._note_bug(picture, error)
+            else:
                 self.published += 1
-                if failing == {picture.camera}:
-                    _log.info("pictures are published again")
-                failing.discard(picture.camera)
-            except (RedisError, cv2.error) as error:  # one bad picture, or a full Redis, must not end this thread
-                self.dropped += 1
-                if not failing:
-                    _log.warning("pictures cannot be published", camera=picture.camera, reason=str(error))
-                failing.add(picture.camera)
+                if self._failures.published(picture.camera, time.monotonic()):
+                    _log.info("pictures are published again", camera=picture.camera)
+
+    def _next(self) -> Drawing | None:
+        """The picture that waits longest, as soon as there is one; None once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            # Dicts keep the order of insertion, and a replacement keeps its place.
+            return None if self._closed else self._waiting.pop(next(iter(self._waiting)))
+
+    def _note_failure(self, picture: Drawing, error: RedisError | _EncodingError) -> None:
+        """The next picture is tried at once: it may be sound, and Redis back."""
+        reason = DropReason.REDIS if isinstance(error, RedisError) else DropReason.ENCODING
+        self.dropped[reason] += 1
+        if self._failures.failed(picture.camera, reason, time.monotonic()):
+            _log.warning(
+                "a picture cannot be published and is dropped; each new one is tried",
+                camera=picture.camera,
+                tick=picture.tick,
+                failed_at=reason.value,
+                reason=str(error),
+            )
+
+    def _note_bug(self, picture: Drawing, error: Exception) -> None:
+        self.restarts += 1
+        self.dropped[DropReason.ERROR] += 1
+        retry_in_s = self._failures.suspend(picture.camera, time.monotonic())
+        _log.error(
+            "publishing a picture failed unexpectedly; this camera shows no new picture until the retry",
+            camera=picture.camera,
+            tick=picture.tick,
+            retry_in_s=round(retry_in_s, 1),
+            exc_info=error,
+        )
 
     def _publish(self, picture: Drawing) -> None:
-        drawn = annotate(
-            picture.image, picture.boxes_xyxy, picture.track_ids, picture.gids, picture.tick, self._max_width
-        )
-        _, jpeg = cv2.imencode(".jpg", drawn, self._encoding)
+        try:
+            drawn = annotate(
+                picture.image, picture.boxes_xyxy, picture.track_ids, picture.gids, picture.tick, self._max_width
+            )
+            encoded, jpeg = cv2.imencode(".jpg", drawn, self._encoding)
+        except cv2.error as error:
+            raise _EncodingError(str(error)) from error
         height, width = drawn.shape[:2]
+        if not encoded:
+            raise _EncodingError(f"OpenCV encoded no JPEG of {width}×{height} pixels")
         entry = FrameEntry(picture.camera, picture.tick, picture.time_ns, width, height, jpeg.tobytes())
         key = self._keys.frames(picture.camera)
         with self._client.pipeline(transaction=False) as pipe:
             pipe.xadd(key, entry.encode(), maxlen=FRAMES_KEPT, approximate=False)
             pipe.expire(key, _EXPIRES_S)
             pipe.execute()
+
+
+class _EncodingError(Exception):
+    """OpenCV cannot draw or encode a picture."""

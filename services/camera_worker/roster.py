@@ -16,6 +16,7 @@ from services.camera_worker.held import Held, Phase
 from services.camera_worker.preparation import Failed, Preparation, Prepared, SourceOptions
 from services.camera_worker.reports import Reports
 from services.camera_worker.source_timing import SourceTimings
+from shared.backoff import Backoff
 from shared.config import CameraConfig
 from shared.errors import LeaseLost
 from shared.gate import Gate, Progress
@@ -25,7 +26,6 @@ from shared.site_time import SiteTime
 from vision.inference.models import Models
 from vision.tracking.tracker import TrackerSettings
 from vision.video.address import display_name
-from vision.video.source import Backoff
 
 _log = structlog.get_logger()
 _LOOK_S = 0.4
@@ -74,7 +74,7 @@ class Roster:
         Raises:
             RedisError: Redis is away; the next call goes on.
         """
-        self._site_time.measure_if_due()
+        self._site_time.measure_if_due(time.monotonic())
         self._renew_leases()
         self._take_back()
         self._advance()

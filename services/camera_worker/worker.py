@@ -12,13 +12,13 @@ from services.camera_worker.loop import TickLoop
 from services.camera_worker.perception import Perception
 from services.camera_worker.pictures import PicturePublisher
 from services.camera_worker.roster import Roster
+from shared.backoff import Backoff
 from shared.config import SiteConfig
 from shared.errors import ModelError
 from shared.process import Connected, ServiceOptions
 from shared.redis_connection import RETRYABLE
 from shared.site_time import SiteTime
 from vision.inference.models import Models
-from vision.video.source import Backoff
 
 _log = structlog.get_logger()
 _STEP_EVERY_S = 0.05
@@ -38,7 +38,7 @@ class CameraWorker:
         client, site = connected.client, connected.site
         config = site.config
         virtual = config.clock.mode == "virtual"
-        models = _load_models(config, options.worker_threads)
+        models = _load_models(config, options)
         claims = Claims(
             client,
             site.keys,
@@ -82,7 +82,9 @@ class CameraWorker:
         backoff = Backoff(0.1, 5.0)
         while not self._stop.is_set():
             try:
-                self.roster.step({"skipped": self.loop.skipped, "pictures_dropped": self._pictures.dropped})
+                self.roster.step(
+                    {"skipped": self.loop.skipped, "pictures_dropped": sum(self._pictures.dropped.values())}
+                )
                 backoff.reset()
                 wait_s = _STEP_EVERY_S
             except RETRYABLE as error:
@@ -94,14 +96,14 @@ class CameraWorker:
             self._stop.wait(wait_s)
 
 
-def _load_models(config: SiteConfig, threads: int) -> Models:
+def _load_models(config: SiteConfig, options: ServiceOptions) -> Models:
     """The embedder and every detector that the site names.
 
     Raises:
         ModelError: one cannot be used. A model that only one camera has stops only that camera, when it is claimed;
             but virtual time would wait for that camera for ever.
     """
-    models = Models(config, threads)
+    models = Models(config, options.worker_threads, options.engine_cache)
     for camera in config.cameras:
         try:
             models.thresholds(camera)

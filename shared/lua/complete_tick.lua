@@ -42,9 +42,10 @@ if #KEYS > FIXED_KEYS then
   for _, entry in ipairs(redis.call('XRANGE', KEYS[8], '(' .. cursor, '+', 'COUNT', 1000)) do
     cursor = entry[1]
     local fields = entry[2]
-    changes[#changes + 1] = fields[4]
-    changes[#changes + 1] = fields[6]
-    changes[#changes + 1] = fields[8]
+    -- A malformed entry must not shift the others: nil would leave no gap.
+    for _, value in ipairs({fields[4] or '', fields[6] or '', fields[8] or ''}) do
+      changes[#changes + 1] = value
+    end
   end
 elseif cursor == '0-0' then
   local newest = redis.call('XREVRANGE', KEYS[8], '+', '-', 'COUNT', 1)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.config import ClockConfig
 from shared.errors import LeaseLost
@@ -161,6 +162,43 @@ def test_changes_of_the_global_id_map_come_once_and_in_order(yard: Yard) -> None
     assert yard.complete(2, north, cursor=first.assignments_cursor).gids == ()
     yard.assign("north", 2, 0)
     assert yard.complete(3, north, cursor=first.assignments_cursor).gids == (("north", 2, 0),)
+
+
+MALFORMED: dict[str, dict[str, str | int | bytes]] = {
+    "text": {"tick": 1, "camera": "north", "track_id": 1, "gid": "seven"},
+    "empty": {"tick": 1, "camera": "north", "track_id": "", "gid": 7},
+    "negative": {"tick": 1, "camera": "north", "track_id": 1, "gid": -7},
+    "huge": {"tick": 1, "camera": "north", "track_id": 1, "gid": "9" * 400},
+    "binary": {"tick": 1, "camera": "north", "track_id": 1, "gid": b"\xff"},
+    "no gid": {"tick": 1, "camera": "north", "track_id": 1},
+    "no track": {"tick": 1, "camera": "north"},
+    "no camera": {"tick": 1},
+}
+
+
+@pytest.mark.parametrize("entry", MALFORMED)
+def test_a_change_that_is_not_a_number_is_skipped_counted_and_logged_once(yard: Yard, entry: str) -> None:
+    north = yard.camera("north")
+    with capture_logs() as logs:
+        for track in (1, 2):
+            yard.assign("north", track, 10)
+            yard.client.xadd(KEYS.assignments, MALFORMED[entry])
+        yard.assign("north", 3, 10)
+        progress = yard.complete(1, north)
+    assert progress.gids == (("north", 1, 10), ("north", 2, 10), ("north", 3, 10))
+    assert yard.gate.malformed_gids == 2
+    assert [line["log_level"] for line in logs] == ["warning"]
+
+
+def test_a_line_of_the_map_that_is_not_a_number_is_skipped_counted_and_logged_once(yard: Yard) -> None:
+    lines = {"1": "10", "2": "seven", "three": "30", "4": "-1", "5": "50", "6": "9" * 400}
+    yard.client.hset(KEYS.gids("north"), mapping=lines)
+    with capture_logs() as logs:
+        assert yard.gate.gids("north") == {1: 10, 5: 50}
+    assert yard.gate.gids("south") == {}
+    assert yard.gate.malformed_gids == 4
+    assert [line["log_level"] for line in logs] == ["warning"]
+    assert logs[0]["camera"] == "north"
 
 
 def test_no_change_is_missed_by_a_call_for_only_some_of_the_own_cameras(yard: Yard) -> None:

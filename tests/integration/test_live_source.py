@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from shared.backoff import Backoff
 from vision.video import live_source
 from vision.video.address import SourceKind, display_name, is_local, kind_of, local_problem
 from vision.video.decoders import prepare_decoders
 from vision.video.live_source import LiveSource
 from vision.video.opening import open_source
-from vision.video.source import Backoff, SourceState, ThreadedSource
+from vision.video.source import SourceState, ThreadedSource
 
 PATIENCE_S = 20.0
 ROOT = Path(__file__).parents[2]
@@ -203,6 +204,7 @@ def test_a_server_that_goes_away_and_returns_is_found_again(watch: Watch) -> Non
             assert source.frame_at(0.0, PATIENCE_S) is not None
         wait_for(source, SourceState.DOWN)
         assert source.error is not None
+        assert source.failures >= 1
         assert backoff.third_try.wait(PATIENCE_S)
         source.frame_at(0.0, 0.0)  # the one that was still there
         began_s = time.monotonic()
@@ -213,6 +215,8 @@ def test_a_server_that_goes_away_and_returns_is_found_again(watch: Watch) -> Non
             assert source.error is None
             assert source.frame_at(0.0, PATIENCE_S) is not None
             source.close()
+    assert source.failures >= 3
+    assert source.restarts == 0
     told = [entry["event"] for entry in logs if entry["log_level"] != "debug"]  # none per frame, none per retry
     assert told == ["source gives pictures", "source is down", "source gives pictures"]
 
@@ -273,6 +277,27 @@ def test_a_damaged_stream_that_makes_opencv_raise_is_retried(watch: Watch, monke
         source.close()
 
 
+def test_an_unexpected_exception_is_logged_counted_and_retried(watch: Watch) -> None:
+    failures = iter([ZeroDivisionError(f"rtsp://{USER}:{PASSWORD}@host/"), KeyError("offset")])
+
+    def site_time_ns() -> int:
+        for error in failures:
+            raise error
+        return time.time_ns()
+
+    with serving() as server, capture_logs() as logs:
+        source = watch(f"http://127.0.0.1:{server.port}/cam", site_time_ns=site_time_ns)
+        assert source.answered.wait(PATIENCE_S)
+        wait_for(source, SourceState.LIVE)
+        assert source.frame_at(0.0, PATIENCE_S) is not None
+        assert (source.failures, source.restarts) == (2, 2)
+    tracebacks = [entry for entry in logs if entry["event"] == "reading a source failed unexpectedly"]
+    assert [type(entry["exc_info"]) for entry in tracebacks] == [ZeroDivisionError, KeyError]
+    assert all(entry["camera"] == "c1" and entry["retry_in_s"] > 0 for entry in tracebacks)
+    down = next(entry for entry in logs if entry["event"] == "source is down")
+    assert down["reason"].endswith("reading failed unexpectedly (ZeroDivisionError); see the worker's log")
+
+
 def test_a_wrong_password_is_named_as_a_possible_cause(watch: Watch) -> None:
     with serving(password=PASSWORD) as server:
         source = watch(f"http://{USER}:wr0ng@127.0.0.1:{server.port}/cam")
@@ -285,7 +310,7 @@ OBSERVED = """
 import json, sys, time
 from vision.video.decoders import prepare_decoders
 from vision.video.opening import open_source
-from vision.video.source import Backoff
+from shared.backoff import Backoff
 from vision.video.live_source import LiveSource
 prepare_decoders()
 out = []
@@ -345,17 +370,6 @@ def test_rtsp_goes_over_tcp_unless_the_user_says_otherwise() -> None:
     prepare_decoders(theirs)
     assert mine["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "rtsp_transport;tcp"
     assert theirs["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "rtsp_transport;udp"
-
-
-def test_retries_wait_longer_and_longer_up_to_the_cap_and_differ() -> None:
-    backoff = Backoff()
-    waits_s = [backoff.next_s() for _ in range(200)]
-    assert 0.5 <= waits_s[0] <= 1.0
-    assert all(0.5 <= wait_s <= min(30.0, 2.0**tries) for tries, wait_s in enumerate(waits_s))
-    assert max(waits_s) > 20.0
-    assert len(set(waits_s)) > 190
-    backoff.reset()
-    assert backoff.next_s() <= 1.0
 
 
 @pytest.mark.parametrize(

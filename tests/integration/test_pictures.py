@@ -9,10 +9,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from services.camera_worker import pictures as pictures_module
 from services.camera_worker.annotation import annotate
+from services.camera_worker.picture_failures import DropReason
 from services.camera_worker.pictures import Drawing, PicturePublisher
+from shared.backoff import Backoff
 from shared.config import StreamerConfig
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
@@ -28,7 +31,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
         time.sleep(0.005)
 
 
-def picture(camera: str, tick: int, image: Any = None) -> Drawing:
+def picture(camera: str, tick: int, image: Any = None, gid: Any = 7) -> Drawing:
     return Drawing(
         camera,
         tick,
@@ -36,7 +39,7 @@ def picture(camera: str, tick: int, image: Any = None) -> Drawing:
         np.full((40, 60, 3), 90, np.uint8) if image is None else image,
         np.array([[5, 5, 20, 30]], np.float32),
         np.array([1], np.int64),
-        {1: 7},
+        {1: gid},
     )
 
 
@@ -66,6 +69,10 @@ def publisher(redis_client: Client) -> Iterator[PicturePublisher]:
 
 def published(publisher: PicturePublisher, count: int) -> bool:
     return publisher.published == count
+
+
+def dropped(publisher: PicturePublisher, reason: DropReason, count: int) -> bool:
+    return publisher.dropped[reason] == count
 
 
 def shown(client: Client, camera: str) -> list[int]:
@@ -103,7 +110,7 @@ def test_a_newer_picture_takes_the_place_of_a_waiting_one_and_the_drop_is_counte
     annotating.go_on.set()
     wait_for(lambda: publisher.published == 3)
     assert annotating.order == [1, 6, 5], "a camera with many pictures keeps its place, and overtakes nobody"
-    assert publisher.dropped == 3
+    assert publisher.dropped[DropReason.REPLACED] == sum(publisher.dropped.values()) == 3
     assert shown(redis_client, "north") == [1, 6]
 
 
@@ -120,15 +127,54 @@ def test_a_picture_that_cannot_be_drawn_stops_no_other(
     redis_client: Client, publisher: PicturePublisher, image: Any
 ) -> None:
     publisher.offer(picture("bad", 1, image))
-    wait_for(lambda: publisher.dropped == 1)
+    wait_for(lambda: publisher.dropped[DropReason.ENCODING] == 1)
     publisher.offer(picture("north", 2))
     wait_for(lambda: shown(redis_client, "north") == [2])
+
+
+def test_a_picture_that_cannot_be_encoded_is_counted_and_said_once(
+    redis_client: Client, publisher: PicturePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures_module.cv2, "imencode", lambda *_: (False, np.zeros(0, np.uint8)))
+    with capture_logs() as logs:
+        for tick in (1, 2):
+            publisher.offer(picture("north", tick))
+            wait_for(partial(dropped, publisher, DropReason.ENCODING, tick))
+    assert publisher.published == 0
+    assert shown(redis_client, "north") == []
+    assert [(entry["camera"], entry["tick"], entry["reason"]) for entry in logs] == [
+        ("north", 1, "OpenCV encoded no JPEG of 30×20 pixels")
+    ]
+
+
+@pytest.mark.parametrize("gid", ["seven", 10**400], ids=["text", "huge"])
+def test_an_unexpected_exception_delays_no_other_camera_and_is_retried(redis_client: Client, gid: Any) -> None:
+    with capture_logs() as logs:
+        publisher = PicturePublisher(redis_client, KEYS, SETTINGS, make_backoff=lambda: Backoff(1.0, 1.0))
+        publisher.offer(picture("bad", 1, gid=gid))
+        wait_for(lambda: publisher.restarts == 1)
+        publisher.offer(picture("bad", 2))
+        publisher.offer(picture("north", 3))
+        wait_for(lambda: shown(redis_client, "north") == [3])
+        assert publisher.dropped[DropReason.ERROR] == 2, "the failed one, and the one that came before the retry"
+        ticks = iter(range(4, 10**6))
+
+        def shown_again() -> bool:
+            publisher.offer(picture("bad", next(ticks)))
+            return shown(redis_client, "bad") != []
+
+        wait_for(shown_again)
+        publisher.close()
+    assert publisher.restarts == 1
+    errors = [entry for entry in logs if entry["log_level"] == "error"]
+    assert [(entry["camera"], entry["tick"], entry["retry_in_s"]) for entry in errors] == [("bad", 1, 1.0)]
+    assert isinstance(errors[0]["exc_info"], TypeError | OverflowError)
 
 
 def test_a_redis_that_is_full_stops_nothing(redis_client: Client, publisher: PicturePublisher) -> None:
     redis_client.set(KEYS.frames("north"), "of a wrong type, so that Redis refuses")
     publisher.offer(picture("north", 1))
-    wait_for(lambda: publisher.dropped == 1)
+    wait_for(lambda: publisher.dropped[DropReason.REDIS] == 1)
     publisher.offer(picture("south", 2))
     wait_for(lambda: shown(redis_client, "south") == [2])
 
@@ -138,7 +184,7 @@ def test_pictures_go_on_when_redis_is_back(redis_process: Any) -> None:
     publisher = PicturePublisher(client, KEYS, SETTINGS)
     redis_process.kill()
     publisher.offer(picture("north", 1))
-    wait_for(lambda: publisher.dropped == 1)
+    wait_for(lambda: publisher.dropped[DropReason.REDIS] == 1)
     redis_process.start()
     publisher.offer(picture("north", 2))
     wait_for(lambda: shown(client, "north") == [2])

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from services.aggregator.service import Aggregator
 from shared.keys import Keys
 from shared.leases import Leases
 from shared.redis_connection import Client, connect
 from shared.replication import Replicas
+from tests.integration.test_aggregator import Feeder, site_of
+from tests.unit.association.scenes import Stay, entries
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -57,6 +60,24 @@ def test_a_lease_is_on_the_replica_when_it_is_acquired(primary: Client, replica:
     assert copy.get(lease.key).decode() == lease.value
     assert waits(primary) == 1
     copy.close()
+
+
+def test_every_commit_of_the_aggregator_waits_for_the_replica(primary: Client, replica: Any) -> None:
+    site = site_of(primary, "yard")
+    aggregator, feeder = Aggregator(primary, site), Feeder(primary, site, entries([Stay(1, 0, 1, 20)]))
+    aggregator.step()
+    steps = []
+    with primary.monitor() as monitor:
+        for _ in range(5):
+            feeder.feed()
+            aggregator.step()
+        primary.echo("done")
+        while not (command := monitor.next_command()["command"]).startswith("ECHO"):
+            if command.startswith(f"XADD {site.keys.cycles} "):
+                steps.append("commit")
+            elif command.startswith("WAIT "):
+                steps.append("wait")
+    assert steps == ["commit", "wait"] * 5
 
 
 def test_a_replica_that_hangs_is_told_once_and_holds_nobody_up(primary: Client, replica: Any) -> None:

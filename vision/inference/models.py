@@ -14,8 +14,8 @@ from vision.inference.embedding import Embedder, Preprocessing
 _log = structlog.get_logger()
 
 
-def load_embedder(config: EmbedderConfig, threads: int) -> Embedder:
-    """The embedder as the site describes it.
+def load_embedder(config: EmbedderConfig, threads: int, engine_cache: Path | None = None) -> Embedder:
+    """The embedder as the site describes it; `engine_cache` as for `load_model`.
 
     Raises:
         ModelError: it cannot be used.
@@ -25,18 +25,26 @@ def load_embedder(config: EmbedderConfig, threads: int) -> Embedder:
         Preprocessing.of(config),
         device=config.backend,
         threads=threads,
+        engine_cache=engine_cache,
     )
 
 
 class Models:
     """Detectors by path, and the site's embedder."""
 
-    def __init__(self, config: SiteConfig, threads: int) -> None:
-        self._config, self._threads = config, threads
+    def __init__(self, config: SiteConfig, threads: int, engine_cache: Path | None = None) -> None:
+        """`threads` are those of one model call on the CPU (0: one per core).
+
+        `engine_cache` is the folder that keeps TensorRT's engines; None: they are built at every start.
+
+        Raises:
+            ModelError: the embedder cannot be used.
+        """
+        self._config, self._threads, self._engine_cache = config, threads, engine_cache
         self._detectors: dict[Path, Detector] = {}
         self._loading: dict[Path, threading.Lock] = {}
         self._lock = threading.Lock()
-        self.embedder = load_embedder(config.embedder, threads)
+        self.embedder = load_embedder(config.embedder, threads, engine_cache)
         self._log_loaded("embedder", config.embedder.model, self.embedder)
 
     def path_of(self, camera: CameraConfig) -> Path:
@@ -56,7 +64,12 @@ class Models:
             loading = self._loading.setdefault(path, threading.Lock())
         with loading:
             if path not in self._detectors:
-                detector = Detector.load(path, device=self._config.detector.backend, threads=self._threads)
+                detector = Detector.load(
+                    path,
+                    device=self._config.detector.backend,
+                    threads=self._threads,
+                    engine_cache=self._engine_cache,
+                )
                 self._detectors[path] = detector
                 self._log_loaded("detector", path, detector)
             return self._detectors[path]

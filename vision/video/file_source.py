@@ -12,7 +12,8 @@ from pathlib import Path
 
 import structlog
 
-from vision.video.source import Backoff, Frame, SourceState, ThreadedSource
+from shared.backoff import Backoff
+from vision.video.source import Frame, SourceState, ThreadedSource
 from vision.video.video_file import DEFAULT_FPS, VideoFile, nearest_frame, plausible_fps
 
 log = structlog.get_logger()

@@ -9,8 +9,9 @@ from typing import Any
 
 import cv2
 
+from shared.backoff import Backoff
 from vision.video.address import SourceKind, device_of, display_name, kind_of
-from vision.video.source import Backoff, Frame, SourceState, ThreadedSource
+from vision.video.source import Frame, SourceState, ThreadedSource
 
 
 class LiveSource(ThreadedSource):

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from tenacity import RetryCallState, Retrying, wait_random_exponential
 
+from shared.backoff import Backoff
 from shared.errors import SourceUnavailable, redact
 from vision.video.decoders import silence_decoders
 
@@ -66,28 +66,19 @@ class Source(Protocol):
         """Decoded pictures that nobody took."""
 
     @property
+    def failures(self) -> int:
+        """How often it failed to open, or broke off; each time it is retried after a backoff."""
+
+    @property
+    def restarts(self) -> int:
+        """Those of the `failures` that were unexpected exceptions, and so are bugs."""
+
+    @property
     def length(self) -> str | None:
         """Of a recording: what whoever plays it next need not find out again (`known_length`)."""
 
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None: ...
     def close(self) -> None: ...
-
-
-class Backoff:
-    """Waits between two tries: random, in a window that doubles from twice `first_s` up to `cap_s`."""
-
-    def __init__(self, first_s: float = 0.5, cap_s: float = 30.0) -> None:
-        self._first_s = first_s
-        self._wait = wait_random_exponential(multiplier=2 * first_s, min=first_s, max=cap_s)
-        self._state = RetryCallState(Retrying(), None, (), {})
-        self._state.attempt_number = 0
-
-    def next_s(self) -> float:
-        self._state.attempt_number += 1
-        return max(self._first_s, self._wait(self._state))
-
-    def reset(self) -> None:
-        self._state.attempt_number = 0
 
 
 class ThreadedSource(ABC):
@@ -105,7 +96,7 @@ class ThreadedSource(ABC):
         self._error: str | None = None
         self._answered = threading.Event()
         self._closed = False
-        self._dropped = 0
+        self._dropped = self._failures = self._restarts = 0
         # A daemon: a read that hangs in a driver must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"source-{camera}", daemon=True)
 
@@ -126,6 +117,14 @@ class ThreadedSource(ABC):
         return self._dropped
 
     @property
+    def failures(self) -> int:
+        return self._failures
+
+    @property
+    def restarts(self) -> int:
+        return self._restarts
+
+    @property
     def length(self) -> str | None:
         return None
 
@@ -141,27 +140,43 @@ class ThreadedSource(ABC):
         """Open the source and deliver until it is closed or has ended. Raises SourceUnavailable."""
 
     def _run(self) -> None:
-        try:
-            while not self._closed and self._state is not SourceState.ENDED:
-                started_s = time.monotonic()
-                try:
-                    self._play()
-                except SourceUnavailable as failure:
-                    reason = failure.reason
-                except cv2.error as failure:  # FFmpeg's C++ side gave up on a damaged stream
-                    # Not its text, which nobody promises to be free of the URL.
-                    reason = f"{self._name}: the decoder failed (OpenCV error {getattr(failure, 'code', 'unknown')})"
-                else:
-                    continue
-                if self._state is SourceState.LIVE and time.monotonic() - started_s >= self.SETTLED_S:
-                    self._backoff.reset()
-                retry_in_s = self._backoff.next_s()
-                self._enter(SourceState.DOWN, reason, retry_in_s)
-                with self._changed:
-                    self._changed.wait_for(lambda: self._closed, retry_in_s)
-        finally:
-            if not self._closed and self._state is not SourceState.ENDED:  # a bug: nobody may wait for frames for ever
-                self._enter(SourceState.DOWN, "decoding stopped unexpectedly; see the traceback in the log")
+        while not self._closed and self._state is not SourceState.ENDED:
+            started_s = time.monotonic()
+            bug: Exception | None = None
+            try:
+                self._play()
+            except SourceUnavailable as failure:
+                reason = failure.reason
+            except cv2.error as failure:  # FFmpeg's C++ side gave up on a damaged stream
+                # Not its text, which nobody promises to be free of the URL.
+                reason = f"{self._name}: the decoder failed (OpenCV error {getattr(failure, 'code', 'unknown')})"
+            except Exception as failure:  # noqa: BLE001 (the top of a loop; a bug must not leave a camera dark for good)
+                reason = f"{self._name}: reading failed unexpectedly ({type(failure).__name__}); see the worker's log"
+                bug = failure
+            else:
+                continue
+            if self._state is SourceState.LIVE and time.monotonic() - started_s >= self.SETTLED_S:
+                self._backoff.reset()
+            retry_in_s = self._backoff.next_s()
+            self._note_failure(bug, retry_in_s)
+            self._enter(SourceState.DOWN, reason, retry_in_s)
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, retry_in_s)
+
+    def _note_failure(self, bug: Exception | None, retry_in_s: float) -> None:
+        with self._changed:
+            if self._closed:
+                return
+            self._failures += 1
+            self._restarts += bug is not None
+        if bug is not None:
+            log.error(
+                "reading a source failed unexpectedly",
+                camera=self._camera,
+                source=self._name,
+                retry_in_s=round(retry_in_s, 1),
+                exc_info=bug,
+            )
 
     def _enter(self, state: SourceState, error: str | None = None, retry_in_s: float | None = None) -> None:
         with self._changed:

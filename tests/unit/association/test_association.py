@@ -154,6 +154,18 @@ def test_an_alias_goes_when_its_identity_is_forgotten() -> None:
     assert sorted(gid for result in run.results for gid in result.dropped_aliases) == [2, 3]
 
 
+def test_an_identity_that_stays_for_ever_keeps_its_last_thousand_aliases() -> None:
+    association = Association(overlapping(2), settings())
+    run = Run(association).play(entries([Stay(10, 0, 1, 40), Stay(11, 1, 1, 40)]), upto=5)
+    association.identities[1].absorbed = list(range(5000, 6000))
+    association.identities[2].absorbed = [7000, 7001, 7002]
+    alike = entries([Stay(1, 0, 1, 40), Stay(1, 1, 1, 40)])
+    run.play([entry for entry in alike if entry.tick > 5], upto=20)
+    assert run.aliases == {2: 1, 7000: 1, 7001: 1, 7002: 1}
+    assert [gid for result in run.results for gid in result.dropped_aliases] == [5000, 5001, 5002, 5003]
+    assert association.identities[1].absorbed == [*range(5004, 6000), 7000, 7001, 7002, 2]
+
+
 def test_the_journey_of_a_survivor_tells_of_the_tracks_it_took_over() -> None:
     run = unlike_then_alike(Association(overlapping(2), settings()))
     told = {(s.gid, s.track_id) for result in run.results for s in result.sightings}

@@ -139,4 +139,4 @@ def test_a_word_is_a_name_before_it_is_a_path(write: Write, tmp_path: Path) -> N
 def test_the_cache_folder_is_the_users_choice_first() -> None:
     assert cache_folder({"MTMC_MODELS": "/m", "XDG_CACHE_HOME": "/c"}) == Path("/m")
     assert cache_folder({"XDG_CACHE_HOME": "/c"}) == Path("/c/mtmc/models")
-    assert cache_folder({"MTMC_MODELS": "", "XDG_CACHE_HOME": ""}) == Path("~/.cache/mtmc/models")
+    assert cache_folder({"MTMC_MODELS": "", "XDG_CACHE_HOME": ""}) == Path("~/.cache/mtmc/models").expanduser()

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from vision.video import video_file
+from shared.backoff import Backoff
+from vision.video import file_source, video_file
 from vision.video.address import file_problem
 from vision.video.file_source import FileSource, next_needed
-from vision.video.source import Backoff, Frame, SourceState
+from vision.video.source import Frame, SourceState
 from vision.video.video_file import VideoFile, nearest_frame
 
 BITS, BLOCK_PX = 12, 32
@@ -300,6 +302,27 @@ def test_a_missing_file_is_down_and_comes_up_once_it_appears(play: Play, tmp_pat
         assert source._changed.wait_for(lambda: source.state is SourceState.LIVE, PATIENCE_S)
     assert take(source, 0.5).index == 5
     assert source.error is None
+
+
+def test_an_unexpected_exception_ends_no_source_for_good(
+    play: Play, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, failures = file_source.VideoFile, iter([IndexError("a bug")])
+
+    def fails_once(*arguments: Any) -> Any:
+        for error in failures:
+            raise error
+        return opened(*arguments)
+
+    monkeypatch.setattr(file_source, "VideoFile", fails_once)
+    with capture_logs() as logs:
+        source = play(short)
+        with source._changed:
+            assert source._changed.wait_for(lambda: source.state is SourceState.LIVE, PATIENCE_S)
+    reasons = [entry["reason"] for entry in logs if entry["event"] == "source is down"]
+    assert reasons == [f"{short}: reading failed unexpectedly (IndexError); see the worker's log"]
+    assert take(source, 0.0).index == 0
+    assert (source.failures, source.restarts, source.error) == (1, 1, None)
 
 
 def bad_file(kind: str, folder: Path) -> Path:

@@ -23,7 +23,7 @@ from tests.unit.vision.model_files import shared
 from vision.inference.backends.published import published_weights
 from vision.inference.backends.pytorch import TorchModel
 from vision.inference.backends.torch_extra import import_torch, import_ultralytics
-from vision.inference.detection import Detector, Thresholds
+from vision.inference.detection import Detections, Detector, Thresholds
 from vision.inference.embedding import Embedder, Preprocessing
 
 pytestmark = pytest.mark.skipif(
@@ -98,17 +98,31 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def assert_found(wanted: Detections, among: Detections, from_score: float) -> None:
+    """Every object of `wanted` is `among` the others: the same class, a score and a box that hardly differ.
+
+    Runtimes round differently. That decides the order of objects with nearly the same score, and whether a score is
+    just above the threshold: only those above `from_score` are looked for.
+    """
+    sure = wanted.scores > from_score
+    assert sure.sum() > 5
+    for box, score, class_id in zip(wanted.boxes_xyxy[sure], wanted.scores[sure], wanted.class_ids[sure], strict=True):
+        near = np.abs(among.boxes_xyxy - box).max(axis=1) < 0.5
+        assert (near & (np.abs(among.scores - score) < 1e-3) & (among.class_ids == class_id)).any(), (box, score)
+
+
 @pytest.mark.parametrize("name", ["net.pt", "net.torchscript"])
 def test_a_network_finds_the_same_objects_as_its_onnx_export(weights: Path, name: str) -> None:
     expected = Detector.load(weights / "net.onnx", device="cpu", threads=1)
     detector = Detector.load(weights / name, device="cpu", threads=1)
-    frames, thresholds = [frame(), frame()[:200, :300]], [Thresholds(0.25), Thresholds(0.25, class_ids=frozenset({1}))]
+    frames = [frame(), frame()[:200, :300]]
+    # More than are found: rounding would also decide which of them is the last.
+    every = Thresholds(0.25, max_detections=5000)
+    thresholds = [every, replace(every, class_ids=frozenset({1}))]
 
     for one, other in zip(expected.detect(frames, thresholds), detector.detect(frames, thresholds), strict=True):
-        assert len(one) > 5
-        np.testing.assert_array_equal(other.class_ids, one.class_ids)
-        np.testing.assert_allclose(other.scores, one.scores, atol=1e-3)
-        np.testing.assert_allclose(other.boxes_xyxy, one.boxes_xyxy, atol=0.5)
+        assert_found(one, other, from_score=0.26)
+        assert_found(other, one, from_score=0.26)
     assert (detector.class_names, detector.input_size) == (("person", "car", "bus"), (SIZE, SIZE))
     assert (detector.runtime, detector.device) == ("pytorch", "cpu")
     assert detector.checksum != expected.checksum

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -70,7 +71,8 @@ class OnnxModel(Model):
         """The model in `path`, on `device`; `auto` takes TensorRT, CUDA or the CPU, the first that runs it.
 
         `threads` are those of one model call on the CPU (0: one per core). `picture_size` is `(height, width)` for
-        a model that leaves its own open. `engine_cache` keeps TensorRT's engines, which take minutes to build.
+        a model that leaves its own open. `engine_cache` is a folder that keeps TensorRT's engines, which take minutes
+        to build; one that cannot be written costs no more than that time at every load.
         `warm_up` runs one blank picture: it makes the first real call fast and proves that a GPU works; without it
         a GPU counts as working once ONNX Runtime accepts it.
 
@@ -87,7 +89,8 @@ class OnnxModel(Model):
             try:
                 model = on_cpu
                 if candidate != "cpu":
-                    providers = _gpu_providers(candidate, on_cpu, blank.shape, engine_cache)
+                    engines = _engine_folder(engine_cache, checksum) if candidate == "tensorrt" else None
+                    providers = _gpu_providers(candidate, on_cpu, blank.shape, engines)
                     session = _open_session(path, threads, providers)
                     model = cls._of(session, path, checksum, candidate, max_batch)
                 if warm_up:
@@ -100,6 +103,13 @@ class OnnxModel(Model):
                 raise ModelError(
                     f"{path}: cannot run on {candidate}: {cls.reason(error)}; {_ADVICE[candidate]}"
                 ) from None
+            if candidate == "tensorrt" and engine_cache is not None and engines is None:
+                log.warning(
+                    "TensorRT builds the engine at every start, which takes minutes, because its cache cannot be "
+                    "written; make the folder writable, or set MTMC_ENGINE_CACHE to one that is",
+                    model=path.name,
+                    folder=str(engine_cache),
+                )
             break
         return model
 
@@ -169,18 +179,29 @@ def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
     return session
 
 
-def _gpu_providers(
-    device: Device, model: OnnxModel, blank_shape: tuple[int, ...], engine_cache: Path | None
-) -> list[Any]:
+def _engine_folder(engine_cache: Path | None, checksum: str) -> Path | None:
+    """The folder for the engines of one model; None without a cache that can be written.
+
+    ONNX Runtime names an engine after the model's file and inputs, not after its weights: in one folder for all, new
+    weights of the same name would run as the old ones.
+    """
+    if engine_cache is None:
+        return None
+    folder = engine_cache / checksum
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def _gpu_providers(device: Device, model: OnnxModel, blank_shape: tuple[int, ...], engines: Path | None) -> list[Any]:
     # The exhaustive search is the default, and would stall for a second at every new number of crops.
     cuda = (_PROVIDERS["cuda"], {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"})
     if device == "cuda":
         return [cuda, _PROVIDERS["cpu"]]
     options: dict[str, str] = {}
-    if engine_cache is not None:
-        engine_cache.mkdir(parents=True, exist_ok=True)
-        options |= {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(engine_cache)}
-        options |= {"trt_timing_cache_enable": "True", "trt_timing_cache_path": str(engine_cache)}
+    if engines is not None:
+        options |= {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(engines)}
+        options |= {"trt_timing_cache_enable": "True", "trt_timing_cache_path": str(engines)}
     if None in model.input_shape:
         # Open dimensions need their bounds beforehand, or every new number of pictures would build a new engine.
         for bound, count in (("min", 1), ("opt", max(1, model.max_batch // 4)), ("max", model.max_batch)):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from shared.cache_folders import user_cache
 from shared.errors import ModelError
 from vision.inference.backends.torch_extra import import_ultralytics, what_it_said
 
@@ -19,7 +20,7 @@ def published_weights(name: str, environ: Mapping[str, str] = os.environ) -> Pat
 
     Raises ModelError when it can be neither found nor fetched.
     """
-    path = Path(environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mtmc" / "weights" / f"{name}.pt"
+    path = user_cache("weights", environ) / f"{name}.pt"
     if path.is_file():
         return path
     downloads = import_ultralytics("utils.downloads")

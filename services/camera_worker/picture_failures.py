@@ -1,0 +1,85 @@
+"""Pictures that fail: which failures are news, and which cameras wait before their next picture is tried. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from shared.backoff import Backoff
+
+SETTLED_S = 10.0
+"""A camera has recovered once none of its pictures failed for this long: one that flaps must not fill the log."""
+
+
+class DropReason(str, Enum):
+    """Why a picture was not published."""
+
+    REPLACED = "replaced"  # a newer picture of the camera came before it was drawn
+    ENCODING = "encoding"  # OpenCV cannot draw or encode it
+    REDIS = "redis"  # Redis is unreachable, or refused it
+    ERROR = "error"  # an unexpected exception, or its camera waits for the retry after one
+
+
+@dataclass
+class _Failing:
+    """A camera of which a picture failed not long ago."""
+
+    backoff: Backoff
+    reason: DropReason
+    failed_at_s: float
+    retry_at_s: float = 0.0
+
+
+class PictureFailures:
+    """Belongs to one thread. `now_s` is always the same monotonic clock."""
+
+    def __init__(self, make_backoff: Callable[[], Backoff] = Backoff) -> None:
+        self._make_backoff = make_backoff
+        self._failing: dict[str, _Failing] = {}
+
+    def is_suspended(self, camera: str, now_s: float) -> bool:
+        """Whether the camera waits for the retry after an unexpected exception."""
+        failing = self._failing.get(camera)
+        return failing is not None and now_s < failing.retry_at_s
+
+    def failed(self, camera: str, reason: DropReason, now_s: float) -> bool:
+        """Notes that a picture of the camera failed; whether that is news.
+
+        Cameras that fail at Redis fail together: the first one is news, the others are not.
+        """
+        failing = self._failing.get(camera)
+        is_news = failing is None or failing.reason is not reason
+        if reason is DropReason.REDIS:
+            is_news = not self._redis_fails(now_s)
+        if failing is None:
+            self._failing[camera] = _Failing(self._make_backoff(), reason, now_s)
+        else:
+            failing.reason, failing.failed_at_s = reason, now_s
+        return is_news
+
+    def suspend(self, camera: str, now_s: float) -> float:
+        """Notes an unexpected exception; returns after how many seconds the camera's next picture is tried."""
+        self.failed(camera, DropReason.ERROR, now_s)
+        failing = self._failing[camera]
+        wait_s = failing.backoff.next_s()
+        failing.retry_at_s = now_s + wait_s
+        return wait_s
+
+    def published(self, camera: str, now_s: float) -> bool:
+        """Notes that a picture of the camera was published; whether the camera has now recovered.
+
+        Of cameras that failed at Redis only the last one tells.
+        """
+        failing = self._failing.get(camera)
+        if failing is None or now_s - max(failing.failed_at_s, failing.retry_at_s) < SETTLED_S:
+            return False
+        del self._failing[camera]
+        return failing.reason is not DropReason.REDIS or not self._redis_fails(now_s)
+
+    def _redis_fails(self, now_s: float) -> bool:
+        """Whether any camera failed at Redis not long ago."""
+        return any(
+            failing.reason is DropReason.REDIS and now_s - failing.failed_at_s < SETTLED_S
+            for failing in self._failing.values()
+        )

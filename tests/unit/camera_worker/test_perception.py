@@ -1,0 +1,159 @@
+"""One tick of several cameras, with real trackers; sources and networks are what the tests make them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.camera_worker.camera import Camera
+from services.camera_worker.perception import Perception, Seen
+from shared.config import CameraConfig
+from shared.keys import Keys
+from shared.leases import Lease
+from vision.inference.detection import Detections
+from vision.tracking.tracker import TrackerSettings
+from vision.video.source import Frame, SourceState
+from vision.video.timing import Timing
+
+S = 1_000_000_000
+T0 = 1_790_000_000 * S
+FPS = 10
+MAX_LOST_S = 1.0
+
+
+class Source:
+    """Gives what is put into `pictures`, once each."""
+
+    def __init__(self) -> None:
+        self.state, self.error, self.dropped = SourceState.LIVE, None, 0
+        self.answered = threading.Event()
+        self.pictures: list[Frame] = []
+        self.index = 0
+
+    def show(self, time_ns: int) -> None:
+        self.pictures.append(Frame(np.zeros((480, 640, 3), np.uint8), time_ns, self.index, 0))
+        self.index += 1
+
+    def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None:
+        return self.pictures.pop(0) if self.pictures else None
+
+    def close(self) -> None: ...
+
+
+class Detector:
+    """Finds the same object in every picture; counts the pictures of each call."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def detect(self, frames: Sequence[Any], thresholds: Sequence[Any]) -> list[Detections]:
+        self.calls.append(len(frames))
+        box = np.array([[100, 100, 200, 300]], np.float32)
+        return [Detections(box, np.full(1, 0.9, np.float32), np.zeros(1, np.int16)) for _ in frames]
+
+
+class Embedder:
+    dimension, checksum = 2, "c0ffee"
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def embed(self, crops: Sequence[tuple[Any, Any]]) -> np.ndarray:
+        count = sum(len(boxes) for _, boxes in crops)
+        self.calls.append(count)
+        return np.tile(np.array([[0.6, 0.8]], np.float32), (count, 1))
+
+
+class Worker:
+    """Cameras, all of one detector, and the tick that comes next."""
+
+    def __init__(self, *names: str) -> None:
+        self.detector, self.embedder = Detector(), Embedder()
+        models: Any = SimpleNamespace(embedder=self.embedder)
+        self.perception = Perception(models, FPS, virtual=False)
+        self.sources = {name: Source() for name in names}
+        self.cameras = {name: self._camera(name) for name in names}
+        self.tick = 0
+
+    def _camera(self, name: str) -> Camera:
+        unused: Any = None
+        return Camera(
+            CameraConfig(name=name, source="rtsp://cam/1"),
+            Lease(unused, Keys("yard"), f"camera:{name}", "5:ab", 2.0),
+            self.sources[name],  # type: ignore[arg-type]
+            self.detector,  # type: ignore[arg-type]
+            unused,
+            TrackerSettings(min_hits=1, max_lost_seconds=MAX_LOST_S),
+            mask=None,
+            refresh_seconds=0.5,
+            timing=Timing(0, 0, 1.0),
+        )
+
+    def perceive(self, *showing: str) -> dict[str, Seen]:
+        """The next tick, at which the cameras `showing` have a new picture."""
+        self.tick += 1
+        began_ns = T0 + self.tick * S // FPS
+        for name in showing:
+            self.sources[name].show(began_ns)
+        return {seen.camera.name: seen for seen in self.perception.perceive(self.cameras.values(), began_ns)}
+
+
+def ended_within(worker: Worker, name: str, ticks: int, *showing: str) -> float | None:
+    """After how many seconds the camera tells that its track ended."""
+    for count in range(1, ticks + 1):
+        if len(worker.perceive(*showing)[name].batch.ended):
+            return count / FPS
+    return None
+
+
+def test_the_tracks_of_a_source_that_is_down_end_by_time() -> None:
+    worker = Worker("north", "south")
+    first = worker.perceive("north", "south")["north"].batch.track_ids
+    worker.sources["north"].state = SourceState.DOWN
+    ended_s = ended_within(worker, "north", 30, "south")
+    assert ended_s is not None
+    assert MAX_LOST_S < ended_s <= MAX_LOST_S + 0.2
+    worker.sources["north"].state = SourceState.LIVE
+    assert worker.perceive("north", "south")["north"].batch.track_ids != first, "it may be another object by now"
+
+
+def test_a_source_that_is_down_changes_nothing_for_the_other_cameras() -> None:
+    worker = Worker("north", "south")
+    before = worker.perceive("north", "south")["south"].batch.track_ids
+    worker.sources["north"].state = SourceState.DOWN
+    for _ in range(30):
+        seen = worker.perceive("south")
+        assert seen["south"].batch.track_ids == before
+        assert not len(seen["south"].batch.ended)
+        assert not len(seen["north"].batch.track_ids)
+
+
+def test_a_live_source_without_a_new_picture_ends_no_tracks() -> None:
+    worker = Worker("north")
+    worker.perceive("north")
+    assert ended_within(worker, "north", 30) is None
+
+
+@pytest.mark.parametrize("why", ["ended", "leaving"])
+def test_a_camera_that_is_over_ends_its_tracks_at_once(why: str) -> None:
+    worker = Worker("north")
+    worker.perceive("north")
+    if why == "ended":
+        worker.sources["north"].state = SourceState.ENDED
+    else:
+        worker.cameras["north"].leaving = True
+    assert ended_within(worker, "north", 1) is not None
+
+
+def test_all_cameras_share_one_call_of_each_network() -> None:
+    worker = Worker("south", "north", "east")
+    seen = worker.perceive("south", "north", "east")
+    assert list(seen) == ["east", "north", "south"]
+    assert (worker.detector.calls, worker.embedder.calls) == ([3], [3])
+    worker.perceive("north")
+    assert worker.detector.calls == [3, 1], "only new pictures are looked at"
