@@ -64,6 +64,20 @@ class DemoSite:
         return tuple(camera for camera in scenario.cameras if self.cameras is None or camera.name in self.cameras)
 
 
+def require_models(folder: Path) -> None:
+    """Fails before a long rendering whose site could not run.
+
+    Raises:
+        DemoError: the demo's models are missing.
+    """
+    missing = [name for name in (DETECTOR, EMBEDDER) if not (folder / name).is_file()]
+    if missing:
+        raise DemoError(
+            f"the demo's networks are missing: there is no {' and no '.join(missing)} in {folder}; install mtmc anew, "
+            "or name a folder that holds them with --models"
+        )
+
+
 def write_site(
     folder: Path,
     site: DemoSite,

@@ -107,7 +107,7 @@ def _video_problem(path: Path, camera: str) -> str | None:
         video.release()
 
 
-def check_files(site_file: Path, site: SiteConfig, environment: Mapping[str, str]) -> None:
+def require_usable_files(site_file: Path, site: SiteConfig, environment: Mapping[str, str]) -> None:
     """Opens the models and masks, before any process has to fail with them. A bad recording stops only its camera.
 
     Raises:

@@ -24,13 +24,13 @@ from typing import Any
 
 import pytest
 import yaml
+from model_store.pulling import pull
 from rich.console import Console
 from tenacity import wait_none
 
 from model_store import download as download_module
 from model_store.download import download
 from model_store.manifest import ModelEntry
-from model_store.pulling import pull
 from model_store.store import KnownModel, ModelStore
 from shared.errors import MtmcError
 from shared.redis_server import any_free_port

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from model_store.listing import list_models
 from rich.console import Console
 
 from model_store.benchmark import BenchmarkOptions, benchmark, measure
-from model_store.listing import list_models
 from model_store.manifest import read_manifest
 from model_store.store import ModelStore
 from model_store.verification import verify
