@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from cli.inspect_keys import FoundKey, key_kinds
-from cli.inspect_tracks import BrokenEntry, SeenEntry, SeenTrack
 
+from launcher.site_keys import FoundKey, key_kinds
 from launcher.state_folder import LastStart, StateFolder
+from launcher.track_entries import BrokenEntry, SeenEntry, SeenTrack
 from shared.camera_settings import set_paused
 from shared.config import SiteConfig
 from shared.keys import Keys

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from model_store.listing import list_models
 from rich.console import Console
 
-from model_store.benchmark import BenchmarkOptions, benchmark, measure
+from cli.models.listing import list_models
+from cli.models.verify import verify_models
+from model_store.benchmark import load_network, measure
 from model_store.manifest import read_manifest
 from model_store.store import ModelStore
-from model_store.verification import verify
 from shared.errors import MtmcError
 from tests.command_line import CommandLine, command_line
 from tests.unit.vision.model_files import write_constant_model, write_mean_model
@@ -54,7 +54,7 @@ def store(tmp_path: Path) -> ModelStore:
 def verified(store: ModelStore, *words: str) -> tuple[int, list[str]]:
     """The exit code and the lines of `mtmc models verify`."""
     text = io.StringIO()
-    code = verify(words, store, Console(file=text, width=80), as_json=False)
+    code = verify_models(words, store, Console(file=text, width=80), as_json=False)
     return code, text.getvalue().splitlines()
 
 
@@ -157,9 +157,8 @@ def test_verify_ends_with_1_for_damage_and_with_2_for_a_wrong_word(mtmc: Command
 
 def refusal(store: ModelStore, word: str | Path) -> str:
     """Why a benchmark of `word` is refused."""
-    options = BenchmarkOptions(str(word), (1,), threads=1, seconds=0, backend="cpu", crop_size=None)
     with pytest.raises(MtmcError) as refused:
-        benchmark(options, store, Console(), as_json=False)
+        load_network(str(word), store, threads=1, backend="cpu")
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
