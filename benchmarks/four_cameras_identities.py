@@ -19,7 +19,7 @@ from benchmarks.four_cameras import site
 from benchmarks.shared_data import shared_folder
 from cli.console import table_console
 from cli.progress import progress_bar
-from evaluation.ground_plane import Calibration, PairCounts, count_pairs
+from evaluation.ground_plane import FloorCalibration, PairCounts, count_pairs
 from evaluation.live import LiveFigures, live_figures
 from evaluation.matching import CameraMatch
 from evaluation.tables import pair_table
@@ -45,7 +45,7 @@ def judged(shared: Path, recording: Recording) -> tuple[PairCounts, LiveFigures]
     """What geometry says of the published ids, and what needs no truth (purity and completeness do)."""
     tracks = [PublishedTracks.recorded(recording, camera) for camera in recording.cameras]
     calibrations = [
-        Calibration.read(shared / RECORDINGS / f"{camera}.calibration.json") for camera in recording.cameras
+        FloorCalibration.read(shared / RECORDINGS / f"{camera}.calibration.json") for camera in recording.cameras
     ]
     live = live_figures([CameraMatch.without_truth(camera) for camera in tracks], 1.0 / recording.fps)
     return count_pairs(tracks, calibrations), live

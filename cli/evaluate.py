@@ -181,7 +181,7 @@ def _show(runs: list[EvaluatedRun], report: Path | None, *, as_json: bool) -> No
     """Shows the first run, and the difference to a second one by the wall clock."""
     import json
 
-    from evaluation.tables import show, show_differences
+    from evaluation.tables import show_differences, show_run
     from evaluation.timing import differences
 
     console, run = table_console(), runs[0]
@@ -196,7 +196,7 @@ def _show(runs: list[EvaluatedRun], report: Path | None, *, as_json: bool) -> No
     if as_json:
         console.out(json.dumps(content), highlight=False)
         return
-    show(run.verdict, run.timing, console)
+    show_run(run.verdict, run.timing, console)
     if difference is not None:
         console.print()
         show_differences(difference, console)

@@ -16,7 +16,7 @@ import yaml
 
 from demo.appearance import CLASS_NAMES
 from demo.errors import DemoError
-from demo.geometry import Camera
+from demo.geometry import SceneCamera
 from demo.layout import layout_settings
 from demo.scenario import Scenario
 from demo.videos import GROUND_TRUTH, render_cameras
@@ -55,7 +55,7 @@ class DemoSite:
             raise DemoError(f"{self.fps:g} pictures a second: give a rate from 1 to 30")
         return Scenario.generate(self.seed, self.seconds, self.fps)
 
-    def chosen_cameras(self, scenario: Scenario) -> tuple[Camera, ...]:
+    def chosen_cameras(self, scenario: Scenario) -> tuple[SceneCamera, ...]:
         """Raises DemoError where there is no such camera."""
         known = [camera.name for camera in scenario.cameras]
         for name in self.cameras or ():
@@ -139,7 +139,7 @@ def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def calibration_of(camera: Camera) -> dict[str, Any]:
+def calibration_of(camera: SceneCamera) -> dict[str, Any]:
     """Matrices in rows; the world is flat, in metres, z up."""
 
     def rows(matrix: np.ndarray[Any, Any]) -> list[list[float]]:
@@ -157,7 +157,7 @@ def calibration_of(camera: Camera) -> dict[str, Any]:
     }
 
 
-def site_text(scenario: Scenario, cameras: Sequence[Camera], models: Path) -> str:
+def site_text(scenario: Scenario, cameras: Sequence[SceneCamera], models: Path) -> str:
     """The site file: five ticks a second, looping, live."""
     names = tuple(camera.name for camera in cameras)
     settings: dict[str, Any] = {

@@ -21,7 +21,7 @@ _NAMES = {"hota": "HOTA", "deta": "DetA", "assa": "AssA", "idf1": "IDF1", "mota"
 _NAMES |= {"idp": "IDP", "idr": "IDR"}
 
 
-def show(verdict: Verdict, timing: RunTiming, console: Console) -> None:
+def show_run(verdict: Verdict, timing: RunTiming, console: Console) -> None:
     """Scores of all cameras together, of each by itself, and the live figures."""
     console.print(_site_table(verdict))
     console.print()
@@ -169,7 +169,7 @@ class SummaryTable:
             score(live.completeness),
         )
 
-    def show(self, console: Console) -> None:
+    def show_run(self, console: Console) -> None:
         """Prints it."""
         console.print(self._table)
 

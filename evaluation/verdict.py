@@ -10,8 +10,9 @@ from evaluation.association_bound import perfect_ids
 from evaluation.live import LiveFigures, live_figures
 from evaluation.matching import CameraMatch, match_camera
 from evaluation.scores import CameraScores, IdentifiedCamera, SiteScores, camera_scores, require_scores, site_scores
-from evaluation.tracks import Ids, PublishedTracks
+from evaluation.tracks import PublishedTracks
 from evaluation.truth import CameraTruth
+from recording.rows import Ids
 from shared.progress import ReportProgress, ignore_progress
 
 

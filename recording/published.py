@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+from recording.entry_log import EntryFields
 from shared.keys import Keys
 from shared.redis_connection import Client
 
 _AT_ONCE = 1000
 
-TakeEntry = Callable[[str, Mapping[bytes, bytes]], None]
+TakeEntry = Callable[[str, EntryFields], None]
 """Called with the id and the fields of an entry."""
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from recording.description import Description
+from recording.entry_log import EntryFields
 from recording.reading import Recording
 from recording.writing import RecordingWriter
 from shared.site import PublishedSite
@@ -25,7 +25,7 @@ class ReplayOutput:
         """How many different gids were assigned."""
         return len(self._gids)
 
-    def add_assignment(self, _: str, fields: Mapping[bytes, bytes]) -> None:
+    def add_assignment(self, _: str, fields: EntryFields) -> None:
         """Takes an entry of `assignments`."""
         self.assignments += 1
         self._gids |= {fields[b"gid"]} - {b"0"}
@@ -33,7 +33,7 @@ class ReplayOutput:
             # Virtual time has no time of publication.
             self._copy.add_assignment(f"0-{self.assignments}", fields)
 
-    def add_event(self, entry_id: str, fields: Mapping[bytes, bytes]) -> None:
+    def add_event(self, entry_id: str, fields: EntryFields) -> None:
         """Takes an entry of `events`."""
         if self._copy is not None:
             self._copy.add_event(entry_id, fields)

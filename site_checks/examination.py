@@ -18,7 +18,7 @@ from shared.keys import Keys
 from shared.redis_connection import Client, check
 from shared.site import is_published, read_site
 from shared.site_state import CameraView, Overview, read_overview
-from site_checks.files import SiteChecks
+from site_checks.files import FileChecks
 from site_checks.finding import Finding, error, ok, warning
 from site_checks.machine import examine_disk, examine_machine
 from site_checks.models import examine_models
@@ -29,7 +29,7 @@ from site_checks.running_site import examine_running_site
 from site_checks.sources import examine_sources
 from vision.video.decoders import prepare_decoders
 
-FILE = "site file"
+AREA = "site file"
 
 
 class Examination:
@@ -63,16 +63,16 @@ class Examination:
         try:
             self._site = load_site(path, self._environment, root=self._root)
         except ConfigError as problems:
-            yield from (error(FILE, str(problem)) for problem in problems.problems)
+            yield from (error(AREA, str(problem)) for problem in problems.problems)
             with contextlib.suppress(ConfigError):  # so that the rest can be looked at all the same
                 self._site = load_site(path, self._environment, root=self._root, check_files=False)
             return
-        checks = SiteChecks(path, self._site, self._environment)
+        checks = FileChecks(path, self._site, self._environment)
         wrong = as_written(path, [*checks.models(), *checks.masks()], self._root)
-        yield from (error(FILE, str(problem)) for problem in wrong)
+        yield from (error(AREA, str(problem)) for problem in wrong)
         if not wrong:
             cameras = len(self._site.cameras)
-            yield ok(FILE, f"{path}: site {self._site.site}, {cameras} cameras; masks and models can be read")
+            yield ok(AREA, f"{path}: site {self._site.site}, {cameras} cameras; masks and models can be read")
 
     def _where(self) -> RedisAddress | None:
         """None: `mtmc up` would start a Redis of its own."""

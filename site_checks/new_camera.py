@@ -12,7 +12,7 @@ from shared.camera_settings import read_settings
 from shared.config import CameraConfig
 from shared.config_file import camera_from
 from shared.errors import ConfigError, Problem
-from site_checks.files import SiteChecks
+from site_checks.files import FileChecks
 from vision.video.video_file import VideoFile
 
 WHERE = "cameras add"
@@ -74,7 +74,7 @@ def _file_problems(camera: CameraConfig, site: OpenSite) -> list[Problem]:
     if camera.mask is None and camera.detector is None and not camera.is_file:
         return []
     alone = site.published.config.model_copy(update={"cameras": (camera,)})
-    checks = SiteChecks(Path(WHERE), alone, {})
+    checks = FileChecks(Path(WHERE), alone, {})
     found = [*checks.masks(), *checks.recordings(), *(checks.models() if camera.detector else [])]
     return [replace(problem, key=problem.key.removeprefix("cameras.0.")) for problem in found]
 

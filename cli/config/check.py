@@ -11,7 +11,7 @@ from shared.config import CameraConfig, SiteConfig
 from shared.config_file import site_layout
 from shared.errors import ConfigError, redact
 from shared.layout import Layout
-from site_checks.files import SiteChecks
+from site_checks.files import FileChecks
 
 
 def check_site_file(site_file: Path, environment: Mapping[str, str], root: Path | None = None) -> str:
@@ -21,7 +21,7 @@ def check_site_file(site_file: Path, environment: Mapping[str, str], root: Path 
         ConfigError: with every problem.
     """
     site = load_site(site_file, environment, root=root, note=print_note)
-    checks = SiteChecks(site_file, site, environment)
+    checks = FileChecks(site_file, site, environment)
     problems = [*checks.models(), *checks.masks(), *checks.recordings()]
     if problems:
         raise ConfigError(as_written(site_file, problems, root))

@@ -9,7 +9,7 @@ from pathlib import Path
 from cli.console import print_note
 from launcher.site_file import conversion_notes, converted_site
 from legacy_config.conversion import Conversion, convert, is_ancestral
-from legacy_config.writing import site_text
+from legacy_config.writing import converted_site_text
 from shared.config_file import ENV_PREFIX
 from shared.errors import MtmcError, Problem, redact
 from shared.yaml_file import read_yaml
@@ -35,12 +35,12 @@ def import_file(
     kept = {name: value for name, value in environment.items() if not name.startswith(ENV_PREFIX)}
     converted_site(conversion, source, kept, known=problems)
     if target is not None:
-        _write(target, site_text(conversion, source, target.parent), source, force=force)
+        _write(target, converted_site_text(conversion, source, target.parent), source, force=force)
     for note in conversion_notes(conversion):
         print_note(f"{source}: {note}")
     _warn_of_passwords(conversion, source)
     if target is None:
-        return site_text(conversion, source).rstrip("\n")
+        return converted_site_text(conversion, source).rstrip("\n")
     return f"{target} is written; look at it, then:  mtmc config check {target}"
 
 

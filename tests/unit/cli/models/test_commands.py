@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,14 @@ from rich.console import Console
 
 from cli.models.listing import list_models
 from cli.models.verify import verify_models
-from model_store.benchmark import load_network, measure
+from model_store.benchmark import load_network
 from model_store.manifest import read_manifest
 from model_store.store import ModelStore
 from shared.errors import MtmcError
 from tests.command_line import CommandLine, command_line
 from tests.unit.vision.model_files import write_constant_model, write_mean_model
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture
@@ -216,21 +215,3 @@ def test_a_size_that_is_none_is_refused(size: str, mtmc: CommandLine) -> None:
     done = mtmc("models", "benchmark", "any.onnx", "--size", size)
     assert done.returncode == 2
     assert "as in 128x256" in done.stderr
-
-
-def test_times_are_those_of_one_picture_without_the_first_call() -> None:
-    # The first call takes 100 s, and then calls take 1, 2, … 10 s, with 4 pictures each.
-    now = 0.0
-    lasts: Iterator[int] = iter([100, *range(1, 11)])
-
-    def call(batch: int) -> None:
-        nonlocal now
-        assert batch == 4
-        now += next(lasts)
-
-    timing = measure(call, 4, 55.0, lambda: now)
-    assert (timing.batch, timing.calls) == (4, 10)
-    assert (timing.min_ms, timing.median_ms) == (250.0, 1375.0)
-    assert timing.p90_ms == pytest.approx(9.1 / 4 * 1000)
-    lasts = iter([100, *range(1, 11)])
-    assert measure(call, 4, 0.0, lambda: now).calls == 5
