@@ -169,7 +169,7 @@ class SummaryTable:
             score(live.completeness),
         )
 
-    def show_run(self, console: Console) -> None:
+    def show(self, console: Console) -> None:
         """Prints it."""
         console.print(self._table)
 
