@@ -34,6 +34,7 @@ from recording.mot_import import ImportOptions, MotSource, import_mot
 from recording.mot_text import mot_lines, read_mot, write_lines
 from recording.mot_tracking import TrackingOptions, track_mot
 from recording.reading import Recording
+from recording.rows import Ids
 from shared.logs import configure_logging
 from vision.tracking.tracker import TrackerSettings
 
@@ -44,12 +45,11 @@ _LOST_S = TrackerSettings().max_lost_seconds
 # As the camera worker embeds: a new track at each of its first five ticks, later every half second.
 _FIRST_EMBEDDINGS, _REFRESH_S = 5, 0.5
 Boxes = Literal["true", "detected"]
-Profile = Literal["base", "hard"]
-Ids = npt.NDArray[np.int64]
+DataProfile = Literal["base", "hard"]
 
 
 def make_recording(
-    shared: Path, boxes: Boxes, profile: Profile, seed: int, folder: Path, seconds: float | None = None
+    shared: Path, boxes: Boxes, profile: DataProfile, seed: int, folder: Path, seconds: float | None = None
 ) -> Recording:
     """Writes a recording of the four views (or of their first `seconds`) into `folder`, without global ids."""
     sources, shown, tracks = [], [], []
@@ -113,7 +113,7 @@ def _objects(truth: CameraTruth, tracks: PublishedTracks) -> Ids:
 
 
 def _embeddings(
-    shared: Path, tracks: list[PublishedTracks], shown: list[Ids], profile: Profile, seed: int
+    shared: Path, tracks: list[PublishedTracks], shown: list[Ids], profile: DataProfile, seed: int
 ) -> list[npt.NDArray[np.float32]]:
     """Of every box, zero where the camera worker would not embed it."""
     identity, camera, times = [], [], []
@@ -160,7 +160,7 @@ def _appearance(shared: Path) -> ModuleType:
 
 
 def judged(
-    shared: Path, boxes: Boxes, profile: Profile, seed: int, seconds: float | None = None, **association: float
+    shared: Path, boxes: Boxes, profile: DataProfile, seed: int, seconds: float | None = None, **association: float
 ) -> Verdict:
     """The verdict on the aggregator, with `association` in place of its defaults."""
     with tempfile.TemporaryDirectory() as name:

@@ -14,8 +14,13 @@ import tempfile
 from pathlib import Path
 
 from cli.console import table_console
-from cli.evaluate import DEMO_SECONDS, EvaluateOptions, of_site
+from cli.progress import progress_bar
+from demo.site import MODELS, DemoSite, require_models, write_site
+from demo.videos import GROUND_TRUTH
 from evaluation.tables import SummaryTable
+from evaluation.truth import read_truth
+from launcher.site_evaluation import evaluate_site
+from launcher.site_file import load_site
 from shared.logs import configure_logging
 
 
@@ -23,17 +28,22 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description="Identities on the synthetic site")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the scenes (default 1 2 3)")
-    parser.add_argument("--seconds", type=float, default=DEMO_SECONDS, help="of each scene (default 120)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of each scene (default 120)")
     parser.add_argument("--keep", type=Path, help="an empty folder: leave scenes and recordings there")
     arguments = parser.parse_args()
     configure_logging("demo", "WARNING")
+    require_models(MODELS)
     table = SummaryTable(f"demo, {arguments.seconds:g} s at 5 Hz")
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.keep or Path(name)
         for seed in arguments.seeds:
-            options = EvaluateOptions(demo_seed=seed, seconds=arguments.seconds)
-            outcome, _ = of_site(options, folder / f"seed-{seed}", os.environ)
-            table.add(f"seed {seed}", outcome.verdict)
+            scene = folder / f"seed-{seed}"
+            with progress_bar("rendering") as progress:
+                site_file = write_site(scene / "demo", DemoSite(seed, arguments.seconds), progress=progress)
+            site = load_site(site_file, os.environ)
+            truth = read_truth(site_file.parent / GROUND_TRUTH, site.camera_names)
+            run = evaluate_site(site, truth, scene, os.environ, progress_bar, seconds=arguments.seconds)
+            table.add(f"seed {seed}", run.verdict)
     table.show(table_console())
 
 

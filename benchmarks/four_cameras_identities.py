@@ -18,14 +18,14 @@ from pathlib import Path
 from benchmarks.four_cameras import site
 from benchmarks.shared_data import shared_folder
 from cli.console import table_console
-from cli.progress import progress
-from evaluation.ground_plane import Calibration, PairCounts, count_pairs
+from cli.progress import progress_bar
+from evaluation.ground_plane import FloorCalibration, PairCounts, count_pairs
 from evaluation.live import LiveFigures, live_figures
 from evaluation.matching import CameraMatch
 from evaluation.tables import pair_table
 from evaluation.tracks import PublishedTracks
 from launcher.site_file import load_site
-from launcher.site_run import SiteRun, run_site, runnable
+from launcher.site_run import run_site, runnable
 from recording.association import associate
 from recording.reading import Recording
 from shared.logs import configure_logging
@@ -36,17 +36,16 @@ RECORDINGS = Path("data") / "ufes-four-cameras"
 def record(folder: Path, seconds: float | None) -> Recording:
     """Runs the site, and leaves its recording in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    site_file = site(folder)
-    run = SiteRun(runnable(load_site(site_file, {}), seconds, live=False), site_file, folder, seconds, None)
-    with progress("running") as told:
-        return run_site(run, os.environ, told).recording
+    config = runnable(load_site(site(folder), {}), seconds, live=False)
+    with progress_bar("running") as progress:
+        return run_site(config, folder, os.environ, seconds=seconds, progress=progress).recording
 
 
 def judged(shared: Path, recording: Recording) -> tuple[PairCounts, LiveFigures]:
     """What geometry says of the published ids, and what needs no truth (purity and completeness do)."""
     tracks = [PublishedTracks.recorded(recording, camera) for camera in recording.cameras]
     calibrations = [
-        Calibration.read(shared / RECORDINGS / f"{camera}.calibration.json") for camera in recording.cameras
+        FloorCalibration.read(shared / RECORDINGS / f"{camera}.calibration.json") for camera in recording.cameras
     ]
     live = live_figures([CameraMatch.without_truth(camera) for camera in tracks], 1.0 / recording.fps)
     return count_pairs(tracks, calibrations), live

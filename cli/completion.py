@@ -80,11 +80,11 @@ def _cameras(ctx: typer.Context, words: list[str]) -> list[str]:
     names: list[str] = []
     with _quiet():
         from launcher.address import find_redis, site_name
-        from launcher.site_file import running_site
+        from launcher.site_file import load_site_leniently
         from shared.keys import Keys
 
         path = next((Path(word) for word in words if word.endswith(SITE_FILE_ENDINGS)), None)
-        site = running_site(path, os.environ)
+        site = load_site_leniently(path, os.environ)
         keys = Keys(site_name(site, ctx.params.get("site")))
         address = find_redis(ctx.params.get("redis_url"), site, path, ctx.params.get("state"), os.environ)
         with _connected(address.url, address.password) as client:

@@ -2,61 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
-from cli.progress import progress
-from cli.up import UpOptions, up
-from demo.cache import cache_name, rendered_site
-from demo.errors import DemoError
-from demo.site import DETECTOR, EMBEDDER, DemoSite
-from launcher.programs import usable_cores
+from cli.options import LogLevel, LogLevelOption
 
 
-@dataclass(frozen=True)
-class DemoOptions:
-    """What the command line says."""
+def demo(
+    seed: Annotated[int, typer.Option(help="Another number gives another site.")] = 1,
+    seconds: Annotated[float, typer.Option(help="Length of the recordings, which start over at their end.")] = 120.0,
+    cameras: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Names of some of the cameras.", show_default="all six")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Camera workers on this machine.", show_default="1")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of the page; 0: any free one.", show_default="8080")
+    ] = None,
+    cache: Annotated[Path, typer.Option(metavar="DIR", help="Where rendered sites are kept.")] = Path(".mtmc"),
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Holds demo_detector.onnx and demo_embedder.onnx.", show_default="the shipped"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Render into this folder, and run nothing. A site rendered there before is replaced.",
+            show_default=False,
+        ),
+    ] = None,
+    log_level: LogLevelOption = LogLevel.INFO,
+) -> None:
+    """Run a synthetic site: six cameras on a junction and what lies around it, with nothing to download.
 
-    site: DemoSite
-    output: Path | None = None
-    """Render into this folder, and run nothing."""
-    workers: int | None = None
-    port: int | None = None
-    cache: Path = Path(".mtmc")
-    log_level: str = "INFO"
+    It is rendered once, as video files with exact truth beside them, and then runs as `mtmc up` runs any site, until
+    Ctrl-C. The cameras: crossing-southwest, crossing-northwest, crossing-northeast, crossing-southeast, roundabout,
+    north-street.
 
-
-def demo(options: DemoOptions, environment: Mapping[str, str], console: Console) -> int:
-    """Runs the demo until a signal comes; the exit code.
-
-    Raises:
-        MtmcError: the user must mend something.
+    Examples:
+      mtmc demo --seed 7 --cameras crossing-southwest,roundabout
+      mtmc demo --seconds 60 -o my-demo
     """
-    if options.output is None:
-        check_models(options.site.models)
-    folder = options.output or options.cache / cache_name(options.site)
-    with progress(f"rendering {options.site.seconds:g} s") as told:
-        site_file = rendered_site(folder, options.site, processes=usable_cores(), progress=told)
+    from cli.progress import progress_bar
+    from cli.up import run_until_stopped
+    from demo.cache import cache_name, rendered_site
+    from demo.site import MODELS, DemoSite, require_models
+    from launcher.programs import usable_cores
+
+    names = tuple(name.strip() for name in cameras.split(",")) if cameras is not None else None
+    site = DemoSite(seed, seconds, names, models=models or MODELS)
+    if output is None:
+        require_models(site.models)
+    folder = output or cache / cache_name(site)
+    with progress_bar(f"rendering {seconds:g} s") as progress:
+        site_file = rendered_site(folder, site, processes=usable_cores(), progress=progress)
+    console = Console(highlight=False)
     console.print(f"the site: {site_file}, with the truth beside it", markup=False, soft_wrap=True)
-    if options.output is not None:
-        return 0
-    return up(
-        UpOptions(site_file, options.workers, None, options.port, log_level=options.log_level), environment, console
+    if output is not None:
+        return
+    raise typer.Exit(
+        run_until_stopped(site_file, os.environ, console, workers=workers, port=port, log_level=log_level.value)
     )
-
-
-def check_models(folder: Path) -> None:
-    """Before anything is rendered in vain.
-
-    Raises:
-        DemoError: the demo's networks are missing.
-    """
-    missing = [name for name in (DETECTOR, EMBEDDER) if not (folder / name).is_file()]
-    if missing:
-        raise DemoError(
-            f"the demo's networks are missing: there is no {' and no '.join(missing)} in {folder}; install mtmc anew, "
-            "or name a folder that holds them with --models"
-        )

@@ -1,61 +1,85 @@
-"""`mtmc doctor`: shows the findings as they come, and sums them up."""
+"""`mtmc doctor`: shows the findings as they come, then a summary."""
 
 from __future__ import annotations
 
-import json
+import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+import typer
 from rich.text import Text
 
-from launcher.programs import usable_cores
-from shared.logs import logs_of_command
-from site_checks.examination import DoctorOptions, Examination
-from site_checks.finding import Finding, Level
+from cli.console import table_console
+from cli.options import JsonOption, MaybeSiteFile, RedisUrl, RootOption, SiteName, StateOption
 
-_SIGNS = {Level.OK: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.ERROR: ("✗", "bold red")}
+if TYPE_CHECKING:
+    from site_checks.finding import Finding
+
+_SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "bold red")}
 
 
-def doctor(options: DoctorOptions, environment: Mapping[str, str], console: Console, *, as_json: bool) -> int:
-    """Examines everything; the exit code (2: something must be mended).
+def doctor(
+    site_file: MaybeSiteFile = None,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine everything that a site needs, and say what to do.
 
-    Raises:
-        MtmcError: the command line contradicts itself.
+    Looks at this machine, the site file, Redis and its memory policy, the hosts' clocks, models, every camera, the port
+    of the page, and the site itself if it runs. Changes nothing. With --site it examines what is published, as on a
+    further host for workers.
+
+    The fields of --json are stable: well, findings (area, level: ok, warning or error, what, do).
+
+    Exit code 2: something must be mended.
+
+    Example:  mtmc doctor site.yaml
     """
-    count: Counter[Level] = Counter()
-    found: list[Finding] = []
+    import json
+    from dataclasses import asdict
+
+    from launcher.programs import usable_cores
+    from launcher.site_access import SiteChoice
+    from shared.logs import logs_of_command
+    from site_checks.examination import Examination
+
+    console = table_console()
+    examination = Examination(SiteChoice(site_file, site, redis_url, state), root, os.environ, usable_cores())
+    findings: list[Finding] = []
     area = None
-    with logs_of_command("doctor", "CRITICAL"):  # whatever goes wrong is a finding
-        for finding in Examination(options, environment, usable_cores()).findings():
-            count[finding.level] += 1
-            found.append(finding)
+    with logs_of_command("doctor", "CRITICAL"):  # errors become findings, so nothing is logged
+        for finding in examination.findings():
+            findings.append(finding)
             if as_json:
                 continue
             if finding.area != area:
                 area = finding.area
                 console.print(Text(area, style="bold"))
             console.print(_shown(finding), soft_wrap=True)
-    code = 2 if count[Level.ERROR] else 0
+    count = Counter(finding.level.value for finding in findings)
+    is_well = not count["error"]
     if as_json:
-        console.out(json.dumps({"well": code == 0, "findings": [asdict(finding) for finding in found]}))
+        console.out(json.dumps({"well": is_well, "findings": [asdict(finding) for finding in findings]}))
     else:
-        console.print(_sum(count))
-    return code
+        console.print(_summary(count))
+    raise typer.Exit(0 if is_well else 2)
 
 
 def _shown(finding: Finding) -> Text:
-    sign, style = _SIGNS[finding.level]
+    sign, style = _SIGNS[finding.level.value]
     text = Text.assemble("  ", (sign, style), " ", finding.what)
     if finding.do:
         text.append(f"\n    → {finding.do}", style=style)
     return text
 
 
-def _sum(count: Mapping[Level, int]) -> Text:
-    errors, warnings = count[Level.ERROR], count[Level.WARNING]
+def _summary(count: Mapping[str, int]) -> Text:
+    errors, warnings = count["error"], count["warning"]
     if not errors and not warnings:
         return Text("all is well", style="green")
     parts = [f"{errors} must be mended"] * bool(errors) + [f"{warnings} could be better"] * bool(warnings)
-    return Text(", ".join(parts), style=_SIGNS[Level.ERROR if errors else Level.WARNING][1])
+    return Text(", ".join(parts), style=_SIGNS["error" if errors else "warning"][1])

@@ -1,148 +1,166 @@
-"""`mtmc evaluate`: runs a site, a recording or the demo, and says what the ids were worth."""
+"""`mtmc evaluate`: runs a site, a recording or the demo, and scores the published ids."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
+import typer
 
-from cli.progress import progress
-from evaluation.recorded import judge_recording, truth_of
-from evaluation.scores import require_scores
-from evaluation.tables import show, show_differences
-from evaluation.timing import Durations, Timing, cycle_ms, differences, tick_to_gid_ms
-from evaluation.truth import read_truth
-from evaluation.verdict import Verdict
-from launcher.site_file import load_site
-from launcher.site_run import Run, SiteRun, run_site, runnable
-from recording.association import associate
-from recording.reading import Recording
+from cli.console import table_console
+from cli.options import JsonOption, MaybeSiteFile
+from cli.progress import progress_bar
 from shared.errors import MtmcError
-from shared.logs import logs_of_command
-from site_checks.files import check_files
 
-DEMO_SECONDS = 120.0
+if TYPE_CHECKING:
+    from evaluation.recorded import EvaluatedRun
 
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """What the command line says; one of `site_file`, `recording` and `demo_seed` is set."""
-
-    site_file: Path | None = None
-    recording: Path | None = None
-    ground_truth: Path | None = None
-    demo_seed: int | None = None
-    seconds: float | None = None
-    """None: to the end; of the demo `DEMO_SECONDS`."""
-    workers: int | None = None
-    live: bool = False
-    as_recorded: bool = False
-    report: Path | None = None
-    keep: Path | None = None
-    json: bool = False
+_DEMO_SECONDS = 120.0
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """One run, judged."""
+def evaluate(
+    site_file: MaybeSiteFile = None,
+    recording: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A recording: only the aggregator runs, over its tracks.", show_default=False),
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="A synthetic site, which is made with its truth.")] = False,
+    ground_truth: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="MOTChallenge text: CAMERA.txt or CAMERA/gt.txt.", show_default=False),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the synthetic site.", show_default="1")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, max=86400, help="So much site time.", show_default="to the end; demo: 120")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Camera workers.", show_default="1, or one for each GPU")
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Run the files by the wall clock too, and show the difference.")
+    ] = False,
+    as_recorded: Annotated[
+        bool, typer.Option("--as-recorded", help="With --recording: score the gids it holds; nothing runs.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a page with everything.", show_default=False)
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the recording of the run (and the demo's files).", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score the global ids against ground truth, as they were published live.
 
-    recording: Recording
-    verdict: Verdict
-    timing: Timing
+    Runs the real services over a site's recordings in virtual time, on a
+    Redis of its own: the same figures every time. What each figure means
+    stands in docs/evaluation.md.
 
+    The fields of --json are stable: cameras (hota, deta, assa, idf1, mota,
+    idsw), multi_camera and bound (idf1, idp, idr, hota, assa),
+    bound_cameras, live and seconds; with --live also wall_clock (the same
+    of that run, and timing) and difference.
 
-def evaluate(options: EvaluateOptions, environment: Mapping[str, str], console: Console) -> None:
-    """Runs and scores, and shows what came of it.
-
-    Raises:
-        MtmcError: the user must mend something.
+    Examples:
+      mtmc evaluate site.yaml --ground-truth truth
+      mtmc evaluate --demo --seed 7 --report report.html
+      mtmc evaluate --recording run1 --ground-truth truth --json
     """
+    chosen = [name for name, given in (("SITE.yaml", site_file), ("--recording", recording), ("--demo", demo)) if given]
+    if len(chosen) != 1:
+        found = f", not {' and '.join(chosen)}" if chosen else ""
+        raise MtmcError(f"evaluate what? Give one of SITE.yaml, --recording DIR and --demo{found}")
+    if demo and ground_truth:
+        raise MtmcError("--demo makes its own ground truth; leave out --ground-truth")
+    if not demo and ground_truth is None:
+        raise MtmcError(f"{chosen[0]} needs --ground-truth DIR, with CAMERA.txt or CAMERA/gt.txt for each camera")
+    for name, given, allowed in (
+        ("--seed", seed is not None, demo),
+        ("--live", live, recording is None),
+        ("--workers", workers is not None, recording is None),
+        ("--as-recorded", as_recorded, recording is not None),
+        ("--keep", keep is not None, recording is None),
+    ):
+        if given and not allowed:
+            raise MtmcError(f"{name} means nothing with {chosen[0]}")
+
+    import tempfile
+
+    from evaluation.recorded import evaluate_recording
+    from evaluation.scores import require_scores
+    from shared.logs import logs_of_command
+
     require_scores()
-    if options.report is not None:
-        _refuse_unwritable(options.report)
-    with logs_of_command("evaluate"), _ended_in_good_order(), ExitStack() as stack:
-        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtmc-evaluate-")))
-        if options.recording is not None:
-            outcome, by_wall_clock = _of_recording(options, options.recording), None
+    if report is not None:
+        _require_writable(report)
+    with logs_of_command("evaluate"), _sigterm_as_ctrl_c(), ExitStack() as stack:
+        if recording is not None and ground_truth is not None:
+            runs = [evaluate_recording(recording, ground_truth, progress_bar, seconds=seconds, as_recorded=as_recorded)]
         else:
-            outcome, by_wall_clock = of_site(options, folder, environment)
-        _tell(options, outcome, by_wall_clock, console)
+            folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtmc-evaluate-")))
+            _require_empty(folder)
+            if demo:
+                seconds = _DEMO_SECONDS if seconds is None else seconds
+                site_file, ground_truth = _render_demo(folder / "demo", 1 if seed is None else seed, seconds)
+            assert site_file is not None
+            assert ground_truth is not None
+            runs = _run_site(site_file, ground_truth, folder, seconds=seconds, workers=workers, live=live)
+        _show(runs, report, as_json=as_json)
 
 
 @contextmanager
-def _ended_in_good_order() -> Iterator[None]:
-    """SIGTERM ends the command as Ctrl-C does: what it started and wrote for itself goes with it."""
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does, so that processes and temporary files are cleaned up."""
 
-    def end(*_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _of_recording(options: EvaluateOptions, folder: Path) -> Outcome:
-    assert options.ground_truth is not None
-    recording = Recording.open(folder)
-    truth = truth_of(options.ground_truth, recording)
-    timing = Timing()
-    if options.as_recorded:
-        timing = Timing(cycle_ms(recording), tick_to_gid_ms(recording))
-    else:
-        began = time.monotonic()
-        with progress("associating") as told:
-            run = associate(recording, told=told)
-        recording = run.recording
-        timing = Timing(Durations.of(run.cycle_seconds * 1000), run_seconds=time.monotonic() - began)
-    with progress("scoring") as told:
-        verdict = judge_recording(recording, truth, seconds=options.seconds, told=told)
-    return Outcome(recording, verdict, timing)
+def _render_demo(folder: Path, seed: int, seconds: float) -> tuple[Path, Path]:
+    """Renders the synthetic site; returns its site file and the folder of its ground truth."""
+    from demo.site import MODELS, DemoSite, require_models, write_site
+    from demo.videos import GROUND_TRUTH
+
+    require_models(MODELS)
+    with progress_bar("rendering") as progress:
+        site_file = write_site(folder, DemoSite(seed, seconds), progress=progress)
+    return site_file, folder / GROUND_TRUTH
 
 
-def of_site(options: EvaluateOptions, folder: Path, environment: Mapping[str, str]) -> tuple[Outcome, Outcome | None]:
-    """In virtual time, and, if it was asked for, by the wall clock."""
-    _make_empty(folder)
-    site_file, ground_truth, seconds = options.site_file, options.ground_truth, options.seconds
-    if options.demo_seed is not None:
-        from cli.demo_site import make_demo
+def _run_site(
+    site_file: Path, ground_truth: Path, folder: Path, *, seconds: float | None, workers: int | None, live: bool
+) -> list[EvaluatedRun]:
+    """Evaluates in virtual time, and with `live` by the wall clock too."""
+    from cli.console import print_note
+    from evaluation.truth import read_truth
+    from launcher.site_evaluation import evaluate_site
+    from launcher.site_file import load_site
+    from launcher.site_run import runnable
+    from site_checks.files import require_usable_files
 
-        seconds = DEMO_SECONDS if seconds is None else seconds
-        site_file, ground_truth = make_demo(folder / "demo", options.demo_seed, seconds)
-    assert site_file is not None
-    assert ground_truth is not None
-    site = load_site(site_file, environment, tell=True)
+    site = load_site(site_file, os.environ, note=print_note)
     runnable(site, seconds, live=False)
     truth = read_truth(ground_truth, site.camera_names)
-    check_files(site_file, site, environment)
-    outcomes = []
-    for live in (False, True) if options.live else (False,):
-        name = "wall clock" if live else "virtual time"
-        own = folder / name.replace(" ", "-")
-        run = SiteRun(runnable(site, seconds, live=live), site_file, own, seconds, options.workers)
-        with progress(f"running, {name}") as told:
-            done = run_site(run, environment, told)
-        with progress("scoring") as told:
-            verdict = judge_recording(done.recording, truth, seconds=seconds, told=told)
-        outcomes.append(Outcome(done.recording, verdict, _timing(done, live=live)))
-    return outcomes[0], outcomes[1] if options.live else None
+    require_usable_files(site_file, site, os.environ)
+    return [
+        evaluate_site(site, truth, folder, os.environ, progress_bar, seconds=seconds, workers=workers, live=by_clock)
+        for by_clock in ((False, True) if live else (False,))
+    ]
 
 
-def _timing(run: Run, *, live: bool) -> Timing:
-    return Timing(cycle_ms(run.recording), tick_to_gid_ms(run.recording) if live else None, run.seconds)
-
-
-def _make_empty(folder: Path) -> None:
-    """Raises MtmcError where something is there already."""
+def _require_empty(folder: Path) -> None:
+    """Creates the folder if needed; raises MtmcError if there is something in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         occupied = any(folder.iterdir())
@@ -152,38 +170,45 @@ def _make_empty(folder: Path) -> None:
         raise MtmcError(f"{folder}: is not empty; name another folder for --keep")
 
 
-def _refuse_unwritable(report: Path) -> None:
-    """Before a long run, and not after it. Raises MtmcError."""
+def _require_writable(report: Path) -> None:
+    """Raises MtmcError before a long run instead of after it."""
     nearest = next(folder for folder in report.absolute().parents if folder.exists())
     if report.is_dir() or not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise MtmcError(f"{report}: no report can be written there; name a file in a folder of yours")
 
 
-def _tell(options: EvaluateOptions, outcome: Outcome, by_wall_clock: Outcome | None, console: Console) -> None:
-    content = outcome.verdict.to_dict()
+def _show(runs: list[EvaluatedRun], report: Path | None, *, as_json: bool) -> None:
+    """Shows the first run, and the difference to a second one by the wall clock."""
+    import json
+
+    from evaluation.tables import show_differences, show_run
+    from evaluation.timing import differences
+
+    console, run = table_console(), runs[0]
+    content = run.verdict.to_dict()
     difference = None
-    if by_wall_clock is not None:
-        other = by_wall_clock.verdict.to_dict()
+    for by_clock in runs[1:]:
+        other = by_clock.verdict.to_dict()
         difference = differences(other, content)
-        content |= {"wall_clock": {**other, "timing": by_wall_clock.timing.to_dict()}, "difference": difference}
-    if options.report is not None:
-        _write_report(options.report, outcome)
-    if options.json:
+        content |= {"wall_clock": {**other, "timing": by_clock.timing.to_dict()}, "difference": difference}
+    if report is not None:
+        _write_report(report, run)
+    if as_json:
         console.out(json.dumps(content), highlight=False)
         return
-    show(outcome.verdict, outcome.timing, console)
-    if by_wall_clock is not None and difference is not None:
+    show_run(run.verdict, run.timing, console)
+    if difference is not None:
         console.print()
         show_differences(difference, console)
-    if options.report is not None:
-        console.print(f"\n{options.report}: the report", soft_wrap=True)
+    if report is not None:
+        console.print(f"\n{report}: the report", soft_wrap=True)
 
 
-def _write_report(path: Path, outcome: Outcome) -> None:
+def _write_report(path: Path, run: EvaluatedRun) -> None:
     from evaluation.report import ReportContent, write_report
     from evaluation.tradeoff import tradeoff
 
-    with progress("first gid against changes") as told:
-        points = tradeoff(outcome.recording, told=told)
-    name = str(outcome.recording.site["site"])
-    write_report(path, ReportContent(name, outcome.recording, outcome.verdict, outcome.timing, points))
+    with progress_bar("first gid against changes") as progress:
+        points = tradeoff(run.recording, progress=progress)
+    name = str(run.recording.site["site"])
+    write_report(path, ReportContent(name, run.recording, run.verdict, run.timing, points))

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli import completion
-from cli.service_names import LogLevel
 from shared.errors import MtmcError
 
-# Not `readable`: what is wrong with a file is said when it is read, in words of our own.
+
+class LogLevel(str, Enum):
+    """How much is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+# Not `readable`: the error comes from reading the file, and says more than Click would.
 SiteFile = Annotated[
     Path, typer.Argument(metavar="SITE.yaml", help="The site file.", show_default=False, readable=False)
 ]
@@ -63,8 +73,8 @@ RootOption = Annotated[
 RecordingFolder = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="The folder of the recording; must not hold one yet.")
 ]
-TicksStride = Annotated[int, typer.Option("--stride", min=1, max=10_000, help="Take every N-th frame.")]
-Level = Annotated[LogLevel, typer.Option("--log-level", envvar="MTMC_LOG_LEVEL", case_sensitive=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="For machines.")]
+LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", envvar="MTMC_LOG_LEVEL", case_sensitive=False)]
 
 
 def site_and_words(words: Sequence[str], site: str | None, example: str) -> tuple[Path | None, list[str]]:

@@ -1,22 +1,21 @@
-"""Bars for what takes a while: on stderr, so that results can be piped; none where stderr is no terminal."""
+"""Progress bars on stderr, so that results can be piped; none if stderr is not a terminal."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-Told = Callable[[int, int], None]
-"""Called with how much is done, and the total."""
+from shared.progress import ReportProgress
 
 
 @contextlib.contextmanager
-def progress(words: str) -> Iterator[Told]:
-    """A bar that follows what the function is told."""
+def progress_bar(description: str) -> Iterator[ReportProgress]:
+    """A bar, and the function that moves it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True, highlight=False)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(words, total=None)
+        task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

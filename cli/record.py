@@ -1,79 +1,100 @@
-"""`mtmc record`: a running site, written down."""
+"""`mtmc record`: records a running site."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
-from launcher.address import RedisAddress
-from launcher.site_access import SiteChoice, open_site
-from recording.following import follow
-from recording.recorder import Recorded, Recorder
-from recording.video import VideoRecorder
-from shared.logs import logs_of_command
-from shared.redis_connection import Client, connect
-from shared.service import stop_on_signals
+from cli.console import table_console
+from cli.options import MaybeSiteFile, RecordingFolder, RedisUrl, SiteName, StateOption
+
+if TYPE_CHECKING:
+    from recording.recorder import Recorded, Recorder
 
 
-@dataclass(frozen=True)
-class RecordOptions:
-    """What the command line says."""
+def record(
+    out: RecordingFolder,
+    site_file: MaybeSiteFile = None,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, max=1e7, help="Of the site's ticks.")] = None,
+    video: Annotated[
+        bool, typer.Option("--video", help="Also DIR/video/CAMERA.mp4, annotated as on the page.")
+    ] = False,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Begin with the tracks that Redis still holds.")
+    ] = False,
+) -> None:
+    """Record what a running site tracks and publishes, until Ctrl-C or its end.
 
-    folder: Path
-    seconds: float | None = None
-    video: bool = False
-    from_start: bool = False
+    Takes every entry of tracks:* and assignments from the tick on at which
+    all cameras are; entries that were trimmed before they could be read are
+    named. No credential is written. The format is docs/recordings.md.
 
+    Exit code 1: nothing came.
 
-def record(options: RecordOptions, choice: SiteChoice, environment: Mapping[str, str], console: Console) -> int:
-    """Records a site until a signal, its end, or so many seconds; the exit code (1: nothing came).
-
-    Raises:
-        MtmcError: the site cannot be read, or the folder cannot be used.
+    Examples:
+      mtmc record site.yaml -o monday
+      mtmc record --site campus --seconds 60 --video -o minute
     """
-    stop = stop_on_signals()
+    from launcher.site_access import SiteChoice, open_site
+    from recording.following import follow
+    from recording.recorder import Recorder
+    from recording.video import VideoRecorder
+    from shared.logs import logs_of_command
+    from shared.service import stop_on_signals
+
+    console, stop = table_console(), stop_on_signals()
     with contextlib.ExitStack() as stack:
         stack.enter_context(logs_of_command("record"))
-        site = stack.enter_context(open_site(choice, environment))
-        recorder = Recorder(site.client, site.published, options.folder, from_start=options.from_start)
+        opened = stack.enter_context(open_site(SiteChoice(site_file, site, redis_url, state), os.environ))
+        recorder = Recorder(opened.client, opened.published, out, from_start=from_start)
         stack.callback(recorder.close)
-        fps = site.published.config.clock.target_fps
-        video = None
-        if options.video:
-            frames = _frames_client(site.client, site.address, stack)
-            folder = options.folder / "video"
-            video = VideoRecorder(site.client, frames, site.keys, recorder.cameras, folder, fps, recorder.first_tick)
-            stack.callback(video.close)
-        with _shown(recorder, fps, console) as show:
-            done = follow(recorder, stop, seconds=options.seconds, fps=fps, told=lambda _: show())
-        if video is not None:
-            video.close()
-            if video.error is not None:
-                raise video.error
-    _tell(done, options.folder, fps, console)
-    return 0 if done.entries else 1
-
-
-def _frames_client(client: Client, address: RedisAddress, stack: contextlib.ExitStack) -> Client:
-    if address.frames_url is None:
-        return client
-    return stack.enter_context(contextlib.closing(connect(address.frames_url, address.password)))
+        fps = opened.published.config.clock.target_fps
+        videos = None
+        if video:
+            frames = opened.address.connect_frames()
+            if frames is not None:
+                stack.callback(frames.close)
+            videos = VideoRecorder(
+                opened.client,
+                frames or opened.client,
+                opened.keys,
+                recorder.cameras,
+                out / "video",
+                fps,
+                recorder.first_tick,
+            )
+            stack.callback(videos.close)
+        with _status_line(recorder, fps, console) as update:
+            done = follow(recorder, stop, seconds=seconds, fps=fps, after_step=update)
+        if videos is not None:
+            videos.close()
+            if videos.error is not None:
+                raise videos.error
+    _print_summary(done, out, fps, console)
+    raise typer.Exit(0 if done.entries else 1)
 
 
 @contextlib.contextmanager
-def _shown(recorder: Recorder, fps: float, console: Console) -> Iterator[Callable[[], None]]:
+def _status_line(recorder: Recorder, fps: float, console: Console) -> Iterator[Callable[[], None]]:
+    """A line on a terminal, nothing elsewhere; and the function that updates it."""
+    from rich.live import Live
+    from rich.text import Text
+
     if not console.is_terminal:
         yield lambda: None
         return
     with Live(Text("waiting for the first tick …"), console=console, refresh_per_second=4, transient=True) as live:
 
-        def show() -> None:
+        def update() -> None:
             ticks = recorder.newest_tick - recorder.first_tick + 1
             live.update(
                 Text(
@@ -82,10 +103,10 @@ def _shown(recorder: Recorder, fps: float, console: Console) -> Iterator[Callabl
                 )
             )
 
-        yield show
+        yield update
 
 
-def _tell(done: Recorded, folder: Path, fps: float, console: Console) -> None:
+def _print_summary(done: Recorded, folder: Path, fps: float, console: Console) -> None:
     ticks = max(0, done.last_tick - done.first_tick + 1)
     console.print(
         f"{folder}: {ticks / fps:.1f} s (ticks {done.first_tick} to {done.last_tick}), {done.boxes} boxes, "

@@ -1,84 +1,101 @@
-"""`mtmc replay`: a recording, once more through an aggregator."""
+"""`mtmc replay`: plays a recording through an aggregator again."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.console import Console
+import typer
 
-from cli.progress import progress
-from recording.description import Description
-from recording.playing import Pace, Player
-from recording.published import PublishedReader
-from recording.publishing import ReplaySettings, publish_recording
-from recording.reading import Recording
-from recording.replay import InProcess, Watcher, play
-from recording.writing import RecordingWriter
-from services.aggregator.service import Aggregator
-from shared.config_file import setting_value
-from shared.embedded_redis import embedded_redis
+from cli.console import table_console
 from shared.errors import MtmcError, redact
-from shared.layout import Layout, read_layout
-from shared.logs import logs_of_command
-from shared.redis_connection import RETRYABLE, open_redis, unreachable
-from shared.service import stop_on_signals
-from shared.site import PublishedSite
-from shared.version import made_by
 
-EMBEDDED = "embedded"
+_EMBEDDED = "embedded"
 _SECTION = "association."
 
 
-@dataclass(frozen=True)
-class ReplayOptions:
-    """What the command line says."""
+def replay(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The recording.", show_default=False)],
+    speed: Annotated[str, typer.Option(metavar="max|N", help="1.0: in real time.")] = "max",
+    redis_url: Annotated[
+        str | None,
+        typer.Option(
+            "--redis",
+            metavar="URL|embedded",
+            help="Where an aggregator runs; embedded: a Redis and an aggregator just for this.",
+            show_default="embedded",
+        ),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="NAME", help="Under this name.", show_default="the recorded one")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Write tracks and new gids as a recording.")
+    ] = None,
+    layout: Annotated[Path | None, typer.Option(help="A layout text file, in place of the recorded layout.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="association.NAME=VALUE", help="A setting in place of the recorded one."),
+    ] = None,
+) -> None:
+    """Play a recording into Redis, for the aggregator to associate anew.
 
-    folder: Path
-    speed: float | None = None
-    """Times real time; None: as fast as possible."""
-    redis_url: str | None = None
-    """None, or `embedded`: a Redis and an aggregator of its own."""
-    site: str | None = None
-    out: Path | None = None
-    layout: Path | None = None
-    settings: tuple[str, ...] = ()
+    Time is virtual: each tick waits for the aggregator, so the result is the
+    same every time. A site that runs, or holds data that no replay wrote, is
+    left alone.
 
+    Exit code 1: it was stopped before its end.
 
-def replay(options: ReplayOptions, environment: Mapping[str, str], console: Console) -> int:
-    """Plays a recording; the exit code (1: it was stopped before its end).
-
-    Raises:
-        MtmcError: the recording, a setting or Redis cannot be used.
+    Examples:
+      mtmc replay monday -o monday-again --set association.min_similarity=0.6
+      mtmc replay monday --redis redis://127.0.0.1 --site test --speed 1.0
     """
-    recording = Recording.open(options.folder)
-    settings = ReplaySettings(options.site, changed_settings(options.settings), _layout(options, recording))
-    own = options.redis_url in (None, EMBEDDED)
+    from cli.progress import progress_bar
+    from recording.playing import Pace, Player
+    from recording.published import PublishedReader
+    from recording.publishing import ReplaySettings, publish_recording
+    from recording.reading import Recording
+    from recording.replay import InProcess, Watcher, play
+    from recording.replay_output import ReplayOutput, replayed_copy
+    from services.aggregator.service import Aggregator
+    from shared.embedded_redis import embedded_redis
+    from shared.layout import read_layout
+    from shared.logs import logs_of_command
+    from shared.redis_connection import RETRYABLE, open_redis, unreachable
+    from shared.service import stop_on_signals
+
+    times_real_time = _speed(speed)
+    recording = Recording.open(folder)
+    changes = ReplaySettings(
+        site, _changed_settings(settings or ()), read_layout(layout, recording.cameras) if layout else None
+    )
+    console = table_console()
     with contextlib.ExitStack() as stack:
         stack.enter_context(logs_of_command("replay"))
-        url = stack.enter_context(embedded_redis()) if own or options.redis_url is None else options.redis_url
-        client = stack.enter_context(
-            contextlib.closing(open_redis(url, None if own else environment.get("MTMC_REDIS_PASSWORD") or None))
-        )
+        if redis_url is None or redis_url == _EMBEDDED:
+            url, password, is_embedded = stack.enter_context(embedded_redis()), None, True
+        else:
+            url, password, is_embedded = redis_url, os.environ.get("MTMC_REDIS_PASSWORD") or None, False
+        client = stack.enter_context(contextlib.closing(open_redis(url, password)))
         stop = stop_on_signals()
         try:
-            site = publish_recording(client, recording, settings)
-            copy = stack.enter_context(_copy(options.out, recording, site)) if options.out else None
-            counts = _Counts(copy)
-            told = stack.enter_context(progress("replaying"))
-            start = f"mtmc run aggregator --site {site.config.site} --redis {redact(url)}"
+            published = publish_recording(client, recording, changes)
+            copy = stack.enter_context(replayed_copy(out, recording, published)) if out else None
+            output = ReplayOutput(copy)
+            progress = stack.enter_context(progress_bar("replaying"))
+            start = f"mtmc run aggregator --site {published.config.site} --redis {redact(url)}"
             done = play(
-                Player(client, site, recording),
+                Player(client, published, recording),
                 recording,
-                PublishedReader(client, site.keys, counts.assigned, counts.happened),
-                aggregator=InProcess(Aggregator(client, site)) if own else None,
-                pace=Pace(options.speed, recording.fps) if options.speed else None,
+                PublishedReader(client, published.keys, output.add_assignment, output.add_event),
+                aggregator=InProcess(Aggregator(client, published)) if is_embedded else None,
+                pace=Pace(times_real_time, recording.fps) if times_real_time else None,
                 stop=stop,
                 copy=copy,
-                watcher=Watcher(told, lambda: console.print(f"waiting for an aggregator; start it: {start}")),
+                watcher=Watcher(progress, lambda: console.print(f"waiting for an aggregator; start it: {start}")),
             )
         except RETRYABLE as error:
             raise unreachable(url, error) from None
@@ -86,68 +103,35 @@ def replay(options: ReplayOptions, environment: Mapping[str, str], console: Cons
             copy.finish(recording.first_tick + done - 1)
     total = recording.last_tick - recording.first_tick + 1
     console.print(
-        f"{options.folder}: {done} of {total} ticks, {counts.assignments} assignments, {counts.identities} identities"
-        + (f"; written to {options.out}" if options.out else ""),
+        f"{folder}: {done} of {total} ticks, {output.assignments} assignments, {output.identities} identities"
+        + (f"; written to {out}" if out else ""),
         markup=False,
         soft_wrap=True,
     )
-    return 0 if done == total else 1
+    raise typer.Exit(0 if done == total else 1)
 
 
-def changed_settings(words: Sequence[str]) -> dict[str, Any]:
-    """`association.NAME=VALUE` as settings of that section.
+def _speed(text: str) -> float | None:
+    """Times real time; None: as fast as possible."""
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.001 <= speed <= 1000:
+        raise typer.BadParameter(f"--speed {text}: write max, or how many times real time, such as 1.0")
+    return speed
 
-    Raises:
-        MtmcError: a word is something else.
-    """
+
+def _changed_settings(assignments: Sequence[str]) -> dict[str, Any]:
+    """`association.NAME=VALUE` as settings of that section; raises MtmcError for anything else."""
+    from shared.config_file import setting_value
+
     found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
         if not equals or not name.startswith(_SECTION):
-            raise MtmcError(f"--set {word}: write association.NAME=VALUE, as in association.min_similarity=0.6")
+            raise MtmcError(f"--set {assignment}: write association.NAME=VALUE, as in association.min_similarity=0.6")
         found[name.removeprefix(_SECTION)] = setting_value(value)
     return found
-
-
-class _Counts:
-    """Counts what the aggregator publishes, and hands it on."""
-
-    def __init__(self, copy: RecordingWriter | None) -> None:
-        self._copy = copy
-        self.assignments = 0
-        self._gids: set[bytes] = set()
-
-    @property
-    def identities(self) -> int:
-        """How many different gids were given."""
-        return len(self._gids)
-
-    def assigned(self, _: str, fields: Mapping[bytes, bytes]) -> None:
-        self.assignments += 1
-        self._gids |= {fields[b"gid"]} - {b"0"}
-        if self._copy is not None:
-            # In virtual time nobody knows when it would have been published.
-            self._copy.add_assignment(f"0-{self.assignments}", fields)
-
-    def happened(self, entry_id: str, fields: Mapping[bytes, bytes]) -> None:
-        if self._copy is not None:
-            self._copy.add_event(entry_id, fields)
-
-
-def _layout(options: ReplayOptions, recording: Recording) -> Layout | None:
-    return read_layout(options.layout, recording.cameras) if options.layout else None
-
-
-def _copy(folder: Path, recording: Recording, site: PublishedSite) -> RecordingWriter:
-    config = site.config.model_copy(update={"site": recording.description.site_config().site})
-    described = recording.description
-    description = Description.of(
-        config,
-        site.layout,
-        made_by("replay"),
-        origin_ns=described.origin_ns,
-        frames=described.frames,
-        first_tick=described.first_tick,
-        missing=described.missing,
-    )
-    return RecordingWriter(folder, description)

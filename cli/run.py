@@ -2,117 +2,94 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import os
+from enum import Enum
+from typing import Annotated
 
-import structlog
-from redis.exceptions import AuthenticationError
+import typer
 
-from cli.service_names import ServiceName
-from launcher.address import RedisAddress, find_redis, site_name
-from launcher.publishing import publish
-from launcher.site_file import load_site
-from shared.cache_folders import engine_cache
-from shared.config import SiteConfig
-from shared.logs import configure_logging
-from shared.process import ServiceOptions
-from shared.redis_connection import RETRYABLE, Client, check
-from shared.service import stop_on_signals
-
-_log = structlog.get_logger()
-_RETRY_S = 0.5
+from cli.options import LogLevel, LogLevelOption, MaybeSiteFile, RedisUrl, RootOption, SiteName
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """What the command line and its environment variables say."""
+class ServiceName(str, Enum):
+    """A service, as named on the command line."""
 
-    service: ServiceName
-    site_file: Path | None = None
-    site: str | None = None
-    redis_url: str | None = None
-    log_level: str = "INFO"
-    log_json: bool = False
-    labels: str = ""
-    """Separated by commas or blanks."""
-    capacity: int | None = None
-    threads: int = 0
-    host: str | None = None
-    port: int | None = None
-    root: Path | None = None
-    publish: bool = True
-    """Whether the site file is published; else only the site's name is read from it."""
+    CLOCK = "clock"
+    CAMERA_WORKER = "camera-worker"
+    AGGREGATOR = "aggregator"
+    STREAMER = "streamer"
+
+    @property
+    def module(self) -> str:
+        """The module with the service's `main(options)`."""
+        return f"services.{self.value.replace('-', '_')}.__main__"
 
 
-def run(options: RunOptions, environment: Mapping[str, str]) -> None:
-    """Runs the service until a signal comes.
+class LogFormat(str, Enum):
+    """How a line of the log is written."""
 
-    Raises:
-        MtmcError: the user must mend something.
+    TEXT = "text"
+    JSON = "json"
+
+
+def run(
+    service: Annotated[ServiceName, typer.Argument(help="Which service.", show_default=False)],
+    site_file: MaybeSiteFile = None,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    labels: Annotated[
+        str, typer.Option(envvar="MTMC_WORKER_LABELS", metavar="A,B", help="camera-worker: what it can reach.")
+    ] = "",
+    capacity: Annotated[int | None, typer.Option(min=1, max=1024, help="camera-worker: cameras at most.")] = None,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="camera-worker: of a network; 0: all cores.")] = 0,
+    publish: Annotated[
+        bool, typer.Option(help="Publish the site file; else only its site's name is used.", show_default=True)
+    ] = True,
+    root: RootOption = None,
+    host: Annotated[str | None, typer.Option(help="streamer: address to listen at.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="streamer: port.")] = None,
+    log_level: LogLevelOption = LogLevel.INFO,
+    log_format: Annotated[LogFormat, typer.Option(envvar="MTMC_LOG_FORMAT", case_sensitive=False)] = LogFormat.TEXT,
+) -> None:
+    """Run one service in the foreground, as containers do.
+
+    With a site file the site is published first, if its content changed; with --site it waits until somebody has
+    published it. Any number of each service may run, on any host. Also read from the environment:
+    MTMC_REDIS_PASSWORD, and MTMC_FRAMES_URL (a second Redis for pictures).
+
+    Example:  MTMC_REDIS_URL=redis://redis:6379 mtmc run camera-worker --site campus --labels gpu
     """
-    site = None
-    if options.site_file:
-        site = load_site(options.site_file, environment, root=options.root, check_files=False, tell=True)
-    name = site_name(site, options.site)
-    address = find_redis(options.redis_url, site, options.site_file, None, environment)
-    if site is not None and options.publish and not _published(site, address, options):
-        return
-    importlib.import_module(options.service.module).main(service_options(options, name, address, environment))
+    from cli.console import print_note
+    from launcher.address import find_redis, site_name
+    from launcher.publishing import publish_when_redis_answers
+    from launcher.site_file import load_site
+    from shared.cache_folders import engine_cache
+    from shared.logs import configure_logging
+    from shared.process import ServiceOptions
+    from shared.service import stop_on_signals
 
-
-def service_options(
-    options: RunOptions, site: str, address: RedisAddress, environment: Mapping[str, str]
-) -> ServiceOptions:
-    """What the service is told."""
-    return ServiceOptions(
-        site=site,
+    config = None
+    if site_file:
+        config = load_site(site_file, os.environ, root=root, check_files=False, note=print_note)
+    name = site_name(config, site)
+    address = find_redis(redis_url, config, site_file, None, os.environ)
+    if config is not None and publish:
+        configure_logging(service.value, log_level.value, json=log_format is LogFormat.JSON)
+        if not publish_when_redis_answers(address, config, stop_on_signals()):
+            return
+    options = ServiceOptions(
+        site=name,
         redis_url=address.url,
         redis_password=address.password,
         frames_url=address.frames_url,
-        log_level=options.log_level,
-        log_json=options.log_json,
-        worker_labels=tuple(options.labels.replace(",", " ").split()),
-        worker_capacity=options.capacity,
-        worker_threads=options.threads,
-        engine_cache=engine_cache(environment),
-        port=options.port,
-        host=options.host,
+        log_level=log_level.value,
+        log_json=log_format is LogFormat.JSON,
+        worker_labels=tuple(labels.replace(",", " ").split()),
+        worker_capacity=capacity,
+        worker_threads=threads,
+        engine_cache=engine_cache(os.environ),
+        port=port,
+        host=host,
     )
-
-
-def _published(site: SiteConfig, address: RedisAddress, options: RunOptions) -> bool:
-    """Publishes the site as soon as Redis answers; False when a signal came first."""
-    configure_logging(options.service.value, options.log_level, json=options.log_json)
-    stop = stop_on_signals()
-    client = address.connect()
-    told = False
-    try:
-        while not stop.is_set():
-            reason = _publish_once(client, site, address)
-            if reason is None:
-                return True
-            if not told:
-                _log.warning("waiting", site=site.site, reason=reason)
-                told = True
-            stop.wait(_RETRY_S)
-        return False
-    finally:
-        client.close()
-
-
-def _publish_once(client: Client, site: SiteConfig, address: RedisAddress) -> str | None:
-    """None when it is done, else why Redis cannot be written yet."""
-    try:
-        with contextlib.suppress(AuthenticationError):  # `check` says it better
-            client.ping()
-        check(client, address.url)
-        published = publish(client, site)
-    except RETRYABLE as error:
-        return f"no Redis yet: {error}"
-    _log.info("the site is published", site=site.site, revision=published.revision)
-    if published.note:
-        _log.warning(published.note, site=site.site)
-    return None
+    importlib.import_module(service.module).main(options)

@@ -2,125 +2,85 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
-from redis.exceptions import AuthenticationError, ResponseError
+import typer
 from rich.console import Console, RenderableType
-from rich.live import Live
-from rich.text import Text
 
-from cli.overview_tables import tables
-from launcher.address import find_redis, site_name
-from launcher.site_file import running_site
-from shared.errors import RedisUnusable, redact
-from shared.keys import Keys
-from shared.redis_connection import RETRYABLE, Client, check
-from shared.service import stop_on_signals
-from shared.site_state import Overview, read_overview
+from cli.options import MaybeSiteFile, RedisUrl, SiteName, StateOption
 
-_WATCH_S = 1.0
+if TYPE_CHECKING:
+    from shared.site_state import Overview
+
+_INTERVAL_S = 1.0
 
 
-@dataclass(frozen=True)
-class StatusOptions:
-    """What the command line says."""
+def status(
+    site_file: MaybeSiteFile = None,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every second, until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines; with --watch one object a line.")] = False,
+) -> None:
+    """Show clock, workers and cameras of a site at a glance.
 
-    site_file: Path | None = None
-    site: str | None = None
-    redis_url: str | None = None
-    state: Path | None = None
-    watch: bool = False
-    json: bool = False
+    The fields of --json are stable: site, redis, revision, running, tick, gate, skew_ticks, slowest, fastest, stalled,
+    skipped_ticks, clock, aggregator, workers (id, host, pid, labels, device, backend, cameras, fps,
+    heartbeat_age_seconds) and cameras (name, state, stalled, owner, error, seen_tick, lag_ticks, fps, tracks, gids);
+    null is what is not known.
 
+    Exit code 1: nothing runs.
 
-class NothingRuns(Exception):
-    """No process of the site is alive; the message says where was looked."""
-
-
-def status(options: StatusOptions, environment: Mapping[str, str], console: Console) -> int:
-    """Shows the site once, or until a signal comes; the exit code (1: nothing runs).
-
-    Raises:
-        MtmcError: the user must mend something.
+    Example:  mtmc status site.yaml --watch
     """
-    site = running_site(options.site_file, environment)
-    name = site_name(site, options.site)
-    address = find_redis(options.redis_url, site, options.site_file, options.state, environment)
-    shown_url = redact(address.url)
-    client = address.connect()
+    from launcher.site_access import SiteChoice
+    from launcher.site_overview import overview_reader
 
-    def look() -> Overview:
-        try:
-            check(client, address.url)
-            overview = read_overview(client, Keys(name), shown_url)
-        except RETRYABLE as error:
-            raise NothingRuns(f"Redis at {shown_url} does not answer ({redact(str(error))})") from None
-        except RedisUnusable:
-            if _answers(client):
-                raise
-            start = f"mtmc up {options.site_file}" if options.site_file else "mtmc up SITE.yaml"
-            raise NothingRuns(
-                f"nothing runs for site {name}: no Redis answers at {shown_url}; start it: {start}"
-            ) from None
-        if overview is None:
-            raise NothingRuns(f"nothing runs for site {name}: nobody has published it in Redis at {shown_url}")
-        if not overview.running:
-            raise NothingRuns(
-                f"nothing runs for site {name} now: no clock and no worker at {shown_url} (its last tick was "
-                f"{overview.tick})"
-            )
-        return overview
-
-    try:
-        if options.watch:
-            _watch(look, console, as_json=options.json)
+    console = Console(highlight=False)
+    with overview_reader(SiteChoice(site_file, site, redis_url, state), os.environ) as read:
+        if watch:
+            _watch(read, console, as_json=as_json)
         else:
-            _show(look(), console, as_json=options.json)
-    except NothingRuns as reason:
-        Console(stderr=True, highlight=False).print(f"mtmc: {reason}", markup=False, soft_wrap=True)
-        return 1
-    finally:
-        client.close()
-    return 0
-
-
-def _answers(client: Client) -> bool:
-    """Whether a server is there at all (and merely not fit for use)."""
-    try:
-        client.ping()
-    except RETRYABLE as error:
-        return isinstance(error, AuthenticationError)
-    except ResponseError:
-        return True
-    return True
+            _show(read(), console, as_json=as_json)
 
 
 def _show(overview: Overview, console: Console, *, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from cli.overview_tables import tables
+
     if as_json:
         console.out(json.dumps(asdict(overview)), highlight=False)
     else:
         console.print(tables(overview))
 
 
-def _watch(look: Callable[[], Overview], console: Console, *, as_json: bool) -> None:
+def _watch(read: Callable[[], Overview], console: Console, *, as_json: bool) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    from cli.overview_tables import tables
+    from launcher.site_overview import NothingRuns
+    from shared.service import stop_on_signals
+
+    def newest() -> RenderableType:
+        try:
+            return tables(read())
+        except NothingRuns as reason:
+            return Text(f"{reason}; looking again …")
+
     stop = stop_on_signals()
-    first = look()
+    overview = read()
     if as_json or not console.is_terminal:
         while not stop.is_set():
-            _show(first, console, as_json=as_json)
-            stop.wait(_WATCH_S)
-            first = look()
+            _show(overview, console, as_json=as_json)
+            stop.wait(_INTERVAL_S)
+            overview = read()
         return
-    with Live(tables(first), console=console, screen=False, auto_refresh=False) as live:
-        while not stop.wait(_WATCH_S):
-            live.update(_shown(look), refresh=True)
-
-
-def _shown(look: Callable[[], Overview]) -> RenderableType:
-    try:
-        return tables(look())
-    except NothingRuns as reason:
-        return Text(f"{reason}; looking again …")
+    with Live(tables(overview), console=console, screen=False, auto_refresh=False) as live:
+        while not stop.wait(_INTERVAL_S):
+            live.update(newest(), refresh=True)

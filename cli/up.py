@@ -3,64 +3,103 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
+import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
-from cli.foreground import Foreground
-from launcher.programs import child_environment, page_port, site_programs
-from launcher.publishing import publish
-from launcher.redis_servers import PICTURES, REDIS, redis_for, wait_for_redis
-from launcher.site_file import load_site
-from launcher.state_folder import Facts, StateFolder, state_folder
-from launcher.supervision import Program, Supervisor, stop_leftover
-from shared.keys import Keys
-from shared.redis_connection import connect
-from shared.service import stop_on_signals
-from shared.site import restart_recordings
-from site_checks.files import check_files
+from cli.options import LogLevel, LogLevelOption, RedisUrl, RootOption, SiteFile, StateOption
 
-_PATIENCE_SECONDS = 1.0
-"""With a Redis that hangs: Ctrl-C is looked at no later than that."""
+_REDIS_TIMEOUT_S = 1.0
+"""If Redis hangs, Ctrl-C takes effect no later than this."""
 
 
-@dataclass(frozen=True)
-class UpOptions:
-    """What the command line says; the site file says the rest."""
+def up(
+    site_file: SiteFile,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="Camera workers on this machine.", show_default="1, or one for each GPU"),
+    ] = None,
+    redis_url: RedisUrl = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of the page; 0: any free one.", show_default="streamer.port")
+    ] = None,
+    state: StateOption = None,
+    root: RootOption = None,
+    log_level: LogLevelOption = LogLevel.INFO,
+) -> None:
+    """Run a whole site on this machine, until Ctrl-C.
 
-    site_file: Path
-    workers: int | None = None
-    """None: one, or one for each GPU that the site names."""
-    redis_url: str | None = None
-    port: int | None = None
-    state: Path | None = None
-    log_level: str = "INFO"
-    root: Path | None = None
+    Starts a Redis of its own when none is named, keeps every process running, and says what happens.
+
+    Example:  mtmc up site.yaml --workers 2 --port 8081
+    """
+    raise typer.Exit(
+        run_until_stopped(
+            site_file,
+            os.environ,
+            Console(highlight=False),
+            workers=workers,
+            redis_url=redis_url,
+            port=port,
+            state_path=state,
+            log_level=log_level.value,
+            root=root,
+        )
+    )
 
 
-def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> int:
-    """Runs the site until a signal comes; the exit code.
+def run_until_stopped(
+    site_file: Path,
+    environment: Mapping[str, str],
+    console: Console,
+    *,
+    workers: int | None = None,
+    redis_url: str | None = None,
+    port: int | None = None,
+    state_path: Path | None = None,
+    log_level: str = "INFO",
+    root: Path | None = None,
+) -> int:
+    """Runs the site until a signal comes; returns the exit code.
 
     Raises:
-        MtmcError: the user must mend something.
+        MtmcError: the user must fix something.
     """
+    import shlex
+
+    from cli.console import print_note
+    from cli.foreground import Foreground
+    from launcher.programs import child_environment, page_port, site_programs
+    from launcher.publishing import publish
+    from launcher.redis_servers import PICTURES, REDIS, redis_for, wait_for_redis
+    from launcher.site_file import load_site
+    from launcher.state_folder import LastStart, state_folder
+    from launcher.supervision import Program, Supervisor, stop_leftover
+    from shared.keys import Keys
+    from shared.redis_connection import connect
+    from shared.service import stop_on_signals
+    from shared.site import restart_recordings
+    from site_checks.files import require_usable_files
+
     stop = stop_on_signals()
     signal.signal(signal.SIGHUP, lambda *_: stop.set())
-    site = load_site(options.site_file, environment, root=options.root, tell=True)
-    state = state_folder(options.site_file, site.site, options.state, environment)
+    site = load_site(site_file, environment, root=root, note=print_note)
+    state = state_folder(site_file, site.site, state_path, environment)
     state.prepare()
-    with state.full_disk_in_words(), state.lock():
-        leave_nothing_behind(state)
-        port = page_port(site, options.port)
-        address, servers = redis_for(site, options.redis_url, state, environment)
-        check_files(options.site_file, site, environment)
+    with state.reporting_full_disk(), state.lock():
+        if leftover := state.last_start().supervisor_socket:
+            stop_leftover(Path(leftover))
+        port = page_port(site, port)
+        address, servers = redis_for(site, redis_url, state, environment)
+        require_usable_files(site_file, site, environment)
         ports = {name: server.port for name, server in servers.items()}
-        state.remember(Facts(ports.get(REDIS), str(state.supervisor_socket), ports.get(PICTURES)))
-        services = site_programs(site, port, environment, workers=options.workers, log_level=options.log_level)
+        state.save_last_start(LastStart(ports.get(REDIS), str(state.supervisor_socket), ports.get(PICTURES)))
+        services = site_programs(site, port, environment, workers=workers, log_level=log_level)
         redis = [Program(name, server.command, service=False) for name, server in servers.items()]
         supervisor = Supervisor(state, [*redis, *services], child_environment(address, environment))
         with supervisor.running():
@@ -69,25 +108,18 @@ def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> 
                 wait_for_redis(address, supervisor, state, stop)
             if stop.is_set():
                 return 0
-            with address.in_words(), contextlib.closing(address.open()) as client:
+            with address.translating_errors(), contextlib.closing(address.open()) as client:
                 note = publish(client, site).note
                 restart_recordings(client, Keys(site.site))
-            client = connect(address.url, address.password, timeout_s=_PATIENCE_SECONDS)
+            client = connect(address.url, address.password, timeout_s=_REDIS_TIMEOUT_S)
             try:
                 if note:
                     console.print(note, style="yellow", markup=False, soft_wrap=True)
                 supervisor.start([program.name for program in services])
-                chosen = ["--state", str(options.state)] if options.state else []
-                look = shlex.join(["mtmc", "status", str(options.site_file), *chosen])
+                chosen = ["--state", str(state_path)] if state_path else []
+                look = shlex.join(["mtmc", "status", str(site_file), *chosen])
                 foreground = Foreground(console, site, address, state, supervisor, client, port, look)
                 return foreground.follow([program.name for program in (*redis, *services)], stop)
             finally:
                 client.close()
                 console.print("stopping …")
-
-
-def leave_nothing_behind(state: StateFolder) -> None:
-    """Stops what an earlier `mtmc up` of this folder may have left running."""
-    remembered = state.remembered().supervisor_socket
-    if remembered:
-        stop_leftover(Path(remembered))

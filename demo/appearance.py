@@ -54,7 +54,7 @@ ACCENTS: tuple[Colour, ...] = (
     (150, 60, 150),
 )  # fmt: skip
 STRIPES = ("none", "side", "middle", "twin", "lower", "band")
-ROOFS = ("none", "rack", "box", "taxi", "beacon", "sunroof")
+ROOF_KINDS = ("none", "rack", "box", "taxi", "beacon", "sunroof")
 """What may be on a roof that has the colour of the body; others are `painted`."""
 
 
@@ -118,7 +118,7 @@ def with_details(look: Look, random: np.random.Generator) -> Look:
         paint=_varied(look.paint, random, 7),
         stripe=str(random.choice(STRIPES, p=(0.40, 0.13, 0.13, 0.12, 0.1, 0.12))),
         stripe_colour=_other(look.paint, random),
-        roof="painted" if two_tone_roof else str(random.choice(ROOFS, p=(0.44, 0.16, 0.13, 0.07, 0.07, 0.13))),
+        roof="painted" if two_tone_roof else str(random.choice(ROOF_KINDS, p=(0.44, 0.16, 0.13, 0.07, 0.07, 0.13))),
         roof_colour=look.roof_colour if two_tone_roof else _other(look.paint, random),
         sign=_other(look.paint, random) if random.random() < (0.25 if look.class_id == 0 else 0.75) else None,
         glass=_varied(((62, 54, 48), (40, 38, 36), (96, 88, 78), (58, 66, 52))[random.integers(4)], random, 8),

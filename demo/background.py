@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from demo.fixtures import crown_of, faces_of, footprint_of, shadow_outlines
-from demo.geometry import NEAR_M, Camera, Floats, clip_near
+from demo.geometry import NEAR_M, Floats, SceneCamera, clip_near
 from demo.ground import ground_colours
 from demo.light import SHADOW_GAIN_BGR, Surfaces, sensed, shaded
 from demo.occlusion import Footprint
@@ -49,7 +49,7 @@ class Background:
         return np.asarray((1.0 - self.front_alpha) * (1.0 - 0.85 * self.shade) / 255.0, np.float32)
 
 
-def background_of(scenery: Scenery, camera: Camera) -> Background:
+def background_of(scenery: Scenery, camera: SceneCamera) -> Background:
     """The empty view; it depends on nothing else."""
     scale = _SUPERSAMPLED
     width, height = camera.width * scale, camera.height * scale
@@ -81,7 +81,7 @@ def _middle(thing: Thing) -> Floats:
     return np.array([thing.x, thing.y])
 
 
-def _distance(camera: Camera, thing: Thing) -> float:
+def _distance(camera: SceneCamera, thing: Thing) -> float:
     """To the nearest point of a thing on the ground; painting far things first."""
     place = np.array(camera.position[:2])
     if isinstance(thing, Building):
@@ -90,11 +90,11 @@ def _distance(camera: Camera, thing: Thing) -> float:
     return float(np.linalg.norm(place - _middle(thing)))
 
 
-def _is_near(camera: Camera, thing: Thing) -> bool:
+def _is_near(camera: SceneCamera, thing: Thing) -> bool:
     return float(np.linalg.norm(_middle(thing) - camera.position[:2])) < _FARTHEST_M
 
 
-def _ground(camera: Camera, width: int, height: int, scale: int) -> Canvas:
+def _ground(camera: SceneCamera, width: int, height: int, scale: int) -> Canvas:
     column = np.tile(np.asarray((np.arange(width) + 0.5) / scale - 0.5, np.float32), (height, 1))
     row = np.tile(np.asarray((np.arange(height) + 0.5) / scale - 0.5, np.float32)[:, None], (1, width))
     across, along, reciprocal = (
@@ -114,14 +114,14 @@ def _ground(camera: Camera, width: int, height: int, scale: int) -> Canvas:
     return canvas
 
 
-def _sky(camera: Camera, column: Canvas, row: Canvas) -> Floats:
+def _sky(camera: SceneCamera, column: Canvas, row: Canvas) -> Floats:
     rays = np.stack([column, row, np.ones_like(row)], axis=-1) @ np.linalg.inv(camera.intrinsic).T @ camera.rotation
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     up = np.clip(rays[..., 2], 0.0, 1.0)
     return _HAZE_BGR + (np.array([226.0, 168.0, 118.0]) - _HAZE_BGR) * np.clip(up * 2.4, 0, 1)[..., None]
 
 
-def _shade(camera: Camera, scenery: Scenery, width: int, height: int, scale: int) -> Canvas:
+def _shade(camera: SceneCamera, scenery: Scenery, width: int, height: int, scale: int) -> Canvas:
     """`(h, w)` 0..1: how much of the sun the ground misses."""
     mask = np.zeros((height, width), np.uint8)
     for thing in scenery.things:
@@ -138,7 +138,7 @@ def _shade(camera: Camera, scenery: Scenery, width: int, height: int, scale: int
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), 1.6).astype(np.float32) / 255.0)
 
 
-def _leaf_shadows(camera: Camera, tree: Tree, sun: Floats, scale: int) -> npt.NDArray[np.int32]:
+def _leaf_shadows(camera: SceneCamera, tree: Tree, sun: Floats, scale: int) -> npt.NDArray[np.int32]:
     """`(n, 7, 2)`: polygons as OpenCV draws them on the finer canvas."""
     middles, _, radii, _ = crown_of(tree, 1.0)
     angles = np.linspace(0, 2 * np.pi, 7, endpoint=False)
@@ -152,13 +152,15 @@ def _leaf_shadows(camera: Camera, tree: Tree, sun: Floats, scale: int) -> npt.ND
     return np.rint(fine).astype(np.int32)
 
 
-def _ground_polygon(camera: Camera, outline: npt.NDArray[np.floating], scale: int) -> npt.NDArray[np.int32] | None:
+def _ground_polygon(camera: SceneCamera, outline: npt.NDArray[np.floating], scale: int) -> npt.NDArray[np.int32] | None:
     points = np.column_stack([outline, np.zeros(len(outline))])
     pixels, depth = camera.project(points)
     return _polygon(camera, points, pixels, depth, scale)
 
 
-def _polygon(camera: Camera, points: Floats, pixels: Floats, depth: Floats, scale: int) -> npt.NDArray[np.int32] | None:
+def _polygon(
+    camera: SceneCamera, points: Floats, pixels: Floats, depth: Floats, scale: int
+) -> npt.NDArray[np.int32] | None:
     """World points `(k, 3)` and where they lie, as OpenCV draws them on the finer canvas; None: out of view."""
     if depth.min() < NEAR_M:
         points = clip_near(depth, points)
@@ -173,7 +175,7 @@ def _polygon(camera: Camera, points: Floats, pixels: Floats, depth: Floats, scal
 
 
 def _draw(
-    camera: Camera,
+    camera: SceneCamera,
     scenery: Scenery,
     thing: Thing,
     number: int,
@@ -208,14 +210,14 @@ def _draw(
         _draw_crown(camera, scenery, thing, number, canvas, owner, scale)
 
 
-def _fineness(camera: Camera, tree: Tree) -> float:
+def _fineness(camera: SceneCamera, tree: Tree) -> float:
     """Crowns near to the camera need smaller leaves."""
     away = float(np.linalg.norm(np.array([tree.x, tree.y]) - camera.position[:2]))
     return float(np.clip(30.0 / max(away, 1.0), 0.6, 2.4))
 
 
 def _draw_crown(
-    camera: Camera,
+    camera: SceneCamera,
     scenery: Scenery,
     tree: Tree,
     number: int,

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from demo.geometry import Camera
+from demo.geometry import SceneCamera
 
 
-def site_cameras(random: np.random.Generator) -> tuple[Camera, ...]:
+def site_cameras(random: np.random.Generator) -> tuple[SceneCamera, ...]:
     """Four with overlapping views of the junction, then the roundabout in the east and the street in the north.
 
     Every site mounts them a little differently, and they render light a little differently.
@@ -17,7 +17,7 @@ def site_cameras(random: np.random.Generator) -> tuple[Camera, ...]:
     return tuple(_mounted(camera, random) for camera in _planned())
 
 
-def _mounted(camera: Camera, random: np.random.Generator) -> Camera:
+def _mounted(camera: SceneCamera, random: np.random.Generator) -> SceneCamera:
     position = np.array(camera.position) + random.uniform(-0.6, 0.6, 3)
     target = np.array(camera.target) + random.uniform(-0.8, 0.8, 3) * (1, 1, 0)
     gains = np.array(camera.white_balance_bgr) * random.uniform(0.97, 1.03, 3)
@@ -31,26 +31,26 @@ def _mounted(camera: Camera, random: np.random.Generator) -> Camera:
     )
 
 
-def _planned() -> tuple[Camera, ...]:
+def _planned() -> tuple[SceneCamera, ...]:
     return (
-        Camera("crossing-southwest", (-17.5, -15.5, 7.8), (0.5, 0.0, 0.0), 62.0, noise_sigma=2.0),
-        Camera(
+        SceneCamera("crossing-southwest", (-17.5, -15.5, 7.8), (0.5, 0.0, 0.0), 62.0, noise_sigma=2.0),
+        SceneCamera(
             "crossing-northwest", (-16.0, 20.5, 6.6), (-0.5, 0.5, 0.0), 64.0,
             exposure=0.82, white_balance_bgr=(1.10, 1.0, 0.93), noise_sigma=3.2,
         ),
-        Camera(
+        SceneCamera(
             "crossing-northeast", (22.0, 14.5, 9.8), (0.5, -0.5, 0.0), 58.0,
             exposure=1.14, white_balance_bgr=(0.92, 1.0, 1.08), noise_sigma=2.4,
         ),
-        Camera(
+        SceneCamera(
             "crossing-southeast", (14.0, -21.5, 5.8), (-0.5, 1.5, 0.0), 65.0,
             exposure=0.95, white_balance_bgr=(1.0, 1.02, 0.97), gamma=1.12, noise_sigma=4.0,
         ),
-        Camera(
+        SceneCamera(
             "roundabout", (137.0, -23.0, 7.4), (150.5, -0.5, 0.0), 64.0,
             exposure=1.05, white_balance_bgr=(1.06, 1.0, 0.98), noise_sigma=2.8,
         ),
-        Camera(
+        SceneCamera(
             "north-street", (-10.0, 110.5, 6.2), (2.2, 130.0, 0.0), 62.0,
             exposure=0.9, white_balance_bgr=(0.95, 1.0, 1.06), gamma=0.94, noise_sigma=3.0,
         ),

@@ -16,7 +16,7 @@ NEAR_M = 0.5
 
 
 @dataclass(frozen=True)
-class Camera:
+class SceneCamera:
     """One fixed camera, without lens distortion, and how its sensor renders what it sees."""
 
     name: str
@@ -83,7 +83,7 @@ class Camera:
         return image[:, :2] / np.where(np.abs(depth) < 1e-9, 1e-9, depth)[:, None], depth
 
 
-def to_ground(camera: Camera, points_px: npt.ArrayLike) -> Floats:
+def to_ground(camera: SceneCamera, points_px: npt.ArrayLike) -> Floats:
     """`(n, 2)` pixels to `(n, 2)` metres on the ground; meaningless at and above the horizon."""
     points = np.column_stack([np.asarray(points_px, np.float64), np.ones(len(np.atleast_2d(points_px)))])
     ground = points @ camera.image_to_ground.T

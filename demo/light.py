@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from demo.geometry import Camera
+from demo.geometry import SceneCamera
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def shaded(surfaces: Surfaces, normals: Floats, towards_viewer: Floats, sun: Flo
     return np.minimum(np.maximum(lit, 0.0), 255.0)
 
 
-def sensed(camera: Camera, colours: Floats) -> Floats:
+def sensed(camera: SceneCamera, colours: Floats) -> Floats:
     """What the sensor makes of colours `(..., 3)` BGR 0..255: exposure, white balance, gamma, a soft shoulder."""
     light = np.maximum(colours, 0.0) / 255.0 * camera.exposure * np.array(camera.white_balance_bgr)
     light = light**camera.gamma

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from demo.background import Background, background_of
-from demo.geometry import Camera
+from demo.geometry import SceneCamera
 from demo.scenario import Scenario, Vehicle
 from demo.signals import signals_in_view
 from demo.sprites import Sprite, painted_order, sprite_of
@@ -20,7 +20,7 @@ _NOISE_MARGIN_PX = 64
 class Renderer:
     """The pictures and the truth of one camera. Every tick stands for itself: they may be asked for in any order."""
 
-    def __init__(self, scenario: Scenario, camera: Camera, background: Background | None = None) -> None:
+    def __init__(self, scenario: Scenario, camera: SceneCamera, background: Background | None = None) -> None:
         """`background`: what an earlier renderer of the same camera has drawn; None: it is drawn now."""
         self.scenario, self.camera = scenario, camera
         self.background = background or background_of(scenario.scenery, camera)
@@ -94,7 +94,7 @@ class Renderer:
         return np.asarray(cv2.subtract(cv2.add(image, brighter[which]), darker[which]), np.uint8)
 
 
-def _noise_tiles(camera: Camera) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def _noise_tiles(camera: SceneCamera) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """What is added to and what is taken from pixels, `(tiles, height, width, 3)` each."""
     seed = sum(ord(letter) * (i + 1) for i, letter in enumerate(camera.name))
     random = np.random.Generator(np.random.PCG64(seed))

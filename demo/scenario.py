@@ -14,7 +14,7 @@ from demo.appearance import Look, dealt_bodies, random_look, shown_details, with
 from demo.bodies import Mesh, mesh_of
 from demo.body_parts import Size, size_of
 from demo.cameras import site_cameras
-from demo.geometry import Camera, Floats
+from demo.geometry import Floats, SceneCamera
 from demo.parking import PARKING_SPOTS
 from demo.scenery import Scenery, scenery_of
 from demo.traffic import CYCLE_S, STEP_S, Driver, Traffic, bay_shift, light_of
@@ -68,7 +68,7 @@ class Scenario:
     fps: float
     ticks: int
     vehicles: tuple[Vehicle, ...]
-    cameras: tuple[Camera, ...]
+    cameras: tuple[SceneCamera, ...]
     scenery: Scenery
     light_offset_s: float
 
@@ -96,7 +96,7 @@ class Scenario:
             seed, fps, ticks, tuple(numbered), site_cameras(cameras_random), scenery_of(scenery_random), offset_s
         )
 
-    def camera(self, name: str) -> Camera:
+    def camera(self, name: str) -> SceneCamera:
         """Raises KeyError for an unknown name."""
         return {camera.name: camera for camera in self.cameras}[name]
 

@@ -16,7 +16,7 @@ WALLS: tuple[Colour, ...] = (
     (120, 152, 186),
     (172, 190, 204), (88, 100, 132),
 )  # fmt: skip
-ROOFS: tuple[Colour, ...] = ((84, 84, 84), (70, 74, 96), (110, 112, 114), (60, 66, 70))
+ROOF_COLOURS: tuple[Colour, ...] = ((84, 84, 84), (70, 74, 96), (110, 112, 114), (60, 66, 70))
 LEAVES: tuple[Colour, ...] = ((48, 104, 74), (44, 92, 58), (52, 116, 96), (40, 84, 62), (56, 110, 110))
 SIGNS: tuple[Colour, ...] = ((180, 96, 30), (40, 40, 190), (40, 150, 60), (30, 190, 235), (235, 235, 235))
 
@@ -158,7 +158,7 @@ def scenery_of(random: np.random.Generator) -> Scenery:
                 y_range,
                 float(random.uniform(*heights)),
                 _varied(WALLS[random.integers(len(WALLS))], random),
-                ROOFS[random.integers(len(ROOFS))],
+                ROOF_COLOURS[random.integers(len(ROOF_COLOURS))],
                 SIGNS[random.integers(len(SIGNS))] if random.random() < 0.5 else None,
             )
         )

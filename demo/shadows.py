@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from demo.background import Background
-from demo.geometry import NEAR_M, Camera, Floats, clip_near
+from demo.geometry import NEAR_M, Floats, SceneCamera, clip_near
 from demo.light import SHADOW_GAIN_BGR
 
 _SHIFT = 4
@@ -33,7 +33,7 @@ class Shadow:
         image[y0:y1, x0:x1] = cv2.multiply(image[y0:y1, x0:x1], self.gain, dtype=cv2.CV_8U)
 
 
-def shadow_of(camera: Camera, background: Background, corners: Floats) -> Shadow | None:
+def shadow_of(camera: SceneCamera, background: Background, corners: Floats) -> Shadow | None:
     """Of a body with such corners `(k, 3)`, metres; None where none of it lies in the picture."""
     sun = background.sun
     ground = corners[:, :2] - corners[:, 2:] * (sun[:2] / sun[2])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from demo.background import Background
 from demo.fixtures import footprint_of, lamps_of
-from demo.geometry import NEAR_M, Camera, Floats
+from demo.geometry import NEAR_M, Floats, SceneCamera
 from demo.light import sensed
 from demo.occlusion import Footprint
 from demo.scenery import Scenery
@@ -39,7 +39,7 @@ class SignalInView:
         cv2.circle(image, (x, y), radius, self.colours[which].tolist(), cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
-def signals_in_view(scenery: Scenery, camera: Camera, background: Background) -> list[SignalInView]:
+def signals_in_view(scenery: Scenery, camera: SceneCamera, background: Background) -> list[SignalInView]:
     """Those that face the camera, and that nothing hides."""
     found = []
     for signal in scenery.signals:

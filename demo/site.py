@@ -16,7 +16,7 @@ import yaml
 
 from demo.appearance import CLASS_NAMES
 from demo.errors import DemoError
-from demo.geometry import Camera
+from demo.geometry import SceneCamera
 from demo.layout import layout_settings
 from demo.scenario import Scenario
 from demo.videos import GROUND_TRUTH, render_cameras
@@ -55,13 +55,27 @@ class DemoSite:
             raise DemoError(f"{self.fps:g} pictures a second: give a rate from 1 to 30")
         return Scenario.generate(self.seed, self.seconds, self.fps)
 
-    def chosen_cameras(self, scenario: Scenario) -> tuple[Camera, ...]:
+    def chosen_cameras(self, scenario: Scenario) -> tuple[SceneCamera, ...]:
         """Raises DemoError where there is no such camera."""
         known = [camera.name for camera in scenario.cameras]
         for name in self.cameras or ():
             if name not in known:
                 raise DemoError(f"there is no camera '{name}'; the demo has {', '.join(known)}")
         return tuple(camera for camera in scenario.cameras if self.cameras is None or camera.name in self.cameras)
+
+
+def require_models(folder: Path) -> None:
+    """Fails before a long rendering whose site could not run.
+
+    Raises:
+        DemoError: the demo's models are missing.
+    """
+    missing = [name for name in (DETECTOR, EMBEDDER) if not (folder / name).is_file()]
+    if missing:
+        raise DemoError(
+            f"the demo's networks are missing: there is no {' and no '.join(missing)} in {folder}; install mtmc anew, "
+            "or name a folder that holds them with --models"
+        )
 
 
 def write_site(
@@ -125,7 +139,7 @@ def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def calibration_of(camera: Camera) -> dict[str, Any]:
+def calibration_of(camera: SceneCamera) -> dict[str, Any]:
     """Matrices in rows; the world is flat, in metres, z up."""
 
     def rows(matrix: np.ndarray[Any, Any]) -> list[list[float]]:
@@ -143,7 +157,7 @@ def calibration_of(camera: Camera) -> dict[str, Any]:
     }
 
 
-def site_text(scenario: Scenario, cameras: Sequence[Camera], models: Path) -> str:
+def site_text(scenario: Scenario, cameras: Sequence[SceneCamera], models: Path) -> str:
     """The site file: five ticks a second, looping, live."""
     names = tuple(camera.name for camera in cameras)
     settings: dict[str, Any] = {

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from demo.appearance import Colour
+
 Floats = npt.NDArray[np.float64]
-Colour = tuple[int, int, int]
 Profile = Sequence[tuple[float, float, float]]
 
 

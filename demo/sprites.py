@@ -12,7 +12,7 @@ import numpy.typing as npt
 from demo.background import Background
 from demo.bodies import Mesh
 from demo.body_parts import Size
-from demo.geometry import NEAR_M, Camera, Floats
+from demo.geometry import NEAR_M, Floats, SceneCamera
 from demo.light import SHADOW_GAIN_BGR, sensed, shaded
 from demo.occlusion import Footprint, hides
 from demo.scenario import Vehicle
@@ -58,7 +58,7 @@ class Sprite:
         owner[y0:y1, x0:x1][self.mask] = number
 
 
-def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: int) -> Sprite | None:
+def sprite_of(camera: SceneCamera, background: Background, vehicle: Vehicle, tick: int) -> Sprite | None:
     """None where nothing of the vehicle lies in the picture."""
     pose = vehicle.pose(tick)
     if pose is None:
@@ -80,7 +80,7 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
         return None
     x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
     x1, y1 = min(int(high[0]), camera.width), min(int(high[1]), camera.height)
-    corners = footprint_of(size, pose)
+    corners = vehicle_footprint(size, pose)
     footprint = Footprint.of(corners)
     roi = (x0, y0, x1, y1)
     shown = _shown(camera, background, footprint, roi)
@@ -107,7 +107,7 @@ def sprite_of(camera: Camera, background: Background, vehicle: Vehicle, tick: in
     return Sprite(vehicle, pose, footprint, roi, kept, np.ascontiguousarray(added), mask, whole, shadow)
 
 
-def _may_show(camera: Camera, pose: Floats, size: Size) -> bool:
+def _may_show(camera: SceneCamera, pose: Floats, size: Size) -> bool:
     """Whether a ball around the vehicle reaches into the picture."""
     (x, y, depth) = (camera.projection[:, :3] @ (pose[0], pose[1], size.height / 2) + camera.projection[:, 3]).tolist()
     radius = size.length * 0.62
@@ -117,7 +117,7 @@ def _may_show(camera: Camera, pose: Floats, size: Size) -> bool:
     return bool(-reach < x / depth < camera.width + reach and -reach < y / depth < camera.height + reach)
 
 
-def _shade_at(camera: Camera, background: Background, corners: Floats) -> float:
+def _shade_at(camera: SceneCamera, background: Background, corners: Floats) -> float:
     """0..1: how much of the sun misses a vehicle; at five places of the ground below it, those outside count as lit."""
     middle = corners.mean(axis=0)
     places = np.ones((5, 3))
@@ -131,7 +131,7 @@ def _shade_at(camera: Camera, background: Background, corners: Floats) -> float:
 
 
 def _shown(
-    camera: Camera, background: Background, footprint: Footprint, roi: tuple[int, int, int, int]
+    camera: SceneCamera, background: Background, footprint: Footprint, roi: tuple[int, int, int, int]
 ) -> npt.NDArray[np.float32] | None:
     x0, y0, x1, y1 = roi
     things = background.front[y0:y1, x0:x1]
@@ -148,7 +148,7 @@ def _shown(
 
 
 def _faces(
-    camera: Camera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats, light: Floats, braking: bool
+    camera: SceneCamera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats, light: Floats, braking: bool
 ) -> tuple[list[int], Floats]:
     """The faces that show, in the order in which they are painted, and the sensed colours of all."""
     eye = (camera.eye - np.array([pose[0], pose[1], 0.0])) @ turn
@@ -180,7 +180,7 @@ def _painted(
     return cv2.resize(patch, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def footprint_of(size: Size, pose: Floats) -> Floats:
+def vehicle_footprint(size: Size, pose: Floats) -> Floats:
     """`(4, 2)` metres: the corners of a vehicle on the ground, counter-clockwise."""
     cosine, sine = math.cos(pose[2]), math.sin(pose[2])
     half_length, half_width = size.length / 2, size.width / 2
@@ -190,7 +190,7 @@ def footprint_of(size: Size, pose: Floats) -> Floats:
     return corners @ np.array([[cosine, sine], [-sine, cosine]]) + pose[:2]
 
 
-def painted_order(camera: Camera, sprites: list[Sprite]) -> list[Sprite]:
+def painted_order(camera: SceneCamera, sprites: list[Sprite]) -> list[Sprite]:
     """From the farthest to the nearest: nobody is painted before somebody that it hides."""
     viewer = camera.position[:2]
     waiting = sorted(sprites, key=lambda sprite: -sprite.footprint.distance_sq(viewer))

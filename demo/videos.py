@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 
-from demo.geometry import Camera
+from demo.geometry import SceneCamera
 from demo.rendering import Renderer
 from demo.scenario import Scenario
 from demo.truth import Truth
@@ -25,7 +25,7 @@ _TELL_EVERY_S = 0.2
 
 def render_cameras(
     scenario: Scenario,
-    cameras: Sequence[Camera],
+    cameras: Sequence[SceneCamera],
     folder: Path,
     processes: int,
     progress: Callable[[int, int], None] | None = None,
@@ -67,7 +67,7 @@ def _begin(done: Any, stopped: Any) -> None:
     _pool.update(done=done, stopped=stopped)
 
 
-def _render_in_pool(scenario: Scenario, camera: Camera, folder: Path) -> None:
+def _render_in_pool(scenario: Scenario, camera: SceneCamera, folder: Path) -> None:
     def told() -> bool:
         with _pool["done"].get_lock():
             _pool["done"].value += 1
@@ -76,7 +76,9 @@ def _render_in_pool(scenario: Scenario, camera: Camera, folder: Path) -> None:
     render_camera(scenario, camera, folder, told)
 
 
-def render_camera(scenario: Scenario, camera: Camera, folder: Path, go_on: Callable[[], bool] = lambda: True) -> None:
+def render_camera(
+    scenario: Scenario, camera: SceneCamera, folder: Path, go_on: Callable[[], bool] = lambda: True
+) -> None:
     """Writes video and truth of one camera, as long as `go_on` says so after each picture.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.matching import NOBODY, CameraMatch
-from evaluation.tracks import Ids
+from recording.rows import Ids
 
 
 def perfect_ids(cameras: Sequence[CameraMatch]) -> list[Ids]:

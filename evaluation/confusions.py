@@ -12,7 +12,7 @@ import numpy.typing as npt
 from evaluation.matching import NOBODY, CameraMatch
 from evaluation.tracks import NO_GID
 
-Kind = Literal["merged", "split"]
+ConfusionKind = Literal["merged", "split"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Sight:
 class Confusion:
     """`merged`: two objects under one gid. `split`: one object under two gids."""
 
-    kind: Kind
+    kind: ConfusionKind
     boxes: int
     """That bear the less frequent one of the two."""
     usual: Sight
@@ -92,7 +92,7 @@ def _areas(match: CameraMatch) -> npt.NDArray[np.float64]:
 
 
 def _of_kind(
-    table: _Table, kind: Kind, groups: npt.NDArray[np.int64], members: npt.NDArray[np.int64]
+    table: _Table, kind: ConfusionKind, groups: npt.NDArray[np.int64], members: npt.NDArray[np.int64]
 ) -> list[Confusion]:
     if not len(groups):
         return []

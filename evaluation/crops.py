@@ -23,7 +23,7 @@ _JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
-class Crops:
+class BoxPictures:
     """`data:` addresses of JPEG pictures; a box whose recording is not there, or breaks off, has none."""
 
     pictures: Mapping[Sight, str]
@@ -33,7 +33,7 @@ class Crops:
         return self.pictures.get(sight)
 
 
-def cut_out(sights: Iterable[Sight], sources: Mapping[str, str], frames_of: FramesOf) -> Crops:
+def cut_out(sights: Iterable[Sight], sources: Mapping[str, str], frames_of: FramesOf) -> BoxPictures:
     """`sources`: camera → path of its recording. Every recording is read once, from its beginning to the last box."""
     by_camera: dict[str, list[tuple[int, Sight]]] = {}
     for sight in sights:
@@ -44,7 +44,7 @@ def cut_out(sights: Iterable[Sight], sources: Mapping[str, str], frames_of: Fram
         path = Path(sources.get(camera, ""))
         if path.is_file():
             pictures |= _of_recording(path, camera, wanted)
-    return Crops(pictures)
+    return BoxPictures(pictures)
 
 
 def _of_recording(path: Path, camera: str, wanted: list[tuple[int, Sight]]) -> dict[Sight, str]:

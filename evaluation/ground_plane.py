@@ -22,7 +22,7 @@ _FOOT_MARGIN_PX = 4
 
 
 @dataclass(frozen=True)
-class Calibration:
+class FloorCalibration:
     """Of one camera: pixels to the floor (world z = 0, metres)."""
 
     intrinsic: npt.NDArray[np.float64]
@@ -32,7 +32,7 @@ class Calibration:
     height: int
 
     @classmethod
-    def read(cls, path: Path) -> Calibration:
+    def read(cls, path: Path) -> FloorCalibration:
         """From `camN.calibration.json`, as the recordings of `ufes-four-cameras` have it.
 
         Raises:
@@ -86,7 +86,7 @@ class PairCounts:
         return self.different_with_one_gid / self.different if self.different else None
 
 
-def count_pairs(cameras: Sequence[PublishedTracks], calibrations: Sequence[Calibration]) -> PairCounts:
+def count_pairs(cameras: Sequence[PublishedTracks], calibrations: Sequence[FloorCalibration]) -> PairCounts:
     """Of every two cameras at every tick: feet within `SAME_WITHIN_M` are one object, beyond `DIFFERENT_BEYOND_M` two.
 
     What lies in between, and boxes that show no feet, say nothing.

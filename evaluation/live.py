@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.matching import NOBODY, CameraMatch
-from evaluation.tracks import NO_GID, Ids, PublishedTracks
+from evaluation.tracks import NO_GID, PublishedTracks
+from recording.rows import Ids
 
 GRACE_SECONDS = 1.0
 """A box is expected to bear a gid once its track is older than this."""

@@ -1,17 +1,56 @@
-"""The verdict on a recording."""
+"""Evaluates a recording against ground truth."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from evaluation.source_frames import frames_of
+from evaluation.timing import Durations, RunTiming, cycle_ms, tick_to_gid_ms
 from evaluation.tracks import PublishedTracks
 from evaluation.truth import OUR_RULES, CameraTruth, TruthError, TruthRules, read_truth
-from evaluation.verdict import CameraInput, Told, Verdict, judge
+from evaluation.verdict import CameraInput, Verdict, judge
+from recording.association import associate
 from recording.reading import Recording
+from shared.progress import OpenProgress, ReportProgress, ignore_progress
+
+
+@dataclass(frozen=True)
+class EvaluatedRun:
+    """One run with its scores."""
+
+    recording: Recording
+    verdict: Verdict
+    timing: RunTiming
+
+
+def evaluate_recording(
+    folder: Path, truth_folder: Path, progress: OpenProgress, *, seconds: float | None = None, as_recorded: bool = False
+) -> EvaluatedRun:
+    """Scores a recording after running the association over it again, or the gids that it holds (`as_recorded`).
+
+    `seconds` of site time are scored; None: all.
+
+    Raises:
+        MtmcError: the recording or the truth cannot be used.
+    """
+    recording = Recording.open(folder)
+    truth = truth_of(truth_folder, recording)
+    if as_recorded:
+        timing = RunTiming(cycle_ms(recording), tick_to_gid_ms(recording))
+    else:
+        began = time.monotonic()
+        with progress("associating") as report:
+            run = associate(recording, progress=report)
+        recording = run.recording
+        timing = RunTiming(Durations.of(run.cycle_seconds * 1000), run_seconds=time.monotonic() - began)
+    with progress("scoring") as report:
+        verdict = judge_recording(recording, truth, seconds=seconds, progress=report)
+    return EvaluatedRun(recording, verdict, timing)
 
 
 def first_shown(recording: Recording) -> int:
@@ -24,7 +63,7 @@ def judge_recording(
     truth: Mapping[str, CameraTruth],
     *,
     seconds: float | None = None,
-    told: Told = lambda done, total: None,
+    progress: ReportProgress = ignore_progress,
 ) -> Verdict:
     """Scores the gids of `recording`, all of it or only its first `seconds` of site time.
 
@@ -39,7 +78,7 @@ def judge_recording(
     for camera in recording.cameras:
         tracks = PublishedTracks.recorded(recording, camera).between(first, last)
         cameras[camera] = CameraInput(tracks, truth[camera], frames(camera, ticks))
-    return judge(cameras, ticks, 1.0 / recording.fps, told)
+    return judge(cameras, ticks, 1.0 / recording.fps, progress)
 
 
 def truth_of(folder: Path, recording: Recording, rules: TruthRules = OUR_RULES) -> dict[str, CameraTruth]:

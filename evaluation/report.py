@@ -15,7 +15,7 @@ from evaluation.confusions import worst_confusions
 from evaluation.crops import cut_out
 from evaluation.source_frames import frames_of
 from evaluation.timeline import rows_of
-from evaluation.timing import Timing
+from evaluation.timing import RunTiming
 from evaluation.tradeoff import Point
 from evaluation.verdict import Verdict
 from recording.reading import Recording
@@ -30,7 +30,7 @@ class ReportContent:
     title: str
     recording: Recording
     verdict: Verdict
-    timing: Timing
+    timing: RunTiming
     points: Sequence[Point]
     """Empty: no curve."""
 

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.matching import CameraMatch
-from evaluation.tracks import NO_GID, Ids
+from evaluation.tracks import NO_GID
+from recording.rows import Ids
 from shared.errors import MtmcError
 
 TRACKEVAL = "trackeval==1.3.0"

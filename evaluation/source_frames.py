@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.tracks import Ids
 from recording.reading import Recording
+from recording.rows import Ids
 from shared.config import CameraConfig
 from shared.errors import SourceUnavailable
 from shared.layout import Layout

@@ -11,7 +11,7 @@ from rich.table import Table
 from evaluation.ground_plane import PairCounts
 from evaluation.live import LiveFigures
 from evaluation.scores import CameraScores, SiteScores
-from evaluation.timing import Durations, Timing
+from evaluation.timing import Durations, RunTiming
 from evaluation.verdict import Verdict
 
 NOTHING = "–"
@@ -21,7 +21,7 @@ _NAMES = {"hota": "HOTA", "deta": "DetA", "assa": "AssA", "idf1": "IDF1", "mota"
 _NAMES |= {"idp": "IDP", "idr": "IDR"}
 
 
-def show(verdict: Verdict, timing: Timing, console: Console) -> None:
+def show_run(verdict: Verdict, timing: RunTiming, console: Console) -> None:
     """Scores of all cameras together, of each by itself, and the live figures."""
     console.print(_site_table(verdict))
     console.print()
@@ -86,7 +86,7 @@ def live_lines(verdict: Verdict) -> list[tuple[str, str]]:
     ]
 
 
-def timing_lines(timing: Timing) -> list[tuple[str, str]]:
+def timing_lines(timing: RunTiming) -> list[tuple[str, str]]:
     """What is known of durations."""
     lines = []
     if timing.tick_to_gid_ms is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.matching import NOBODY, CameraMatch
-from evaluation.tracks import Ids
+from recording.rows import Ids
 
 _GAP_S = 1.0
 """A pause that is shorter does not interrupt a bar."""

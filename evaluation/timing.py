@@ -32,11 +32,11 @@ class Durations:
 
 
 @dataclass(frozen=True)
-class Timing:
+class RunTiming:
     """Of one run; None: not known."""
 
     cycle_ms: Durations | None = None
-    """From a tick's last entry to what came of it: of the aggregator alone by its own clock, else by that of Redis."""
+    """From a tick's last entry to its assignments: by the aggregator's clock if it ran alone, else by that of Redis."""
     tick_to_gid_ms: Durations | None = None
     """From the picture's site time to the publication of a change that it led to; of a run by the wall clock."""
     run_seconds: float | None = None

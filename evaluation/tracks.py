@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recording.reading import Recording
+from recording.rows import Ids
 
-Ids = npt.NDArray[np.int64]
 NO_GID = 0
 
 

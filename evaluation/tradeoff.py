@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from evaluation.live import live_figures
 from evaluation.matching import CameraMatch
 from evaluation.tracks import PublishedTracks
-from evaluation.verdict import Told
 from recording.association import associate
 from recording.reading import Recording
+from shared.progress import ReportProgress, ignore_progress
 
 FRAMES = (1, 2, 3, 5, 8, 12)
 
@@ -27,7 +27,7 @@ class Point:
 
 
 def tradeoff(
-    recording: Recording, frames: Sequence[int] = FRAMES, told: Told = lambda done, total: None
+    recording: Recording, frames: Sequence[int] = FRAMES, progress: ReportProgress = ignore_progress
 ) -> list[Point]:
     """Runs the aggregator over the recording once for each setting, the site's own included.
 
@@ -44,5 +44,5 @@ def tradeoff(
         first, changes = figures.first_gid_seconds_p50, figures.gid_changes_per_1000_track_seconds
         if first is not None and changes is not None:
             points.append(Point(count, first, changes, count == own))
-        told(done, len(settings))
+        progress(done, len(settings))
     return points

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,11 +10,10 @@ from evaluation.association_bound import perfect_ids
 from evaluation.live import LiveFigures, live_figures
 from evaluation.matching import CameraMatch, match_camera
 from evaluation.scores import CameraScores, IdentifiedCamera, SiteScores, camera_scores, require_scores, site_scores
-from evaluation.tracks import Ids, PublishedTracks
+from evaluation.tracks import PublishedTracks
 from evaluation.truth import CameraTruth
-
-Told = Callable[[int, int], None]
-"""Called with the steps done and their total."""
+from recording.rows import Ids
+from shared.progress import ReportProgress, ignore_progress
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Verdict:
 
 
 def judge(
-    cameras: Mapping[str, CameraInput], ticks: Ids, tick_seconds: float, told: Told = lambda done, total: None
+    cameras: Mapping[str, CameraInput], ticks: Ids, tick_seconds: float, progress: ReportProgress = ignore_progress
 ) -> Verdict:
     """Scores every tick of `ticks` `(k,)`, ascending: a box that was not published is a miss, whatever the reason.
 
@@ -69,7 +68,7 @@ def judge(
     def step() -> None:
         nonlocal done
         done += 1
-        told(done, steps)
+        progress(done, steps)
 
     matches = {}
     for name, camera in cameras.items():

@@ -30,7 +30,7 @@ class RedisAddress:
         """A client that has checked nothing yet.
 
         Raises:
-            RedisUnusable: the URL is none.
+            RedisUnusable: the URL is not one.
         """
         return connect(self.url, self.password)
 
@@ -42,9 +42,17 @@ class RedisAddress:
         """
         return open_redis(self.url, self.password)
 
+    def connect_frames(self) -> Client | None:
+        """A client of the second Redis, for pictures, that has checked nothing yet; None if there is no second one.
+
+        Raises:
+            RedisUnusable: its URL is not one.
+        """
+        return connect(self.frames_url, self.password) if self.frames_url else None
+
     @contextlib.contextmanager
-    def in_words(self) -> Iterator[None]:
-        """For commands that do not wait: what goes away by itself becomes an error that says what to do.
+    def translating_errors(self) -> Iterator[None]:
+        """Turns connection errors into a message for the user. For commands that do not retry.
 
         Raises:
             RedisUnusable: the connection was lost, or Redis takes no writes.
@@ -89,11 +97,11 @@ def find_redis(
         return named
     if site is not None and site_file is not None:
         folder = state_folder(site_file, site.site, state, environment)
-        facts = folder.remembered()
-        if facts.redis_port is not None:
-            pictures = facts.pictures_port and RedisServer(Path(), folder.pictures, facts.pictures_port).url
+        last = folder.last_start()
+        if last.redis_port is not None:
+            pictures = last.pictures_port and RedisServer(Path(), folder.pictures, last.pictures_port).url
             frames = frames_address(site, environment) or pictures or None
-            return RedisAddress(RedisServer(Path(), folder.redis, facts.redis_port).url, None, frames, embedded=True)
+            return RedisAddress(RedisServer(Path(), folder.redis, last.redis_port).url, None, frames, embedded=True)
     password = environment.get("MTMC_REDIS_PASSWORD") or None
     return RedisAddress(DEFAULT_URL, password, frames_address(site, environment))
 

@@ -1,29 +1,38 @@
-"""Puts a site file into Redis, for the services to read."""
+"""Publishes a site in Redis, where the services read it."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from dataclasses import dataclass
 
+import structlog
+from redis.exceptions import AuthenticationError
+
+from launcher.address import RedisAddress
 from launcher.camera_changes import camera_changes
 from shared.camera_settings import read_settings
 from shared.config import SiteConfig
 from shared.errors import ConfigError, MaskError, MtmcError
 from shared.keys import Keys
-from shared.redis_connection import Client
+from shared.redis_connection import RETRYABLE, Client, check
 from shared.site import PublishedSite, publish_site, read_site
+
+_log = structlog.get_logger()
+_RETRY_S = 0.5
 
 
 @dataclass(frozen=True)
-class Published:
-    """What came of it."""
+class PublishResult:
+    """The revision that is published now, and how the running cameras differ from it."""
 
     revision: int
-    """It grew if the content changed."""
+    """Higher than before if the content changed."""
     note: str | None
-    """What became of cameras that were added, paused … while the site ran; None if nothing was."""
+    """What happened to cameras that were added, paused … at runtime; None if there were no such changes."""
 
 
-def publish(client: Client, site: SiteConfig) -> Published:
+def publish(client: Client, site: SiteConfig) -> PublishResult:
     """Publishes the site.
 
     Raises:
@@ -44,7 +53,44 @@ def publish(client: Client, site: SiteConfig) -> Published:
             note = f"the running cameras differ from the site file ({made}); see: mtmc cameras list"
         elif lost:
             note = f"changes made while the site ran are gone ({lost}); write them into the site file to keep them"
-    return Published(revision, note)
+    return PublishResult(revision, note)
+
+
+def publish_when_redis_answers(address: RedisAddress, site: SiteConfig, stop: threading.Event) -> bool:
+    """Publishes the site as soon as Redis answers; False if `stop` came first. Logs why it waits.
+
+    Raises:
+        MtmcError: Redis cannot be used, or a mask or the layout cannot be used.
+    """
+    client = address.connect()
+    is_waiting = False
+    try:
+        while not stop.is_set():
+            reason = _try_to_publish(client, site, address)
+            if reason is None:
+                return True
+            if not is_waiting:
+                _log.warning("waiting", site=site.site, reason=reason)
+                is_waiting = True
+            stop.wait(_RETRY_S)
+        return False
+    finally:
+        client.close()
+
+
+def _try_to_publish(client: Client, site: SiteConfig, address: RedisAddress) -> str | None:
+    """None if the site was published, else why Redis cannot be written yet."""
+    try:
+        with contextlib.suppress(AuthenticationError):  # `check` has the better message
+            client.ping()
+        check(client, address.url)
+        result = publish(client, site)
+    except RETRYABLE as error:
+        return f"no Redis yet: {error}"
+    _log.info("the site is published", site=site.site, revision=result.revision)
+    if result.note:
+        _log.warning(result.note, site=site.site)
+    return None
 
 
 def _published(client: Client, site: str) -> PublishedSite | None:

@@ -32,7 +32,7 @@ def redis_for(
         named.open().close()
         return named, {}
     binary = find_binary()
-    servers = {REDIS: RedisServer(binary, state.redis, choose_port(state.remembered().redis_port))}
+    servers = {REDIS: RedisServer(binary, state.redis, choose_port(state.last_start().redis_port))}
     frames_url = site.redis.frames_url.get_secret_value() if site.redis.frames_url else None
     if frames_url is None:
         servers[PICTURES] = RedisServer(binary, state.pictures, any_free_port(), persistent=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from redis.exceptions import AuthenticationError, ResponseError
 
 from launcher.address import RedisAddress, find_redis, site_name
-from launcher.site_file import running_site
+from launcher.site_file import load_site_leniently
 from shared.errors import MtmcError, RedisUnusable, redact
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, check
@@ -19,7 +19,7 @@ from shared.site import PublishedSite, read_site
 
 @dataclass(frozen=True)
 class SiteChoice:
-    """What the command line says of the site."""
+    """Which site a command is about, as given on the command line."""
 
     site_file: Path | None = None
     site: str | None = None
@@ -55,14 +55,14 @@ def open_redis_of(choice: SiteChoice, environment: Mapping[str, str]) -> Iterato
     Raises:
         MtmcError: Redis is not fit for use, or goes away meanwhile.
     """
-    site = running_site(choice.site_file, environment)
+    site = load_site_leniently(choice.site_file, environment)
     name = site_name(site, choice.site)
     address = find_redis(choice.redis_url, site, choice.site_file, choice.state, environment)
     client = address.connect()
     try:
-        if address.embedded and not _answers(client):
+        if address.embedded and not server_answers(client):
             raise MtmcError(f"site {name} does not run; start it: mtmc up {choice.site_file}")
-        with address.in_words():
+        with address.translating_errors():
             check(client, address.url)
             yield SiteRedis(Keys(name), client, address)
     except ResponseError as error:
@@ -94,8 +94,8 @@ def unknown_cameras(site: str, unknown: Sequence[str], there: Sequence[str]) -> 
     return MtmcError(f"site {site} has no camera {names}; it has {', '.join(there)}")
 
 
-def _answers(client: Client) -> bool:
-    """Whether a server is there at all, fit for use or not."""
+def server_answers(client: Client) -> bool:
+    """Whether a Redis server answers at all, even if it refuses us."""
     try:
         client.ping()
     except RETRYABLE as error:

@@ -1,11 +1,9 @@
-"""Reads the file that a command names: a site, or a configuration of `run_live_mtmc.py`."""
+"""Loads the file that a command names: a site file, or a configuration of `run_live_mtmc.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-
-import typer
 
 from legacy_config.conversion import Conversion, convert, is_ancestral
 from shared.config import SiteConfig
@@ -23,12 +21,12 @@ def load_site(
     root: Path | None = None,
     check_files: bool = True,
     all_secrets: bool = True,
-    tell: bool = False,
+    note: Callable[[str], None] | None = None,
 ) -> SiteConfig:
     """The validated site that `path` describes, with the overrides of `environment`; see `shared.config_file`.
 
-    `root` is the folder that paths in a configuration of `run_live_mtmc.py` start from. With `tell`, what such a file
-    loses is said on stderr.
+    `root` is the folder that paths in a configuration of `run_live_mtmc.py` start from. `note` is called with each
+    thing that the conversion of such a file changed or dropped.
 
     Raises:
         ConfigError: with every problem found.
@@ -42,16 +40,19 @@ def load_site(
         return site_from(written, path, environment, check_files=check_files, all_secrets=all_secrets, known=problems)
     conversion = convert(written, path, root, check_files=check_files)
     site = converted_site(conversion, path, environment, check_files=check_files, known=problems)
-    if tell:
-        warn(conversion, path)
+    if note is not None:
+        for text in conversion_notes(conversion):
+            note(f"{path}: {text}")
         if site.streamer.host in _LOOPBACK:
-            note = f"the page listens on {site.streamer.host} only; MTMC__STREAMER__HOST=0.0.0.0 opens it to others"
-            typer.echo(f"mtmc: {path}: note: {note}", err=True)
+            host = site.streamer.host
+            note(f"{path}: note: the page listens on {host} only; MTMC__STREAMER__HOST=0.0.0.0 opens it to others")
     return site
 
 
-def running_site(path: Path | None, environment: Mapping[str, str]) -> SiteConfig | None:
-    """What `path` says of a site that others run: its files may lie, and its cameras' passwords be known, elsewhere.
+def load_site_leniently(path: Path | None, environment: Mapping[str, str]) -> SiteConfig | None:
+    """The site of `path`, for commands that only need its name and Redis; None without a path.
+
+    Its model and video files may be missing here, and secrets of its cameras may be unset.
 
     Raises:
         ConfigError: with every problem found.
@@ -85,7 +86,7 @@ def converted_site(
 
 
 def as_written(path: Path, problems: Iterable[Problem], root: Path | None = None) -> list[Problem]:
-    """`problems` of a site, told of the keys that stand in `path`."""
+    """`problems` of a site, with the keys that `path` uses: those of `run_live_mtmc.py` if it is such a file."""
     written = read_yaml(path, [])
     if not is_ancestral(written):
         return list(problems)
@@ -93,10 +94,10 @@ def as_written(path: Path, problems: Iterable[Problem], root: Path | None = None
     return [conversion.as_written(problem) for problem in problems]
 
 
-def warn(conversion: Conversion, path: Path) -> None:
-    """Says on stderr what a conversion that succeeded changed and lost."""
-    for note in conversion.findings.notes:
-        typer.echo(f"mtmc: {path}: note: {note}", err=True)
+def conversion_notes(conversion: Conversion) -> list[str]:
+    """What a successful conversion changed and dropped, one line each."""
+    notes = [f"note: {note}" for note in conversion.findings.notes]
     if conversion.findings.ignored:
         names = ", ".join(conversion.findings.ignored)
-        typer.echo(f"mtmc: {path}: warning: means nothing here: {names} (docs/from-run-live-mtmc.md)", err=True)
+        notes.append(f"warning: means nothing here: {names} (docs/from-run-live-mtmc.md)")
+    return notes

@@ -1,4 +1,4 @@
-"""The state folder of `mtmc up`: where its data, logs and facts for the next start lie."""
+"""The state folder of `mtmc up`: data, logs, and what later commands need to know about the last start."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class AlreadyRunning(MtmcError):
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the next command needs to know of the last `mtmc up`."""
+class LastStart:
+    """What later commands need to know about the last `mtmc up`."""
 
     redis_port: int | None = None
     """Of the embedded Redis; None when there was none."""
@@ -117,11 +117,11 @@ class StateFolder:
         return f"the state folder {self.path} has no room ({reason}); make some there, or name another --state folder"
 
     @contextlib.contextmanager
-    def full_disk_in_words(self) -> Iterator[None]:
-        """Around whatever writes here.
+    def reporting_full_disk(self) -> Iterator[None]:
+        """Turns the errors of a full disk into a message for the user. Wraps whatever writes to the folder.
 
         Raises:
-            MtmcError: there is no room for it.
+            MtmcError: the disk is full, or the quota is used up.
         """
         try:
             yield
@@ -152,21 +152,21 @@ class StateFolder:
             file.flush()
             yield
 
-    def remember(self, facts: Facts) -> None:
-        """Writes the facts, whole or not at all."""
+    def save_last_start(self, start: LastStart) -> None:
+        """Writes the file atomically."""
         new = self.path / "facts.json.new"
-        new.write_text(json.dumps(asdict(facts)), encoding="utf-8")
+        new.write_text(json.dumps(asdict(start)), encoding="utf-8")
         new.replace(self.path / "facts.json")
 
-    def remembered(self) -> Facts:
-        """The facts of the last start; empty ones when there was none or they cannot be read."""
+    def last_start(self) -> LastStart:
+        """What was saved at the last start; empty if there was none or the file cannot be read."""
         try:
             content = json.loads((self.path / "facts.json").read_text(encoding="utf-8"))
             port, path = content["redis_port"], content["supervisor_socket"]
             pictures = content.get("pictures_port")
         except (OSError, ValueError, KeyError, TypeError):
-            return Facts()
-        return Facts(
+            return LastStart()
+        return LastStart(
             port if isinstance(port, int) else None,
             path if isinstance(path, str) else None,
             pictures if isinstance(pictures, int) else None,

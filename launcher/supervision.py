@@ -8,11 +8,9 @@ fails at once.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +24,7 @@ from typing import IO, Any
 
 from launcher.restarts import Restarts
 from launcher.state_folder import StateFolder
+from launcher.supervisord_client import GONE, call
 from shared import tether
 from shared.errors import MtmcError
 
@@ -36,7 +35,6 @@ _LOG_BYTES = 5_000_000
 _STOP_SECONDS = 2
 _ANSWER_SECONDS = 10.0
 _LAST_WORDS = 20
-_GONE = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
 _ENDED = frozenset({"EXITED", "FATAL"})
 
 
@@ -70,7 +68,7 @@ class ProcessInfo:
         return self.state == "EXITED" and self.exit_code == USER_ERROR
 
 
-def settings(state: StateFolder, programs: Sequence[Program], log_bytes: int = _LOG_BYTES) -> str:
+def supervisord_settings(state: StateFolder, programs: Sequence[Program], log_bytes: int = _LOG_BYTES) -> str:
     """The text of a supervisord.conf, for a supervisord whose working directory is the state folder.
 
     No program starts by itself. It holds no secret: those go by the environment. Paths are relative where they can be,
@@ -141,7 +139,7 @@ class Supervisor:
         self._wanted: dict[str, Restarts] = {}
         self._exit_codes: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        _write_private(state.supervisor_settings, settings(state, programs))
+        _write_private(state.supervisor_settings, supervisord_settings(state, programs))
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Supervisor]:
@@ -163,7 +161,7 @@ class Supervisor:
         """Name → what is known of it; empty while supervisord does not answer, or is about to end."""
         try:
             answer = self._call("getAllProcessInfo")
-        except (*_GONE, xmlrpc.client.Fault):
+        except (*GONE, xmlrpc.client.Fault):
             return {}
         return {item["name"]: self._info(item["name"], item["statename"], item) for item in answer}
 
@@ -181,7 +179,7 @@ class Supervisor:
             for name, info in processes.items()
             if info.state in _ENDED and info.restart_in_s == 0 and not info.user_error
         ]
-        with contextlib.suppress(*_GONE):
+        with contextlib.suppress(*GONE):
             self.start([name for name in due if name in self._wanted])
         return bool(due)
 
@@ -230,7 +228,7 @@ class Supervisor:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 break
-            with contextlib.suppress(*_GONE):
+            with contextlib.suppress(*GONE):
                 self._call("getState")
                 return
             time.sleep(0.05)
@@ -241,7 +239,7 @@ class Supervisor:
         raise MtmcError(f"supervisord does not start ({said}); see {self._state.log('supervisord')}")
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        return _call(self._state.supervisor_socket, method, *arguments)
+        return call(self._state.supervisor_socket, method, *arguments)
 
 
 def _listen(stream: IO[bytes], words: deque[bytes]) -> None:
@@ -253,43 +251,13 @@ def stop_leftover(address: Path) -> None:
     """Stops a supervisord that outlived its `mtmc up` (where the kernel cannot do that), and its programs."""
     if not address.exists():
         return
-    with contextlib.suppress(*_GONE, xmlrpc.client.Fault):
-        _call(address, "shutdown")
+    with contextlib.suppress(*GONE, xmlrpc.client.Fault):
+        call(address, "shutdown")
         deadline = time.monotonic() + _STOP_SECONDS + 3
         while address.exists() and time.monotonic() < deadline:
-            _call(address, "getState")
+            call(address, "getState")
             time.sleep(0.05)
     address.unlink(missing_ok=True)
-
-
-def _call(address: Path, method: str, *arguments: Any) -> Any:
-    with xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(address)) as server:
-        return getattr(server.supervisor, method)(*arguments)
-
-
-class _UnixTransport(xmlrpc.client.Transport):
-    """XML-RPC over a unix socket."""
-
-    def __init__(self, address: Path) -> None:
-        super().__init__()
-        self._address = address
-
-    def make_connection(self, _host: Any) -> http.client.HTTPConnection:
-        """Replaces the TCP connection of the base class, which closes what it finds in `_connection`."""
-        connection = _UnixConnection(self._address)
-        self._connection = ("localhost", connection)
-        return connection
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, address: Path) -> None:
-        super().__init__("localhost", timeout=_ANSWER_SECONDS)
-        self._address = address
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._address))
 
 
 def _write_private(path: Path, text: str) -> None:

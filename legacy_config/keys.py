@@ -14,7 +14,7 @@ from shared.yaml_file import Path_
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueKind:
     """What a value may be."""
 
     fits: Callable[[Any], bool]
@@ -29,21 +29,21 @@ def _is_list_of_numbers(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(_is_whole(item) and item >= 0 for item in value)
 
 
-TEXT = Kind(lambda value: isinstance(value, str), "must be text; put it in quotes")
-FLAG = Kind(lambda value: isinstance(value, bool), "must be true or false")
-WHOLE = Kind(_is_whole, "must be a whole number")
-NUMBER = Kind(lambda value: _is_whole(value) or isinstance(value, float), "must be a number")
-CLASSES = Kind(_is_list_of_numbers, "must be a list of class numbers, such as [2, 5, 7]")
-GPUS = Kind(_is_list_of_numbers, "must be a list of GPU numbers, such as [0]; [] for the CPU")
-TEXT_OR_NUMBER = Kind(lambda value: isinstance(value, str) or _is_whole(value), "must be text")
-CAMERAS = Kind(lambda value: isinstance(value, list), "must be a list of cameras, each with at least a video")
+TEXT = ValueKind(lambda value: isinstance(value, str), "must be text; put it in quotes")
+FLAG = ValueKind(lambda value: isinstance(value, bool), "must be true or false")
+WHOLE = ValueKind(_is_whole, "must be a whole number")
+NUMBER = ValueKind(lambda value: _is_whole(value) or isinstance(value, float), "must be a number")
+CLASSES = ValueKind(_is_list_of_numbers, "must be a list of class numbers, such as [2, 5, 7]")
+GPUS = ValueKind(_is_list_of_numbers, "must be a list of GPU numbers, such as [0]; [] for the CPU")
+TEXT_OR_NUMBER = ValueKind(lambda value: isinstance(value, str) or _is_whole(value), "must be text")
+CAMERAS = ValueKind(lambda value: isinstance(value, list), "must be a list of cameras, each with at least a video")
 
 
 @dataclass(frozen=True)
 class Key:
     """A key that means something here."""
 
-    kind: Kind
+    kind: ValueKind
     default: Any = None
     becomes: Path_ = ()
     """The setting that takes its value as it is; empty: there is more to it."""
@@ -86,7 +86,7 @@ IGNORED = frozenset(
         *("EVAL.GROUND_TRUTHS", "EVAL.PREDICTIONS", "EVAL.MIN_IOU", "EVAL.IGNORE_FP", "EVAL.DROP_SINGLE_CAM"),
     }
 )
-CAMERA_USED: Mapping[str, Kind] = {
+CAMERA_USED: Mapping[str, ValueKind] = {
     "video": TEXT_OR_NUMBER,
     "name": TEXT_OR_NUMBER,
     "detector": TEXT,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from legacy_config.keys import CAMERA_IGNORED, CAMERA_USED, IGNORED, SECTIONS, USED, Kind, decoded, meant
+from legacy_config.keys import CAMERA_IGNORED, CAMERA_USED, IGNORED, SECTIONS, USED, ValueKind, decoded, meant
 from shared.config_file import masked
 from shared.errors import Problem
 
@@ -34,7 +34,7 @@ class Findings:
         if key not in self.ignored:
             self.ignored.append(key)
 
-    def fits(self, kind: Kind, key: str, value: Any) -> bool:
+    def fits(self, kind: ValueKind, key: str, value: Any) -> bool:
         """Whether `value` is one of `kind`; a problem if not."""
         if not kind.fits(value):
             self.problem(key, value, kind.words)

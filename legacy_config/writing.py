@@ -31,7 +31,7 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(list, _Dumper.represent_values)
 
 
-def site_text(conversion: Conversion, source: Path, folder: Path | None = None) -> str:
+def converted_site_text(conversion: Conversion, source: Path, folder: Path | None = None) -> str:
     """The site file that does what `source` did, with a comment where a value is not what stood there.
 
     Paths that were written as relative ones are relative to `folder`, where the file will lie; None: absolute.

@@ -32,29 +32,29 @@ _WAIT = wait_exponential(multiplier=0.5, max=10)
 _PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-Progress = Callable[[int], None]
-"""Told how many bytes of the file are here."""
-Trouble = Callable[[str, float], None]
-"""Told what went wrong, and in how many seconds it is tried again."""
+ReportBytes = Callable[[int], None]
+"""Called with the number of bytes that are here."""
+ReportRetry = Callable[[str, float], None]
+"""Called with what went wrong, and the seconds until the next try."""
 
 
 class _Passing(Exception):
     """It may work at the next try."""
 
 
-def download(model: KnownModel, progress: Progress, trouble: Trouble, wait: wait_base = _WAIT) -> None:
+def download(model: KnownModel, progress: ReportBytes, on_retry: ReportRetry, wait: wait_base = _WAIT) -> None:
     """Fetches the file of a model, in place of one that may be there. `wait` is between two tries.
 
     Raises:
         MtmcError: it cannot be fetched or stored, or is not what it should be.
     """
-    with _errors_in_words(model), _exclusive(model) as file:
+    with _translating_errors(model), _exclusive(model) as file:
         transfer = _Transfer(model, file, progress)
         for attempt in Retrying(
             retry=retry_if_exception_type(_Passing),
             wait=wait,
             stop=lambda _: transfer.fruitless >= _FRUITLESS_TRIES,
-            before_sleep=lambda state: _tell(state, trouble),
+            before_sleep=lambda state: _report(state, on_retry),
             reraise=True,
         ):
             with attempt:
@@ -66,7 +66,7 @@ def download(model: KnownModel, progress: Progress, trouble: Trouble, wait: wait
 class _Transfer:
     """The way of one file from its server into the partial file."""
 
-    def __init__(self, model: KnownModel, file: FileIO, progress: Progress) -> None:
+    def __init__(self, model: KnownModel, file: FileIO, progress: ReportBytes) -> None:
         self._model, self._file, self._progress = model, file, progress
         self._whole = model.entry.size_bytes
         self._pieced = self._size > 0
@@ -216,7 +216,7 @@ def _need_room(model: KnownModel, here: int) -> None:
 
 
 @contextlib.contextmanager
-def _errors_in_words(model: KnownModel) -> Iterator[None]:
+def _translating_errors(model: KnownModel) -> Iterator[None]:
     try:
         yield
     except _Passing as error:
@@ -233,9 +233,9 @@ def _errors_in_words(model: KnownModel) -> Iterator[None]:
         ) from None
 
 
-def _tell(state: RetryCallState, trouble: Trouble) -> None:
+def _report(state: RetryCallState, on_retry: ReportRetry) -> None:
     assert state.outcome is not None
-    trouble(str(state.outcome.exception()), state.upcoming_sleep)
+    on_retry(str(state.outcome.exception()), state.upcoming_sleep)
 
 
 def _reason(error: BaseException) -> str:

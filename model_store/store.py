@@ -13,7 +13,7 @@ from model_store.manifest import MANIFEST, ModelEntry, read_manifest
 from shared.cache_folders import user_cache
 from shared.errors import MtmcError
 
-State: TypeAlias = Literal["here", "damaged", "partial", "missing"]
+FileState: TypeAlias = Literal["here", "damaged", "partial", "missing"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class KnownModel:
         return self.entry.url is None
 
     @property
-    def state(self) -> State:
+    def state(self) -> FileState:
         """What there is of it, by a look at the size alone; whether the content is right, only `fault_of` tells.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from recording.publishing import ReplaySettings, replayed_site
 from recording.reading import Recording
 from recording.rows import AssignmentRows
 from shared.layout import Layout
+from shared.progress import ReportProgress, ignore_progress
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ def associate(
     *,
     association: Mapping[str, Any] | None = None,
     layout: Layout | None = None,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: ReportProgress = ignore_progress,
 ) -> AssociatedRecording:
     """Runs the association over every tick of a recording, as an aggregator in virtual time would.
 
-    `association` overrides settings of the site's section of that name; `layout` replaces the recording's. `told` is
-    called with the ticks done and their total.
+    `association` overrides settings of the site's section of that name; `layout` replaces the recording's. `progress`
+    counts ticks.
 
     Raises:
         MtmcError: a setting is not allowed, or the recording is damaged.
@@ -66,5 +67,5 @@ def associate(
         seconds.append(time.perf_counter() - began)
         changes += [(tick, one.camera, one.track_id, one.gid, -1) for one in result.assignments]
         events += result.events
-        told(done, total)
+        progress(done, total)
     return AssociatedRecording(recording.with_assignments(AssignmentRows.of(changes)), np.array(seconds), tuple(events))

@@ -28,12 +28,12 @@ _HEAD = struct.Struct("<II")
 _LONGEST = 256 * 1024 * 1024
 """Bytes of an entry; a length beyond it can only be damage."""
 
-Fields = Mapping[bytes, bytes]
-Entry = tuple[str, Fields]
+EntryFields = Mapping[bytes, bytes]
+LoggedEntry = tuple[str, EntryFields]
 """Id in the stream (`ms-number`) and fields."""
 
 
-def packed(entry_id: str, fields: Fields) -> bytes:
+def packed(entry_id: str, fields: EntryFields) -> bytes:
     """One entry as it stands in the file."""
     body = msgpack.packb([entry_id, {name.decode(): bytes(value) for name, value in fields.items()}])
     return _HEAD.pack(len(body), zlib.crc32(body)) + bytes(body)
@@ -48,7 +48,7 @@ class EntryLogWriter:
         self.size_bytes = self._file.write(MAGIC)
         self._file.flush()
 
-    def append(self, entry_id: str, fields: Fields) -> None:
+    def append(self, entry_id: str, fields: EntryFields) -> None:
         """Appends one entry.
 
         Raises:
@@ -89,7 +89,7 @@ class EntryLogWriter:
         self.close()
 
 
-def read_entries(path: Path) -> Iterator[Entry]:
+def read_entries(path: Path) -> Iterator[LoggedEntry]:
     """The entries of a file in their order; one that was torn off at the end is left out.
 
     Raises:
@@ -120,7 +120,7 @@ def read_entries(path: Path) -> Iterator[Entry]:
         raise RecordingError(path, f"cannot be read ({error.strerror})") from None
 
 
-def _unpacked(path: Path, at: int, body: bytes) -> Entry:
+def _unpacked(path: Path, at: int, body: bytes) -> LoggedEntry:
     try:
         entry_id, fields = msgpack.unpackb(body)
         return str(entry_id), {name.encode(): bytes(value) for name, value in fields.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from recording.mot_text import mot_lines, plain, write_lines
 from recording.reading import Recording
 from recording.rows import TrackRows
+from shared.progress import ReportProgress, ignore_progress
 
 Format = Literal["mot", "cityflow", "csv"]
 Numbering = Literal["gid", "track"]
@@ -22,7 +23,7 @@ CSV_HEADER = "camera,tick,frame,time_ns,track_id,gid,left,top,width,height,score
 
 @dataclass(frozen=True)
 class Exported:
-    """What came of it."""
+    """The files that an export wrote, and how many boxes they hold."""
 
     files: tuple[Path, ...]
     boxes: int
@@ -30,18 +31,17 @@ class Exported:
     """Boxes that had no gid at their tick; `mot` and `cityflow` have no place for them."""
 
 
-def export(
+def export_recording(
     recording: Recording,
     style: Format,
     out: Path,
     *,
     ids: Numbering = "gid",
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: ReportProgress = ignore_progress,
 ) -> Exported:
     """Writes the folder `out` with a file `{camera}.txt` for each camera (`mot`), or the file `out`.
 
-    `ids`: `mot` numbers objects by gid, or by the track ids of each camera. `told` is called with cameras done and
-    their number.
+    `ids`: `mot` numbers objects by gid, or by the track ids of each camera. `progress` counts cameras.
 
     Raises:
         RecordingError: the recording is damaged, or the files cannot be written.
@@ -51,7 +51,7 @@ def export(
         rows = recording.tracks(camera)
         gids = rows.track_id if ids == "track" else recording.gids_as_published(camera, rows)
         parts.append(_Part(camera, rows, recording.frame_of(rows.tick), gids))
-        told(done, len(recording.cameras))
+        progress(done, len(recording.cameras))
     without = sum(int((part.gids == 0).sum()) for part in parts) if ids == "gid" else 0
     if style == "mot":
         files = tuple(out / f"{part.camera}.txt" for part in parts)

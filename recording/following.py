@@ -22,12 +22,11 @@ def follow(
     *,
     seconds: float | None = None,
     fps: float,
-    told: Callable[[Recorder], None] = lambda recorder: None,
+    after_step: Callable[[], None] = lambda: None,
 ) -> Recorded:
     """Steps the recorder until `stop`, the end of the site, or so many `seconds` of its ticks; closes the recording.
 
-    A lost connection is waited for; one that stays lost for five seconds ends the recording. `told` is called after
-    each step.
+    A lost connection is retried for five seconds, then the recording ends. `after_step` is called after each step.
     """
     last_tick = None if seconds is None else recorder.first_tick + round(seconds * fps) - 1
     why, lost_at = "it was told to stop", None
@@ -43,7 +42,7 @@ def follow(
                 return recorder.cut_off("Redis went away")
             stop.wait(_RETRY_S)
             continue
-        told(recorder)
+        after_step()
         if ended:
             why = ended
             break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from recording.writing import RecordingWriter
 from shared.config import SiteConfig
 from shared.layout import Layout, read_layout
 from shared.messages import TrackBatch, TrackEntry
+from shared.progress import ReportProgress, ignore_progress
 from shared.version import made_by
 from vision.tracking.quality import box_quality
 
@@ -52,7 +53,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of it."""
+    """The size of an imported recording."""
 
     ticks: int
     boxes: int
@@ -66,9 +67,9 @@ def import_mot(
     sources: Sequence[MotSource],
     options: ImportOptions,
     folder: Path,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: ReportProgress = ignore_progress,
 ) -> Imported:
-    """Writes the recording `folder`; `told` is called with cameras done and their number.
+    """Writes the recording `folder`; `progress` counts cameras.
 
     Raises:
         MtmcError: a file is not understood, or the folder cannot be written.
@@ -90,7 +91,7 @@ def import_mot(
     with RecordingWriter(folder, description) as writer:
         for done, (source, (rows, features)) in enumerate(zip(sources, read, strict=True), start=1):
             _write(writer, source.camera, rows, features, options, last_tick)
-            told(done, len(sources))
+            progress(done, len(sources))
         writer.finish(last_tick)
     return Imported(
         ticks=last_tick,

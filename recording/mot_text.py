@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recording.errors import RecordingError
+from recording.rows import Ids
 
 _FEWEST_COLUMNS = 6
 _COLUMNS_WITH_CLASS = (8, 9)
@@ -23,8 +24,6 @@ _LAST_FRAME = 10_000_000
 _LARGEST_ID = 2**53
 _LARGEST_CLASS = 2**15 - 1
 _NAMED_DUPLICATES = 3
-
-Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from recording.errors import RecordingError
 from recording.mot_text import mot_lines, read_mot, write_lines
+from shared.progress import ReportProgress, ignore_progress
 from vision.tracking.tracker import Tracker, TrackerSettings
 
 
@@ -28,7 +28,7 @@ class TrackingOptions:
 
 @dataclass(frozen=True)
 class TrackedText:
-    """What came of it."""
+    """How much was tracked."""
 
     frames: int
     boxes: int
@@ -40,11 +40,11 @@ def track_mot(
     options: TrackingOptions,
     settings: TrackerSettings,
     out: Path,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: ReportProgress = ignore_progress,
 ) -> TrackedText:
     """Writes tracks as MOTChallenge text with the frame numbers of the detections, and ids from 1 on.
 
-    `told` is called with frames done and their number.
+    `progress` counts frames.
 
     Raises:
         RecordingError: the detections are not understood, or `out` cannot be written.
@@ -67,5 +67,5 @@ def track_mot(
         numbers = np.full(len(tracked.track_ids), frame, np.int64)
         lines += mot_lines(numbers, tracked.track_ids, tracked.boxes_xyxy, tracked.scores)
         seen.update(tracked.track_ids.tolist())
-        told(done, len(frames))
+        progress(done, len(frames))
     return TrackedText(len(frames), write_lines(out, lines), len(seen))

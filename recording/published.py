@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+from recording.entry_log import EntryFields
 from shared.keys import Keys
 from shared.redis_connection import Client
 
 _AT_ONCE = 1000
 
-Taken = Callable[[str, Mapping[bytes, bytes]], None]
+TakeEntry = Callable[[str, EntryFields], None]
+"""Called with the id and the fields of an entry."""
 
 
 class PublishedReader:
     """Reads both streams from their beginning on, in order; read it before they are trimmed (about 10,000 events)."""
 
-    def __init__(self, client: Client, keys: Keys, assignment: Taken, event: Taken) -> None:
+    def __init__(self, client: Client, keys: Keys, assignment: TakeEntry, event: TakeEntry) -> None:
         self._client = client
-        self._streams: dict[bytes, Taken] = {keys.assignments.encode(): assignment, keys.events.encode(): event}
+        self._streams: dict[bytes, TakeEntry] = {keys.assignments.encode(): assignment, keys.events.encode(): event}
         self._cursors = dict.fromkeys(self._streams, b"0-0")
 
     def read(self) -> None:

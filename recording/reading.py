@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recording.description import Description, read_description
-from recording.entry_log import SUFFIX, Entry, read_entries
+from recording.entry_log import SUFFIX, LoggedEntry, read_entries
 from recording.errors import RecordingError
 from recording.rows import AssignmentRows, CameraTracks, Ids, TrackRows, camera_tracks, gids_at
 from shared.errors import MessageError
@@ -121,7 +121,7 @@ class Recording:
         chosen = self.tracks(camera) if rows is None else rows
         return gids_at(self.assignments(), self.cameras.index(camera), chosen.track_id, chosen.tick)
 
-    def events(self) -> Iterator[Entry]:
+    def events(self) -> Iterator[LoggedEntry]:
         """The entries of `events`."""
         path = self.folder / f"{EVENTS}{SUFFIX}"
         return read_entries(path) if path.is_file() else iter(())

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from recording.description import FILE, Description, MissingEntries, write_description
-from recording.entry_log import SUFFIX, EntryLogWriter, Fields
+from recording.entry_log import SUFFIX, EntryFields, EntryLogWriter
 from recording.errors import RecordingError
 from recording.reading import ASSIGNMENTS, EVENTS, TRACKS
 from shared.messages import SCHEMA, TrackEntry
@@ -41,7 +41,7 @@ class RecordingWriter:
     def _logs(self) -> tuple[EntryLogWriter, ...]:
         return (*self._tracks.values(), self._assignments, self._events)
 
-    def add_entry(self, camera: str, entry_id: str, fields: Fields) -> None:
+    def add_entry(self, camera: str, entry_id: str, fields: EntryFields) -> None:
         """Appends an entry of `tracks:{camera}` as it stands there."""
         self._tracks[camera].append(entry_id, fields)
 
@@ -58,7 +58,7 @@ class RecordingWriter:
         fields |= {b"camera": entry.camera.encode(), b"payload": entry.batch.encode()}
         self.add_entry(entry.camera, f"0-{entry.seq}", fields)
 
-    def add_assignment(self, entry_id: str, fields: Fields) -> None:
+    def add_assignment(self, entry_id: str, fields: EntryFields) -> None:
         """Appends an entry of `assignments` as it stands there."""
         self._assignments.append(entry_id, fields)
 
@@ -67,7 +67,7 @@ class RecordingWriter:
         values = {"tick": tick, "camera": camera, "track_id": track_id, "gid": gid}
         self.add_assignment(f"{published_ms}-1", {name.encode(): str(value).encode() for name, value in values.items()})
 
-    def add_event(self, entry_id: str, fields: Fields) -> None:
+    def add_event(self, entry_id: str, fields: EntryFields) -> None:
         """Appends an entry of `events` as it stands there."""
         self._events.append(entry_id, fields)
 

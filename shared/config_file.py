@@ -340,6 +340,11 @@ def _problem(where: str, location: Path_, kind: str, message: str, value: Any) -
     return Problem(where, key, shown, masked(message))
 
 
+def without_credentials(source: str) -> str:
+    """A source or address without its user and password, even if a mistake in it makes it look like a path."""
+    return redact(source) if "://" in source else masked(source)
+
+
 def masked(text: str) -> str:
     """`text` without what may be a user and a password, also in an address with a mistake in it (`rtsp:/u:p@host`)."""
     return _CREDENTIALS.sub("***@", redact(text))

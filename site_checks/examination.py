@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from redis.exceptions import RedisError
 
 from launcher.address import RedisAddress, configured, find_redis, site_name
+from launcher.site_access import SiteChoice
 from launcher.site_file import as_written, load_site
 from launcher.state_folder import state_folder
 from shared.cache_folders import engine_cache
@@ -19,7 +19,7 @@ from shared.keys import Keys
 from shared.redis_connection import Client, check
 from shared.site import is_published, read_site
 from shared.site_state import CameraView, Overview, read_overview
-from site_checks.files import SiteChecks
+from site_checks.files import FileChecks
 from site_checks.finding import Finding, error, ok, warning
 from site_checks.machine import examine_disk, examine_machine
 from site_checks.models import examine_models
@@ -30,25 +30,15 @@ from site_checks.running_site import examine_running_site
 from site_checks.sources import examine_sources
 from vision.video.decoders import prepare_decoders
 
-FILE = "site file"
-
-
-@dataclass(frozen=True)
-class DoctorOptions:
-    """What the command line says."""
-
-    site_file: Path | None = None
-    site: str | None = None
-    redis_url: str | None = None
-    state: Path | None = None
-    root: Path | None = None
+AREA = "site file"
 
 
 class Examination:
     """Looks at everything; goes on after whatever is wrong, as far as that is possible."""
 
-    def __init__(self, options: DoctorOptions, environment: Mapping[str, str], cores: int) -> None:
-        self._options, self._environment, self._cores = options, environment, cores
+    def __init__(self, choice: SiteChoice, root: Path | None, environment: Mapping[str, str], cores: int) -> None:
+        """`root`: the folder that paths in a configuration of `run_live_mtmc.py` start from."""
+        self._choice, self._root, self._environment, self._cores = choice, root, environment, cores
         self._site: SiteConfig | None = None
         self._client: Client | None = None
 
@@ -68,31 +58,31 @@ class Examination:
             yield from self._with_redis()
 
     def _site_file(self) -> Iterator[Finding]:
-        path = self._options.site_file
+        path = self._choice.site_file
         if path is None:
             return
         try:
-            self._site = load_site(path, self._environment, root=self._options.root)
+            self._site = load_site(path, self._environment, root=self._root)
         except ConfigError as problems:
-            yield from (error(FILE, str(problem)) for problem in problems.problems)
+            yield from (error(AREA, str(problem)) for problem in problems.problems)
             with contextlib.suppress(ConfigError):  # so that the rest can be looked at all the same
-                self._site = load_site(path, self._environment, root=self._options.root, check_files=False)
+                self._site = load_site(path, self._environment, root=self._root, check_files=False)
             return
-        checks = SiteChecks(path, self._site, self._environment)
-        wrong = as_written(path, [*checks.models(), *checks.masks()], self._options.root)
-        yield from (error(FILE, str(problem)) for problem in wrong)
+        checks = FileChecks(path, self._site, self._environment)
+        wrong = as_written(path, [*checks.models(), *checks.masks()], self._root)
+        yield from (error(AREA, str(problem)) for problem in wrong)
         if not wrong:
             cameras = len(self._site.cameras)
-            yield ok(FILE, f"{path}: site {self._site.site}, {cameras} cameras; masks and models can be read")
+            yield ok(AREA, f"{path}: site {self._site.site}, {cameras} cameras; masks and models can be read")
 
     def _where(self) -> RedisAddress | None:
         """None: `mtmc up` would start a Redis of its own."""
-        options, environment = self._options, self._environment
-        named = configured(options.redis_url, self._site, environment)
+        choice, environment = self._choice, self._environment
+        named = configured(choice.redis_url, self._site, environment)
         if named is not None:
             return named
-        found = find_redis(None, self._site, options.site_file, options.state, environment)
-        return found if found.embedded or options.site is not None else None
+        found = find_redis(None, self._site, choice.site_file, choice.state, environment)
+        return found if found.embedded or choice.site is not None else None
 
     def _connected(self, where: RedisAddress | None, stack: contextlib.ExitStack) -> Client | None:
         """A client of a server that is fit for use; what is wrong with one that is not, `examine_redis` tells."""
@@ -109,7 +99,7 @@ class Examination:
         client, overview = self._client, None
         if client is not None:
             try:
-                name = site_name(self._site, self._options.site) if self._named else None
+                name = site_name(self._site, self._choice.site) if self._named else None
                 yield from examine_clocks(client, Keys(name or "none"))
                 if name is not None:
                     yield from self._published(client, name)
@@ -125,7 +115,7 @@ class Examination:
 
     @property
     def _named(self) -> bool:
-        return self._site is not None or self._options.site is not None
+        return self._site is not None or self._choice.site is not None
 
     def _published(self, client: Client, name: str) -> Iterator[Finding]:
         """Whether the site in Redis is that of the file; without a file, the one in Redis is what is examined."""
@@ -134,7 +124,7 @@ class Examination:
         except ConfigError as problem:
             yield error(RUNNING, str(problem))
             return
-        if self._options.site_file is None:
+        if self._choice.site_file is None:
             if published is None:
                 yield error(RUNNING, f"nobody has published site {name}; start it: mtmc up SITE.yaml")
             else:
@@ -142,8 +132,8 @@ class Examination:
         elif published is not None and self._site is not None and not self._is_published(client, self._site):
             yield warning(
                 RUNNING,
-                f"revision {published.revision}, which is published, is not what stands in {self._options.site_file}",
-                f"publish it: mtmc config publish {self._options.site_file}",
+                f"revision {published.revision}, which is published, is not what stands in {self._choice.site_file}",
+                f"publish it: mtmc config publish {self._choice.site_file}",
             )
 
     def _is_published(self, client: Client, site: SiteConfig) -> bool:
@@ -154,11 +144,11 @@ class Examination:
 
     def _site_parts(self, overview: Overview | None) -> Iterator[Finding]:
         """What needs the site's settings."""
-        site, options = self._site, self._options
+        site, choice = self._site, self._choice
         if site is None:
             return
-        if options.site_file is not None:
-            yield from examine_disk(state_folder(options.site_file, site.site, options.state, self._environment))
+        if choice.site_file is not None:
+            yield from examine_disk(state_folder(choice.site_file, site.site, choice.state, self._environment))
         yield from examine_models(site, self._cores, engine_cache(self._environment))
         running: dict[str, CameraView] = {}
         if overview is not None and overview.running:

@@ -19,7 +19,7 @@ _FOR_ANY_MACHINE = ".onnx"
 """Such models are tried on the CPU, which runs all of them; others may need what only the workers' hosts have."""
 
 
-class SiteChecks:
+class FileChecks:
     """Looks into the files of one site. A problem names the site file, or the variable that overrides it."""
 
     def __init__(self, site_file: Path, site: SiteConfig, environment: Mapping[str, str]) -> None:
@@ -107,13 +107,13 @@ def _video_problem(path: Path, camera: str) -> str | None:
         video.release()
 
 
-def check_files(site_file: Path, site: SiteConfig, environment: Mapping[str, str]) -> None:
+def require_usable_files(site_file: Path, site: SiteConfig, environment: Mapping[str, str]) -> None:
     """Opens the models and masks, before any process has to fail with them. A bad recording stops only its camera.
 
     Raises:
         ConfigError: with every problem.
     """
-    checks = SiteChecks(site_file, site, environment)
+    checks = FileChecks(site_file, site, environment)
     problems = [*checks.models(), *checks.masks()]
     if problems:
         raise ConfigError(as_written(site_file, problems))

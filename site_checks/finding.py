@@ -8,12 +8,12 @@ from enum import Enum
 from shared.errors import redact
 
 
-class Level(str, Enum):
-    """How bad it is."""
+class Severity(str, Enum):
+    """How bad a finding is."""
 
     OK = "ok"
     WARNING = "warning"  # it runs, but not as well as it should
-    ERROR = "error"  # it does not run until this is mended
+    ERROR = "error"  # it does not run until this is fixed
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Finding:
 
     area: str
     """`site file`, `machine`, `redis`, `clocks`, `models`, `sources`, `ports` or `running site`."""
-    level: Level
+    level: Severity
     what: str
     """What is so; without credentials."""
     do: str | None = None
@@ -31,15 +31,15 @@ class Finding:
 
 def ok(area: str, what: str) -> Finding:
     """All is well."""
-    return Finding(area, Level.OK, redact(what))
+    return Finding(area, Severity.OK, redact(what))
 
 
 def warning(area: str, what: str, do: str) -> Finding:
     """It runs, but not as well as it should."""
-    return Finding(area, Level.WARNING, redact(what), redact(do))
+    return Finding(area, Severity.WARNING, redact(what), redact(do))
 
 
 def error(area: str, message: str) -> Finding:
     """It does not run; `message` is that of an error, whose last part says what to do."""
     what, _, do = redact(message).rpartition("; ")
-    return Finding(area, Level.ERROR, what or do, do if what else None)
+    return Finding(area, Severity.ERROR, what or do, do if what else None)

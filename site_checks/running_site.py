@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from shared.keys import Keys
 from shared.redis_connection import Client
 from shared.site_state import CameraView, Overview, read_overview
-from site_checks.finding import Finding, Level, ok, warning
+from site_checks.finding import Finding, Severity, ok, warning
 
 AREA = "running site"
 _WATCHED_S = 1.5
@@ -38,14 +38,14 @@ def examine_running_site(client: Client, keys: Keys, first: Overview | None) -> 
 def _roles(first: Overview, now: Overview) -> Iterator[Finding]:
     for role, alive in (("clock", now.clock), ("aggregator", now.aggregator)):
         if not alive:
-            yield Finding(AREA, Level.ERROR, f"no {role} runs", f"start one: mtmc run {role} --site {now.site}")
+            yield Finding(AREA, Severity.ERROR, f"no {role} runs", f"start one: mtmc run {role} --site {now.site}")
     if not now.workers:
         yield Finding(
-            AREA, Level.ERROR, "no camera worker runs", f"start one: mtmc run camera-worker --site {now.site}"
+            AREA, Severity.ERROR, "no camera worker runs", f"start one: mtmc run camera-worker --site {now.site}"
         )
     ended = all(camera.state in ("ended", "paused") for camera in now.cameras)
     if now.clock and now.tick == first.tick and not ended:
-        yield Finding(AREA, Level.ERROR, f"its clock stands at tick {now.tick}", "see the log of the clock")
+        yield Finding(AREA, Severity.ERROR, f"its clock stands at tick {now.tick}", "see the log of the clock")
     elif now.clock and now.aggregator and now.workers:
         yield ok(
             AREA, f"clock, aggregator and {_counted(len(now.workers))} run; tick {now.tick}, revision {now.revision}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from shared.config import CameraConfig
 from shared.errors import SourceUnavailable
 from shared.site_state import CameraView
-from site_checks.finding import Finding, Level, error, ok, warning
+from site_checks.finding import Finding, Severity, error, ok, warning
 from vision.video.address import display_name, is_local, local_problem
 from vision.video.opening import open_source
 from vision.video.source import SourceState
@@ -49,7 +49,7 @@ def _missing_here(camera: CameraConfig, problem: str) -> Finding:
     if not camera.labels:
         return found
     labels = ", ".join(camera.labels)
-    return Finding(AREA, Level.OK, f"{found.what}; workers labelled {labels} must have it")
+    return Finding(AREA, Severity.OK, f"{found.what}; workers labelled {labels} must have it")
 
 
 def _recording(camera: CameraConfig, name: str, target_fps: float) -> Finding:

@@ -37,7 +37,7 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Assignment:
+class TargetAssignment:
     """What each of the `N` cells of each picture is told."""
 
     boxes_xyxy: Tensor
@@ -50,7 +50,7 @@ class Assignment:
     """`(B, N)` bool: whether the cell's scores are judged at all."""
 
 
-def assign(targets: Targets, boxes_xyxy: Tensor, scores: Tensor, centres: Tensor) -> Assignment:
+def assign_targets(targets: Targets, boxes_xyxy: Tensor, scores: Tensor, centres: Tensor) -> TargetAssignment:
     """Cells to objects, from the predictions `(B, N, 4)` and `(B, N, C)` (after the sigmoid) of cells at `(N, 2)`."""
     inside = _contains(targets.boxes_xyxy, centres)
     ignored = (inside & targets.is_ignored[..., None]).any(dim=1)
@@ -75,7 +75,7 @@ def assign(targets: Targets, boxes_xyxy: Tensor, scores: Tensor, centres: Tensor
     owner_boxes = targets.boxes_xyxy.gather(1, owner[..., None].expand(-1, -1, 4))
     owner_classes = targets.class_ids.gather(1, owner)
     target_scores = functional.one_hot(owner_classes, scores.shape[2]) * quality[..., None]
-    return Assignment(owner_boxes, target_scores, quality, taken | ~ignored)
+    return TargetAssignment(owner_boxes, target_scores, quality, taken | ~ignored)
 
 
 def _contains(boxes_xyxy: Tensor, centres: Tensor) -> Tensor:

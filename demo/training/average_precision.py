@@ -42,7 +42,7 @@ def average_precision(pictures: Sequence[tuple[Found, Present]], min_iou: float 
     total = sum(int(present.counts.sum()) for _, present in pictures)
     if not total:
         return float("nan")
-    judged = [judge(found, present, min_iou) for found, present in pictures]
+    judged = [judge_detections(found, present, min_iou) for found, present in pictures]
     scores = np.concatenate([found.scores for found, _ in pictures])
     right = np.concatenate([right for right, _ in judged])
     counts = np.concatenate([counts for _, counts in judged])
@@ -56,7 +56,9 @@ def average_precision(pictures: Sequence[tuple[Found, Present]], min_iou: float 
     return float(np.where(at < len(order), np.append(best_from_here, 0.0)[at], 0.0).mean())
 
 
-def judge(found: Found, present: Present, min_iou: float) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def judge_detections(
+    found: Found, present: Present, min_iou: float
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Per detection, best score first to choose its object: whether it is right, and whether it counts; `(n,)` each."""
     overlaps = iou(found.boxes_xyxy, present.boxes_xyxy)
     right, counts = np.zeros(len(found.scores), np.bool_), np.ones(len(found.scores), np.bool_)

@@ -27,7 +27,7 @@ _RIDGE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class EmbeddingCalibration:
     """`x` becomes `(x - offset) @ matrix`, is scaled to unit norm again, and gets the direction in common."""
 
     matrix: Floats
@@ -45,15 +45,15 @@ class Calibration:
         return np.concatenate([own, common], axis=1).astype(np.float32)
 
 
-def calibrate(vectors: Floats, sightings: Sightings) -> Calibration:
+def calibrate(vectors: Floats, sightings: Sightings) -> EmbeddingCalibration:
     """For unit `vectors` `(n, D)` of a trained network; as near to the wanted means as the two numbers get."""
     offset = vectors.mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov((vectors - offset).T))
     variances = np.maximum(variances, 0) + _RIDGE * variances.max()
 
-    def sharpened(sharpness: float, common: float) -> Calibration:
+    def sharpened(sharpness: float, common: float) -> EmbeddingCalibration:
         matrix = axes * variances**-sharpness @ axes.T
-        return Calibration(matrix.astype(np.float32), offset.astype(np.float32), common)
+        return EmbeddingCalibration(matrix.astype(np.float32), offset.astype(np.float32), common)
 
     def means(sharpness: float) -> tuple[float, float]:
         found = retrieval(sharpened(sharpness, 0.0).applied(vectors), sightings)

@@ -18,15 +18,15 @@ _MARGIN = 0.15
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CropSelection:
     """Which vehicles are cut out."""
 
     min_visibility: float
     min_height_px: float
 
 
-LEARNT = Wanted(0.3, 14.0)
-JUDGED = Wanted(0.4, 20.0)
+LEARNT = CropSelection(0.3, 14.0)
+JUDGED = CropSelection(0.4, 20.0)
 """The same that a detector must find."""
 
 
@@ -45,13 +45,13 @@ class Crop:
     class_id: int
 
 
-def crops_of(pictures: Sequence[Picture], wanted: Wanted) -> list[Crop]:
+def crops_of(pictures: Sequence[Picture], wanted: CropSelection) -> list[Crop]:
     """Every vehicle in `pictures` that is visible and tall enough; identities are numbered as they first appear."""
     numbers: dict[tuple[int, int], int] = {}
     return [crop for picture in pictures for crop in _crops_of(picture, wanted, numbers)]
 
 
-def _crops_of(picture: Picture, wanted: Wanted, numbers: dict[tuple[int, int], int]) -> Iterator[Crop]:
+def _crops_of(picture: Picture, wanted: CropSelection, numbers: dict[tuple[int, int], int]) -> Iterator[Crop]:
     image, truth = picture.read(), picture.truth
     limit = np.array([image.shape[1], image.shape[0]] * 2)
     for number, box, class_id, visibility in zip(

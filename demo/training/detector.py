@@ -14,7 +14,7 @@ import typer
 
 from demo.appearance import CLASS_NAMES
 from demo.training import checkpoint
-from demo.training.detector_batches import Parts, batches
+from demo.training.detector_batches import PartSelection, batches
 from demo.training.detector_loss import detector_loss
 from demo.training.detector_network import DetectorNetwork, ExportedDetector, all_cell_centres
 from demo.training.detector_scores import detector_scores
@@ -22,13 +22,13 @@ from demo.training.export import write_onnx
 from demo.training.pictures import Picture, render
 from demo.training.places import DETECTOR, WORK
 from demo.training.prefetch import prefetched
-from demo.training.progress import Progress
+from demo.training.progress import ProgressLines
 from demo.training.schedule import AveragedWeights, parameter_groups, two_stage_rate
 from vision.inference.detection import Detector
 
 WIDTH, HEIGHT = 640, 384
 # Parts of a quarter of the area: four times as many pictures an hour, and the network does not mind their size.
-_PARTS = Parts(320, 192, (0.55, 1.6), around_a_vehicle=0.8)
+_PARTS = PartSelection(320, 192, (0.55, 1.6), around_a_vehicle=0.8)
 _BATCH = 16
 _PEAK_RATE, _WEIGHT_DECAY, _WARM_UP_STEPS = 2e-3, 0.02, 300
 _MAX_GRADIENT_NORM = 10.0
@@ -52,7 +52,7 @@ def train(
     per_epoch = len(pictures) // _BATCH
     steps, step = epochs * per_epoch, first * per_epoch
     centres = all_cell_centres(_PARTS.height, _PARTS.width).to(device)
-    progress = Progress("detector", steps, done=step)
+    progress = ProgressLines("detector", steps, done=step)
     for epoch in range(first, epochs):
         network.train()
         random = np.random.default_rng((seed, epoch))

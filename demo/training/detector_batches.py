@@ -26,7 +26,7 @@ _MIN_INSIDE = 0.4
 
 
 @dataclass(frozen=True)
-class Parts:
+class PartSelection:
     """Which parts of the pictures a batch shows."""
 
     width: int
@@ -43,7 +43,7 @@ class Parts:
 
 
 def batches(
-    pictures: Sequence[Picture], parts: Parts, size: int, random: np.random.Generator, *, balanced: bool = False
+    pictures: Sequence[Picture], parts: PartSelection, size: int, random: np.random.Generator, *, balanced: bool = False
 ) -> Iterator[tuple[torch.Tensor, Targets]]:
     """As many pictures as there are, `size` at a time: `(size, 3, height, width)` float32 RGB, and the boxes.
 
@@ -63,7 +63,7 @@ def batches(
 
 
 def _every_picture(
-    pictures: Sequence[Picture], parts: Parts, random: np.random.Generator
+    pictures: Sequence[Picture], parts: PartSelection, random: np.random.Generator
 ) -> list[tuple[int, int | None]]:
     """Numbers of pictures, each with that of a vehicle its part is to show, or None: any part."""
     shown: list[tuple[int, int | None]] = []
@@ -86,7 +86,7 @@ def _one_vehicle_each(pictures: Sequence[Picture], random: np.random.Generator) 
 def random_part(
     image: npt.NDArray[np.uint8],
     truth: Truth,
-    parts: Parts,
+    parts: PartSelection,
     random: np.random.Generator,
     vehicle: int | None = None,
 ) -> tuple[npt.NDArray[np.uint8], Floats]:
@@ -122,7 +122,7 @@ def _start(side: float, shown: float, vehicle: Floats | None, random: np.random.
     return float(random.uniform(lowest, max(lowest, highest)))
 
 
-def is_asked_for(boxes_xyxy: Floats, truth: Truth, parts: Parts) -> npt.NDArray[np.bool_]:
+def is_asked_for(boxes_xyxy: Floats, truth: Truth, parts: PartSelection) -> npt.NDArray[np.bool_]:
     """`(n,)`: whether the vehicles of `truth`, at `boxes_xyxy` `(n, 4)` in pixels of the part, must be found in it."""
     inside = np.clip(boxes_xyxy, 0, parts.limit)
     share = _areas(inside) / np.maximum(_areas(boxes_xyxy), 1e-6)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from demo.training.assignment import Targets, assign
+from demo.training.assignment import Targets, assign_targets
 from demo.training.boxes import generalised_iou
 
 # Xu et al., PP-YOLOE, 2022: boxes weigh 2.5 times the classes.
@@ -19,7 +19,7 @@ def detector_loss(boxes_xyxy: Tensor, logits: Tensor, centres: Tensor, targets: 
     `boxes_xyxy` `(B, N, 4)` and `logits` `(B, N, C)` are the network's for cells at `centres` `(N, 2)`.
     """
     with torch.no_grad():
-        assigned = assign(targets, boxes_xyxy.detach(), logits.detach().sigmoid(), centres)
+        assigned = assign_targets(targets, boxes_xyxy.detach(), logits.detach().sigmoid(), centres)
         total = assigned.quality.sum().clamp(min=1)
     by_cell = functional.binary_cross_entropy_with_logits(logits, assigned.scores, reduction="none").sum(dim=-1)
     score_loss = (by_cell * assigned.counts).sum() / total

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from demo.training import checkpoint
-from demo.training.calibration import DIFFERENT, SAME, Calibration, calibrate
+from demo.training.calibration import DIFFERENT, SAME, EmbeddingCalibration, calibrate
 from demo.training.crops import JUDGED, LEARNT, Crop, crops_of, stretched
 from demo.training.embedder_batches import as_input, batches
 from demo.training.embedder_loss import IdentityLoss, contrastive_loss, means_loss
@@ -24,7 +24,7 @@ from demo.training.export import write_onnx
 from demo.training.pictures import render
 from demo.training.places import EMBEDDER, WORK
 from demo.training.prefetch import prefetched
-from demo.training.progress import Progress
+from demo.training.progress import ProgressLines
 from demo.training.retrieval import Floats, Sightings, retrieval
 from demo.training.schedule import AveragedWeights, parameter_groups, two_stage_rate
 
@@ -58,7 +58,7 @@ def train(
     mean = AveragedWeights(both, decay=0.995, warm_up=50)
     first = checkpoint.load(work / "checkpoint.pt", both, optimiser, mean)
     steps, step = epochs * _STEPS_PER_EPOCH, first * _STEPS_PER_EPOCH
-    progress = Progress("embedder", steps, done=step)
+    progress = ProgressLines("embedder", steps, done=step)
     for epoch in range(first, epochs):
         both.train()
         totals = np.zeros(len(_LOSSES))
@@ -104,7 +104,7 @@ def vectors_of(network: EmbedderNetwork, crops: Sequence[Crop]) -> Floats:
     return np.concatenate(found)
 
 
-def export(network: EmbedderNetwork, calibration: Calibration, path: Path) -> None:
+def export(network: EmbedderNetwork, calibration: EmbeddingCalibration, path: Path) -> None:
     matrix, offset = torch.from_numpy(calibration.matrix), torch.from_numpy(calibration.offset)
     exported = ExportedEmbedder(network, matrix, offset, calibration.common)
     write_onnx(exported, path, HEIGHT, WIDTH, {"imgsz": str([HEIGHT, WIDTH]), "task": "reid"})

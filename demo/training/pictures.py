@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from demo.rendering import Renderer
 from demo.scenario import Scenario
-from demo.training.progress import Progress
+from demo.training.progress import ProgressLines
 from demo.training.seeds import FPS, PICTURE_EVERY_TICKS, SCENE_SECONDS, SCENES, Split
 from demo.truth import Truth
 
@@ -50,7 +50,7 @@ def render(folder: Path, split: Split) -> list[Picture]:
     """All pictures of `split` in `folder`; scenes that are not there yet are rendered, one per core at a time."""
     missing = [seed for seed in SCENES[split] if not _truth_file(folder / split, seed).exists()]
     if missing:
-        progress = Progress(f"rendering {split} scenes", len(missing))
+        progress = ProgressLines(f"rendering {split} scenes", len(missing))
         draw = partial(render_scene, folder / split, seconds=SCENE_SECONDS, every_ticks=PICTURE_EVERY_TICKS)
         with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0)), _one_thread) as pool:
             for done, _ in enumerate(pool.imap_unordered(draw, missing), 1):

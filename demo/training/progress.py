@@ -6,7 +6,7 @@ import sys
 import time
 
 
-class Progress:
+class ProgressLines:
     """Prints at most one line in `every_s` seconds, and the last one always."""
 
     def __init__(self, what: str, total: int, every_s: float = 10.0, done: int = 0) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import yaml
 
-from cli.cameras import ListedCamera
+from cli.cameras.listing import ListedCamera
 from shared.camera_settings import add_camera, read_cameras, read_settings, set_paused
 from shared.config import CameraConfig, SiteConfig
 from shared.keys import Keys

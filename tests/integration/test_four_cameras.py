@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.ground_plane import Calibration, PairCounts, count_pairs
+from evaluation.ground_plane import FloorCalibration, PairCounts, count_pairs
 from evaluation.tracks import PublishedTracks
 from recording.rows import AssignmentRows, camera_tracks, gids_at
 from shared.keys import Keys
@@ -44,7 +44,9 @@ def pairs_as_published(client: Client, assignments: list[tuple[int, str, int, in
         seen = camera_tracks(TrackEntry.decode(fields) for _, fields in client.xrange(KEYS.tracks(camera))).rows
         gids = gids_at(rows, index, seen.track_id, seen.tick)
         published.append(PublishedTracks.of(seen.tick, seen.time_ns, seen.track_id, seen.box_xyxy, gids))
-    return count_pairs(published, [Calibration.read(recordings / f"{camera}.calibration.json") for camera in CAMERAS])
+    return count_pairs(
+        published, [FloorCalibration.read(recordings / f"{camera}.calibration.json") for camera in CAMERAS]
+    )
 
 
 @pytest.mark.timeout(300)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
-from cli.inspect_keys import FoundKey, key_kinds
-from cli.inspect_tracks import BrokenEntry, SeenEntry, SeenTrack
-from launcher.state_folder import Facts, StateFolder
+from launcher.site_keys import FoundKey, key_kinds
+from launcher.state_folder import LastStart, StateFolder
+from launcher.track_entries import BrokenEntry, SeenEntry, SeenTrack
 from shared.camera_settings import set_paused
 from shared.config import SiteConfig
 from shared.keys import Keys
@@ -214,7 +214,7 @@ def test_keys_in_the_redis_for_pictures_of_a_running_site_are_found_by_its_state
     pictures = RedisProcess(tmp_path / "pictures")
     pictures.start()
     try:
-        state.remember(Facts(redis_process.server.port, None, pictures.server.port))
+        state.save_last_start(LastStart(redis_process.server.port, None, pictures.server.port))
         main, frames = connect(redis_process.url), connect(pictures.url)
         publish_site(main, SiteConfig.model_validate(SITE))
         frames.xadd(KEYS.frames("gate"), {"jpeg": b"x" * 3000})

@@ -27,10 +27,10 @@ import yaml
 from rich.console import Console
 from tenacity import wait_none
 
+from cli.models.pull import pull_models
 from model_store import download as download_module
 from model_store.download import download
 from model_store.manifest import ModelEntry
-from model_store.pulling import pull
 from model_store.store import KnownModel, ModelStore
 from shared.errors import MtmcError
 from shared.redis_server import any_free_port
@@ -138,15 +138,15 @@ def model(server: ModelServer, tmp_path: Path) -> KnownModel:
     return KnownModel(entry(server.url), tmp_path / "models" / "tiny.onnx")
 
 
-class Told:
-    """What a person is told during one download."""
+class Reported:
+    """What one download reports."""
 
     def __init__(self) -> None:
         self.bytes_here: list[int] = []
-        self.troubles: list[str] = []
+        self.retries: list[str] = []
 
-    def fetch(self, model: KnownModel) -> Told:
-        download(model, self.bytes_here.append, lambda reason, _: self.troubles.append(reason), wait_none())
+    def fetch(self, model: KnownModel) -> Reported:
+        download(model, self.bytes_here.append, lambda reason, _: self.retries.append(reason), wait_none())
         return self
 
     def refusal(self, model: KnownModel) -> str:
@@ -175,11 +175,11 @@ def assert_nothing_is_kept(model: KnownModel) -> None:
 
 
 def test_a_whole_file_arrives_and_every_byte_is_told(server: ModelServer, model: KnownModel) -> None:
-    told = Told().fetch(model)
+    told = Reported().fetch(model)
     assert_it_is_here(model)
     assert told.bytes_here == sorted(told.bytes_here)
     assert told.bytes_here[-1] == len(CONTENT)
-    assert told.troubles == []
+    assert told.retries == []
     # What is packed for the way would have another size and could not be resumed.
     assert server.requests[0]["Accept-Encoding"] == "identity"
 
@@ -187,32 +187,32 @@ def test_a_whole_file_arrives_and_every_byte_is_told(server: ModelServer, model:
 def test_a_redirection_is_followed_with_its_range(server: ModelServer, model: KnownModel) -> None:
     server.answers.append(lambda handler: send(handler, 302, b"", 0, Location="/elsewhere/tiny.onnx"))
     partial(model, CONTENT[:1000])
-    Told().fetch(model)
+    Reported().fetch(model)
     assert_it_is_here(model)
     assert server.ranges == ["bytes=1000-"] * 2
 
 
 def test_after_a_cut_it_goes_on_where_it_was(server: ModelServer, model: KnownModel) -> None:
     server.answers.append(cut_after(HALF))
-    told = Told().fetch(model)
+    told = Reported().fetch(model)
     assert_it_is_here(model)
     assert server.ranges == [None, f"bytes={HALF}-"]
-    assert len(told.troubles) == 1
+    assert len(told.retries) == 1
 
 
 def test_many_cuts_do_no_harm_while_something_arrives(server: ModelServer, model: KnownModel) -> None:
     server.answers.extend([cut_after(HALF // 3)] * 6)
-    Told().fetch(model)
+    Reported().fetch(model)
     assert_it_is_here(model)
     assert len(server.requests) == 7
 
 
 def test_a_later_pull_goes_on_where_an_earlier_one_gave_up(server: ModelServer, model: KnownModel) -> None:
     server.answers.extend([cut_after(HALF), *[says(503)] * 3])
-    refusal = Told().refusal(model)
+    refusal = Reported().refusal(model)
     assert "503 Service Unavailable (49% of it is here" in refusal
     assert not model.path.exists()
-    Told().fetch(model)
+    Reported().fetch(model)
     assert_it_is_here(model)
     assert server.ranges[-1] == f"bytes={HALF}-"
 
@@ -229,9 +229,9 @@ def test_a_killed_pull_is_gone_on_with(server: ModelServer, model: KnownModel, t
     code = (
         "import pathlib, sys\n"
         "from rich.console import Console\n"
-        "from model_store.pulling import pull\n"
+        "from cli.models.pull import pull_models\n"
         "from model_store.store import ModelStore\n"
-        "pull(['tiny'], ModelStore(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])), Console(), Console())"
+        "pull_models(['tiny'], ModelStore(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])), Console(), Console())"
     )
     command = [sys.executable, "-c", code, model.path.parent, tmp_path / "models.yaml"]
     pulling = subprocess.Popen(command, cwd=ROOT)
@@ -241,7 +241,7 @@ def test_a_killed_pull_is_gone_on_with(server: ModelServer, model: KnownModel, t
         pulling.send_signal(signal.SIGKILL)
         pulling.wait(PATIENCE_S)
         hold.set()
-    Told().fetch(model)
+    Reported().fetch(model)
     assert_it_is_here(model)
     assert server.ranges == [None, f"bytes={HALF}-"]
 
@@ -256,16 +256,16 @@ def wait_for(condition: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_server_in_trouble_is_asked_again(status: int, server: ModelServer, model: KnownModel) -> None:
     server.answers.extend([says(status)] * 2)
-    told = Told().fetch(model)
+    told = Reported().fetch(model)
     assert_it_is_here(model)
-    assert len(told.troubles) == 2
-    assert str(status) in told.troubles[0]
+    assert len(told.retries) == 2
+    assert str(status) in told.retries[0]
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_server_that_says_no_is_asked_once(status: int, server: ModelServer, model: KnownModel) -> None:
     server.answers.append(says(status))
-    refusal = Told().refusal(model)
+    refusal = Reported().refusal(model)
     assert f"the server says {status}" in refusal
     assert f"fetch {server.url} on another machine and put it at {model.path}" in refusal
     assert len(server.requests) == 1
@@ -278,7 +278,7 @@ def test_another_file_of_the_same_size_is_refused_and_the_old_file_stays(
     server.answers.append(gives(OTHER, len(OTHER)))
     model.path.parent.mkdir(parents=True)
     model.path.write_bytes(b"an older one")
-    refusal = Told().refusal(model)
+    refusal = Reported().refusal(model)
     assert "is not the file that was published: its sha256 is " in refusal
     assert names_in(model.path.parent) == [model.path.name]
     assert model.path.read_bytes() == b"an older one"
@@ -288,14 +288,14 @@ def test_another_file_of_the_same_size_is_refused_and_the_old_file_stays(
 def test_what_nobody_published_is_not_said_to_be_published(server: ModelServer, model: KnownModel) -> None:
     server.answers.append(gives(OTHER, len(OTHER)))
     recorded = KnownModel(model.entry.model_copy(update={"checksum_by": "others"}), model.path)
-    refusal = Told().refusal(recorded)
+    refusal = Reported().refusal(recorded)
     assert "is not the file that others got from there" in refusal
     assert "published" not in refusal
 
 
 def test_another_size_is_refused_before_a_byte_is_taken(server: ModelServer, model: KnownModel) -> None:
     server.answers.append(gives(OTHER[:1000], 1000))
-    told = Told()
+    told = Reported()
     assert "it has 1,000 bytes instead of 600,000" in told.refusal(model)
     assert max(told.bytes_here, default=0) == 0
     assert_nothing_is_kept(model)
@@ -303,7 +303,7 @@ def test_another_size_is_refused_before_a_byte_is_taken(server: ModelServer, mod
 
 def test_a_file_that_does_not_end_is_refused_where_the_right_one_ends(server: ModelServer, model: KnownModel) -> None:
     server.answers.append(gives(CONTENT * 2))
-    told = Told()
+    told = Reported()
     assert "it has more than 600,000 bytes" in told.refusal(model)
     assert max(told.bytes_here) <= len(CONTENT)
     assert_nothing_is_kept(model)
@@ -311,7 +311,7 @@ def test_a_file_that_does_not_end_is_refused_where_the_right_one_ends(server: Mo
 
 def test_the_page_of_a_proxy_is_no_model(server: ModelServer, model: KnownModel) -> None:
     server.answers.append(gives(b"<html>Please log in</html>", Content_Type="text/html; charset=utf-8"))
-    refusal = Told().refusal(model)
+    refusal = Reported().refusal(model)
     assert "it is a web page" in refusal
     assert "Look whether a proxy answers" in refusal
     assert_nothing_is_kept(model)
@@ -320,7 +320,7 @@ def test_the_page_of_a_proxy_is_no_model(server: ModelServer, model: KnownModel)
 def test_a_server_that_ignores_the_range_gives_all_of_it_anew(server: ModelServer, model: KnownModel) -> None:
     partial(model, OTHER[:100_000])
     server.answers.append(gives(CONTENT, len(CONTENT)))
-    told = Told().fetch(model)
+    told = Reported().fetch(model)
     assert_it_is_here(model)
     assert server.ranges == ["bytes=100000-"]
     assert 0 in told.bytes_here
@@ -328,22 +328,22 @@ def test_a_server_that_ignores_the_range_gives_all_of_it_anew(server: ModelServe
 
 def test_pieces_of_two_files_are_thrown_away_and_all_is_fetched_anew(server: ModelServer, model: KnownModel) -> None:
     partial(model, OTHER[:100_000])
-    told = Told().fetch(model)
+    told = Reported().fetch(model)
     assert_it_is_here(model)
     assert server.ranges == ["bytes=100000-", None]
-    assert told.troubles == ["its pieces do not fit together"]
+    assert told.retries == ["its pieces do not fit together"]
 
 
 def test_a_complete_partial_file_needs_no_server(server: ModelServer, model: KnownModel) -> None:
     partial(model, CONTENT)
-    Told().fetch(model)
+    Reported().fetch(model)
     assert_it_is_here(model)
     assert server.requests == []
 
 
 def test_a_partial_file_that_is_too_long_is_thrown_away(server: ModelServer, model: KnownModel) -> None:
     partial(model, CONTENT + b"!")
-    Told().fetch(model)
+    Reported().fetch(model)
     assert_it_is_here(model)
     assert server.ranges == [None]
 
@@ -351,7 +351,7 @@ def test_a_partial_file_that_is_too_long_is_thrown_away(server: ModelServer, mod
 def test_a_server_whose_file_ends_before_what_is_here_is_asked_for_all(server: ModelServer, model: KnownModel) -> None:
     partial(model, CONTENT[:100_000])
     server.answers.append(lambda handler: whole(handler, CONTENT[:50_000]))
-    Told().fetch(model)
+    Reported().fetch(model)
     assert_it_is_here(model)
     assert server.ranges == ["bytes=100000-", None]
 
@@ -360,18 +360,18 @@ def test_another_part_than_was_asked_for_is_not_taken(server: ModelServer, model
     partial(model, CONTENT[:100_000])
     where = f"bytes 5-{len(CONTENT) - 1}/{len(CONTENT)}"
     server.answers.append(lambda handler: send(handler, 206, CONTENT[5:], len(CONTENT) - 5, Content_Range=where))
-    Told().fetch(model)
+    Reported().fetch(model)
     assert_it_is_here(model)
     assert server.ranges == ["bytes=100000-", None]
 
 
 def test_where_nothing_listens_it_says_so_and_what_to_do(model: KnownModel, server: ModelServer) -> None:
     url = f"http://127.0.0.1:{any_free_port()}/tiny.onnx"
-    told = Told()
+    told = Reported()
     refusal = told.refusal(KnownModel(entry(url), model.path))
     assert "tiny cannot be fetched from 127.0.0.1: Connection refused; " in refusal
     assert f"fetch {url} on another machine and put it at {model.path}" in refusal
-    assert len(told.troubles) == 2
+    assert len(told.retries) == 2
     assert_nothing_is_kept(model)
 
 
@@ -380,7 +380,7 @@ def test_a_proxy_that_is_away_is_named_as_such(
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://me:geh3im@127.0.0.1:{any_free_port()}")
     monkeypatch.setenv("no_proxy", "")
-    refusal = Told().refusal(model)
+    refusal = Reported().refusal(model)
     assert "the proxy: Connection refused" in refusal
     assert "geh3im" not in refusal
     assert server.requests == []
@@ -391,7 +391,7 @@ def test_a_silent_server_is_given_up(server: ModelServer, model: KnownModel, mon
     hold = threading.Event()
     server.answers.extend([lambda _: bool(hold.wait(PATIENCE_S)) and None] * 3)
     try:
-        assert "it does not answer" in Told().refusal(model)
+        assert "it does not answer" in Reported().refusal(model)
     finally:
         hold.set()
     assert_nothing_is_kept(model)
@@ -401,13 +401,13 @@ def test_a_disk_that_fills_up_keeps_what_it_has(server: ModelServer, model: Know
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, hard))
     try:
-        refusal = Told().refusal(model)
+        refusal = Reported().refusal(model)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert f"{model.path.parent} has no room for it" in refusal
     assert "--to" in refusal
     assert model.partial.read_bytes() == CONTENT[:250_000]
-    Told().fetch(model)
+    Reported().fetch(model)
     assert_it_is_here(model)
     assert server.ranges == [None, "bytes=250000-"]
 
@@ -417,7 +417,7 @@ def test_a_disk_without_room_is_not_written_to(
 ) -> None:
     usage = shutil.disk_usage(model.path.parents[1])
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
-    assert "has no room for it (0.6 MB are missing, 0.1 MB are free)" in Told().refusal(model)
+    assert "has no room for it (0.6 MB are missing, 0.1 MB are free)" in Reported().refusal(model)
     assert server.requests == []
     assert_nothing_is_kept(model)
 
@@ -426,14 +426,14 @@ def test_a_folder_that_cannot_be_made_or_written_is_named(
     server: ModelServer, model: KnownModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model.path.parent.write_text("a file where the folder should be")
-    assert f"cannot be stored in {model.path.parent} (" in Told().refusal(model)
+    assert f"cannot be stored in {model.path.parent} (" in Reported().refusal(model)
     model.path.parent.unlink()
 
     def denied(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(Path, "open", denied)
-    refusal = Told().refusal(model)
+    refusal = Reported().refusal(model)
     assert "(Permission denied); name another folder with --to" in refusal
     assert server.requests == []
 
@@ -447,11 +447,11 @@ def test_of_two_pulls_at_once_one_fetches_and_the_other_says_so(server: ModelSer
         whole(handler)
 
     server.answers.append(slowly)
-    first = threading.Thread(target=Told().fetch, args=[model])
+    first = threading.Thread(target=Reported().fetch, args=[model])
     first.start()
     try:
         assert asked.wait(PATIENCE_S)
-        assert "another process is fetching it" in Told().refusal(model)
+        assert "another process is fetching it" in Reported().refusal(model)
     finally:
         hold.set()
         first.join(PATIENCE_S)
@@ -467,7 +467,9 @@ class Pulled:
 
     def __call__(self, *names: str, beside_site: bool = False) -> tuple[str, str]:
         out, err = io.StringIO(), io.StringIO()
-        pull(names, self._store, Console(file=out, width=80), Console(file=err, width=80), beside_site=beside_site)
+        pull_models(
+            names, self._store, Console(file=out, width=80), Console(file=err, width=80), beside_site=beside_site
+        )
         return out.getvalue(), err.getvalue()
 
 

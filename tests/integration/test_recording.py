@@ -95,7 +95,7 @@ def test_a_recording_holds_what_the_cameras_saw_and_what_was_published_when(reco
 
 def test_the_aggregator_alone_comes_to_the_same_gids_at_the_same_ticks_every_time(recorded: Recording) -> None:
     told: list[tuple[int, int]] = []
-    first = associate(recorded, told=lambda done, total: told.append((done, total)))
+    first = associate(recorded, progress=lambda done, total: told.append((done, total)))
     again = associate(recorded)
     assert changes(first.recording.assignments()) == changes(recorded.assignments())
     assert changes(again.recording.assignments()) == changes(first.recording.assignments())

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from launcher.state_folder import StateFolder
-from launcher.supervision import USER_ERROR, ProcessInfo, Program, Supervisor, settings, stop_leftover
+from launcher.supervision import USER_ERROR, ProcessInfo, Program, Supervisor, stop_leftover, supervisord_settings
 from shared import tether
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(1000)")
@@ -128,7 +128,7 @@ def test_logs_are_rotated(state: StateFolder) -> None:
     code = "import time; [time.sleep(0.001) for _ in iter(int, 1) if not print('x' * 999, flush=True)]"
     programs = [Program("chatty", (sys.executable, "-c", code))]
     supervisor = Supervisor(state, programs, dict(os.environ))
-    state.supervisor_settings.write_text(settings(state, programs, log_bytes=50_000))
+    state.supervisor_settings.write_text(supervisord_settings(state, programs, log_bytes=50_000))
     with supervisor.running():
         supervisor.start(["chatty"])
         wait_until(lambda: Path(f"{state.log('chatty')}.2").exists())

@@ -12,7 +12,7 @@ from demo.bodies import solids_of
 from demo.body_parts import Size, size_of
 from demo.occlusion import Footprint, hides
 from demo.scenario import Scenario, Vehicle
-from demo.sprites import footprint_of
+from demo.sprites import vehicle_footprint
 
 _MIRROR_M = 0.19
 """Mirrors are small boxes of their own beside a body."""
@@ -66,7 +66,7 @@ def test_vehicles_hardly_ever_touch(seed: int) -> None:
         poses = [pose for vehicle in present if (pose := vehicle.pose(tick)) is not None]
         # A little smaller, so that only what really overlaps counts.
         sizes = [_smaller(size_of(vehicle.look)) for vehicle in present]
-        corners = [footprint_of(size, pose) for size, pose in zip(sizes, poses, strict=True)]
+        corners = [vehicle_footprint(size, pose) for size, pose in zip(sizes, poses, strict=True)]
         for i in range(len(corners)):
             for j in range(i):
                 if max(abs(poses[i][:2])) < 110 and _overlap(corners[i], corners[j]):

@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.ground_plane import Calibration, PairCounts, count_pairs
+from evaluation.ground_plane import FloorCalibration, PairCounts, count_pairs
 from evaluation.tracks import PublishedTracks
 from shared.errors import MtmcError
 
 HEIGHT_M = 10.0
 
 
-def from_above(height_px: int = 1000) -> Calibration:
+def from_above(height_px: int = 1000) -> FloorCalibration:
     """A camera 10 m above the origin that looks straight down: 100 pixels are a metre, (500, 500) is the origin."""
     world_to_camera = np.array([[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, HEIGHT_M], [0, 0, 0, 1]], np.float64)
     intrinsic = np.array([[1000, 0, 500], [0, 1000, 500], [0, 0, 1]], np.float64)
-    return Calibration(intrinsic, np.zeros(5), world_to_camera, 1000, height_px)
+    return FloorCalibration(intrinsic, np.zeros(5), world_to_camera, 1000, height_px)
 
 
 def standing_at(x_m: float, y_m: float) -> list[float]:
@@ -58,4 +58,4 @@ def test_a_file_that_is_no_calibration_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cam0.calibration.json"
     path.write_text("{}")
     with pytest.raises(MtmcError, match=r"cam0\.calibration\.json: is no calibration"):
-        Calibration.read(path)
+        FloorCalibration.read(path)

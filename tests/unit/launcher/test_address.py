@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from launcher.address import DEFAULT_URL, RedisAddress, find_redis, site_name
-from launcher.state_folder import Facts, StateFolder
+from launcher.state_folder import LastStart, StateFolder
 from shared.config import SiteConfig
 from shared.errors import MtmcError
 
@@ -41,7 +41,7 @@ def test_secrets_of_the_environment_come_before_those_of_the_site_file() -> None
 def test_the_redis_of_a_running_up_is_found_through_its_state_folder(tmp_path: Path) -> None:
     state = StateFolder(tmp_path / ".mtmc" / "hall")
     state.prepare()
-    state.remember(Facts(redis_port=7000))
+    state.save_last_start(LastStart(redis_port=7000))
     found = find_redis(None, site(), tmp_path / "s.yaml", None, {})
     assert (found.url, found.embedded) == ("redis://127.0.0.1:7000/0", True)
 

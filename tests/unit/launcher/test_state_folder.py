@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.state_folder import AlreadyRunning, Facts, StateFolder, state_folder
+from launcher.state_folder import AlreadyRunning, LastStart, StateFolder, state_folder
 from shared.errors import MtmcError
 
 
@@ -39,12 +39,12 @@ def test_one_process_at_a_time_holds_it(tmp_path: Path) -> None:
 
 def test_facts_come_back_and_broken_ones_are_none(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
-    assert state.remembered() == Facts()
-    state.remember(Facts(7000, "/x/supervisor.sock"))
-    assert state.remembered() == Facts(7000, "/x/supervisor.sock")
+    assert state.last_start() == LastStart()
+    state.save_last_start(LastStart(7000, "/x/supervisor.sock"))
+    assert state.last_start() == LastStart(7000, "/x/supervisor.sock")
     for broken in ("", "[]", "{}", '{"redis_port": "x", "supervisor_socket": 1}'):
         (tmp_path / "facts.json").write_text(broken)
-        assert state.remembered() == Facts()
+        assert state.last_start() == LastStart()
 
 
 def test_the_socket_has_a_short_path_also_in_a_deep_folder(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import legacy_config.conversion
+from cli.console import print_note
 from launcher.programs import site_programs, visible_gpu
 from launcher.site_file import as_written, load_site
 from legacy_config.keys import CAMERA_IGNORED, IGNORED
@@ -131,7 +132,7 @@ def test_what_a_configuration_leaves_out_is_as_in_the_ancestor(write: Write) -> 
 def test_keys_that_mean_nothing_here_are_named_in_one_warning(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     changes = {name.replace(".", "__"): "anything" for name in IGNORED}
     camera = {"video": "a.mp4", **dict.fromkeys(CAMERA_IGNORED, "anything")}
-    load_site(write(**changes, EXPRESS__CAMERAS=[camera, camera], MOT__TRACKER="deepsort"), {}, tell=True)
+    load_site(write(**changes, EXPRESS__CAMERAS=[camera, camera], MOT__TRACKER="deepsort"), {}, note=print_note)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "means nothing here" in line]
     named = line.partition("means nothing here: ")[2].removesuffix(" (docs/from-run-live-mtmc.md)").split(", ")
     others = {"MOT.REID_MODEL_OPTS", "MOT.REID_MODEL_CKPT", "MOT.TRACKER"}
@@ -146,9 +147,9 @@ def test_only_commands_that_ask_for_it_warn(write: Write, capsys: pytest.Capture
 def test_where_the_page_can_be_reached_is_said_and_can_be_changed(
     write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load_site(write(), {}, tell=True)
+    load_site(write(), {}, note=print_note)
     assert "the page listens on 127.0.0.1 only; MTMC__STREAMER__HOST=0.0.0.0 opens it" in capsys.readouterr().err
-    site = load_site(write(), {"MTMC__STREAMER__HOST": "0.0.0.0"}, tell=True)
+    site = load_site(write(), {"MTMC__STREAMER__HOST": "0.0.0.0"}, note=print_note)
     assert site.streamer.host == "0.0.0.0"
     assert "listens" not in capsys.readouterr().err
 
@@ -303,11 +304,11 @@ def test_a_detector_is_a_file_or_the_name_of_published_weights(
     for name in ("car.pt", "car.engine"):
         (file.parents[2] / "models" / name).touch()
     monkeypatch.setattr(legacy_config.conversion, "can_run_torch", lambda: False)
-    model = load_site(file, {}, tell=True).detector.model
+    model = load_site(file, {}, note=print_note).detector.model
     assert str(model).removeprefix(f"{file.parents[2]}/") == expected
     assert f"MOT.DETECTOR = {written} needs PyTorch" in capsys.readouterr().err
     monkeypatch.setattr(legacy_config.conversion, "can_run_torch", lambda: True)
-    load_site(file, {}, tell=True)
+    load_site(file, {}, note=print_note)
     assert "PyTorch" not in capsys.readouterr().err
 
 
@@ -356,7 +357,7 @@ def test_of_a_layout_for_more_cameras_the_first_ones_are_used(write: Write, caps
     three = "fps\n8 8 8\noffset\n1 2 3\ncompatibility\n" + "1 1 1\n" * 3
     three += "dtmin\n" + "0 2 3\n" * 3 + "dtmax\n" + "9 8 7\n" * 3
     (file.parents[2] / "config" / "layout.txt").write_text(three)
-    layout = site_layout(load_site(file, {}, tell=True))
+    layout = site_layout(load_site(file, {}, note=print_note))
     assert layout.cameras == ("gate", "cam_1")
     assert (layout.dtmin[0, 1], layout.dtmax[0, 1]) == (2, 8)
     assert layout.offset is not None
@@ -369,7 +370,7 @@ def test_of_a_layout_for_more_cameras_the_first_ones_are_used(write: Write, caps
 
 def test_a_name_that_no_address_can_hold_is_changed_and_told(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     cameras = [{"video": "a.mp4", "name": "Tor 3 / Süd"}, {"video": "a.mp4", "name": 7}]
-    site = load_site(write(EXPRESS__CAMERAS=cameras), {}, tell=True)
+    site = load_site(write(EXPRESS__CAMERAS=cameras), {}, note=print_note)
     assert site.camera_names == ("Tor_3_S_d", "7")
     assert "note: camera 'Tor 3 / Süd' is called Tor_3_S_d here, also in addresses" in capsys.readouterr().err
 
@@ -411,9 +412,11 @@ def test_problems_that_are_found_later_are_told_by_the_files_keys_too(write: Wri
     assert keys == ["EXPRESS.CAMERAS.0.video", "MOT.TRACKED_CLASSES.1", "detector.classes"]
 
 
-def test_every_command_accepts_such_files() -> None:
-    for module in (ROOT / "cli").glob("*.py"):
+@pytest.mark.parametrize("package", ["cli", "site_checks", "launcher"])
+def test_every_command_accepts_such_files(package: str) -> None:
+    readers = {"read_site_file", "site_from"}
+    for module in (ROOT / package).rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module == "shared.config_file":
-                names = {name.name for name in node.names}
-                assert "load_site" not in names, f"{module.name}: launcher.site_file.load_site reads these files too"
+                found = readers.intersection(name.name for name in node.names)
+                assert not found or module.name == "site_file.py", f"{module} must use launcher.site_file.load_site"

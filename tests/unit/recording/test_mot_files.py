@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recording.errors import RecordingError
-from recording.export import camera_numbers, export
+from recording.export import camera_numbers, export_recording
 from recording.mot_import import ImportOptions, MotSource, import_mot
 from recording.mot_text import read_mot
 from recording.mot_tracking import TrackingOptions, track_mot
@@ -54,7 +54,7 @@ def boxes_of(path: Path) -> dict[tuple[int, int], list[float]]:
 def test_what_is_exported_is_what_was_imported(sources: list[MotSource], tmp_path: Path) -> None:
     done = import_mot(sources, ImportOptions(fps=10), tmp_path / "r")
     assert (done.ticks, done.boxes, done.tracks, done.embeddings, done.clipped) == (40, 110, 3, 110, 0)
-    exported = export(Recording.open(tmp_path / "r"), "mot", tmp_path / "text", ids="track")
+    exported = export_recording(Recording.open(tmp_path / "r"), "mot", tmp_path / "text", ids="track")
     assert (exported.boxes, exported.without_gid) == (110, 0)
     for source in sources:
         assert boxes_of(tmp_path / "text" / f"{source.camera}.txt") == boxes_of(source.tracks)
@@ -87,7 +87,7 @@ def test_a_stride_takes_every_third_frame_and_keeps_its_number(sources: list[Mot
     recording = Recording.open(tmp_path / "r")
     assert recording.fps == 10
     assert recording.last_tick == 14
-    export(recording, "mot", tmp_path / "text", ids="track")
+    export_recording(recording, "mot", tmp_path / "text", ids="track")
     everything = boxes_of(sources[0].tracks)
     assert boxes_of(tmp_path / "text" / "c01.txt") == {key: box for key, box in everything.items() if key[0] % 3 == 1}
 
@@ -125,7 +125,7 @@ def named(sources: list[MotSource], tmp_path: Path) -> Recording:
 def test_exported_ids_are_those_published_at_the_tick_and_boxes_without_one_are_left_out(
     named: Recording, tmp_path: Path
 ) -> None:
-    done = export(named, "mot", tmp_path / "text")
+    done = export_recording(named, "mot", tmp_path / "text")
     assert (done.boxes, done.without_gid) == (110 - 2 - 2 - 19, 23)
     first, second = (boxes_of(tmp_path / "text" / f"{camera}.txt") for camera in named.cameras)
     assert sorted(first) == sorted([(frame, 1) for frame in range(3, 41)] + [(frame, 2) for frame in range(20, 41)])
@@ -133,7 +133,7 @@ def test_exported_ids_are_those_published_at_the_tick_and_boxes_without_one_are_
 
 
 def test_cityflow_counts_cameras_by_the_number_in_their_names(named: Recording, tmp_path: Path) -> None:
-    done = export(named, "cityflow", tmp_path / "track1.txt")
+    done = export_recording(named, "cityflow", tmp_path / "track1.txt")
     lines = (tmp_path / "track1.txt").read_text().splitlines()
     assert len(lines) == done.boxes == 87
     assert lines[0] == "1 1 3 11.11 160 50.25 90.5 -1 -1"
@@ -141,7 +141,7 @@ def test_cityflow_counts_cameras_by_the_number_in_their_names(named: Recording, 
 
 
 def test_csv_has_every_box(named: Recording, tmp_path: Path) -> None:
-    done = export(named, "csv", tmp_path / "all.csv")
+    done = export_recording(named, "csv", tmp_path / "all.csv")
     lines = (tmp_path / "all.csv").read_text().splitlines()
     assert done.boxes == 110
     assert done.without_gid == 23

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from demo.training.average_precision import Found, Present, average_precision, iou, judge
+from demo.training.average_precision import Found, Present, average_precision, iou, judge_detections
 
 BOX = (0.0, 0.0, 10.0, 10.0)
 OTHER = (50.0, 50.0, 70.0, 60.0)
@@ -45,7 +45,7 @@ def test_a_missed_object_costs_its_share_of_the_recall() -> None:
 
 
 def test_the_second_detection_of_an_object_is_false() -> None:
-    right, counts = judge(found((BOX, 0.9), (BOX, 0.8)), present((BOX, True)), 0.5)
+    right, counts = judge_detections(found((BOX, 0.9), (BOX, 0.8)), present((BOX, True)), 0.5)
 
     assert (right.tolist(), counts.tolist()) == ([True, False], [True, True])
 
@@ -59,7 +59,7 @@ def test_what_does_not_count_is_neither_missed_nor_false() -> None:
 
 def test_an_object_that_counts_is_taken_before_one_that_does_not() -> None:
     # The hidden vehicle overlaps more, and yet the detection is right.
-    right, counts = judge(found((BOX, 0.9)), present((BOX, False), ((0, 0, 10, 8), True)), 0.5)
+    right, counts = judge_detections(found((BOX, 0.9)), present((BOX, False), ((0, 0, 10, 8), True)), 0.5)
 
     assert (right.tolist(), counts.tolist()) == ([True], [True])
 

@@ -20,11 +20,11 @@ if any(importlib.util.find_spec(name) is None for name in ("torch", "onnx")):
 import torch
 
 from demo.training import checkpoint
-from demo.training.assignment import Assignment, Targets, assign
+from demo.training.assignment import TargetAssignment, Targets, assign_targets
 from demo.training.boxes import generalised_iou, pairwise_iou
-from demo.training.calibration import Calibration
+from demo.training.calibration import EmbeddingCalibration
 from demo.training.detector import HEIGHT, WIDTH, export
-from demo.training.detector_batches import Parts, as_targets, is_asked_for, random_part
+from demo.training.detector_batches import PartSelection, as_targets, is_asked_for, random_part
 from demo.training.detector_loss import detector_loss
 from demo.training.detector_network import DetectorNetwork, all_cell_centres
 from demo.training.embedder import export as export_embedder
@@ -46,11 +46,11 @@ def targets(*boxes: tuple[float, float, float, float], asked: list[bool] | None 
     return as_targets([(rows, np.arange(len(boxes), dtype=np.int16), wanted)])
 
 
-def assigned(wanted: Targets, boxes_xyxy: torch.Tensor | None = None) -> Assignment:
+def assigned(wanted: Targets, boxes_xyxy: torch.Tensor | None = None) -> TargetAssignment:
     """With the same middling score everywhere, and unless given, boxes of 16 × 16 pixels around every cell."""
     if boxes_xyxy is None:
         boxes_xyxy = torch.cat([CENTRES - 8, CENTRES + 8], dim=1)
-    return assign(wanted, boxes_xyxy[None], torch.full((1, len(CENTRES), 3), 0.5), CENTRES)
+    return assign_targets(wanted, boxes_xyxy[None], torch.full((1, len(CENTRES), 3), 0.5), CENTRES)
 
 
 def test_cells_within_a_box_answer_for_it_and_no_others() -> None:
@@ -134,7 +134,7 @@ def test_boxes_follow_the_picture_through_scale_cut_and_mirror(seed: int) -> Non
     box = np.array([[300, 100, 400, 160]], np.float32)
     truth = Truth(np.array([1]), box, np.zeros(1, np.int16), np.ones(1, np.float32), np.zeros((1, 2), np.float32))
 
-    parts = Parts(320, 192, (0.5, 1.5), around_a_vehicle=1.0)
+    parts = PartSelection(320, 192, (0.5, 1.5), around_a_vehicle=1.0)
     part, boxes = random_part(image, truth, parts, np.random.default_rng(seed), vehicle=0)
 
     bright = part.min(axis=2) > (int(part.min()) + int(part.max())) / 2
@@ -149,7 +149,7 @@ def test_a_vehicle_is_asked_for_where_enough_of_it_is_left() -> None:
     visibility = np.array([1, 1, 1, 0.2], np.float32)
     truth = Truth(np.arange(4), boxes, np.zeros(4, np.int16), visibility, np.zeros((4, 2), np.float32))
 
-    asked = is_asked_for(boxes, truth, Parts(320, 192, (1, 1)))
+    asked = is_asked_for(boxes, truth, PartSelection(320, 192, (1, 1)))
 
     # Half outside, more outside, too small, hidden by something.
     assert asked.tolist() == [True, False, False, False]
@@ -275,7 +275,7 @@ def test_the_exported_embedder_applies_the_calibration(tmp_path: Path) -> None:
     network = EmbedderNetwork().eval()
     random = np.random.default_rng(4)
     matrix = random.normal(size=(DIMENSION, DIMENSION)).astype(np.float32)
-    calibration = Calibration(matrix, random.normal(size=DIMENSION).astype(np.float32) / 10, 0.2)
+    calibration = EmbeddingCalibration(matrix, random.normal(size=DIMENSION).astype(np.float32) / 10, 0.2)
     export_embedder(network, calibration, tmp_path / "embedder.onnx")
     frame = random.integers(0, 256, (120, 160, 3)).astype(np.uint8)
     boxes = np.array([[0, 0, 96, 64], [20, 30, 116, 94]], np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 
 from demo.rendering import Renderer
 from demo.scenario import Scenario
-from demo.training.crops import Wanted, crops_of, stretched
+from demo.training.crops import CropSelection, crops_of, stretched
 from demo.training.pictures import read_scene, render_scene
 from demo.training.seeds import FPS, SCENES
 
@@ -37,7 +37,7 @@ def test_a_scene_comes_back_from_its_folder_as_it_was_rendered(tmp_path: Path) -
     difference = picture.read().astype(int) - renderer.picture(picture.tick)
     assert np.abs(difference).mean() < 6  # JPEG
 
-    crops = crops_of(pictures, Wanted(min_visibility=0.5, min_height_px=16))
+    crops = crops_of(pictures, CropSelection(min_visibility=0.5, min_height_px=16))
     seen = [(crop.camera, tuple((crop.box_xyxy[2:] - crop.box_xyxy[:2]).tolist())) for crop in crops]
     wanted = [
         (picture.camera, tuple((box[2:] - box[:2]).tolist()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demo.training.calibration import DIFFERENT, SAME, Calibration, calibrate
+from demo.training.calibration import DIFFERENT, SAME, EmbeddingCalibration, calibrate
 from demo.training.retrieval import Sightings, retrieval
 
 
@@ -78,7 +78,7 @@ def test_a_common_direction_raises_all_cosines_and_changes_no_order() -> None:
     vectors, shown = drawn(20, 0.3)
     identity, nowhere = np.eye(32, dtype=np.float32), np.zeros(32, np.float32)
 
-    raised = Calibration(identity, nowhere, 0.2).applied(vectors)
+    raised = EmbeddingCalibration(identity, nowhere, 0.2).applied(vectors)
 
     np.testing.assert_allclose(raised @ raised.T, 0.8 * (vectors @ vectors.T) + 0.2, atol=1e-5)
     assert retrieval(raised, shown).rank1 == retrieval(vectors, shown).rank1

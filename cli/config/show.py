@@ -1,4 +1,4 @@
-"""`mtmc config show`: the settings that are in force, and where they come from; without secrets."""
+"""`mtmc config show`: the settings in force and where they come from, without secrets."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from launcher.site_access import SiteChoice, open_site
 from launcher.site_file import load_site
 from shared.camera_settings import read_settings
 from shared.config import SiteConfig
-from shared.config_file import masked, overridden_settings
-from shared.errors import redact
+from shared.config_file import overridden_settings, without_credentials
 from shared.yaml_file import Path_, dotted
 
 
@@ -91,16 +90,11 @@ def _places(node: Any, at: Path_) -> Iterator[tuple[Path_, int]]:
 def _plain(value: Any, key: str = "") -> Any:
     """`value` of a setting `key` as YAML and JSON have it; addresses lose their credentials, other secrets all."""
     if isinstance(value, SecretStr):
-        return "***" if key == "password" else _shown(value.get_secret_value())
+        return "***" if key == "password" else without_credentials(value.get_secret_value())
     if isinstance(value, Mapping):
         return {str(key): _plain(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
-    return _shown(str(value))
-
-
-def _shown(text: str) -> str:
-    """An address without credentials; also one that became a path by a mistake in it."""
-    return redact(text) if "://" in text else masked(text)
+    return without_credentials(str(value))

@@ -1,4 +1,4 @@
-"""`mtmc models pull`: fetches models that are not here, and says what to write into a site file."""
+"""`mtmc models pull`: fetches models, and prints what to write into a site file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from shared.config import is_published_detector
 from shared.errors import MtmcError
 
 
-def pull(names: Sequence[str], store: ModelStore, out: Console, err: Console, *, beside_site: bool = False) -> None:
-    """Fetches each model; to `out` goes what may be pasted into a site file, to `err` everything else.
+def pull_models(
+    names: Sequence[str], store: ModelStore, out: Console, err: Console, *, beside_site: bool = False
+) -> None:
+    """Fetches each model; prints to `out` what can be pasted into a site file, and everything else to `err`.
 
-    `beside_site`: the site file lies, or will lie, in the store's folder, so it names models without a path.
+    `beside_site`: the site file is, or will be, in the store's folder, so it names models without a path.
 
     Raises:
         MtmcError: a name is not known, or a model cannot be fetched or stored, or is not what it should be.
@@ -36,11 +38,12 @@ def pull(names: Sequence[str], store: ModelStore, out: Console, err: Console, *,
 
 def _pull(model: KnownModel, err: Console) -> None:
     name = model.entry.name
+    is_sound = model.path.is_file() and model.fault_of(model.path) is None
+    if model.is_shipped and not is_sound:
+        raise MtmcError(f"{name}: comes with mtmc, but {model.path} is missing or damaged; install mtmc again")
     if model.is_shipped:
-        if not model.path.is_file() or model.fault_of(model.path) is not None:
-            raise MtmcError(f"{name}: comes with mtmc, but {model.path} is missing or damaged; install mtmc again")
         _say(err, f"{name} comes with mtmc: {model.path}")
-    elif model.path.is_file() and model.fault_of(model.path) is None:
+    elif is_sound:
         _say(err, f"{name} is here already, and sound: {model.path}")
     else:
         _fetch(model, err)
@@ -65,7 +68,7 @@ def _fetch(model: KnownModel, err: Console) -> None:
 
 
 def _pull_from_ultralytics(name: str, err: Console) -> str:
-    """What a site file needs for weights that Ultralytics publishes; its own package fetches and checks them."""
+    """The site file snippet for weights that Ultralytics publishes; its own package fetches and checks them."""
     from vision.inference.backends.published import published_weights
 
     _say(err, f"{name} is here: {published_weights(name)}")

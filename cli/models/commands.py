@@ -1,4 +1,4 @@
-"""What can be typed after `mtmc models`, and its help."""
+"""The commands of `mtmc models`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from rich.console import Console
 
 from cli import completion
 from cli.console import table_console
+from cli.options import JsonOption
 
 if TYPE_CHECKING:
     from model_store.store import ModelStore
 
 app = typer.Typer(no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
-
-class Backend(str, Enum):
-    """What runs a model."""
+class BackendName(str, Enum):
+    """What runs a model, as named on the command line."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -31,7 +30,7 @@ class Backend(str, Enum):
 
 
 @app.command("list")
-def list_(json: Json = False) -> None:
+def list_(as_json: JsonOption = False) -> None:
     """Show the models that mtmc knows, and which are here.
 
     Shipped models come with mtmc. The others lie where `pull` puts them:
@@ -44,9 +43,9 @@ def list_(json: Json = False) -> None:
 
     Example:  mtmc models list
     """
-    from model_store.listing import list_models
+    from cli.models.listing import list_models
 
-    list_models(_store(), table_console(), as_json=json)
+    list_models(_store(), table_console(), as_json=as_json)
 
 
 @app.command()
@@ -75,7 +74,7 @@ def pull(
       mtmc models pull yolox_s vehicle-reid-0001
       mtmc models pull yolox_nano --to my-site
     """
-    from model_store.pulling import pull as pull_models
+    from cli.models.pull import pull_models
     from shared.logs import logs_of_command
 
     with logs_of_command("models"):
@@ -94,7 +93,7 @@ def verify(
             autocompletion=completion.model_names_or_files,
         ),
     ] = None,
-    json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check size and checksum of model files.
 
@@ -107,9 +106,9 @@ def verify(
       mtmc models verify
       mtmc models verify yolox_s /srv/models/yolox_nano.onnx
     """
-    from model_store.verification import verify as verify_models
+    from cli.models.verify import verify_models
 
-    raise typer.Exit(verify_models(words or (), _store(), table_console(), as_json=json))
+    raise typer.Exit(verify_models(words or (), _store(), table_console(), as_json=as_json))
 
 
 @app.command()
@@ -131,11 +130,13 @@ def benchmark(
     ] = None,
     threads: Annotated[int, typer.Option(min=0, max=256, help="On a CPU; 0: one for each core.")] = 0,
     seconds: Annotated[float, typer.Option(min=0, max=600, help="For each batch size, at least.")] = 3.0,
-    backend: Annotated[Backend, typer.Option(help="What runs it; auto: the best that works here.")] = Backend.AUTO,
+    backend: Annotated[
+        BackendName, typer.Option(help="What runs it; auto: the best that works here.")
+    ] = BackendName.AUTO,
     size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Of crops, for an embedder that leaves it open.")
     ] = None,
-    json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what a model is, and measure how fast it is here.
 
@@ -151,22 +152,23 @@ def benchmark(
       mtmc models benchmark yolox_nano --threads 2
       mtmc models benchmark reid.onnx --batch 1 --batch 16 --seconds 5
     """
-    from model_store.benchmark import BenchmarkOptions
-    from model_store.benchmark import benchmark as benchmark_model
+    from cli.models.benchmark import show_benchmark
+    from model_store.benchmark import describe, load_network, measure_network
     from shared.cache_folders import engine_cache
     from shared.logs import logs_of_command
 
-    options = BenchmarkOptions(
-        words,
-        tuple(batch or (1, 8)),
-        threads,
-        seconds,
-        backend.value,
-        _pixels(size),
-        engine_cache(os.environ),
-    )
+    crop_size = _pixels(size)
     with logs_of_command("models"):
-        benchmark_model(options, _store(), table_console(), as_json=json)
+        network = load_network(
+            words,
+            _store(),
+            threads=threads,
+            backend=backend.value,
+            crop_size=crop_size,
+            engine_cache=engine_cache(os.environ),
+        )
+        timings = [measure_network(network, each, seconds) for each in batch or (1, 8)]
+        show_benchmark(words, describe(network), timings, table_console(), threads=threads, as_json=as_json)
 
 
 def _store(folder: Path | None = None) -> ModelStore:

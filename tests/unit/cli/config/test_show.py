@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.config_show import annotated
+from cli.config.show import annotated
 from tests.command_line import CommandLine, command_line
 
 SECRET = "hunter2"  # noqa: S105

@@ -1,4 +1,4 @@
-"""`mtmc models list`: every known model, and what there is of it here."""
+"""`mtmc models list`: every known model, and whether it is here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be typed after `mtmc inspect`, and its help."""
+"""The commands of `mtmc inspect`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tracks(
     ],
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=10_000, help="So many of the newest entries.")] = 1,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="And every new one, until Ctrl-C.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="For machines; one object a line for each entry.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines; one object a line for each entry.")] = False,
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
@@ -46,22 +46,22 @@ def tracks(
       mtmc inspect tracks site.yaml gate --follow
       mtmc inspect tracks --site campus gate -n 100 --json
     """
-    from cli.inspect_tracks import TracksOptions, inspect_tracks
+    from cli.inspect.tracks import inspect_tracks
     from launcher.site_access import SiteChoice
 
     site_file, cameras = site_and_words(words, site, "mtmc inspect tracks site.yaml CAMERA")
     if len(cameras) != 1:
         raise typer.BadParameter("name one camera")
     choice = SiteChoice(site_file, site, redis_url, state)
-    options = TracksOptions(cameras[0], count, follow, json)
-    raise typer.Exit(inspect_tracks(options, choice, os.environ, table_console()))
+    code = inspect_tracks(cameras[0], choice, os.environ, table_console(), count=count, follow=follow, as_json=as_json)
+    raise typer.Exit(code)
 
 
 @app.command()
 def keys(
     site_file: MaybeSiteFile = None,
     every: Annotated[bool, typer.Option("--all", help="Each key by itself.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="For machines; each key by itself.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines; each key by itself.")] = False,
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
@@ -74,8 +74,8 @@ def keys(
 
     Example:  mtmc inspect keys site.yaml
     """
-    from cli.inspect_keys import inspect_keys
+    from cli.inspect.keys import inspect_keys
     from launcher.site_access import SiteChoice
 
     choice = SiteChoice(site_file, site, redis_url, state)
-    inspect_keys(choice, os.environ, table_console(), every=every, as_json=json)
+    inspect_keys(choice, os.environ, table_console(), every=every, as_json=as_json)

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,16 @@ import pytest
 import yaml
 from rich.console import Console
 
-from model_store.benchmark import BenchmarkOptions, benchmark, measure
-from model_store.listing import list_models
+from cli.models.listing import list_models
+from cli.models.verify import verify_models
+from model_store.benchmark import load_network
 from model_store.manifest import read_manifest
 from model_store.store import ModelStore
-from model_store.verification import verify
 from shared.errors import MtmcError
 from tests.command_line import CommandLine, command_line
 from tests.unit.vision.model_files import write_constant_model, write_mean_model
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def store(tmp_path: Path) -> ModelStore:
 def verified(store: ModelStore, *words: str) -> tuple[int, list[str]]:
     """The exit code and the lines of `mtmc models verify`."""
     text = io.StringIO()
-    code = verify(words, store, Console(file=text, width=80), as_json=False)
+    code = verify_models(words, store, Console(file=text, width=80), as_json=False)
     return code, text.getvalue().splitlines()
 
 
@@ -157,9 +156,8 @@ def test_verify_ends_with_1_for_damage_and_with_2_for_a_wrong_word(mtmc: Command
 
 def refusal(store: ModelStore, word: str | Path) -> str:
     """Why a benchmark of `word` is refused."""
-    options = BenchmarkOptions(str(word), (1,), threads=1, seconds=0, backend="cpu", crop_size=None)
     with pytest.raises(MtmcError) as refused:
-        benchmark(options, store, Console(), as_json=False)
+        load_network(str(word), store, threads=1, backend="cpu")
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -217,21 +215,3 @@ def test_a_size_that_is_none_is_refused(size: str, mtmc: CommandLine) -> None:
     done = mtmc("models", "benchmark", "any.onnx", "--size", size)
     assert done.returncode == 2
     assert "as in 128x256" in done.stderr
-
-
-def test_times_are_those_of_one_picture_without_the_first_call() -> None:
-    # The first call takes 100 s, and then calls take 1, 2, … 10 s, with 4 pictures each.
-    now = 0.0
-    lasts: Iterator[int] = iter([100, *range(1, 11)])
-
-    def call(batch: int) -> None:
-        nonlocal now
-        assert batch == 4
-        now += next(lasts)
-
-    timing = measure(call, 4, 55.0, lambda: now)
-    assert (timing.batch, timing.calls) == (4, 10)
-    assert (timing.min_ms, timing.median_ms) == (250.0, 1375.0)
-    assert timing.p90_ms == pytest.approx(9.1 / 4 * 1000)
-    lasts = iter([100, *range(1, 11)])
-    assert measure(call, 4, 0.0, lambda: now).calls == 5

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.config_import import import_file
+from cli.config.import_file import import_file
 from launcher.site_file import load_site
 from legacy_config.writing import relative_to
 from shared.errors import ConfigError, MtmcError

@@ -1,7 +1,8 @@
-"""What can be typed after `mtmc config`, and its help."""
+"""The commands of `mtmc config`."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.options import MaybeSiteFile, RedisUrl, RootOption, SiteFile, SiteName, StateOption
+from cli.options import JsonOption, MaybeSiteFile, RedisUrl, RootOption, SiteFile, SiteName, StateOption
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -20,9 +21,9 @@ def check(site_file: SiteFile, root: RootOption = None) -> None:
 
     Example:  mtmc config check site.yaml
     """
-    from cli.config import check as check_file
+    from cli.config.check import check_site_file
 
-    Console(highlight=False).print(check_file(site_file, os.environ, root), markup=False, soft_wrap=True)
+    Console(highlight=False).print(check_site_file(site_file, os.environ, root), markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -31,9 +32,13 @@ def schema() -> None:
 
     Example:  mtmc config schema > site.schema.json
     """
-    from cli.config import schema as schema_text
+    import json
 
-    typer.echo(schema_text())
+    from shared.config import SiteConfig
+
+    described = SiteConfig.model_json_schema(by_alias=True)
+    described["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    typer.echo(json.dumps(described, indent=2))
 
 
 @app.command()
@@ -44,9 +49,19 @@ def publish(
 
     Example:  mtmc config publish site.yaml --redis redis://redis:6379
     """
-    from cli.config import publish as publish_file
+    from cli.console import print_note
+    from launcher.address import find_redis
+    from launcher.publishing import publish as publish_checked_site
+    from launcher.site_file import load_site
+    from shared.errors import redact
 
-    typer.echo(publish_file(site_file, redis_url, state, os.environ, root))
+    site = load_site(site_file, os.environ, root=root, note=print_note)
+    address = find_redis(redis_url, site, site_file, state, os.environ)
+    with contextlib.closing(address.open()) as client, address.translating_errors():
+        result = publish_checked_site(client, site)
+    typer.echo(f"site {site.site}, revision {result.revision}, is published at {redact(address.url)}")
+    if result.note:
+        typer.echo(result.note)
 
 
 @app.command()
@@ -55,7 +70,7 @@ def show(
     defaults: Annotated[
         bool, typer.Option("--defaults/--no-defaults", help="Also what nobody has set; or only what was set.")
     ] = True,
-    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: JsonOption = False,
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
@@ -73,14 +88,14 @@ def show(
       mtmc config show site.yaml --no-defaults
       mtmc config show --site campus --redis redis://redis:6379
     """
-    from cli.config_show import show_file, show_published
+    from cli.config.show import show_file, show_published
     from launcher.site_access import SiteChoice
 
     choice = SiteChoice(site_file, site, redis_url, state)
     if site_file is not None:
-        typer.echo(show_file(choice, os.environ, root, defaults=defaults, as_json=json))
+        typer.echo(show_file(choice, os.environ, root, defaults=defaults, as_json=as_json))
     else:
-        typer.echo(show_published(choice, os.environ, defaults=defaults, as_json=json))
+        typer.echo(show_published(choice, os.environ, defaults=defaults, as_json=as_json))
 
 
 @app.command("import")
@@ -101,6 +116,6 @@ def import_(
 
     Example:  mtmc config import config/examples/live.yaml -o site.yaml
     """
-    from cli.config_import import import_file
+    from cli.config.import_file import import_file
 
     typer.echo(import_file(live_file, output, root, os.environ, force=force))

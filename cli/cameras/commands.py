@@ -1,8 +1,9 @@
-"""What can be typed after `mtmc cameras`, and its help."""
+"""The commands of `mtmc cameras`."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +11,11 @@ import typer
 
 from cli import completion
 from cli.console import table_console
-from cli.options import MaybeSiteFile, RedisUrl, SiteName, StateOption, site_and_words
+from cli.options import JsonOption, MaybeSiteFile, RedisUrl, SiteName, StateOption, site_and_words
 
 if TYPE_CHECKING:
     from launcher.site_access import SiteChoice
+    from shared.errors import Problem
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -35,7 +37,7 @@ def list_(
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
-    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the cameras of a site as they are set now.
 
@@ -46,9 +48,9 @@ def list_(
 
     Example:  mtmc cameras list site.yaml
     """
-    from cli.cameras import list_cameras
+    from cli.cameras.listing import list_cameras
 
-    list_cameras(_choice(site_file, site, redis_url, state), os.environ, table_console(), as_json=json)
+    list_cameras(_choice(site_file, site, redis_url, state), os.environ, table_console(), as_json=as_json)
 
 
 @app.command()
@@ -95,28 +97,36 @@ def add(
       mtmc cameras add --site campus roof /dev/video0 --labels roof
       mtmc cameras add site.yaml yard yard.mp4 --set detector.min_score=0.3
     """
-    from cli.cameras import NewCamera
-    from cli.cameras import add as add_camera
+    from cli.cameras.messages import added_message
+    from launcher.running_cameras import require_changeable
+    from launcher.site_access import open_site
+    from shared.camera_settings import add_camera
+    from shared.errors import ConfigError
+    from site_checks.new_camera import check_new_camera, name_taken
 
     site_file, rest = site_and_words(words, site, "mtmc cameras add site.yaml NAME SOURCE")
     if len(rest) != 2:
         raise typer.BadParameter("after the site, give the camera's name and its source")
+    name, source = rest
     settings: dict[str, Any] = {
+        "name": name,
+        "source": source,
         "loop": loop or None,
         "fps": fps,
         "mask": str(mask) if mask else None,
         "labels": labels.replace(",", " ").split() or None,
         "paused": paused or None,
     }
-    new = NewCamera(
-        name=rest[0],
-        source=rest[1],
-        settings={key: value for key, value in settings.items() if value is not None},
-        assignments=assignments or (),
-        from_start=from_start,
-        check=not no_check,
-    )
-    typer.echo(add_camera(new, _choice(site_file, site, redis_url, state), os.environ))
+    written = {key: value for key, value in settings.items() if value is not None}
+    problems = _add_assignments(written, assignments or ())
+    with open_site(_choice(site_file, site, redis_url, state), os.environ) as opened:
+        require_changeable(opened)
+        camera = check_new_camera(
+            name, written, opened, os.environ, known=problems, from_start=from_start, check_files=not no_check
+        )
+        if not add_camera(opened.client, opened.keys, camera.config, origin_tick=camera.origin_tick):
+            raise ConfigError([name_taken(name)])
+        typer.echo(added_message(camera.config, written, opened))
 
 
 @app.command()
@@ -131,10 +141,8 @@ def pause(
 
     Example:  mtmc cameras pause site.yaml gate yard
     """
-    from cli.cameras import pause as pause_cameras
-
     site_file, names = _site_and_names(words, site, "pause", every=every)
-    typer.echo(pause_cameras(names, _choice(site_file, site, redis_url, state), os.environ, every=every))
+    _set_paused(_choice(site_file, site, redis_url, state), None if every else names, paused=True)
 
 
 @app.command()
@@ -149,10 +157,8 @@ def resume(
 
     Example:  mtmc cameras resume site.yaml --all
     """
-    from cli.cameras import resume as resume_cameras
-
     site_file, names = _site_and_names(words, site, "resume", every=every)
-    typer.echo(resume_cameras(names, _choice(site_file, site, redis_url, state), os.environ, every=every))
+    _set_paused(_choice(site_file, site, redis_url, state), None if every else names, paused=False)
 
 
 @app.command()
@@ -163,10 +169,42 @@ def remove(words: Names = None, site: SiteName = None, redis_url: RedisUrl = Non
 
     Example:  mtmc cameras remove site.yaml lobby
     """
-    from cli.cameras import remove as remove_cameras
+    from cli.cameras.messages import removed_message
+    from launcher.running_cameras import remove_from_site
+    from launcher.site_access import open_site
 
     site_file, names = _site_and_names(words, site, "remove", every=False)
-    typer.echo(remove_cameras(names, _choice(site_file, site, redis_url, state), os.environ))
+    with open_site(_choice(site_file, site, redis_url, state), os.environ) as opened:
+        typer.echo(removed_message(remove_from_site(opened, names), opened))
+
+
+def _set_paused(choice: SiteChoice, names: list[str] | None, *, paused: bool) -> None:
+    from cli.cameras.messages import paused_message
+    from launcher.running_cameras import pause_cameras
+    from launcher.site_access import open_site
+
+    with open_site(choice, os.environ) as opened:
+        typer.echo(paused_message(pause_cameras(opened, names, paused=paused)))
+
+
+def _add_assignments(written: dict[str, Any], assignments: Sequence[str]) -> list[Problem]:
+    """Adds `KEY=VALUE`, with dotted keys, to the settings `written`; returns what is wrong with them."""
+    from shared.config_file import masked, setting_value
+    from shared.errors import Problem
+    from site_checks.new_camera import WHERE
+
+    problems = []
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        *sections, last = key.split(".")
+        target: Any = written
+        for section in sections:
+            target = target.setdefault(section, {}) if isinstance(target, dict) else None
+        if not equals or not last or not isinstance(target, dict):
+            problems.append(Problem(WHERE, "--set", masked(assignment), "write KEY=VALUE, for example time_scale=2"))
+        else:
+            target[last] = setting_value(text)
+    return problems
 
 
 def _site_and_names(

@@ -1,4 +1,4 @@
-"""`mtmc config import`: a site file out of a configuration of `run_live_mtmc.py`."""
+"""`mtmc config import`: converts a configuration of `run_live_mtmc.py` to a site file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import typer
-
-from launcher.site_file import converted_site, warn
+from cli.console import print_note
+from launcher.site_file import conversion_notes, converted_site
 from legacy_config.conversion import Conversion, convert, is_ancestral
-from legacy_config.writing import site_text
+from legacy_config.writing import converted_site_text
 from shared.config_file import ENV_PREFIX
 from shared.errors import MtmcError, Problem, redact
 from shared.yaml_file import read_yaml
@@ -19,11 +18,11 @@ from shared.yaml_file import read_yaml
 def import_file(
     source: Path, target: Path | None, root: Path | None, environment: Mapping[str, str], *, force: bool = False
 ) -> str:
-    """Writes the site file `target`; what to say. Without `target`, the text of the site file.
+    """Writes the site file `target` and returns a message; without `target`, returns the text of the site file.
 
     Raises:
         ConfigError: with every problem of `source`.
-        MtmcError: `source` is no such configuration, or `target` cannot be written.
+        MtmcError: `source` is not such a configuration, or `target` cannot be written.
     """
     problems: list[Problem] = []
     written = read_yaml(source, problems)
@@ -32,15 +31,16 @@ def import_file(
             f"{source}: is no configuration of run_live_mtmc.py: it has none of its sections (MOT, LIVE, …)"
         )
     conversion = convert(written, source, root)
-    # Overrides are for the site that runs, not for its file.
+    # Overrides apply to the running site, not to its file.
     kept = {name: value for name, value in environment.items() if not name.startswith(ENV_PREFIX)}
     converted_site(conversion, source, kept, known=problems)
     if target is not None:
-        _write(target, site_text(conversion, source, target.parent), source, force=force)
-    warn(conversion, source)
+        _write(target, converted_site_text(conversion, source, target.parent), source, force=force)
+    for note in conversion_notes(conversion):
+        print_note(f"{source}: {note}")
     _warn_of_passwords(conversion, source)
     if target is None:
-        return site_text(conversion, source).rstrip("\n")
+        return converted_site_text(conversion, source).rstrip("\n")
     return f"{target} is written; look at it, then:  mtmc config check {target}"
 
 
@@ -48,10 +48,9 @@ def _warn_of_passwords(conversion: Conversion, source: Path) -> None:
     sources = {camera["name"]: str(camera["source"]) for camera in conversion.site["cameras"]}
     holders = [name for name, text in sources.items() if "${" not in text and redact(text) != text]
     if holders:
-        typer.echo(
-            f"mtmc: {source}: note: the addresses of {', '.join(holders)} hold passwords; better write them as "
-            "${VARIABLE} or ${file:PATH}",
-            err=True,
+        print_note(
+            f"{source}: note: the addresses of {', '.join(holders)} hold passwords; better write them as "
+            "${VARIABLE} or ${file:PATH}"
         )
 
 

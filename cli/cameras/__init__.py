@@ -1,0 +1,1 @@
+"""`mtmc cameras`: look at the cameras of a running site and change them."""

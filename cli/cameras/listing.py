@@ -1,0 +1,101 @@
+"""`mtmc cameras list`: the cameras of a site as they are set now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.overview_tables import camera_state
+from launcher.camera_changes import CameraChanges, camera_changes
+from launcher.site_access import SiteChoice, open_site
+from shared.camera_settings import read_settings
+from shared.config import CameraConfig
+from shared.config_file import without_credentials
+from shared.site_state import CameraView, read_overview
+
+
+@dataclass(frozen=True)
+class ListedCamera:
+    """One camera of the list; None: unknown."""
+
+    name: str
+    source: str
+    """Without credentials."""
+    state: str
+    stalled: bool
+    owner: str | None
+    error: str | None
+    paused: bool
+    loop: bool
+    labels: list[str]
+    change: str | None
+    """Since the site was published: `added`, `paused`, `resumed` or `changed`."""
+
+
+def list_cameras(choice: SiteChoice, environment: Mapping[str, str], console: Console, *, as_json: bool) -> None:
+    """Shows the cameras as they are set now.
+
+    Raises:
+        MtmcError: the site cannot be read.
+    """
+    with open_site(choice, environment) as site:
+        settings = read_settings(site.client, site.keys)
+        changes = camera_changes(site.published.config.cameras, settings)
+        overview = read_overview(site.client, site.keys, site.shown_url)
+    views = {view.name: view for view in overview.cameras} if overview else {}
+    cameras = {name: _listed(name, settings[name], view, changes) for name, view in views.items() if name in settings}
+    if as_json:
+        content = {
+            "site": site.keys.site,
+            "redis": site.shown_url,
+            "revision": site.published.revision,
+            "cameras": [asdict(camera) for camera in cameras.values()],
+            "removed": changes.removed,
+        }
+        console.out(json.dumps(content), highlight=False)
+        return
+    table = Table()
+    for heading in ("camera", "state", "source", "settings", "since published"):
+        table.add_column(heading, overflow="fold")
+    for name, camera in cameras.items():
+        shown = Text(_shown_settings(settings[name]))
+        table.add_row(Text(name), camera_state(views[name]), Text(camera.source), shown, camera.change or "")
+    console.print(table)
+    if changes.removed:
+        console.print(
+            f"removed since the site was published: {', '.join(changes.removed)}", markup=False, soft_wrap=True
+        )
+
+
+def _listed(name: str, settings: CameraConfig | None, view: CameraView, changes: CameraChanges) -> ListedCamera:
+    return ListedCamera(
+        name=name,
+        source=without_credentials(settings.source) if settings else "",
+        state=view.state,
+        stalled=view.stalled,
+        owner=view.owner,
+        error=view.error if settings else "its settings cannot be read; remove it and add it again",
+        paused=settings is not None and settings.paused,
+        loop=settings is not None and settings.loop,
+        labels=list(settings.labels) if settings else [],
+        change=changes.by_camera.get(name),
+    )
+
+
+def _shown_settings(camera: CameraConfig | None) -> str:
+    if camera is None:
+        return "cannot be read"
+    own = camera.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"name", "source", "paused"})
+    return ", ".join(key if value is True else f"{key} {_plain(value)}" for key, value in own.items())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_plain(item)}" for key, item in value.items() if item is not None)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,1 @@
+"""`mtmc config`: check, describe, convert and publish site files."""

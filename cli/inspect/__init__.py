@@ -1,0 +1,1 @@
+"""`mtmc inspect`: show what a site has in Redis."""

@@ -1,0 +1,1 @@
+"""`mtmc models`: list, fetch, check and time models."""

@@ -1,0 +1,29 @@
+"""`mtmc models verify`: shows which model files are sound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+
+from model_store.store import ModelStore
+from model_store.verification import verify_files
+
+
+def verify_models(words: Sequence[str], store: ModelStore, console: Console, *, as_json: bool) -> int:
+    """Checks files and shows the result; the exit code: 1 if one is damaged or missing.
+
+    Raises:
+        MtmcError: as `verify_files`.
+    """
+    files = verify_files(words, store)
+    if as_json:
+        console.out(json.dumps({"files": [asdict(file) for file in files]}), highlight=False)
+    for file in () if as_json else files:
+        style = "bold red" if file.fault else ""
+        console.print(f"{file.file}: {file.fault or 'sound'}", style=style, markup=False, soft_wrap=True)
+    if not files and not as_json:
+        console.print(f"no model is in {store.folder} yet; `mtmc models pull NAME` fetches one", soft_wrap=True)
+    return 1 if any(file.fault for file in files) else 0

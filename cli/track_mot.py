@@ -1,0 +1,67 @@
+"""`mtmc track-mot`: our tracker over the detections of any detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import counted, table_console
+from cli.mot_options import FirstFrame, Fps, FrameSize, Stride, frame_size
+from cli.progress import progress_bar
+from shared.errors import MtmcError
+
+
+def track_mot(
+    detections: Annotated[Path, typer.Argument(metavar="DET.txt", help="Detections.", show_default=False)],
+    fps: Fps,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
+    stride: Stride = 1,
+    first_frame: FirstFrame = 1,
+    size: FrameSize = None,
+    high_score: Annotated[float, typer.Option(help="Detections from here on are matched first.")] = 0.5,
+    low_score: Annotated[float, typer.Option(help="Detections from here on continue tracks.")] = 0.1,
+    new_track_score: Annotated[
+        float | None, typer.Option(help="Detections from here on begin tracks.", show_default="0.5, or --high-score")
+    ] = None,
+    match_iou: Annotated[float, typer.Option(help="Least IoU of a confident detection with its track.")] = 0.2,
+    low_match_iou: Annotated[float, typer.Option(help="Least IoU of an unsure detection with its track.")] = 0.5,
+    search_per_second: Annotated[
+        float, typer.Option(help="How far a new track is looked for, in box sizes per second.")
+    ] = 2.0,
+    max_lost_seconds: Annotated[float, typer.Option(help="A track not seen for so long has ended.")] = 2.5,
+    min_hits: Annotated[int, typer.Option(help="Detections until a track is believed.")] = 2,
+    match_classes: Annotated[
+        bool, typer.Option("--match-classes", help="Match only detections of the track's class.")
+    ] = False,
+) -> None:
+    """Run our tracker over detections in MOTChallenge text.
+
+    Detections are lines frame,-1,left,top,width,height,conf; the result has
+    the same frame numbers. The defaults are those of a site.
+
+    Example:  mtmc track-mot det.txt --fps 30 --stride 3 -o tracks.txt
+    """
+    from recording import mot_tracking
+    from vision.tracking.tracker import TrackerSettings
+
+    try:
+        settings = TrackerSettings(
+            high_score=high_score,
+            low_score=low_score,
+            new_track_score=max(high_score, 0.5) if new_track_score is None else new_track_score,
+            match_iou=match_iou,
+            low_match_iou=low_match_iou,
+            search_per_s=search_per_second,
+            max_lost_seconds=max_lost_seconds,
+            min_hits=min_hits,
+            match_classes=match_classes,
+        )
+    except ValueError as error:
+        raise MtmcError(f"these tracker options do not fit together: {error}") from None
+    options = mot_tracking.TrackingOptions(fps, stride, first_frame, frame_size(size))
+    with progress_bar("tracking") as progress:
+        done = mot_tracking.track_mot(detections, options, settings, out, progress)
+    counts = [counted(done.tracks, "track"), counted(done.boxes, "box", "boxes")]
+    table_console().print(f"{out}: {', '.join(counts)} in {counted(done.frames, 'frame')}", soft_wrap=True)

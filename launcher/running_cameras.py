@@ -1,0 +1,91 @@
+"""Pauses, resumes and removes cameras of a running site."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from launcher.site_access import OpenSite, unknown_cameras
+from shared.camera_settings import read_settings, remove_cameras, set_paused
+from shared.errors import MtmcError
+
+
+@dataclass(frozen=True)
+class PausedCameras:
+    """Cameras that are paused now, or all running."""
+
+    paused: bool
+    cameras: tuple[str, ...]
+    """In the order in which they were named."""
+    unchanged: frozenset[str]
+    """Those that were in this state already."""
+    unlike_published: tuple[str, ...]
+    """Those of the published site whose `paused` differs from it now."""
+
+
+def pause_cameras(site: OpenSite, names: Sequence[str] | None, *, paused: bool) -> PausedCameras:
+    """Pauses cameras, or resumes them; all of them if `names` is None.
+
+    Raises:
+        MtmcError: the site runs in virtual time or has no such camera, or a camera's settings cannot be read.
+    """
+    require_changeable(site)
+    running = read_settings(site.client, site.keys)
+    if names is None:
+        wanted = [name for name, camera in running.items() if camera]
+    else:
+        wanted = list(dict.fromkeys(names))
+        if unknown := [name for name in wanted if name not in running]:
+            raise unknown_cameras(site.keys.site, unknown, list(running))
+    changed = [name for name in wanted if (camera := running[name]) is None or camera.paused != paused]
+    if not paused:
+        _delete_pictures(changed, site)  # They are from before the pause.
+    refused = set_paused(site.client, site.keys, changed, paused=paused)
+    if refused:
+        raise MtmcError(f"the settings of {', '.join(refused)} cannot be read; remove and add again")
+    published = {camera.name: camera.paused for camera in site.published.config.cameras}
+    return PausedCameras(
+        paused,
+        tuple(wanted),
+        frozenset(wanted) - frozenset(changed),
+        tuple(name for name in wanted if published.get(name, paused) != paused),
+    )
+
+
+def remove_from_site(site: OpenSite, names: Sequence[str]) -> list[str]:
+    """Removes cameras; returns their names without duplicates.
+
+    Raises:
+        MtmcError: the site runs in virtual time, or has no such camera.
+    """
+    require_changeable(site)
+    running = read_settings(site.client, site.keys)
+    wanted = list(dict.fromkeys(names))
+    if unknown := remove_cameras(site.client, site.keys, wanted, site.published.config.association.replay_seconds):
+        raise unknown_cameras(site.keys.site, unknown, list(running))
+    _delete_pictures(wanted, site)
+    return wanted
+
+
+def require_changeable(site: OpenSite) -> None:
+    """Raises MtmcError if the site runs in virtual time."""
+    if site.published.config.clock.mode == "virtual":
+        raise MtmcError(
+            f"site {site.keys.site} runs in virtual time, which waits for every camera of the site file: its cameras "
+            "are fixed; change the file and publish it"
+        )
+
+
+def _delete_pictures(cameras: Collection[str], site: OpenSite) -> None:
+    """Deletes them now. A picture that is published meanwhile, or in a Redis that is away, expires on its own."""
+    keys = [site.keys.frames(camera) for camera in cameras]
+    if not keys:
+        return
+    site.client.delete(*keys)
+    frames = site.address.connect_frames()
+    if frames is not None:
+        with contextlib.suppress(RedisError), contextlib.closing(frames):
+            frames.delete(*keys)
