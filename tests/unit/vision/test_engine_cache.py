@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from structlog.testing import capture_logs
 
-from model_store.benchmark import BenchmarkOptions, benchmark
+from model_store.benchmark import load_network
 from model_store.store import ModelStore
 from shared.config import SiteConfig
 from site_checks.models import examine_models
@@ -46,8 +45,7 @@ def doctor(site: SiteConfig, engines: Path) -> None:
 
 def benchmarks(site: SiteConfig, engines: Path) -> None:
     for model in (site.embedder.model, site.detector.model):
-        options = BenchmarkOptions(str(model), (1,), 1, 0.0, "tensorrt", None, engines)
-        benchmark(options, ModelStore(engines), Console(quiet=True), as_json=False)
+        load_network(str(model), ModelStore(engines), threads=1, backend="tensorrt", engine_cache=engines)
 
 
 @pytest.mark.parametrize("load", [worker, doctor, benchmarks])
