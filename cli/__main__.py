@@ -211,8 +211,8 @@ def status(
 
     The fields of --json are stable: site, redis, revision, running, tick, gate, skew_ticks, slowest, fastest, stalled,
     skipped_ticks, clock, aggregator, workers (id, host, pid, labels, device, backend, cameras, fps,
-    heartbeat_age_seconds) and cameras (name, state, stalled, owner, error, seen_tick, lag_ticks, fps, tracks, gids);
-    null is what is not known.
+    heartbeat_age_seconds) and cameras (name, state, message, stalled, owner, error, seen_tick, lag_ticks, fps, tracks,
+    gids); null means unknown. The state of a camera is live, starting, waiting, stalled, down, ended or paused.
 
     Exit code 1: nothing runs.
 

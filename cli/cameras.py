@@ -16,15 +16,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.overview_tables import camera_state
+from cli.status_tables import camera_state
 from launcher.camera_changes import CameraChanges, camera_changes
 from launcher.site_access import OpenSite, SiteChoice, open_site, unknown_cameras
 from shared.camera_settings import Settings, add_camera, read_settings, remove_cameras, set_paused
 from shared.config import CameraConfig
 from shared.config_file import camera_from, masked, setting_value
 from shared.errors import ConfigError, MtmcError, Problem, redact
-from shared.redis_connection import Client, connect
-from shared.site_state import CameraView, read_overview
+from shared.site_state.states import CameraState
 
 _ADD = "cameras add"
 """Where problems of a new camera stand."""
@@ -80,9 +79,8 @@ def list_cameras(choice: SiteChoice, environment: Mapping[str, str], console: Co
     with open_site(choice, environment) as site:
         settings = read_settings(site.client, site.keys)
         changes = camera_changes(site.published.config.cameras, settings)
-        overview = read_overview(site.client, site.keys, site.shown_url)
-    views = {view.name: view for view in overview.cameras} if overview else {}
-    cameras = {name: _listed(name, settings[name], view, changes) for name, view in views.items() if name in settings}
+        states = {camera.name: camera for camera in site.read_state().cameras}
+    cameras = {name: _listed(settings[name], camera, changes) for name, camera in states.items() if name in settings}
     if as_json:
         content = {
             "site": site.keys.site,
@@ -98,7 +96,7 @@ def list_cameras(choice: SiteChoice, environment: Mapping[str, str], console: Co
         table.add_column(heading, overflow="fold")
     for name, camera in cameras.items():
         words = Text(_settings_words(settings[name]))
-        table.add_row(Text(name), camera_state(views[name]), Text(camera.source), words, camera.change or "")
+        table.add_row(Text(name), camera_state(states[name]), Text(camera.source), words, camera.change or "")
     console.print(table)
     if changes.removed:
         console.print(
@@ -106,18 +104,18 @@ def list_cameras(choice: SiteChoice, environment: Mapping[str, str], console: Co
         )
 
 
-def _listed(name: str, settings: CameraConfig | None, view: CameraView, changes: CameraChanges) -> ListedCamera:
+def _listed(settings: CameraConfig | None, camera: CameraState, changes: CameraChanges) -> ListedCamera:
     return ListedCamera(
-        name=name,
+        name=camera.name,
         source=shown_source(settings.source) if settings else "",
-        state=view.state,
-        stalled=view.stalled,
-        owner=view.owner,
-        error=view.error if settings else "its settings cannot be read; remove it and add it again",
+        state=camera.state,
+        stalled=camera.stalled,
+        owner=camera.owner,
+        error=camera.error if settings else "its settings cannot be read; remove it and add it again",
         paused=settings is not None and settings.paused,
         loop=settings is not None and settings.loop,
         labels=list(settings.labels) if settings else [],
-        change=changes.by_camera.get(name),
+        change=changes.by_camera.get(camera.name),
     )
 
 
@@ -245,8 +243,7 @@ def _duration_s(camera: CameraConfig) -> float | None:
 
 def _what_follows(camera: CameraConfig, written: Mapping[str, Any], site: OpenSite) -> list[str]:
     lines = []
-    overview = read_overview(site.client, site.keys, site.shown_url)
-    workers = overview.workers if overview else []
+    workers = site.read_state().workers
     if camera.paused:
         lines.append(f"It is paused; start it with: mtmc cameras resume {camera.name}")
     elif not workers:
@@ -351,13 +348,8 @@ def _delete_pictures(cameras: Collection[str], site: OpenSite) -> None:
         return
     site.client.delete(*keys)
     if site.address.frames_url:
-        with contextlib.suppress(RedisError), contextlib.closing(_frames_client(site)) as frames:
+        with contextlib.suppress(RedisError), site.address.pictures(site.client) as frames:
             frames.delete(*keys)
-
-
-def _frames_client(site: OpenSite) -> Client:
-    assert site.address.frames_url
-    return connect(site.address.frames_url, site.address.password)
 
 
 def _refuse_virtual(site: OpenSite) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.status_tables import camera_state
 from launcher.site_access import OpenSite, SiteChoice, open_site, unknown_cameras
 from shared.camera_settings import read_settings
 from shared.errors import MessageError
@@ -59,6 +60,7 @@ class SeenEntry:
     time_ns: str
     time: str | None
     width: int | None
+    """None: there was no picture, so the entry says nothing about tracks, but for those that ended."""
     height: int | None
     embedder: str
     tracks: list[SeenTrack]
@@ -89,9 +91,9 @@ def inspect_tracks(options: TracksOptions, choice: SiteChoice, environment: Mapp
             any_shown = True
             _show(entry, console, as_json=options.json)
         if not any_shown and not options.follow:
-            state = site.client.hget(site.keys.camera(options.camera), "state")
-            doing = state.decode() if state else "waiting for a worker"
-            message = f"mtmc: camera {options.camera} has handled no tick yet; its state: {doing}"
+            camera = site.read_state().camera(options.camera)
+            state = camera_state(camera).plain if camera else "removed meanwhile"
+            message = f"mtmc: camera {options.camera} has handled no tick yet: {state}"
             Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
             return 1
     return 0
@@ -167,10 +169,10 @@ def _show(entry: SeenEntry | BrokenEntry, console: Console, *, as_json: bool) ->
     if isinstance(entry, BrokenEntry):
         console.print(f"{entry.camera}  entry {entry.entry} cannot be decoded: {entry.error}", style="bold red")
         return
-    size = f"  {entry.width}×{entry.height}" if entry.width else "  no picture"
     count = len(entry.tracks)
-    at = entry.time or f"{entry.time_ns} ns"
-    words = f"{at}{size}  {count} {'track' if count == 1 else 'tracks'}"
+    size = f"  {entry.width}×{entry.height}" if entry.width else ""
+    seen = f"{size}  {count} {'track' if count == 1 else 'tracks'}" if size or count else "  no picture at this tick"
+    words = f"{entry.time or f'{entry.time_ns} ns'}{seen}"
     console.print(Text.assemble((entry.camera, "bold"), f"  tick {entry.tick}  {words}"), soft_wrap=True)
     if entry.tracks:
         console.print(_table(entry.tracks))

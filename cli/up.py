@@ -21,7 +21,8 @@ from launcher.supervision import Program, Supervisor, stop_leftover
 from shared.keys import Keys
 from shared.redis_connection import connect
 from shared.service import stop_on_signals
-from shared.site import restart_recordings
+from shared.site import read_site, restart_recordings
+from shared.site_state.reading import StateReader
 from site_checks.files import check_files
 
 _PATIENCE_SECONDS = 1.0
@@ -72,6 +73,8 @@ def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> 
             with address.in_words(), contextlib.closing(address.open()) as client:
                 note = publish(client, site).note
                 restart_recordings(client, Keys(site.site))
+                published = read_site(client, site.site)
+                assert published is not None
             client = connect(address.url, address.password, timeout_s=_PATIENCE_SECONDS)
             try:
                 if note:
@@ -79,8 +82,10 @@ def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> 
                 supervisor.start([program.name for program in services])
                 chosen = ["--state", str(options.state)] if options.state else []
                 look = shlex.join(["mtmc", "status", str(options.site_file), *chosen])
-                foreground = Foreground(console, site, address, state, supervisor, client, port, look)
-                return foreground.follow([program.name for program in (*redis, *services)], stop)
+                with address.pictures(client, timeout_s=_PATIENCE_SECONDS) as frames:
+                    reader = StateReader(client, frames, published)
+                    foreground = Foreground(console, site, address, state, supervisor, client, reader, port, look)
+                    return foreground.follow([program.name for program in (*redis, *services)], stop)
             finally:
                 client.close()
                 console.print("stopping …")

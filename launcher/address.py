@@ -43,6 +43,19 @@ class RedisAddress:
         return open_redis(self.url, self.password)
 
     @contextlib.contextmanager
+    def pictures(self, client: Client, *, timeout_s: float = 1.0) -> Iterator[Client]:
+        """A client of the Redis that holds the pictures: `client` itself unless there is a second one.
+
+        Raises:
+            RedisUnusable: its URL is none.
+        """
+        if self.frames_url is None:
+            yield client
+            return
+        with contextlib.closing(connect(self.frames_url, self.password, timeout_s=timeout_s)) as frames:
+            yield frames
+
+    @contextlib.contextmanager
     def in_words(self) -> Iterator[None]:
         """For commands that do not wait: what goes away by itself becomes an error that says what to do.
 
