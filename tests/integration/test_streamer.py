@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -327,7 +327,9 @@ SLOW = {"fps": "0.05"}
 """Of a worker that handles so few ticks that the tracks of the last picture do not go stale within a test."""
 
 
-def track_entry(camera: str, track_ids: list[int], *, picture: bool = True, **changes: Any) -> dict[str, Any]:
+def track_entry(
+    camera: str, track_ids: list[int], *, picture: bool = True, ended: Sequence[int] = (), **changes: Any
+) -> dict[str, Any]:
     """The fields of an entry of `tracks:{camera}`."""
     n = len(track_ids)
     batch = TrackBatch(
@@ -337,6 +339,7 @@ def track_entry(camera: str, track_ids: list[int], *, picture: bool = True, **ch
         class_ids=np.arange(n, dtype=np.int16),
         qualities=np.full(n, 0.5, np.float32),
         embedding_rows=np.full(n, -1, np.int32),
+        ended=np.array(ended, np.int64),
         width=1280 if picture else 0,
         height=720 if picture else 0,
     )
@@ -396,8 +399,8 @@ def test_tracks_go_when_they_end_when_the_view_is_empty_and_when_they_are_stale(
 ) -> None:
     set_status(redis_client, "north", fps="0.5")  # two of its intervals are 4 s
 
-    def write(tick: int, track_ids: list[int], *, picture: bool = True) -> None:
-        fields = {"tick": tick, "time_ns": tick * 500_000_000}
+    def write(tick: int, track_ids: list[int], *, picture: bool = True, ended: Sequence[int] = ()) -> None:
+        fields = {"tick": tick, "time_ns": tick * 500_000_000, "ended": ended}
         redis_client.xadd(KEYS.tracks("north"), track_entry("north", track_ids, picture=picture, **fields))
 
     def north() -> dict[str, Any]:
@@ -407,10 +410,10 @@ def test_tracks_go_when_they_end_when_the_view_is_empty_and_when_they_are_stale(
     write(1, [7])
     write(2, [])
     assert (north()["tick"], north()["tracks"], north()["width"]) == (2, [], 1280)
-    write(3, [7])
+    write(3, [7, 8])
     for tick in range(4, 8):
-        write(tick, [], picture=False)
-    assert (north()["tick"], len(north()["tracks"])) == (3, 1)
+        write(tick, [], picture=False, ended=[7] if tick == 5 else [])
+    assert (north()["tick"], [track["track_id"] for track in north()["tracks"]]) == (3, ["8"])
     for tick in range(8, 13):
         write(tick, [], picture=False)  # the last one is 4.5 s of site time later than the picture
     camera = north()
