@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.news import CameraView, News, Patience, camera_news, process_news
+from cli.news import News, Patience, camera_news, is_settled, process_news
 from launcher.address import RedisAddress
 from launcher.state_folder import StateFolder
 from launcher.supervision import ProcessInfo, Supervisor
@@ -23,10 +23,12 @@ from shared.config import SiteConfig
 from shared.errors import redact
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, refusal
+from shared.site_state.reading import StateReader
+from shared.site_state.states import CameraState
 
 _POLL_S = 0.25
 _PATIENCE_S = 60.0
-"""So long the page's address waits for the cameras: models are loaded, engines are built."""
+"""How long the page's address waits for the cameras: loading models and building engines takes time."""
 _LAST_LINES = 15
 _STYLES = {"good": "green", "bad": "bold red", "plain": ""}
 
@@ -42,18 +44,18 @@ class Foreground:
         state: StateFolder,
         supervisor: Supervisor,
         client: Client,
+        reader: StateReader,
         port: int,
         status_line: str,
     ) -> None:
         self._console, self._site, self._address, self._state = console, site, address, state
-        self._supervisor, self._client, self._port = supervisor, client, port
+        self._supervisor, self._client, self._reader, self._port = supervisor, client, reader, port
         self._status_line, self._keys = status_line, Keys(site.site)
-        self._cameras: dict[str, CameraView] = {}
+        self._cameras: dict[str, CameraState] = {}
         self._processes: dict[str, ProcessInfo] = {}
         self._patience = Patience()
         self._been_live: set[str] = set()
         self._redis_gone = False
-        self._redis_info: dict[str, Any] = {}
         self._refusal: str | None = None
 
     def follow(self, names: Sequence[str], stop: threading.Event) -> int:
@@ -65,7 +67,7 @@ class Foreground:
             while not stop.is_set():
                 if (failed := self._look()) is not None:
                     return self._give_up(failed)
-                pending = [camera for camera, view in self._cameras.items() if not view.settled]
+                pending = self._pending()
                 if (self._cameras and not pending and self._page_answers()) or time.monotonic() > deadline:
                     break
                 waiting(f"loading models, opening cameras: {self._live()} of {len(self._cameras)} live")
@@ -92,7 +94,8 @@ class Foreground:
                     self._tell(item)
             self._processes = processes
         try:
-            cameras = self._read_cameras()
+            cameras = {camera.name: camera for camera in self._reader.read().cameras}
+            redis_info = self._client.info()
         except RETRYABLE as error:
             if not self._redis_gone:
                 self._tell(News(f"Redis does not answer ({redact(str(error))})", "bad"))
@@ -101,31 +104,15 @@ class Foreground:
             if self._redis_gone:
                 self._tell(News("Redis answers again", "good"))
             self._redis_gone = False
-            self._tell_refusal()
+            self._tell_refusal(redis_info)
             for item in camera_news(self._cameras, cameras, self._been_live):
                 self._tell(item)
-            self._been_live |= {name for name, view in cameras.items() if view.state == "live"}
+            self._been_live |= {name for name, camera in cameras.items() if camera.state == "live"}
             self._cameras = cameras
         return next((name for name, info in processes.items() if info.user_error), None)
 
-    def _read_cameras(self) -> dict[str, CameraView]:
-        with self._client.pipeline(transaction=False) as pipe:
-            pipe.hkeys(self._keys.cameras)
-            pipe.hget(self._keys.skew, "stalled")
-            pipe.info()
-            names, stalled, self._redis_info = pipe.execute()
-            ordered = sorted(name.decode() for name in names)
-            for name in ordered:
-                pipe.hmget(self._keys.camera(name), "state", "error")
-            fields = pipe.execute() if ordered else []
-        silent = set((stalled or b"").decode().split())
-        return {
-            name: CameraView((state or b"").decode(), redact((error or b"").decode()), name in silent)
-            for name, (state, error) in zip(ordered, fields, strict=True)
-        }
-
-    def _tell_refusal(self) -> None:
-        reason = refusal(self._redis_info)
+    def _tell_refusal(self, redis_info: dict[str, Any]) -> None:
+        reason = refusal(redis_info)
         if reason and not self._refusal:
             folder = f" (its folder: {shown_path(self._state.redis)})" if self._address.embedded else ""
             self._tell(News(f"Redis takes no writes, so everything waits: {reason}{folder}", "bad"))
@@ -134,7 +121,10 @@ class Foreground:
         self._refusal = reason
 
     def _live(self) -> int:
-        return sum(view.state == "live" for view in self._cameras.values())
+        return sum(camera.state == "live" for camera in self._cameras.values())
+
+    def _pending(self) -> list[str]:
+        return [name for name, camera in self._cameras.items() if not is_settled(camera)]
 
     def _tell_processes(self, names: Sequence[str]) -> None:
         """A table on a terminal; elsewhere a line for each, which no path is too long for."""
@@ -152,7 +142,7 @@ class Foreground:
         self._console.print(table)
 
     def _tell_address(self) -> None:
-        pending = [camera for camera, view in self._cameras.items() if not view.settled]
+        pending = self._pending()
         if pending:
             self._tell(News(f"still waiting for {', '.join(pending)}; see the logs of the camera workers", "bad"))
         if not self._page_answers():

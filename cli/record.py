@@ -17,6 +17,8 @@ from cli.options import MaybeSiteFile, RecordingFolder, RedisUrl, SiteName, Stat
 if TYPE_CHECKING:
     from recording.recorder import Recorded, Recorder
 
+_PICTURES_TIMEOUT_S = 5.0
+
 
 def record(
     out: RecordingFolder,
@@ -60,12 +62,10 @@ def record(
         fps = opened.published.config.clock.target_fps
         videos = None
         if video:
-            frames = opened.address.connect_frames()
-            if frames is not None:
-                stack.callback(frames.close)
+            frames = stack.enter_context(opened.address.pictures(opened.client, timeout_s=_PICTURES_TIMEOUT_S))
             videos = VideoRecorder(
                 opened.client,
-                frames or opened.client,
+                frames,
                 opened.keys,
                 recorder.cameras,
                 out / "video",

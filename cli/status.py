@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +11,8 @@ from rich.console import Console, RenderableType
 from cli.options import MaybeSiteFile, RedisUrl, SiteName, StateOption
 
 if TYPE_CHECKING:
-    from shared.site_state import Overview
+    from launcher.running_site import RunningSite
+    from shared.site_state.states import SiteState
 
 _INTERVAL_S = 1.0
 
@@ -29,58 +29,58 @@ def status(
 
     The fields of --json are stable: site, redis, revision, running, tick, gate, skew_ticks, slowest, fastest, stalled,
     skipped_ticks, clock, aggregator, workers (id, host, pid, labels, device, backend, cameras, fps,
-    heartbeat_age_seconds) and cameras (name, state, stalled, owner, error, seen_tick, lag_ticks, fps, tracks, gids);
-    null is what is not known.
+    heartbeat_age_seconds) and cameras (name, state, message, stalled, owner, error, seen_tick, lag_ticks, fps, tracks,
+    gids); null means unknown. The state of a camera is live, starting, waiting, stalled, down, ended or paused.
 
     Exit code 1: nothing runs.
 
     Example:  mtmc status site.yaml --watch
     """
+    from launcher.running_site import running_site
     from launcher.site_access import SiteChoice
-    from launcher.site_overview import overview_reader
 
     console = Console(highlight=False)
-    with overview_reader(SiteChoice(site_file, site, redis_url, state), os.environ) as read:
+    with running_site(SiteChoice(site_file, site, redis_url, state), os.environ) as running:
         if watch:
-            _watch(read, console, as_json=as_json)
+            _watch(running, console, as_json=as_json)
         else:
-            _show(read(), console, as_json=as_json)
+            _show(running.read(), running.redis, console, as_json=as_json)
 
 
-def _show(overview: Overview, console: Console, *, as_json: bool) -> None:
+def _show(state: SiteState, redis: str, console: Console, *, as_json: bool) -> None:
     import json
-    from dataclasses import asdict
 
-    from cli.overview_tables import tables
+    from cli.status_json import status_json
+    from cli.status_tables import tables
 
     if as_json:
-        console.out(json.dumps(asdict(overview)), highlight=False)
+        console.out(json.dumps(status_json(state, redis)), highlight=False)
     else:
-        console.print(tables(overview))
+        console.print(tables(state, redis))
 
 
-def _watch(read: Callable[[], Overview], console: Console, *, as_json: bool) -> None:
+def _watch(running: RunningSite, console: Console, *, as_json: bool) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from cli.overview_tables import tables
-    from launcher.site_overview import NothingRuns
+    from cli.status_tables import tables
+    from launcher.running_site import NothingRuns
     from shared.service import stop_on_signals
 
     def newest() -> RenderableType:
         try:
-            return tables(read())
+            return tables(running.read(), running.redis)
         except NothingRuns as reason:
             return Text(f"{reason}; looking again …")
 
     stop = stop_on_signals()
-    overview = read()
+    state = running.read()
     if as_json or not console.is_terminal:
         while not stop.is_set():
-            _show(overview, console, as_json=as_json)
+            _show(state, running.redis, console, as_json=as_json)
             stop.wait(_INTERVAL_S)
-            overview = read()
+            state = running.read()
         return
-    with Live(tables(overview), console=console, screen=False, auto_refresh=False) as live:
+    with Live(tables(state, running.redis), console=console, screen=False, auto_refresh=False) as live:
         while not stop.wait(_INTERVAL_S):
             live.update(newest(), refresh=True)

@@ -83,7 +83,8 @@ def run_until_stopped(
     from shared.keys import Keys
     from shared.redis_connection import connect
     from shared.service import stop_on_signals
-    from shared.site import restart_recordings
+    from shared.site import read_site, restart_recordings
+    from shared.site_state.reading import StateReader
     from site_checks.files import require_usable_files
 
     stop = stop_on_signals()
@@ -111,6 +112,8 @@ def run_until_stopped(
             with address.translating_errors(), contextlib.closing(address.open()) as client:
                 note = publish(client, site).note
                 restart_recordings(client, Keys(site.site))
+                published = read_site(client, site.site)
+                assert published is not None
             client = connect(address.url, address.password, timeout_s=_REDIS_TIMEOUT_S)
             try:
                 if note:
@@ -118,8 +121,10 @@ def run_until_stopped(
                 supervisor.start([program.name for program in services])
                 chosen = ["--state", str(state_path)] if state_path else []
                 look = shlex.join(["mtmc", "status", str(site_file), *chosen])
-                foreground = Foreground(console, site, address, state, supervisor, client, port, look)
-                return foreground.follow([program.name for program in (*redis, *services)], stop)
+                with address.pictures(client, timeout_s=_REDIS_TIMEOUT_S) as frames:
+                    reader = StateReader(client, frames, published)
+                    foreground = Foreground(console, site, address, state, supervisor, client, reader, port, look)
+                    return foreground.follow([program.name for program in (*redis, *services)], stop)
             finally:
                 client.close()
                 console.print("stopping …")

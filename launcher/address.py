@@ -42,13 +42,18 @@ class RedisAddress:
         """
         return open_redis(self.url, self.password)
 
-    def connect_frames(self) -> Client | None:
-        """A client of the second Redis, for pictures, that has checked nothing yet; None if there is no second one.
+    @contextlib.contextmanager
+    def pictures(self, client: Client, *, timeout_s: float = 1.0) -> Iterator[Client]:
+        """A client of the Redis that holds the pictures: `client` itself unless there is a second one.
 
         Raises:
-            RedisUnusable: its URL is not one.
+            RedisUnusable: its URL is none.
         """
-        return connect(self.frames_url, self.password) if self.frames_url else None
+        if self.frames_url is None:
+            yield client
+            return
+        with contextlib.closing(connect(self.frames_url, self.password, timeout_s=timeout_s)) as frames:
+            yield frames
 
     @contextlib.contextmanager
     def translating_errors(self) -> Iterator[None]:

@@ -85,7 +85,6 @@ def _delete_pictures(cameras: Collection[str], site: OpenSite) -> None:
     if not keys:
         return
     site.client.delete(*keys)
-    frames = site.address.connect_frames()
-    if frames is not None:
-        with contextlib.suppress(RedisError), contextlib.closing(frames):
+    if site.address.frames_url:
+        with contextlib.suppress(RedisError), site.address.pictures(site.client) as frames:
             frames.delete(*keys)

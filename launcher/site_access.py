@@ -15,6 +15,8 @@ from shared.errors import MtmcError, RedisUnusable, redact
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, check
 from shared.site import PublishedSite, read_site
+from shared.site_state.reading import StateReader
+from shared.site_state.states import SiteState
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,15 @@ class OpenSite(SiteRedis):
     """A site that is published."""
 
     published: PublishedSite
+
+    def read_state(self) -> SiteState:
+        """The site as it is now.
+
+        Raises:
+            RedisError: Redis is away or refuses.
+        """
+        with self.address.pictures(self.client) as frames:
+            return StateReader(self.client, frames, self.published).read()
 
 
 @contextlib.contextmanager

@@ -44,6 +44,7 @@ class SeenEntry:
     time_ns: str
     time: str | None
     width: int | None
+    """None: there was no picture, so the entry says nothing about tracks, except for those that ended."""
     height: int | None
     embedder: str
     tracks: list[SeenTrack]

@@ -15,6 +15,7 @@ from shared.errors import MessageError
 from shared.frames import FrameEntry
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client
+from shared.scripts import Scripts
 from shared.watching import Watching
 
 _log = structlog.get_logger()
@@ -82,7 +83,7 @@ class VideoRecorder:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordingError(folder, f"cannot be written ({error.strerror})") from None
-        self._client, self._frames, self._keys = client, frames, keys
+        self._scripts, self._frames, self._keys = Scripts(client), frames, keys
         self._watching = Watching()
         for camera in cameras:
             self._watching.open(camera)
@@ -126,7 +127,7 @@ class VideoRecorder:
             RedisError: Redis is away; the next call goes on.
             RecordingError: a file cannot be written.
         """
-        self._watching.write(self._client, self._keys)
+        self._watching.write(self._scripts, self._keys)
         for key, entries in self._frames.xread(self._cursors, block=_BLOCK_MS) or ():
             camera, video = self._videos[key]
             self._cursors[key] = entries[-1][0]

@@ -61,7 +61,7 @@ class TrackBatch:
     embedder: str = ""
     """Checksum of the embedder; embeddings of different ones are never compared."""
     width: int = 0
-    """Of the source frame, pixels; 0 when there was no picture."""
+    """Of the source frame, pixels; 0 when there was no picture: the tick then says nothing about tracks."""
     height: int = 0
 
     def __len__(self) -> int:

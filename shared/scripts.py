@@ -1,4 +1,4 @@
-"""The Lua scripts, loaded once per process and sent by their hash."""
+"""The Lua scripts, loaded once per process and sent by their hash; `lua/README.md` is their catalogue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PRELUDES = {
     **dict.fromkeys(("complete_tick", "join", "retire"), ("renewal", "gate")),
     **dict.fromkeys(("fenced", "leases"), ("renewal",)),
 }
-"""Script → what it uses of other files, which stand before it."""
+"""Script → the files that are put in front of it, because it uses their functions."""
 
 
 @cache
@@ -24,7 +24,7 @@ def _source(name: str) -> bytes:
 
 
 class Scripts:
-    """Runs the project's scripts on one client; a server that forgot them is told again by the driver."""
+    """Runs the scripts on one client. The driver loads them again when the server has forgotten them."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -39,8 +39,8 @@ class Scripts:
     ) -> Any:
         """Runs `lua/{name}.lua`, or queues it on `pipeline`.
 
-        A pipeline carries the whole text: its answers come too late to tell the server of a script that it forgot, and
-        the driver's own way costs a round trip more, with SCRIPT EXISTS, each time.
+        A pipeline carries the whole text: when its answers say that the server has forgotten a script it is too late to
+        load it, and the driver's own way, SCRIPT EXISTS, costs one more round trip each time.
         """
         if pipeline is not None:
             return pipeline.eval(_source(name), len(keys), *keys, *args)

@@ -8,22 +8,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 from shared.keys import Keys
-from shared.redis_connection import Client
+from shared.scripts import Scripts
 
 TOUCH_SECONDS = 4.0
 """A single request for a picture counts as watching for so long; a page that refreshes asks again before that."""
 
 _WRITE_EVERY_S = 1.0
 _KEPT_MS = 60_000
-
-# KEYS[1] viewers; ARGV[1] how long an entry is kept, ms; ARGV[2…] cameras that are watched now. By Redis time.
-_WATCHED = """
-local time = redis.call('TIME')
-local ms = time[1] * 1000 + math.floor(time[2] / 1000)
-for i = 2, #ARGV do redis.call('ZADD', KEYS[1], ms, ARGV[i]) end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. (ms - tonumber(ARGV[1])))
-return ms
-"""
 
 
 class Watching:
@@ -85,7 +76,7 @@ class Watching:
         with self._changed:
             self._tell()
 
-    def write(self, client: Client, keys: Keys) -> None:
+    def write(self, scripts: Scripts, keys: Keys) -> None:
         """Writes the watched cameras into `viewers`, each at most once a second, and drops what is older than a minute.
 
         Raises:
@@ -96,5 +87,5 @@ class Watching:
         self._written_at = {camera: at for camera, at in self._written_at.items() if camera in watched}
         due = sorted(camera for camera in watched if now - self._written_at.get(camera, -1e9) >= _WRITE_EVERY_S)
         if due:
-            client.eval(_WATCHED, 1, keys.viewers, _KEPT_MS, *due)
+            scripts.run("watched", [keys.viewers], [_KEPT_MS, *due])
             self._written_at |= dict.fromkeys(due, now)

@@ -18,7 +18,8 @@ from shared.errors import ConfigError, MtmcError
 from shared.keys import Keys
 from shared.redis_connection import Client, check
 from shared.site import is_published, read_site
-from shared.site_state import CameraView, Overview, read_overview
+from shared.site_state.reading import StateReader
+from shared.site_state.states import CameraState, SiteState
 from site_checks.files import FileChecks
 from site_checks.finding import Finding, error, ok, warning
 from site_checks.machine import examine_disk, examine_machine
@@ -41,6 +42,8 @@ class Examination:
         self._choice, self._root, self._environment, self._cores = choice, root, environment, cores
         self._site: SiteConfig | None = None
         self._client: Client | None = None
+        self._reader: StateReader | None = None
+        self._is_foreign = False
 
     def findings(self) -> Iterator[Finding]:
         """One after the other, as they are found.
@@ -55,7 +58,7 @@ class Examination:
         with contextlib.ExitStack() as stack:
             self._client = self._connected(where, stack)
             yield from examine_redis(where, self._client)
-            yield from self._with_redis()
+            yield from self._with_redis(where, stack)
 
     def _site_file(self) -> Iterator[Finding]:
         path = self._choice.site_file
@@ -95,21 +98,21 @@ class Examination:
             return None
         return client
 
-    def _with_redis(self) -> Iterator[Finding]:
-        client, overview = self._client, None
-        if client is not None:
+    def _with_redis(self, where: RedisAddress | None, stack: contextlib.ExitStack) -> Iterator[Finding]:
+        client, state = self._client, None
+        if client is not None and where is not None:
             try:
                 name = site_name(self._site, self._choice.site) if self._named else None
                 yield from examine_clocks(client, Keys(name or "none"))
                 if name is not None:
-                    yield from self._published(client, name)
-                    overview = read_overview(client, Keys(name), "")
+                    yield from self._published(client, name, where, stack)
+                    state = self._reader.read() if self._reader is not None else None
             except RedisError as problem:
                 yield error(RUNNING, f"Redis failed meanwhile ({problem}); look at its log")
-        yield from self._site_parts(overview)
-        if client is not None and self._site is not None:
+        yield from self._site_parts(state)
+        if client is not None and self._site is not None and not self._is_foreign:
             try:
-                yield from examine_running_site(client, Keys(self._site.site), overview)
+                yield from examine_running_site(client, Keys(self._site.site), state, self._reader)
             except RedisError as problem:
                 yield error(RUNNING, f"Redis failed meanwhile ({problem}); look at its log")
 
@@ -117,13 +120,19 @@ class Examination:
     def _named(self) -> bool:
         return self._site is not None or self._choice.site is not None
 
-    def _published(self, client: Client, name: str) -> Iterator[Finding]:
+    def _published(
+        self, client: Client, name: str, where: RedisAddress, stack: contextlib.ExitStack
+    ) -> Iterator[Finding]:
         """Whether the site in Redis is that of the file; without a file, the one in Redis is what is examined."""
         try:
             published = read_site(client, name)
         except ConfigError as problem:
+            self._is_foreign = True
             yield error(RUNNING, str(problem))
             return
+        if published is not None:
+            frames = stack.enter_context(where.pictures(client))
+            self._reader = StateReader(client, frames, published)
         if self._choice.site_file is None:
             if published is None:
                 yield error(RUNNING, f"nobody has published site {name}; start it: mtmc up SITE.yaml")
@@ -142,7 +151,7 @@ class Examination:
         except (MtmcError, OSError):  # a file that it names cannot be read, which was told of
             return True
 
-    def _site_parts(self, overview: Overview | None) -> Iterator[Finding]:
+    def _site_parts(self, state: SiteState | None) -> Iterator[Finding]:
         """What needs the site's settings."""
         site, choice = self._site, self._choice
         if site is None:
@@ -150,8 +159,8 @@ class Examination:
         if choice.site_file is not None:
             yield from examine_disk(state_folder(choice.site_file, site.site, choice.state, self._environment))
         yield from examine_models(site, self._cores, engine_cache(self._environment))
-        running: dict[str, CameraView] = {}
-        if overview is not None and overview.running:
-            running = {camera.name: camera for camera in overview.cameras}
+        running: dict[str, CameraState] = {}
+        if state is not None and state.running:
+            running = {camera.name: camera for camera in state.cameras}
         yield from examine_sources(site.cameras, site.clock.target_fps, running)
         yield examine_port(site.streamer, site.site)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from shared.keys import Keys
 from shared.redis_connection import Client
-from shared.site_state import CameraView, Overview, read_overview
+from shared.site_state.reading import StateReader
+from shared.site_state.states import CameraState, SiteState, State
 from site_checks.finding import Finding, Severity, ok, warning
 
 AREA = "running site"
@@ -15,27 +16,26 @@ _WATCHED_S = 1.5
 """Long enough for several ticks, and for a heartbeat of each worker."""
 
 
-def examine_running_site(client: Client, keys: Keys, first: Overview | None) -> Iterator[Finding]:
-    """What `first` and a second look, a little later, tell of a site.
+def examine_running_site(
+    client: Client, keys: Keys, first: SiteState | None, reader: StateReader | None
+) -> Iterator[Finding]:
+    """Compares `first` with a second look a little later; both arguments are None for a site that is not published.
 
     Raises:
         RedisError: Redis is gone.
     """
-    if first is None or not first.running:
+    if first is None or reader is None or not first.running:
         yield ok(AREA, "it does not run now")
         return
     time.sleep(_WATCHED_S)
-    now = read_overview(client, keys, first.redis)
-    if now is None:
-        yield ok(AREA, "it was removed from Redis just now")
-        return
+    now = reader.read()
     yield from _roles(first, now)
     yield from (finding for camera in now.cameras if (finding := _camera(camera)) is not None)
     yield from _falling_behind(first, now)
     yield from _lost(client, keys)
 
 
-def _roles(first: Overview, now: Overview) -> Iterator[Finding]:
+def _roles(first: SiteState, now: SiteState) -> Iterator[Finding]:
     for role, alive in (("clock", now.clock), ("aggregator", now.aggregator)):
         if not alive:
             yield Finding(AREA, Severity.ERROR, f"no {role} runs", f"start one: mtmc run {role} --site {now.site}")
@@ -52,22 +52,19 @@ def _roles(first: Overview, now: Overview) -> Iterator[Finding]:
         )
 
 
-def _camera(camera: CameraView) -> Finding | None:
-    if camera.stalled:
-        return warning(AREA, f"{camera.name} is stalled: its worker {camera.owner or '(none)'} handles no tick", _HANGS)
-    if camera.state == "down":
-        return warning(AREA, f"{camera.name} is down: {camera.error or 'no reason was given'}", _DOWN)
-    if camera.state in ("waiting", "released") and camera.owner is None:
-        return warning(AREA, f"{camera.name} has no worker", _NOBODY)
-    return None
+def _camera(camera: CameraState) -> Finding | None:
+    advice = _ADVICE.get(camera.state)
+    return warning(AREA, f"{camera.name} is {camera.state}: {camera.message}", advice) if advice else None
 
 
-_HANGS = "another takes over by itself; if none does, see the log of that worker"
-_DOWN = "mend the source; it is tried again by itself"
-_NOBODY = "start a worker that has its labels and, if its source is a file or device, its host's disk"
+_ADVICE: dict[State, str] = {
+    "stalled": "if it stays so, see the log of its worker; when a worker dies, another takes its cameras over",
+    "down": "repair the source; its worker keeps retrying",
+    "waiting": "start a worker that has its labels and, if its source is a file or device, its host's disk",
+}
 
 
-def _falling_behind(first: Overview, now: Overview) -> Iterator[Finding]:
+def _falling_behind(first: SiteState, now: SiteState) -> Iterator[Finding]:
     ticks, skipped = now.tick - first.tick, now.skipped_ticks - first.skipped_ticks
     cameras = sum(camera.seen_tick is not None for camera in now.cameras)
     if ticks > 0 and cameras and skipped > 0:

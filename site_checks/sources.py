@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared.config import CameraConfig
 from shared.errors import SourceUnavailable
-from shared.site_state import CameraView
+from shared.site_state.states import CameraState
 from site_checks.finding import Finding, Severity, error, ok, warning
 from vision.video.address import display_name, is_local, local_problem
 from vision.video.opening import open_source
@@ -24,19 +24,19 @@ _LIVE = ("live", "ended")
 
 
 def examine_sources(
-    cameras: tuple[CameraConfig, ...], target_fps: float, running: Mapping[str, CameraView]
+    cameras: tuple[CameraConfig, ...], target_fps: float, running: Mapping[str, CameraState]
 ) -> Iterator[Finding]:
     """One finding a camera, in their order. What a running site gets pictures of is not opened a second time."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="source") as pool:
         yield from pool.map(lambda camera: _examine(camera, target_fps, running.get(camera.name)), cameras)
 
 
-def _examine(camera: CameraConfig, target_fps: float, view: CameraView | None) -> Finding:
+def _examine(camera: CameraConfig, target_fps: float, state: CameraState | None) -> Finding:
     name = f"{camera.name}: {display_name(camera.source)}"
     if camera.paused:
         return ok(AREA, f"{name} is paused, and was not tried")
-    if view is not None and view.owner and view.state in _LIVE:
-        return ok(AREA, f"{name} is {view.state}, its worker is {view.owner}")
+    if state is not None and state.owner and state.state in _LIVE:
+        return ok(AREA, f"{name} is {state.state}, its worker is {state.owner}")
     if is_local(camera.source) and (problem := local_problem(camera.source)):
         return _missing_here(camera, problem)
     if camera.is_file:

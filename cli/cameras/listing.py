@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.overview_tables import camera_state
+from cli.status_tables import camera_state
 from launcher.camera_changes import CameraChanges, camera_changes
 from launcher.site_access import SiteChoice, open_site
 from shared.camera_settings import read_settings
 from shared.config import CameraConfig
 from shared.config_file import without_credentials
-from shared.site_state import CameraView, read_overview
+from shared.site_state.states import CameraState
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,8 @@ def list_cameras(choice: SiteChoice, environment: Mapping[str, str], console: Co
     with open_site(choice, environment) as site:
         settings = read_settings(site.client, site.keys)
         changes = camera_changes(site.published.config.cameras, settings)
-        overview = read_overview(site.client, site.keys, site.shown_url)
-    views = {view.name: view for view in overview.cameras} if overview else {}
-    cameras = {name: _listed(name, settings[name], view, changes) for name, view in views.items() if name in settings}
+        states = {camera.name: camera for camera in site.read_state().cameras}
+    cameras = {name: _listed(settings[name], camera, changes) for name, camera in states.items() if name in settings}
     if as_json:
         content = {
             "site": site.keys.site,
@@ -65,7 +64,7 @@ def list_cameras(choice: SiteChoice, environment: Mapping[str, str], console: Co
         table.add_column(heading, overflow="fold")
     for name, camera in cameras.items():
         shown = Text(_shown_settings(settings[name]))
-        table.add_row(Text(name), camera_state(views[name]), Text(camera.source), shown, camera.change or "")
+        table.add_row(Text(name), camera_state(states[name]), Text(camera.source), shown, camera.change or "")
     console.print(table)
     if changes.removed:
         console.print(
@@ -73,18 +72,18 @@ def list_cameras(choice: SiteChoice, environment: Mapping[str, str], console: Co
         )
 
 
-def _listed(name: str, settings: CameraConfig | None, view: CameraView, changes: CameraChanges) -> ListedCamera:
+def _listed(settings: CameraConfig | None, camera: CameraState, changes: CameraChanges) -> ListedCamera:
     return ListedCamera(
-        name=name,
+        name=camera.name,
         source=without_credentials(settings.source) if settings else "",
-        state=view.state,
-        stalled=view.stalled,
-        owner=view.owner,
-        error=view.error if settings else "its settings cannot be read; remove it and add it again",
+        state=camera.state,
+        stalled=camera.stalled,
+        owner=camera.owner,
+        error=camera.error if settings else "its settings cannot be read; remove it and add it again",
         paused=settings is not None and settings.paused,
         loop=settings is not None and settings.loop,
         labels=list(settings.labels) if settings else [],
-        change=changes.by_camera.get(name),
+        change=changes.by_camera.get(camera.name),
     )
 
 

@@ -12,7 +12,6 @@ from launcher.running_cameras import PausedCameras
 from launcher.site_access import OpenSite
 from shared.config import CameraConfig
 from shared.config_file import without_credentials
-from shared.site_state import read_overview
 
 _REFERENCE = r"\$\{(?:[A-Za-z0-9_]+|file:[^}]*)\}"
 _LOGIN_BY_REFERENCE = re.compile(rf"\w+://{_REFERENCE}(?::{_REFERENCE})?@[^@?&;=]*$")
@@ -23,8 +22,7 @@ _LASTS = "This lasts until the site is published with other content."
 def added_message(camera: CameraConfig, written: Mapping[str, Any], site: OpenSite) -> str:
     """Says who will take the new camera, and how to keep it; `written` are its settings as they were given."""
     lines = [f"camera {camera.name} is added"]
-    overview = read_overview(site.client, site.keys, site.shown_url)
-    workers = overview.workers if overview else []
+    workers = site.read_state().workers
     if camera.paused:
         lines.append(f"It is paused; start it with: mtmc cameras resume {camera.name}")
     elif not workers:

@@ -37,8 +37,9 @@ def tracks(
     The fields of --json are stable: camera, entry, seq, tick, time_ns,
     time, width, height, embedder, tracks (track_id, gid, class_id, class,
     box_xyxy, score, quality, embedding) and ended; gids are those of now,
-    null is what is not known. An entry that cannot be decoded has camera,
-    entry and error.
+    null means unknown. An entry whose width and height are null had no
+    picture: of tracks it tells only those that ended. An entry that cannot
+    be decoded has camera, entry and error.
 
     Exit code 1: there is none yet.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -57,10 +56,8 @@ def inspect_keys(
 
 
 def _keys_of_pictures(redis: SiteRedis) -> list[FoundKey]:
-    client = redis.address.connect_frames()
-    assert client is not None
-    with contextlib.closing(client):
-        return list(find_keys(client, redis.keys, "frames"))
+    with redis.address.pictures(redis.client) as frames:
+        return list(find_keys(frames, redis.keys, "frames"))
 
 
 def _table(found: Sequence[FoundKey], keys: Keys, *, every: bool) -> Table:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.status_tables import camera_state
 from launcher.site_access import SiteChoice, open_site, unknown_cameras
 from launcher.track_entries import BrokenEntry, SeenEntry, SeenTrack, following_entries, newest_entries
 from shared.camera_settings import read_settings
@@ -42,9 +43,9 @@ def inspect_tracks(
             for entry in following_entries(site, camera, cursor, stop_on_signals()):
                 _show(entry, console, as_json=as_json)
         elif not entries:
-            state = site.client.hget(site.keys.camera(camera), "state")
-            doing = state.decode() if state else "waiting for a worker"
-            message = f"mtmc: camera {camera} has handled no tick yet; its state: {doing}"
+            found = site.read_state().camera(camera)
+            state = camera_state(found).plain if found else "removed meanwhile"
+            message = f"mtmc: camera {camera} has handled no tick yet: {state}"
             Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
             return 1
     return 0
@@ -60,10 +61,10 @@ def _show(entry: SeenEntry | BrokenEntry, console: Console, *, as_json: bool) ->
     if isinstance(entry, BrokenEntry):
         console.print(f"{entry.camera}  entry {entry.entry} cannot be decoded: {entry.error}", style="bold red")
         return
-    size = f"  {entry.width}×{entry.height}" if entry.width else "  no picture"
     count = len(entry.tracks)
-    at = entry.time or f"{entry.time_ns} ns"
-    words = f"{at}{size}  {count} {'track' if count == 1 else 'tracks'}"
+    size = f"  {entry.width}×{entry.height}" if entry.width else ""
+    seen = f"{size}  {count} {'track' if count == 1 else 'tracks'}" if size or count else "  no picture at this tick"
+    words = f"{entry.time or f'{entry.time_ns} ns'}{seen}"
     console.print(Text.assemble((entry.camera, "bold"), f"  tick {entry.tick}  {words}"), soft_wrap=True)
     if entry.tracks:
         console.print(_table(entry.tracks))

@@ -157,7 +157,8 @@ class Camera:
     def batch(self, observed: Observed | None, embeddings: npt.NDArray[np.float32], embedder: str) -> TrackBatch:
         """The message of this tick; `embeddings` `(m, D)` belong to the rows `observed.due`.
 
-        A crop of which the embedder has nothing to say (a zero vector) is left out.
+        Without a picture (`observed` is None) width and height are 0, which tells readers that the tick says nothing
+        about tracks. A crop of which the embedder has nothing to say (a zero vector) is left out.
         """
         ended = np.array(sorted(set(self._ended)), np.int64)
         self._ended = []
@@ -165,7 +166,7 @@ class Camera:
             self._known.pop(track, None)
             self.gids.pop(track, None)
         if observed is None:
-            return TrackBatch(ended=ended, embedder=embedder, width=self.width, height=self.height)
+            return TrackBatch(ended=ended, embedder=embedder)
         rows = np.full(len(observed.tracked.track_ids), -1, np.int32)
         useful = np.linalg.norm(embeddings, axis=1) > 0
         rows[observed.due[useful]] = np.arange(int(useful.sum()), dtype=np.int32)

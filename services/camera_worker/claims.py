@@ -19,10 +19,9 @@ from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.leases import Lease, Leases
 from shared.redis_connection import Client
+from shared.site_state.states import WORKER_GONE_MS
 
 _log = structlog.get_logger()
-WORKER_GONE_MS = 3_000
-"""A worker without heartbeat for so long counts no more when cameras are shared out."""
 _WORKER_HASH_EXPIRES_S = 60
 
 

@@ -10,11 +10,12 @@ from urllib.parse import quote
 
 from redis.exceptions import ResponseError
 
-from services.streamer.state import CameraState, SiteState
 from shared.errors import MessageError, redact
 from shared.keys import Keys
 from shared.messages import TrackEntry
 from shared.redis_connection import Client
+from shared.site_state.shown_tracks import ShownTracks
+from shared.site_state.states import CameraState, SiteState
 
 
 def site_json(state: SiteState) -> dict[str, Any]:
@@ -23,11 +24,11 @@ def site_json(state: SiteState) -> dict[str, Any]:
         "site": state.site,
         "mode": state.mode,
         "tick": state.tick,
-        "gate": state.gate,
-        "skew_ticks": state.skew,
-        "skipped_ticks": state.skipped,
-        "slowest": state.slowest or None,
-        "fastest": state.fastest or None,
+        "gate": state.gate or 0,
+        "skew_ticks": state.skew_ticks or 0,
+        "skipped_ticks": state.skipped_ticks,
+        "slowest": state.slowest,
+        "fastest": state.fastest,
         "cameras": len(state.cameras),
         "cameras_live": sum(camera.state == "live" for camera in state.cameras),
         "live_tracks": sum(camera.live_tracks or 0 for camera in state.cameras),
@@ -65,26 +66,29 @@ def wall_json(state: SiteState) -> dict[str, Any]:
     return {"site": site_json(state), **cameras_json(state)}
 
 
-def read_tracks(client: Client, keys: Keys, cameras: Sequence[CameraState]) -> dict[str, Any]:
-    """`/api/v1/tracks`: the newest entry of each camera, with the global ids as they are now.
+def read_tracks(
+    client: Client, keys: Keys, cameras: Sequence[CameraState], shown: Sequence[ShownTracks | None]
+) -> dict[str, Any]:
+    """`/api/v1/tracks`: the tracks of each camera that are to be `shown`, with the global ids as they are now.
 
     Raises:
         RedisError: Redis is away. A camera whose entry is malformed carries `error`; the others are whole.
     """
     with client.pipeline(transaction=False) as pipe:
-        for camera in cameras:
-            pipe.xrevrange(keys.tracks(camera.name), count=1)
+        for camera, tracks in zip(cameras, shown, strict=True):
+            oldest, newest = (tracks.entry_id, tracks.entry_id) if tracks else ("-", "+")
+            pipe.xrevrange(keys.tracks(camera.name), newest, oldest, count=1)
             pipe.hgetall(keys.gids(camera.name))
         answers = pipe.execute(raise_on_error=False)
     return {
         "cameras": [
-            _camera_tracks(camera, entries, gids)
-            for camera, entries, gids in zip(cameras, answers[::2], answers[1::2], strict=True)
+            _camera_tracks(camera, tracks, entries, gids)
+            for camera, tracks, entries, gids in zip(cameras, shown, answers[::2], answers[1::2], strict=True)
         ]
     }
 
 
-def _camera_tracks(camera: CameraState, entries: Any, gids: Any) -> dict[str, Any]:
+def _camera_tracks(camera: CameraState, shown: ShownTracks | None, entries: Any, gids: Any) -> dict[str, Any]:
     try:
         for answer in (entries, gids):
             if isinstance(answer, ResponseError):
@@ -93,8 +97,11 @@ def _camera_tracks(camera: CameraState, entries: Any, gids: Any) -> dict[str, An
     except MessageError as error:
         return {**_entry_json(camera.name, None), "error": redact(str(error))}
     described = _entry_json(camera.name, entry)
-    if entry is not None:
-        described["tracks"] = _tracks(entry, gids, camera.class_names)
+    if entry is not None and shown is not None:
+        if shown.fresh:
+            described["tracks"] = _tracks(entry, shown.ended, gids, camera.class_names)
+        else:
+            described["width"] = described["height"] = None
     return described
 
 
@@ -110,10 +117,14 @@ def _entry_json(camera: str, entry: TrackEntry | None) -> dict[str, Any]:
     }
 
 
-def _tracks(entry: TrackEntry, gids: Mapping[bytes, bytes], class_names: Sequence[str]) -> list[dict[str, Any]]:
+def _tracks(
+    entry: TrackEntry, ended: frozenset[int], gids: Mapping[bytes, bytes], class_names: Sequence[str]
+) -> list[dict[str, Any]]:
     batch = entry.batch
     tracks = []
     for i, track_id in enumerate(batch.track_ids.tolist()):
+        if track_id in ended:
+            continue
         class_id = int(batch.class_ids[i])
         tracks.append(
             {

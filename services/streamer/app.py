@@ -19,9 +19,10 @@ from services.streamer.openapi import DOCUMENT
 from services.streamer.pictures import Pictures
 from services.streamer.placeholders import Placeholders
 from services.streamer.site_reader import SiteReader
-from services.streamer.state import CameraState, redis_away
 from services.streamer.viewing import BOUNDARY, mjpeg_parts, wall_messages
 from shared.process import Connected
+from shared.site_state.judging import redis_away
+from shared.site_state.states import CameraState
 from shared.watching import Watching
 
 _log = structlog.get_logger()
@@ -188,7 +189,8 @@ def _add_api(app: Flask, parts: Parts) -> None:
         cameras = [camera for camera in state.cameras if name is None or camera.name == name]
         if name is not None and not cameras:
             abort(404, f"this site has no camera '{name}'")
-        return _fresh(read_tracks(parts.connected.client, parts.connected.site.keys, cameras))
+        client, keys = parts.connected.client, parts.connected.site.keys
+        return _fresh(read_tracks(client, keys, cameras, parts.site.reader.tracks(cameras)))
 
     @app.get("/api/v1/openapi.json")
     def _openapi() -> Response:

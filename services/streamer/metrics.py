@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 
-from services.streamer.state import STATES, SiteState
+from shared.site_state.states import STATES, SiteState
 from shared.watching import Watching
 
 
@@ -75,10 +75,10 @@ class SiteCollector:
             return
         yield GaugeMetricFamily("mtmc_redis_up", "Whether Redis answers", value=1)
         yield GaugeMetricFamily("mtmc_site_tick", "Current tick", value=state.tick)
-        yield GaugeMetricFamily("mtmc_site_gate", "Highest tick that a camera may start", value=state.gate)
-        yield GaugeMetricFamily("mtmc_site_skew_ticks", "Fastest minus slowest camera", value=state.skew)
+        yield GaugeMetricFamily("mtmc_site_gate", "Highest tick that a camera may start", value=state.gate or 0)
+        yield GaugeMetricFamily("mtmc_site_skew_ticks", "Fastest minus slowest camera", value=state.skew_ticks or 0)
         yield CounterMetricFamily(
-            "mtmc_site_skipped_ticks", "Ticks that cameras skipped to keep up", value=state.skipped
+            "mtmc_site_skipped_ticks", "Ticks that cameras skipped to keep up", value=state.skipped_ticks
         )
         yield GaugeMetricFamily("mtmc_site_live_identities", "Global ids in view", value=state.live_identities)
         yield from _camera_figures(state)
@@ -88,7 +88,9 @@ def _camera_figures(state: SiteState) -> Iterator[Metric]:
     states = GaugeMetricFamily("mtmc_camera_state", "1 for the state that a camera is in", labels=["camera", "state"])
     lag = GaugeMetricFamily("mtmc_camera_lag_ticks", "Current tick minus last handled tick", labels=["camera"])
     age = GaugeMetricFamily("mtmc_camera_picture_age_seconds", "Age of the newest picture", labels=["camera"])
-    tracks = GaugeMetricFamily("mtmc_camera_live_tracks", "Tracks of the newest tick", labels=["camera"])
+    tracks = GaugeMetricFamily(
+        "mtmc_camera_live_tracks", "Tracks in the last picture; 0 once that is stale", labels=["camera"]
+    )
     fps = GaugeMetricFamily("mtmc_camera_fps", "Pictures a second, as the worker measures it", labels=["camera"])
     for camera in state.cameras:
         for name in STATES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.streamer.state import STATES
+from shared.site_state.states import STATES
 
 Schema = dict[str, Any]
 
@@ -55,7 +55,7 @@ _CAMERA = _object(
     {
         "name": _TEXT,
         "state": {"type": "string", "enum": list(STATES)},
-        "message": {"type": "string", "description": "the state in words"},
+        "message": {"type": "string", "description": "what the state means here, for people"},
         "owner": _or_null("string", "the worker that has the camera"),
         "seen_tick": _or_null("integer", "last handled tick; null: takes no part in the clock now"),
         "lag_ticks": _or_null("integer"),
@@ -63,7 +63,7 @@ _CAMERA = _object(
         "width": _or_null("integer", "pixels of the source"),
         "height": _or_null("integer"),
         "error": _or_null("string", "the last error, without credentials"),
-        "live_tracks": _or_null("integer"),
+        "live_tracks": _or_null("integer", "tracks in the last picture; 0 once that is stale"),
         "picture_age_s": _or_null("number", "age of the newest picture, seconds"),
         "picture_url": _TEXT,
         "stream_url": _TEXT,
@@ -89,13 +89,13 @@ _TRACK = _object(
 _CAMERA_TRACKS = _object(
     {
         "camera": _TEXT,
-        "tick": _or_null("integer"),
-        "time_ns": _or_null("string", "site time, nanoseconds, as text because it is above 2^53"),
+        "tick": _or_null("integer", "of the last picture; once that is stale, the last handled tick"),
+        "time_ns": _or_null("string", "site time of the tick, nanoseconds, as text because it is above 2^53"),
         "time": _or_null("string", "the same in ISO 8601, UTC"),
-        "width": _or_null("integer", "pixels of the source"),
+        "width": _or_null("integer", "pixels of the source; null: there is no fresh picture"),
         "height": _or_null("integer"),
         "tracks": _list(_reference("Track")),
-        "error": {"type": "string", "description": "why the newest entry of this camera cannot be read"},
+        "error": {"type": "string", "description": "why the tracks of this camera cannot be read"},
     },
     optional=("error",),
 )
@@ -127,7 +127,7 @@ DOCUMENT: Schema = {
         "/api/v1/site": _get("The site as a whole", "Site", (503,)),
         "/api/v1/cameras": _get("All cameras and their states", "Cameras", (503,)),
         "/api/v1/tracks": _get(
-            "The newest tracks of all cameras, or of one",
+            "The tracks in the last picture of each camera, or of one; none once that is older than 1 s and two ticks",
             "Tracks",
             (404, 503),
             [{"name": "camera", "in": "query", "required": False, "schema": _TEXT}],

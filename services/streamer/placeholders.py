@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from services.streamer.state import CameraState, State
+from shared.site_state.states import CameraState, State
 
 Image = npt.NDArray[np.uint8]
 
@@ -21,6 +21,7 @@ _SOFT_TEXT_BGR = (190, 182, 174)
 # The colours of static/wall.css, as BGR.
 _ACCENT_BGR: dict[State, tuple[int, int, int]] = {
     "live": (128, 196, 74),
+    "starting": (232, 170, 96),
     "waiting": (232, 170, 96),
     "stalled": (60, 176, 245),
     "down": (96, 96, 240),
@@ -29,6 +30,7 @@ _ACCENT_BGR: dict[State, tuple[int, int, int]] = {
 }
 _TITLES: dict[State, str] = {
     "live": "live",
+    "starting": "starting",
     "waiting": "waiting",
     "stalled": "stalled",
     "down": "no signal",

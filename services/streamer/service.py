@@ -14,8 +14,10 @@ from services.streamer.picture_reader import PictureReader
 from services.streamer.pictures import Pictures
 from services.streamer.placeholders import Placeholders
 from services.streamer.site_reader import SiteReader
-from services.streamer.state import CameraState, SiteState, redis_away
 from shared.process import Connected, ServiceOptions
+from shared.scripts import Scripts
+from shared.site_state.judging import redis_away
+from shared.site_state.states import CameraState, SiteState
 from shared.watching import Watching
 
 _log = structlog.get_logger()
@@ -32,10 +34,10 @@ class Streamer:
             MtmcError: it cannot be opened; the message says why.
         """
         config = connected.site.config.streamer
-        self._connected, self._keys = connected, connected.site.keys
+        self._keys = connected.site.keys
         self._watching, self._pictures = Watching(), Pictures()
         self._placeholders = Placeholders(config.jpeg_quality)
-        self._site = SiteReader(connected.client, connected.frames, connected.site)
+        self._site, self._scripts = SiteReader(connected), Scripts(connected.client)
         metrics = StreamerMetrics(self._watching)
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
@@ -61,7 +63,7 @@ class Streamer:
         self._watching.wait_for_change(_STEP_S)
         self._server.cut_off_stuck()
         error = self._judge()
-        self._watching.write(self._connected.client, self._keys)
+        self._watching.write(self._scripts, self._keys)
         if error is not None:
             raise error
 

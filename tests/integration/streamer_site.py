@@ -79,8 +79,9 @@ def publish_picture(client: Client, camera: str, tick: int, jpeg: bytes, entry_i
 
 
 def set_status(client: Client, camera: str, **fields: Any) -> None:
-    """What the owner of a camera writes about it."""
+    """What the owner of a camera writes about it; from then on that worker counts as alive."""
     client.hset(KEYS.camera(camera), mapping={"owner": "worker-1", "state": "live", **fields})
+    client.zadd(KEYS.workers, {"worker-1": (client.time()[0] + 3600) * 1000})
 
 
 @dataclass

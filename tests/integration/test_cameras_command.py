@@ -26,8 +26,9 @@ from shared.camera_settings import add_camera, read_cameras, read_settings, set_
 from shared.config import CameraConfig, SiteConfig
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
-from shared.site import publish_site
-from shared.site_state import CameraView, read_overview
+from shared.site import publish_site, read_site
+from shared.site_state.reading import StateReader
+from shared.site_state.states import CameraState
 from tests.command_line import CommandLine, Done, command_line
 from tests.running_site import ROOT, RunningSite, environment
 from tests.unit.vision.model_files import write_constant_model, write_mean_model
@@ -146,9 +147,12 @@ def test_a_camera_comes_pauses_resumes_and_goes_while_the_others_run_on(
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def views() -> dict[str, CameraView]:
-        overview = read_overview(redis_client, KEYS, redis_url)
-        return {view.name: view for view in overview.cameras} if overview else {}
+    published = read_site(redis_client, "room")
+    assert published is not None
+    reader = StateReader(redis_client, redis_client, published)
+
+    def states() -> dict[str, CameraState]:
+        return {camera.name: camera for camera in reader.read().cameras}
 
     # Added: pictures, tracks, ids, on the page as well.
     cv2.imwrite(str(tmp_path / "blind.png"), np.pad(np.full((1, 1), 255, np.uint8), ((0, 47), (0, 63))))
@@ -162,7 +166,7 @@ def test_a_camera_comes_pauses_resumes_and_goes_while_the_others_run_on(
     site.wait_for(lambda: page.cameras_on_the_wall() == {"a", "b", "new", "blind"})
     status, headers, jpeg = page.get("new.jpg")
     assert (status, headers["X-Mtmc-State"], jpeg[:2]) == (200, "live", b"\xff\xd8")
-    site.wait_for(lambda: views()["blind"].seen_tick is not None)
+    site.wait_for(lambda: states()["blind"].seen_tick is not None)
     assert {entry[b"n"] for _, entry in redis_client.xrange(KEYS.tracks("blind"))} == {b"0"}, "its mask hides all"
 
     # Paused: its tracks end, and it says so everywhere.
@@ -171,7 +175,7 @@ def test_a_camera_comes_pauses_resumes_and_goes_while_the_others_run_on(
     site.wait_for(lambda: page.states()["new"] == "paused")
     assert redis_client.zscore(KEYS.seen, "new") is None
     assert page.live_tracks("new") == []
-    assert views()["new"].state == "paused"
+    assert states()["new"].state == "paused"
     assert page.get("new.jpg")[1]["X-Mtmc-State"] == "paused"
     before = redis_client.hget(KEYS.camera("new"), "tick")
     tick = int(redis_client.get(KEYS.tick))
@@ -190,7 +194,7 @@ def test_a_camera_comes_pauses_resumes_and_goes_while_the_others_run_on(
     site.wait_for(lambda: page.states() == {"a": "live", "b": "live"})
     site.wait_for(lambda: page.cameras_on_the_wall() == {"a", "b"})
     assert page.get("new.jpg")[0] == 404
-    assert list(views()) == ["a", "b"]
+    assert list(states()) == ["a", "b"]
     site.wait_for(lambda: not redis_client.exists(KEYS.gids("new")))
     assert not redis_client.exists(KEYS.lease("camera:new"), KEYS.lease("camera:blind"))
     prefix = KEYS.config.removesuffix("config")

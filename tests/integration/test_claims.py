@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.camera_worker.claims import WORKER_GONE_MS, Claims, Wanted
+from services.camera_worker.claims import Claims, Wanted
 from shared.camera_settings import add_camera, remove_cameras
 from shared.config import CameraConfig, ClockConfig
 from shared.errors import LeaseLost
@@ -15,6 +15,7 @@ from shared.gate import Gate
 from shared.keys import Keys
 from shared.leases import Lease
 from shared.redis_connection import Client
+from shared.site_state.states import WORKER_GONE_MS
 
 KEYS = Keys("yard")
 TTL_S = 1.0

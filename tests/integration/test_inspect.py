@@ -127,6 +127,16 @@ def test_people_get_a_table(site: Client, inspect: Callable[..., Done]) -> None:
     assert f"ended: {TRACK + 1}" in shown
 
 
+def test_an_entry_without_a_picture_says_so(site: Client, inspect: Callable[..., Done]) -> None:
+    see(site, 3, 9, TrackBatch(ended=np.array([TRACK]), embedder="e"))
+    shown = inspect("tracks", "gate").stdout
+    assert "no picture at this tick" in shown
+    assert "0 tracks" not in shown
+    assert f"ended: {TRACK}" in shown
+    as_json = json.loads(inspect("tracks", "gate", "--json").stdout)
+    assert (as_json["width"], as_json["tracks"], as_json["ended"]) == (None, [], [str(TRACK)])
+
+
 def test_what_cannot_be_decoded_is_told_of_and_the_rest_is_shown(site: Client, inspect: Callable[..., Done]) -> None:
     site.xadd(KEYS.tracks("gate"), {"schema": 9})
     done = inspect("tracks", "gate", "--count", "9", "--json")
@@ -155,7 +165,7 @@ def test_a_camera_that_is_not_there_or_has_seen_nothing_is_told_of(site: Client,
     done = inspect("tracks", "door")
     assert (done.returncode, done.stderr) == (2, "mtmc: site hall has no camera 'door'; it has gate, yard\n")
     done = inspect("tracks", "yard")
-    expected = "mtmc: camera yard has handled no tick yet; its state: waiting for a worker\n"
+    expected = "mtmc: camera yard has handled no tick yet: waiting (no worker has it)\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import pytest
 from services.streamer import http_server
 from services.streamer.app import Parts, create_app
 from services.streamer.http_server import listen
+from shared.camera_settings import set_paused
 from shared.errors import MtmcError
 from shared.gate import VIEWER_MS
 from shared.messages import SCHEMA, TrackBatch
@@ -188,7 +189,8 @@ def test_a_camera_without_a_picture_shows_that_it_waits(streamer: Serving) -> No
     [
         ({"state": "down", "error": "no route to host"}, "down"),
         ({"state": "ended"}, "ended"),
-        ({"state": "paused"}, "paused"),
+        ({"state": "released"}, "waiting"),
+        ({"state": "starting"}, "starting"),
     ],
 )
 def test_what_keeps_a_camera_from_giving_pictures_is_shown_in_the_pictures_place(
@@ -201,6 +203,14 @@ def test_what_keeps_a_camera_from_giving_pictures_is_shown_in_the_pictures_place
     assert part.tick is None
     assert size_of(part.jpeg) == (320, 180)
     assert streamer.get("/north.jpg")[1]["x-mtmc-state"] == state
+
+
+def test_a_paused_camera_says_so_before_its_worker_does(streamer: Serving, redis_client: Client) -> None:
+    viewer = streamer.watch("north")
+    begin(redis_client, viewer)
+    set_paused(redis_client, KEYS, ["north"], paused=True)
+    assert viewer.part().tick is None
+    assert streamer.get("/north.jpg")[1]["x-mtmc-state"] == "paused"
 
 
 def test_a_camera_named_by_the_clock_is_shown_as_stalled(streamer: Serving, redis_client: Client) -> None:
@@ -313,7 +323,13 @@ def test_unreadable_pictures_of_one_camera_leave_the_others_alone(streamer: Serv
         assert part.tick == tick
 
 
-def track_entry(camera: str, track_ids: list[int], **changes: Any) -> dict[str, Any]:
+SLOW = {"fps": "0.05"}
+"""Of a worker that handles so few ticks that the tracks of the last picture do not go stale within a test."""
+
+
+def track_entry(
+    camera: str, track_ids: list[int], *, picture: bool = True, ended: Sequence[int] = (), **changes: Any
+) -> dict[str, Any]:
     """The fields of an entry of `tracks:{camera}`."""
     n = len(track_ids)
     batch = TrackBatch(
@@ -323,8 +339,9 @@ def track_entry(camera: str, track_ids: list[int], **changes: Any) -> dict[str, 
         class_ids=np.arange(n, dtype=np.int16),
         qualities=np.full(n, 0.5, np.float32),
         embedding_rows=np.full(n, -1, np.int32),
-        width=1280,
-        height=720,
+        ended=np.array(ended, np.int64),
+        width=1280 if picture else 0,
+        height=720 if picture else 0,
     )
     time_ns = 1_700_000_000_123_456_789
     entry = {"schema": SCHEMA, "seq": 1, "camera": camera, "tick": 42, "time_ns": time_ns, "n": n}
@@ -336,7 +353,8 @@ def test_tracks_are_given_out_with_their_global_ids(streamer: Serving, redis_cli
     redis_client.xadd(KEYS.tracks("north"), track_entry("north", [track_id, 5]))
     redis_client.xadd(KEYS.tracks("south"), track_entry("south", [1], payload=b"rubbish"))
     redis_client.hset(KEYS.gids("north"), mapping={str(track_id): "17"})
-    set_status(redis_client, "north", class_names=json.dumps(["car"]))
+    set_status(redis_client, "north", class_names=json.dumps(["car"]), **SLOW)
+    set_status(redis_client, "south", **SLOW)
     wait_until(lambda: streamer.json("/api/v1/site")["live_tracks"] == 3, "the tracks are counted")
     north, south = streamer.json("/api/v1/tracks")["cameras"]
     assert (north["tick"], north["time_ns"], north["time"]) == (
@@ -359,6 +377,51 @@ def test_tracks_are_given_out_with_their_global_ids(streamer: Serving, redis_cli
     assert south["tracks"] == []
     assert [camera["camera"] for camera in streamer.json("/api/v1/tracks?camera=north")["cameras"]] == ["north"]
     assert streamer.json("/api/v1/site")["live_identities"] == 1
+
+
+def test_a_camera_slower_than_the_clock_does_not_flicker(streamer: Serving, redis_client: Client) -> None:
+    """8 pictures a second at 10 ticks a second: every fifth tick has none, and says nothing about tracks."""
+    set_status(redis_client, "north", **SLOW)
+    shown, counts = [], []
+    for tick in range(1, 31):
+        picture = tick % 5 != 0
+        fields = {"tick": tick, "time_ns": tick * 100_000_000}
+        redis_client.xadd(KEYS.tracks("north"), track_entry("north", [7] if picture else [], picture=picture, **fields))
+        (camera,) = streamer.json("/api/v1/tracks?camera=north")["cameras"]
+        shown.append((camera["tick"], camera["width"], [track["track_id"] for track in camera["tracks"]]))
+        counts.append(streamer.json("/api/v1/site")["live_tracks"])
+    assert shown == [(tick - (tick % 5 == 0), 1280, ["7"]) for tick in range(1, 31)]
+    assert set(counts[counts.index(1) :]) == {1}
+
+
+def test_tracks_go_when_they_end_when_the_view_is_empty_and_when_they_are_stale(
+    streamer: Serving, redis_client: Client
+) -> None:
+    set_status(redis_client, "north", fps="0.5")  # two of its intervals are 4 s
+
+    def write(tick: int, track_ids: list[int], *, picture: bool = True, ended: Sequence[int] = ()) -> None:
+        fields = {"tick": tick, "time_ns": tick * 500_000_000, "ended": ended}
+        redis_client.xadd(KEYS.tracks("north"), track_entry("north", track_ids, picture=picture, **fields))
+
+    def north() -> dict[str, Any]:
+        (camera,) = streamer.json("/api/v1/tracks?camera=north")["cameras"]
+        return dict(camera)
+
+    write(1, [7])
+    write(2, [])
+    assert (north()["tick"], north()["tracks"], north()["width"]) == (2, [], 1280)
+    write(3, [7, 8])
+    for tick in range(4, 8):
+        write(tick, [], picture=False, ended=[7] if tick == 5 else [])
+    assert (north()["tick"], [track["track_id"] for track in north()["tracks"]]) == (3, ["8"])
+    for tick in range(8, 13):
+        write(tick, [], picture=False)  # the last one is 4.5 s of site time later than the picture
+    camera = north()
+    assert (camera["tick"], camera["tracks"], camera["width"], camera["height"]) == (12, [], None, None)
+    write(13, [7])
+    assert (north()["tick"], len(north()["tracks"])) == (13, 1)
+    wait_until(lambda: north()["tracks"] == [], "a camera that writes no more has no tracks")
+    assert (north()["tick"], north()["width"]) == (13, None)
 
 
 def test_cameras_and_site_are_told_as_redis_has_them(streamer: Serving, redis_client: Client) -> None:
@@ -386,7 +449,7 @@ def test_cameras_and_site_are_told_as_redis_has_them(streamer: Serving, redis_cl
 
 def test_keys_of_another_type_spoil_one_camera_only(streamer: Serving, redis_client: Client) -> None:
     redis_client.xadd(KEYS.tracks("north"), track_entry("north", [1]))
-    set_status(redis_client, "north")
+    set_status(redis_client, "north", **SLOW)
     for key in (KEYS.camera("south"), KEYS.gids("south"), KEYS.tracks("south"), KEYS.frames("south")):
         redis_client.set(key, "of no use")
     publish_picture(redis_client, "north", 1, numbered_jpeg(1))

@@ -6,8 +6,8 @@ const ASPECT = 16 / 9;
 const GAP = 8;
 const PHONE_WIDTH = 640;
 const LEAST_TILE = 200; // pixels; rather scroll than show less
-const TITLES = { waiting: "Waiting", stalled: "Stalled", down: "No signal", ended: "Ended", paused: "Paused" };
-const WORDS = { live: "live", waiting: "waiting", stalled: "stalled", down: "no signal", ended: "ended", paused: "paused" };
+const TITLES = { starting: "Starting", waiting: "Waiting", stalled: "Stalled", down: "No signal", ended: "Ended", paused: "Paused" };
+const WORDS = { live: "live", starting: "starting", waiting: "waiting", stalled: "stalled", down: "no signal", ended: "ended", paused: "paused" };
 
 class Tile {
   constructor(element) {

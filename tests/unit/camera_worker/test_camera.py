@@ -138,6 +138,20 @@ def test_another_picture_size_ends_all_tracks_and_is_told() -> None:
     assert ids(again) == [before[0] + 1]
 
 
+def test_a_tick_without_a_picture_is_told_apart_from_an_empty_view() -> None:
+    one = camera()
+    assert (batch_of(one, None).width, batch_of(one, None).height) == (0, 0)
+    before = ids(observe(one, frame(0), ONE))
+    batch_of(one, one.repeated())
+    without = batch_of(one, None)
+    assert (len(without), without.width, without.height) == (0, 0, 0)
+    one.end_tracks()
+    ends = batch_of(one, None)
+    assert (ends.ended.tolist(), ends.width) == (before, 0)
+    empty = batch_of(one, observe(one, frame(1), seen()))
+    assert (len(empty), empty.width, empty.height) == (0, 640, 480)
+
+
 def test_the_same_picture_again_is_not_new_and_shows_the_same_without_embeddings() -> None:
     one = camera()
     first = frame(0)

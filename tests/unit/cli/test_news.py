@@ -4,35 +4,54 @@ from __future__ import annotations
 
 import pytest
 
-from cli.news import CameraView, News, Patience, camera_news, process_news
+from cli.news import News, Patience, camera_news, is_settled, process_news
 from launcher.supervision import ProcessInfo
+from shared.site_state.states import STATES, CameraState, State
 
 
 def process(state: str = "RUNNING", pid: int = 7, exit_code: int = 0, restart_in_s: float = 0.0) -> ProcessInfo:
     return ProcessInfo("clock", state, pid, exit_code, restart_in_s)
 
 
-LIVE, DOWN = CameraView("live"), CameraView("down", "connection refused")
+def camera(state: State, message: str = "", *, error: str | None = None, stalled: bool = False) -> CameraState:
+    return CameraState("a", state, message or error or state, stalled=stalled, error=error)
+
+
+LIVE, DOWN = camera("live"), camera("down", error="connection refused")
+WAITING, STALLED = camera("waiting", "no worker has it"), camera("stalled", "no new picture since 12:00")
 
 
 @pytest.mark.parametrize(
     ("before", "now", "expected"),
     [
-        (CameraView(), CameraView("starting"), ["camera a: starting"]),
-        (CameraView("starting"), LIVE, ["camera a: live again"]),
+        (None, WAITING, []),
+        (WAITING, camera("starting", "opening the source"), ["camera a: starting"]),
+        (None, camera("starting", "opening the source"), ["camera a: starting"]),
+        (camera("starting", "opening the source"), camera("starting", "waiting for the first picture"), []),
+        (camera("starting"), LIVE, ["camera a: live again"]),
         (LIVE, LIVE, []),
-        (LIVE, DOWN, ["camera a: down (connection refused); it is tried again"]),
-        (DOWN, CameraView("down", "timed out"), ["camera a: down (timed out); it is tried again"]),
+        (LIVE, WAITING, ["camera a: waiting (no worker has it)"]),
+        (LIVE, DOWN, ["camera a: down (connection refused); retrying"]),
+        (DOWN, camera("down", error="timed out"), ["camera a: down (timed out); retrying"]),
         (DOWN, LIVE, ["camera a: live again"]),
-        (LIVE, CameraView("live", "", True), ["camera a: stalled; the others no longer wait for it"]),
-        (CameraView("live", "", True), LIVE, ["camera a: live again"]),
-        (CameraView("live", "", True), CameraView("released", "", True), []),
-        (LIVE, CameraView("ended"), ["camera a: its recording has ended"]),
-        (LIVE, CameraView("live", "a hiccup"), []),
+        (LIVE, STALLED, ["camera a: stalled (no new picture since 12:00)"]),
+        (STALLED, camera("stalled", "its worker w does not answer"), []),
+        (
+            LIVE,
+            camera("stalled", "its worker w handles no tick", stalled=True),
+            ["camera a: stalled (its worker w handles no tick); the other cameras no longer wait for it"],
+        ),
+        (STALLED, LIVE, ["camera a: live again"]),
+        (LIVE, camera("ended", "the recording has ended"), ["camera a: its recording has ended"]),
+        (LIVE, camera("paused"), ["camera a: paused"]),
+        (LIVE, camera("live", error="a hiccup"), []),
     ],
 )
-def test_a_camera_that_changed_is_told_of_in_one_line(before: CameraView, now: CameraView, expected: list[str]) -> None:
-    assert [item.text for item in camera_news({"a": before}, {"a": now}, {"a"})] == expected
+def test_a_camera_that_changed_is_told_of_in_one_line(
+    before: CameraState | None, now: CameraState, expected: list[str]
+) -> None:
+    seen = {"a": before} if before else {}
+    assert [item.text for item in camera_news(seen, {"a": now}, {"a"})] == expected
 
 
 def test_a_camera_that_was_never_live_is_not_live_again() -> None:
@@ -51,8 +70,8 @@ def test_a_camera_taken_out_of_the_site_is_told_of() -> None:
         (process(), process(), []),
         (process(), process("STARTING", 8, -1), ["clock died (killed) and was restarted (pid 7, now 8)"]),
         (process(), process("STARTING", 8, 1), ["clock died (exit code 1) and was restarted (pid 7, now 8)"]),
-        (process(), process("EXITED", 0, 1, 3.7), ["clock died (exit code 1, pid 7); it is started again in 4 s"]),
-        (process(), process("EXITED", 0, -1), ["clock died (killed, pid 7); it is started again now"]),
+        (process(), process("EXITED", 0, 1, 3.7), ["clock died (exit code 1, pid 7); restarting in 4 s"]),
+        (process(), process("EXITED", 0, -1), ["clock died (killed, pid 7); restarting now"]),
         (process("EXITED", 0, 1, 3.7), process("EXITED", 0, 1, 3.4), []),
         (process("EXITED", 0), process("STARTING", 9), ["clock was restarted (pid 9)"]),
         (process(), process("EXITED", 0, 2), []),
@@ -64,11 +83,9 @@ def test_a_process_that_died_or_came_back_is_told_of(
     assert [item.text for item in process_news({"clock": before}, {"clock": now})] == expected
 
 
-@pytest.mark.parametrize(
-    ("state", "settled"), [("", False), ("starting", False), ("released", False), ("live", True), ("down", True)]
-)
-def test_nobody_waits_for_a_camera_that_is_live_or_has_failed(state: str, settled: bool) -> None:
-    assert CameraView(state).settled is settled
+@pytest.mark.parametrize("state", STATES)
+def test_nobody_waits_for_a_camera_that_is_live_or_has_failed(state: State) -> None:
+    assert is_settled(camera(state)) is (state in {"live", "down", "ended", "paused"})
 
 
 def test_a_process_that_keeps_dying_does_not_fill_the_screen() -> None:
@@ -76,7 +93,7 @@ def test_a_process_that_keeps_dying_does_not_fill_the_screen() -> None:
     died, other = News("it died", "bad", "clock"), News("it died too", "bad", "streamer")
     told = [patience.filtered([died], now_s) for now_s in range(10)]
     assert told[:2] == [[died], [died]]
-    assert [item.text for item in told[2]] == ["clock keeps dying and is started again and again; its log says why"]
+    assert [item.text for item in told[2]] == ["clock keeps dying and is being restarted; see its log"]
     assert told[3:] == [[]] * 7
     assert patience.filtered([died, other], 10) == [other]
     assert patience.filtered([died], 70) == [died]

@@ -76,6 +76,11 @@ def test_entries_become_one_table_whose_embedding_rows_still_fit() -> None:
     assert (rows.width, rows.height, rows.embedder) == (640, 640, "e")
 
 
+def test_the_size_is_that_of_the_last_picture_when_the_last_entries_have_none() -> None:
+    rows = camera_tracks([entry(1, 1, 0, width=320), entry(2, 1, 0, width=640), entry(3, 0, 0, ended=(20,))]).rows
+    assert (rows.width, rows.height) == (640, 640)
+
+
 @pytest.mark.parametrize("entries", [[], [entry(1, 0, 0)], [entry(1, 1, 0)]])
 def test_without_boxes_or_embeddings_the_arrays_keep_their_shapes(entries: list[TrackEntry]) -> None:
     rows = camera_tracks(entries).rows

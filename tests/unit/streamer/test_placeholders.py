@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 
 from services.streamer.placeholders import Placeholders, rendered
-from services.streamer.state import CameraState
+from shared.site_state.states import CameraState
 
 
 def image_of(jpeg: bytes) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,85 @@
+"""Reads the state of a site that should be running, for `mtmc status`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from launcher.address import find_redis, site_name
+from launcher.site_access import SiteChoice, server_answers
+from launcher.site_file import load_site_leniently
+from shared.errors import MtmcError, RedisUnusable, redact
+from shared.keys import Keys
+from shared.redis_connection import RETRYABLE, Client, check
+from shared.site import read_revision, read_site
+from shared.site_state.reading import StateReader
+from shared.site_state.states import SiteState
+
+
+class NothingRuns(MtmcError):
+    """No process of the site is alive; the message says which Redis was asked."""
+
+    exit_code = 1
+
+
+class RunningSite:
+    """Reads the state of one site, also after it was published anew."""
+
+    def __init__(self, client: Client, frames: Client, keys: Keys, url: str, start_command: str) -> None:
+        self._client, self._frames, self._keys, self._url = client, frames, keys, url
+        self._start_command = start_command
+        self.redis = redact(url)
+        """The address without credentials."""
+        self._revision: int | None = None
+        self._reader: StateReader | None = None
+
+    def read(self) -> SiteState:
+        """The state of the site.
+
+        Raises:
+            NothingRuns: no process of the site is alive.
+            MtmcError: Redis answers, but is not fit for use.
+        """
+        site = self._keys.site
+        try:
+            check(self._client, self._url)
+            state = self._read()
+        except RETRYABLE as error:
+            raise NothingRuns(f"Redis at {self.redis} does not answer ({redact(str(error))})") from None
+        except RedisUnusable:
+            if server_answers(self._client):
+                raise
+            raise NothingRuns(
+                f"nothing runs for site {site}: no Redis answers at {self.redis}; start it: {self._start_command}"
+            ) from None
+        if state is None:
+            raise NothingRuns(f"nothing runs for site {site}: nobody has published it in Redis at {self.redis}")
+        if not state.running:
+            raise NothingRuns(
+                f"nothing runs for site {site} now: no clock and no worker at {self.redis} (its last tick was "
+                f"{state.tick})"
+            )
+        return state
+
+    def _read(self) -> SiteState | None:
+        revision = read_revision(self._client, self._keys)
+        if self._reader is None or revision != self._revision:
+            published = read_site(self._client, self._keys.site)
+            if published is None:
+                return None
+            self._reader, self._revision = StateReader(self._client, self._frames, published), revision
+        return self._reader.read()
+
+
+@contextlib.contextmanager
+def running_site(choice: SiteChoice, environment: Mapping[str, str]) -> Iterator[RunningSite]:
+    """The chosen site, to be read any number of times.
+
+    Raises:
+        MtmcError: the site or Redis cannot be used.
+    """
+    site = load_site_leniently(choice.site_file, environment)
+    address = find_redis(choice.redis_url, site, choice.site_file, choice.state, environment)
+    with contextlib.closing(address.connect()) as client, address.pictures(client) as frames:
+        start = f"mtmc up {choice.site_file}" if choice.site_file else "mtmc up SITE.yaml"
+        yield RunningSite(client, frames, Keys(site_name(site, choice.site)), address.url, start)

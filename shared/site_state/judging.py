@@ -1,0 +1,104 @@
+"""Judges the state of a camera from plain facts. Pure: reads no clock and no Redis."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from urllib.parse import unquote
+
+from shared.errors import redact
+from shared.site_state.facts import CameraFacts, class_names, decimal, whole
+from shared.site_state.states import CameraState, State, picture_limit_s
+
+_SHORTEST_SECRET = 3
+"""Shorter parts of a source are not searched for in messages: they would match anything."""
+
+
+def judged(facts: CameraFacts, *, tick: int, target_fps: float, pictures_now_ms: int | None) -> CameraState:
+    """The state of a camera.
+
+    `tick` is the site's, `target_fps` the rate of its clock, and `pictures_now_ms` the time of the pictures' Redis,
+    None if that does not answer.
+    """
+    written = facts.written
+    paused, source, broken = _settings(facts.settings)
+    error = without_secrets(written.get("error", ""), source) or broken
+    age_s = None
+    if facts.picture_ms is not None and pictures_now_ms is not None:
+        age_s = max(0.0, (pictures_now_ms - facts.picture_ms) / 1000)
+    fps = decimal(written.get("fps"))
+    state: State
+    if paused:
+        state, message = "paused", "paused"
+    else:
+        late = age_s is not None and age_s > picture_limit_s(target_fps, fps)
+        state, message = _state(facts, error, pictures_away=pictures_now_ms is None, late=late)
+    return CameraState(
+        name=facts.name,
+        state=state,
+        message=message,
+        stalled=facts.stalled,
+        owner=written.get("owner") or None,
+        error=error or None,
+        fps=fps,
+        width=whole(written.get("width")) or None,
+        height=whole(written.get("height")) or None,
+        seen_tick=facts.seen_tick,
+        lag_ticks=None if facts.seen_tick is None else max(0, tick - facts.seen_tick),
+        live_tracks=facts.live_tracks,
+        gids=facts.gids,
+        picture_age_s=age_s,
+        class_names=class_names(written.get("class_names", "")),
+    )
+
+
+def redis_away(camera: str) -> CameraState:
+    """How a camera is shown while Redis is away."""
+    return CameraState(camera, "stalled", "no connection to Redis; retrying")
+
+
+def _state(facts: CameraFacts, error: str, *, pictures_away: bool, late: bool) -> tuple[State, str]:
+    """The state of a camera that the operator has not paused."""
+    written, owner = facts.written.get("state", ""), facts.written.get("owner", "")
+    if written in ("", "released", "paused"):
+        return "waiting", "no worker has it" + (f" ({error})" if error else "")
+    if written == "ended":
+        return "ended", "the recording has ended"
+    if facts.owner_gone:
+        return "stalled", f"its worker {owner} does not answer"
+    if written == "down":
+        return "down", error or "the camera does not answer"
+    if written == "starting":
+        return "starting", "opening the source"
+    if written != "live":
+        return "stalled", "its worker reports a state that this version does not know"
+    if facts.stalled:
+        return "stalled", f"its worker {owner} handles no tick" if owner else "its worker handles no tick"
+    if pictures_away:
+        return "stalled", "the Redis that holds the pictures does not answer"
+    if facts.picture_ms is None or facts.picture_ms < (facts.claimed_ms or 0):
+        return "starting", "waiting for the first picture"
+    if late:
+        since = datetime.fromtimestamp(facts.picture_ms / 1000, timezone.utc)
+        return "stalled", f"no new picture since {since:%Y-%m-%d %H:%M:%S} UTC"
+    return "live", "live"
+
+
+def _settings(text: bytes) -> tuple[bool, str, str]:
+    """Whether the camera is paused, its source, and what is wrong with its settings."""
+    try:
+        settings = json.loads(text)
+        return bool(settings.get("paused", False)), str(settings.get("source", "")), ""
+    except (ValueError, AttributeError, RecursionError):
+        return False, "", "the settings of this camera cannot be read; publish the site again"
+
+
+def without_secrets(text: str, source: str) -> str:
+    """`text` without user and password of `source`, however they were written into it."""
+    authority = source.partition("://")[2]
+    login = authority.rpartition("@")[0]
+    password = login.partition(":")[2]
+    for secret in (login, unquote(login), password, unquote(password)):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return redact(text)

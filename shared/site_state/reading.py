@@ -1,0 +1,152 @@
+"""Reads the state of a site from Redis in three round trips, however many cameras it has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from shared.redis_connection import RETRYABLE, Client
+from shared.scripts import Scripts
+from shared.site import PublishedSite
+from shared.site_state.facts import CameraFacts, decimal, text_fields, whole
+from shared.site_state.judging import judged
+from shared.site_state.shown_tracks import ShownTracks, entries_needed, shown_tracks, tick_entries
+from shared.site_state.site_facts import SiteFacts, execute, read_site_facts
+from shared.site_state.states import CameraState, SiteState, WorkerState, tracks_limit_s
+
+
+class StateReader:
+    """Reads one site as often as it is asked. A field or key that holds garbage spoils only itself."""
+
+    def __init__(self, client: Client, frames: Client, site: PublishedSite) -> None:
+        """`frames` is the client of the Redis that holds the pictures; it may be `client`."""
+        self._client, self._frames, self._keys = client, frames, site.keys
+        self._scripts, self._frames_scripts = Scripts(client), Scripts(frames)
+        self._revision, self._config = site.revision, site.config
+        self._is_live = site.config.clock.mode == "live"
+        self._target_fps = site.config.clock.target_fps
+        self._settings = {
+            camera.name.encode(): camera.model_dump_json(by_alias=True).encode() for camera in site.config.cameras
+        }
+
+    def read(self) -> SiteState:
+        """The site as it is now.
+
+        Raises:
+            RedisError: Redis is away or refuses. While the Redis of the pictures is away no camera is called live.
+        """
+        read_at = time.monotonic()
+        site = read_site_facts(self._client, self._keys)
+        # A Redis that came back empty does not make the cameras unknown.
+        settings = site.settings or self._settings
+        names = self._ordered(name.decode(errors="replace") for name in settings)
+        workers = sorted(site.heartbeat_ages_ms)
+        with self._client.pipeline(transaction=False) as pipe:
+            for worker in workers:
+                pipe.hgetall(self._keys.worker(worker))
+            for name in names:
+                pipe.hgetall(self._keys.camera(name))
+                pipe.hvals(self._keys.gids(name))
+            self._run_newest_tracks(names, pipe)
+            *answers, (now_ms, *entries) = execute(pipe)
+        of_cameras = answers[len(workers) :]
+        written, gids = [text_fields(answer) for answer in of_cameras[::2]], [ids or () for ids in of_cameras[1::2]]
+        shown = [
+            self._shown(newest, decimal(fields.get("fps")), now_ms)
+            for newest, fields in zip(entries, written, strict=True)
+        ]
+        pictures_now_ms, pictures_ms = self._newest_pictures(names)
+        return SiteState(
+            site=self._keys.site,
+            mode=self._config.clock.mode,
+            target_fps=self._target_fps,
+            revision=self._revision,
+            tick=site.tick,
+            gate=whole(site.skew.get("gate")),
+            skew_ticks=whole(site.skew.get("skew")),
+            skipped_ticks=whole(site.skew.get("skipped")) or 0,
+            slowest=site.skew.get("slowest") or None,
+            fastest=site.skew.get("fastest") or None,
+            stalled=site.stalled,
+            clock=site.clock,
+            aggregator=site.aggregator,
+            live_identities=len({gid for ids in gids for gid in ids}),
+            workers=tuple(
+                _worker(worker, text_fields(fields), site.heartbeat_ages_ms[worker])
+                for worker, fields in zip(workers, answers, strict=False)
+            ),
+            cameras=tuple(
+                judged(
+                    self._facts(
+                        name, settings.get(name.encode(), b""), written[i], shown[i], len(gids[i]), pictures_ms[i], site
+                    ),
+                    tick=site.tick,
+                    target_fps=self._target_fps,
+                    pictures_now_ms=pictures_now_ms,
+                )
+                for i, name in enumerate(names)
+            ),
+            read_at=read_at,
+        )
+
+    def tracks(self, cameras: Sequence[CameraState]) -> list[ShownTracks | None]:
+        """Which tracks of each camera to show now, in one round trip; None where it has handled no tick.
+
+        Raises:
+            RedisError: Redis is away or refuses.
+        """
+        now_ms, *entries = self._run_newest_tracks([camera.name for camera in cameras])
+        return [self._shown(newest, camera.fps, now_ms) for newest, camera in zip(entries, cameras, strict=True)]
+
+    def _facts(
+        self,
+        name: str,
+        settings: bytes,
+        written: Mapping[str, str],
+        shown: ShownTracks | None,
+        gids: int,
+        picture_ms: int | None,
+        site: SiteFacts,
+    ) -> CameraFacts:
+        owner = written.get("owner", "")
+        return CameraFacts(
+            name,
+            settings,
+            written,
+            owner_gone=bool(owner) and owner not in site.heartbeat_ages_ms,
+            stalled=name in site.stalled,
+            seen_tick=site.seen.get(name),
+            live_tracks=None if shown is None else shown.count,
+            gids=gids,
+            claimed_ms=site.claimed_ms(name) if self._is_live else None,
+            picture_ms=picture_ms,
+        )
+
+    def _run_newest_tracks(self, names: Sequence[str], pipe: Any = None) -> Any:
+        keys = [self._keys.tracks(name) for name in names]
+        return self._scripts.run("newest_tracks", keys, [entries_needed(self._target_fps)], pipe)
+
+    def _shown(self, newest: Any, fps: float | None, now_ms: int) -> ShownTracks | None:
+        limit_s = tracks_limit_s(self._target_fps, fps)
+        return shown_tracks(tick_entries(newest), limit_s=limit_s, now_ms=now_ms if self._is_live else None)
+
+    def _newest_pictures(self, names: Sequence[str]) -> tuple[int | None, list[int | None]]:
+        """The time of the pictures' Redis, None if it is away, and when each camera's newest picture was published."""
+        try:
+            now_ms, *ids = self._frames_scripts.run("newest_pictures", [self._keys.frames(name) for name in names], [])
+        except RETRYABLE:
+            if self._frames is self._client:
+                raise
+            return None, [None] * len(names)
+        return now_ms, [whole(entry_id.partition(b"-")[0]) for entry_id in ids]
+
+    def _ordered(self, names: Iterable[str]) -> tuple[str, ...]:
+        there = set(names)
+        first = [name for name in self._config.camera_names if name in there]
+        return (*first, *sorted(there.difference(first)))
+
+
+def _worker(worker: str, fields: Mapping[str, str], heartbeat_age_ms: int) -> WorkerState:
+    texts = {name: fields.get(name, "") for name in ("host", "pid", "labels", "device", "backend", "cameras", "fps")}
+    return WorkerState(id=worker, **texts, heartbeat_age_seconds=heartbeat_age_ms / 1000)

@@ -1,0 +1,103 @@
+"""Which tracks of a camera to show. Pure.
+
+An entry without a picture says nothing about tracks: a live camera that is slower than the clock writes one now and
+then. Readers go on showing those of the last picture until it is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import MessageError
+from shared.messages import TrackBatch
+from shared.site_state.facts import whole
+
+
+@dataclass(frozen=True)
+class TickEntry:
+    """An entry of `tracks:{camera}`, as far as it matters for what is shown."""
+
+    entry_id: str
+    """Its id in the stream."""
+    time_ns: int
+    """Site time of the picture; of the tick where there was none."""
+    n: int
+    """How many tracks were seen."""
+    has_picture: bool
+    track_ids: frozenset[int] = frozenset()
+    """Those seen; left out of the newest entry if it has tracks, where nothing can have ended since."""
+    ended: frozenset[int] = frozenset()
+    """Tracks that have ended since the entry before; left out like `track_ids`."""
+    readable: bool = True
+    """False: it does not follow the wire format, and the other fields mean nothing."""
+
+    @property
+    def written_ms(self) -> int:
+        """When it was written, ms of Redis time."""
+        return int(self.entry_id.partition("-")[0])
+
+
+@dataclass(frozen=True)
+class ShownTracks:
+    """The tracks of a camera that are to be shown now."""
+
+    entry_id: str
+    """The entry that holds them; of a camera without a fresh picture, its newest entry."""
+    count: int | None
+    """How many they are; None: the entry cannot be read."""
+    fresh: bool
+    """Whether there is a picture that is not stale. If not, nothing in the entry is to be shown."""
+    ended: frozenset[int] = frozenset()
+    """Tracks that have ended since the entry, so that they are not to be shown either."""
+
+
+def entries_needed(target_fps: float) -> int:
+    """How many of a camera's newest entries can matter for what is shown: those of the tracks' time limit, and two."""
+    return round(max(target_fps, 2)) + 2
+
+
+def shown_tracks(entries: Sequence[TickEntry], *, limit_s: float, now_ms: int | None) -> ShownTracks | None:
+    """The tracks to show, given the newest entries of a camera, newest first; None if there is no entry.
+
+    Those of the last picture, without those that ended since; none if that picture is older than `limit_s`. Its age is
+    the site time between it and the newest entry, and the time since that entry was written. `now_ms` is Redis time, or
+    None in virtual time, in which waiting makes nothing older.
+    """
+    if not entries:
+        return None
+    newest = entries[0]
+    ended: frozenset[int] = frozenset()
+    for entry in entries:
+        if not entry.readable:
+            return ShownTracks(entry.entry_id, None, fresh=False)
+        if entry.has_picture:
+            age_ns = newest.time_ns - entry.time_ns
+            if now_ms is not None:
+                age_ns += (now_ms - newest.written_ms) * 1_000_000
+            if age_ns > limit_s * 1e9:
+                break
+            return ShownTracks(entry.entry_id, entry.n - len(entry.track_ids & ended), fresh=True, ended=ended)
+        ended |= entry.ended
+    return ShownTracks(newest.entry_id, 0, fresh=False)
+
+
+def tick_entries(answer: Any) -> list[TickEntry]:
+    """The entries of one camera as `lua/newest_tracks.lua` returns them."""
+    return [_tick_entry(*row) for row in answer]
+
+
+def _tick_entry(entry_id: bytes, time_ns: bytes, n: bytes, payload: bytes) -> TickEntry:
+    name, at_ns, count = entry_id.decode(), whole(time_ns), whole(n)
+    if at_ns is not None and count is not None and count > 0 and not payload:
+        return TickEntry(name, at_ns, count, has_picture=True)
+    try:
+        batch = TrackBatch.decode(payload)
+        if at_ns is None or count != len(batch):
+            raise MessageError("its plain fields do not fit its payload")
+    except MessageError:
+        return TickEntry(name, 0, 0, has_picture=True, readable=False)
+    seen, ended = frozenset(batch.track_ids.tolist()), frozenset(batch.ended.tolist())
+    # A recording that was imported without the size of its pictures has tracks all the same.
+    return TickEntry(name, at_ns, count, bool(count) or batch.width > 0, seen, ended)

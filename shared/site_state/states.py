@@ -1,0 +1,133 @@
+"""The states of a site and its cameras: their names, the limits behind them, and the classes that every reader gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["live", "starting", "waiting", "stalled", "down", "ended", "paused"]
+STATES: tuple[State, ...] = ("live", "starting", "waiting", "stalled", "down", "ended", "paused")
+"""What a camera is doing:
+
+live      its pictures are tracked and published
+starting  a worker has it and is opening the source, or has not published a picture yet
+waiting   no worker has it
+stalled   its worker does not answer or handles no tick, or its newest picture is too old
+down      its worker cannot use the source; `error` says why; the worker retries
+ended     its recording was played to the end
+paused    an operator paused it
+"""
+
+WORKER_GONE_MS = 3_000
+"""A worker whose last heartbeat is older counts as dead. Workers send one about every 400 ms."""
+
+_PICTURE_LATE_S = 2.0
+"""Cameras without viewers publish one picture a second, so this leaves a second for encoding and a busy machine."""
+_PICTURE_LATE_TICKS = 3
+_TRACKS_STALE_S = 1.0
+_TRACKS_STALE_TICKS = 2
+
+
+def picture_limit_s(target_fps: float, fps: float | None = None) -> float:
+    """The age from which the newest picture of a live camera is too old, seconds.
+
+    `target_fps` is the rate of the clock, `fps` the rate at which the camera's worker handles ticks, if known: a slow
+    worker is given more time.
+    """
+    return max(_PICTURE_LATE_S, _PICTURE_LATE_TICKS * _interval_s(target_fps, fps))
+
+
+def tracks_limit_s(target_fps: float, fps: float | None = None) -> float:
+    """The age from which the tracks of a picture are no longer shown, seconds; arguments as for `picture_limit_s`."""
+    return max(_TRACKS_STALE_S, _TRACKS_STALE_TICKS * _interval_s(target_fps, fps))
+
+
+def _interval_s(target_fps: float, fps: float | None) -> float:
+    return 1 / (min(target_fps, fps) if fps else target_fps)
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """A live worker; texts are as the worker writes them, empty where it wrote none."""
+
+    id: str
+    host: str
+    pid: str
+    labels: str
+    """Separated by spaces, as are `cameras`."""
+    device: str
+    backend: str
+    cameras: str
+    fps: str
+    heartbeat_age_seconds: float
+
+
+@dataclass(frozen=True)
+class CameraState:
+    """One camera; None means unknown."""
+
+    name: str
+    state: State
+    message: str
+    """What the state means here, as a phrase for people."""
+    stalled: bool = False
+    """Whether the clock named it as stalled, so that the others do not wait for it, whatever `state` is."""
+    owner: str | None = None
+    """The worker that has it, or had it last."""
+    error: str | None = None
+    """The last error, without credentials."""
+    fps: float | None = None
+    """Ticks handled per second, as its worker measures."""
+    width: int | None = None
+    """Of the source, pixels."""
+    height: int | None = None
+    seen_tick: int | None = None
+    """The last handled tick; None unless the camera takes part in the clock now."""
+    lag_ticks: int | None = None
+    """How far it is behind the clock."""
+    live_tracks: int | None = None
+    """Tracks in its last picture; 0 once that is stale."""
+    gids: int = 0
+    """Tracks that have a global id now."""
+    picture_age_s: float | None = None
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SiteState:
+    """A whole site at one moment."""
+
+    site: str
+    mode: str
+    """`live` or `virtual`."""
+    target_fps: float
+    revision: int
+    tick: int
+    gate: int | None
+    skew_ticks: int | None
+    skipped_ticks: int
+    slowest: str | None
+    """`camera@tick`."""
+    fastest: str | None
+    stalled: tuple[str, ...]
+    """The cameras that the clock no longer waits for."""
+    clock: bool
+    """Whether a process holds the role."""
+    aggregator: bool
+    live_identities: int
+    """Global ids of tracks that are in view, or were a moment ago."""
+    workers: tuple[WorkerState, ...]
+    """The live ones, sorted by id."""
+    cameras: tuple[CameraState, ...]
+    """In the order of the site file; those that were added later follow, sorted by name."""
+    read_at: float
+    """Monotonic time of this process, seconds."""
+
+    @property
+    def running(self) -> bool:
+        """Whether a clock or a worker is alive."""
+        return self.clock or bool(self.workers)
+
+    def camera(self, name: str) -> CameraState | None:
+        """The camera of this name, if the site has it."""
+        return next((camera for camera in self.cameras if camera.name == name), None)
