@@ -36,6 +36,12 @@ def primary(redis_process: Any) -> Iterator[Client]:
     client.close()
 
 
+def has_caught_up(primary: Client) -> bool:
+    """Whether the replica has acknowledged the last write. Before its first acknowledgement Redis sends it none."""
+    info = primary.info("replication")
+    return info["connected_slaves"] == 1 and info["slave0"]["offset"] == info["master_repl_offset"] > 0
+
+
 @pytest.fixture
 def replica(redis_process: Any, primary: Client, tmp_path: Path) -> Iterator[Any]:
     process = type(redis_process)(tmp_path / "replica")
@@ -43,7 +49,8 @@ def replica(redis_process: Any, primary: Client, tmp_path: Path) -> Iterator[Any
     client = connect(process.url)
     client.replicaof("127.0.0.1", redis_process.server.port)
     wait_for(lambda: client.info("replication")["master_link_status"] == "up")
-    wait_for(lambda: primary.info("replication")["connected_slaves"] == 1)
+    primary.set("to replicate", 1)
+    wait_for(lambda: has_caught_up(primary))
     client.close()
     yield process
     process.kill()
