@@ -17,6 +17,7 @@ from shared.camera_settings import add_camera, remove_cameras, set_paused
 from shared.gate import Gate
 from shared.leases import Leases
 from shared.redis_connection import Client
+from shared.site_time import SiteTime
 from tests.integration.worker_parts import StillSource, WorkerSite, wait_for
 
 
@@ -234,3 +235,12 @@ def test_a_removed_camera_whose_preparation_still_goes_on_is_given_up_at_once(
     stepped(roster, lambda: "a" not in roster.phases())
     assert roster.phases()["b"] is Phase.PREPARING
     released.set()
+
+
+@pytest.mark.usefixtures("sources")
+def test_site_time_is_measured_again_while_the_roster_runs(site: WorkerSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    roster = site.roster()
+    measured: list[None] = []
+    monkeypatch.setattr(SiteTime, "measure", lambda _: measured.append(None))
+    monkeypatch.setattr("shared.site_time.MEASURE_EVERY_S", 0.0)
+    stepped(roster, lambda: len(measured) >= 2)
