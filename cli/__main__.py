@@ -78,6 +78,15 @@ def up(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Of the page; 0: any free one.", show_default="streamer.port")
     ] = None,
+    metrics_port: Annotated[
+        int,
+        typer.Option(
+            min=-1,
+            max=65000,
+            help="Of /metrics, /healthz and /readyz of the processes, counting up from this one; 0: any free ports, "
+            "which status shows; -1: none.",
+        ),
+    ] = 0,
     state: StateOption = None,
     root: RootOption = None,
     log_level: Level = LogLevel.INFO,
@@ -91,7 +100,7 @@ def up(
     from cli.up import UpOptions
     from cli.up import up as run_up
 
-    chosen = UpOptions(site_file, workers, redis_url, port, state, log_level.value, root)
+    chosen = UpOptions(site_file, workers, redis_url, port, state, log_level.value, root, metrics_port)
     raise typer.Exit(run_up(chosen, os.environ, Console(highlight=False)))
 
 
@@ -164,6 +173,23 @@ def run(
     root: RootOption = None,
     host: Annotated[str | None, typer.Option(help="streamer: address to listen at.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="streamer: port.")] = None,
+    metrics_host: Annotated[
+        str,
+        typer.Option(
+            envvar="MTMC_METRICS_HOST",
+            metavar="HOST",
+            help="Address of --metrics-port; 0.0.0.0: all of this machine's.",
+        ),
+    ] = "127.0.0.1",
+    metrics_port: Annotated[
+        int,
+        typer.Option(
+            min=-1,
+            max=65535,
+            envvar="MTMC_METRICS_PORT",
+            help="Of /metrics, /healthz and /readyz; 0: any free port, which status shows; -1: none.",
+        ),
+    ] = 0,
     log_level: Level = LogLevel.INFO,
     log_format: Annotated[LogFormat, typer.Option(envvar="MTMC_LOG_FORMAT", case_sensitive=False)] = LogFormat.TEXT,
 ) -> None:
@@ -191,6 +217,8 @@ def run(
             threads=threads,
             host=host,
             port=port,
+            metrics_host=metrics_host,
+            metrics_port=metrics_port,
             root=root,
             publish=publish,
         ),
@@ -207,12 +235,13 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Look again every second, until Ctrl-C.")] = False,
     json: Annotated[bool, typer.Option("--json", help="For machines; with --watch one object a line.")] = False,
 ) -> None:
-    """Show clock, workers and cameras of a site at a glance.
+    """Show clock, workers, cameras and processes of a site at a glance.
 
     The fields of --json are stable: site, redis, revision, running, tick, gate, skew_ticks, slowest, fastest, stalled,
     skipped_ticks, clock, aggregator, workers (id, host, pid, labels, device, backend, cameras, fps,
-    heartbeat_age_seconds) and cameras (name, state, stalled, owner, error, seen_tick, lag_ticks, fps, tracks, gids);
-    null is what is not known.
+    heartbeat_age_seconds), cameras (name, state, stalled, owner, error, seen_tick, lag_ticks, fps, tracks, gids) and
+    services (id, role, host, pid, metrics_url, ready, problem, uptime_seconds, heartbeat_age_seconds); null is what is
+    not known.
 
     Exit code 1: nothing runs.
 

@@ -41,6 +41,8 @@ class RunOptions:
     threads: int = 0
     host: str | None = None
     port: int | None = None
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
     root: Path | None = None
     publish: bool = True
     """Whether the site file is published; else only the site's name is read from it."""
@@ -76,6 +78,8 @@ def service_options(options: RunOptions, site: str, address: RedisAddress) -> Se
         worker_threads=options.threads,
         port=options.port,
         host=options.host,
+        metrics_port=options.metrics_port,
+        metrics_host=options.metrics_host,
     )
 
 

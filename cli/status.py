@@ -8,15 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from redis.exceptions import AuthenticationError, ResponseError
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from cli.overview_tables import tables
+from cli.services_table import services_table
 from launcher.address import find_redis, site_name
 from launcher.site_file import running_site
 from shared.errors import RedisUnusable, redact
 from shared.keys import Keys
+from shared.presence import ServiceInfo, read_services
 from shared.redis_connection import RETRYABLE, Client, check
 from shared.service import stop_on_signals
 from shared.site_state import Overview, read_overview
@@ -36,6 +38,22 @@ class StatusOptions:
     json: bool = False
 
 
+@dataclass(frozen=True)
+class Look:
+    """What was found at one moment."""
+
+    overview: Overview
+    services: tuple[ServiceInfo, ...]
+
+    def as_json(self) -> str:
+        """One line."""
+        return json.dumps({**asdict(self.overview), "services": [asdict(service) for service in self.services]})
+
+    def as_tables(self) -> Group:
+        """For people."""
+        return Group(tables(self.overview), services_table(self.services))
+
+
 class NothingRuns(Exception):
     """No process of the site is alive; the message says where was looked."""
 
@@ -52,10 +70,11 @@ def status(options: StatusOptions, environment: Mapping[str, str], console: Cons
     shown_url = redact(address.url)
     client = address.connect()
 
-    def look() -> Overview:
+    def look() -> Look:
         try:
             check(client, address.url)
             overview = read_overview(client, Keys(name), shown_url)
+            services = read_services(client, Keys(name))
         except RETRYABLE as error:
             raise NothingRuns(f"Redis at {shown_url} does not answer ({redact(str(error))})") from None
         except RedisUnusable:
@@ -72,7 +91,7 @@ def status(options: StatusOptions, environment: Mapping[str, str], console: Cons
                 f"nothing runs for site {name} now: no clock and no worker at {shown_url} (its last tick was "
                 f"{overview.tick})"
             )
-        return overview
+        return Look(overview, services)
 
     try:
         if options.watch:
@@ -98,14 +117,14 @@ def _answers(client: Client) -> bool:
     return True
 
 
-def _show(overview: Overview, console: Console, *, as_json: bool) -> None:
+def _show(found: Look, console: Console, *, as_json: bool) -> None:
     if as_json:
-        console.out(json.dumps(asdict(overview)), highlight=False)
+        console.out(found.as_json(), highlight=False)
     else:
-        console.print(tables(overview))
+        console.print(found.as_tables())
 
 
-def _watch(look: Callable[[], Overview], console: Console, *, as_json: bool) -> None:
+def _watch(look: Callable[[], Look], console: Console, *, as_json: bool) -> None:
     stop = stop_on_signals()
     first = look()
     if as_json or not console.is_terminal:
@@ -114,13 +133,13 @@ def _watch(look: Callable[[], Overview], console: Console, *, as_json: bool) -> 
             stop.wait(_WATCH_S)
             first = look()
         return
-    with Live(tables(first), console=console, screen=False, auto_refresh=False) as live:
+    with Live(first.as_tables(), console=console, screen=False, auto_refresh=False) as live:
         while not stop.wait(_WATCH_S):
             live.update(_shown(look), refresh=True)
 
 
-def _shown(look: Callable[[], Overview]) -> RenderableType:
+def _shown(look: Callable[[], Look]) -> RenderableType:
     try:
-        return tables(look())
+        return look().as_tables()
     except NothingRuns as reason:
         return Text(f"{reason}; looking again …")

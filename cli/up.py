@@ -40,6 +40,8 @@ class UpOptions:
     state: Path | None = None
     log_level: str = "INFO"
     root: Path | None = None
+    metrics_port: int = 0
+    """Of the first process, counting up from there; 0: any free ones, -1: none."""
 
 
 def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> int:
@@ -60,7 +62,14 @@ def up(options: UpOptions, environment: Mapping[str, str], console: Console) -> 
         check_files(options.site_file, site, environment)
         ports = {name: server.port for name, server in servers.items()}
         state.remember(Facts(ports.get(REDIS), str(state.supervisor_socket), ports.get(PICTURES)))
-        services = site_programs(site, port, environment, workers=options.workers, log_level=options.log_level)
+        services = site_programs(
+            site,
+            port,
+            environment,
+            workers=options.workers,
+            log_level=options.log_level,
+            metrics_port=options.metrics_port,
+        )
         redis = [Program(name, server.command, service=False) for name, server in servers.items()]
         supervisor = Supervisor(state, [*redis, *services], child_environment(address, environment))
         with supervisor.running():

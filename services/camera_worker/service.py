@@ -11,6 +11,7 @@ import structlog
 
 from services.camera_worker.camera import Camera
 from services.camera_worker.claims import Claims, Wanted
+from services.camera_worker.metrics import CameraWorkerMetrics
 from services.camera_worker.perception import Perception, Seen
 from services.camera_worker.pictures import Drawing, PicturePublisher
 from shared.config import CameraConfig
@@ -45,6 +46,7 @@ class CameraWorker:
         self._client, self._site = connected.client, connected.site
         self._keys, self._config = connected.site.keys, connected.site.config
         self._virtual = self._config.clock.mode == "virtual"
+        self._metrics = CameraWorkerMetrics(connected.monitor.registry)
         self._models = Models(self._config, options.worker_threads)
         for camera in self._config.cameras:
             try:
@@ -103,8 +105,13 @@ class CameraWorker:
             if newer is not None:
                 self._note_progress(newer.tick, newer.gate, newer.entry_id, newer.time_ns)
             return
-        self._unsent = (tick, self._perception.perceive(todo, self._tick_time_ns(tick)))
-        self._send()
+        with self._metrics.tick_seconds.time():
+            self._unsent = (tick, self._perception.perceive(todo, self._tick_time_ns(tick)))
+            self._send()
+
+    def problem(self) -> str | None:
+        """None: its models are loaded, and a camera that is down is not the worker's problem."""
+        return None
 
     def close(self) -> None:
         """Gives up all cameras, so that others need not wait for the leases to expire."""
@@ -139,6 +146,7 @@ class CameraWorker:
         self._progress = self._gate.complete_tick(tick, completed, self._progress.assignments_cursor)
         self._unsent = None
         self._skipped += self._progress.skipped
+        self._metrics.ticks_skipped(self._progress.skipped)
         for camera_name, track_id, gid in self._progress.gids:
             if camera_name in self._cameras:
                 self._cameras[camera_name].change_gid(track_id, gid)
@@ -149,6 +157,7 @@ class CameraWorker:
                 continue
             camera.handled = max(tick, self._progress.tick - 1) if not self._virtual else tick
             camera.count_handled()
+            self._metrics.tick_handled(camera.name)
             self._show(tick, item)
             if camera.leaving:
                 self._give_up(camera.name, "paused")
@@ -208,6 +217,10 @@ class CameraWorker:
                 "clock_offset_ms": self._site_time.clock_offset_ms(),
             }
         )
+        self._metrics.owns(len(self._cameras))
+        self._metrics.clock_offset(self._site_time.clock_offset_ms())
+        for name, camera in self._cameras.items():
+            self._metrics.source_frames_dropped(name, camera.source.dropped)
         wanted = self._claims.look({name: camera.lease for name, camera in self._cameras.items()})
         self._follow(wanted)
         self._tell_all()
@@ -375,6 +388,7 @@ class CameraWorker:
         for name in names:
             if name in self._cameras:
                 _log.warning("camera was removed, or taken over by another worker", camera=name)
+                self._metrics.camera_lost()
                 self._cameras.pop(name).source.close()
                 self._told.pop(name, None)
 
