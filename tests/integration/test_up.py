@@ -48,6 +48,14 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Runni
     status = up.status()
     assert [camera["name"] for camera in status["cameras"]] == ["cam0", "cam1"]
     assert (status["clock"], len(status["workers"])) == (True, 1)
+    up.wait_for(lambda: [one["ready"] for one in up.status()["services"]] == [True] * 4)
+    for service in up.status()["services"]:
+        with urllib.request.urlopen(service["metrics_url"], timeout=10) as answer:  # noqa: S310
+            metrics = answer.read().decode()
+        assert f'mtmc_service_info{{service="{service["role"]}",site="room",' in metrics
+        if service["role"] == "camera-worker":
+            assert "mtmc_camera_worker_cameras 2.0" in metrics
+            assert re.search(r'ticks_handled_total\{camera="cam0"\} [1-9]', metrics)
 
     second = start(site_file)
     assert second.process.wait(20) == 2
