@@ -262,7 +262,9 @@ def test_clients_that_say_nothing_are_cut_off_and_keep_nobody_out_for_long(monke
         silent = [
             stack.enter_context(socket.create_connection((address.host, address.port), timeout=10)) for _ in range(40)
         ]
-        wait_for(lambda: answers(address))
+        busy = []
+        wait_for(lambda: busy.append(handlers()) or answers(address))
+        assert 0 < max(busy) <= http_server._CONNECTIONS
         for one in silent:
             assert received(one) == b"", "it was cut off"
 
@@ -307,6 +309,10 @@ def answers(address: Address) -> bool:
         return get(address, "/healthz")[0] == 200
     except (OSError, http.client.HTTPException):
         return False
+
+
+def handlers() -> int:
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
 
 
 def received(connection: socket.socket) -> Any:

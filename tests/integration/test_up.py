@@ -118,6 +118,17 @@ def test_what_only_a_process_finds_ends_it_with_2_and_the_last_words_of_the_proc
     assert up.family() == []
 
 
+def test_a_taken_metrics_port_ends_it_with_what_to_do(start: Callable[..., RunningSite], site_file: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        up = start(site_file, "--metrics-port", str(port))
+        assert up.process.wait(30) == 2
+    assert f"port {port} for metrics is in use" in up.output()
+    assert "clock cannot run until something is mended" in up.output()
+
+
 def test_a_taken_port_is_told_of_before_anything_starts(start: Callable[..., RunningSite], site_file: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
