@@ -149,6 +149,27 @@ def test_a_port_of_its_own_is_taken_from_the_environment_and_one_in_use_ends_the
     assert f"mtmc: port {port} for metrics is in use; stop" in (site_file.parent / "log").read_text()
 
 
+def test_a_service_that_starts_over_with_a_new_site_keeps_its_port_and_counts_anew(
+    run: Run, site_file: Path, redis_client: Client, redis_url: str
+) -> None:
+    run("clock", site_file, "--redis", redis_url)
+    wait_for(lambda: urls(read_services(redis_client, KEYS), "clock"))
+    (url,) = urls(read_services(redis_client, KEYS), "clock")
+    wait_for(lambda: metric(url, "mtmc_clock_ticks_total") >= 10)
+    site_file.write_text(site_file.read_text() + "clock: {target_fps: 1}\n")
+    run("aggregator", site_file, "--redis", redis_url)
+    wait_for(lambda: metric(url, "mtmc_service_site_reloads_total") == 1)
+    wait_for(lambda: metric(url, "mtmc_clock_ticks_total") > 0)
+    assert metric(url, "mtmc_clock_ticks_total") < 10
+    wait_for(lambda: urls(read_services(redis_client, KEYS), "clock") == [url])
+    assert get(url.replace("/metrics", "/readyz")) == (200, "ready\n")
+
+
+def metric(url: str, name: str) -> float:
+    found = re.search(rf"^{name} (\S+)$", get(url)[1], re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
 def test_a_process_that_waits_says_why_and_shows_no_password(run: Run, tmp_path: Path, redis_process: Any) -> None:
     redis_process.stop()
     port = any_free_port()

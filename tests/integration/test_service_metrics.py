@@ -38,9 +38,10 @@ def value(monitor: Monitor, name: str, **labels: str) -> float | None:
 # -- clock -----------------------------------------------------------------------------------------------------
 
 
-def live_site(client: Client, name: str = "yard", target_fps: float = 50) -> PublishedSite:
-    site = site_of(client, name, mode="live")
-    clock = site.config.clock.model_copy(update={"target_fps": target_fps, "stall_seconds": 0.3})
+def live_site(client: Client) -> PublishedSite:
+    """Its clock takes three steps for each tick, because it looks for stalled cameras more often than it ticks."""
+    site = site_of(client, "yard", mode="live")
+    clock = site.config.clock.model_copy(update={"target_fps": 5.0, "stall_seconds": 0.3})
     return PublishedSite(1, site.config.model_copy(update={"clock": clock}), site.layout, {})
 
 
@@ -170,6 +171,22 @@ def test_an_aggregator_behind_the_cameras_is_not_ready_until_it_has_caught_up(re
     aggregator.step()
     assert aggregator.problem() is None
     assert value(monitor, "mtmc_aggregator_lag_ticks") == 0
+
+
+def test_an_aggregator_that_loads_its_state_is_not_ready(redis_client: Client) -> None:
+    site = site_of(redis_client, "loading")
+    aggregator = Aggregator(redis_client, site)
+    said = []
+    original = aggregator._checkpoints.load
+
+    def watched() -> Any:
+        said.append(aggregator.problem())
+        return original()
+
+    aggregator._checkpoints.load = watched  # type: ignore[method-assign]
+    aggregator.step()
+    assert said == ["it is loading the state of the last aggregator"]
+    assert aggregator.problem() is None
 
 
 def test_many_cycles_in_one_step_are_progress(redis_client: Client) -> None:
