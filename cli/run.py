@@ -49,6 +49,23 @@ def run(
     root: RootOption = None,
     host: Annotated[str | None, typer.Option(help="streamer: address to listen at.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="streamer: port.")] = None,
+    metrics_host: Annotated[
+        str,
+        typer.Option(
+            envvar="MTMC_METRICS_HOST",
+            metavar="HOST",
+            help="Address of --metrics-port; 0.0.0.0: all of this machine's.",
+        ),
+    ] = "127.0.0.1",
+    metrics_port: Annotated[
+        int,
+        typer.Option(
+            min=-1,
+            max=65535,
+            envvar="MTMC_METRICS_PORT",
+            help="Of /metrics, /healthz and /readyz; 0: any free port, which status shows; -1: none.",
+        ),
+    ] = 0,
     log_level: LogLevelOption = LogLevel.INFO,
     log_format: Annotated[LogFormat, typer.Option(envvar="MTMC_LOG_FORMAT", case_sensitive=False)] = LogFormat.TEXT,
 ) -> None:
@@ -56,7 +73,8 @@ def run(
 
     With a site file the site is published first, if its content changed; with --site it waits until somebody has
     published it. Any number of each service may run, on any host. Also read from the environment:
-    MTMC_REDIS_PASSWORD, and MTMC_FRAMES_URL (a second Redis for pictures).
+    MTMC_REDIS_PASSWORD, MTMC_FRAMES_URL (a second Redis for pictures), and MTMC_ENGINE_CACHE (the folder that keeps
+    TensorRT's engines).
 
     Example:  MTMC_REDIS_URL=redis://redis:6379 mtmc run camera-worker --site campus --labels gpu
     """
@@ -91,5 +109,7 @@ def run(
         engine_cache=engine_cache(os.environ),
         port=port,
         host=host,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
     )
     importlib.import_module(service.module).main(options)

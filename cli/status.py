@@ -25,12 +25,13 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Look again every second, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines; with --watch one object a line.")] = False,
 ) -> None:
-    """Show clock, workers and cameras of a site at a glance.
+    """Show clock, workers, cameras and processes of a site at a glance.
 
     The fields of --json are stable: site, redis, revision, running, tick, gate, skew_ticks, slowest, fastest, stalled,
     skipped_ticks, clock, aggregator, workers (id, host, pid, labels, device, backend, cameras, fps,
-    heartbeat_age_seconds) and cameras (name, state, message, stalled, owner, error, seen_tick, lag_ticks, fps, tracks,
-    gids); null means unknown. The state of a camera is live, starting, waiting, stalled, down, ended or paused.
+    heartbeat_age_seconds), cameras (name, state, message, stalled, owner, error, seen_tick, lag_ticks, fps, tracks,
+    gids) and services (id, role, host, pid, metrics_url, ready, problem, uptime_seconds, heartbeat_age_seconds); null
+    means unknown. The state of a camera is live, starting, waiting, stalled, down, ended or paused.
 
     Exit code 1: nothing runs.
 
@@ -44,32 +45,39 @@ def status(
         if watch:
             _watch(running, console, as_json=as_json)
         else:
-            _show(running.read(), running.redis, console, as_json=as_json)
+            _show(running.read(), running, console, as_json=as_json)
 
 
-def _show(state: SiteState, redis: str, console: Console, *, as_json: bool) -> None:
+def _show(state: SiteState, running: RunningSite, console: Console, *, as_json: bool) -> None:
     import json
 
     from cli.status_json import status_json
-    from cli.status_tables import tables
 
     if as_json:
-        console.out(json.dumps(status_json(state, redis)), highlight=False)
+        console.out(json.dumps(status_json(state, running.redis, running.services)), highlight=False)
     else:
-        console.print(tables(state, redis))
+        console.print(_tables(state, running))
+
+
+def _tables(state: SiteState, running: RunningSite) -> RenderableType:
+    from rich.console import Group
+
+    from cli.services_table import services_table
+    from cli.status_tables import tables
+
+    return Group(tables(state, running.redis), services_table(running.services))
 
 
 def _watch(running: RunningSite, console: Console, *, as_json: bool) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from cli.status_tables import tables
     from launcher.running_site import NothingRuns
     from shared.service import stop_on_signals
 
     def newest() -> RenderableType:
         try:
-            return tables(running.read(), running.redis)
+            return _tables(running.read(), running)
         except NothingRuns as reason:
             return Text(f"{reason}; looking again …")
 
@@ -77,10 +85,10 @@ def _watch(running: RunningSite, console: Console, *, as_json: bool) -> None:
     state = running.read()
     if as_json or not console.is_terminal:
         while not stop.is_set():
-            _show(state, running.redis, console, as_json=as_json)
+            _show(state, running, console, as_json=as_json)
             stop.wait(_INTERVAL_S)
             state = running.read()
         return
-    with Live(tables(state, running.redis), console=console, screen=False, auto_refresh=False) as live:
+    with Live(_tables(state, running), console=console, screen=False, auto_refresh=False) as live:
         while not stop.wait(_INTERVAL_S):
             live.update(newest(), refresh=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from shared.presence import ServiceInfo
 from shared.site_state.states import CameraState, SiteState
 
 
-def status_json(state: SiteState, redis: str) -> dict[str, Any]:
+def status_json(state: SiteState, redis: str, services: Sequence[ServiceInfo]) -> dict[str, Any]:
     """The fields that the help of `mtmc status` promises; `redis` is the address to show."""
     return {
         "site": state.site,
@@ -26,6 +28,7 @@ def status_json(state: SiteState, redis: str) -> dict[str, Any]:
         "aggregator": state.aggregator,
         "workers": [asdict(worker) for worker in state.workers],
         "cameras": [_camera_json(camera) for camera in state.cameras],
+        "services": [asdict(service) for service in services],
     }
 
 

@@ -28,6 +28,15 @@ def up(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Of the page; 0: any free one.", show_default="streamer.port")
     ] = None,
+    metrics_port: Annotated[
+        int,
+        typer.Option(
+            min=-1,
+            max=65000,
+            help="Of /metrics, /healthz and /readyz of the processes, counting up from this one; 0: any free ports, "
+            "which status shows; -1: none.",
+        ),
+    ] = 0,
     state: StateOption = None,
     root: RootOption = None,
     log_level: LogLevelOption = LogLevel.INFO,
@@ -46,6 +55,7 @@ def up(
             workers=workers,
             redis_url=redis_url,
             port=port,
+            metrics_port=metrics_port,
             state_path=state,
             log_level=log_level.value,
             root=root,
@@ -61,6 +71,7 @@ def run_until_stopped(
     workers: int | None = None,
     redis_url: str | None = None,
     port: int | None = None,
+    metrics_port: int = 0,
     state_path: Path | None = None,
     log_level: str = "INFO",
     root: Path | None = None,
@@ -100,7 +111,9 @@ def run_until_stopped(
         require_usable_files(site_file, site, environment)
         ports = {name: server.port for name, server in servers.items()}
         state.save_last_start(LastStart(ports.get(REDIS), str(state.supervisor_socket), ports.get(PICTURES)))
-        services = site_programs(site, port, environment, workers=workers, log_level=log_level)
+        services = site_programs(
+            site, port, environment, workers=workers, log_level=log_level, metrics_port=metrics_port
+        )
         redis = [Program(name, server.command, service=False) for name, server in servers.items()]
         supervisor = Supervisor(state, [*redis, *services], child_environment(address, environment))
         with supervisor.running():

@@ -11,6 +11,7 @@ from launcher.address import RedisAddress
 from launcher.supervision import Program
 from shared.config import SiteConfig
 from shared.errors import MtmcError
+from shared.monitoring.http_server import OFF
 from shared.redis_server import any_free_port, is_free
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -40,11 +41,18 @@ def page_port(site: SiteConfig, chosen: int | None) -> int:
 
 
 def site_programs(
-    site: SiteConfig, port: int, environment: Mapping[str, str], *, workers: int | None = None, log_level: str = "INFO"
+    site: SiteConfig,
+    port: int,
+    environment: Mapping[str, str],
+    *,
+    workers: int | None = None,
+    log_level: str = "INFO",
+    metrics_port: int = OFF,
 ) -> list[Program]:
     """The services, in the order in which they are started.
 
-    `port` is that of the page; `workers` None: one, or one for each GPU that the site names.
+    `port` is that of the page; `workers` None: one, or one for each GPU that the site names. `metrics_port` is that of
+    the first service, and the others count up from there; 0 gives each any free one, `OFF` none.
     """
     gpus = site.worker.gpus
     count = workers or max(1, min(len(gpus), len(site.cameras)))
@@ -56,12 +64,17 @@ def site_programs(
         "aggregator": ("aggregator",),
         "streamer": ("streamer", "--port", str(port)),
     }
-    programs = [Program(name, (*run, *words, *common)) for name, words in arguments.items()]
+    commands = {name: (*run, *words) for name, words in arguments.items()}
     for i in range(count):
         words = ("camera-worker", "--threads", str(threads))
         sees = ("env", f"CUDA_VISIBLE_DEVICES={visible_gpu(gpus[i % len(gpus)], environment)}") if gpus else ()
-        programs.append(Program(f"camera-worker-{i + 1}", (*sees, *run, *words, *common)))
-    return programs
+        commands[f"camera-worker-{i + 1}"] = (*sees, *run, *words)
+    return [
+        Program(
+            name, (*command, "--metrics-port", str(metrics_port + i if metrics_port > 0 else metrics_port), *common)
+        )
+        for i, (name, command) in enumerate(commands.items())
+    ]
 
 
 def visible_gpu(number: int, environment: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from launcher.site_access import SiteChoice, server_answers
 from launcher.site_file import load_site_leniently
 from shared.errors import MtmcError, RedisUnusable, redact
 from shared.keys import Keys
+from shared.presence import ServiceInfo, read_services
 from shared.redis_connection import RETRYABLE, Client, check
 from shared.site import read_revision, read_site
 from shared.site_state.reading import StateReader
@@ -30,6 +31,8 @@ class RunningSite:
         self._start_command = start_command
         self.redis = redact(url)
         """The address without credentials."""
+        self.services: tuple[ServiceInfo, ...] = ()
+        """The processes that had a heartbeat within the last minute, as `read` found them."""
         self._revision: int | None = None
         self._reader: StateReader | None = None
 
@@ -68,6 +71,7 @@ class RunningSite:
             if published is None:
                 return None
             self._reader, self._revision = StateReader(self._client, self._frames, published), revision
+        self.services = read_services(self._client, self._keys)
         return self._reader.read()
 
 

@@ -30,8 +30,14 @@ _SHOWN = 100
 class Advanced:
     """What a step of the clock led to."""
 
+    is_new: bool
+    """Whether this step published the tick."""
     tick: int
     gate: int
+    skew_ticks: int
+    """Fastest minus slowest live camera."""
+    stalled_now: int
+    """How many cameras are stalled."""
     stalled: tuple[str, ...]
     """Cameras that this step found stalled."""
 
@@ -123,7 +129,9 @@ class Gate:
         answer = self._run("advance", [lease.key], args)
         if not answer[0]:
             raise LeaseLost(lease.role)
-        return Advanced(int(answer[1]), int(answer[2]), tuple(name.decode() for name in answer[3:]))
+        is_new, tick, gate, skew_ticks, stalled_now, *stalled = answer[1:]
+        names = tuple(name.decode() for name in stalled)
+        return Advanced(bool(is_new), int(tick), int(gate), int(skew_ticks), int(stalled_now), names)
 
     def join(self, camera: str, lease: Lease) -> tuple[int, int, int]:
         """Lets a camera take part; returns tick, gate, and the tick that it counts as having handled last.

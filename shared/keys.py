@@ -94,6 +94,15 @@ class Keys:
         """Hash in plain text, expires: host, labels, device, backend, cameras, rates of one worker."""
         return self._key(f"worker:{worker}")
 
+    @property
+    def services(self) -> str:
+        """Sorted set, expires: process of a service → ms (Redis time) of its last heartbeat."""
+        return self._key("services")
+
+    def service(self, service: str) -> str:
+        """Hash in plain text, expires: role, host, pid, address of the metrics, and why it is not ready."""
+        return self._key(f"service:{service}")
+
     def camera(self, camera: str) -> str:
         """Hash in plain text, written by the camera's owner: state, owner, seq, rates, the last error."""
         return self._key(f"camera:{camera}")

@@ -12,7 +12,11 @@ from pathlib import Path
 import structlog
 from redis.exceptions import AuthenticationError
 
+from shared.errors import redact
 from shared.logs import configure_logging
+from shared.monitoring.http_server import OFF, serving
+from shared.monitoring.monitor import Monitor
+from shared.presence import Presence
 from shared.redis_connection import RETRYABLE, Client, check, connect
 from shared.service import Service, run, stop_on_signals
 from shared.site import PublishedSite, read_revision, read_site
@@ -41,6 +45,9 @@ class ServiceOptions:
     port: int | None = None
     """Of the streamer, in place of the site's."""
     host: str | None = None
+    metrics_port: int = OFF
+    """Of /metrics, /healthz and /readyz; 0: any free one."""
+    metrics_host: str = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Connected:
     client: Client
     frames: Client
     site: PublishedSite
+    monitor: Monitor = field(default_factory=Monitor)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -79,8 +87,10 @@ class RevisionWatch:
         return self._replaced
 
 
-def connect_site(options: ServiceOptions, stop: threading.Event) -> Connected | None:
+def connect_site(options: ServiceOptions, stop: threading.Event, monitor: Monitor | None = None) -> Connected | None:
     """Connects and waits until the site is published; None when `stop` was set meanwhile.
+
+    `monitor` reports what is waited for.
 
     Raises:
         RedisUnusable: Redis answers, but is not fit for use. One that does not answer yet is waited for.
@@ -88,6 +98,7 @@ def connect_site(options: ServiceOptions, stop: threading.Event) -> Connected | 
     """
     client = connect(options.redis_url, options.redis_password)
     frames = connect(options.frames_url, options.redis_password) if options.frames_url else client
+    monitor = monitor or Monitor()
     told = False
     while not stop.is_set():
         try:
@@ -100,7 +111,9 @@ def connect_site(options: ServiceOptions, stop: threading.Event) -> Connected | 
         else:
             reason = "nobody has published the site yet; `mtmc up` or `mtmc config publish` does"
         if site is not None:
-            return Connected(client, frames, site)
+            monitor.health.waiting("it is starting")
+            return Connected(client, frames, site, monitor)
+        monitor.health.waiting(f"it waits: {redact(reason)}")
         if not told:
             _log.warning("waiting", site=options.site, reason=reason)
             told = True
@@ -115,11 +128,16 @@ def serve(name: str, options: ServiceOptions, make: Callable[[Connected, Service
         MtmcError: the user must mend something.
     """
     configure_logging(name, options.log_level, json=options.log_json)
-    stop = stop_on_signals()
-    while (connected := connect_site(options, stop)) is not None:
-        service, published = make(connected, options), RevisionWatch(connected)
-        if not run(service, stop, published.is_replaced):
-            break
-        _log.info("the site was published anew, starting over with it", revision_before=connected.site.revision)
-        connected.close()
+    stop, monitor, started_at = stop_on_signals(), Monitor(name, options.site), time.monotonic()
+    with serving(monitor, options.metrics_host, options.metrics_port) as address:
+        while (connected := connect_site(options, stop, monitor)) is not None:
+            with contextlib.closing(
+                Presence(connected.client, connected.site.keys, name, monitor.health, address, started_at)
+            ):
+                service, published = make(connected, options), RevisionWatch(connected)
+                if not run(service, stop, published.is_replaced, monitor):
+                    break
+            _log.info("the site was published anew, starting over with it", revision_before=connected.site.revision)
+            connected.close()
+            monitor.start_over()
     _log.info("stopped")

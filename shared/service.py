@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 import structlog
 import tenacity
 
 from shared.errors import LeaseLost
+from shared.monitoring.monitor import Monitor
 from shared.redis_connection import RETRYABLE, WritesRefused
 
 _log = structlog.get_logger()
-_ALIVE_EVERY_S = 1.0
 _RETRY_WAIT = tenacity.wait_random_exponential(multiplier=0.05, max=0.5)
 """Short, because a lease lasts only seconds: whoever owned a role should be the first to take it up again."""
 
@@ -31,64 +29,71 @@ class Service(Protocol):
     def step(self) -> None:
         """One piece of work."""
 
+    def problem(self) -> str | None:
+        """Why the service cannot do its work although it steps, as one line; None: it can.
+
+        A standby can. Called from any thread.
+        """
+
     def close(self) -> None:
         """Gives up what the service holds; Redis may be gone."""
 
 
-def run(service: Service, stop: threading.Event, is_outdated: Callable[[], bool] = lambda: False) -> bool:
+def run(
+    service: Service,
+    stop: threading.Event,
+    is_outdated: Callable[[], bool] = lambda: False,
+    monitor: Monitor | None = None,
+) -> bool:
     """Steps until `stop` is set, the parent process is gone or the service `is_outdated`, then closes.
 
     A lost connection, or a Redis that takes no writes because its disk or memory is full, is logged once and retried
     with exponential backoff and jitter; everything else is a bug or an error for the user, and ends the process. True
-    if it is outdated.
+    if it is outdated. `monitor` is kept up to date for probes.
     """
-    parent, alive = os.getppid(), AliveFile(os.environ.get("MTMC_ALIVE_FILE"))
+    parent, monitor = os.getppid(), monitor or Monitor()
+    health, figures = monitor.health, monitor.loop
     failures = 0
+    health.enter_loop(service.problem)
     try:
         while not stop.is_set():
             if os.getppid() != parent:
                 _log.warning("the parent process is gone, stopping")
                 break
             try:
-                service.step()
-                alive.touch()
+                with figures.step_seconds.time():
+                    service.step()
                 if is_outdated():
                     return True
             except RETRYABLE as error:
                 failures += 1
-                if failures == 1 and isinstance(error, WritesRefused):
+                refused = isinstance(error, WritesRefused)
+                figures.redis_failures.labels("refused" if refused else "unreachable").inc()
+                health.failed(f"Redis {'takes no writes' if refused else 'does not answer'}: {error}")
+                if failures == 1 and refused:
                     _log.error("Redis takes no writes, retrying until it does", reason=str(error))
                 elif failures == 1:
                     _log.warning("Redis is gone, retrying until it is back", reason=str(error))
                 stop.wait(_wait_s(failures))
             except LeaseLost as error:
+                figures.leases_lost.inc()
+                health.progressed()
                 _log.warning("lost a lease", role=error.role)
             else:
                 if failures:
+                    figures.redis_reconnects.inc()
                     _log.info("Redis is back", failed_attempts=failures)
                 failures = 0
+                health.stepped()
         return False
     finally:
+        health.waiting("it is stopping")
         try:
             service.close()
         except RETRYABLE as error:
             _log.warning("Redis is gone while stopping; leases will expire by themselves", reason=str(error))
         except LeaseLost as error:
             _log.warning("lost a lease while stopping", role=error.role)
-
-
-class AliveFile:
-    """A file whose age tells a health check how long ago the service did its work; none without a path."""
-
-    def __init__(self, path: str | None) -> None:
-        self._path = Path(path) if path else None
-        self._touched_at = -_ALIVE_EVERY_S
-
-    def touch(self) -> None:
-        """Makes the file new, once a second at most."""
-        if self._path is not None and time.monotonic() - self._touched_at >= _ALIVE_EVERY_S:
-            self._path.touch()
-            self._touched_at = time.monotonic()
 
 
 def _wait_s(failures: int) -> float:

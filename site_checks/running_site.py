@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from shared.keys import Keys
+from shared.presence import read_services
 from shared.redis_connection import Client
 from shared.site_state.reading import StateReader
 from shared.site_state.states import CameraState, SiteState, State
@@ -32,6 +33,7 @@ def examine_running_site(
     yield from _roles(first, now)
     yield from (finding for camera in now.cameras if (finding := _camera(camera)) is not None)
     yield from _falling_behind(first, now)
+    yield from _not_ready(client, keys)
     yield from _lost(client, keys)
 
 
@@ -73,6 +75,13 @@ def _falling_behind(first: SiteState, now: SiteState) -> Iterator[Finding]:
             f"workers skip {skipped / (ticks * cameras):.0%} of the ticks: they are slower than the clock",
             "add workers, lower clock.target_fps, or take a smaller detector",
         )
+
+
+def _not_ready(client: Client, keys: Keys) -> Iterator[Finding]:
+    for service in read_services(client, keys):
+        if service.problem is not None:
+            name = f"the {service.role} on {service.host} (pid {service.pid})"
+            yield warning(AREA, f"{name} is not ready: {service.problem}", "see its log")
 
 
 def _lost(client: Client, keys: Keys) -> Iterator[Finding]:

@@ -12,4 +12,4 @@ def main(options: ServiceOptions) -> None:
     Raises:
         MtmcError: the user must mend something.
     """
-    serve("aggregator", options, lambda connected, _: Aggregator(connected.client, connected.site))
+    serve("aggregator", options, lambda connected, _: Aggregator(connected.client, connected.site, connected.monitor))

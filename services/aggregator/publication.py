@@ -45,6 +45,8 @@ class CycleRecord:
     """Number of the last event before this cycle."""
     late: int = 0
     """Entries that came after the cycle of their tick, by more than `max_late_ticks`."""
+    entries: int = 0
+    """Entries used, late ones included."""
 
     @property
     def events(self) -> int:

@@ -74,6 +74,8 @@ class TrackReader:
         self._ticks_cursor = "$"
         self.last_seq: dict[str, int] = {}
         """Camera → number of the last entry that was handed out."""
+        self.unread_ticks = 0
+        """How many ticks the cameras have handled whose entries were not read yet."""
 
     def start_at(self, cursors: Mapping[str, str], last_seq: Mapping[str, int]) -> None:
         """Reads on after the entry ids `cursors`; everything read so far is forgotten."""
@@ -99,6 +101,7 @@ class TrackReader:
             camera = self._camera_of[key]
             if len(entries) == _READ_AT_ONCE and self._waiting[camera]:
                 upto = min(upto, self._waiting[camera][-1].tick)
+        self.unread_ticks = progress.upto - upto
         return Handled(upto, progress.tick, progress.time_ns), newest_number(newest)
 
     def read_more(self) -> bool:

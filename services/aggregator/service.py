@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import structlog
 
 from association.core import Association
 from association.outcome import CameraTick, CycleResult
 from association.settings import AssociationSettings
+from services.aggregator.metrics import AggregatorMetrics
 from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle
 from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
 from services.aggregator.reader import TrackReader
@@ -17,6 +19,8 @@ from shared.errors import LeaseLost
 from shared.gate import Gate, Handled
 from shared.leases import Lease, Leases
 from shared.messages import TrackEntry
+from shared.monitoring.health import READY_SECONDS
+from shared.monitoring.monitor import Monitor
 from shared.redis_connection import RETRYABLE, Client
 from shared.replication import Replicas
 from shared.site import PublishedSite
@@ -30,7 +34,7 @@ _LOOK_AROUND_S = 0.4
 class Aggregator:
     """Owns the lease `aggregator`, or waits for it."""
 
-    def __init__(self, client: Client, site: PublishedSite) -> None:
+    def __init__(self, client: Client, site: PublishedSite, monitor: Monitor | None = None) -> None:
         self._client, self._site, self._keys = client, site, site.keys
         self._config = site.config
         self._virtual = site.config.clock.mode == "virtual"
@@ -43,6 +47,8 @@ class Aggregator:
         self._leases = Leases(client, self._keys)
         self._checkpoints = Checkpoints(client, self._keys)
         self._replicas = Replicas(client)
+        self._monitor = monitor or Monitor()
+        self._metrics = AggregatorMetrics(self._monitor.registry)
         self._lease: Lease | None = None
         self._gids_given_upto = 0
         self._forget_everything()
@@ -52,10 +58,10 @@ class Aggregator:
         self._cursors: dict[str, str] = {}
         self._last_tick = self._committed_tick = self._checkpoint_tick = 0
         self._events = 0
-        self._uncommitted: list[Command] | None = None
+        self._uncommitted: tuple[CycleRecord, list[Command]] | None = None
         self._recovered = False
         self._unsure = False
-        self.late_entries = 0
+        self._site_tick = 0
         self._look_at = 0.0
 
     def _use_cameras(self, names: Iterable[str]) -> None:
@@ -96,10 +102,21 @@ class Aggregator:
                 self._reader.wait(_POLL_S)
         except LeaseLost:
             self._lease = None
+            self._metrics.stands_by()
             raise
         except RETRYABLE:
             self._unsure = True
             raise
+
+    def problem(self) -> str | None:
+        """Whether it falls behind the cameras; a standby does not."""
+        if self._lease is None:
+            return None
+        if not self._recovered:
+            return "it is loading the state of the last aggregator"
+        behind_ticks = self._reader.unread_ticks
+        behind_s = behind_ticks / self._config.clock.target_fps
+        return f"it is {behind_ticks} ticks ({behind_s:.1f} s) behind the cameras" if behind_s > READY_SECONDS else None
 
     def close(self) -> None:
         """Leaves a checkpoint and hands the role to a standby at once."""
@@ -148,10 +165,13 @@ class Aggregator:
             # The driver connects anew by itself; what it came back to may be older than what it left.
             self._start_over(lease, known_tick)
             return True
+        self._site_tick = handled.tick
         before = self._last_tick
         while (tick := self._next_tick(handled.upto)) is not None:
             lease.renew_if_due()
-            self._run_cycle(lease, tick, handled)
+            with self._metrics.cycle_seconds.time():
+                self._run_cycle(lease, tick, handled)
+            self._monitor.health.progressed()
         return self._last_tick > before
 
     def _next_tick(self, upto: int) -> int | None:
@@ -177,7 +197,6 @@ class Aggregator:
         now_ns = handled.time_ns - round((handled.tick - tick) * 1e9 / self._config.clock.target_fps)
         late = sum(tick - entry.tick > self._config.association.max_late_ticks for entry in taken.entries)
         if late:
-            self.late_entries += late
             _log.warning("entries came too late; they join this cycle", tick=tick, count=late)
         result = self._apply(tick, now_ns, taken.entries)
         self._cursors |= taken.cursors
@@ -193,9 +212,10 @@ class Aggregator:
             identities.next_gid,
             self._events,
             late,
+            len(taken.entries),
         )
         self._events = record.events
-        self._uncommitted = self._publication.commands(record, self.association.table, identities)
+        self._uncommitted = (record, self._publication.commands(record, self.association.table, identities))
         self._commit(lease)
         if tick - self._checkpoint_tick >= self._checkpoint_ticks:
             self._save_checkpoint(lease)
@@ -209,7 +229,8 @@ class Aggregator:
     def _commit(self, lease: Lease) -> None:
         assert self._uncommitted is not None
         try:
-            lease.commit(self._uncommitted, touched_keys(self._uncommitted))
+            commands = self._uncommitted[1]
+            lease.commit(commands, touched_keys(commands))
             self._replicas.confirm()
         except RETRYABLE:
             self._note_gids()  # It may have been carried out.
@@ -221,9 +242,17 @@ class Aggregator:
         self._gids_given_upto = max(self._gids_given_upto, self.association.identities.next_gid - 1)
 
     def _committed(self) -> None:
+        assert self._uncommitted is not None
+        record, self._uncommitted = self._uncommitted[0], None
         self._note_gids()
-        self._uncommitted = None
         self._committed_tick = self._last_tick
+        rows = self.association.table.rows
+        self._metrics.committed(
+            record,
+            lag_ticks=self._site_tick - record.tick,
+            identities=len(self.association.identities),
+            live_tracks=int(np.count_nonzero(rows["used"] & ~rows["ended"])),
+        )
         if self._virtual:
             self._gate.wake()
 
@@ -280,6 +309,7 @@ class Aggregator:
         self._note_gids()
         self._put_right(lease)
         self._recovered = True
+        self._metrics.owns()
         _log.info("this aggregator associates now", tick=self._last_tick, identities=len(identities), epoch=lease.epoch)
 
     def _replay(self, lease: Lease, cycles: Sequence[RecordedCycle], *, from_scratch: bool) -> None:
@@ -288,13 +318,16 @@ class Aggregator:
             return
         while not from_scratch and self._reader.read_more():
             lease.renew_if_due()
+            self._monitor.health.progressed()
         for cycle in cycles:
             lease.renew_if_due()
             if not from_scratch:
                 self._apply(cycle.tick, cycle.time_ns, self._reader.take_exactly(cycle.cursors).entries)
+            self._monitor.health.progressed()
             self._cursors |= cycle.cursors
             self._last_tick, self._events = cycle.tick, cycle.events
         self._reader.start_at(self._cursors, self._reader.last_seq)
+        self._metrics.replayed(len(cycles))
         _log.info("cycles replayed", count=len(cycles), tick=self._last_tick)
 
     def _put_right(self, lease: Lease) -> None:
@@ -322,3 +355,4 @@ class Aggregator:
             ),
         )
         self._checkpoint_tick = self._last_tick
+        self._metrics.saved_checkpoint()

@@ -9,6 +9,7 @@ import structlog
 
 from services.camera_worker.camera import Camera
 from services.camera_worker.handover import Goodbye, Handover, Outcome
+from services.camera_worker.metrics import CameraWorkerMetrics
 from services.camera_worker.perception import Perception, Seen
 from services.camera_worker.picture_pace import PicturePace
 from services.camera_worker.pictures import Drawing, PicturePublisher
@@ -28,12 +29,19 @@ class TickLoop:
     """Handles the ticks of the cameras that the roster has given to it, and renews their leases."""
 
     def __init__(
-        self, client: Client, site: SiteConfig, perception: Perception, pictures: PicturePublisher, handover: Handover
+        self,
+        client: Client,
+        site: SiteConfig,
+        perception: Perception,
+        pictures: PicturePublisher,
+        handover: Handover,
+        metrics: CameraWorkerMetrics,
     ) -> None:
         self._client, self._site, self._keys = client, site, Keys(site.site)
         self._virtual = site.clock.mode == "virtual"
         self._gate = Gate(client, self._keys, site.clock)
         self._perception, self._pictures, self._handover = perception, pictures, handover
+        self._metrics = metrics
         self.cameras: dict[str, Camera] = {}
         """Name → the cameras in hand. Only the loop's thread changes it."""
         self._arriving: list[Camera] = []
@@ -63,8 +71,14 @@ class TickLoop:
         if not todo:
             self._wait_for_tick()
             return
-        self._unsent = (tick, self._perception.perceive(todo, self._tick_time_ns(tick)))
-        self._send(*self._unsent)
+        with self._metrics.tick_seconds.time():
+            self._unsent = (tick, self._perception.perceive(todo, self._tick_time_ns(tick)))
+            self._send(*self._unsent)
+
+    @property
+    def malformed_gids(self) -> int:
+        """Lines of the global-ID map that were skipped, because they are not numbers."""
+        return self._gate.malformed_gids
 
     # -- cameras come and go -----------------------------------------------------------------------------
 
@@ -139,6 +153,7 @@ class TickLoop:
         )
         self._unsent = None
         self.skipped += self._progress.skipped
+        self._metrics.skipped_ticks.inc(self._progress.skipped)
         for camera_name, track_id, gid in self._progress.gids:
             if camera_name in self.cameras:
                 self.cameras[camera_name].change_gid(track_id, gid)
@@ -149,6 +164,7 @@ class TickLoop:
                 continue
             camera.handled = tick if self._virtual else max(tick, self._progress.tick - 1)
             camera.count_handled()
+            self._metrics.ticks_handled.labels(camera.name).inc()
             self._show(tick, item)
             if camera.leaving:
                 self._give_back(camera, Outcome.LET_GO)

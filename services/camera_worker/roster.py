@@ -13,6 +13,7 @@ from services.camera_worker.camera import Camera
 from services.camera_worker.claims import Claims, Wanted
 from services.camera_worker.handover import Goodbye, Handover, Outcome
 from services.camera_worker.held import Held, Phase
+from services.camera_worker.metrics import CameraWorkerMetrics
 from services.camera_worker.preparation import Failed, Preparation, Prepared, SourceOptions
 from services.camera_worker.reports import Reports
 from services.camera_worker.source_timing import SourceTimings
@@ -26,6 +27,7 @@ from shared.site_time import SiteTime
 from vision.inference.models import Models
 from vision.tracking.tracker import TrackerSettings
 from vision.video.address import display_name
+from vision.video.source import Source
 
 _log = structlog.get_logger()
 _LOOK_S = 0.4
@@ -54,9 +56,11 @@ class Roster:
         claims: Claims,
         site_time: SiteTime,
         handover: Handover,
+        metrics: CameraWorkerMetrics,
     ) -> None:
         self._client, self._site, self._keys = client, site, site.keys
         self._models, self._claims, self._site_time, self._handover = models, claims, site_time, handover
+        self._metrics = metrics
         self._virtual = site.config.clock.mode == "virtual"
         self._gate = Gate(client, self._keys, site.config.clock)
         self._timings = SourceTimings(client, site)
@@ -82,10 +86,16 @@ class Roster:
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
             self._reports.heartbeat(self._held, facts or {})
+            self._metrics.cameras.set(len(self._held))
+            self._metrics.clock_offset_seconds.set(self._site_time.clock_offset_ms() / 1000)
             self._follow(self._claims.look({name: held.lease for name, held in self._held.items()}))
             for name in self._reports.write_states(self._held):
                 if not self._held[name].loop_renews_lease:  # otherwise the loop notices, and says so
                     self._drop(name)
+
+    def sources(self) -> dict[str, Source]:
+        """Camera → its source, of those that have one now; from any thread."""
+        return {name: held.camera.source for name, held in self._held.copy().items() if held.camera is not None}
 
     def phases(self) -> dict[str, Phase]:
         """Camera → where it is on its way."""
@@ -133,6 +143,7 @@ class Roster:
     def _drop(self, name: str) -> None:
         """Forgets a camera whose lease was lost: another worker has it, or it was removed."""
         held = self._held.pop(name)
+        self._metrics.cameras_lost.inc()
         _log.warning("lost a camera: another worker has it, or it was removed from the site", camera=name)
         held.let_source_go()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import structlog
 
 from services.camera_worker.claims import Claims
 from services.camera_worker.handover import Handover
 from services.camera_worker.loop import TickLoop
+from services.camera_worker.metrics import CameraWorkerMetrics, WorkerCollector
 from services.camera_worker.perception import Perception
 from services.camera_worker.pictures import PicturePublisher
 from services.camera_worker.roster import Roster
@@ -23,6 +25,8 @@ from vision.inference.models import Models
 _log = structlog.get_logger()
 _STEP_EVERY_S = 0.05
 _STOP_WAIT_S = 1.0
+_ROSTER_LIMIT_S = 10.0
+"""A step of the roster takes milliseconds; one that waits for Redis ends with the timeout of its socket, 5 s."""
 
 
 class CameraWorker:
@@ -50,9 +54,14 @@ class CameraWorker:
         handover = Handover()
         self._pictures = PicturePublisher(connected.frames, site.keys, config.streamer)
         perception = Perception(models, config.clock.target_fps, virtual=virtual)
-        self.loop = TickLoop(client, config, perception, self._pictures, handover)
-        self.roster = Roster(client, site, models, claims, SiteTime(client), handover)
+        self._metrics = CameraWorkerMetrics(connected.monitor.registry)
+        self.loop = TickLoop(client, config, perception, self._pictures, handover, self._metrics)
+        self.roster = Roster(client, site, models, claims, SiteTime(client), handover, self._metrics)
+        connected.monitor.registry.register(
+            WorkerCollector(self._pictures, self.roster.sources, lambda: self.loop.malformed_gids)
+        )
         self._stop = threading.Event()
+        self._roster_stepped_at_s: float | None = None
         self._thread = threading.Thread(target=self._run_roster, name="roster", daemon=True)
 
     def step(self) -> None:
@@ -65,6 +74,12 @@ class CameraWorker:
         if self._thread.ident is None:
             self._thread.start()
         self.loop.step()
+
+    def problem(self) -> str | None:
+        """None while the roster runs: the models are loaded, and a camera that is down is not the worker's problem."""
+        if self._roster_stepped_at_s is not None and time.monotonic() - self._roster_stepped_at_s > _ROSTER_LIMIT_S:
+            return f"its roster has not stepped for {_ROSTER_LIMIT_S:.0f} s; cameras neither come nor go"
+        return None
 
     def close(self) -> None:
         """Gives up all cameras, so that nobody has to wait for the leases to expire.
@@ -85,6 +100,7 @@ class CameraWorker:
                 self.roster.step(
                     {"skipped": self.loop.skipped, "pictures_dropped": sum(self._pictures.dropped.values())}
                 )
+                self._roster_stepped_at_s = time.monotonic()
                 backoff.reset()
                 wait_s = _STEP_EVERY_S
             except RETRYABLE as error:
@@ -92,6 +108,7 @@ class CameraWorker:
                 _log.debug("the roster cannot reach Redis", reason=str(error))
             except Exception:  # noqa: BLE001 (the top of a thread without which no camera would come or go again)
                 wait_s = backoff.next_s()
+                self._metrics.roster_restarts.inc()
                 _log.exception("the roster failed", retry_in_s=round(wait_s, 1))
             self._stop.wait(wait_s)
 

@@ -12,4 +12,4 @@ def main(options: ServiceOptions) -> None:
     Raises:
         MtmcError: the user must mend something.
     """
-    serve("clock", options, lambda connected, _: Clock(connected.client, connected.site))
+    serve("clock", options, lambda connected, _: Clock(connected.client, connected.site, connected.monitor))

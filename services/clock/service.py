@@ -6,9 +6,11 @@ import time
 
 import structlog
 
+from services.clock.metrics import ClockMetrics
 from shared.errors import LeaseLost
 from shared.gate import Advanced, Gate
 from shared.leases import Lease, Leases
+from shared.monitoring.monitor import Monitor
 from shared.redis_connection import RETRYABLE, Client, server_time_ns
 from shared.site import PublishedSite
 
@@ -20,12 +22,13 @@ _STANDBY_POLL_S = 0.25
 class Clock:
     """Owns the lease `clock`, or waits for it."""
 
-    def __init__(self, client: Client, site: PublishedSite) -> None:
+    def __init__(self, client: Client, site: PublishedSite, monitor: Monitor | None = None) -> None:
         self._client, self._keys = client, site.keys
         self._config = site.config.clock
         self._gate = Gate(client, site.keys, self._config)
         self._leases = Leases(client, site.keys)
         self._lease: Lease | None = None
+        self._metrics = ClockMetrics((monitor or Monitor()).registry)
         self._origin_us = 0
         self._cursor = "0-0"
         self._next_at = 0.0
@@ -50,16 +53,20 @@ class Clock:
             else:
                 advanced = self._step_live(lease)
         except LeaseLost:
-            self._lease = None
+            self._stand_by()
             raise
         except RETRYABLE:
             self._paused = True
             # Another clock may have taken over meanwhile: this one asks before it ticks again.
             if lease.expired():
-                self._lease = None
+                self._stand_by()
             raise
         for camera in advanced.stalled:
             _log.warning("camera has stalled; nobody waits for it any more", camera=camera, tick=advanced.tick)
+
+    def problem(self) -> str | None:
+        """None: whoever steps ticks, or stands by."""
+        return None
 
     def close(self) -> None:
         """Hands the role to a standby at once."""
@@ -67,11 +74,15 @@ class Clock:
             self._lease.release()
             self._lease = None
 
+    def _stand_by(self) -> None:
+        self._lease = None
+        self._metrics.stands_by()
+
     def _step_live(self, lease: Lease) -> Advanced:
         wait = self._next_at - time.monotonic()
         if wait > 0:
             time.sleep(wait)
-        advanced = self._gate.advance(lease, self._origin_us, resumed=self._paused)
+        advanced = self._advance(lease, resumed=self._paused)
         self._paused = False
         # By Redis time, so that the ticks of a clock with a slow or fast oscillator come when they are due.
         now_us = server_time_ns(self._client) // 1000
@@ -82,14 +93,19 @@ class Clock:
         return advanced
 
     def _step_virtual(self, lease: Lease) -> Advanced:
-        advanced = self._gate.advance(lease, self._origin_us)
+        advanced = self._advance(lease)
         if advanced.gate <= advanced.tick:
             newest = self._client.xrevrange(self._keys.ticks, count=1)
             cursor = newest[0][0].decode() if newest else "0-0"
             # Between the advance and this look a mark may have moved the gate: look again before waiting.
-            if cursor == self._cursor or self._gate.advance(lease, self._origin_us).tick == advanced.tick:
+            if cursor == self._cursor or self._advance(lease).tick == advanced.tick:
                 self._gate.wait(cursor, LEASE_SECONDS / 4)
             self._cursor = cursor
+        return advanced
+
+    def _advance(self, lease: Lease, *, resumed: bool = False) -> Advanced:
+        advanced = self._gate.advance(lease, self._origin_us, resumed=resumed)
+        self._metrics.advanced(advanced)
         return advanced
 
     def _acquire(self) -> bool:
@@ -99,6 +115,7 @@ class Clock:
         # If the connection breaks here, the lease expires unused: without an origin there are no ticks.
         self._origin_us = self._origin()
         self._lease, self._paused = lease, True
+        self._metrics.owns()
         _log.info("this clock ticks now", mode=self._config.mode, fps=self._config.target_fps, epoch=lease.epoch)
         return True
 

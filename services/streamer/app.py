@@ -20,6 +20,7 @@ from services.streamer.pictures import Pictures
 from services.streamer.placeholders import Placeholders
 from services.streamer.site_reader import SiteReader
 from services.streamer.viewing import BOUNDARY, mjpeg_parts, wall_messages
+from shared.monitoring.http_server import answer
 from shared.process import Connected
 from shared.site_state.judging import redis_away
 from shared.site_state.states import CameraState
@@ -75,20 +76,13 @@ def _add_pages(app: Flask, parts: Parts) -> None:
         page = render_template("index.html", site=parts.connected.site.config.site, cameras=parts.site.camera_names)
         return Response(page, mimetype="text/html", headers={"Cache-Control": "no-cache"})
 
-    @app.get("/healthz")
-    def _healthz() -> Response:
-        return Response("ok\n", mimetype="text/plain", headers={"Cache-Control": "no-store"})
-
-    @app.get("/readyz")
-    def _readyz() -> Response:
-        parts.site.current()
-        if parts.connected.frames is not parts.connected.client:
-            parts.connected.frames.ping()
-        return Response("ready\n", mimetype="text/plain", headers={"Cache-Control": "no-store"})
-
     @app.get("/metrics")
-    def _metrics() -> Response:
-        return Response(parts.metrics.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+    @app.get("/healthz")
+    @app.get("/readyz")
+    def _monitoring() -> Response:
+        answered = answer(parts.connected.monitor, request.path)
+        headers = {"Cache-Control": "no-store"}
+        return Response(answered.body, answered.status, headers, content_type=answered.content_type)
 
 
 def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) -> None:

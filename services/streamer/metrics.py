@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 
@@ -13,10 +13,10 @@ from shared.watching import Watching
 
 
 class StreamerMetrics:
-    """The counters of one streamer, in a registry of their own."""
+    """The counters of one streamer."""
 
-    def __init__(self, watching: Watching) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, watching: Watching, registry: CollectorRegistry) -> None:
+        self.registry = registry
         self.frames_fetched = Counter(
             "mtmc_streamer_frames_fetched", "Pictures read from Redis", ["camera"], registry=self.registry
         )
@@ -43,10 +43,6 @@ class StreamerMetrics:
         )
         self.wall_viewers = Gauge("mtmc_streamer_wall_viewers", "Open live pages", registry=self.registry)
         self.registry.register(_ViewersCollector(watching))
-
-    def text(self) -> bytes:
-        """All figures in Prometheus' text format."""
-        return generate_latest(self.registry)
 
 
 class _ViewersCollector:

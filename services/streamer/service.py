@@ -13,6 +13,7 @@ from services.streamer.metrics import SiteCollector, StreamerMetrics
 from services.streamer.picture_reader import PictureReader
 from services.streamer.pictures import Pictures
 from services.streamer.placeholders import Placeholders
+from services.streamer.redis_check import RedisCheck
 from services.streamer.site_reader import SiteReader
 from shared.process import Connected, ServiceOptions
 from shared.scripts import Scripts
@@ -35,10 +36,14 @@ class Streamer:
         """
         config = connected.site.config.streamer
         self._keys = connected.site.keys
+        servers = {"Redis": connected.client}
+        if connected.frames is not connected.client:
+            servers["the Redis for pictures"] = connected.frames
+        self._redis_check = RedisCheck(servers)
         self._watching, self._pictures = Watching(), Pictures()
         self._placeholders = Placeholders(config.jpeg_quality)
         self._site, self._scripts = SiteReader(connected), Scripts(connected.client)
-        metrics = StreamerMetrics(self._watching)
+        metrics = StreamerMetrics(self._watching, connected.monitor.registry)
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
         self.parts = Parts(connected, self._site, self._pictures, self._watching, self._placeholders, metrics)
@@ -53,6 +58,10 @@ class Streamer:
     def url(self) -> str:
         """Where it can be reached from this machine."""
         return self._server.url
+
+    def problem(self) -> str | None:
+        """Whether Redis, or the Redis for pictures, does not answer."""
+        return self._redis_check.problem()
 
     def step(self) -> None:
         """Judges the cameras that somebody has open, and tells the workers what is watched.

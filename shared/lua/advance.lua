@@ -1,5 +1,6 @@
 -- One step of the clock. KEYS[8] lease:clock, ARGV[3] its value, ARGV[4] origin in µs of Redis time, ARGV[5] fps,
--- ARGV[6] stall in ms, ARGV[7] 1 when the clock comes back from a pause. Returns {1, tick, gate, stalled now…} or {0} when the lease is lost.
+-- ARGV[6] stall in ms, ARGV[7] 1 when the clock comes back from a pause. Returns {1, whether the tick is new, tick, gate,
+-- skew, number of stalled cameras, cameras that stalled just now…}, or {0} when the lease is lost.
 if redis.call('GET', KEYS[8]) ~= ARGV[3] then return {0} end
 local origin_us, fps, stall_ms, resumed = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
 local time = redis.call('TIME')
@@ -49,10 +50,11 @@ for _, camera in ipairs(redis.call('ZRANGE', MARKED_AT, 0, -1)) do
   end
 end
 table.sort(silent)
+local skew = slowest[1] and fastest[2] - slowest[2] or 0
 redis.call('HSET', SKEW, 'tick', string.format('%.0f', tick), 'gate', string.format('%.0f', gate),
   'slowest', slowest[1] and (slowest[1] .. '@' .. slowest[2]) or '',
   'fastest', fastest[1] and (fastest[1] .. '@' .. fastest[2]) or '',
-  'skew', slowest[1] and string.format('%.0f', fastest[2] - slowest[2]) or '0',
+  'skew', string.format('%.0f', skew),
   'stalled', table.concat(silent, ' '))
 redis.call('HSETNX', SKEW, 'skipped', '0')
-return {1, tick, gate, unpack(stalled)}
+return {1, tick > old_tick and 1 or 0, tick, gate, skew, #silent, unpack(stalled)}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -69,6 +71,26 @@ def test_every_container_is_as_tight_as_it_can_be(site: Project) -> None:
         port for one in containers for ports in one["NetworkSettings"]["Ports"].values() for port in ports or []
     ]
     assert listening == [{"HostIp": "127.0.0.1", "HostPort": site.environment["MTMC_PORT"]}]
+
+
+def test_every_service_can_be_scraped_from_within_the_network(site: Project) -> None:
+    wait_for(lambda: all(one["ready"] for one in services_of(site)), 20)
+    services = services_of(site)
+    assert [one["role"] for one in services] == ["aggregator", "camera-worker", "clock", "streamer"]
+    fetch = "import sys, urllib.request as r; [print(r.urlopen(url).read().decode()) for url in sys.argv[1:]]"
+    urls = [one["metrics_url"] for one in services]
+    assert all(url.endswith(":9090/metrics") for url in urls)
+    text = site.run("exec", "-T", "clock", "python3", "-c", fetch, *urls)
+    for one in services:
+        assert f'mtmc_service_info{{service="{one["role"]}",site="room",' in text
+    assert re.search(r"^mtmc_camera_worker_cameras 4.0$", text, re.MULTILINE)
+    assert 'pass"word' not in text
+
+
+def services_of(site: Project) -> list[dict[str, Any]]:
+    """As `mtmc status` shows them in a container."""
+    shown = site.run("exec", "-T", "aggregator", "mtmc", "status", "/site/site.yaml", "--json")
+    return list(json.loads(shown)["services"])
 
 
 def test_the_password_stands_on_no_command_line_and_in_no_log(site: Project) -> None:

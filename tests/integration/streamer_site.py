@@ -212,7 +212,7 @@ def serving(redis_url: str, port: int = 0) -> Iterator[Serving]:
     assert connected is not None
     stop = threading.Event()
     streamer = Streamer(connected, options)
-    thread = threading.Thread(target=run, args=(streamer, stop))
+    thread = threading.Thread(target=run, args=(streamer, stop, lambda: False, connected.monitor))
     thread.start()
     running = Serving(streamer, stop)
     try:

@@ -22,6 +22,7 @@ from shared.errors import LeaseLost
 from shared.gate import CompletedCamera, Gate
 from shared.leases import Lease, Leases
 from shared.messages import TrackBatch
+from shared.monitoring.monitor import Monitor
 from shared.redis_connection import Client, connect
 from shared.site import PublishedSite, publish_site, read_site
 from tests.conftest import RedisProcess
@@ -650,7 +651,8 @@ def test_a_gap_in_the_numbers_becomes_one_event_also_when_the_aggregator_dies_ov
 def test_entries_that_come_too_late_are_counted_and_join_the_next_cycle(redis_client: Client) -> None:
     site = site_of(redis_client, "late", max_late_ticks=5, min_track_frames=1)
     seen = entries([Stay(1, 0, 1, 60), Stay(2, 1, 1, 60)])
-    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    monitor = Monitor()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site, monitor)
     feeder.feed(30)
     late = redis_client.xrange(site.keys.tracks("B"))[9:]
     for entry_id, _ in late:
@@ -660,8 +662,9 @@ def test_entries_that_come_too_late_are_counted_and_join_the_next_cycle(redis_cl
         redis_client.xadd(site.keys.tracks("B"), fields)
     feeder.feed(1)
     aggregator.step()
-    assert aggregator.late_entries == len([1 for _, fields in late if 31 - int(fields[b"tick"]) > 5])
-    assert int(redis_client.hget(site.keys.skew, "late")) == aggregator.late_entries
+    too_late = len([1 for _, fields in late if 31 - int(fields[b"tick"]) > 5])
+    assert int(redis_client.hget(site.keys.skew, "late")) == too_late
+    assert monitor.registry.get_sample_value("mtmc_aggregator_late_entries_total") == too_late
     rows = aggregator.association.table.rows
     assert rows["embedded"][rows["used"]].tolist() == [31, 31]
 

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +12,13 @@ from services.camera_worker.claims import Claims
 from services.camera_worker.worker import CameraWorker
 from shared.camera_settings import add_camera, remove_cameras
 from shared.config import CameraConfig
-from shared.process import Connected, ServiceOptions
 from shared.redis_connection import Client
-from tests.integration.worker_parts import StillSource, WorkerSite, wait_for
+from tests.integration.worker_parts import StillSource, WorkerSite, running, wait_for
 from tests.unit.vision.model_files import write_constant_model
 from vision.inference.detection import Detector
 
 LONGEST_GAP_S = 0.45
 """Between two ticks of a healthy camera. Its lease lasts 0.6 s; closing one hanging source takes 0.9 s."""
-
-
-@contextmanager
-def running(site: WorkerSite) -> Iterator[CameraWorker]:
-    """A worker on a thread of its own, and a clock."""
-    connected = Connected(site.client, site.client, site.site)
-    worker = CameraWorker(connected, ServiceOptions(site.config.site, ""))
-    stop = threading.Event()
-
-    def run() -> None:
-        while not stop.is_set():
-            worker.step()
-        worker.close()
-
-    thread = threading.Thread(target=run)
-    with site.ticking():
-        thread.start()
-        try:
-            yield worker
-        finally:
-            stop.set()
-            thread.join()
 
 
 class Gaps:

@@ -44,6 +44,9 @@ class Counting:
         self.count += 1
         time.sleep(0.001)
 
+    def problem(self) -> str | None:
+        return None
+
     def close(self) -> None:
         self.closed += 1
         self.client.delete("count")
@@ -87,26 +90,6 @@ def test_a_lost_connection_is_told_once_and_retried_with_the_memory_intact(redis
         running.finish()
     assert service.closed == 1
     assert [line["event"] for line in logs] == ["Redis is gone, retrying until it is back", "Redis is back"]
-
-
-def test_the_alive_file_is_touched_only_while_the_service_does_its_work(
-    redis_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alive = tmp_path / "alive"
-    monkeypatch.setenv("MTMC_ALIVE_FILE", str(alive))
-    service = Counting(connect(redis_process.url))
-    running = Running(service)
-    wait_for(alive.exists)
-    redis_process.kill()
-    failed = service.attempts - service.count
-    wait_for(lambda: service.attempts - service.count > failed + 1)
-    alive.unlink()
-    began = time.monotonic()
-    wait_for(lambda: time.monotonic() - began > 1.2)
-    assert not alive.exists()
-    redis_process.start()
-    wait_for(alive.exists)
-    running.finish()
 
 
 def test_retries_wait_longer_and_longer_but_never_long(redis_process: Any) -> None:
@@ -157,6 +140,9 @@ class Owning:
             raise
         time.sleep(0.001)
 
+    def problem(self) -> str | None:
+        return None
+
     def close(self) -> None:
         if self.at_close:
             raise LeaseLost("clock")
@@ -206,6 +192,8 @@ class Beating:
     def step(self):
         self.client.incr("beats")
         time.sleep(0.01)
+    def problem(self):
+        return None
     def close(self):
         self.client.set("closed", 1)
 
@@ -276,6 +264,8 @@ class Following:
         print(connected.site.revision, connected.site.config.clock.target_fps, flush=True)
     def step(self):
         time.sleep(0.01)
+    def problem(self):
+        return None
     def close(self):
         print("closed", flush=True)
 

@@ -552,7 +552,7 @@ def test_the_streamer_outlives_redis(redis_process: RedisProcess) -> None:
         viewer = streamer.watch("north")
         begin(client, viewer, tick=50)
         wall = Viewer(streamer.port, "/wall.stream")
-        assert streamer.get("/readyz")[0] == 200
+        wait_until(lambda: streamer.get("/readyz")[0] == 200, "ready")
         redis_process.stop()
         wait_until(lambda: streamer.get("/readyz")[0] == 503, "not ready")
         for path in ("/api/v1/site", "/api/v1/cameras", "/api/v1/tracks"):

@@ -48,6 +48,14 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Runni
     status = up.status()
     assert [camera["name"] for camera in status["cameras"]] == ["cam0", "cam1"]
     assert (status["clock"], len(status["workers"])) == (True, 1)
+    up.wait_for(lambda: [one["ready"] for one in up.status()["services"]] == [True] * 4)
+    for service in up.status()["services"]:
+        with urllib.request.urlopen(service["metrics_url"], timeout=10) as answer:  # noqa: S310
+            metrics = answer.read().decode()
+        assert f'mtmc_service_info{{service="{service["role"]}",site="room",' in metrics
+        if service["role"] == "camera-worker":
+            assert "mtmc_camera_worker_cameras 2.0" in metrics
+            assert re.search(r'ticks_handled_total\{camera="cam0"\} [1-9]', metrics)
 
     second = start(site_file)
     assert second.process.wait(20) == 2
@@ -108,6 +116,17 @@ def test_what_only_a_process_finds_ends_it_with_2_and_the_last_words_of_the_proc
     assert "camera-worker-1 cannot run until something is mended" in up.output()
     assert re.search(r"^  mtmc: .*(broken\.pt|mtmc\[torch\])", up.output(), re.MULTILINE)
     assert up.family() == []
+
+
+def test_a_taken_metrics_port_ends_it_with_what_to_do(start: Callable[..., RunningSite], site_file: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        up = start(site_file, "--metrics-port", str(port))
+        assert up.process.wait(30) == 2
+    assert f"port {port} for metrics is in use" in up.output()
+    assert "clock cannot run until something is mended" in up.output()
 
 
 def test_a_taken_port_is_told_of_before_anything_starts(start: Callable[..., RunningSite], site_file: Path) -> None:

@@ -10,19 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from prometheus_client import CollectorRegistry
 
 from services.camera_worker.camera import Camera
 from services.camera_worker.claims import Claims
 from services.camera_worker.handover import Handover
 from services.camera_worker.loop import TickLoop
+from services.camera_worker.metrics import CameraWorkerMetrics
 from services.camera_worker.perception import Perception
 from services.camera_worker.pictures import PicturePublisher
 from services.camera_worker.roster import Roster
+from services.camera_worker.worker import CameraWorker
 from services.clock.service import Clock
 from shared.config import CameraConfig, SiteConfig
 from shared.keys import Keys
 from shared.leases import Lease, Leases
 from shared.messages import TrackEntry
+from shared.monitoring.monitor import Monitor
+from shared.process import Connected, ServiceOptions
 from shared.redis_connection import Client
 from shared.site import publish_site, read_site
 from shared.site_time import SiteTime
@@ -50,6 +55,7 @@ class StillSource:
         self.answered.set()
         self.closed = threading.Event()
         self._close_seconds = close_seconds
+        self.failures = self.restarts = 0
         self._index = 0
 
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None:
@@ -80,6 +86,8 @@ class WorkerSite:
         self.site, self.keys = site, Keys(self.config.site)
         self.models = Models(self.config, 1)
         self.handover = Handover()
+        self.registry = CollectorRegistry()
+        self.metrics = CameraWorkerMetrics(self.registry)
 
     def config_of(self, name: str) -> CameraConfig:
         return next(camera for camera in self.config.cameras if camera.name == name)
@@ -87,7 +95,7 @@ class WorkerSite:
     def loop(self) -> TickLoop:
         pictures = PicturePublisher(self.client, self.keys, self.config.streamer)
         perception = Perception(self.models, self.config.clock.target_fps, virtual=False)
-        return TickLoop(self.client, self.config, perception, pictures, self.handover)
+        return TickLoop(self.client, self.config, perception, pictures, self.handover, self.metrics)
 
     def roster(self) -> Roster:
         claims = Claims(
@@ -98,7 +106,7 @@ class WorkerSite:
             ttl_seconds=self.config.worker.lease_seconds,
             rebalance=True,
         )
-        return Roster(self.client, self.site, self.models, claims, SiteTime(self.client), self.handover)
+        return Roster(self.client, self.site, self.models, claims, SiteTime(self.client), self.handover, self.metrics)
 
     def lease(self, name: str) -> Lease:
         lease = Leases(self.client, self.keys).acquire(f"camera:{name}", self.config.worker.lease_seconds)
@@ -145,6 +153,28 @@ class WorkerSite:
         thread.start()
         try:
             yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+@contextmanager
+def running(site: WorkerSite, monitor: Monitor | None = None) -> Iterator[CameraWorker]:
+    """A worker on a thread of its own, and a clock."""
+    connected = Connected(site.client, site.client, site.site, monitor or Monitor())
+    worker = CameraWorker(connected, ServiceOptions(site.config.site, ""))
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            worker.step()
+        worker.close()
+
+    thread = threading.Thread(target=run)
+    with site.ticking():
+        thread.start()
+        try:
+            yield worker
         finally:
             stop.set()
             thread.join()

@@ -4,7 +4,15 @@ import inspect
 
 from shared.keys import Keys
 
-ARGUMENTS = {"gid": 7, "generation": 3, "index": 1, "camera": "cam.1", "worker": "host-1-ab", "role": "clock"}
+ARGUMENTS = {
+    "gid": 7,
+    "generation": 3,
+    "index": 1,
+    "camera": "cam.1",
+    "service": "clock-box-7-ab",
+    "worker": "host-1-ab",
+    "role": "clock",
+}
 
 
 def all_names(keys: Keys) -> dict[str, str]:

@@ -1,0 +1,85 @@
+"""The figures of an aggregator."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from association.outcome import EventKind
+from services.aggregator.publication import CycleRecord
+
+_CYCLE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class AggregatorMetrics:
+    """What one aggregator did; the gauges are 0 while it stands by. Only committed cycles are counted."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, what: str) -> Counter:
+            return Counter(f"mtmc_aggregator_{name}", what, registry=registry)
+
+        def gauge(name: str, what: str) -> Gauge:
+            return Gauge(f"mtmc_aggregator_{name}", what, registry=registry)
+
+        self._owner = gauge("owner", "1 while this aggregator associates, 0 while it stands by")
+        self._cycles = counter("cycles", "Cycles committed")
+        self.cycle_seconds = Histogram(
+            "mtmc_aggregator_cycle_seconds",
+            "Duration of a cycle, from its entries to its commit",
+            buckets=_CYCLE_BUCKETS_S,
+            registry=registry,
+        )
+        self._entries = counter("entries", "Track entries used")
+        self._late = counter("late_entries", "Track entries older than max_late_ticks when they came")
+        self._dead = counter("dead_letters", "Track entries that could not be decoded")
+        self._gaps = counter("gaps", "Gaps found in the entries of a camera")
+        self._events = Counter("mtmc_aggregator_events", "Events of identities published", ["kind"], registry=registry)
+        for kind in get_args(EventKind):
+            self._events.labels(kind)
+        self._lag = gauge("lag_ticks", "Current tick minus tick of the last cycle")
+        self._identities = gauge("identities", "Identities in view, or that can still return")
+        self._live_tracks = gauge("live_tracks", "Tracks that have not ended")
+        self._checkpoints = counter("checkpoints", "Checkpoints saved")
+        self._checkpoint_at: float | None = None
+        age = gauge("checkpoint_age_seconds", "Time since the last checkpoint was saved; NaN before the first one")
+        age.set_function(self._checkpoint_age_s)
+        self._replayed = counter("replayed_cycles", "Cycles repeated to recover the state of the last owner")
+
+    def owns(self) -> None:
+        """This aggregator associates from now on."""
+        self._owner.set(1)
+
+    def stands_by(self) -> None:
+        """Another aggregator associates, or none."""
+        self._checkpoint_at = None
+        for gauge in (self._owner, self._lag, self._identities, self._live_tracks):
+            gauge.set(0)
+
+    def committed(self, cycle: CycleRecord, *, lag_ticks: int, identities: int, live_tracks: int) -> None:
+        """A cycle was committed; the rest is the state after it."""
+        self._cycles.inc()
+        self._entries.inc(cycle.entries)
+        self._late.inc(cycle.late)
+        self._dead.inc(len(cycle.dead_letters))
+        self._gaps.inc(len(cycle.gaps))
+        for event in cycle.result.events:
+            self._events.labels(event.kind).inc()
+        self._lag.set(lag_ticks)
+        self._identities.set(identities)
+        self._live_tracks.set(live_tracks)
+
+    def replayed(self, cycles: int) -> None:
+        """Cycles of an earlier owner were repeated."""
+        self._replayed.inc(cycles)
+
+    def saved_checkpoint(self) -> None:
+        """A checkpoint is valid now."""
+        self._checkpoints.inc()
+        self._checkpoint_at = time.monotonic()
+
+    def _checkpoint_age_s(self) -> float:
+        at = self._checkpoint_at
+        return math.nan if at is None else time.monotonic() - at

@@ -1,0 +1,83 @@
+"""The figures of a camera worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+
+from services.camera_worker.pictures import PicturePublisher
+from vision.video.source import Source
+
+_TICK_BUCKETS_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5)
+
+
+class CameraWorkerMetrics:
+    """What one camera worker did; safe to use from any thread. Labels are names of cameras, threads and reasons."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(f"mtmc_camera_worker_{name}", what, labels, registry=registry)
+
+        self.cameras = Gauge("mtmc_camera_worker_cameras", "Cameras that this worker owns", registry=registry)
+        self.cameras_lost = counter("cameras_lost", "Cameras that another worker took over, or that were removed")
+        self.ticks_handled = counter("ticks_handled", "Ticks handled, with or without a picture", "camera")
+        self.skipped_ticks = counter(
+            "skipped_ticks", "Ticks that this worker's cameras skipped to keep up with the clock"
+        )
+        self.tick_seconds = Histogram(
+            "mtmc_camera_worker_tick_seconds",
+            "Duration of a tick, from its pictures to the answer of Redis",
+            buckets=_TICK_BUCKETS_S,
+            registry=registry,
+        )
+        self.roster_restarts = counter("roster_restarts", "Unexpected errors of the roster, each of which was retried")
+        self.clock_offset_seconds = Gauge(
+            "mtmc_camera_worker_clock_offset_seconds",
+            "How far this host's time of day is ahead of Redis; site time does not depend on it",
+            registry=registry,
+        )
+
+
+class WorkerCollector:
+    """The figures that pictures and sources count themselves, read when somebody asks for them."""
+
+    def __init__(
+        self,
+        pictures: PicturePublisher,
+        sources: Callable[[], Mapping[str, Source]],
+        malformed_gids: Callable[[], int],
+    ) -> None:
+        """`sources` gives those that are open now, by camera; a source that is opened again counts from 0."""
+        self._pictures, self._sources, self._malformed_gids = pictures, sources, malformed_gids
+
+    def collect(self) -> Iterator[Metric]:
+        """For `CollectorRegistry`."""
+
+        def family(name: str, what: str, *labels: str) -> CounterMetricFamily:
+            return CounterMetricFamily(f"mtmc_camera_worker_{name}", what, labels=labels)
+
+        published = family("pictures_published", "Annotated pictures published")
+        published.add_metric([], self._pictures.published)
+        dropped = family(
+            "pictures_dropped",
+            "Annotated pictures not published: a newer one came first (replaced), OpenCV could not encode it "
+            "(encoding), Redis did not take it (redis), or an unexpected error (error)",
+            "reason",
+        )
+        for reason, count in self._pictures.dropped.items():
+            dropped.add_metric([reason.value], count)
+        restarts = family("picture_restarts", "Unexpected errors while pictures were published; each is retried")
+        restarts.add_metric([], self._pictures.restarts)
+        malformed = family("malformed_gids", "Lines of the global-ID map that were skipped: they are not numbers")
+        malformed.add_metric([], self._malformed_gids())
+        yield from (published, dropped, restarts, malformed)
+        frames = family("source_frames_dropped", "Frames of a source that no tick used", "camera")
+        failures = family("source_failures", "Times that a source failed and was opened again", "camera")
+        source_restarts = family("source_restarts", "Those of them that were unexpected errors", "camera")
+        for camera, source in sorted(self._sources().items()):
+            frames.add_metric([camera], source.dropped)
+            failures.add_metric([camera], source.failures)
+            source_restarts.add_metric([camera], source.restarts)
+        yield from (frames, failures, source_restarts)

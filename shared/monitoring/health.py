@@ -1,0 +1,88 @@
+"""Whether a process works: written by its loop, read by probes on any thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from shared.errors import redact
+
+READY_SECONDS = 3.0
+"""A service whose loop finishes no step for longer is not ready: Redis may hang, or there is too much to do."""
+HUNG_SECONDS = 10.0
+"""A loop without progress for longer hangs. More than the timeout of one Redis command, which is 5 s."""
+_LONGEST_REASON = 300
+
+
+class Health:
+    """The health of one process.
+
+    `hung` and `not_ready` give the reason as one line without credentials, or None when all is well. A process whose
+    loop has not started yet is not ready, but does not hang.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """`now`: monotonic seconds."""
+        self._now = now
+        self._problem: str | None = "it is starting"
+        self._check: Callable[[], str | None] = lambda: None
+        self._in_loop = False
+        self._progressed_at = self._stepped_at = now()
+
+    # -- for the process's own thread --------------------------------------------------------------
+
+    def waiting(self, reason: str) -> None:
+        """The loop does not run: the process starts, stops, or waits for something."""
+        self._problem, self._in_loop = reason, False
+
+    def enter_loop(self, check: Callable[[], str | None]) -> None:
+        """The loop starts.
+
+        `check` says why the service cannot do its work, or None. Probes call it from any thread; it must not block for
+        longer than a Redis command.
+        """
+        self._problem, self._check = "its first step is not done yet", check
+        self._progressed_at = self._stepped_at = self._now()
+        self._in_loop = True
+
+    def progressed(self) -> None:
+        """Something was done; a step that takes long calls this while it works."""
+        self._progressed_at = self._now()
+
+    def stepped(self) -> None:
+        """The loop finished a step."""
+        self._progressed_at = self._stepped_at = self._now()
+        self._problem = None
+
+    def failed(self, reason: str) -> None:
+        """A step failed, and will be tried again."""
+        self._progressed_at, self._problem = self._now(), reason
+
+    # -- for probes --------------------------------------------------------------------------------
+
+    def seconds_since_step(self) -> float:
+        """How long ago the loop finished a step, or started."""
+        return self._now() - self._stepped_at
+
+    def hung(self) -> str | None:
+        """Why the process should be restarted."""
+        idle_s = self._now() - self._progressed_at
+        if self._in_loop and idle_s > HUNG_SECONDS:
+            return f"its loop has made no progress for {idle_s:.0f} s"
+        return None
+
+    def not_ready(self) -> str | None:
+        """Why the service cannot do its work."""
+        if (hung := self.hung()) is not None:
+            return hung
+        if self._problem is not None:
+            return _one_line(self._problem)
+        idle_s = self.seconds_since_step()
+        if self._in_loop and idle_s > READY_SECONDS:
+            return f"its loop has finished no step for {idle_s:.1f} s"
+        reason = self._check()
+        return None if reason is None else _one_line(reason)
+
+
+def _one_line(text: str) -> str:
+    return redact(" ".join(text.split()))[:_LONGEST_REASON]

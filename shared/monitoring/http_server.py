@@ -1,0 +1,178 @@
+"""`/metrics`, `/healthz` and `/readyz` of a process, on a port and threads of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.server
+import os
+import socket
+import socketserver
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from shared.errors import MtmcError
+from shared.monitoring.monitor import Monitor
+
+_log = structlog.get_logger()
+
+OFF = -1
+"""The port that turns the server off."""
+_CONNECTIONS = 16
+"""At a time; more are closed at once."""
+_SILENT_S = 3.0
+"""A client that sends, or takes, nothing for so long is cut off."""
+_CONNECTION_S = 10.0
+"""The longest that any connection lasts, so that slow clients cannot occupy all of them for ever."""
+_POLL_S = 0.25
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a probe gets."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
+def answer(monitor: Monitor, path: str) -> Answer:
+    """What is served at `path`."""
+    if path == "/metrics":
+        return Answer(200, monitor.text(), "text/plain; version=0.0.4; charset=utf-8")
+    if path == "/healthz":
+        return _probe(monitor.health.hung(), "ok")
+    if path == "/readyz":
+        return _probe(monitor.health.not_ready(), "ready")
+    return Answer(404, b"not found; there are /metrics, /healthz and /readyz\n")
+
+
+def _probe(problem: str | None, well: str) -> Answer:
+    return Answer(200 if problem is None else 503, f"{problem or well}\n".encode())
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a process serves its figures."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Without a path."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+
+@contextlib.contextmanager
+def serving(monitor: Monitor, host: str, port: int) -> Iterator[Address | None]:
+    """Serves `monitor` meanwhile; yields the address, None for the port `OFF`.
+
+    Raises:
+        MtmcError: the port cannot be opened; says why.
+    """
+    if port == OFF:
+        yield None
+        return
+    server = _listen(host, port, lambda path: answer(monitor, path))
+    address = Address(str(server.server_address[0]), int(server.server_address[1]))
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True)
+    thread.start()
+    _log.info("serving metrics", url=f"{address.url}/metrics")
+    try:
+        yield address
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _listen(host: str, port: int, answer: Callable[[str], Answer]) -> _Server:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        reason = error.strerror or error
+        raise MtmcError(f"cannot serve metrics at '{host}' ({reason}); correct --metrics-host") from None
+    try:
+        return _Server(family, address, answer)
+    except OSError as error:
+        raise MtmcError(_advice(host, port, error)) from None
+
+
+def _advice(host: str, port: int, error: OSError) -> str:
+    other = "choose another with --metrics-port (0: any free port, -1: no metrics)"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} for metrics is in use; stop the program that listens there, or {other}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"port {port} for metrics may not be opened by this user; {other}"
+    reason = os.strerror(error.errno or 0)
+    return f"cannot serve metrics at {host}:{port} ({reason}); correct --metrics-host or --metrics-port"
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """A thread for each connection, and a bound on how many there are and how long they last."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+    request_queue_size = 2 * _CONNECTIONS
+
+    def __init__(self, family: socket.AddressFamily, address: Any, answer: Callable[[str], Answer]) -> None:
+        self.address_family = family
+        self.answer = answer
+        self._since: dict[Any, float] = {}
+        super().__init__(address, _Handler)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return len(self._since) < _CONNECTIONS
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._since[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._since.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Called by `serve_forever` between connections, and several times a second."""
+        before = time.monotonic() - _CONNECTION_S
+        for request, since in list(self._since.items()):
+            if since < before:
+                with contextlib.suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Called while an exception is handled; the standard library would print it, credentials included."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):  # The client has left, or was cut off.
+            _log.error("a probe failed", exc_info=error)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Server
+    timeout = _SILENT_S
+
+    def do_GET(self) -> None:
+        answer = self.server.answer(self.path.partition("?")[0])
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def version_string(self) -> str:
+        return "mtmc"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """A probe every few seconds is no news."""

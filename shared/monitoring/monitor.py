@@ -1,0 +1,27 @@
+"""All that one process says of itself."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from shared.monitoring.health import Health
+from shared.monitoring.loop_metrics import LoopMetrics
+
+
+class Monitor:
+    """The health and the figures of one process."""
+
+    def __init__(self, service: str = "service", site: str = "") -> None:
+        self.health = Health()
+        self.loop = LoopMetrics(service, site, self.health)
+        self.registry = CollectorRegistry()
+        """The figures of the service itself go here."""
+
+    def start_over(self) -> None:
+        """Makes room for the figures of the service's successor; Prometheus copes with counters that start again."""
+        self.loop.site_reloads.inc()
+        self.registry = CollectorRegistry()
+
+    def text(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        return generate_latest(self.loop.registry) + generate_latest(self.registry)

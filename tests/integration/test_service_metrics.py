@@ -1,0 +1,346 @@
+"""What each service counts, for real events, and that the documentation lists all of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.aggregator.service import Aggregator
+from services.camera_worker.claims import Claims
+from services.clock.service import Clock
+from services.streamer.redis_check import RedisCheck
+from shared.camera_settings import remove_cameras
+from shared.errors import LeaseLost
+from shared.leases import Leases
+from shared.monitoring.monitor import Monitor
+from shared.redis_connection import Client, connect
+from shared.site import PublishedSite
+from tests.conftest import RedisProcess
+from tests.integration.streamer_site import publish, serving, wait_until
+from tests.integration.test_aggregator import Feeder, aggregator_of, scene, site_of
+from tests.integration.worker_parts import WorkerSite, running
+from tests.unit.association.scenes import Stay, entries
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def value(monitor: Monitor, name: str, **labels: str) -> float | None:
+    return monitor.registry.get_sample_value(name, labels)
+
+
+# -- clock -----------------------------------------------------------------------------------------------------
+
+
+def live_site(client: Client) -> PublishedSite:
+    """Its clock takes three steps for each tick, because it looks for stalled cameras more often than it ticks."""
+    site = site_of(client, "yard", mode="live")
+    clock = site.config.clock.model_copy(update={"target_fps": 5.0, "stall_seconds": 0.3})
+    return PublishedSite(1, site.config.model_copy(update={"clock": clock}), site.layout, {})
+
+
+def test_a_clock_counts_its_ticks_and_the_stalls_of_cameras(redis_client: Client) -> None:
+    site, monitor = live_site(redis_client), Monitor()
+    clock = Clock(redis_client, site, monitor)
+    assert value(monitor, "mtmc_clock_owner") == 0
+    clock.step()
+    before = len(redis_client.xrange(site.keys.ticks))
+    counted = value(monitor, "mtmc_clock_ticks_total")
+    assert counted is not None
+    lease = Leases(redis_client, site.keys).acquire("camera:A", 60)
+    assert lease is not None
+    redis_client.zadd(site.keys.seen, {"A": 1, "B": 10**6})
+    redis_client.zadd(site.keys.marked_at, {"A": 1, "B": 1})
+    while not value(monitor, "mtmc_clock_stalls_total", camera="A"):
+        clock.step()
+    assert value(monitor, "mtmc_clock_stalls_total", camera="A") == 1
+    assert value(monitor, "mtmc_clock_stalled_cameras") == 1
+    assert value(monitor, "mtmc_clock_stalls_total", camera="B") is None
+    published = len({fields[b"tick"] for _, fields in redis_client.xrange(site.keys.ticks)[before:]})
+    assert published > 0
+    assert value(monitor, "mtmc_clock_ticks_total") == counted + published
+    redis_client.zadd(site.keys.seen, {"C": 10**6 - 7})
+    clock.step()
+    assert value(monitor, "mtmc_clock_skew_ticks") == 7
+    assert int(redis_client.hget(site.keys.skew, "skew")) == 7
+    assert value(monitor, "mtmc_clock_owner") == 1
+
+
+def test_a_clock_that_loses_its_role_shows_figures_of_nobody(redis_client: Client) -> None:
+    site, monitor = live_site(redis_client), Monitor()
+    clock = Clock(redis_client, site, monitor)
+    clock.step()
+    redis_client.zadd(site.keys.seen, {"A": 1, "B": 9})
+    clock.step()
+    assert value(monitor, "mtmc_clock_skew_ticks") == 8
+    redis_client.set(site.keys.lease("clock"), "9999999999999:other")
+    with pytest.raises(LeaseLost):
+        clock.step()
+    assert (value(monitor, "mtmc_clock_owner"), value(monitor, "mtmc_clock_skew_ticks")) == (0, 0)
+    assert clock.problem() is None, "a standby can do its work"
+
+
+# -- aggregator ------------------------------------------------------------------------------------------------
+
+
+def test_an_aggregator_counts_what_it_commits(redis_client: Client) -> None:
+    site, monitor = site_of(redis_client, "counted"), Monitor()
+    feeder, aggregator = Feeder(redis_client, site, scene()), Aggregator(redis_client, site, monitor)
+    assert value(monitor, "mtmc_aggregator_owner") == 0
+    feeder.feed(40)
+    aggregator.step()
+    redis_client.xadd(site.keys.tracks("B"), {"schema": 1, "nonsense": "x"})
+    feeder.feed(1)
+    missing, _ = redis_client.xrevrange(site.keys.tracks("C"), count=1)[0]
+    redis_client.xdel(site.keys.tracks("C"), missing)
+    feeder.feed(19)
+    aggregator.step()
+    assert value(monitor, "mtmc_aggregator_owner") == 1
+    assert value(monitor, "mtmc_aggregator_cycles_total") == redis_client.xlen(site.keys.cycles) + trimmed(monitor)
+    assert value(monitor, "mtmc_aggregator_cycle_seconds_count") == 60
+    assert value(monitor, "mtmc_aggregator_entries_total") == 60 * 4 - 1
+    assert value(monitor, "mtmc_aggregator_dead_letters_total") == redis_client.xlen(site.keys.dead_letters) == 1
+    assert value(monitor, "mtmc_aggregator_gaps_total") == 1
+    events = [fields[b"kind"].decode() for _, fields in redis_client.xrange(site.keys.events)]
+    for kind in ("appeared", "handover", "merged", "split", "left"):
+        assert value(monitor, "mtmc_aggregator_events_total", kind=kind) == events.count(kind)
+    assert events.count("appeared") > 0
+    assert value(monitor, "mtmc_aggregator_identities") == len(aggregator.association.identities) > 0
+    rows = aggregator.association.table.rows
+    assert value(monitor, "mtmc_aggregator_live_tracks") == int((rows["used"] & ~rows["ended"]).sum()) > 0
+    assert value(monitor, "mtmc_aggregator_lag_ticks") == 0
+    saved = value(monitor, "mtmc_aggregator_checkpoints_total")
+    assert saved == 3, "every 20 ticks"
+    age_s = value(monitor, "mtmc_aggregator_checkpoint_age_seconds")
+    assert age_s is not None
+    assert 0 <= age_s < 60
+
+
+def trimmed(monitor: Monitor) -> int:
+    """Cycles that `cycles` no longer has: of all but the last two checkpoints, and the one at which they were saved."""
+    saved = value(monitor, "mtmc_aggregator_checkpoints_total")
+    assert saved is not None
+    return 20 * (int(saved) - 1) - 1
+
+
+def test_a_cycle_whose_commit_was_refused_is_counted_by_nobody_but_the_new_owner(redis_client: Client) -> None:
+    site, monitors = site_of(redis_client, "refused"), [Monitor(), Monitor()]
+    feeder, aggregator = Feeder(redis_client, site, scene()), Aggregator(redis_client, site, monitors[0])
+    feeder.feed(5)
+    aggregator.step()
+    feeder.feed(5)
+    # Another one takes over between the reading of the entries and the commit.
+    reader = aggregator._reader
+    original = reader.take_upto
+
+    def overtaken(tick: int) -> Any:
+        redis_client.delete(site.keys.lease("aggregator"))
+        redis_client.hincrby(site.keys.epochs, "aggregator", 1)
+        return original(tick)
+
+    reader.take_upto = overtaken  # type: ignore[method-assign]
+    with pytest.raises(LeaseLost):
+        aggregator.step()
+    assert value(monitors[0], "mtmc_aggregator_cycles_total") == 5
+    assert value(monitors[0], "mtmc_aggregator_owner") == 0
+    second = Aggregator(redis_client, site, monitors[1])
+    second.step()
+    assert value(monitors[1], "mtmc_aggregator_replayed_cycles_total") == 5
+    assert value(monitors[1], "mtmc_aggregator_cycles_total") == 5
+    assert value(monitors[1], "mtmc_aggregator_entries_total") == 20
+
+
+def test_an_aggregator_behind_the_cameras_is_not_ready_until_it_has_caught_up(redis_client: Client) -> None:
+    site = site_of(redis_client, "behind", cameras=("A", "B"))
+    feeder, monitor = Feeder(redis_client, site, entries([Stay(1, 0, 1, 500)])), Monitor()
+    aggregator = aggregator_of(redis_client, site)
+    assert aggregator.problem() is None, "a standby can do its work"
+    feeder.feed(450)
+    aggregator = Aggregator(redis_client, site, monitor)
+    aggregator.step()
+    assert aggregator.problem() == "it is 250 ticks (25.0 s) behind the cameras"
+    assert value(monitor, "mtmc_aggregator_lag_ticks") == 250
+    aggregator.step()
+    assert aggregator.problem() == "it is 50 ticks (5.0 s) behind the cameras"
+    aggregator.step()
+    assert aggregator.problem() is None
+    assert value(monitor, "mtmc_aggregator_lag_ticks") == 0
+
+
+def test_an_aggregator_that_loads_its_state_is_not_ready(redis_client: Client) -> None:
+    site = site_of(redis_client, "loading")
+    aggregator = Aggregator(redis_client, site)
+    said = []
+    original = aggregator._checkpoints.load
+
+    def watched() -> Any:
+        said.append(aggregator.problem())
+        return original()
+
+    aggregator._checkpoints.load = watched  # type: ignore[method-assign]
+    aggregator.step()
+    assert said == ["it is loading the state of the last aggregator"]
+    assert aggregator.problem() is None
+
+
+def test_many_cycles_in_one_step_are_progress(redis_client: Client) -> None:
+    site, monitor = site_of(redis_client, "long", cameras=("A",)), Monitor()
+    now = [0.0]
+    monitor.health._now = lambda: now[0]
+    monitor.health.enter_loop(lambda: None)
+    feeder, aggregator = (
+        Feeder(redis_client, site, entries([Stay(1, 0, 1, 50)])),
+        Aggregator(redis_client, site, monitor),
+    )
+    feeder.feed(30)
+    seen = []
+    original = aggregator.association.cycle
+
+    def slow(*arguments: Any) -> Any:
+        now[0] += 5
+        seen.append(monitor.health.hung())
+        return original(*arguments)
+
+    aggregator.step()
+    assert value(monitor, "mtmc_aggregator_cycles_total") == 30
+    aggregator.association.cycle = slow  # type: ignore[method-assign]
+    feeder.feed(10)
+    aggregator.step()
+    assert (len(seen), set(seen)) == (10, {None})
+    assert monitor.health.hung() is None
+
+
+# -- streamer --------------------------------------------------------------------------------------------------
+
+
+def test_the_streamer_answers_the_same_at_the_port_of_its_page(redis_client: Client, redis_url: str) -> None:
+    publish(redis_url, ["north"])
+    with serving(redis_url) as streamer:
+        wait_until(lambda: streamer.get("/readyz")[0] == 200, "ready")
+        assert streamer.get("/readyz")[2] == b"ready\n"
+        monitor = streamer.streamer.parts.connected.monitor
+        for exported in (streamer.get("/metrics")[2], monitor.text()):
+            for name in (b"mtmc_service_ready 1.0", b"mtmc_site_tick 0.0", b"mtmc_streamer_wall_viewers 0.0"):
+                assert name in exported
+
+
+def test_a_streamer_without_its_redis_for_pictures_is_not_ready(
+    redis_client: Client, redis_process: RedisProcess
+) -> None:
+    frames = connect(redis_process.url)
+    check = RedisCheck({"Redis": redis_client, "the Redis for pictures": frames})
+    assert check.problem() is None
+    redis_process.kill()
+    assert (check.problem() or "").startswith("the Redis for pictures does not answer: ")
+    redis_process.start()
+    assert check.problem() is None
+    frames.close()
+
+
+def test_a_redis_for_pictures_that_hangs_holds_up_one_probe_and_not_all(
+    redis_client: Client, redis_process: RedisProcess
+) -> None:
+    frames = connect(redis_process.url, timeout_s=3)
+    check = RedisCheck({"Redis": redis_client, "the Redis for pictures": frames})
+    assert check.problem() is None
+    os.kill(redis_process.pid, signal.SIGSTOP)
+    try:
+        held = threading.Thread(target=check.problem)
+        held.start()
+        longest = 0.0
+
+        def slow() -> bool:
+            nonlocal longest
+            began = time.monotonic()
+            said = check.problem()
+            longest = max(longest, time.monotonic() - began)
+            return (said or "").startswith("the Redis for pictures has not answered for 1.")
+
+        wait_until(lambda: held.is_alive() and slow(), "somebody says so", 3)
+        assert longest < 0.5
+        held.join()
+    finally:
+        os.kill(redis_process.pid, signal.SIGCONT)
+    frames.close()
+
+
+# -- camera worker ---------------------------------------------------------------------------------------------
+
+
+def test_a_worker_counts_ticks_pictures_sources_and_lost_cameras(redis_client: Client, tmp_path: Path) -> None:
+    site, monitor = WorkerSite(redis_client, tmp_path, "ab"), Monitor()
+    with running(site, monitor) as worker:
+        wait_until(lambda: {"a", "b"} <= set(worker.loop.cameras), "both cameras run", 10)
+        ticks = partial(value, monitor, "mtmc_camera_worker_ticks_handled_total", camera="a")
+        wait_until(lambda: (ticks() or 0) >= 5, "ticks are counted", 10)
+        pictures = partial(value, monitor, "mtmc_camera_worker_pictures_published_total")
+        wait_until(lambda: (pictures() or 0) >= 2, "pictures too", 10)
+        counted = ticks()
+        assert counted is not None
+        assert counted <= len(site.entries("a"))
+        assert (value(monitor, "mtmc_camera_worker_tick_seconds_count") or 0) >= 5
+        for name in ("pictures_dropped_total", "source_frames_dropped_total", "source_failures_total"):
+            assert f"mtmc_camera_worker_{name}" in monitor.text().decode()
+        wait_until(lambda: value(monitor, "mtmc_camera_worker_cameras") == 2, "cameras are counted", 5)
+        remove_cameras(site.client, site.keys, ["b"], kept_seconds=60)
+        wait_until(lambda: value(monitor, "mtmc_camera_worker_cameras_lost_total") == 1, "the loss is counted", 5)
+        wait_until(lambda: value(monitor, "mtmc_camera_worker_cameras") == 1, "one camera is left", 5)
+
+
+def test_a_worker_whose_roster_hangs_is_not_ready(
+    redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.camera_worker.worker._ROSTER_LIMIT_S", 0.3)
+    site, hang = WorkerSite(redis_client, tmp_path, "a"), threading.Event()
+    with running(site, Monitor()) as worker:
+        wait_until(lambda: "a" in worker.loop.cameras, "the camera runs", 10)
+        assert worker.problem() is None
+        monkeypatch.setattr(Claims, "look", lambda *_: hang.wait(10))
+        wait_until(lambda: worker.problem() is not None, "it says so", 5)
+        hang.set()
+
+
+# -- the documentation -----------------------------------------------------------------------------------------
+
+
+def exported(text: str) -> dict[str, str]:
+    """Metric → type, as a Prometheus would find them; the client's own `process_*` and `*_created` left out."""
+    found = {}
+    for family in text_string_to_metric_families(text):
+        if family.name.startswith("mtmc_") and not family.name.endswith("_created"):
+            found[family.name + ("_total" if family.type == "counter" else "")] = family.type
+    return found
+
+
+def documented() -> dict[str, str]:
+    section = (ROOT / "docs" / "operations.md").read_text().partition("### Metrics")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`mtmc_.*?) \| (\w+) \|", section, re.MULTILINE)
+    return {name: kind for names, kind in rows for name in re.findall(r"`(\w+)(?:\{.*?\})?`", names)}
+
+
+def test_the_documentation_lists_every_metric_with_its_type(
+    redis_client: Client, redis_url: str, tmp_path: Path
+) -> None:
+    site = site_of(redis_client, "documented")
+    monitors = [Monitor(), Monitor()]
+    Clock(redis_client, site, monitors[0])
+    Aggregator(redis_client, site, monitors[1])
+    found: dict[str, str] = {}
+    workers_site, monitor = WorkerSite(redis_client, tmp_path, "a"), Monitor()
+    with running(workers_site, monitor) as worker:
+        wait_until(lambda: "a" in worker.loop.cameras, "the camera runs", 10)
+        monitors.append(monitor)
+        for monitor in monitors:
+            found |= exported(monitor.text().decode())
+    publish(redis_url, ["north"])
+    with serving(redis_url) as streamer:
+        found |= exported(streamer.get("/metrics")[2].decode())
+    assert documented() == found

@@ -1,0 +1,37 @@
+"""The command lines of a site's processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from launcher.programs import site_programs
+from shared.config import SiteConfig
+
+SITE = SiteConfig.model_validate(
+    {
+        "site": "yard",
+        "detector": {"model": "d.onnx"},
+        "embedder": {"model": "e.onnx"},
+        "cameras": [{"name": "gate", "source": "rtsp://192.0.2.1/"}],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "given"),
+    [
+        (9100, ["9100", "9101", "9102", "9103", "9104"]),
+        (0, ["0"] * 5),
+        (-1, ["-1"] * 5),
+    ],
+)
+def test_every_process_is_told_where_to_serve_its_metrics(chosen: int, given: list[str]) -> None:
+    programs = site_programs(SITE, 8080, {}, workers=2, metrics_port=chosen)
+    assert [program.name for program in programs] == [
+        *("clock", "aggregator", "streamer", "camera-worker-1", "camera-worker-2")
+    ]
+    assert [program.command[program.command.index("--metrics-port") + 1] for program in programs] == given
+
+
+def test_a_run_that_nobody_watches_serves_none() -> None:
+    assert all("-1" in program.command for program in site_programs(SITE, 8080, {}))
