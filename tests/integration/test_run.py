@@ -85,7 +85,8 @@ def test_without_one_it_waits_until_somebody_has_published_the_site(
     run("clock", MTMC_SITE="hall", MTMC_REDIS_URL=redis_url, MTMC_LOG_FORMAT="json")
     log = site_file.parent / "log"
     wait_until(lambda: log.exists() and "waiting" in log.read_text())
-    assert "published" in json.loads(log.read_text().splitlines()[0])["reason"]
+    (waiting,) = [line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == "waiting"]
+    assert "published" in waiting["reason"]
     assert redis_client.get(KEYS.tick) is None
     publish(redis_client, read_site_file(site_file, {}, check_files=False))
     wait_until(lambda: redis_client.get(KEYS.tick))

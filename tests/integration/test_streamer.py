@@ -555,6 +555,7 @@ def test_the_streamer_outlives_redis(redis_process: RedisProcess) -> None:
         wait_until(lambda: streamer.get("/readyz")[0] == 200, "ready")
         redis_process.stop()
         wait_until(lambda: streamer.get("/readyz")[0] == 503, "not ready")
+        wait_until(lambda: streamer.get("/api/v1/site")[0] == 503, "the last answer is too old")
         for path in ("/api/v1/site", "/api/v1/cameras", "/api/v1/tracks"):
             status, _, body = streamer.get(path)
             assert status == 503
