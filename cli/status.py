@@ -18,9 +18,9 @@ from launcher.address import find_redis, site_name
 from launcher.site_file import running_site
 from shared.errors import RedisUnusable, redact
 from shared.keys import Keys
-from shared.presence import ServiceInfo, read_services
 from shared.redis_connection import RETRYABLE, Client, check
 from shared.service import stop_on_signals
+from shared.service_list import ServiceInfo, read_services
 from shared.site_state import Overview, read_overview
 
 _WATCH_S = 1.0

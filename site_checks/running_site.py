@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 
 from shared.keys import Keys
-from shared.presence import read_services
 from shared.redis_connection import Client
+from shared.service_list import read_services
 from shared.site_state import CameraView, Overview, read_overview
 from site_checks.finding import Finding, Level, ok, warning
 

@@ -21,7 +21,7 @@ from services.streamer.placeholders import Placeholders
 from services.streamer.site_reader import SiteReader
 from services.streamer.state import CameraState, redis_away
 from services.streamer.viewing import BOUNDARY, mjpeg_parts, wall_messages
-from shared.monitoring.http_server import answer
+from shared.monitoring.probes import answer
 from shared.process import Connected
 from shared.watching import Watching
 
