@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shared.presence import HEARTBEAT_SECONDS, ServiceInfo
+from shared.presence import HEARTBEAT_SECONDS
+from shared.service_list import ServiceInfo
 
 _SILENT_SECONDS = 5 * HEARTBEAT_SECONDS
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from shared.presence import ServiceInfo
+from shared.service_list import ServiceInfo
 from shared.site_state.states import CameraState, SiteState
 
 

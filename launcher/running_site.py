@@ -10,8 +10,8 @@ from launcher.site_access import SiteChoice, server_answers
 from launcher.site_file import load_site_leniently
 from shared.errors import MtmcError, RedisUnusable, redact
 from shared.keys import Keys
-from shared.presence import ServiceInfo, read_services
 from shared.redis_connection import RETRYABLE, Client, check
+from shared.service_list import ServiceInfo, read_services
 from shared.site import read_revision, read_site
 from shared.site_state.reading import StateReader
 from shared.site_state.states import SiteState

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 
 from shared.keys import Keys
-from shared.presence import read_services
 from shared.redis_connection import Client
+from shared.service_list import read_services
 from shared.site_state.reading import StateReader
 from shared.site_state.states import CameraState, SiteState, State
 from site_checks.finding import Finding, Severity, ok, warning

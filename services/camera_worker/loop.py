@@ -12,7 +12,7 @@ from services.camera_worker.handover import Goodbye, Handover, Outcome
 from services.camera_worker.metrics import CameraWorkerMetrics
 from services.camera_worker.perception import Perception, Seen
 from services.camera_worker.picture_pace import PicturePace
-from services.camera_worker.pictures import Drawing, PicturePublisher
+from services.camera_worker.picture_publisher import Drawing, PicturePublisher
 from shared.config import SiteConfig
 from shared.errors import LeaseLost
 from shared.gate import CompletedCamera, Gate, Progress

@@ -20,7 +20,7 @@ from services.streamer.pictures import Pictures
 from services.streamer.placeholders import Placeholders
 from services.streamer.site_reader import SiteReader
 from services.streamer.viewing import BOUNDARY, mjpeg_parts, wall_messages
-from shared.monitoring.http_server import answer
+from shared.monitoring.probes import answer
 from shared.process import Connected
 from shared.site_state.judging import redis_away
 from shared.site_state.states import CameraState

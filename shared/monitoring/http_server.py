@@ -19,6 +19,7 @@ import structlog
 
 from shared.errors import MtmcError
 from shared.monitoring.monitor import Monitor
+from shared.monitoring.probes import Answer, answer
 
 _log = structlog.get_logger()
 
@@ -27,34 +28,10 @@ OFF = -1
 _CONNECTIONS = 16
 """At a time; more are closed at once."""
 _SILENT_S = 3.0
-"""A client that sends, or takes, nothing for so long is cut off."""
+"""A client that sends, or takes, nothing for this long is cut off."""
 _CONNECTION_S = 10.0
 """The longest that any connection lasts, so that slow clients cannot occupy all of them for ever."""
 _POLL_S = 0.25
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a probe gets."""
-
-    status: int
-    body: bytes
-    content_type: str = "text/plain; charset=utf-8"
-
-
-def answer(monitor: Monitor, path: str) -> Answer:
-    """What is served at `path`."""
-    if path == "/metrics":
-        return Answer(200, monitor.text(), "text/plain; version=0.0.4; charset=utf-8")
-    if path == "/healthz":
-        return _probe(monitor.health.hung(), "ok")
-    if path == "/readyz":
-        return _probe(monitor.health.not_ready(), "ready")
-    return Answer(404, b"not found; there are /metrics, /healthz and /readyz\n")
-
-
-def _probe(problem: str | None, well: str) -> Answer:
-    return Answer(200 if problem is None else 503, f"{problem or well}\n".encode())
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from services.camera_worker import pictures as pictures_module
+from services.camera_worker import picture_publisher as pictures_module
 from services.camera_worker.annotation import annotate
 from services.camera_worker.picture_failures import DropReason
-from services.camera_worker.pictures import Drawing, PicturePublisher
+from services.camera_worker.picture_publisher import Drawing, PicturePublisher
 from shared.backoff import Backoff
 from shared.config import StreamerConfig
 from shared.keys import Keys

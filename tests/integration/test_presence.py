@@ -22,9 +22,10 @@ import pytest
 from shared.keys import Keys
 from shared.monitoring.health import Health
 from shared.monitoring.http_server import Address
-from shared.presence import FORGOTTEN_SECONDS, Presence, ServiceInfo, read_services
+from shared.presence import FORGOTTEN_SECONDS, Presence
 from shared.redis_connection import Client, connect
 from shared.redis_server import any_free_port
+from shared.service_list import ServiceInfo, read_services
 from shared.site import read_site
 from shared.site_state.reading import StateReader
 from site_checks.running_site import examine_running_site

@@ -18,7 +18,7 @@ from services.camera_worker.handover import Handover
 from services.camera_worker.loop import TickLoop
 from services.camera_worker.metrics import CameraWorkerMetrics
 from services.camera_worker.perception import Perception
-from services.camera_worker.pictures import PicturePublisher
+from services.camera_worker.picture_publisher import PicturePublisher
 from services.camera_worker.roster import Roster
 from services.camera_worker.worker import CameraWorker
 from services.clock.service import Clock
