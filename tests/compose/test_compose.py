@@ -240,7 +240,7 @@ def test_the_override_reserves_gpus_and_brings_cuda(engine: None, base: tuple[st
     assert (volumes["/engines"]["type"], volumes["/engines"]["source"]) == ("volume", "engines")
     assert volumes.keys() == {"/site", "/engines"}
     assert worker["environment"]["MTMC_ENGINE_CACHE"] == "/engines"
-    assert worker["environment"]["MTMC_ALIVE_FILE"], "the overlay leaves the other settings"
+    assert worker["environment"]["MTMC_METRICS_PORT"], "the overlay leaves the other settings"
 
 
 def test_every_file_says_at_its_top_what_it_is_for() -> None:
