@@ -70,10 +70,13 @@ class Lease:
         """Gives the role up, so that another process need not wait for the expiry."""
         self._scripts.run("leases", [self.key, self._keys.epochs], ["release", self.role, self.value])
 
-    def commit(self, commands: Sequence[Sequence[str | bytes | int]], touched: Sequence[str]) -> None:
-        """Runs all `commands` atomically if this process still owns the role, none otherwise; renews the lease.
+    def commit(
+        self, commands: Sequence[Sequence[str | bytes | int]], touched: Sequence[str], *, renew: bool = True
+    ) -> None:
+        """Runs all `commands` atomically if this process still owns the role, none otherwise.
 
-        Like `renew`, it takes an expired lease up again if nobody has owned the role since.
+        An expired lease still counts as owned if nobody has owned the role since; it is then taken up again. Without
+        `renew` the lease stays as it is: the caller only reports on work whose owner renews it.
 
         Raises:
             LeaseLost: somebody else has owned the role.
@@ -81,9 +84,10 @@ class Lease:
         asked_at = time.monotonic()
         packed = msgpack.packb([[_argument(part) for part in command] for command in commands], use_bin_type=False)
         keys = [self.key, self._keys.epochs, *touched]
-        if not self._scripts.run("fenced", keys, [self.value, self.role, self.ttl_ms, packed]):
+        if not self._scripts.run("fenced", keys, [self.value, self.role, self.ttl_ms if renew else 0, packed]):
             raise LeaseLost(self.role)
-        self.note_renewed(asked_at)
+        if renew:
+            self.note_renewed(asked_at)
 
 
 def _argument(part: str | bytes | int) -> str | bytes:

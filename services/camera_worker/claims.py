@@ -82,7 +82,7 @@ class Claims:
         cameras = read_cameras(self._client, self._keys)
         workers = self._live_workers()
         enabled = {name: camera for name, camera in cameras.items() if not camera.paused}
-        views = self._camera_views(enabled, mine)
+        views = self._camera_views(enabled, mine, workers)
         claims, releases = wanted_changes(self.worker, workers, views, rebalance=self._rebalance)
         return Wanted(
             {name: cameras[name] for name in claims},
@@ -109,13 +109,13 @@ class Claims:
         return lease
 
     def tell(self, camera: str, lease: Lease, facts: Mapping[str, str | int]) -> None:
-        """Writes plain facts of an own camera.
+        """Writes plain facts of an own camera; does not renew its lease, so that a loop that hangs loses it.
 
         Raises:
-            LeaseLost: it is not ours any more.
+            LeaseLost: another worker has owned the camera since, or it was removed.
         """
         key = self._keys.camera(camera)
-        lease.commit([["HSET", key, *(part for pair in facts.items() for part in pair)]], [key])
+        lease.commit([["HSET", key, *(part for pair in facts.items() for part in pair)]], [key], renew=False)
 
     def renew(self, leases: Mapping[str, Lease]) -> list[str]:
         """Renews what is due; returns the cameras that were lost."""
@@ -144,13 +144,16 @@ class Claims:
         }
         return views | {self.worker: LiveWorker(self._labels, self._capacity)}
 
-    def _camera_views(self, enabled: Mapping[str, CameraConfig], mine: Mapping[str, Lease]) -> dict[str, CameraToClaim]:
+    def _camera_views(
+        self, enabled: Mapping[str, CameraConfig], mine: Mapping[str, Lease], workers: Mapping[str, LiveWorker]
+    ) -> dict[str, CameraToClaim]:
         with self._client.pipeline(transaction=False) as pipe:
             for name in enabled:
                 pipe.exists(self._keys.lease(f"camera:{name}"))
                 pipe.hmget(self._keys.camera(name), "owner", "state", "refused")
             answers = pipe.execute()
         now = time.monotonic()
+        self._free_since = {name: since for name, since in self._free_since.items() if name in enabled}
         views = {}
         for (name, camera), held, (owner, state, refused) in zip(
             enabled.items(), answers[::2], answers[1::2], strict=True
@@ -159,7 +162,8 @@ class Claims:
             if name in mine:
                 holder = self.worker
             elif not held:
-                # What is free when this worker begins to look had that time while it started.
+                # A camera that is free at the first look needs no grace period: its owner had that time while this
+                # worker was starting.
                 since = self._free_since.setdefault(name, now if self._has_looked else -math.inf)
                 # An owner that only lost its connection takes its lease up again as soon as Redis is back; it is
                 # given the time, or its objects would all get new tracks.
@@ -168,6 +172,8 @@ class Claims:
                     holder = None
             if held:
                 self._free_since.pop(name, None)
-            views[name] = CameraToClaim(frozenset(camera.labels), holder, frozenset((refused or b"").decode().split()))
+            # Of those that have refused only the live ones count, or the list would grow with every restart.
+            unable = frozenset((refused or b"").decode(errors="replace").split()) & workers.keys()
+            views[name] = CameraToClaim(frozenset(camera.labels), holder, unable)
         self._has_looked = True
         return views

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from enum import Enum
 
@@ -10,6 +11,9 @@ from services.camera_worker.camera import Camera
 from services.camera_worker.preparation import Preparation, close_in_background
 from shared.config import CameraConfig
 from shared.leases import Lease
+
+CLOSE_LIMIT_S = 1.0
+"""A source closes in milliseconds unless a read hangs."""
 
 
 class Phase(Enum):
@@ -22,6 +26,7 @@ class Phase(Enum):
     LEAVING = "leaving"  # the loop has been asked to let go of it
     ENDED = "ended"  # its file was played to the end; it is held so that nobody plays it again
     RETIRING = "retiring"  # Redis is still to be told that it is given up
+    CLOSING = "closing"  # Redis knows; the lease is released once its source is closed, so that another can open it
 
 
 @dataclass
@@ -40,7 +45,12 @@ class Held:
     retire_as: str = "released"
     """The state to write when it is given up (`released`, `paused`), or when its file has ended (`ended`)."""
     keep: bool = False
-    """Once its end is told it is held on, so that nobody plays its file again."""
+    """Keep the lease after the end has been reported, so that no worker plays the file again."""
+    opening_since_s: float = 0.0
+    """When its source was opened, monotonic seconds."""
+    closing: threading.Thread | None = None
+    """Closes its source."""
+    closing_since_s: float = 0.0
 
     @property
     def loop_renews_lease(self) -> bool:
@@ -50,10 +60,18 @@ class Held:
     @property
     def going(self) -> bool:
         """Whether it is being given up already."""
-        return self.phase in (Phase.LEAVING, Phase.RETIRING)
+        return self.phase in (Phase.LEAVING, Phase.RETIRING, Phase.CLOSING)
 
-    def let_source_go(self) -> threading.Thread | None:
-        """Abandons its preparation and closes its source, both in the background; the thread that closes."""
+    def let_source_go(self) -> None:
+        """Abandons its preparation and closes its source, both in the background."""
         if self.preparation is not None:
             self.preparation.abandon()
-        return close_in_background(self.camera.source) if self.camera is not None else None
+        if self.camera is not None and self.closing is None:
+            self.closing, self.closing_since_s = close_in_background(self.camera.source), time.monotonic()
+
+    @property
+    def source_is_closed(self) -> bool:
+        """Whether its source is closed, or has taken so long that nobody should wait for it."""
+        if self.closing is None or not self.closing.is_alive():
+            return True
+        return time.monotonic() - self.closing_since_s > CLOSE_LIMIT_S

@@ -62,8 +62,7 @@ class TickLoop:
         self._renew_leases()
         if self._unsent is not None:
             self._send(*self._unsent)
-        self._say_goodbye()
-        self._take_arrivals()
+        self._exchange_cameras()
         if not self.cameras:
             return
         tick = min(self._progress.tick, self._progress.gate)
@@ -82,9 +81,16 @@ class TickLoop:
 
     # -- cameras come and go -----------------------------------------------------------------------------
 
-    def _take_arrivals(self) -> None:
+    def _exchange_cameras(self) -> None:
+        # Goodbyes first: a camera is given before it is asked back, so whatever is asked back has arrived by then.
+        goodbyes = self._handover.goodbyes()
+        self._arriving += self._handover.arrivals(0.0 if self.cameras or self._arriving or goodbyes else _IDLE_S)
+        for camera, goodbye in goodbyes:
+            self._say_goodbye(camera, goodbye)
+        self._join_arrivals()
+
+    def _join_arrivals(self) -> None:
         """Lets the cameras that the roster gave take part from now on."""
-        self._arriving += self._handover.arrivals(0.0 if self.cameras or self._arriving else _IDLE_S)
         while self._arriving:
             camera = self._arriving[0]
             try:
@@ -99,21 +105,22 @@ class TickLoop:
                 camera.change_gid(track_id, gid)
             self.cameras[camera.name] = self._arriving.pop(0)
 
-    def _say_goodbye(self) -> None:
-        for camera, goodbye in self._handover.goodbyes():
-            if camera in self._arriving:
-                self._arriving.remove(camera)
-                self._handover.give_back(camera, Outcome.LET_GO)
-            elif self.cameras.get(camera.name) is not camera:
-                continue  # The roster has been told already why it is gone.
-            elif goodbye is Goodbye.AFTER_NEXT_TICK:
-                camera.leaving = True
-            else:
-                self._give_back(camera, Outcome.LET_GO)
+    def _say_goodbye(self, camera: Camera, goodbye: Goodbye) -> None:
+        if camera in self._arriving:
+            self._arriving.remove(camera)
+            self._handover.give_back(camera, Outcome.LET_GO)
+        elif self.cameras.get(camera.name) is not camera:
+            return  # It was given back meanwhile, and the roster knows why.
+        elif goodbye is Goodbye.AFTER_NEXT_TICK:
+            camera.leaving = True
+        else:
+            self._give_back(camera, Outcome.LET_GO)
 
     def _give_back(self, camera: Camera, outcome: Outcome) -> None:
         del self.cameras[camera.name]
         self._caps.pop(camera.name, None)
+        self._pace.forget(camera.name)
+        self._metrics.forget(camera.name)
         self._handover.give_back(camera, outcome)
 
     def _renew_leases(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -38,6 +39,11 @@ class CameraWorkerMetrics:
             "How far this host's time of day is ahead of Redis; site time does not depend on it",
             registry=registry,
         )
+
+    def forget(self, camera: str) -> None:
+        """Drops the series of a camera that this worker no longer handles."""
+        with contextlib.suppress(KeyError):  # it never handled a tick
+            self.ticks_handled.remove(camera)
 
 
 class WorkerCollector:

@@ -19,3 +19,7 @@ class PicturePace:
             return False
         self._published_at[camera] = now_s
         return True
+
+    def forget(self, camera: str) -> None:
+        """The camera is gone; if it comes back, its first picture is published at once."""
+        self._published_at.pop(camera, None)

@@ -82,7 +82,7 @@ class PicturePublisher:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join(timeout=2)
+        self._thread.join(timeout=0.3)
 
     def _run(self) -> None:
         while (picture := self._next()) is not None:

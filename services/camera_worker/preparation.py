@@ -63,6 +63,10 @@ class SourceOptions:
     """Another live worker could take the camera, so a source that is not on this host is left to it."""
 
 
+class _Abandoned(Exception):
+    """Nobody waits for the outcome any more."""
+
+
 class Preparation:
     """One camera being prepared on a thread of its own; never raises."""
 
@@ -82,7 +86,13 @@ class Preparation:
         self._step, self._limit_s = "examining its source", OPENING_LIMIT_S
         self._step_began_s = time.monotonic()
         # A daemon: a thread that hangs must not keep the process from ending.
-        threading.Thread(target=self._run, name=f"prepare-{config.name}", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=f"prepare-{config.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether its thread still runs although nobody waits for it any more."""
+        return self._abandoned and self._thread.is_alive()
 
     def outcome(self) -> Prepared | Failed | None:
         """What came of it; None while it goes on. After too long it is abandoned, and `Failed`."""
@@ -104,6 +114,8 @@ class Preparation:
     def _run(self) -> None:
         try:
             outcome = self._prepare()
+        except _Abandoned:
+            return
         except (ModelError, MaskError) as error:
             # A camera's own model, class or mask: only that camera suffers.
             outcome = Failed(f"its mask {error}" if isinstance(error, MaskError) else str(error))
@@ -140,6 +152,8 @@ class Preparation:
 
     def _begin(self, step: str, limit_s: float) -> None:
         with self._lock:
+            if self._abandoned:
+                raise _Abandoned
             self._step, self._limit_s, self._step_began_s = step, limit_s, time.monotonic()
 
     def _mask(self) -> npt.NDArray[np.uint8] | None:

@@ -53,7 +53,7 @@ class Reports:
         lost = []
         for name, one in held.items():
             camera = one.camera
-            if camera is None or one.phase in (Phase.ENDED, Phase.RETIRING) or camera.ended:
+            if camera is None or one.phase in (Phase.ENDED, Phase.RETIRING, Phase.CLOSING) or camera.ended:
                 continue  # `retire` says that a file has ended, after its last tick.
             try:
                 self._write_state(camera, one)
@@ -61,21 +61,30 @@ class Reports:
                 lost.append(name)
         return lost
 
+    def write_end(self, camera: Camera, held: Held) -> None:
+        """Writes the last facts of a camera whose file has ended; `retire` has written its state.
+
+        Raises:
+            LeaseLost: another worker has owned it since.
+            RedisError: Redis is away.
+        """
+        self._claims.tell(camera.name, held.lease, _facts(camera) | {"fps": "0.0"})
+
     def _write_state(self, camera: Camera, held: Held) -> None:
         now = time.monotonic()
         state, error = camera.source.state.value, camera.source.error or ""
         known, *told, at = self._written.get(camera.name, (None, "", "", 0.0))
         if known is camera and told == [state, error] and now - at < _RATES_EVERY_S:
             return
-        facts: dict[str, str | int] = {
-            "state": state,
-            "error": error,
-            "width": camera.width,
-            "height": camera.height,
-            "fps": f"{camera.rate():.1f}",
-            "source_dropped": camera.source.dropped,
-        }
-        if camera.source.length:
-            facts["length"] = camera.source.length
-        self._claims.tell(camera.name, held.lease, facts)
+        self._claims.tell(camera.name, held.lease, _facts(camera) | {"state": state, "error": error})
         self._written[camera.name] = (camera, state, error, now)
+
+
+def _facts(camera: Camera) -> dict[str, str | int]:
+    facts: dict[str, str | int] = {
+        "width": camera.width,
+        "height": camera.height,
+        "fps": f"{camera.rate():.1f}",
+        "source_dropped": camera.source.dropped,
+    }
+    return facts | {"length": camera.source.length} if camera.source.length else facts

@@ -21,7 +21,7 @@ from shared.backoff import Backoff
 from shared.config import CameraConfig
 from shared.errors import LeaseLost
 from shared.gate import Gate, Progress
-from shared.redis_connection import Client
+from shared.redis_connection import RETRYABLE, Client
 from shared.site import PublishedSite
 from shared.site_time import SiteTime
 from vision.inference.models import Models
@@ -31,6 +31,9 @@ from vision.video.source import Source
 
 _log = structlog.get_logger()
 _LOOK_S = 0.4
+_CLOSE_WAIT_S = 0.3
+ANSWER_LIMIT_S = 30.0
+"""A source gives a picture or fails within its own timeouts, 5 s for a stream; after this long a driver hangs."""
 _RETRY_UNFIT_S = (10.0, 60.0)
 """First and longest wait before a camera that could not be run here is tried again; models take long to load."""
 
@@ -43,6 +46,8 @@ class Unfit:
     retry_at_s: float
     """Monotonic seconds."""
     backoff: Backoff
+    preparation: Preparation | None
+    """What failed; one that still hangs is not followed by another, or hanging threads would pile up."""
 
 
 class Roster:
@@ -107,17 +112,21 @@ class Roster:
         Raises:
             RedisError: Redis is away; leases expire.
         """
-        closing = [held.let_source_go() for held in self._held.values()]
-        try:
-            for name, held in list(self._held.items()):
-                held.keep = False
+        self._take_back()
+        for held in self._held.values():
+            held.let_source_go()
+        for name, held in list(self._held.items()):
+            held.keep = False
+            if held.phase is not Phase.CLOSING:
                 self._retire(name, held)
-            self._claims.resign()
-        finally:
-            deadline = time.monotonic() + 1.0
-            for thread in closing:
-                if thread is not None:
-                    thread.join(max(0.0, deadline - time.monotonic()))
+        self._claims.resign()
+        # A little time for sources that close at once; one that hangs is left to the end of the process.
+        deadline = time.monotonic() + _CLOSE_WAIT_S
+        while not all(held.source_is_closed for held in self._held.values()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for held in self._held.values():
+            held.lease.release()
+        self._held.clear()
 
     # -- leases and the loop -----------------------------------------------------------------------------
 
@@ -150,16 +159,31 @@ class Roster:
     def _advance(self) -> None:
         for name, held in list(self._held.items()):
             try:
-                if held.phase is Phase.CLAIMED:
-                    self._begin(name, held)
-                elif held.phase is Phase.PREPARING:
-                    self._follow_preparation(name, held)
-                elif held.phase is Phase.OPENING:
-                    self._hand_over_if_answered(held)
-                elif held.phase is Phase.RETIRING:
-                    self._retire(name, held)
+                self._advance_one(name, held)
             except LeaseLost:
                 self._drop(name)
+            except RETRYABLE:
+                raise
+            except Exception as problem:  # noqa: BLE001 (a bug in what one camera needs must not stop the others)
+                self._metrics.roster_restarts.inc()
+                _log.exception("a camera failed on its way", camera=name, phase=held.phase.value)
+                held.let_source_go()
+                self._give_back_or_drop(
+                    name, held, f"an unexpected error ({type(problem).__name__}); see the worker's log"
+                )
+
+    def _advance_one(self, name: str, held: Held) -> None:
+        if held.phase is Phase.CLAIMED:
+            self._begin(name, held)
+        elif held.phase is Phase.PREPARING:
+            self._follow_preparation(name, held)
+        elif held.phase is Phase.OPENING:
+            self._hand_over_if_answered(name, held)
+        elif held.phase is Phase.RETIRING:
+            self._retire(name, held)
+        elif held.phase is Phase.CLOSING and held.source_is_closed:
+            held.lease.release()
+            del self._held[name]
 
     def _follow_preparation(self, name: str, held: Held) -> None:
         assert held.preparation is not None
@@ -168,7 +192,9 @@ class Roster:
             self._give_back_unfit(name, held, outcome)
         elif isinstance(outcome, Prepared):
             self._unfit.pop(name, None)
-            self._claims.tell(name, held.lease, {"class_names": json.dumps(outcome.detector.class_names)})
+            refused = " ".join(sorted(held.refused - {self._claims.worker}))
+            class_names = json.dumps(outcome.detector.class_names)
+            self._claims.tell(name, held.lease, {"class_names": class_names, "refused": refused})
             held.camera = Camera(
                 held.config,
                 held.lease,
@@ -180,49 +206,62 @@ class Roster:
                 refresh_seconds=self._site.config.embedder.refresh_seconds,
                 timing=outcome.timing,
             )
-            held.preparation, held.phase = None, Phase.OPENING
+            held.preparation, held.phase, held.opening_since_s = None, Phase.OPENING, time.monotonic()
+
+    def _give_back_or_drop(self, name: str, held: Held, reason: str) -> None:
+        try:
+            self._give_back_unfit(name, held, Failed(reason))
+        except LeaseLost:
+            self._drop(name)
 
     def _give_back_unfit(self, name: str, held: Held, failed: Failed) -> None:
         """Lets another worker, or this one a little later, try a camera that cannot be run here."""
-        if failed.not_here:
-            _log.warning("source is not on this host; left to another worker", camera=name, reason=failed.reason)
-            names = " ".join(sorted(held.refused | {self._claims.worker}))
-            self._claims.tell(name, held.lease, {"refused": names, "error": failed.reason, "state": "released"})
-        else:
-            self._claims.tell(name, held.lease, {"state": "down", "error": failed.reason})
-            before = self._unfit.get(name)
-            backoff = before.backoff if before and before.config == held.config else Backoff(*_RETRY_UNFIT_S)
-            retry_in_s = backoff.next_s()
-            self._unfit[name] = Unfit(held.config, time.monotonic() + retry_in_s, backoff)
-            _log.error("camera cannot be run", camera=name, reason=failed.reason, retry_in_s=round(retry_in_s, 1))
+        refused = " ".join(sorted(held.refused | {self._claims.worker}))
+        state = "released" if failed.not_here else "down"
+        self._claims.tell(name, held.lease, {"refused": refused, "error": failed.reason, "state": state})
         held.lease.release()
         del self._held[name]
+        if failed.not_here:
+            _log.warning("source is not on this host; left to another worker", camera=name, reason=failed.reason)
+            return
+        before = self._unfit.get(name)
+        backoff = before.backoff if before and before.config == held.config else Backoff(*_RETRY_UNFIT_S)
+        retry_in_s = backoff.next_s()
+        self._unfit[name] = Unfit(held.config, time.monotonic() + retry_in_s, backoff, held.preparation)
+        _log.error("camera cannot be run", camera=name, reason=failed.reason, retry_in_s=round(retry_in_s, 1))
 
-    def _hand_over_if_answered(self, held: Held) -> None:
+    def _hand_over_if_answered(self, name: str, held: Held) -> None:
         assert held.camera is not None
         if held.camera.source.answered.is_set():
             held.lease.renew()  # From here on the loop renews it.
             held.phase = Phase.RUNNING
             self._handover.give(held.camera)
+        elif time.monotonic() - held.opening_since_s > ANSWER_LIMIT_S:
+            held.let_source_go()
+            reason = f"its source has given neither a picture nor an error for {ANSWER_LIMIT_S:.0f} s; it was abandoned"
+            self._give_back_unfit(name, held, Failed(reason))
 
     def _retire(self, name: str, held: Held) -> None:
         """Tells Redis that this worker gives the camera up, or that its file has ended."""
         try:
             self._gate.retire(name, held.lease, held.retire_as)
-            if held.keep:
-                held.phase = Phase.ENDED
-                return
-            held.lease.release()
+            if held.keep and held.camera is not None:
+                self._reports.write_end(held.camera, held)
         except LeaseLost:
             _log.info("camera had another owner already", camera=name)
-        del self._held[name]
+            del self._held[name]
+            return
+        held.phase = Phase.ENDED if held.keep else Phase.CLOSING
 
     # -- what should change ------------------------------------------------------------------------------
 
     def _follow(self, wanted: Wanted) -> None:
         for name in wanted.paused:
             self._give_up(self._held[name], "paused", Goodbye.AFTER_NEXT_TICK)
+        self._unfit = {name: unfit for name, unfit in self._unfit.items() if name in wanted.cameras}
         for name in wanted.releases:
+            if self._held[name].going:
+                continue
             _log.info("giving a camera to another worker", camera=name)
             # An ended file stays ended, whoever holds it.
             ended = self._held[name].phase is Phase.ENDED
@@ -267,7 +306,8 @@ class Roster:
         state, length = self._client.hmget(self._keys.camera(name), "state", "length")
         ended = state == b"ended"
         facts: dict[str, str | int] = {"owner": self._claims.worker, "source": display_name(config.source)}
-        if name not in self._unfit:  # otherwise its state stays `down` with the reason until it works
+        unfit = self._unfit.get(name)
+        if unfit is None or unfit.config != config:  # otherwise its state stays `down` with the reason until it works
             facts |= {"state": "ended" if ended else "starting", "error": ""}
         self._claims.tell(name, held.lease, facts)
         if ended:
@@ -288,4 +328,7 @@ class Roster:
     def _is_unfit(self, config: CameraConfig) -> bool:
         """Whether a camera with these settings could not be run here a moment ago; models take long to try."""
         unfit = self._unfit.get(config.name)
-        return unfit is not None and unfit.config == config and time.monotonic() < unfit.retry_at_s
+        if unfit is None or unfit.config != config:
+            return False
+        hangs = unfit.preparation is not None and unfit.preparation.hangs
+        return hangs or time.monotonic() < unfit.retry_at_s

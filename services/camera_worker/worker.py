@@ -24,7 +24,7 @@ from vision.inference.models import Models
 
 _log = structlog.get_logger()
 _STEP_EVERY_S = 0.05
-_STOP_WAIT_S = 1.0
+_STOP_WAIT_S = 0.7
 _ROSTER_LIMIT_S = 10.0
 """A step of the roster takes milliseconds; one that waits for Redis ends with the timeout of its socket, 5 s."""
 
@@ -61,7 +61,10 @@ class CameraWorker:
             WorkerCollector(self._pictures, self.roster.sources, lambda: self.loop.malformed_gids)
         )
         self._stop = threading.Event()
-        self._roster_stepped_at_s: float | None = None
+        self._roster_stepped_at_s = time.monotonic()
+        self._roster_problem = ""
+        self._roster_backoff = Backoff(_STEP_EVERY_S, max(2 * _STEP_EVERY_S, config.worker.lease_seconds / 4))
+        """Stays well below the lease of the cameras that the roster holds."""
         self._thread = threading.Thread(target=self._run_roster, name="roster", daemon=True)
 
     def step(self) -> None:
@@ -76,10 +79,14 @@ class CameraWorker:
         self.loop.step()
 
     def problem(self) -> str | None:
-        """None while the roster runs: the models are loaded, and a camera that is down is not the worker's problem."""
-        if self._roster_stepped_at_s is not None and time.monotonic() - self._roster_stepped_at_s > _ROSTER_LIMIT_S:
-            return f"its roster has not stepped for {_ROSTER_LIMIT_S:.0f} s; cameras neither come nor go"
-        return None
+        """Why cameras can neither come nor go; None while the roster is stepping.
+
+        Models are loaded by then, and a camera being down does not make the worker unready.
+        """
+        if time.monotonic() - self._roster_stepped_at_s <= _ROSTER_LIMIT_S:
+            return None
+        why = f" ({self._roster_problem})" if self._roster_problem else ""
+        return f"its roster has not completed a step for {_ROSTER_LIMIT_S:.0f} s{why}; cameras neither come nor go"
 
     def close(self) -> None:
         """Gives up all cameras, so that nobody has to wait for the leases to expire.
@@ -88,27 +95,34 @@ class CameraWorker:
             RedisError: Redis is away; the leases expire.
         """
         self._stop.set()
-        self._pictures.close()
-        if self._thread.ident is not None:
-            self._thread.join(_STOP_WAIT_S)
-        self.roster.close()
+        try:
+            if self._thread.ident is not None:
+                self._thread.join(_STOP_WAIT_S)
+            if self._thread.is_alive():
+                _log.warning("the roster hangs while stopping; the leases of its cameras will expire")
+            else:
+                self.roster.close()
+        finally:
+            self._pictures.close()
 
     def _run_roster(self) -> None:
-        backoff = Backoff(0.1, 5.0)
+        backoff = self._roster_backoff
+        self._roster_stepped_at_s = time.monotonic()
         while not self._stop.is_set():
             try:
                 self.roster.step(
                     {"skipped": self.loop.skipped, "pictures_dropped": sum(self._pictures.dropped.values())}
                 )
-                self._roster_stepped_at_s = time.monotonic()
+                self._roster_stepped_at_s, self._roster_problem = time.monotonic(), ""
                 backoff.reset()
                 wait_s = _STEP_EVERY_S
             except RETRYABLE as error:
-                wait_s = _STEP_EVERY_S  # The loop says so, and how long it lasts.
-                _log.debug("the roster cannot reach Redis", reason=str(error))
-            except Exception:  # noqa: BLE001 (the top of a thread without which no camera would come or go again)
+                wait_s = backoff.next_s()  # The loop logs it, and how long it lasts.
+                self._roster_problem = f"Redis: {error}"
+            except Exception as error:  # noqa: BLE001 (the top of a thread without which no camera would come or go again)
                 wait_s = backoff.next_s()
                 self._metrics.roster_restarts.inc()
+                self._roster_problem = f"an unexpected {type(error).__name__}; see its log"
                 _log.exception("the roster failed", retry_in_s=round(wait_s, 1))
             self._stop.wait(wait_s)
 
@@ -117,8 +131,8 @@ def _load_models(config: SiteConfig, options: ServiceOptions) -> Models:
     """The embedder and every detector that the site names.
 
     Raises:
-        ModelError: one cannot be used. A model that only one camera has stops only that camera, when it is claimed;
-            but virtual time would wait for that camera for ever.
+        ModelError: one cannot be used. A bad model used by a single camera is not fatal: only that camera fails, when
+            it is claimed. In virtual time it is fatal, because the clock would wait for that camera for ever.
     """
     models = Models(config, options.worker_threads, options.engine_cache)
     for camera in config.cameras:

@@ -7,8 +7,8 @@
 -- tracks:{camera}. The leases are renewed on the way.
 -- Returns {tick, gate, id of the newest entry of clock:ticks, time_ns of the tick, cursor, {lost cameras},
 --          {camera, track_id, gid, …} of all cameras, {watched cameras}, skipped ticks}.
--- Called again with the same tick (after a lost connection) it appends nothing twice. Without cameras it only asks: the
--- changes are left for a call that takes them in; only 0-0 becomes the newest id.
+-- Called again with the same tick (after a lost connection) it appends nothing twice. Called without cameras, it only
+-- reports progress: no gid changes are returned and the cursor stays put, except that 0-0 becomes the newest id.
 local FIXED_KEYS, FIXED_ARGS, KEYS_EACH, ARGS_EACH = 10, 6, 3, 7
 local handled, cursor, schema = tonumber(ARGV[3]), ARGV[4], ARGV[6]
 local tick, ms = current_tick(), now_ms()
@@ -28,7 +28,7 @@ for i = 0, (#KEYS - FIXED_KEYS) / KEYS_EACH - 1 do
         'tick', string.format('%.0f', handled), 'time_ns', time_ns, 'n', n, 'payload', payload)
       redis.call('HSET', state, 'tick', string.format('%.0f', handled))
     end
-    -- Also when it was handled before: the caller goes on from here, and nobody may wait for what it skips.
+    -- Mark even a tick that was handled before: the caller continues from here, and nobody may wait for what it skips.
     skipped = skipped + mark(camera, handled, tick, ms)
   end
 end

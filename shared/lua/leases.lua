@@ -23,7 +23,7 @@ elseif verb == 'renew' then
 elseif verb == 'release' then
   if held ~= ARGV[3] then return 0 end
   redis.call('DEL', KEYS[1])
-  redis.call('HINCRBY', KEYS[2], role, 1) -- What was given up is not taken up again like a lease that merely ran out.
+  redis.call('HINCRBY', KEYS[2], role, 1) -- A released lease, unlike an expired one, must not be taken up again.
   return 1
 end
 return redis.error_reply('leases.lua: unknown verb ' .. verb)

@@ -1,14 +1,17 @@
--- Prelude. Prolongs the lease of a role if the caller still owns it; whether it does. It also owns what expired, or what
--- Redis lost with its last writes, as long as nobody has owned the role since: then nothing was missed.
-local function renewed(lease, epochs, role, value, ttl_ms)
+-- Prelude: who owns a lease.
+-- A lease that expired, or that Redis lost in a crash, still belongs to the caller if nobody else has held the role since:
+-- the caller missed nothing.
+local function owned(lease, epochs, role, value)
   local held = redis.call('GET', lease)
-  if held == value then
-    redis.call('PEXPIRE', lease, ttl_ms)
-    return true
-  end
+  if held then return held == value end
   local epoch = tonumber(string.match(value, '^(%d+):'))
-  if held or tonumber(redis.call('HGET', epochs, role) or '0') > epoch then return false end
-  redis.call('HSET', epochs, role, string.format('%.0f', epoch))
+  return tonumber(redis.call('HGET', epochs, role) or '0') <= epoch
+end
+
+-- Prolongs the lease of a role if the caller still owns it, or takes it up again; returns whether it does.
+local function renewed(lease, epochs, role, value, ttl_ms)
+  if not owned(lease, epochs, role, value) then return false end
+  redis.call('HSET', epochs, role, string.match(value, '^(%d+):'))
   redis.call('SET', lease, value, 'PX', ttl_ms)
   return true
 end

@@ -163,3 +163,16 @@ def test_a_stream_is_capped_in_bytes(site: WorkerSite, monkeypatch: pytest.Monke
     monkeypatch.setattr(Gate, "complete_tick", noted)
     step_until(loop, lambda: len(asked) >= 3)
     assert max(asked) < 20, "fourteen of these entries are 2,000 bytes; replay_seconds alone would keep 1,200"
+
+
+@pytest.mark.parametrize("goodbye", list(Goodbye))
+@pytest.mark.usefixtures("ticking")
+def test_a_camera_that_is_asked_back_before_the_loop_has_seen_it_is_given_back(
+    site: WorkerSite, goodbye: Goodbye
+) -> None:
+    loop, camera = site.loop(), site.camera("a", StillSource())
+    site.handover.give(camera)
+    site.handover.ask_back(camera, goodbye)
+    loop.step()
+    assert site.handover.returned() == [(camera, Outcome.LET_GO)]
+    assert loop.cameras == {}

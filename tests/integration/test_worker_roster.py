@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -127,7 +129,9 @@ def test_the_roster_renews_what_it_prepares_and_leaves_what_runs_to_the_loop(
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_lease_that_expired_on_a_busy_machine_is_taken_up_again_when_the_state_is_written(site: WorkerSite) -> None:
+def test_a_lease_that_expired_on_a_busy_machine_is_still_the_workers_when_the_state_is_written(
+    site: WorkerSite,
+) -> None:
     roster = site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
     stepped(roster, lambda: site.state("a").get("fps") is not None)
@@ -136,9 +140,31 @@ def test_a_lease_that_expired_on_a_busy_machine_is_taken_up_again_when_the_state
     site.client.hdel(site.keys.camera("a"), "fps")
     # The next report of its rates, within two seconds.
     stepped(roster, lambda: site.state("a").get("fps") is not None)
-    assert site.client.get(lease.key) == lease.value.encode()
-    assert site.epoch("a") == epoch
     assert roster.phases()["a"] is Phase.RUNNING
+    assert not site.owned("a"), "the loop renews it, if it does not hang"
+    lease.renew()
+    assert site.epoch("a") == epoch
+
+
+@pytest.mark.usefixtures("sources")
+@pytest.mark.parametrize("lease_seconds", [0.6, 2.0])
+def test_the_cameras_of_a_loop_that_hangs_are_taken_over(
+    redis_client: Client, tmp_path: Path, lease_seconds: float
+) -> None:
+    """The hung worker's roster lives on: it goes on with heartbeats and reports."""
+    site = WorkerSite(redis_client, tmp_path, "ab", worker={"lease_seconds": lease_seconds})
+    hung = site.roster()
+    stepped(hung, in_phase(hung, Phase.RUNNING, "a", "b"))
+    epoch = site.epoch("a")
+    other = WorkerSite(redis_client, tmp_path, "ab", worker={"lease_seconds": lease_seconds})
+    healthy = other.roster()
+
+    def taken() -> bool:
+        hung.step()
+        healthy.step()
+        return site.epoch("a") > epoch and healthy.phases().get("a") is not None
+
+    wait_for(taken, 6 * lease_seconds)
 
 
 @pytest.mark.usefixtures("sources")
@@ -244,3 +270,105 @@ def test_site_time_is_measured_again_while_the_roster_runs(site: WorkerSite, mon
     monkeypatch.setattr(SiteTime, "measure", lambda _: measured.append(None))
     monkeypatch.setattr("shared.site_time.MEASURE_EVERY_S", 0.0)
     stepped(roster, lambda: len(measured) >= 2)
+
+
+@pytest.mark.usefixtures("sources")
+def test_what_one_camera_has_in_redis_cannot_stop_the_others(site: WorkerSite) -> None:
+    site.client.hset(site.keys.camera("a"), "origin", "soon")
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "b"))
+    stepped(roster, lambda: site.state("a").get("state") == "down")
+    assert "unexpected error (ValueError)" in site.state("a")["error"]
+    assert not site.owned("a")
+    assert site.client.zcard(site.keys.workers) == 1
+    assert site.registry.get_sample_value("mtmc_camera_worker_roster_restarts_total") == 1
+
+
+def test_a_source_that_never_answers_is_abandoned_and_tried_again_later(
+    site: WorkerSite, sources: dict[str, StillSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.camera_worker.roster.ANSWER_LIMIT_S", 0.3)
+    monkeypatch.setattr("services.camera_worker.roster._RETRY_UNFIT_S", (0.1, 0.2))
+    sources["a"] = StillSource()
+    sources["a"].answered.clear()
+    roster = site.roster()
+    stepped(roster, lambda: site.state("a").get("state") == "down")
+    assert "neither a picture nor an error" in site.state("a")["error"]
+    wait_for(sources["a"].closed.is_set)
+    sources["a"] = StillSource()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a"))
+    stepped(roster, lambda: site.state("a")["error"] == "")
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_preparation_that_still_hangs_is_not_followed_by_another(
+    site: WorkerSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "OPENING_LIMIT_S", 0.1)
+    monkeypatch.setattr("services.camera_worker.roster._RETRY_UNFIT_S", (0.05, 0.1))
+    released, calls = threading.Event(), []
+    open_source = preparation.open_source
+
+    def hang(source: str, *, camera: str, **options: object) -> object:
+        calls.append(camera)
+        if camera == "a":
+            released.wait(20)
+        return open_source(source, camera=camera, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(preparation, "open_source", hang)
+    roster = site.roster()
+    stepped(roster, lambda: site.state("a").get("state") == "down")
+    until = time.monotonic() + 1.5
+    stepped(roster, lambda: time.monotonic() > until)
+    assert calls.count("a") == 1
+    released.set()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a"))
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_camera_that_cannot_be_run_here_goes_to_a_worker_that_can(site: WorkerSite, tmp_path: Path) -> None:
+    """The first worker lacks the mask; both own as many cameras as is fair."""
+    mask = tmp_path / "mask.png"
+    masked = site.config_of("a").model_copy(update={"mask": mask})
+    site.client.hset(site.keys.cameras, "a", masked.model_dump_json(by_alias=True))
+    without = site.roster()
+    stepped(without, lambda: site.state("a").get("state") == "down")
+    assert site.state("a")["refused"] != ""
+    cv2.imwrite(str(mask), np.full((48, 64), 255, np.uint8))
+    other = site.roster()
+
+    def taken() -> bool:
+        other.step()
+        return other.phases().get("a") is Phase.RUNNING
+
+    wait_for(taken)
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_file_that_has_ended_shows_no_rate(site: WorkerSite) -> None:
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
+    camera = given(site)["a"]
+    for _ in range(5):
+        camera.count_handled()
+        time.sleep(0.01)
+    site.handover.give_back(camera, Outcome.ENDED)
+    stepped(roster, in_phase(roster, Phase.ENDED, "a"))
+    assert (site.state("a")["state"], site.state("a")["fps"]) == ("ended", "0.0")
+
+
+def test_a_released_camera_is_free_once_its_source_is_closed(site: WorkerSite, sources: dict[str, StillSource]) -> None:
+    """Another worker on this host may want the same device."""
+    sources["a"] = StillSource(close_seconds=0.4)
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
+    camera = given(site)["a"]
+    set_paused(site.client, site.keys, ["a"], paused=True)
+    stepped(roster, in_phase(roster, Phase.LEAVING, "a"))
+    site.handover.give_back(camera, Outcome.LET_GO)
+    roster.step()
+    assert site.state("a")["state"] == "paused", "Redis knows at once, so that nobody waits for its ticks"
+    while site.owned("a"):
+        assert not sources["a"].closed.is_set() or roster.phases()["a"] is Phase.CLOSING
+        roster.step()
+    assert sources["a"].closed.is_set()

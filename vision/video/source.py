@@ -75,7 +75,7 @@ class Source(Protocol):
 
     @property
     def length(self) -> str | None:
-        """Of a recording: what whoever plays it next need not find out again (`known_length`)."""
+        """Of a file: its length, so that the next worker to play it need not find it out again (`known_length`)."""
 
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None: ...
     def close(self) -> None: ...
@@ -85,7 +85,7 @@ class ThreadedSource(ABC):
     """State, retries and closing of a source whose decoding runs on a thread; subclasses say how to play it once."""
 
     SETTLED_S = 10.0
-    """A source that played for less is retried as if it had not: one that flaps is not reopened twice a second."""
+    """If a source played for less, its backoff is not reset: a flapping source is not reopened twice a second."""
 
     def __init__(self, camera: str, name: str, backoff: Backoff | None) -> None:
         silence_decoders()

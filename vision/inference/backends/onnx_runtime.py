@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from shared.errors import ModelError
 from vision.inference.backends.model import Device, Model, WantedDevice, checksum_of
+from vision.inference.backends.quiet import quiet
 
 log = structlog.get_logger()
 
@@ -94,7 +93,7 @@ class OnnxModel(Model):
                     session = _open_session(path, threads, providers)
                     model = cls._of(session, path, checksum, candidate, max_batch)
                 if warm_up:
-                    with _silence():
+                    with _quiet():
                         model._run_piece(blank)
             except _RUNTIME_ERRORS as error:
                 if device == "auto" and candidate != "cpu":
@@ -166,7 +165,7 @@ def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
     # (measured at 15 calls a second), and other processes share the cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        with _silence():
+        with _quiet():
             if wanted != _PROVIDERS["cpu"] and hasattr(onnxruntime, "preload_dlls"):  # finds CUDA in pip's packages
                 onnxruntime.preload_dlls()
             session = onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
@@ -210,16 +209,10 @@ def _gpu_providers(device: Device, model: OnnxModel, blank_shape: tuple[int, ...
     return [(_PROVIDERS["tensorrt"], options), cuda, _PROVIDERS["cpu"]]
 
 
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def _quiet() -> contextlib.AbstractContextManager[None]:
     """Keeps ONNX Runtime from telling a machine without a GPU, on stderr and stdout, all that a GPU would need."""
-    onnxruntime.set_default_logger_severity(_SEVERITY_FATAL)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        onnxruntime.set_default_logger_severity(_SEVERITY_WARNING)
+    severity = onnxruntime.set_default_logger_severity
+    return quiet(lambda: severity(_SEVERITY_FATAL), lambda: severity(_SEVERITY_WARNING))
 
 
 def _shape(dimensions: list[int | str | None]) -> tuple[int | None, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import structlog
 
 from shared.errors import ModelError
 from vision.inference.backends.model import Device, Model, WantedDevice, checksum_of
+from vision.inference.backends.quiet import quiet
 from vision.inference.backends.torch_extra import import_torch, what_it_said
 from vision.inference.backends.torch_files import is_engine, open_network
 
@@ -77,8 +77,7 @@ class TorchModel(Model):
             torch.set_num_threads(threads)
         for candidate in possible if device == "auto" else (device,):
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
+                with quiet():
                     _require(candidate)
                     opened = open_network(path, "cpu" if candidate == "cpu" else "cuda:0")
                     model = cls(
