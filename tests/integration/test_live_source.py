@@ -218,7 +218,7 @@ def test_a_server_that_goes_away_and_returns_is_found_again(watch: Watch) -> Non
     assert source.failures >= 3
     assert source.restarts == 0
     told = [entry["event"] for entry in logs if entry["log_level"] != "debug"]  # none per frame, none per retry
-    assert told == ["source gives pictures", "source is down", "source gives pictures"]
+    assert told == ["source is live", "source is down", "source is live"]
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
@@ -227,7 +227,7 @@ def test_a_server_that_never_answers_is_down_after_the_timeout(watch: Watch, sch
         source = watch(f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/cam", open_timeout_s=0.3)
         assert source.answered.wait(PATIENCE_S)
         assert source.state is SourceState.DOWN
-        assert source.error == f"{scheme}://127.0.0.1:{port} gave no answer within 0.3 s; check address and network"
+        assert source.error == f"{scheme}://127.0.0.1:{port} did not answer within 0.3 s; check address and network"
 
 
 def test_a_stream_that_falls_silent_is_down_after_the_timeout(watch: Watch) -> None:

@@ -80,7 +80,7 @@ def test_the_tracker_over_detections(mtmc: CommandLine, tmp_path: Path) -> None:
     assert "1 track, 27 boxes in 60 frames" in done.stdout
     done = mtmc(*words, "--low-score", "0.9")
     assert done.returncode == 2
-    assert "these tracker options do not fit together: scores must keep 0 <= low_score" in done.stderr
+    assert "these tracker options do not fit together: scores must satisfy 0 <= low_score" in done.stderr
 
 
 @pytest.mark.parametrize(

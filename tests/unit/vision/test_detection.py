@@ -102,7 +102,7 @@ def test_a_detector_tells_what_it_is(tmp_path: Path) -> None:
 def test_a_model_that_is_no_detector_is_refused_by_name(tmp_path: Path) -> None:
     path = write_constant_model(tmp_path / "classifier.onnx", np.zeros((4, 4), np.float32), (1, 3, 64, 64))
 
-    with pytest.raises(ModelError, match=r"classifier\.onnx: .*\[1, 4, 4\].*no detector known here"):
+    with pytest.raises(ModelError, match=r"classifier\.onnx: unknown kind of detector: .*\[1, 4, 4\]"):
         Detector.load(path, device="cpu")
 
 

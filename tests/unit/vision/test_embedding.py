@@ -121,7 +121,7 @@ def test_every_vector_has_norm_one_or_nought(rows: list[list[float]]) -> None:
 def test_a_size_other_than_the_models_is_refused(tmp_path: Path) -> None:
     path = write_mean_model(tmp_path / "m.onnx", (1, 3, 8, 4))
 
-    with pytest.raises(ModelError, match=r"m\.onnx: takes crops of 4×8 pixels \(width × height\), not 4×9"):
+    with pytest.raises(ModelError, match=r"m\.onnx: requires crops of 4×8 pixels \(width × height\), not 4×9"):
         Embedder.load(path, Preprocessing(width=4, height=9), device="cpu")
     assert Embedder.load(path, Preprocessing(width=4, height=8), device="cpu").preprocessing.height == 8
     assert Embedder.load(path, device="cpu").preprocessing.mean == DEFAULT.mean
@@ -130,7 +130,7 @@ def test_a_size_other_than_the_models_is_refused(tmp_path: Path) -> None:
 def test_a_model_with_an_open_size_needs_one(tmp_path: Path) -> None:
     path = write_mean_model(tmp_path / "m.onnx", ("b", 3, "h", "w"))
 
-    with pytest.raises(ModelError, match="give the size"):
+    with pytest.raises(ModelError, match="configure the size"):
         Embedder.load(path, DEFAULT, device="cpu")
     assert Embedder.load(path, Preprocessing(width=4, height=8), device="cpu").dimension == 3
 
@@ -138,7 +138,7 @@ def test_a_model_with_an_open_size_needs_one(tmp_path: Path) -> None:
 def test_a_model_that_gives_more_than_a_vector_is_refused(tmp_path: Path) -> None:
     path = write_constant_model(tmp_path / "m.onnx", np.zeros((5, 6), np.float32), (1, 3, 8, 8))
 
-    with pytest.raises(ModelError, match=r"gives \[1, 5, 6\]; an embedder must give one vector per crop"):
+    with pytest.raises(ModelError, match=r"outputs \[1, 5, 6\]; an embedder must output one vector per crop"):
         Embedder.load(path, device="cpu")
 
 

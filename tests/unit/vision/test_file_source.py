@@ -199,7 +199,7 @@ def test_a_container_that_lands_on_the_wrong_frame_is_not_believed(
     monkeypatch.setattr(video_file.cv2, "VideoCapture", Liar)
     with capture_logs() as logs:
         assert take(play(long), 120.0).index == 1200
-    assert [entry["frame"] for entry in logs if entry["event"] == "recording cannot be sought in"] == [1200]
+    assert [entry["frame"] for entry in logs if entry["event"] == "cannot seek in the file"] == [1200]
 
 
 def test_the_length_is_learnt_where_the_container_does_not_know_it(play: Play, folder: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_truncated_file_ends_where_it_breaks_off(play: Play, folder: Path) -> 
             position += 1
     assert 80 < position < 120
     assert frame.index == 0
-    assert [e["frames"] for e in logs if e["event"] == "recording is shorter than it says"] == [position]
+    assert [e["frames"] for e in logs if e["event"] == "file has fewer frames than its header claims"] == [position]
 
 
 def test_a_given_frame_rate_overrides_the_container(play: Play, short: Path) -> None:
@@ -284,7 +284,7 @@ def test_an_implausible_frame_rate_becomes_25_with_a_warning(
     monkeypatch.setattr(VideoFile, "__init__", lying)
     with capture_logs() as logs:
         assert take(play(short), 1.0).index == 25
-    assert [e["log_level"] for e in logs if e["event"] == "recording has no rate"] == ["warning"]
+    assert [e["log_level"] for e in logs if e["event"].startswith("file has no plausible")] == ["warning"]
     assert take(play(short, fps=5.0), 1.0).index == 5
 
 

@@ -83,13 +83,13 @@ def test_an_engine_tells_what_ultralytics_wrote_in_front_of_it(tmp_path: Path) -
 
 @pytest.mark.parametrize("described", [{}, {"names": {}}, [], "text"])
 def test_an_engine_without_classes_and_size_is_refused(tmp_path: Path, described: Any) -> None:
-    with pytest.raises(ModelError, match=r"m\.engine: does not tell its classes .* export it with Ultralytics"):
+    with pytest.raises(ModelError, match=r"m\.engine: has no class names .* export it with Ultralytics"):
         engine_description(engine(tmp_path / "m.engine", described))
 
 
 @pytest.mark.parametrize("length", [0, 3, 1 << 31])
 def test_an_engine_of_another_exporter_is_refused(tmp_path: Path, length: int) -> None:
-    with pytest.raises(ModelError, match="does not tell its classes"):
+    with pytest.raises(ModelError, match="has no class names"):
         engine_description(engine(tmp_path / "m.engine", {"names": {}, "imgsz": [8, 8]}, length=length))
 
 

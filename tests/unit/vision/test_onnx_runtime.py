@@ -91,7 +91,7 @@ def test_a_model_tells_what_it_is(tmp_path: Path) -> None:
 def test_an_open_size_that_nothing_states_is_refused(tmp_path: Path, metadata: dict[str, str]) -> None:
     path = write_mean_model(tmp_path / "m.onnx", ("batch", 3, "h", "w"), metadata=metadata)
 
-    with pytest.raises(ModelError, match="leaves the size of its pictures open"):
+    with pytest.raises(ModelError, match="has a dynamic input size"):
         OnnxModel.load(path, device="cpu")
     assert OnnxModel.load(path, device="cpu", picture_size=(8, 4)).run(pictures(1))[0].shape == (1, 3)
 

@@ -162,7 +162,7 @@ def test_torchscript_embeds_crops_of_the_size_that_the_site_gives(tmp_path: Path
     picture = np.full((20, 20, 3), (30, 40, 0), np.uint8)
     boxes = np.array([[0, 0, 9, 9], [5, 5, 20, 20]], np.float32)
 
-    with pytest.raises(ModelError, match="leaves the size of its pictures open"):
+    with pytest.raises(ModelError, match="has a dynamic input size"):
         Embedder.load(path, RAW_BGR, device="cpu")
     embedder = Embedder.load(path, replace(RAW_BGR, width=4, height=8), device="cpu")
 
@@ -175,9 +175,9 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_that_says_what_to_do(
         pytest.skip("this machine has a GPU")
     (tmp_path / "net.engine").write_bytes(b"ftrt")
 
-    with pytest.raises(ModelError, match="cannot run on cuda: PyTorch finds no NVIDIA GPU; install the NVIDIA driver"):
+    with pytest.raises(ModelError, match="cannot run on cuda: PyTorch found no NVIDIA GPU; install the NVIDIA driver"):
         TorchModel.load(weights / "net.pt", device="cuda")
-    with pytest.raises(ModelError, match=r"cannot run on tensorrt: PyTorch finds no NVIDIA GPU; .*\.pt or \.onnx"):
+    with pytest.raises(ModelError, match=r"cannot run on tensorrt: PyTorch found no NVIDIA GPU; .*\.pt or \.onnx"):
         TorchModel.load(tmp_path / "net.engine")
 
 
@@ -209,7 +209,7 @@ def test_a_file_of_another_kind_is_said_in_one_line_and_never_run(
         case "rogue":
             torch.save({"model": Rogue(trace)}, path)
 
-    with pytest.raises(ModelError, match=r"weights\.\w+: cannot run on cpu: .*; give a checkpoint of Ultr") as caught:
+    with pytest.raises(ModelError, match=r"weights\.\w+: cannot run on cpu: .*; use an Ultralytics check") as caught:
         TorchModel.load(path, device="cpu")
     assert "\n" not in str(caught.value)
     assert not trace.exists()
@@ -219,7 +219,7 @@ def test_a_checkpoint_for_another_task_is_refused(tmp_path: Path) -> None:
     net = import_ultralytics("nn.tasks").SegmentationModel("yolov8n-seg.yaml", nc=2, verbose=False)
     import_torch().save({"model": net, "train_args": {"task": "segment"}}, tmp_path / "segment.pt")
 
-    with pytest.raises(ModelError, match=r"segment\.pt: is for the task segment .*; give a model that detects"):
+    with pytest.raises(ModelError, match=r"segment\.pt: is a model for the task .segment. .*; use a detection model"):
         TorchModel.load(tmp_path / "segment.pt", device="cpu")
 
 
@@ -230,7 +230,7 @@ def test_a_published_name_that_cannot_be_fetched_says_where_to_put_the_file(
         monkeypatch.setenv(variable, "http://127.0.0.1:1")  # nobody listens there
     for variable in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(variable, raising=False)
-    expected = rf"yolov8n: cannot be fetched \(.*\); put yolov8n\.pt at {tmp_path}/mtmc/weights/yolov8n\.pt, or"
+    expected = rf"yolov8n: cannot be downloaded \(.*\); copy yolov8n\.pt to {tmp_path}/mtmc/weights/yolov8n\.pt, or"
 
     with pytest.raises(ModelError, match=expected) as caught:
         published_weights("yolov8n", {"XDG_CACHE_HOME": str(tmp_path)})
