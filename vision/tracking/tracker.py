@@ -147,7 +147,7 @@ class Tracker:
     """
 
     def __init__(self, settings: TrackerSettings, frame_size: tuple[int, int] | None = None, first_id: int = 0) -> None:
-        """With `frame_size` (width, height in pixels), a track predicted outside the picture ends and does not coast."""
+        """With `frame_size` (width, height in pixels), a track predicted outside the picture ends at once."""
         self._settings = settings
         self._frame_size = frame_size
         self._next_id = first_id
