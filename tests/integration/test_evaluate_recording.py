@@ -143,7 +143,7 @@ def _film(path: Path) -> None:
     ("words", "message"),
     [
         (["--recording", "{recording}", "--ground-truth", "nowhere"], "nowhere: there is no such folder"),
-        (["--recording", "{truth}", "--ground-truth", "{truth}"], "is no recording"),
+        (["--recording", "{truth}", "--ground-truth", "{truth}"], "is not a recording"),
         (
             ["--recording", "{recording}", "--ground-truth", "{truth}", "--report", "{truth}"],
             "no report can be written",

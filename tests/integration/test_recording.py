@@ -219,7 +219,7 @@ def test_it_ends_with_the_recordings_of_all_cameras(redis_client: Client, tmp_pa
     site.run(12)
     for camera, lease in site.feeder.leases.items():
         site.feeder.gate.retire(camera, lease, "ended")
-    assert ended() == "every camera's recording has ended"
+    assert ended() == "the files of all cameras have ended"
     recording = Recording.open(tmp_path / "r")
     assert recording.last_tick == 12
     assert changes(associate(recording).recording.assignments()) == changes(recording.assignments())
@@ -231,7 +231,7 @@ def test_it_ends_when_another_site_is_published_under_the_name(redis_client: Cli
     site.run(5)
     other = site.site.config.association.model_copy(update={"min_similarity": 0.7})
     publish_site(redis_client, site.site.config.model_copy(update={"association": other}))
-    assert ended() == "the site was published anew"
+    assert ended() == "the site was published again"
 
 
 def test_it_ends_with_what_it_has_when_redis_goes_away(redis_process: RedisProcess, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_it_ends_with_what_it_has_when_redis_goes_away(redis_process: RedisProce
     site.record(20)
     ended = followed(site)
     redis_process.stop()
-    assert ended() == "Redis went away"
+    assert ended() == "lost the connection to Redis"
     recording = Recording.open(tmp_path / "r")
     assert recording.last_tick == 20
     assert len(recording.assignments())
@@ -321,7 +321,7 @@ def test_an_aggregator_elsewhere_comes_to_the_same_gids(
         lonely.append(True)
         elsewhere(site)
 
-    watcher = Watcher(lonely=came_at_last)
+    watcher = Watcher(no_aggregator=came_at_last)
     assert play(Player(redis_client, site, short), short, published, watcher=watcher) == short.last_tick
     assert lonely == [True]
     assert found == changes(associate(short).recording.assignments())
@@ -337,7 +337,7 @@ def test_an_aggregator_elsewhere_comes_to_the_same_gids(
 def test_a_site_that_no_replay_wrote_is_left_alone(short: Recording, redis_client: Client) -> None:
     site = site_of(redis_client, "hall")
     before = redis_client.get(site.keys.config)
-    with pytest.raises(MtmcError, match="site hall holds data in this Redis that no replay wrote"):
+    with pytest.raises(MtmcError, match="site hall has data in this Redis that was not written by a replay"):
         publish_recording(redis_client, short, ReplaySettings())
     assert redis_client.get(site.keys.config) == before
     publish_recording(redis_client, short, ReplaySettings("other"))
@@ -348,7 +348,7 @@ def test_two_replays_do_not_mix(short: Recording, redis_client: Client) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
     player = Player(redis_client, site, short)
     player.begin()
-    with pytest.raises(MtmcError, match="a replay of site test is under way"):
+    with pytest.raises(MtmcError, match="a replay of site test is running"):
         publish_recording(redis_client, short, ReplaySettings("test"))
     player.close()
     publish_recording(redis_client, short, ReplaySettings("test"))

@@ -73,7 +73,7 @@ def test_damage_in_the_middle_is_an_error_that_says_where(log: Path) -> None:
 @pytest.mark.parametrize("content", [b"mtmc-entries 2\n", b"\x89PNG\r\n\x1a\n-------"])
 def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
-    with pytest.raises(RecordingError, match="no file of entries of version 1"):
+    with pytest.raises(RecordingError, match="is not an entry file of version 1"):
         list(read_entries(tmp_path / "a"))
 
 

@@ -71,7 +71,7 @@ def test_no_credential_is_written(tmp_path: Path) -> None:
 
 def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
     write_recording(tmp_path / "r", SCENE, overlapping(2))
-    with pytest.raises(RecordingError, match="holds a recording already"):
+    with pytest.raises(RecordingError, match="already contains a recording"):
         write_recording(tmp_path / "r", SCENE, overlapping(2))
 
 
@@ -102,10 +102,10 @@ def test_a_camera_that_ended_long_before_the_others_does_not_cut_a_killed_record
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, r"recording\.json: version 2 is not known here \(known: 1\)"),
+        ({"version": 2}, r"recording\.json: version 2 is not supported \(supported: 1\)"),
         ({"format": "other"}, r"recording\.json: does not describe a recording"),
-        ({"site": {"site": "x"}}, r"recording\.json: is not understood"),
-        ({"later": 1}, r"recording\.json: is not understood"),
+        ({"site": {"site": "x"}}, r"recording\.json: is invalid"),
+        ({"later": 1}, r"recording\.json: is invalid"),
     ],
 )
 def test_a_description_of_another_kind_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
@@ -117,7 +117,7 @@ def test_a_description_of_another_kind_is_refused(tmp_path: Path, change: dict[s
 
 
 def test_a_folder_that_is_none_or_lacks_a_camera_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match=r"nowhere: is no recording: it has no recording\.json"):
+    with pytest.raises(RecordingError, match=r"nowhere: is not a recording: it has no recording\.json"):
         Recording.open(tmp_path / "nowhere")
     shutil.copytree(GOLDEN, tmp_path / "r")
     (tmp_path / "r" / "tracks" / "B.entries").unlink()
