@@ -115,7 +115,7 @@ def test_a_person_gets_tables_and_a_report_that_asks_nobody_for_anything(
     report = tmp_path / "report.html"
     done = mtmc("--recording", recording, "--ground-truth", truth, "--report", report)
     for words in (
-        "all cameras as one",
+        "all cameras together",
         "published",
         "bound",
         "gid changes per 1,000 track-seconds",
@@ -142,7 +142,7 @@ def _film(path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--recording", "{recording}", "--ground-truth", "nowhere"], "nowhere: there is no such folder"),
+        (["--recording", "{recording}", "--ground-truth", "nowhere"], "nowhere: no such folder"),
         (["--recording", "{truth}", "--ground-truth", "{truth}"], "is not a recording"),
         (
             ["--recording", "{recording}", "--ground-truth", "{truth}", "--report", "{truth}"],
@@ -166,4 +166,4 @@ def test_the_truth_of_another_recording_is_refused(scene: tuple[Path, Path], mtm
         (truth / f"{camera}.txt").write_text("900,1,0,0,50,60,1,1,1\n")
     done = mtmc("--recording", recording, "--ground-truth", truth)
     assert done.returncode == 2
-    assert "no box of the recorded frames 1 to 60" in done.stderr
+    assert "has no boxes in the recorded frames 1 to 60" in done.stderr

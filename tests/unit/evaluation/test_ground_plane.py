@@ -57,5 +57,5 @@ def test_different_people_with_one_gid_are_counted() -> None:
 def test_a_file_that_is_no_calibration_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cam0.calibration.json"
     path.write_text("{}")
-    with pytest.raises(MtmcError, match=r"cam0\.calibration\.json: is no calibration"):
+    with pytest.raises(MtmcError, match=r"cam0\.calibration\.json: is not a camera calibration"):
         FloorCalibration.read(path)

@@ -49,7 +49,7 @@ def test_objects_come_as_they_appear_and_bars_that_overlap_in_lanes_of_their_own
     chart = TimelineChart.of(rows, 1, TICK_S, 6.0)
     assert [row.label for row in chart.rows] == ["object 9", "object 7"]
     upper, lower = chart.rows[1].bars
-    assert (upper.words, lower.words) == ("1 · a", "1 · b")
+    assert (upper.text, lower.text) == ("1 · a", "1 · b")
     assert upper.y < lower.y
     assert upper.colour == lower.colour == colour(1) != colour(2)
     # 0.4 to 1.9 s of 6 s.
