@@ -66,7 +66,7 @@ def verdict(done: Done) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def test_objects_that_look_alike_in_both_cameras_get_one_gid_and_the_figures_say_so(
+def test_objects_that_look_the_same_in_both_cameras_get_one_gid_and_high_scores(
     scene: tuple[Path, Path], mtmc: CommandLine
 ) -> None:
     recording, truth = scene
@@ -86,7 +86,7 @@ def test_objects_that_look_alike_in_both_cameras_get_one_gid_and_the_figures_say
     assert verdict(mtmc("--recording", recording, "--ground-truth", truth, "--json")) == found
 
 
-def test_as_recorded_nothing_was_published(scene: tuple[Path, Path], mtmc: CommandLine) -> None:
+def test_as_recorded_scores_zero_if_nothing_was_published(scene: tuple[Path, Path], mtmc: CommandLine) -> None:
     recording, truth = scene
     found = verdict(
         mtmc("--recording", recording, "--ground-truth", truth, "--as-recorded", "--seconds", "2", "--json")
@@ -97,7 +97,7 @@ def test_as_recorded_nothing_was_published(scene: tuple[Path, Path], mtmc: Comma
     assert found["seconds"] == 2
 
 
-def test_a_person_gets_tables_and_a_report_that_asks_nobody_for_anything(
+def test_it_prints_tables_and_writes_a_self_contained_report(
     scene: tuple[Path, Path], mtmc: CommandLine, tmp_path: Path
 ) -> None:
     recording, truth = scene
@@ -119,7 +119,7 @@ def test_a_person_gets_tables_and_a_report_that_asks_nobody_for_anything(
         "published",
         "bound",
         "gid changes per 1,000 track-seconds",
-        "aggregator's cycle",
+        "aggregator cycle",
     ):
         assert words in done.stdout
     page = report.read_text()

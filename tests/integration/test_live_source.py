@@ -147,7 +147,7 @@ def wait_for(source: ThreadedSource, state: SourceState) -> None:
         assert source._changed.wait_for(lambda: source.state is state, PATIENCE_S), source.state
 
 
-def test_each_picture_is_handed_out_once_with_the_site_time_of_its_capture(watch: Watch) -> None:
+def test_each_picture_is_returned_once_with_the_site_time_of_its_capture(watch: Watch) -> None:
     with serving() as server:
         source = watch(f"http://127.0.0.1:{server.port}/cam", site_time_ns=lambda: time.time_ns() + 10**18)
         frames = [source.frame_at(0.0, PATIENCE_S) for _ in range(5)]
@@ -163,7 +163,7 @@ def test_each_picture_is_handed_out_once_with_the_site_time_of_its_capture(watch
     assert frames[0].loop == 0
 
 
-def test_no_new_picture_is_none_after_the_wait(watch: Watch) -> None:
+def test_without_a_new_picture_the_result_is_none_after_the_timeout(watch: Watch) -> None:
     with serving(fps=None) as server:
         source = watch(f"http://127.0.0.1:{server.port}/cam")
         while (frame := source.frame_at(0.0, 0.2)) is not None or source.state is SourceState.STARTING:
@@ -177,7 +177,7 @@ def test_no_new_picture_is_none_after_the_wait(watch: Watch) -> None:
         assert following.index > last.index
 
 
-def test_what_nobody_asked_for_is_dropped_and_counted(watch: Watch) -> None:
+def test_pictures_that_were_not_requested_are_dropped_and_counted(watch: Watch) -> None:
     with serving(fps=200.0) as server:
         source = watch(f"http://127.0.0.1:{server.port}/cam")
         with source._changed:
@@ -196,7 +196,7 @@ def test_site_time_never_goes_back_when_the_clock_offset_shrinks(watch: Watch) -
     assert times == [10**6] * 3
 
 
-def test_a_server_that_goes_away_and_returns_is_found_again(watch: Watch) -> None:
+def test_the_source_reconnects_after_a_server_restart(watch: Watch) -> None:
     with capture_logs() as logs:
         with serving() as server:
             backoff = CountedBackoff()
@@ -230,7 +230,7 @@ def test_a_server_that_never_answers_is_down_after_the_timeout(watch: Watch, sch
         assert source.error == f"{scheme}://127.0.0.1:{port} did not answer within 0.3 s; check address and network"
 
 
-def test_a_stream_that_falls_silent_is_down_after_the_timeout(watch: Watch) -> None:
+def test_a_stream_that_stops_sending_is_down_after_the_timeout(watch: Watch) -> None:
     with serving(fps=None) as server:
         source = watch(f"http://127.0.0.1:{server.port}/cam", read_timeout_s=0.3)
         wait_for(source, SourceState.LIVE)
@@ -239,7 +239,7 @@ def test_a_stream_that_falls_silent_is_down_after_the_timeout(watch: Watch) -> N
 
 
 @pytest.mark.parametrize("hanging", ["open", "read", "backoff"])
-def test_closing_takes_less_than_a_second_whatever_hangs(watch: Watch, hanging: str) -> None:
+def test_closing_takes_less_than_a_second_even_if_something_hangs(watch: Watch, hanging: str) -> None:
     with silent_port() as port, serving(fps=None) as server:
         if hanging == "backoff":
             source = watch("device:97", backoff=Backoff(30.0, 60.0))
@@ -380,13 +380,13 @@ def test_rtsp_goes_over_tcp_unless_the_user_says_otherwise() -> None:
         ("/dev/video2", SourceKind.DEVICE), ("device:0", SourceKind.DEVICE), ("3", SourceKind.DEVICE),
     ],
 )  # fmt: skip
-def test_a_source_is_told_by_its_form(source: str, kind: SourceKind) -> None:
+def test_the_kind_of_a_source_follows_from_its_form(source: str, kind: SourceKind) -> None:
     assert kind_of(source) is kind
     assert is_local(source) == (kind is not SourceKind.STREAM)
 
 
 @pytest.mark.parametrize("source", ["", " ", "ftp://u:geh3im@h/x", "rtsp:/u:geh3im@h/x"])
-def test_a_source_that_nothing_can_read_is_refused_without_its_credentials(source: str) -> None:
+def test_an_unsupported_source_is_refused_without_its_credentials(source: str) -> None:
     with pytest.raises(ValueError, match=r"use the path|is empty|two slashes") as refused:
         open_source(source, camera="c1", site_time_ns=time.time_ns)
     assert PASSWORD not in str(refused.value)
@@ -404,7 +404,7 @@ def test_only_the_host_of_a_url_is_shown(url: str, shown: str) -> None:
     assert display_name(url) == shown
 
 
-def test_a_local_source_that_is_not_here_is_known_at_once(tmp_path: Path) -> None:
+def test_a_missing_local_source_is_reported_at_once(tmp_path: Path) -> None:
     assert "no file" in str(local_problem(str(tmp_path / "a.mp4")))
     assert "is a folder" in str(local_problem(str(tmp_path)))
     assert local_problem(__file__) is None

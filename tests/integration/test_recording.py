@@ -79,7 +79,7 @@ def recorded(redis_server_url: str, tmp_path_factory: pytest.TempPathFactory) ->
     return Recording.open(folder)
 
 
-def test_a_recording_holds_what_the_cameras_saw_and_what_was_published_when(recorded: Recording) -> None:
+def test_a_recording_contains_all_tracks_and_the_published_gids_with_their_times(recorded: Recording) -> None:
     assert recorded.cameras == CAMERAS
     seen = [one for one in scene() if one.camera == 1 and one.tick <= TICKS]
     rows = recorded.tracks("B")
@@ -93,7 +93,7 @@ def test_a_recording_holds_what_the_cameras_saw_and_what_was_published_when(reco
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_the_aggregator_alone_comes_to_the_same_gids_at_the_same_ticks_every_time(recorded: Recording) -> None:
+def test_the_association_alone_assigns_the_same_gids_at_the_same_ticks_every_time(recorded: Recording) -> None:
     told: list[tuple[int, int]] = []
     first = associate(recorded, progress=lambda done, total: told.append((done, total)))
     again = associate(recorded)
@@ -111,7 +111,7 @@ def identities(recording: Recording) -> int:
     return len(np.unique(recording.assignments().gid))
 
 
-def test_settings_and_layout_can_be_others_than_the_recorded_ones(recorded: Recording) -> None:
+def test_settings_and_layout_can_be_replaced(recorded: Recording) -> None:
     strict = associate(recorded, association={"min_similarity": 0.99})
     assert identities(strict.recording) > identities(recorded)
     apart = associate(recorded, layout=Layout.closed(CAMERAS))
@@ -120,7 +120,7 @@ def test_settings_and_layout_can_be_others_than_the_recorded_ones(recorded: Reco
         associate(recorded, association={"min_similarity": 2})
 
 
-def test_a_site_that_had_run_for_days_is_replayed_from_its_own_ticks_on(tmp_path: Path) -> None:
+def test_a_site_that_had_run_for_days_is_replayed_from_its_own_ticks(tmp_path: Path) -> None:
     seen = entries([Stay(1, 0, 1, 20), Stay(1, 1, 5, 30)])
     early = write_recording(tmp_path / "early", seen, overlapping(2))
     late = write_recording(tmp_path / "late", seen, overlapping(2), first_tick=2_600_001)
@@ -132,7 +132,9 @@ def test_a_site_that_had_run_for_days_is_replayed_from_its_own_ticks_on(tmp_path
 # -- recording ---------------------------------------------------------------------------------------------------
 
 
-def test_who_begins_in_the_middle_knows_the_gids_of_those_already_there(redis_client: Client, tmp_path: Path) -> None:
+def test_a_recording_started_in_the_middle_has_the_gids_of_existing_tracks(
+    redis_client: Client, tmp_path: Path
+) -> None:
     seen = entries([Stay(1, 0, 1, 60), Stay(1, 1, 20, 60), Stay(2, 2, 1, 60), Stay(2, 3, 1, 60)])
     site = Site(redis_client, tmp_path / "r", seen, before=30)
     site.record(20)
@@ -146,7 +148,7 @@ def test_who_begins_in_the_middle_knows_the_gids_of_those_already_there(redis_cl
     assert first != second
 
 
-def test_it_can_begin_with_what_redis_still_holds(redis_client: Client, tmp_path: Path) -> None:
+def test_it_can_start_with_everything_still_in_redis(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "unused", scene(), before=30)
     site.recorder.close()
     recorder = Recorder(redis_client, site.site, tmp_path / "r", from_start=True)
@@ -154,7 +156,7 @@ def test_it_can_begin_with_what_redis_still_holds(redis_client: Client, tmp_path
     assert (done.first_tick, done.last_tick, done.entries) == (1, 30, 120)
 
 
-def test_entries_that_were_trimmed_before_they_could_be_read_are_named(redis_client: Client, tmp_path: Path) -> None:
+def test_entries_that_were_trimmed_before_they_could_be_read_are_reported(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "r", scene())
     site.record(10)
     site.run(10)
@@ -169,7 +171,7 @@ def test_entries_that_were_trimmed_before_they_could_be_read_are_named(redis_cli
     assert len(associate(recording).cycle_seconds) == 25
 
 
-def test_entries_that_nobody_can_decode_are_left_out_and_counted(redis_client: Client, tmp_path: Path) -> None:
+def test_entries_that_cannot_be_decoded_are_skipped_and_counted(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "r", scene())
     site.record(3)
     redis_client.xadd(site.site.keys.tracks("A"), {"schema": "99"})
@@ -179,7 +181,7 @@ def test_entries_that_nobody_can_decode_are_left_out_and_counted(redis_client: C
     assert Recording.open(tmp_path / "r").ticks("A").tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_cameras_that_were_added_meanwhile_are_named(redis_client: Client, tmp_path: Path) -> None:
+def test_cameras_added_during_the_recording_are_reported(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "r", scene())
     site.record(3)
     assert add_camera(redis_client, site.site.keys, CameraConfig(name="E", source="rtsp://nowhere"))
@@ -205,7 +207,7 @@ def followed(site: Site, **given: float) -> Callable[[], str]:
     return ended
 
 
-def test_it_ends_after_so_many_seconds_of_the_sites_ticks(redis_client: Client, tmp_path: Path) -> None:
+def test_it_ends_after_the_given_seconds_of_site_time(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "r", scene())
     ended = followed(site, seconds=1.5)
     site.run(40)
@@ -213,7 +215,7 @@ def test_it_ends_after_so_many_seconds_of_the_sites_ticks(redis_client: Client, 
     assert Recording.open(tmp_path / "r").last_tick == 15
 
 
-def test_it_ends_with_the_recordings_of_all_cameras(redis_client: Client, tmp_path: Path) -> None:
+def test_it_ends_when_the_files_of_all_cameras_have_ended(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "r", scene())
     ended = followed(site)
     site.run(12)
@@ -234,7 +236,7 @@ def test_it_ends_when_another_site_is_published_under_the_name(redis_client: Cli
     assert ended() == "the site was published again"
 
 
-def test_it_ends_with_what_it_has_when_redis_goes_away(redis_process: RedisProcess, tmp_path: Path) -> None:
+def test_it_ends_with_everything_read_so_far_when_redis_is_gone(redis_process: RedisProcess, tmp_path: Path) -> None:
     client = connect(redis_process.url)
     site = Site(client, tmp_path / "r", scene())
     site.record(20)
@@ -247,7 +249,7 @@ def test_it_ends_with_what_it_has_when_redis_goes_away(redis_process: RedisProce
     client.close()
 
 
-def test_the_pictures_become_a_video_whose_frames_are_the_ticks(redis_client: Client, tmp_path: Path) -> None:
+def test_the_pictures_become_a_video_with_one_frame_per_tick(redis_client: Client, tmp_path: Path) -> None:
     site = site_of(redis_client, "hall", ("A",))
     video = VideoRecorder(redis_client, redis_client, site.keys, ("A",), tmp_path / "video", 10, 5)
     key = site.keys.frames("A")
@@ -310,7 +312,7 @@ def collected(client: Client, site: PublishedSite) -> tuple[PublishedReader, Cha
     return PublishedReader(client, site.keys, assigned, lambda *_: None), found
 
 
-def test_an_aggregator_elsewhere_comes_to_the_same_gids(
+def test_an_aggregator_in_another_process_assigns_the_same_gids(
     short: Recording, redis_client: Client, elsewhere: Callable[[PublishedSite], None]
 ) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
@@ -334,7 +336,7 @@ def test_an_aggregator_elsewhere_comes_to_the_same_gids(
     assert found_again == found
 
 
-def test_a_site_that_no_replay_wrote_is_left_alone(short: Recording, redis_client: Client) -> None:
+def test_a_site_not_written_by_a_replay_is_refused(short: Recording, redis_client: Client) -> None:
     site = site_of(redis_client, "hall")
     before = redis_client.get(site.keys.config)
     with pytest.raises(MtmcError, match="site hall has data in this Redis that was not written by a replay"):
@@ -354,7 +356,7 @@ def test_two_replays_do_not_mix(short: Recording, redis_client: Client) -> None:
     publish_recording(redis_client, short, ReplaySettings("test"))
 
 
-def test_a_replay_leaves_nothing_of_the_one_before(
+def test_a_replay_removes_all_data_of_the_previous_one(
     short: Recording, tmp_path: Path, redis_client: Client, elsewhere: Callable[[PublishedSite], None]
 ) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
@@ -370,7 +372,7 @@ def test_a_replay_leaves_nothing_of_the_one_before(
     assert redis_client.hlen(site.keys.cameras) == 2
 
 
-def test_a_replay_can_be_stopped_and_holds_its_pace(short: Recording, redis_client: Client) -> None:
+def test_a_replay_can_be_stopped_and_keeps_its_pace(short: Recording, redis_client: Client) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
     published, _ = collected(redis_client, site)
     stop, began = threading.Event(), time.monotonic()
@@ -384,7 +386,7 @@ def test_a_replay_can_be_stopped_and_holds_its_pace(short: Recording, redis_clie
     assert time.monotonic() - began < 5
 
 
-def test_a_replay_that_the_machine_held_up_goes_on_to_the_same_gids(short: Recording, redis_client: Client) -> None:
+def test_a_replay_whose_leases_expired_continues_to_the_same_gids(short: Recording, redis_client: Client) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
     published, found = collected(redis_client, site)
     player, aggregator = Player(redis_client, site, short), InProcess(aggregator_of(redis_client, site))
@@ -404,7 +406,7 @@ def test_a_replay_that_the_machine_held_up_goes_on_to_the_same_gids(short: Recor
 
 
 @pytest.mark.parametrize("role", ["clock", "camera:A"])
-def test_a_replay_ends_when_somebody_else_takes_a_role(short: Recording, redis_client: Client, role: str) -> None:
+def test_a_replay_ends_when_another_process_takes_a_role(short: Recording, redis_client: Client, role: str) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
     player = Player(redis_client, site, short)
     player.begin()

@@ -44,7 +44,7 @@ def texts(tmp_path: Path) -> list[str]:
     return words
 
 
-def test_any_trackers_text_becomes_tracks_with_one_id_in_all_cameras(
+def test_the_text_of_any_tracker_becomes_tracks_with_global_ids(
     mtmc: CommandLine, texts: list[str], tmp_path: Path
 ) -> None:
     done = mtmc("import-mot", *texts, "--fps", "10", "-o", tmp_path / "r", "--size", "640x480")
@@ -98,14 +98,14 @@ def test_the_tracker_over_detections(mtmc: CommandLine, tmp_path: Path) -> None:
         (("record", "--site", "x", "--redis", "redis://127.0.0.1:1", "-o", "r"), "no Redis answers"),
     ],
 )
-def test_what_is_wrong_is_said(mtmc: CommandLine, words: tuple[str, ...], message: str) -> None:
+def test_errors_are_reported(mtmc: CommandLine, words: tuple[str, ...], message: str) -> None:
     done = mtmc(*words)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_settings_that_cannot_be_changed_are_named(mtmc: CommandLine, texts: list[str], tmp_path: Path) -> None:
+def test_invalid_settings_are_named(mtmc: CommandLine, texts: list[str], tmp_path: Path) -> None:
     assert mtmc("import-mot", *texts, "--fps", "10", "-o", tmp_path / "r").returncode == 0
     for setting, message in (
         ("clock.target_fps=5", "write association.NAME=VALUE"),
@@ -145,7 +145,7 @@ def feed_until(fed: tuple[Feeder, Aggregator], folder: Path, ticks: int) -> None
         time.sleep(0.3)
 
 
-def test_ctrl_c_ends_a_recording_in_good_order(fed: tuple[Feeder, Aggregator], redis_url: str, tmp_path: Path) -> None:
+def test_ctrl_c_finishes_a_recording(fed: tuple[Feeder, Aggregator], redis_url: str, tmp_path: Path) -> None:
     process = recording_process(redis_url, tmp_path / "r")
     feed_until(fed, tmp_path / "r", 50)
     process.send_signal(signal.SIGINT)

@@ -46,11 +46,11 @@ def test_two_tracks_at_once_in_one_camera_are_never_one_identity() -> None:
     assert not possible(visit(A, 0, 10), visit(A, 2, 3))
 
 
-def test_two_tracks_at_once_in_one_camera_are_never_one_identity_though_another_camera_sees_them() -> None:
+def test_two_tracks_at_once_in_one_camera_are_never_one_identity_even_if_another_camera_sees_them() -> None:
     assert not possible(visit(B, 0, 20), visit(A, 0, 10), visit(A, 9, 15))
 
 
-def test_a_later_return_to_the_same_camera_may_be() -> None:
+def test_a_later_return_to_the_same_camera_is_possible() -> None:
     assert possible(visit(A, 0, 10), visit(A, 500, 510))
 
 
@@ -58,7 +58,7 @@ def test_a_fragment_in_the_same_camera_may_follow_a_hidden_track() -> None:
     assert possible(visit(A, 0, 10, hidden=True), visit(A, 11, 12, hidden=True))
 
 
-def test_a_fragment_is_a_stranger_once_the_hidden_track_comes_back() -> None:
+def test_a_fragment_is_another_object_once_the_hidden_track_comes_back() -> None:
     assert not possible(visit(A, 0, 13, hidden=True), visit(A, 11, 12, hidden=True))
 
 
@@ -67,7 +67,7 @@ def test_a_step_between_separate_views_takes_its_time(gap: float, expected: bool
     assert possible(visit(C, 0, 10), visit(D, 10 + gap, 60)) is expected
 
 
-def test_a_step_the_layout_does_not_know_is_impossible() -> None:
+def test_a_step_that_is_not_in_the_layout_is_impossible() -> None:
     assert not possible(visit(D, 0, 10), visit(C, 20, 30))
     assert not possible(visit(A, 0, 10), visit(C, 11, 30))
 
@@ -114,7 +114,7 @@ def test_the_ends_of_a_chain_are_impossible_once_its_middle_has_ended() -> None:
     assert possible(visit(A, 0, 20), visit(B, 0, 10), visit(C, 5, 10))
 
 
-def test_a_middle_that_comes_late_does_not_mend_the_chain() -> None:
+def test_a_middle_that_appears_late_does_not_reconnect_the_chain() -> None:
     assert not possible(visit(A, 0, 10), visit(C, 2, 10), visit(B, 5, 10))
 
 
@@ -129,23 +129,23 @@ def test_sightings_far_apart_need_no_direct_edge() -> None:
     assert possible(visit(A, 0, 10), visit(B, 9, 15), visit(C, 14, 20), visit(D, 27, 40))
 
 
-def test_it_is_the_last_one_to_have_ended_that_counts() -> None:
+def test_the_step_starts_from_the_camera_that_saw_the_object_last() -> None:
     # D is 10 s from C's end, but B saw the object later than C did.
     assert not possible(visit(B, 0, 14), visit(C, 0, 10), visit(D, 20, 30))
     assert possible(visit(B, 0, 10), visit(C, 0, 14), visit(D, 20, 30))
 
 
-def test_where_two_views_lost_the_object_at_the_same_instant_either_counts() -> None:
+def test_if_two_views_lost_the_object_at_the_same_instant_either_counts() -> None:
     assert possible(visit(B, 0, 14), visit(C, 0, 14), visit(D, 20, 30))
 
 
-def test_what_is_settled_is_not_asked_again_except_for_two_at_once_in_one_camera() -> None:
+def test_settled_history_is_not_checked_again_except_for_two_tracks_at_once_in_one_camera() -> None:
     assert not possible(visit(A, 0, 10), visit(C, 5, 10))
     assert possible(visit(A, 0, 10), visit(C, 5, 10), settled=10)
     assert not possible(visit(A, 0, 10), visit(A, 5, 10), settled=10)
 
 
-def test_the_order_in_which_hidden_tracks_end_changes_no_verdict() -> None:
+def test_the_order_in_which_hidden_tracks_end_does_not_change_the_result() -> None:
     """Once a verdict counts on a hidden track, its end must not overturn it, or a gid would flap."""
     hidden = (visit(A, 0, 10, hidden=True), visit(B, 25, 40, hidden=True))
     ended = (visit(A, 0, 10, ended=26), visit(B, 25, 40, hidden=True))
@@ -232,7 +232,7 @@ def few_visits(draw: st.DrawFn, cameras: int) -> list[Visit]:
 
 @settings(max_examples=600, deadline=None)
 @given(st.data())
-def test_the_rules_agree_with_a_slow_model_of_their_sentences(data: st.DataObject) -> None:
+def test_the_rules_agree_with_a_slow_reference(data: st.DataObject) -> None:
     layout = data.draw(small_layouts())
     visits = data.draw(few_visits(len(layout.cameras)))
     assert Possibility(layout).holds(visits) == allowed(layout, visits)

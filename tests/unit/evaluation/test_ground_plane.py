@@ -32,17 +32,17 @@ def seen(*people: tuple[float, float, int]) -> PublishedTracks:
     return PublishedTracks.of([1] * n, [0] * n, list(range(n)), boxes, [gid for *_, gid in people])
 
 
-def test_feet_stand_where_the_lower_edge_meets_the_floor() -> None:
+def test_the_feet_are_where_the_lower_edge_meets_the_floor() -> None:
     feet = from_above().feet(np.array([standing_at(1.5, 2), standing_at(-3, -1)]))
     np.testing.assert_allclose(feet, [[1.5, 2], [-3, -1]], atol=1e-6)
 
 
-def test_a_box_that_the_picture_cuts_off_shows_no_feet() -> None:
+def test_a_box_truncated_at_the_bottom_has_no_feet() -> None:
     assert np.isnan(from_above().feet(np.array([[0.0, 900.0, 40.0, 997.0]]))).all()
     assert from_above().feet(np.zeros((0, 4))).shape == (0, 2)
 
 
-def test_pairs_are_same_near_and_different_far_and_nothing_in_between() -> None:
+def test_near_pairs_are_the_same_object_far_pairs_different_and_others_are_not_counted() -> None:
     one, other = seen((0, 0, 7), (3, 0, 8)), seen((0.4, 0, 7), (1.2, 0, 9), (3, 0.3, 9), (0, 0, 0))
     # Same: 0 and 0.4 (gid 7), 3 and 3 (8, 9). Different: 0 and 3, 3 and 0.4, 3 and 1.2. Neither: 0 and 1.2.
     assert count_pairs([one, other], [from_above()] * 2) == PairCounts(2, 1, 3, 0)
@@ -54,7 +54,7 @@ def test_different_people_with_one_gid_are_counted() -> None:
     assert (counts.same_share, counts.different_share) == (None, 1.0)
 
 
-def test_a_file_that_is_no_calibration_is_named(tmp_path: Path) -> None:
+def test_an_invalid_calibration_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cam0.calibration.json"
     path.write_text("{}")
     with pytest.raises(MtmcError, match=r"cam0\.calibration\.json: is not a camera calibration"):

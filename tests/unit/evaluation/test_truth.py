@@ -24,14 +24,14 @@ def test_rows_are_read_in_the_order_of_frames_and_ids(tmp_path: Path) -> None:
     assert not truth.ignored.any()
 
 
-def test_what_is_hidden_small_or_flagged_off_is_ignored(tmp_path: Path) -> None:
+def test_boxes_that_are_occluded_small_or_flagged_off_are_ignored(tmp_path: Path) -> None:
     rows = ["1,1,0,0,50,60,1,1,0.39", "1,2,0,0,50,60,1,1,0.4", "1,3,0,0,50,19.9,1,1,1", "1,4,0,0,50,20,0,1,1"]
     truth = read_camera_truth(written(tmp_path, "\n".join([*rows, "1,5,0,0,50,20,1,-1,-1"])))
     assert truth.counted.tolist() == [False, True, False, False, True]
     np.testing.assert_array_equal(truth.ignored, ~truth.counted)
 
 
-def test_of_mot17_only_pedestrians_count_and_only_distractors_are_ignored(tmp_path: Path) -> None:
+def test_in_mot17_only_pedestrians_count_and_only_distractors_are_ignored(tmp_path: Path) -> None:
     rows = ["1,1,0,0,50,9,1,1,0.1", "1,2,0,0,50,60,0,1,1", "1,3,0,0,50,60,0,8,1", "1,4,0,0,50,60,0,3,1"]
     truth = read_camera_truth(written(tmp_path, "\n".join(rows)), MOT17)
     assert truth.counted.tolist() == [True, False, False, False]
@@ -46,7 +46,7 @@ def test_of_mot17_only_pedestrians_count_and_only_distractors_are_ignored(tmp_pa
         ("0,1,0,0,50,60\n", "line 1: frame 0 is not a whole number of 1 or more"),
         ("1,-1,0,0,50,60\n", "line 1: id -1"),
         ("1,1.5,0,0,50,60\n", "line 1: id 1.5"),
-        ("1,1,0,0,0,60\n", "line 1: a box of 0 × 60 pixels"),
+        ("1,1,0,0,0,60\n", "line 1: the box is 0 wide and 60 high"),
         ("1,1,0,0,inf,60\n", "line 1: a number is not finite"),
         ("1,1,0,0,5,6\n2,1,0,0,5,6\n1,1,9,9,5,6\n", "line 3: id 1 occurs twice in frame 1"),
     ],

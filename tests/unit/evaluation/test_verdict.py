@@ -67,7 +67,7 @@ def test_one_gid_for_everything_scores_a_quarter_with_four_objects() -> None:
     assert verdict.live.gid_changes == 0
 
 
-def test_random_gids_score_about_what_chance_gives() -> None:
+def test_random_gids_score_about_as_much_as_chance() -> None:
     random = np.random.default_rng(5)
     verdict = four_objects_in_three_cameras(lambda camera, thing, tick: int(random.integers(1, 1000)))
     figures = verdict.multi_camera
@@ -92,7 +92,7 @@ def test_renumbering_at_every_cycle_shows_in_changes_and_scores_though_every_cyc
     assert verdict.cameras["cam0"].deta == pytest.approx(1)
 
 
-def test_swapping_two_objects_between_cameras_halves_their_share() -> None:
+def test_swapping_two_objects_in_one_camera_lowers_their_scores() -> None:
     # In the third camera objects 0 and 1 bear each other's gid: 2 · 60 of 720 boxes are under a wrong id.
     swapped = {0: 2, 1: 1, 2: 3, 3: 4}
     verdict = four_objects_in_three_cameras(lambda c, thing, tick: swapped[thing] if c == 2 else thing + 1)
@@ -115,7 +115,7 @@ def test_boxes_without_a_gid_are_missed_and_not_wrong() -> None:
     assert live.gid_changes == 0
 
 
-def test_the_bound_loses_what_the_tracker_lost() -> None:
+def test_errors_of_the_tracker_lower_the_bound() -> None:
     # One object for ten ticks: track 1 for four, nothing for two, track 2 for four; beside it a track on nobody.
     truth = {"cam0": truth_of([(t, 0, 5) for t in range(1, 11)])}
     rows = [(t, 0, 1, 91) for t in range(1, 5)] + [(t, 0, 2, 92) for t in range(7, 11)]
@@ -148,7 +148,7 @@ def test_a_track_that_moves_on_to_another_object_is_the_trackers_fault() -> None
     assert verdict.multi_camera == verdict.bound
 
 
-def test_of_two_tracks_on_one_object_at_once_the_bound_takes_the_longer_one() -> None:
+def test_if_two_tracks_show_one_object_at_once_the_bound_uses_the_longer_one() -> None:
     truth = {"cam0": truth_of([(t, 0, 0) for t in range(1, 11)])}
     # Track 2 is the first to match at ticks 1 to 3, where track 1 has no box; at ticks 4 and 5 it stands beside.
     rows = [(t, 0, 1, 1) for t in range(4, 11)] + [(t, 0, 2, 1) for t in range(1, 4)]
@@ -182,7 +182,7 @@ def test_ids_seen_by_one_camera_only_count_too() -> None:
     assert verdict.multi_camera.idf1 == pytest.approx(2 * 10 / (10 + 20))
 
 
-def test_where_nothing_was_to_be_found_there_is_no_score() -> None:
+def test_without_true_and_published_boxes_there_is_no_score() -> None:
     verdict = judged({"cam0": truth_of([])}, {"cam0": []}, 10)
     assert verdict.cameras == {"cam0": None}
     assert verdict.multi_camera is None
@@ -190,7 +190,7 @@ def test_where_nothing_was_to_be_found_there_is_no_score() -> None:
     assert verdict.to_dict()["multi_camera"] is None
 
 
-def test_the_verdict_says_in_json_its_stable_fields() -> None:
+def test_the_verdict_as_json_has_stable_fields() -> None:
     content = four_objects_in_three_cameras(lambda camera, thing, tick: thing + 1).to_dict()
     assert set(content["cameras"]["cam0"]) == {"hota", "deta", "assa", "idf1", "mota", "idsw"}
     assert set(content["multi_camera"]) == set(content["bound"]) == {"idf1", "idp", "idr", "hota", "assa"}

@@ -27,7 +27,7 @@ def test_what_was_appended_comes_back_in_order(log: Path) -> None:
     assert log.stat().st_size == len(MAGIC) + sum(len(packed(*entry)) for entry in ENTRIES)
 
 
-def test_wherever_a_writer_died_all_but_the_torn_entry_is_there(log: Path) -> None:
+def test_wherever_a_writer_was_killed_all_complete_entries_survive(log: Path) -> None:
     content = log.read_bytes()
     ends = [len(MAGIC)]
     for entry in ENTRIES:
@@ -47,7 +47,7 @@ def test_a_last_entry_of_zeros_that_a_crashed_machine_left_is_dropped(log: Path)
 
 @settings(deadline=None)
 @given(at=st.integers(0, 10_000), by=st.integers(1, 255))
-def test_damage_is_never_taken_for_data(tmp_path_factory: pytest.TempPathFactory, at: int, by: int) -> None:
+def test_damage_is_never_read_as_data(tmp_path_factory: pytest.TempPathFactory, at: int, by: int) -> None:
     path = tmp_path_factory.mktemp("log") / "a.entries"
     content = bytearray(MAGIC + b"".join(packed(*entry) for entry in ENTRIES))
     at %= len(content)
@@ -77,7 +77,7 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None
         list(read_entries(tmp_path / "a"))
 
 
-def test_an_existing_file_is_never_written_over(log: Path) -> None:
+def test_an_existing_file_is_never_overwritten(log: Path) -> None:
     with pytest.raises(FileExistsError):
         EntryLogWriter(log)
 

@@ -43,14 +43,14 @@ def test_lines_in_any_order_with_commas_or_blanks(text: Path) -> None:
         ("1,2,3,4,5,6,1,99999,1", "line 2: class 99999 is not a whole number"),
     ],
 )
-def test_a_line_that_is_not_understood_is_named(text: Path, line: str, message: str) -> None:
+def test_an_invalid_line_is_named(text: Path, line: str, message: str) -> None:
     text.write_text(f"1,1,1,1,1,1,1\n{line}\n")
     with pytest.raises(RecordingError) as caught:
         read_mot(text)
     assert str(caught.value).startswith(f"{text}: {message}")
 
 
-def test_ids_that_stand_twice_in_a_frame_are_named_with_their_lines(text: Path) -> None:
+def test_ids_that_occur_twice_in_a_frame_are_reported_with_their_lines(text: Path) -> None:
     text.write_text("".join(f"{frame},5,0,0,1,1,1\n" for frame in (2, 1, 2, 3, 1, 2, 3, 3)))
     with pytest.raises(RecordingError) as caught:
         read_mot(text)
@@ -60,7 +60,7 @@ def test_ids_that_stand_twice_in_a_frame_are_named_with_their_lines(text: Path) 
     )
 
 
-def test_nobody_asks_detections_for_ids_or_areas(text: Path) -> None:
+def test_detections_need_neither_ids_nor_areas(text: Path) -> None:
     text.write_text("1,-1,0,0,1,1,0.3\n1,-1,0,0,0,1,0.3\n")
     assert read_mot(text, detections=True).object_id.tolist() == [-1, -1]
 
@@ -70,7 +70,7 @@ def test_frames_may_count_from_zero(text: Path) -> None:
     assert read_mot(text, first_frame=0).frame.tolist() == [0]
 
 
-def test_what_is_no_text_file_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"\xff\xfe\x80")
     with pytest.raises(RecordingError, match=r"a\.bin: cannot be read as text"):
         read_mot(tmp_path / "a.bin")
@@ -94,7 +94,7 @@ def test_features_get_unit_norm_and_zeros_stay_zeros(tmp_path: Path) -> None:
         (np.array([[1.0], [np.nan], [np.inf]]), "2 rows have numbers that are not finite, the first is row 2"),
     ],
 )
-def test_features_that_do_not_fit_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:
+def test_features_of_a_wrong_shape_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:
     np.save(tmp_path / "f.npy", array)
     with pytest.raises(RecordingError) as caught:
         read_features(tmp_path / "f.npy", 3)
@@ -107,7 +107,7 @@ def test_features_are_never_unpickled(tmp_path: Path) -> None:
         read_features(tmp_path / "f.npy", 1)
 
 
-def test_lines_hold_a_thousandth_of_a_pixel() -> None:
+def test_lines_have_a_precision_of_a_thousandth_of_a_pixel() -> None:
     boxes = np.array([[1912.8, 482.9, 2010.4, 595.5]], np.float32)
     (line,) = mot_lines(np.array([69]), np.array([3]), boxes, np.array([0.988], np.float32))
     assert line == "69,3,1912.8,482.9,97.6,112.6,0.988,-1,-1,-1"

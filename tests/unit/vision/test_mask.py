@@ -6,7 +6,7 @@ import numpy as np
 from vision.video.mask import decode_mask
 
 
-def test_grey_spots_that_jpeg_leaves_in_black_stay_black() -> None:
+def test_grey_jpeg_artefacts_in_black_areas_stay_black() -> None:
     painted = np.zeros((96, 96), np.uint8)
     painted[37:, 41:] = 255
     encoded = cv2.imencode(".jpg", painted, [cv2.IMWRITE_JPEG_QUALITY, 50])[1].tobytes()

@@ -128,7 +128,7 @@ def test_a_network_finds_the_same_objects_as_its_onnx_export(weights: Path, name
     assert detector.checksum != expected.checksum
 
 
-def test_pictures_beyond_the_bound_of_a_call_come_in_pieces(weights: Path) -> None:
+def test_more_pictures_than_max_batch_are_split_into_several_calls(weights: Path) -> None:
     batch = np.random.default_rng(1).random((5, 3, SIZE, SIZE), np.float32)
 
     (whole,) = TorchModel.load(weights / "net.pt", device="cpu").run(batch)
@@ -138,7 +138,7 @@ def test_pictures_beyond_the_bound_of_a_call_come_in_pieces(weights: Path) -> No
     np.testing.assert_allclose(pieces, whole, atol=0.05)
 
 
-def test_the_threads_are_as_many_as_asked(weights: Path) -> None:
+def test_the_number_of_threads_is_as_configured(weights: Path) -> None:
     torch = import_torch()
     before = torch.get_num_threads()
     try:
@@ -148,7 +148,7 @@ def test_the_threads_are_as_many_as_asked(weights: Path) -> None:
         torch.set_num_threads(before)
 
 
-def test_torchscript_embeds_crops_of_the_size_that_the_site_gives(tmp_path: Path) -> None:
+def test_torchscript_embeds_crops_of_the_configured_size(tmp_path: Path) -> None:
     torch = import_torch()
 
     class Mean(torch.nn.Module):
@@ -170,7 +170,7 @@ def test_torchscript_embeds_crops_of_the_size_that_the_site_gives(tmp_path: Path
     assert (embedder.dimension, embedder.runtime) == (3, "pytorch")
 
 
-def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_that_says_what_to_do(weights: Path, tmp_path: Path) -> None:
+def test_a_configured_gpu_that_does_not_exist_is_an_error_with_advice(weights: Path, tmp_path: Path) -> None:
     if import_torch().cuda.is_available():
         pytest.skip("this machine has a GPU")
     (tmp_path / "net.engine").write_bytes(b"ftrt")
@@ -193,7 +193,7 @@ class Rogue:
 
 @pytest.mark.parametrize("name", ["weights.pt", "weights.pth", "weights.torchscript"])
 @pytest.mark.parametrize("content", ["empty", "page", "truncated", "tensors", "rogue"])
-def test_a_file_of_another_kind_is_said_in_one_line_and_never_run(
+def test_a_file_of_another_kind_is_a_one_line_error_and_never_executed(
     weights: Path, tmp_path: Path, content: str, name: str
 ) -> None:
     torch, path, trace = import_torch(), tmp_path / name, tmp_path / "trace"
@@ -223,7 +223,7 @@ def test_a_checkpoint_for_another_task_is_refused(tmp_path: Path) -> None:
         TorchModel.load(tmp_path / "segment.pt", device="cpu")
 
 
-def test_a_published_name_that_cannot_be_fetched_says_where_to_put_the_file(
+def test_a_published_name_that_cannot_be_downloaded_says_where_to_copy_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
@@ -268,7 +268,7 @@ print(cv2.getNumThreads(), told)
 """
 
 
-def test_loading_a_checkpoint_asks_nobody_and_leaves_nothing(weights: Path, tmp_path: Path) -> None:
+def test_loading_a_checkpoint_makes_no_requests_and_leaves_no_files(weights: Path, tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "tmp"
     home.mkdir(), folder.mkdir()
     environment = {
