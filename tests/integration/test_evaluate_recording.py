@@ -1,4 +1,4 @@
-"""`mtmc evaluate --recording`: tracks and truth in files, the real aggregator, a real Redis."""
+"""`mtmc evaluate --recording` on files of tracks and ground truth."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def line(tick: int, number: int, lane: int) -> str:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> tuple[Path, Path]:
-    """A recording and its truth: three objects seen by both cameras, at other places; object 2 leaves and comes back.
+    """A recording and its truth: both cameras see three objects at different positions; object 2 leaves and returns.
 
-    Embeddings of one object are alike, those of different ones are not.
+    Embeddings of the same object are similar, those of different objects are not.
     """
     random = np.random.default_rng(3)
     looks = random.standard_normal((OBJECTS, 32))
@@ -72,7 +72,7 @@ def test_objects_that_look_the_same_in_both_cameras_get_one_gid_and_high_scores(
     recording, truth = scene
     found = verdict(mtmc("--recording", recording, "--ground-truth", truth, "--json"))
     assert set(found["cameras"]) == set(CAMERAS)
-    # Everything is right from the third tick of a track on: 2 of 60 ticks (2 · 2 of 30) of an object are missing.
+    # All gids are right from the third tick of a track: 2 of 60 ticks (2 · 2 of 30) of an object are missing.
     boxes = 2 * (60 + 60 + 30)
     missed = 2 * (2 + 2 + 4)
     scores = found["multi_camera"]
@@ -102,7 +102,7 @@ def test_it_prints_tables_and_writes_a_self_contained_report(
 ) -> None:
     recording, truth = scene
     swapped = {40: 41, 41: 40}
-    # In camera b the truth swaps two objects: what was published is confused, and there are pictures of it.
+    # In camera b the truth swaps two objects, so the report has confusions with pictures.
     path = truth / "b.txt"
     rows = [row.split(",") for row in path.read_text().splitlines()]
     path.write_text("\n".join(",".join([row[0], str(swapped.get(int(row[1]), row[1])), *row[2:]]) for row in rows))

@@ -32,9 +32,9 @@ USER, PASSWORD = "operator", "geh3im"
 
 
 class MjpegServer:
-    """Serves `/cam` as multipart/x-mixed-replace: picture `i` is a plain `8 * i` grey.
+    """Serves `/cam` as multipart/x-mixed-replace: picture `i` is uniformly grey with the value `8 * i`.
 
-    Without `fps` it stops after a few, and each `send` lets one more out.
+    Without `fps` it stops after a few pictures, and each `send` sends one more.
     """
 
     def __init__(self, port: int = 0, fps: float | None = 50.0, password: str | None = None) -> None:
@@ -70,7 +70,7 @@ class MjpegServer:
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
 
-        self.stopped, self.turn, self.allowed = threading.Event(), threading.Condition(), 4  # FFmpeg looks at some
+        self.stopped, self.turn, self.allowed = threading.Event(), threading.Condition(), 4  # FFmpeg probes some
         self._server = Server(("127.0.0.1", port), Handler)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -105,7 +105,7 @@ def serving(**options: object) -> Iterator[MjpegServer]:
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """A port that accepts connections and never says a word."""
+    """A port that accepts connections and never sends anything."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -206,9 +206,9 @@ def test_the_source_reconnects_after_a_server_restart(watch: Watch) -> None:
         assert source.error is not None
         assert source.failures >= 1
         assert backoff.third_try.wait(PATIENCE_S)
-        source.frame_at(0.0, 0.0)  # the one that was still there
+        source.frame_at(0.0, 0.0)  # the last picture before the failure
         began_s = time.monotonic()
-        assert source.frame_at(0.0, None) is None  # a source that is down delays nobody
+        assert source.frame_at(0.0, None) is None  # returns at once while the source is down
         assert time.monotonic() - began_s < 1.0
         with serving(port=server.port):
             wait_for(source, SourceState.LIVE)
@@ -217,8 +217,8 @@ def test_the_source_reconnects_after_a_server_restart(watch: Watch) -> None:
             source.close()
     assert source.failures >= 3
     assert source.restarts == 0
-    told = [entry["event"] for entry in logs if entry["log_level"] != "debug"]  # none per frame, none per retry
-    assert told == ["source is live", "source is down", "source is live"]
+    events = [entry["event"] for entry in logs if entry["log_level"] != "debug"]  # none per frame, none per retry
+    assert events == ["source is live", "source is down", "source is live"]
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
@@ -342,11 +342,11 @@ def test_credentials_never_reach_stdout_or_stderr_of_the_process() -> None:
             env={k: v for k, v in os.environ.items() if not k.startswith("OPENCV")},
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # nothing from OpenCV or FFmpeg at all
+    assert done.stderr == ""  # no output from OpenCV or FFmpeg
     assert PASSWORD not in done.stdout
     assert USER not in done.stdout
     outcome = json.loads(done.stdout.splitlines()[-1])
-    assert outcome[0] == ["live", None, True]  # the credentials are used, only not shown
+    assert outcome[0] == ["live", None, True]  # the credentials are used but not shown
     assert [state for state, _, _ in outcome[1:]] == ["down"] * 6
 
 

@@ -1,4 +1,4 @@
-"""A site that runs is recorded, and the recording is played again: the same gids, whoever associates."""
+"""A running site is recorded and the recording replayed, with the same gids from any aggregator."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def changes(rows: AssignmentRows) -> Changes:
 
 
 class Site:
-    """A site of scripted cameras with its aggregator, and a recorder that follows it from the tick `first` on."""
+    """A site of scripted cameras with its aggregator and a recorder."""
 
     def __init__(self, client: Client, folder: Path, seen: Sequence[CameraTick], *, before: int = 0) -> None:
         self.client, self.site = client, site_of(client, "hall")
@@ -94,8 +94,8 @@ def test_a_recording_contains_all_tracks_and_the_published_gids_with_their_times
 
 
 def test_the_association_alone_assigns_the_same_gids_at_the_same_ticks_every_time(recorded: Recording) -> None:
-    told: list[tuple[int, int]] = []
-    first = associate(recorded, progress=lambda done, total: told.append((done, total)))
+    reported: list[tuple[int, int]] = []
+    first = associate(recorded, progress=lambda done, total: reported.append((done, total)))
     again = associate(recorded)
     assert changes(first.recording.assignments()) == changes(recorded.assignments())
     assert changes(again.recording.assignments()) == changes(first.recording.assignments())
@@ -104,7 +104,7 @@ def test_the_association_alone_assigns_the_same_gids_at_the_same_ticks_every_tim
     assert len(first.cycle_seconds) == TICKS
     assert (first.cycle_seconds > 0).all()
     assert set(first.recording.assignments().published_ms.tolist()) == {-1}
-    assert told[-1] == (TICKS, TICKS)
+    assert reported[-1] == (TICKS, TICKS)
 
 
 def identities(recording: Recording) -> int:
@@ -167,7 +167,7 @@ def test_entries_that_were_trimmed_before_they_could_be_read_are_reported(redis_
     recording = Recording.open(tmp_path / "r")
     assert recording.description.missing == done.missing
     assert recording.ticks("B").tolist() == [*range(1, 11), *range(17, 26)]
-    # It can be replayed all the same: the camera is taken to have seen nothing.
+    # It can still be replayed; in the gap the camera counts as having seen nothing.
     assert len(associate(recording).cycle_seconds) == 25
 
 
@@ -192,7 +192,7 @@ def test_cameras_added_during_the_recording_are_reported(redis_client: Client, t
 
 
 def followed(site: Site, **given: float) -> Callable[[], str]:
-    """Follows the site on a thread; a function that waits for why it ended."""
+    """Follow the site on a thread; returns a function that waits for the end and returns the reason."""
     why: list[str] = []
     thread = threading.Thread(
         target=lambda: why.append(follow(site.recorder, threading.Event(), fps=10, **given).why), daemon=True
@@ -201,7 +201,7 @@ def followed(site: Site, **given: float) -> Callable[[], str]:
 
     def ended() -> str:
         thread.join(20)
-        assert why, "it still follows"
+        assert why, "the recorder is still running"
         return why[0]
 
     return ended
@@ -281,7 +281,7 @@ def short(tmp_path: Path) -> Recording:
 
 @pytest.fixture
 def elsewhere(redis_url: str) -> Iterator[Callable[[PublishedSite], None]]:
-    """Starts an aggregator that runs by itself, and starts over when its site is published anew."""
+    """Starts an aggregator on its own thread, which restarts when its site is published again."""
     stop, threads = threading.Event(), []
 
     def serve_one(name: str) -> None:
@@ -317,19 +317,19 @@ def test_an_aggregator_in_another_process_assigns_the_same_gids(
 ) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
     published, found = collected(redis_client, site)
-    lonely: list[bool] = []
+    waited: list[bool] = []
 
-    def came_at_last() -> None:
-        lonely.append(True)
+    def start_one() -> None:
+        waited.append(True)
         elsewhere(site)
 
-    watcher = Watcher(no_aggregator=came_at_last)
+    watcher = Watcher(no_aggregator=start_one)
     assert play(Player(redis_client, site, short), short, published, watcher=watcher) == short.last_tick
-    assert lonely == [True]
+    assert waited == [True]
     assert found == changes(associate(short).recording.assignments())
     assert redis_client.hget(site.keys.camera("A"), "state") == b"ended"
     assert not redis_client.exists(site.keys.lease("clock"))
-    # Once more into the same place: the aggregator notices that it is another replay.
+    # Replay again under the same name: the aggregator notices that it is a new replay.
     again = publish_recording(redis_client, short, ReplaySettings("test"))
     published, found_again = collected(redis_client, again)
     play(Player(redis_client, again, short), short, published)
@@ -381,7 +381,7 @@ def test_a_replay_can_be_stopped_and_keeps_its_pace(short: Recording, redis_clie
     done = play(
         Player(redis_client, site, short), short, published, aggregator=aggregator, pace=Pace(2.0, 10), stop=stop
     )
-    # Twenty ticks a second, and as many as a busy machine manages at least.
+    # Twenty ticks per second; the lower limit is what even a busy machine achieves.
     assert 3 <= done <= 25
     assert time.monotonic() - began < 5
 
@@ -394,7 +394,7 @@ def test_a_replay_whose_leases_expired_continues_to_the_same_gids(short: Recordi
     for tick, seen in ticks_of(short):
         while not player.advance(tick):
             aggregator.catch_up()
-        if tick % 7 == 0:  # So long that every lease has run out.
+        if tick % 7 == 0:  # As if the machine had stalled until all leases expired.
             redis_client.delete(*(site.keys.lease(role) for role in ("clock", "camera:A", "camera:B", "aggregator")))
         player.feed(tick, seen)
         aggregator.handle_tick()
@@ -411,7 +411,7 @@ def test_a_replay_ends_when_another_process_takes_a_role(short: Recording, redis
     player = Player(redis_client, site, short)
     player.begin()
     redis_client.hincrby(site.keys.epochs, role, 1)
-    redis_client.set(site.keys.lease(role), "somebody else")
+    redis_client.set(site.keys.lease(role), "another process")
 
     def play_a_tick() -> None:
         player.advance(1)

@@ -1,4 +1,4 @@
-"""`mtmc record`, `replay`, `import-mot`, `export` and `track-mot` as they are typed."""
+"""The commands `mtmc record`, `replay`, `import-mot`, `export` and `track-mot`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture
 def texts(tmp_path: Path) -> list[str]:
-    """Two people walk through two overlapping views for 4 s, under other track ids in each."""
+    """Two people walk through two overlapping views for 4 s, with different track ids in each."""
     rng = np.random.default_rng(3)
     looks = rng.standard_normal((2, 32))
     words = []
@@ -130,11 +130,11 @@ def recording_process(redis_url: str, folder: Path, *words: str) -> subprocess.P
 
 
 def feed_until(fed: tuple[Feeder, Aggregator], folder: Path, ticks: int) -> None:
-    """Lets the site run until so many of its ticks have been written."""
+    """Run the site until `ticks` of its ticks have been recorded."""
     deadline = time.monotonic() + 60
     size = 0
     while not (folder / "recording.json").exists():
-        assert time.monotonic() < deadline, "the recorder does not begin"
+        assert time.monotonic() < deadline, "the recorder does not start"
         time.sleep(0.05)
     for _ in range(ticks):
         fed[0].feed()

@@ -1,4 +1,4 @@
-"""Tracks in, identities out: whole scenes with clean embeddings, and long random ones."""
+"""The association over whole scenes with clean embeddings, and over long random ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.unit.association.scenes import (
     street,
 )
 
-# -- who is who ------------------------------------------------------------------------------------------
+# -- assigning -------------------------------------------------------------------------------------------
 
 
 def test_a_vehicle_seen_by_overlapping_cameras_has_one_gid() -> None:
@@ -49,7 +49,7 @@ def test_a_vehicle_keeps_its_gid_from_camera_to_camera() -> None:
 
 
 def test_a_vehicle_keeps_its_gid_while_its_old_track_has_not_ended() -> None:
-    """The tracker waits for it in the old view, while the new one already shows it: no second gid, no merge."""
+    """The old view's tracker still coasts while the new view already shows the object: no second gid, no merge."""
     run = play(street(2), [Stay(1, 0, 1, 40, hidden=25), Stay(1, 1, 52, 120)])
     assert run.gid(1) == run.gid(2)
     assert [gid for _, gid in [(0, change.gid) for _, change in run.changes] if gid] == [1, 1]
@@ -114,7 +114,7 @@ def test_embeddings_of_different_embedders_are_never_compared() -> None:
 
 
 def test_switching_the_embedder_at_run_time_changes_no_live_gid() -> None:
-    """Worker after worker is updated; tracks in view are embedded by one, then by the other."""
+    """Workers are updated one after another; live tracks are embedded first by the old model, then by the new one."""
     before = [Stay(1, 0, 1, 60), Stay(1, 1, 5, 60)]
     after = [Stay(91, 0, 1, 60, embedder="new"), Stay(91, 1, 5, 60, embedder="new")]
     old, new = entries(before), entries(after)
@@ -128,7 +128,7 @@ def test_switching_the_embedder_at_run_time_changes_no_live_gid() -> None:
 
 
 def unlike_then_alike(association: Association, cameras: int = 2, joined_at: int = 40) -> Run:
-    """Tracks that look different until tick `joined_at`, then very much like number 1, one in each camera."""
+    """One track per camera; they look different until tick `joined_at`, then very similar to object 1."""
     tracks = range(cameras)
     before = entries([Stay(10 + i, i, 1, joined_at) for i in tracks])
     after = entries([Stay(1, i, 1, joined_at + 400) for i in tracks])
@@ -168,12 +168,12 @@ def test_an_identity_that_never_leaves_keeps_its_last_thousand_aliases() -> None
 
 def test_the_sightings_of_a_merged_identity_include_those_of_both() -> None:
     run = unlike_then_alike(Association(overlapping(2), settings()))
-    told = {(s.gid, s.track_id) for result in run.results for s in result.sightings}
-    assert (1, 2) in told
+    sightings = {(s.gid, s.track_id) for result in run.results for s in result.sightings}
+    assert (1, 2) in sightings
 
 
 def split_scene(**given: float) -> Run:
-    """Track 2 looks like track 1 at first, then like somebody else for long."""
+    """Track 2 looks like track 1 at first, then like a different object for a long time."""
     alike = entries([Stay(1, 0, 1, 100), Stay(1, 1, 5, 300)])
     other = entries([Stay(1, 0, 1, 100), Stay(4, 1, 5, 300)])
     seen = [*(e for e in alike if e.tick <= 15), *(e for e in other if e.tick > 15)]
@@ -188,13 +188,13 @@ def test_a_track_that_no_longer_fits_is_split_off_with_an_event() -> None:
 
 
 def test_a_track_with_misleading_first_crops_moves_to_the_right_identity() -> None:
-    """Track 3 looks like object 1 for three pictures, and like object 2, which two other cameras see, ever after."""
+    """Track 3 looks like object 1 in its first three pictures, then like object 2, which two other cameras see."""
     stays = [Stay(1, 0, 1, 200), Stay(2, 1, 1, 200), Stay(2, 3, 1, 200)]
     first = entries([*stays, Stay(1, 2, 5, 200)])
     later = entries([*stays, Stay(2, 2, 5, 200)])
     seen = [*(e for e in first if e.tick <= 7), *(e for e in later if e.tick > 7)]
     run = Run(Association(overlapping(4), settings(min_similarity=0.6))).play([e for e in seen if e.tick <= 9])
-    assert run.gid(4) == run.gid(1), "misled, as it should be here"
+    assert run.gid(4) == run.gid(1), "the first crops should be misleading in this scene"
     run.play([e for e in seen if e.tick > 9])
     assert run.gid(4) == run.gid(2) == run.gid(3) != run.gid(1)
     moved = [event for event in run.events if event.kind == "split"]
@@ -257,7 +257,7 @@ def test_a_camera_that_hung_resumes_with_the_same_gid_and_refreshes_its_record()
 
 
 def random_scene(seed: int, ticks: int, cameras: int = 4, people: int = 6) -> list[Stay]:
-    """Objects wander between overlapping views, vanish, return, and break into fragments."""
+    """Objects wander between overlapping views, disappear, return, and break into fragments."""
     rng = np.random.default_rng(seed)
     stays = []
     for who in range(people):
@@ -277,7 +277,7 @@ def random_scene(seed: int, ticks: int, cameras: int = 4, people: int = 6) -> li
 
 
 def check_book(run: Run) -> None:
-    """Invariant 3: a live track's gid changes only with a merge or split of that cycle; no gid is given twice."""
+    """Invariant 3: a live track's gid changes only with a merge or split in that cycle; no gid is used twice."""
     started: set[int] = set()
     gone: set[int] = set()
     shown: dict[tuple[int, int], int] = {}
@@ -286,10 +286,10 @@ def check_book(run: Run) -> None:
         split = {(event.camera, event.track_id): event for event in result.events if event.kind == "split"}
         for event in result.events:
             if event.kind == "appeared" or (event.kind == "split" and event.gid not in started):
-                assert event.gid == len(started) + 1, "a gid was given twice, or left out"
+                assert event.gid == len(started) + 1, "a gid was used twice, or skipped"
                 started.add(event.gid)
             elif event.kind == "split":
-                assert event.gid not in gone, "a track moved to an identity that is no more"
+                assert event.gid not in gone, "a track moved to an identity that no longer exists"
         gone |= {*merged, *(identity.gid for identity in result.forgotten)}
         for change in result.assignments:
             key = (change.camera, change.track_id)
@@ -343,12 +343,12 @@ def test_memory_is_bounded_by_what_is_retained() -> None:
 
 
 def test_an_object_that_never_leaves_keeps_its_gid_while_its_fragments_are_forgotten() -> None:
-    """Camera 1 links camera 0 with camera 2 at first; when that is forgotten, what followed remains possible."""
+    """Camera 1 first connects cameras 0 and 2; after that visit is forgotten, later history remains possible."""
     names = ("A", "B", "C")
     layout = Layout.closed(names)
     for one, other in (("A", "B"), ("B", "A"), ("B", "C"), ("C", "B")):
         layout = layout.with_transition(one, other, 0, 60, overlapping=True)
-    # The link ends after the view that it links, and is forgotten before it.
+    # The connecting visit ends after the one that it connects, but is forgotten first.
     stays = [Stay(1, 0, 1, 700), Stay(1, 1, 5, 60, hidden=25), Stay(1, 2, 20, 80), Stay(1, 1, 100, 700)]
     run = play(layout, stays, upto=600, retention_s=20)
     assert {run.gid(track) for track in (1, 2, 3, 4)} == {1}

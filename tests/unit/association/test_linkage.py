@@ -1,4 +1,4 @@
-"""The four linkages against the slowest way to write them."""
+"""The four linkages against a straightforward reference implementation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of space and time: every sentence of the architecture by hand, and against a slow model of them."""
+"""The rules of space and time: hand-made cases for every rule, and random ones against a slow reference."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def chain() -> Layout:
 
 
 def visit(camera: int, first: float, last: float, ended: float | None = None, *, hidden: bool = False) -> Visit:
-    """Times in seconds; ended when last seen unless told otherwise; `hidden`: not ended yet."""
+    """Times in seconds; the track ends at `ended` (default: when last seen), or not at all if `hidden`."""
     until = NEVER_NS if hidden else round((last if ended is None else ended) * S)
     return Visit(camera, round(first * S), round(last * S), until)
 
 
 def possible(*visits: Visit, settled: float = -1) -> bool:
     answers = {Possibility(chain()).holds(order, round(settled * S)) for order in itertools.permutations(visits)}
-    assert len(answers) == 1, "it depends on the order in which the visits are given"
+    assert len(answers) == 1, "the result depends on the order of the visits"
     return answers.pop()
 
 
@@ -125,7 +125,7 @@ def test_one_compatible_pair_somewhere_does_not_suffice() -> None:
 
 
 def test_sightings_far_apart_need_no_direct_edge() -> None:
-    # A and D have none; the way leads over B and C.
+    # There is no edge from A to D; the path leads through B and C.
     assert possible(visit(A, 0, 10), visit(B, 9, 15), visit(C, 14, 20), visit(D, 27, 40))
 
 
@@ -146,18 +146,18 @@ def test_settled_history_is_not_checked_again_except_for_two_tracks_at_once_in_o
 
 
 def test_the_order_in_which_hidden_tracks_end_does_not_change_the_result() -> None:
-    """Once a verdict counts on a hidden track, its end must not overturn it, or a gid would flap."""
+    """If a result relies on a hidden track, the end of that track must not change the result, or a gid would flap."""
     hidden = (visit(A, 0, 10, hidden=True), visit(B, 25, 40, hidden=True))
     ended = (visit(A, 0, 10, ended=26), visit(B, 25, 40, hidden=True))
     assert possible(*hidden)
     assert possible(*ended)
 
 
-# -- the slow model ------------------------------------------------------------------------------------
+# -- the slow reference --------------------------------------------------------------------------------
 
 
 def allowed(layout: Layout, visits: list[Visit]) -> bool:
-    """The sentences, word by word, over every instant (whole seconds and the halves between)."""
+    """The rules applied literally at every instant (whole and half seconds)."""
     overlapping = layout.overlapping
 
     def connected(needed: list[Visit], through: list[Visit]) -> bool:
@@ -175,7 +175,7 @@ def allowed(layout: Layout, visits: list[Visit]) -> bool:
         now = half_seconds * S // 2
         seen = [v for v in visits if v.first_ns <= now <= v.last_ns]
         still_open = [v for v in visits if v.first_ns <= now <= v.open_until_ns]
-        # Those that start together are taken one after the other, in order of camera.
+        # Visits that start together are checked one after the other, in order of camera.
         for newest in [v for v in seen if v.first_ns == now]:
             came_before = [v for v in visits if (v.first_ns, v.camera) < (now, newest.camera)]
             if not came_before:

@@ -1,4 +1,4 @@
-"""The arrays of all tracks: rows come, go, and survive a checkpoint to the bit."""
+"""The track table: rows are added, removed, and restored bit-identically from a checkpoint."""
 
 from __future__ import annotations
 

@@ -13,20 +13,20 @@ HEIGHT_M = 10.0
 
 
 def from_above(height_px: int = 1000) -> FloorCalibration:
-    """A camera 10 m above the origin that looks straight down: 100 pixels are a metre, (500, 500) is the origin."""
+    """A camera 10 m above the origin that looks straight down: 100 pixels per metre, origin at (500, 500)."""
     world_to_camera = np.array([[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, HEIGHT_M], [0, 0, 0, 1]], np.float64)
     intrinsic = np.array([[1000, 0, 500], [0, 1000, 500], [0, 0, 1]], np.float64)
     return FloorCalibration(intrinsic, np.zeros(5), world_to_camera, 1000, height_px)
 
 
 def standing_at(x_m: float, y_m: float) -> list[float]:
-    """A box whose feet stand there."""
+    """A box whose feet are at (`x_m`, `y_m`) on the floor."""
     x, y = 500 + 100 * x_m, 500 - 100 * y_m
     return [x - 20, y - 80, x + 20, y]
 
 
 def seen(*people: tuple[float, float, int]) -> PublishedTracks:
-    """People at tick 1: where they stand, and their gid."""
+    """People at tick 1: x and y in metres, and gid."""
     n = len(people)
     boxes = [standing_at(x, y) for x, y, _ in people]
     return PublishedTracks.of([1] * n, [0] * n, list(range(n)), boxes, [gid for *_, gid in people])

@@ -9,7 +9,7 @@ from tests.unit.evaluation.scenes import TICK_S, tracks_of
 
 
 def history_of(gids: list[int], first_tick: int = 1) -> tuple[float, int, float, list[float]]:
-    """Seconds, changes, first gid and the late boxes of one track that is seen at every tick."""
+    """Seconds, changes, time to the first gid, and the late boxes of one track that is seen at every tick."""
     histories = track_histories(tracks_of([(first_tick + i, 0, 1, gid) for i, gid in enumerate(gids)]), TICK_S)
     lengths, changes = histories.lengths_s.tolist(), histories.changes.tolist()
     return lengths[0], changes[0], float(histories.first_gid_s[0]), histories.late_without.tolist()

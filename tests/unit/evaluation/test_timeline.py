@@ -58,7 +58,7 @@ def test_objects_are_sorted_by_appearance_and_overlapping_bars_get_their_own_lan
 
 def test_confusions_are_counted_in_boxes_and_shown_by_the_clearest_box() -> None:
     truth = {"a": truth_of([(t, lane, lane) for t in range(1, 21) for lane in (0, 1)])}
-    # Gid 4 stands for object 0 at all twenty ticks, and for object 1 at the last five; before that it is gid 9.
+    # Object 0 has gid 4 at all twenty ticks; object 1 has gid 9 at first, and gid 4 at the last five ticks.
     rows: list[Row] = [(t, 0, 1, 4) for t in range(1, 21)] + [(t, 1, 2, 9 if t < 16 else 4) for t in range(1, 21)]
     confusions = worst_confusions({name: matched(camera, rows, 20) for name, camera in truth.items()})
     found = {confusion.kind: confusion for confusion in confusions}
@@ -76,7 +76,7 @@ def test_later_first_gids_are_further_right_and_more_changes_further_up() -> Non
     assert chart is not None
     early, late = chart.points
     assert early.x < late.x
-    assert early.y < late.y, "SVG counts from the top"
+    assert early.y < late.y, "in SVG, y grows downwards"
     assert TradeoffChart.of([]) is None
 
 

@@ -14,7 +14,7 @@ from tests.recordings import site_config
 
 
 def recording(folder: Path, published_ms: int) -> Recording:
-    """Camera A sees nothing at tick 3, at 0.3 s of site time; a gid comes of it."""
+    """Camera A has an entry without boxes at tick 3, at 0.3 s of site time; a gid is published for that tick."""
     cameras = ("A", "B")
     description = Description.of(site_config(cameras), Layout.open(cameras), "mtmc 0 test")
     with RecordingWriter(folder, description) as writer:
@@ -28,7 +28,7 @@ def recording(folder: Path, published_ms: int) -> Recording:
 def test_the_delay_of_a_gid_is_the_time_from_its_picture_to_its_publication(tmp_path: Path) -> None:
     durations = tick_to_gid_ms(recording(tmp_path, 380))
     assert durations is not None
-    assert (durations.p50, durations.max) == (pytest.approx(80), pytest.approx(80)), "what takes a gid away is no gid"
+    assert (durations.p50, durations.max) == (pytest.approx(80), pytest.approx(80)), "removing a gid does not count"
 
 
 def test_a_cycle_lasts_from_the_last_entry_of_its_tick_to_its_assignments(tmp_path: Path) -> None:

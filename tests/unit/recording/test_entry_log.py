@@ -57,7 +57,7 @@ def test_damage_is_never_read_as_data(tmp_path_factory: pytest.TempPathFactory, 
         found = list(read_entries(path))
     except RecordingError:
         return
-    # It looks torn off; what is handed out is true.
+    # The file looks truncated; the entries that are returned are correct.
     assert found == ENTRIES[: len(found)]
     assert len(found) < len(ENTRIES)
 

@@ -1,4 +1,4 @@
-"""From other trackers' text to recordings and back, and our tracker over others' detections."""
+"""Import and export of MOTChallenge text, and the tracker over detections in that format."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_invalid_imports_are_refused_before_anything_is_written(sources: list[Mo
 
 @pytest.fixture
 def named(sources: list[MotSource], tmp_path: Path) -> Recording:
-    """Object 4 has the gid 1 in both cameras, object 9 the gid 2 from tick 20 on."""
+    """Object 4 has gid 1 in both cameras, object 9 has gid 2 from tick 20 on."""
     import_mot(sources, ImportOptions(fps=10), tmp_path / "r")
     changes = [(3, 0, 4, 1, -1), (13, 1, 4, 1, -1), (20, 0, 9, 2, -1)]
     return Recording.open(tmp_path / "r").with_assignments(AssignmentRows.of(changes))
@@ -157,7 +157,7 @@ def test_camera_numbers(cameras: list[str], numbers: list[int]) -> None:
 
 
 def detections(path: Path) -> Path:
-    """Two objects cross a frame in 60 frames, one of them unseen in frames 20 to 25."""
+    """Two objects cross the view within 60 frames; one of them is not detected in frames 20 to 25."""
     lines = [
         f"{frame},-1,{10 + step * frame},{top},40,80,{score}"
         for frame in range(1, 61)

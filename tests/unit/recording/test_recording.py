@@ -20,7 +20,7 @@ SCENE = entries([Stay(1, 0, 1, 6), Stay(1, 1, 3, 8), Stay(2, 0, 2, 9)])
 
 
 def write_golden(folder: Path) -> None:
-    """The recording of version 1 that lies in the golden folder."""
+    """Write the golden recording of version 1."""
     layout = overlapping(2)
     described = Description.of(
         site_config(layout.cameras),

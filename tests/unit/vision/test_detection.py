@@ -22,7 +22,7 @@ EVERYTHING = Thresholds(min_score=0.1)
 
 
 def end_to_end(path: Path, rows: list[list[float]], batch: int | str = "batch", **metadata: str) -> Detector:
-    """A detector of 64 × 64 pictures that finds `rows` everywhere; a white picture adds 0.5 to every score."""
+    """A detector with 64 × 64 input that finds `rows` in every picture; a white picture adds 0.5 to every score."""
     output = np.array(rows, np.float32)
     brightness = np.zeros_like(output)
     brightness[:, 4] = 0.5

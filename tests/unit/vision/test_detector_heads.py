@@ -174,7 +174,7 @@ def test_end_to_end_boxes_are_used_unchanged() -> None:
 
 @pytest.mark.parametrize("family", ["ultralytics", "yolox"])
 def test_an_object_of_an_unwanted_class_is_not_reported_as_its_second_best_class(family: str) -> None:
-    """A truck that is also a little car is no car for who only asks for cars."""
+    """A truck with a lower score as a car must not be reported as a car if only cars are wanted."""
     if family == "yolox":
         head, output = yolox()
         output[:2, 4:] = [[1, 0.5, 0.6], [1, 0.7, 0.1]]

@@ -59,7 +59,7 @@ def test_nothing_to_embed_gives_no_rows(tmp_path: Path) -> None:
     assert embedder.embed([(halves(), boxes())]).shape == (0, 3)
 
 
-def test_a_box_outside_the_frame_gets_the_zero_vector(tmp_path: Path) -> None:
+def test_a_box_without_visible_pixels_gets_the_zero_vector(tmp_path: Path) -> None:
     embedder = mean_embedder(tmp_path / "m.onnx")
     odd = boxes((5, 5, 5.5, 15), (10, 10, 5, 5), (-30, -30, -5, -5), (39.5, 0, 90, 20), (np.nan, 0, 9, 9), (0, 0, 9, 9))
 

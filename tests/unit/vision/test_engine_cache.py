@@ -1,4 +1,4 @@
-"""TensorRT takes minutes to build an engine: the folder that keeps them must reach ONNX Runtime."""
+"""Building a TensorRT engine takes minutes, so the cache folder must be passed to ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vision.inference.models import Models
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
-    """What TensorRT is asked for, once for each session."""
+    """The TensorRT options of each session."""
     asked: list[Options] = []
     install(monkeypatch.setattr, asked.append)
     return asked

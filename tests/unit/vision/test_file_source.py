@@ -1,4 +1,4 @@
-"""File sources on real videos: every frame carries its number as blocks, so that a test knows which one it got."""
+"""File sources on real videos: every frame shows its number as blocks, so that a test can identify it."""
 
 import os
 import threading
@@ -49,7 +49,7 @@ def write_video(path: Path, frames: int, fps: float = 10.0, codec: str = "mp4v")
 
 
 def write_raw_jpegs(path: Path, frames: int) -> Path:
-    """A file whose container knows neither its length nor how to seek; FFmpeg takes it for 25 fps."""
+    """A file whose container has no length and cannot seek; FFmpeg assumes 25 fps."""
     path.write_bytes(b"".join(cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(frames)))
     return path
 
@@ -130,7 +130,7 @@ def test_frames_that_no_tick_needs_are_not_converted(play: Play, short: Path, mo
     source = play(short, interval_s=0.5)
     for tick in range(6):
         assert take(source, tick * 0.5).index == 5 * tick
-    # Before the first request nobody knows which will be wanted: a buffer full of them, and the one that room is for.
+    # Before the first request any frame may be needed, so the source converts a full buffer and one more frame.
     assert [i for i in converted if i % 5 and i > 5] == []
 
 

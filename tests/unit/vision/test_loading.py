@@ -1,4 +1,4 @@
-"""Which runtime a model is for, and what is said where it is missing; needs neither PyTorch nor a GPU."""
+"""Selection of the runtime for a model, and errors if it is missing; needs neither PyTorch nor a GPU."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def test_a_model_that_needs_pytorch_says_how_to_get_it(
     assert "\n" not in str(caught.value)
 
 
-def test_a_published_name_needs_ultralytics_only_to_download(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_published_name_needs_ultralytics_only_to_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     cache = {"XDG_CACHE_HOME": str(tmp_path)}
 

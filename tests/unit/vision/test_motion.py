@@ -43,7 +43,7 @@ def test_speed_in_pixels_per_second_is_learnt_at_any_rate(rate_hz: float) -> Non
 
 
 def test_the_batched_filter_equals_a_textbook_filter_for_each_object() -> None:
-    """The 8×8 matrix form of the same model, as every textbook has it."""
+    """The reference is the usual 8×8 matrix form of the same model."""
     elapsed_s = 0.12
     states = begin(BOXES, NOISE)
     for row, box in enumerate(BOXES):

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class CountedSession:
-    """A session that notes the shape of every batch it is given."""
+    """A session that records the shape of every batch."""
 
     def __init__(self, session: Any) -> None:
         self.session, self.shapes = session, []
@@ -150,7 +150,7 @@ def test_a_configured_device_that_does_not_work_is_an_error_with_advice(
 
 
 class QuietlyOnCpu(onnxruntime.InferenceSession):
-    """What a build with CUDA gives where there is no GPU: a session on the CPU, and no error."""
+    """Behaves like a CUDA build on a machine without a GPU: runs on the CPU without an error."""
 
     def __init__(self, path: Path, options: Any, *, providers: list[Any], **_: Any) -> None:
         super().__init__(path, options, providers=["CPUExecutionProvider"])
@@ -205,7 +205,7 @@ def test_the_runtime_leaves_no_trace_of_telemetry(tmp_path: Path) -> None:
     home.mkdir()
     load = "from vision.inference.backends.onnx_runtime import OnnxModel; from pathlib import Path; import sys"
     run = f"{load}; OnnxModel.load(Path(sys.argv[1]), device='cpu')"
-    # Not the environment of the tests: where it finds a CI, the runtime keeps quiet by itself.
+    # Without the tests' environment, because the runtime sends no telemetry if it detects a CI.
     environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
     model = write_mean_model(tmp_path / "m.onnx")
     subprocess.run([sys.executable, "-c", run, model], cwd=ROOT, env=environment, check=True)

@@ -47,7 +47,7 @@ def frame() -> npt.NDArray[np.uint8]:
 
 
 def network(image: npt.NDArray[np.uint8]) -> Any:
-    """YOLOv8n with random weights, scaled so that it finds some hundred boxes of every class in `image`."""
+    """YOLOv8n with random weights, scaled so that it finds about a hundred boxes of every class in `image`."""
     torch, tasks = import_torch(), import_ultralytics("nn.tasks")
     torch.manual_seed(1)
     net = tasks.DetectionModel("yolov8n.yaml", nc=len(NAMES), verbose=False)
@@ -99,10 +99,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_found(wanted: Detections, among: Detections, from_score: float) -> None:
-    """Every object of `wanted` is `among` the others: the same class, a score and a box that hardly differ.
+    """Assert that every object of `wanted` is in `among`, with the same class and almost the same score and box.
 
-    Runtimes round differently. That decides the order of objects with nearly the same score, and whether a score is
-    just above the threshold: only those above `from_score` are looked for.
+    Runtimes round differently, which affects the order of objects with nearly equal scores, and scores close to the
+    threshold. Therefore only objects above `from_score` are checked.
     """
     sure = wanted.scores > from_score
     assert sure.sum() > 5
@@ -116,7 +116,7 @@ def test_a_network_finds_the_same_objects_as_its_onnx_export(weights: Path, name
     expected = Detector.load(weights / "net.onnx", device="cpu", threads=1)
     detector = Detector.load(weights / name, device="cpu", threads=1)
     frames = [frame(), frame()[:200, :300]]
-    # More than are found: rounding would also decide which of them is the last.
+    # A limit above the number of objects, because rounding would also affect which one is the last.
     every = Thresholds(0.25, max_detections=5000)
     thresholds = [every, replace(every, class_ids=frozenset({1}))]
 
@@ -182,7 +182,7 @@ def test_a_configured_gpu_that_does_not_exist_is_an_error_with_advice(weights: P
 
 
 class Rogue:
-    """What leaves a trace when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -253,9 +253,9 @@ _ON_ITS_OWN = """
 import sys
 from pathlib import Path
 
-told = []
+events = []
 sys.addaudithook(
-    lambda event, args: told.append(event)
+    lambda event, args: events.append(event)
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.posix_spawn")
     else None
 )
@@ -264,7 +264,7 @@ cv2.setNumThreads(3)
 from vision.inference.backends.pytorch import TorchModel
 
 TorchModel.load(Path(sys.argv[1]), device="cpu", threads=1)
-print(cv2.getNumThreads(), told)
+print(cv2.getNumThreads(), events)
 """
 
 

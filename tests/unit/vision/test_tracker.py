@@ -50,7 +50,7 @@ def same(one: Tracked, other: Tracked) -> bool:
 
 @st.composite
 def recordings(draw: st.DrawFn) -> list[Picture]:
-    """Objects that walk, wait, vanish and come back among false alarms, at ticks that are sometimes skipped."""
+    """Detections of objects that walk, wait, disappear and return, with false positives and some skipped ticks."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     objects = draw(st.integers(0, 6))
     rate_hz = draw(st.sampled_from([5.0, 10.0, 25.0]))
@@ -190,7 +190,7 @@ def test_a_walker_keeps_its_id_through_a_gap(
 
 @pytest.mark.parametrize("rate_hz", [5.0, 25.0])
 def test_a_passing_car_keeps_its_id_at_any_rate(rate_hz: float) -> None:
-    """Four car lengths per second: at 5 Hz, boxes of two pictures barely touch."""
+    """Four car lengths per second: at 5 Hz, the boxes of consecutive pictures barely touch."""
     tracker = Tracker(SETTINGS)
     ids = [
         picture(step / rate_hz, box_at(4 * 150 * step / rate_hz, 400, 150, 60)).given_to(tracker).track_ids.tolist()
@@ -410,7 +410,7 @@ def test_invalid_settings_are_refused(wrong: dict[str, float]) -> None:
 
 
 def test_a_crowd_costs_little_more_than_a_few() -> None:
-    """Tracks live in arrays: ten times the objects is far from ten times the work (generous, for busy machines)."""
+    """Tracks live in arrays, so ten times the objects take far less than ten times as long (generous limit)."""
 
     def fastest_update_s(objects: int) -> float:
         tracker, fastest_s = Tracker(SETTINGS), math.inf
