@@ -26,7 +26,7 @@ def colour(gid: int) -> str:
 
 @dataclass(frozen=True)
 class DrawnBar:
-    """One stretch of one track."""
+    """A drawn `Bar`: x, y and width in pixels."""
 
     x: float
     y: float
@@ -41,7 +41,7 @@ class DrawnBar:
 
 @dataclass(frozen=True)
 class DrawnRow:
-    """One object."""
+    """A drawn `Row`, one object: y and height in pixels."""
 
     y: float
     height: float
@@ -105,7 +105,7 @@ def _drawn(bar: Bar, y: float, since: float, until: float, scale: float) -> Draw
 
 @dataclass(frozen=True)
 class DrawnPoint:
-    """One setting."""
+    """A drawn `Point`: x and y in pixels."""
 
     x: float
     y: float

@@ -76,6 +76,6 @@ class PublishedTracks:
         )
 
     def rows_of(self, tick: int) -> slice:
-        """The rows of one tick."""
+        """The slice of rows with the given tick."""
         first, last = np.searchsorted(self.ticks, (tick, tick + 1))
         return slice(int(first), int(last))

@@ -33,7 +33,7 @@ class TruthRules:
     min_visibility: float = 0.4
     """Boxes with a lower visibility (last column, 0 to 1) are ignored."""
     min_height_px: float = 20.0
-    """Boxes less high are ignored."""
+    """Boxes with a smaller height are ignored."""
     counted_classes: frozenset[int] | None = None
     """None: all."""
     ignored_classes: frozenset[int] | None = None
@@ -71,7 +71,7 @@ class CameraTruth:
         return cls(none, none, np.zeros((0, 4)), nothing, nothing)
 
     def rows_of(self, frame: int) -> slice:
-        """The rows of one frame."""
+        """The slice of rows with the given frame number."""
         first, last = np.searchsorted(self.frames, (frame, frame + 1))
         return slice(int(first), int(last))
 

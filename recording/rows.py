@@ -82,7 +82,7 @@ class AssignmentRows:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[int, int, int, int, int]]) -> AssignmentRows:
-        """From rows (tick, camera, track_id, gid, published_ms)."""
+        """Build from tuples (tick, camera, track_id, gid, published_ms)."""
         table = np.array(list(rows), np.int64).reshape(-1, 5)
         return cls(*(np.ascontiguousarray(column) for column in table.T))
 
