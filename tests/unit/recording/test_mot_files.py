@@ -102,7 +102,7 @@ def test_invalid_imports_are_refused_before_anything_is_written(sources: list[Mo
     with pytest.raises(RecordingError, match="the features have 3 and 7 columns"):
         import_mot(sources, ImportOptions(fps=10), folder)
     empty = write(tmp_path / "empty.txt", [])
-    with pytest.raises(RecordingError, match="the text files have no boxes"):
+    with pytest.raises(RecordingError, match="the text files contain no boxes"):
         import_mot([MotSource("a", empty)], ImportOptions(fps=10), folder)
     layout = write(tmp_path / "layout.txt", ["compatibility", "1 1 1", "1 1 1", "1 1 1"])
     with pytest.raises(LayoutError, match=r"layout\.txt"):

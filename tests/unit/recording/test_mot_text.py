@@ -103,7 +103,7 @@ def test_features_of_a_wrong_shape_are_refused(tmp_path: Path, array: np.ndarray
 
 def test_features_are_never_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", np.array([object()]), allow_pickle=True)
-    with pytest.raises(RecordingError, match=r"is no \.npy file"):
+    with pytest.raises(RecordingError, match=r"is not a \.npy file"):
         read_features(tmp_path / "f.npy", 1)
 
 

@@ -135,7 +135,7 @@ def test_a_batch_that_the_model_cannot_run_is_a_model_error(tmp_path: Path) -> N
 
     with pytest.raises(ModelError, match=r"m\.onnx: 2 pictures \(3, 9, 4\) failed on cpu"):
         model.run(pictures(2, height=9))
-    with pytest.raises(ValueError, match="empty batch"):
+    with pytest.raises(ValueError, match="batch is empty"):
         model.run(pictures(0))
 
 
@@ -167,7 +167,7 @@ def test_a_device_that_was_silently_dropped_counts_as_not_working(
     with capture_logs() as logs:
         assert OnnxModel.load(path).device == "cpu"
     assert [entry["device"] for entry in logs] == ["tensorrt", "cuda"]
-    with pytest.raises(ModelError, match="cannot run on cuda: its libraries or its driver are missing"):
+    with pytest.raises(ModelError, match="cannot run on cuda: the device.s libraries or driver are missing"):
         OnnxModel.load(path, device="cuda")
 
 
