@@ -420,4 +420,4 @@ def test_a_replay_ends_when_another_process_takes_a_role(short: Recording, redis
     with pytest.raises(LeaseLost, match=role):
         play_a_tick()
     player.close()
-    assert redis_client.get(site.keys.lease(role)) == b"somebody else"
+    assert redis_client.get(site.keys.lease(role)) == b"another process"
