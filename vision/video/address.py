@@ -78,7 +78,7 @@ def local_problem(source: str) -> str | None:
         device = device_of(source)
         path = Path(f"/dev/video{device}" if isinstance(device, int) else device)
         if not path.exists():
-            return f"no device {path} on this host; attach the camera or label the host that has it"
+            return f"there is no device {path} on this host; attach the camera or label the host that has it"
         if not os.access(path, os.R_OK | os.W_OK):
             return f"no permission to open {path}; add this user to the group that owns the device (usually video)"
     if kind is SourceKind.FILE:
@@ -90,7 +90,7 @@ def file_problem(path: Path) -> str | None:
     """Why `path` cannot be a readable video file; None if no problem is found."""
     try:
         if not path.exists():
-            return f"no file {path} on this host; correct the path or mount the folder"
+            return f"there is no file {path} on this host; correct the path or mount the folder"
         if path.is_dir():
             return f"{path} is a folder; give the path of a video file"
         if not path.is_file():
