@@ -102,10 +102,10 @@ class LiveSource(ThreadedSource):
 
     def _open_failure(self, took_s: float) -> str:
         if self._kind is SourceKind.DEVICE:
-            return f"cannot open {self._name}; check that the camera is attached and no other program uses it"
+            return f"{self._name} cannot be opened; check that the camera is attached and no other program uses it"
         if took_s >= self._open_timeout_s:
             return f"{self._name} did not answer within {self._open_timeout_s:g} s; check address and network"
-        return f"cannot open {self._name}; check address, path, user and password, and that it is a video stream"
+        return f"{self._name} cannot be opened; check address, path, user and password, and that it is a video stream"
 
     def _read_failure(self, took_s: float) -> str:
         if self._kind is SourceKind.STREAM and took_s >= self._read_timeout_s:

@@ -167,7 +167,7 @@ def test_a_device_that_was_silently_dropped_counts_as_not_working(
     with capture_logs() as logs:
         assert OnnxModel.load(path).device == "cpu"
     assert [entry["device"] for entry in logs] == ["tensorrt", "cuda"]
-    with pytest.raises(ModelError, match="cannot run on cuda: the device.s libraries or driver are missing"):
+    with pytest.raises(ModelError, match="cannot run on cuda: the device's libraries or driver are missing"):
         OnnxModel.load(path, device="cuda")
 
 
