@@ -48,7 +48,7 @@ class Recorded:
 
 
 class Recorder:
-    """Records a site to a folder. The first tick is the first one that no camera has started yet."""
+    """Records a site to a folder. The first tick is the one after the newest entry of any camera."""
 
     def __init__(self, client: Client, site: PublishedSite, folder: Path, *, from_start: bool = False) -> None:
         """Start recording now, or with everything that is still in Redis (`from_start`).

@@ -22,7 +22,7 @@ def decode_mask(encoded: bytes) -> npt.NDArray[np.uint8]:
         raise MaskError("is empty (0 bytes); copy it again")
     mask = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
     if mask is None:
-        raise MaskError("is not an image; use a PNG or JPEG file the shape of the camera's view")
+        raise MaskError("is not an image; use a PNG or JPEG image of the camera's view")
     shown = np.asarray(mask, np.uint8) >= _WHITE_FROM
     if not shown.any():
         raise MaskError("is entirely black, so nothing would ever be detected; paint the areas to watch white")

@@ -49,7 +49,7 @@ def same(one: Tracked, other: Tracked) -> bool:
 
 
 @st.composite
-def recordings(draw: st.DrawFn) -> list[Picture]:
+def sequences(draw: st.DrawFn) -> list[Picture]:
     """Detections of objects that walk, wait, disappear and return, with false positives and some skipped ticks."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     objects = draw(st.integers(0, 6))
@@ -73,7 +73,7 @@ def recordings(draw: st.DrawFn) -> list[Picture]:
     return pictures
 
 
-@given(recordings())
+@given(sequences())
 def test_no_id_repeats_or_returns_after_it_ended(pictures: list[Picture]) -> None:
     tracker = Tracker(SETTINGS, (800, 600))
     shown: set[int] = set()
@@ -93,7 +93,7 @@ def test_no_id_repeats_or_returns_after_it_ended(pictures: list[Picture]) -> Non
     assert tracker.live_track_count == 0
 
 
-@given(recordings(), recordings())
+@given(sequences(), sequences())
 def test_two_trackers_side_by_side_return_the_same_as_each_alone(one: list[Picture], other: list[Picture]) -> None:
     alone = [
         [p.given_to(tracker) for p in pictures]
@@ -112,7 +112,7 @@ def test_two_trackers_side_by_side_return_the_same_as_each_alone(one: list[Pictu
         assert all(same(*pair) for pair in zip(expected, got, strict=True))
 
 
-@given(recordings(), st.randoms(use_true_random=False))
+@given(sequences(), st.randoms(use_true_random=False))
 def test_the_order_of_detections_only_changes_their_rows(pictures: list[Picture], random: Random) -> None:
     sorted_tracker, shuffled_tracker = Tracker(SETTINGS), Tracker(SETTINGS)
     for given_picture in pictures:
@@ -127,7 +127,7 @@ def test_the_order_of_detections_only_changes_their_rows(pictures: list[Picture]
         assert np.array_equal(order[got.detection_rows], expected.detection_rows)
 
 
-@given(recordings())
+@given(sequences())
 def test_every_row_points_at_the_detection_that_is_reported(pictures: list[Picture]) -> None:
     tracker = Tracker(SETTINGS)
     for given_picture in pictures:
@@ -139,7 +139,7 @@ def test_every_row_points_at_the_detection_that_is_reported(pictures: list[Pictu
         assert (tracked.hits >= SETTINGS.min_hits).all()
 
 
-@given(recordings())
+@given(sequences())
 def test_the_result_has_the_documented_types(pictures: list[Picture]) -> None:
     tracker = Tracker(SETTINGS)
     for given_picture in pictures:
