@@ -1,1 +1,1 @@
-"""Tracks to identities. A library, pure: no Redis, no clock."""
+"""Associates tracks across cameras into identities. A pure library: no Redis, no clock."""

@@ -1,8 +1,9 @@
-"""The association: tracks of all cameras in, identities with permanent gids out.
+"""The association core: takes the tracks of all cameras and returns identities with permanent gids.
 
-Pure: it reads no clock and knows no Redis. The same entries in the same order give the same result to the bit, which
-recovery relies on. New tracks are assigned at every cycle; every interval the grouping is revised: identities that
-turn out to be one are merged (the older gid stays), a track that does not belong is split off. Nothing is renumbered.
+Pure: no clock, no Redis. The same entries in the same order produce bit-identical results, which recovery relies on.
+New tracks are assigned at every cycle. At fixed intervals the grouping is revised: identities that turn out to be the
+same object are merged (the older gid stays), and a track that does not fit its identity is split off. Existing gids are
+never renumbered.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from association.settings import AssociationSettings
 from association.track_table import TrackTable
 from shared.layout import Layout
 
-_LEAST_WEIGHT = 1e-3
-"""A crop of no quality still counts a little, or a track seen only badly would have no appearance at all."""
+_MIN_WEIGHT = 1e-3
+"""Weight of a crop with quality 0, so that a track with only poor crops still has an appearance."""
 
 
 class Association:
-    """The state of one site's association."""
+    """The state of the association of one site."""
 
     def __init__(self, layout: Layout, settings: AssociationSettings) -> None:
         self.settings = settings
@@ -38,7 +39,13 @@ class Association:
         self._grouping = Grouping(table, identities, self._possibility, self.settings)
 
     def cycle(self, tick: int, now_ns: int, seen: Sequence[CameraTick]) -> CycleResult:
-        """Takes in what the cameras saw, sorted by (tick, camera), and assigns; `now_ns` is the site time of `tick`."""
+        """Process one cycle.
+
+        Args:
+            tick: the tick of the cycle.
+            now_ns: site time of `tick`, ns.
+            seen: the new entries of all cameras, sorted by (tick, camera).
+        """
         result = CycleResult()
         for camera_tick in seen:
             self._observe(camera_tick, result)
@@ -49,12 +56,12 @@ class Association:
         if revising:
             self._revised_at = tick // self.settings.interval_ticks
             self._grouping.revise(result)
-        self._note_who_left(result)
+        self._mark_departures(result)
         if revising:
             self._forget(now_ns, result)
         return result
 
-    # -- taking in -----------------------------------------------------------------------------------
+    # -- input ---------------------------------------------------------------------------------------
 
     def _observe(self, seen: CameraTick, result: CycleResult) -> None:
         batch, table = seen.batch, self.table
@@ -67,7 +74,7 @@ class Association:
                 self._reopen(row, result)
             indices[i] = row
         rows = table.rows
-        # Who has a gid keeps its class too: identities are of one class.
+        # A track that has a gid keeps its class, because all tracks of an identity have one class.
         unnamed = rows["gid"][indices] == 0
         rows["class"][indices[unnamed]] = batch.class_ids[unnamed]
         rows["last_ns"][indices] = np.maximum(rows["last_ns"][indices], seen.time_ns)
@@ -75,7 +82,7 @@ class Association:
         embedded = np.flatnonzero(batch.embedding_rows >= 0)
         if len(embedded):
             vectors = batch.embeddings[batch.embedding_rows[embedded]].astype(np.float32)
-            weights = np.maximum(batch.qualities[embedded], _LEAST_WEIGHT).astype(np.float32)
+            weights = np.maximum(batch.qualities[embedded], _MIN_WEIGHT).astype(np.float32)
             table.embed(indices[embedded], vectors, weights, batch.embedder)
         for track_id in batch.ended.tolist():
             row = table.find(seen.camera, track_id)
@@ -83,7 +90,7 @@ class Association:
                 self._end(row, seen.time_ns, result)
 
     def _reopen(self, row: int, result: CycleResult) -> None:
-        """A camera that hung for a while goes on with the same tracks."""
+        """Reopen an ended track: after hanging for a while, a camera resumes the same tracks."""
         rows = self.table.rows
         rows["ended"][row], rows["ended_ns"][row] = False, NEVER_NS
         gid = int(rows["gid"][row])
@@ -112,16 +119,16 @@ class Association:
         rows = self.table.rows
         lingering = np.flatnonzero(rows["lingering"])
         for row in lingering[now_ns - rows["ended_ns"][lingering] > self.settings.linger_ns].tolist():
-            self._take_out(row, result)
+            self._unassign(row, result)
 
-    def _take_out(self, row: int, result: CycleResult) -> None:
+    def _unassign(self, row: int, result: CycleResult) -> None:
         rows = self.table.rows
         rows["lingering"][row] = False
         result.assignments.append(Assignment(int(rows["camera"][row]), int(rows["track_id"][row]), 0))
 
     # -- leaving -----------------------------------------------------------------------------------------
 
-    def _note_who_left(self, result: CycleResult) -> None:
+    def _mark_departures(self, result: CycleResult) -> None:
         rows = self.table.rows
         assigned = [row for row in result.ended_rows if rows["gid"][row]]
         result.sightings += [self._grouping.sighting(row) for row in assigned]
@@ -129,7 +136,7 @@ class Association:
             identity = self.identities[int(rows["gid"][row])]
             identity.last_ns = max(identity.last_ns, int(rows["last_ns"][row]))
             result.touched.add(identity.gid)
-        # Whose last track in view was split off has left as well, and nobody else changes without being touched.
+        # An identity whose last live track was split off has left as well. Any change to an identity touches it.
         for gid in sorted(result.touched):
             identity = self.identities[gid]
             if identity.present and bool(rows["ended"][identity.rows].all()):
@@ -142,7 +149,7 @@ class Association:
         expired = np.flatnonzero(rows["used"] & rows["ended"] & (now_ns - rows["last_ns"] > self.settings.retention_ns))
         for row in expired.tolist():
             if rows["lingering"][row]:
-                self._take_out(row, result)
+                self._unassign(row, result)
             gid, ended_ns = int(rows["gid"][row]), int(rows["ended_ns"][row])
             self.table.remove(row)
             if gid:
@@ -165,10 +172,10 @@ class Association:
         }
 
     def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
-        """The reverse of `to_dict`; what was camera `i` is `camera_index[i]` in this one's layout.
+        """Restore the state of `to_dict`. Camera `i` of the saved state has index `camera_index[i]` in this layout.
 
-        A camera that is gone needs no more than its place there: its tracks end because nobody sees them, and its
-        objects can be recognised elsewhere.
+        A removed camera must still have an index: its tracks then end because no entries arrive, and its objects can be
+        recognised in other cameras.
         """
         self._hold(TrackTable.from_dict(data["table"]), Identities.from_dict(data["identities"]))
         self.table.renumber_cameras(camera_index)

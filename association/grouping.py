@@ -1,4 +1,4 @@
-"""Groups tracks into identities: a new track joins one or starts one, two become one, a stranger is split off. Pure."""
+"""Groups tracks into identities: assigns new tracks, merges identities, and moves or splits off tracks. Pure."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from association.settings import AssociationSettings
 from association.track_table import TrackTable
 
 _SPLIT_MARGIN = 0.1
-"""A track leaves its identity only when it is this much less alike than it takes to join one: no flapping."""
+"""Hysteresis: a track is split off only if its similarity is this far below the minimum for joining."""
 _MOVE_MARGIN = 0.05
-"""A track changes to another identity only when it is this much more like that one: no flapping here either."""
+"""Hysteresis: a track moves to another identity only if its similarity to that one is this much higher."""
 _DECIMALS = 4
-"""Similarities nearer than this are equal. The last bits of a product of matrices depend on where in memory they lie,
-and must not decide between two that are alike: a replay would come to another end than the run it repeats."""
+"""Similarities are rounded to this many decimals. The last bits of a matrix product depend on memory alignment and must
+not decide between candidates that are equally similar: a replay could diverge from the run that it repeats."""
 _ABSORBED_KEPT = 1000
-"""So many merged gids of one identity can be looked up; one that stays for ever may absorb any number."""
+"""Maximum number of merged gids of an identity that can be looked up; an identity that never leaves can absorb any
+number."""
 
 
 class Grouping:
-    """Works on a table of tracks and the identities made of them."""
+    """Assigns the tracks of a table to identities."""
 
     def __init__(
         self, table: TrackTable, identities: Identities, possibility: Possibility, settings: AssociationSettings
@@ -37,7 +38,7 @@ class Grouping:
     # -- new tracks ------------------------------------------------------------------------------------
 
     def assign(self, result: CycleResult) -> None:
-        """Gives every track that was embedded often enough an identity: the most alike pairs first."""
+        """Assign every track with enough embeddings to an identity, in order of descending similarity."""
         rows = self._table.rows
         pending = np.flatnonzero(
             rows["used"] & (rows["gid"] == 0) & (rows["embedded"] >= self._settings.min_track_frames)
@@ -48,25 +49,25 @@ class Grouping:
         waiting: list[int] = pending.tolist()
         singles = [[row] for row in waiting]
         choices = list(self._identities)
-        alike = self._similarity(singles, [identity.rows for identity in choices])
+        similarity = self._similarity(singles, [identity.rows for identity in choices])
 
         def possible(i: int, j: int) -> bool:
             return self._possible([*choices[j].rows, waiting[i]], choices[j].settled_ns)
 
         left = list(range(len(waiting)))
         while left:
-            found = _best(alike, self._settings.min_similarity, possible)
+            found = _best(similarity, self._settings.min_similarity, possible)
             if found is None:
                 i, j, score = left[0], len(choices), 0.0
                 choices.append(self._create(waiting[i]))
-                alike = np.hstack([alike, np.full((len(waiting), 1), -np.inf, np.float32)])
+                similarity = np.hstack([similarity, np.full((len(waiting), 1), -np.inf, np.float32)])
             else:
                 i, j = found
-                score = float(alike[i, j])
+                score = float(similarity[i, j])
             left.remove(i)
             self._join(waiting[i], choices[j], score, result)
-            alike[:, j] = self._similarity(singles, [choices[j].rows])[:, 0]
-            alike[[k for k in range(len(waiting)) if k not in left]] = -np.inf
+            similarity[:, j] = self._similarity(singles, [choices[j].rows])[:, 0]
+            similarity[[k for k in range(len(waiting)) if k not in left]] = -np.inf
 
     def _create(self, row: int) -> Identity:
         rows = self._table.rows
@@ -98,21 +99,21 @@ class Grouping:
     # -- revising --------------------------------------------------------------------------------------
 
     def revise(self, result: CycleResult) -> None:
-        """Moves what belongs elsewhere, splits off what belongs nowhere, then merges what is one.
+        """Move tracks that fit another identity better, split off tracks that fit none, and merge identities.
 
-        Only identities in view can have changed.
+        Only identities with live tracks are revised, because others cannot have changed.
         """
         self._move_misplaced(result)
         for identity in sorted(self._identities, key=_gid):
             if identity.present and len(identity.rows) > 1:
-                self._split_strangers(identity, result)
-        self._merge_alike(result)
+                self._split_outliers(identity, result)
+        self._merge_similar(result)
 
     def _move_misplaced(self, result: CycleResult) -> None:
-        """Moves live tracks that are clearly more like another identity than like the rest of their own.
+        """Move live tracks that are clearly more similar to another identity than to the rest of their own.
 
-        The first pictures of a track may mislead; without this an early mistake would stand as long as the track.
-        One track leaves an identity at a time, and only one that the rest can do without.
+        The first crops of a track can be misleading; without this, an early mistake would last as long as the track.
+        Only one track at a time leaves an identity, and only if the remaining tracks are still possible without it.
         """
         rows = self._table.rows
         identities = {identity.gid: identity for identity in self._identities}
@@ -121,13 +122,13 @@ class Grouping:
         if not shared or len(identities) < 2:
             return
         every = sorted(identities.values(), key=_gid)
-        enough = self._similarity([[row] for row in shared], [identity.rows for identity in every])
+        similarity = self._similarity([[row] for row in shared], [identity.rows for identity in every])
         column = {identity.gid: j for j, identity in enumerate(every)}
-        gain = np.where(enough >= self._settings.min_similarity, enough, -np.inf)
+        gain = np.where(similarity >= self._settings.min_similarity, similarity, -np.inf)
         for i, row in enumerate(shared):
             home = identities[int(rows["gid"][row])]
             at_home = self._similarity_with_others(home, row)
-            # What cannot be compared (a new embedder) is no reason to move.
+            # A track that cannot be compared (its embedder is new) does not move.
             gain[i] = gain[i] - at_home - _MOVE_MARGIN if at_home > -np.inf else -np.inf
             gain[i, column[home.gid]] = -np.inf
 
@@ -141,28 +142,28 @@ class Grouping:
             home = identities[int(rows["gid"][row])]
             home.rows.remove(row)
             there.rows.append(row)
-            score = float(enough[found])
+            score = float(similarity[found])
             camera, track_id = int(rows["camera"][row]), int(rows["track_id"][row])
             result.events.append(Event("split", there.gid, camera, track_id, home.gid, score=score))
             result.touched.add(home.gid)
             self._take_over(row, there, score, result)
-            # What was compared with either of the two is compared again at the next revision.
+            # Comparisons with either of the two are out of date; they are repeated at the next revision.
             of_the_two = [k for k, other in enumerate(shared) if rows["gid"][other] in (home.gid, there.gid)]
             gain[of_the_two] = -np.inf
             gain[:, [column[home.gid], column[there.gid]]] = -np.inf
 
-    def _split_strangers(self, identity: Identity, result: CycleResult) -> None:
+    def _split_outliers(self, identity: Identity, result: CycleResult) -> None:
         rows = self._table.rows
         while not self._possible(identity.rows, identity.settled_ns):
-            # Who came last leaves first; best if that settles it.
+            # Split off the newest live track whose removal makes the rest possible, else the newest live track.
             live = [row for row in reversed(identity.rows) if not rows["ended"][row]]
             if not live or len(identity.rows) < 2:
                 break
             self._split(identity, next((row for row in live if self._possible_without(identity, row)), live[0]), result)
-        least = self._settings.min_similarity - _SPLIT_MARGIN
+        minimum = self._settings.min_similarity - _SPLIT_MARGIN
         for row in [row for row in reversed(identity.rows) if not rows["ended"][row]]:
-            # What cannot be compared (-inf, a new embedder) is no reason to part.
-            if len(identity.rows) > 1 and -np.inf < self._similarity_with_others(identity, row) < least:
+            # A track that cannot be compared (-inf: its embedder is new) is not split off.
+            if len(identity.rows) > 1 and -np.inf < self._similarity_with_others(identity, row) < minimum:
                 self._split(identity, row, result)
 
     def _possible_without(self, identity: Identity, row: int) -> bool:
@@ -182,32 +183,32 @@ class Grouping:
         result.touched.add(identity.gid)
         self._take_over(row, newcomer, 0.0, result)
 
-    def _merge_alike(self, result: CycleResult) -> None:
-        """Merges the most alike possible pair of which one is in view, and again until there is none."""
+    def _merge_similar(self, result: CycleResult) -> None:
+        """Merge the most similar possible pair with at least one identity in view; repeat until there is none."""
         every = sorted(self._identities, key=_gid)
         present = [k for k, identity in enumerate(every) if identity.present]
         if len(every) < 2 or not present:
             return
         groups = [identity.rows for identity in every]
-        alike = self._similarity([groups[k] for k in present], groups)
-        alike[np.arange(len(present)), present] = -np.inf
+        similarity = self._similarity([groups[k] for k in present], groups)
+        similarity[np.arange(len(present)), present] = -np.inf
         gone: list[int] = []
 
         def possible(i: int, j: int) -> bool:
             one, other = every[present[i]], every[j]
             return self._possible([*one.rows, *other.rows], max(one.settled_ns, other.settled_ns))
 
-        while (found := _best(alike, self._settings.min_similarity, possible)) is not None:
-            score = float(alike[found])
+        while (found := _best(similarity, self._settings.min_similarity, possible)) is not None:
+            score = float(similarity[found])
             kept, lost = sorted((present[found[0]], found[1]))
             self._merge(every[kept], every[lost], score, result)
             gone.append(lost)
-            # Whoever was in view, what is left of the two now is.
+            # At least one of the two was in view, so the merged identity is.
             present = [kept if k == lost else k for k in present]
             own = [i for i, k in enumerate(present) if k == kept]
-            alike[own] = self._similarity([every[kept].rows], groups)
-            alike[:, kept] = self._similarity([groups[k] for k in present], [every[kept].rows])[:, 0]
-            alike[own[1:]] = alike[own, kept] = alike[:, gone] = -np.inf
+            similarity[own] = self._similarity([every[kept].rows], groups)
+            similarity[:, kept] = self._similarity([groups[k] for k in present], [every[kept].rows])[:, 0]
+            similarity[own[1:]] = similarity[own, kept] = similarity[:, gone] = -np.inf
 
     def _merge(self, older: Identity, younger: Identity, score: float, result: CycleResult) -> None:
         self._identities.remove(younger.gid)
@@ -228,20 +229,23 @@ class Grouping:
         return self._possibility.holds(self._table.visits(rows), settled_ns)
 
     def assignment(self, row: int) -> Assignment:
-        """The track's line of the global-ID map."""
+        """The track's entry of the global-ID map."""
         rows = self._table.rows
         return Assignment(int(rows["camera"][row]), int(rows["track_id"][row]), int(rows["gid"][row]))
 
     def sighting(self, row: int, score: float = 0.0) -> Sighting:
-        """The track's line of its identity's journey."""
+        """The track as a sighting of its identity."""
         names = ("gid", "camera", "track_id", "first_ns", "last_ns", "first_tick", "last_tick")
         values = {name: int(self._table.rows[name][row]) for name in names}
         return Sighting(**values, ended=bool(self._table.rows["ended"][row]), score=score)
 
     def _similarity(self, a: Sequence[Sequence[int]], b: Sequence[Sequence[int]]) -> Features:
-        """`(len(a), len(b))` between groups of rows; -inf between other classes, and where no embedder saw both."""
+        """Similarity between groups of rows, `(len(a), len(b))` float32.
+
+        -inf for groups of different classes, or without an embedder in common.
+        """
         rows_a, groups_a, rows_b, groups_b = *_flat(a), *_flat(b)
-        alike = np.full((len(a), len(b)), -np.inf, np.float32)
+        similarity = np.full((len(a), len(b)), -np.inf, np.float32)
         embedders_a, embedders_b = self._table.rows["embedder"][rows_a], self._table.rows["embedder"][rows_b]
         for embedder in np.intersect1d(embedders_a, embedders_b):
             of_a, of_b = embedders_a == embedder, embedders_b == embedder
@@ -250,11 +254,11 @@ class Grouping:
             features_a, features_b = self._table.features(rows_a[of_a]), self._table.features(rows_b[of_b])
             found = group_similarity(features_a, numbers_a, features_b, numbers_b, self._settings.linkage)
             where = np.ix_(present_a, present_b)
-            alike[where] = np.maximum(alike[where], found)
+            similarity[where] = np.maximum(similarity[where], found)
         classes = self._table.rows["class"]
         class_a, class_b = classes[[group[0] for group in a]], classes[[group[0] for group in b]]
-        alike[class_a[:, None] != class_b[None, :]] = -np.inf
-        return np.round(alike, _DECIMALS)
+        similarity[class_a[:, None] != class_b[None, :]] = -np.inf
+        return np.round(similarity, _DECIMALS)
 
 
 def _gid(identity: Identity) -> int:
@@ -266,15 +270,15 @@ def _flat(groups: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.intp], npt.ND
     return rows, np.repeat(np.arange(len(groups)), [len(group) for group in groups])
 
 
-def _best(alike: Features, least: float, possible: Callable[[int, int], bool]) -> tuple[int, int] | None:
-    """The index pair with the highest `alike`, at least `least`, that is possible; ties in order of index.
+def _best(similarity: Features, minimum: float, possible: Callable[[int, int], bool]) -> tuple[int, int] | None:
+    """The possible index pair with the highest `similarity` of at least `minimum`; ties in order of index.
 
-    What turns out to be impossible on the way becomes -inf in `alike`, so that it is not asked again.
+    Pairs found to be impossible are set to -inf in `similarity`, so that they are not checked again.
     """
-    i, j = np.nonzero(alike >= least)
-    order = np.argsort(-alike[i, j], kind="stable")
+    i, j = np.nonzero(similarity >= minimum)
+    order = np.argsort(-similarity[i, j], kind="stable")
     for pair in zip(i[order].tolist(), j[order].tolist(), strict=True):
         if possible(*pair):
             return pair
-        alike[pair] = -np.inf
+        similarity[pair] = -np.inf
     return None

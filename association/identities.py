@@ -1,4 +1,4 @@
-"""The identities: which tracks each one has, under a gid that is given once and never again."""
+"""Identities and their tracks. Every gid is used once and never reused."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Identity:
     rows: list[int] = field(default_factory=list)
     """Rows of its tracks in the track table, in the order in which they joined."""
     present: bool = True
-    """Some track of it has not ended."""
+    """At least one of its tracks has not ended."""
     absorbed: list[int] = field(default_factory=list)
-    """Gids that were merged into this one, and that can still be found."""
+    """Gids merged into this one that can still be looked up."""
     settled_ns: int = 0
-    """Until when its history is no longer questioned: tracks that had ended by then were forgotten."""
+    """History up to this site time (ns) is not checked again, because tracks that ended by then were forgotten."""
 
 
 class Identities:
@@ -45,23 +45,23 @@ class Identities:
         return iter(self._by_gid.values())
 
     def create(self, class_id: int, first_ns: int, last_ns: int) -> Identity:
-        """A new identity, under the next gid."""
+        """Create an identity with the next gid; times are site time in ns."""
         identity = Identity(self.next_gid, class_id, first_ns, last_ns)
         self.next_gid += 1
         self._by_gid[identity.gid] = identity
         return identity
 
     def remove(self, gid: int) -> Identity:
-        """Forgets an identity; its gid is not given again."""
+        """Forget an identity; its gid is never reused."""
         return self._by_gid.pop(gid)
 
     def to_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The whole state for a checkpoint."""
         return {"next_gid": self.next_gid, "identities": [asdict(identity) for identity in self]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Identities:
-        """The reverse of `to_dict`."""
+        """The inverse of `to_dict`."""
         identities = cls()
         identities.next_gid = data["next_gid"]
         for item in data["identities"]:

@@ -1,4 +1,4 @@
-"""How alike two groups of tracks are: the four linkages over cosine similarity. Pure."""
+"""Similarity between groups of tracks: four linkages over cosine similarity. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,20 @@ Groups = npt.NDArray[np.intp]
 
 
 def group_similarity(a: Features, groups_a: Groups, b: Features, groups_b: Groups, linkage: Linkage) -> Features:
-    """The similarity of every group of `a` with every group of `b`.
+    """Similarity of every group of `a` with every group of `b`.
 
-    `a` is `(n, D)`, `b` `(m, D)`, both of unit norm; `groups_a` `(n,)` and `groups_b` `(m,)` number the group of each
-    row, from 0, sorted, without gaps. Returns `(groups of a, groups of b)` in [-1, 1]. `average` is the mean over all
-    pairs, `single` the best pair, `complete` the worst, `mean_feature` the cosine between the groups' mean directions.
+    `average` is the mean over all pairs of rows, `single` the best pair, `complete` the worst pair (the usual linkages
+    of agglomerative clustering), and `mean_feature` the cosine between the mean directions of the groups.
+
+    Args:
+        a: `(n, D)` float32, unit norm.
+        groups_a: `(n,)` intp, the group of each row of `a`: from 0, ascending, without gaps.
+        b: `(m, D)` float32, unit norm.
+        groups_b: `(m,)` intp, likewise for `b`.
+        linkage: how the similarities of rows are combined.
+
+    Returns:
+        `(groups of a, groups of b)` float32 in [-1, 1].
     """
     if len(a) == 0 or len(b) == 0:
         return np.zeros((groups_a.max(initial=-1) + 1, groups_b.max(initial=-1) + 1), np.float32)
@@ -34,7 +43,7 @@ def group_similarity(a: Features, groups_a: Groups, b: Features, groups_b: Group
 
 
 def unit(vectors: Features) -> Features:
-    """`(n, D)` with every row at norm 1; a row of zeros stays."""
+    """Scale every row of `vectors`, `(n, D)` float32, to unit norm; a zero row stays zero."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
 

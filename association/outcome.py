@@ -1,4 +1,4 @@
-"""What goes into a cycle of the association, and what comes out of it. Values only."""
+"""Inputs and outputs of an association cycle."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ EventKind = Literal["appeared", "handover", "merged", "split", "left"]
 
 @dataclass(frozen=True)
 class CameraTick:
-    """What one camera saw at one tick."""
+    """The tracks of one camera at one tick."""
 
     camera: int
     """Index in the layout."""
     tick: int
     time_ns: int
+    """Site time of the picture, ns."""
     batch: TrackBatch
 
 
@@ -29,29 +30,29 @@ class Assignment:
     camera: int
     track_id: int
     gid: int
-    """0: the track is taken out of the map."""
+    """0: the track is removed from the map."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to an identity."""
+    """A change of an identity."""
 
     kind: EventKind
     gid: int
     camera: int = -1
-    """Index in the layout; -1: none in particular."""
+    """Index in the layout; -1: not about one camera."""
     track_id: int = 0
     other_gid: int = 0
-    """`merged`: the gid that is no more. `split`: the gid that the track leaves."""
+    """`merged`: the gid that ceases to exist. `split`: the gid that the track leaves."""
     from_camera: int = -1
-    """`handover`: index of the camera where it was seen last."""
+    """`handover`: index of the camera in which it was last seen."""
     score: float = 0.0
-    """Similarity that decided."""
+    """The similarity behind the decision, in [-1, 1]."""
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """One stay of an identity in one camera, when it joins the identity and again when it ends."""
+    """One stay of an identity in one camera; reported when the track joins the identity and again when it ends."""
 
     gid: int
     camera: int
@@ -62,22 +63,22 @@ class Sighting:
     last_tick: int
     ended: bool
     score: float
-    """Similarity with the identity when it joined; 0 for the first one, and at the end."""
+    """Similarity to the identity when the track joined, in [-1, 1]; 0 for the first track, and at the end."""
 
 
 @dataclass
 class CycleResult:
-    """What a cycle changed."""
+    """The changes made by a cycle."""
 
     assignments: list[Assignment] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     aliases: dict[int, int] = field(default_factory=dict)
     """Merged gid → surviving gid."""
     dropped_aliases: list[int] = field(default_factory=list)
-    """Merged gids that nobody needs to find any more."""
+    """Merged gids that need not be looked up any more."""
     sightings: list[Sighting] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
-    """Gids whose record changed; all of them exist."""
+    """Gids of existing identities whose record changed."""
     forgotten: list[Identity] = field(default_factory=list)
     ended_rows: list[int] = field(default_factory=list)
-    """For the cycle itself: rows of the tracks that ended in it, each once."""
+    """Internal to the cycle: rows of the tracks that ended in it, each once."""

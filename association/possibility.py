@@ -1,4 +1,4 @@
-"""Which sightings can be one object: the rules of space and time. Pure; times are site time in ns."""
+"""The rules of space and time: which sightings can be the same object. Pure; times are site time in ns."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from typing import NamedTuple
 from shared.layout import Layout
 
 NEVER_NS = 2**63 - 1
-"""A track that has not ended stays open until then."""
+"""`Visit.open_until_ns` of a track that has not ended."""
 _LONG_AGO_NS = -(2**63)
 
 
 class Visit(NamedTuple):
-    """One stay in one camera, as far as the rules care."""
+    """One stay in one camera, reduced to what the rules need."""
 
     camera: int
     """Index in the layout."""
     first_ns: int
     last_ns: int
-    """When it was last seen."""
+    """When the object was last seen."""
     open_until_ns: int
-    """When its track ended, `NEVER_NS` as long as it has not. Since `last_ns` the object was hidden, or had left."""
+    """When the track ended; `NEVER_NS` while it has not. From `last_ns` on the object was hidden or had left."""
 
 
 class Possibility:
-    """The rules of one layout."""
+    """The rules for one layout."""
 
     def __init__(self, layout: Layout) -> None:
         n = len(layout.cameras)
         overlapping = layout.overlapping
         self._near = [frozenset(j for j in range(n) if overlapping[i, j]) for i in range(n)]
-        # Plain lists: the rules look at single numbers, and numpy is slow at that.
+        # Plain lists, because the rules read single elements, which is slow with numpy.
         self._compatible: list[list[bool]] = layout.compatible.tolist()
         self._dtmin_ns: list[list[float]] = (layout.dtmin * 1e9).tolist()
         self._dtmax_ns: list[list[float]] = (layout.dtmax * 1e9).tolist()
 
     def holds(self, visits: Iterable[Visit], settled_ns: int = _LONG_AGO_NS) -> bool:
-        """Whether one object can have made all these visits.
+        """Whether a single object can have made all these visits.
 
-        - Two visits to one camera never overlap in time.
-        - Each one, when it starts, is a possible step: into a view that overlaps with one still open, or from the last
-          one that was seen, within that step's times.
-        - Whenever several are seen at once, overlapping views that are open then form a chain between all of them.
+        - Two visits to the same camera never overlap in time.
+        - Each visit starts with a possible step: either into a view that overlaps a view whose visit is still open, or
+          from the camera in which the object was last seen, within the travel times of that step.
+        - While several visits are seen at once, they are connected by a chain of overlapping views with open visits.
 
-        A visit whose track is hidden when another one starts may still be there or have left, whichever fits. What
-        happened up to `settled_ns` is not asked again, but for the first rule: some visits of then are forgotten.
+        A visit whose track is hidden when another visit starts may count as ongoing or as left, whichever fits.
+        For times up to `settled_ns` only the first rule is checked, because some of the visits have been forgotten.
         """
         in_order = sorted(visits, key=_start)
         for i in range(1, len(in_order)):
@@ -70,7 +70,7 @@ class Possibility:
         return not self._near[camera].isdisjoint(still_open) or self._follows(earlier, visit)
 
     def _follows(self, earlier: Sequence[Visit], visit: Visit) -> bool:
-        """Whether it is a step from the last one that was seen; where several were at that instant, from any."""
+        """Whether `visit` is a possible step from the camera last seen, or from any of several last seen at once."""
         left_ns = max(other.last_ns for other in earlier)
         took_ns = visit.first_ns - left_ns
         to = visit.camera
@@ -80,7 +80,7 @@ class Possibility:
         )
 
     def _seen_in_a_chain(self, visits: Sequence[Visit], after_ns: int) -> bool:
-        """Whether what is seen on beyond `after_ns` is still connected: a link of the chain has just ended."""
+        """Whether the visits seen after `after_ns` are still connected, given that a link of the chain ended then."""
         seen = {visit.camera for visit in visits if visit.first_ns <= after_ns < visit.last_ns}
         if len(seen) < 2:
             return True
@@ -89,7 +89,7 @@ class Possibility:
         )
 
     def _chained(self, cameras: set[int], still_open: set[int]) -> bool:
-        """Whether overlapping views form a chain between all of `cameras`, by way of `still_open`."""
+        """Whether overlapping views connect all of `cameras`, if necessary through `still_open`."""
         unreached = cameras | still_open
         frontier = [next(iter(cameras))]
         unreached.discard(frontier[0])

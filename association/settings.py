@@ -1,4 +1,4 @@
-"""What the association goes by: the site's configuration, in ticks and nanoseconds."""
+"""Settings of the association, converted to ticks and nanoseconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from association.linkage import Linkage
 from shared.config import SiteConfig
 
 _LOST_MARGIN_S = 1.0
-"""A track counts as ended this much later than its own tracker would end it."""
+"""Without news, a track counts as ended this much later than its own tracker would end it."""
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,17 @@ class AssociationSettings:
     linkage: Linkage
     min_track_frames: int
     interval_ticks: int
-    """From one revision of the grouping to the next; 1 or more."""
+    """Ticks between revisions of the grouping; 1 or more."""
     retention_ns: int
     linger_ns: int
     lost_ns: int
-    """A track that is neither seen nor reported as ended for this long has ended: its worker is gone."""
+    """A track that is neither seen nor reported as ended for this long counts as ended, because its worker is gone."""
     tick_ns: int
-    """From one tick to the next. Being lost is counted in ticks: a camera's own times may be off."""
+    """Length of a tick. `lost_ns` is measured in ticks, because a camera's own timestamps may be wrong."""
 
     @classmethod
     def of(cls, site: SiteConfig) -> AssociationSettings:
-        """The settings of a site."""
+        """Convert a site's settings."""
         association, fps = site.association, site.clock.target_fps
         return cls(
             min_similarity=association.min_similarity,

@@ -1,4 +1,4 @@
-"""Every track the aggregator remembers: those in view, and the gallery of those that may return. Data in arrays."""
+"""All tracks that the aggregator remembers, live tracks and the gallery, in arrays."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ ROW = np.dtype(
         ("first_tick", "<i8"),
         ("last_tick", "<i8"),
         ("ended", "?"),
-        ("ended_ns", "<i8"),  # NEVER_NS while it has not
-        ("lingering", "?"),  # ended, and still in gids:{camera}
-        ("embedded", "<i4"),  # how many embeddings are in the sum
+        ("ended_ns", "<i8"),  # NEVER_NS if it has not ended
+        ("lingering", "?"),  # ended, but still in gids:{camera}
+        ("embedded", "<i4"),  # number of embeddings in the sum
         ("used", "?"),  # False: the row is free
     ]
 )
@@ -33,9 +33,9 @@ _FIRST_CAPACITY = 256
 
 
 class TrackTable:
-    """Rows of `ROW` and, beside each, the quality-weighted sum of its embeddings, `(capacity, D)` float32.
+    """Rows of `ROW`, and for each row the quality-weighted sum of its embeddings, `(capacity, D)` float32.
 
-    The sums at unit norm are kept too: they change with a track's embeddings only and are asked for all the time.
+    The sums scaled to unit norm are cached, because they are read far more often than they change.
     """
 
     def __init__(self) -> None:
@@ -50,11 +50,11 @@ class TrackTable:
         return len(self._row_of)
 
     def find(self, camera: int, track_id: int) -> int | None:
-        """The row of a track."""
+        """The row of a track; None if it is not in the table."""
         return self._row_of.get((camera, track_id))
 
     def add(self, camera: int, track_id: int, class_id: int, tick: int, time_ns: int) -> int:
-        """A row for a track seen for the first time."""
+        """Add a track seen for the first time; its row."""
         if not self._free:
             self._grow()
         row = self._free.pop()
@@ -65,15 +65,21 @@ class TrackTable:
         return row
 
     def remove(self, row: int) -> None:
-        """Forgets a track."""
+        """Forget a track."""
         del self._row_of[int(self.rows["camera"][row]), int(self.rows["track_id"][row])]
         self.rows[row] = np.zeros((), ROW)
         self._free.append(row)
 
     def embed(self, rows: npt.NDArray[np.intp], embeddings: Features, weights: Features, embedder: str) -> None:
-        """Adds `embeddings` `(m, D)`, unit norm, weighted by `weights` `(m,)`, to the sums of `rows`, each given once.
+        """Add embeddings to the sums of tracks.
 
-        What another embedder said of a track is forgotten: the two cannot be compared.
+        Embeddings of another embedder are discarded first, because the two cannot be compared.
+
+        Args:
+            rows: `(m,)` intp, without duplicates.
+            embeddings: `(m, D)` float32, unit norm.
+            weights: `(m,)` float32, above 0.
+            embedder: checksum of the model.
         """
         if embedder not in self.embedders:
             self.embedders.append(embedder)
@@ -88,21 +94,21 @@ class TrackTable:
         self.rows["embedded"][rows] += 1
 
     def features(self, rows: npt.NDArray[np.intp]) -> Features:
-        """`(len(rows), D)` unit norm: the mean appearance of each track; zeros for one never embedded."""
+        """Mean appearance of each track, `(len(rows), D)` float32, unit norm; zero for a track without embeddings."""
         return self._units[rows]
 
     def visits(self, rows: Sequence[int]) -> list[Visit]:
-        """When and where the tracks were seen."""
+        """Where and when each track was seen."""
         chosen = self.rows[rows]
         columns = (chosen[name].tolist() for name in ("camera", "first_ns", "last_ns", "ended_ns"))
         return list(map(Visit, *columns))
 
     def alive(self) -> npt.NDArray[np.intp]:
-        """Rows of the tracks that have not ended."""
+        """Rows of the tracks that have not ended, `(k,)` intp."""
         return np.flatnonzero(self.rows["used"] & ~self.rows["ended"])
 
     def renumber_cameras(self, new_index: Sequence[int]) -> None:
-        """Gives camera `i` the index `new_index[i]`."""
+        """Change the index of every camera `i` to `new_index[i]`."""
         used = np.flatnonzero(self.rows["used"])
         self.rows["camera"][used] = np.array(new_index)[self.rows["camera"][used]]
         self._index()
@@ -126,7 +132,7 @@ class TrackTable:
             self.sums, self._units = np.hstack([self.sums, empty]), np.hstack([self._units, empty])
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole table for a checkpoint; free rows included, so that a restored one behaves the same to the bit."""
+        """The whole table for a checkpoint, including free rows, so that a restored table behaves bit-identically."""
         return {
             "rows": self.rows.tobytes(),
             "sums": self.sums.tobytes(),
@@ -137,7 +143,7 @@ class TrackTable:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TrackTable:
-        """The reverse of `to_dict`."""
+        """The inverse of `to_dict`."""
         table = cls()
         table.rows = np.frombuffer(data["rows"], ROW).copy()
         table.sums = np.frombuffer(data["sums"], "<f4").reshape(len(table.rows), data["dimension"]).copy()

@@ -1,1 +1,1 @@
-"""What the published identities are worth: scores against ground truth, live figures, a report."""
+"""Evaluates published identities: scores against ground truth, live figures, a report."""

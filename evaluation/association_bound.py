@@ -1,4 +1,4 @@
-"""The best that association could make of given tracks: every track gets the true identity that it shows most."""
+"""The upper bound for association on given tracks: each track gets the true identity that it shows most often."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from recording.rows import Ids
 
 
 def perfect_ids(cameras: Sequence[CameraMatch]) -> list[Ids]:
-    """For every row of every camera's tracks the id that it would bear, from the track's first box on; from 1.
+    """The ideal id of every box, constant over each track.
 
-    Where two tracks of one camera show one object at once, the one that shows it longer bears its id; the other one,
-    and every track that shows nobody, bears an id of its own. What is left to lose is the tracker's: objects that were
-    not found, boxes that are not objects, and tracks that change from one object to another.
+    If two tracks of a camera show the same object at once, the one that shows it longer gets its id. The other one, and
+    every track that shows no object, gets an id of its own. The remaining errors are the tracker's: missed objects,
+    boxes that show no object, and tracks that switch between objects.
+
+    Returns:
+        For each camera `(n,)` int64, one id from 1 per row of its tracks.
     """
     known = np.unique(np.concatenate([np.zeros(0, np.int64), *(match.shown for match in cameras)]))
     known = known[known != NOBODY]
@@ -30,7 +33,7 @@ def perfect_ids(cameras: Sequence[CameraMatch]) -> list[Ids]:
         own = first_free + np.arange(len(tracks))
         first_free += len(tracks)
         ids = np.where(times_shown > 0, best + 1, own)[inverse]
-        # The row of the track that shows its object longest comes first among those of one tick and one id.
+        # Among the rows with the same tick and id, put the track that shows its object longest first.
         order = np.lexsort((match.tracks.track_ids, -times_shown[inverse], ids, match.tracks.ticks))
         second = (np.diff(match.tracks.ticks[order]) == 0) & (np.diff(ids[order]) == 0)
         beside = order[1:][second]

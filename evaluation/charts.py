@@ -1,4 +1,4 @@
-"""Where the lines, bars and words of the report's pictures stand, in pixels of their SVG."""
+"""Layout of the report's charts, in SVG pixels."""
 
 from __future__ import annotations
 
@@ -20,39 +20,40 @@ _GOLDEN_ANGLE = 137.508
 
 
 def colour(gid: int) -> str:
-    """Neighbouring gids look different; grey is no gid."""
+    """CSS colour of a gid: consecutive gids get clearly different colours; grey means no gid."""
     return "#9aa0a6" if gid == NO_GID else f"hsl({gid * _GOLDEN_ANGLE % 360:.0f} 62% 42%)"
 
 
 @dataclass(frozen=True)
 class DrawnBar:
-    """One stretch of one track."""
+    """A drawn `Bar`: x, y and width in pixels."""
 
     x: float
     y: float
     width: float
     gid: int
     colour: str
-    words: str
-    """Empty where there is no room."""
+    text: str
+    """Label inside the bar; empty if there is no room."""
     title: str
+    """Tooltip."""
 
 
 @dataclass(frozen=True)
 class DrawnRow:
-    """One object."""
+    """A drawn `Row`, one object: y and height in pixels."""
 
     y: float
     height: float
     label: str
     gids: int
-    """How many it bore."""
+    """Number of different gids of the object."""
     bars: tuple[DrawnBar, ...]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A place on an axis."""
+    """A tick mark of an axis."""
 
     at: float
     label: str
@@ -60,7 +61,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class TimelineChart:
-    """Objects from top to bottom, time from left to right."""
+    """One row per object, time from left to right."""
 
     width: float
     height: float
@@ -69,11 +70,11 @@ class TimelineChart:
     rows: tuple[DrawnRow, ...]
     marks: tuple[Mark, ...]
     left_out: int
-    """Objects for which there was no room, those with the least bars."""
+    """Number of omitted objects: those with the fewest bars."""
 
     @classmethod
     def of(cls, rows: Sequence[Row], first_tick: int, tick_seconds: float, seconds: float) -> TimelineChart:
-        """Of the objects with the most bars, in the order given."""
+        """Lay out the objects with the most bars, in the given order; `seconds` is the length of the time axis."""
         by_bars = sorted(rows, key=lambda row: -sum(len(lane) for lane in row.lanes))
         kept = {id(row) for row in by_bars[:_MOST_ROWS]}
         scale = (WIDTH_PX - _LABEL_PX) / max(seconds, tick_seconds)
@@ -98,13 +99,13 @@ def _drawn(bar: Bar, y: float, since: float, until: float, scale: float) -> Draw
     name = f"gid {bar.gid}" if bar.gid != NO_GID else "no gid"
     title = f"{bar.camera}, {name}, track {bar.track_id}: {since:.1f} to {until:.1f} s"
     candidates = (f"{bar.gid} · {bar.camera}", str(bar.gid)) if bar.gid != NO_GID else ()
-    words = next((text for text in candidates if len(text) * _LETTER_PX + 4 <= width), "")
-    return DrawnBar(x, y, width, bar.gid, colour(bar.gid), words, title)
+    label = next((text for text in candidates if len(text) * _LETTER_PX + 4 <= width), "")
+    return DrawnBar(x, y, width, bar.gid, colour(bar.gid), label, title)
 
 
 @dataclass(frozen=True)
 class DrawnPoint:
-    """One setting."""
+    """A drawn `Point`: x and y in pixels."""
 
     x: float
     y: float
@@ -113,7 +114,7 @@ class DrawnPoint:
 
 @dataclass(frozen=True)
 class TradeoffChart:
-    """Seconds until the first gid from left to right, changes from bottom to top."""
+    """Seconds until the first gid on the x axis, gid changes on the y axis."""
 
     points: tuple[DrawnPoint, ...]
     x_marks: tuple[Mark, ...]
@@ -125,7 +126,7 @@ class TradeoffChart:
 
     @classmethod
     def of(cls, points: Sequence[Point]) -> TradeoffChart | None:
-        """None without points."""
+        """Lay out the points; None if there are none."""
         if not points:
             return None
         most_x = max(point.first_gid_seconds_p50 for point in points) or 1.0
@@ -146,7 +147,7 @@ class TradeoffChart:
 
 
 def steps(upto: float, most: int) -> list[float]:
-    """Round numbers from 0 to `upto`, at most `most` + 1 of them: 1, 2 or 5 times a power of ten apart."""
+    """At most `most` + 1 round numbers from 0 to `upto`, spaced by 1, 2 or 5 times a power of ten."""
     if upto <= 0:
         return [0.0]
     power = 10.0 ** math.floor(math.log10(upto / most))

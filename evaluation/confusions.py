@@ -1,4 +1,4 @@
-"""Where published ids and true objects were confused most. Pure."""
+"""Finds the worst confusions between published gids and true objects. Pure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ ConfusionKind = Literal["merged", "split"]
 
 @dataclass(frozen=True)
 class Sight:
-    """One box that shows one side of a confusion."""
+    """One box as an example of one side of a confusion."""
 
     camera: str
     row: int
-    """Of the camera's tracks."""
+    """Row of the camera's tracks."""
     tick: int
     box_xyxy: tuple[float, float, float, float]
+    """Pixels of the source frame."""
     gid: int
     identity: int
 
@@ -34,14 +35,15 @@ class Confusion:
 
     kind: ConfusionKind
     boxes: int
-    """That bear the less frequent one of the two."""
+    """Number of boxes with the less frequent of the two objects or gids."""
     usual: Sight
-    """The object that bears the gid most, or the gid that the object bears most."""
+    """Example of the gid's most frequent object, or of the object's most frequent gid."""
     other: Sight
+    """Example of the other object or gid."""
 
 
 def worst_confusions(matches: Mapping[str, CameraMatch], most: int = 12) -> list[Confusion]:
-    """The confusions of the most boxes, of each kind at most half of `most`; each side shown by its clearest box."""
+    """The confusions with the most boxes, at most `most` / 2 of each kind; each side is shown by its clearest box."""
     table = _Table(matches)
     found = []
     for kind, groups, members in (("merged", table.gids, table.objects), ("split", table.objects, table.gids)):
@@ -50,7 +52,7 @@ def worst_confusions(matches: Mapping[str, CameraMatch], most: int = 12) -> list
 
 
 class _Table:
-    """Every box that has a gid and shows an object, of all cameras."""
+    """All boxes of all cameras that have a gid and show an object."""
 
     def __init__(self, matches: Mapping[str, CameraMatch]) -> None:
         self.names, self.matches = list(matches), list(matches.values())
@@ -69,7 +71,7 @@ class _Table:
         return np.concatenate([np.zeros(0), *parts])
 
     def sight(self, chosen: npt.NDArray[np.bool_]) -> Sight:
-        """The clearest of some boxes."""
+        """The clearest of the boxes selected by the mask `chosen`."""
         at = np.flatnonzero(chosen)
         best = int(at[self.clearness[at].argmax()])
         index, row = int(self.cameras[best]), int(self.rows[best])

@@ -1,4 +1,4 @@
-"""Pictures of single boxes, cut out of the recordings of a site."""
+"""Crops of single boxes from a site's video files, for the report."""
 
 from __future__ import annotations
 
@@ -18,23 +18,29 @@ from vision.video.video_file import VideoFile
 _HEIGHT_PX = 150
 _WIDEST_PX = 260
 _MARGIN = 0.15
-"""Of the box, on every side: so much of the surroundings."""
+"""Margin around the box on every side, as a fraction of its size."""
 _JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
 class BoxPictures:
-    """`data:` addresses of JPEG pictures; a box whose recording is not there, or breaks off, has none."""
+    """JPEG crops as `data:` URLs; a box has none if its video file is missing or ends early."""
 
     pictures: Mapping[Sight, str]
 
     def of(self, sight: Sight) -> str | None:
-        """The picture of one box."""
+        """The crop of one box, or None."""
         return self.pictures.get(sight)
 
 
 def cut_out(sights: Iterable[Sight], sources: Mapping[str, str], frames_of: FramesOf) -> BoxPictures:
-    """`sources`: camera → path of its recording. Every recording is read once, from its beginning to the last box."""
+    """Cut out all boxes; each video file is read once, from the beginning to the last box.
+
+    Args:
+        sights: the boxes.
+        sources: camera → path of its video file.
+        frames_of: maps ticks to frame numbers.
+    """
     by_camera: dict[str, list[tuple[int, Sight]]] = {}
     for sight in sights:
         frame = int(frames_of(sight.camera, np.array([sight.tick], np.int64))[0])
@@ -43,11 +49,11 @@ def cut_out(sights: Iterable[Sight], sources: Mapping[str, str], frames_of: Fram
     for camera, wanted in by_camera.items():
         path = Path(sources.get(camera, ""))
         if path.is_file():
-            pictures |= _of_recording(path, camera, wanted)
+            pictures |= _from_file(path, camera, wanted)
     return BoxPictures(pictures)
 
 
-def _of_recording(path: Path, camera: str, wanted: list[tuple[int, Sight]]) -> dict[Sight, str]:
+def _from_file(path: Path, camera: str, wanted: list[tuple[int, Sight]]) -> dict[Sight, str]:
     found: dict[Sight, str] = {}
     try:
         video = VideoFile(path, camera, 1)
@@ -55,7 +61,7 @@ def _of_recording(path: Path, camera: str, wanted: list[tuple[int, Sight]]) -> d
         return found
     try:
         for frame in sorted({frame for frame, _ in wanted}):
-            while video.next_index < frame:  # Frame 1 is the first that is grabbed.
+            while video.next_index < frame:  # Frame 1 is the first one grabbed.
                 if not video.grab():
                     return found
             image = video.retrieve()

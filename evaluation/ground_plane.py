@@ -1,4 +1,4 @@
-"""Truth by geometry, for calibrated cameras without ground truth: where on the floor the feet of a box stand."""
+"""Evaluates calibrated cameras without ground truth, by comparing the positions of objects on the floor."""
 
 from __future__ import annotations
 
@@ -18,25 +18,30 @@ from shared.errors import MtmcError
 SAME_WITHIN_M = 0.5
 DIFFERENT_BEYOND_M = 1.5
 _FOOT_MARGIN_PX = 4
-"""A box that ends at the picture's edge shows no feet."""
+"""A box whose lower edge is this close to the picture's border does not show the feet."""
 
 
 @dataclass(frozen=True)
 class FloorCalibration:
-    """Of one camera: pixels to the floor (world z = 0, metres)."""
+    """Calibration of one camera: maps pixels to the floor (world z = 0, metres)."""
 
     intrinsic: npt.NDArray[np.float64]
+    """`(3, 3)` float64, pixels."""
     distortion: npt.NDArray[np.float64]
+    """Distortion coefficients in OpenCV's order."""
     world_to_camera: npt.NDArray[np.float64]
+    """`(4, 4)` float64, metres."""
     width: int
+    """Pixels."""
     height: int
+    """Pixels."""
 
     @classmethod
     def read(cls, path: Path) -> FloorCalibration:
-        """From `camN.calibration.json`, as the recordings of `ufes-four-cameras` have it.
+        """Read a `camN.calibration.json` of the data set `ufes-four-cameras`.
 
         Raises:
-            MtmcError: the file is none.
+            MtmcError: the file cannot be read or is not a calibration.
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -48,17 +53,24 @@ class FloorCalibration:
                 data["resolution"]["height"],
             )
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise MtmcError(f"{path}: is no calibration of a camera ({error})") from None
+            raise MtmcError(f"{path}: is not a camera calibration ({error})") from None
 
     def image_to_ground(self, points_px: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """`(n, 2)` pixels to `(n, 2)` metres on the floor."""
+        """Project points `(n, 2)` float64, pixels, to the floor: `(n, 2)` float64, metres."""
         straight = cv2.undistortPoints(points_px.reshape(-1, 1, 2), self.intrinsic, self.distortion).reshape(-1, 2)
         rays = np.column_stack([straight, np.ones(len(straight))]) @ self.world_to_camera[:3, :3]
         centre = -self.world_to_camera[:3, :3].T @ self.world_to_camera[:3, 3]
         return (centre + rays * (-centre[2] / rays[:, 2])[:, None])[:, :2]
 
     def feet(self, boxes_xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """`(n, 2)` metres: the middle of each box's lower edge on the floor; nan where the picture cuts it off."""
+        """Floor position of the middle of each box's lower edge.
+
+        Args:
+            boxes_xyxy: `(n, 4)` float, pixels.
+
+        Returns:
+            `(n, 2)` float64, metres; NaN if the lower edge is truncated by the picture's border.
+        """
         boxes = boxes_xyxy.astype(np.float64)
         points = np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]])
         ground = self.image_to_ground(points) if len(points) else np.zeros((0, 2))
@@ -68,28 +80,33 @@ class FloorCalibration:
 
 @dataclass(frozen=True)
 class PairCounts:
-    """Pairs of boxes of two cameras at one tick, both with a gid, and how many of them carry one gid."""
+    """Counts of pairs of boxes from two cameras at the same tick, both with a gid."""
 
     same: int
+    """Pairs that show the same object."""
     same_with_one_gid: int
+    """Those of them with equal gids."""
     different: int
+    """Pairs that show different objects."""
     different_with_one_gid: int
+    """Those of them with equal gids."""
 
     @property
     def same_share(self) -> float | None:
-        """Of the pairs that are one object: share with one gid, 0 to 1; None without pairs."""
+        """Share of equal gids among pairs of the same object, 0 to 1; None without pairs."""
         return self.same_with_one_gid / self.same if self.same else None
 
     @property
     def different_share(self) -> float | None:
-        """Of the pairs that are two objects: share with one gid, 0 to 1; None without pairs."""
+        """Share of equal gids among pairs of different objects, 0 to 1; None without pairs."""
         return self.different_with_one_gid / self.different if self.different else None
 
 
 def count_pairs(cameras: Sequence[PublishedTracks], calibrations: Sequence[FloorCalibration]) -> PairCounts:
-    """Of every two cameras at every tick: feet within `SAME_WITHIN_M` are one object, beyond `DIFFERENT_BEYOND_M` two.
+    """Count pairs of boxes over all pairs of cameras and all ticks.
 
-    What lies in between, and boxes that show no feet, say nothing.
+    Boxes whose feet are within `SAME_WITHIN_M` show the same object, those beyond `DIFFERENT_BEYOND_M` different ones.
+    Pairs in between, and boxes without visible feet, are not counted.
     """
     counts = np.zeros(4, np.int64)
     feet = [calibration.feet(tracks.boxes_xyxy) for tracks, calibration in zip(cameras, calibrations, strict=True)]

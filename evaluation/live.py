@@ -1,4 +1,4 @@
-"""How published ids looked to whoever watched: how late they came, how often they changed, how clean they were."""
+"""Quality of the published gids as a viewer sees them live: delay, stability, purity."""
 
 from __future__ import annotations
 
@@ -13,35 +13,38 @@ from evaluation.tracks import NO_GID, PublishedTracks
 from recording.rows import Ids
 
 GRACE_SECONDS = 1.0
-"""A box is expected to bear a gid once its track is older than this."""
+"""A box is expected to have a gid once its track is older than this."""
 
 
 @dataclass(frozen=True)
 class LiveFigures:
-    """Of all cameras together; None: nothing was there to measure it on."""
+    """Figures of all cameras together; None if there was nothing to measure."""
 
     gid_changes_per_1000_track_seconds: float | None
-    """Changes from one gid to another within a track that was still seen, also if none was published in between."""
+    """Changes from one gid to another within a track, including those with boxes without a gid in between."""
     without_gid_share: float | None
-    """Of the boxes whose track was older than `GRACE_SECONDS`: share without a gid, 0 to 1."""
+    """Share of boxes without a gid among those whose track was older than `GRACE_SECONDS`, 0 to 1."""
     first_gid_seconds_p50: float | None
-    """From a track's first box to its first box with a gid, over the tracks that ever got one."""
+    """Time from a track's first box to its first box with a gid, over the tracks that ever got one."""
     first_gid_seconds_p90: float | None
     first_gid_seconds_max: float | None
     purity: float | None
-    """Of the boxes with a gid that show a true object: share whose object is the most frequent one of that gid."""
+    """Share of boxes whose object is the most frequent object of their gid, 0 to 1.
+
+    Over all boxes that have a gid and show a true object.
+    """
     completeness: float | None
-    """Of the same boxes: share whose gid is the most frequent one of that object."""
+    """Share of the same boxes whose gid is the most frequent gid of their object, 0 to 1."""
     track_seconds: float
-    """Sum over tracks of the time from the first box to the last, one tick included."""
+    """Sum over tracks of the time from the first box to the last, plus one tick."""
     gid_changes: int
     tracks: int
     tracks_without_gid: int
-    """Tracks that never got one, most of them short."""
+    """Number of tracks that never got a gid; most of them are short."""
 
 
 def live_figures(cameras: Sequence[CameraMatch], tick_seconds: float) -> LiveFigures:
-    """Figures of the gids in `cameras`, as they were published tick by tick."""
+    """Compute the figures from the gids as published tick by tick; `tick_seconds` is the length of a tick."""
     histories = [track_histories(match.tracks, tick_seconds) for match in cameras]
     seconds = float(sum(history.lengths_s.sum() for history in histories))
     changes = int(sum(history.changes.sum() for history in histories))
@@ -66,21 +69,22 @@ def live_figures(cameras: Sequence[CameraMatch], tick_seconds: float) -> LiveFig
 
 @dataclass(frozen=True)
 class TrackHistories:
-    """The tracks of one camera, `T` of them in the order of their ids."""
+    """The `T` tracks of one camera, sorted by id."""
 
     track_ids: Ids
+    """`(T,)` int64."""
     lengths_s: npt.NDArray[np.float64]
-    """`(T,)`: from the first box to the last, one tick included."""
+    """`(T,)` float64: time from the first box to the last plus one tick, seconds."""
     changes: Ids
-    """`(T,)`: how often one gid was followed by another."""
+    """`(T,)` int64: number of changes from one gid to another."""
     first_gid_s: npt.NDArray[np.float64]
-    """`(T,)`: from the first box to the first with a gid; infinite where there is none."""
+    """`(T,)` float64: time from the first box to the first box with a gid, seconds; infinite if there is none."""
     late_without: npt.NDArray[np.float64]
-    """One value for each box of a track older than `GRACE_SECONDS`: 1 without a gid, 0 with one."""
+    """`(k,)` float64, for each box of a track older than `GRACE_SECONDS`: 1 without a gid, 0 with one."""
 
 
 def track_histories(tracks: PublishedTracks, tick_seconds: float) -> TrackHistories:
-    """What the boxes of every track say, in the order of their ticks."""
+    """Summarise the gids of each track of one camera."""
     order = np.lexsort((tracks.ticks, tracks.track_ids))
     ids, gids, times_s = tracks.track_ids[order], tracks.gids[order], tracks.times_ns[order] * 1e-9
     unique, first, inverse, counts = np.unique(ids, return_index=True, return_inverse=True, return_counts=True)
@@ -93,7 +97,7 @@ def track_histories(tracks: PublishedTracks, tick_seconds: float) -> TrackHistor
     shown, of = gids[with_gid], inverse[with_gid]
     changed = (np.diff(shown) != 0) & (np.diff(of) == 0)
     changes = np.bincount(of[1:][changed], minlength=len(unique)).astype(np.int64)
-    # Half a tick of tolerance: site time is a binary fraction of whole ticks.
+    # Half a tick of tolerance for rounding in floating-point times.
     late = age_s > GRACE_SECONDS + tick_seconds / 2
     return TrackHistories(
         unique, ended_s - began_s + tick_seconds, changes, first_gid_s, (~with_gid[late]).astype(float)
@@ -101,7 +105,10 @@ def track_histories(tracks: PublishedTracks, tick_seconds: float) -> TrackHistor
 
 
 def majority_share(groups: Ids, members: Ids) -> float | None:
-    """Share of rows whose member is the most frequent one of their group; None without rows."""
+    """Share of rows whose member is the most frequent member of their group, 0 to 1; None without rows.
+
+    `groups` and `members` are `(n,)` int64.
+    """
     if not len(groups):
         return None
     pairs, counts = np.unique(np.stack([groups, members]), axis=1, return_counts=True)
@@ -110,7 +117,7 @@ def majority_share(groups: Ids, members: Ids) -> float | None:
 
 
 def _shown(cameras: Sequence[CameraMatch]) -> tuple[Ids, Ids]:
-    """Gid and true object of every box that has both."""
+    """Gids and true objects, `(k,)` each, of all boxes that have both."""
     gids, objects = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for match in cameras:
         both = (match.tracks.gids != NO_GID) & (match.shown != NOBODY)

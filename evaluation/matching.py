@@ -1,4 +1,4 @@
-"""Which published box shows which true object, tick by tick."""
+"""Matches published boxes with true boxes, tick by tick."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from evaluation.truth import CameraTruth
 from vision.tracking.matching import iou_matrix
 
 MIN_IOU = 0.5
-"""MOTChallenge's threshold, for what counts as found and for what is ignored."""
+"""MOTChallenge's threshold for a match, with counted and with ignored true boxes."""
 NOBODY = -1
 
 
 @dataclass(frozen=True)
 class TickMatch:
-    """One camera at one tick, without what is ignored."""
+    """One camera at one tick, without ignored boxes."""
 
     identities: npt.NDArray[np.int64]
-    """`(t,)`: the true objects that had to be found."""
+    """`(t,)` int64: the true objects that must be found."""
     rows: npt.NDArray[np.intp]
-    """`(p,)`: rows of the camera's tracks that count for or against."""
+    """`(p,)` intp: rows of the camera's tracks that are scored."""
     iou: npt.NDArray[np.float64]
-    """`(t, p)`, 0 to 1."""
+    """`(t, p)` float64 in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class CameraMatch:
-    """One camera over all ticks that are scored."""
+    """One camera over all scored ticks."""
 
     tracks: PublishedTracks
     ticks: tuple[TickMatch, ...]
     shown: npt.NDArray[np.int64]
-    """`(n,)`: the identity that each row of `tracks` shows, ignored ones included; `NOBODY` for none."""
+    """`(n,)` int64: the true identity that each row of `tracks` shows, including ignored ones; `NOBODY` for none."""
     overlaps: npt.NDArray[np.float64]
-    """`(n,)`: its IoU with that identity's box; 0 for none."""
+    """`(n,)` float64: IoU with that identity's box, 0 to 1; 0 for none."""
     true_rows: npt.NDArray[np.intp]
-    """`(n,)`: the row of the truth that shows it; -1 for none."""
+    """`(n,)` intp: the matching row of the ground truth; -1 for none."""
 
     @classmethod
     def without_truth(cls, tracks: PublishedTracks) -> CameraMatch:
-        """Where nobody knows what the boxes show."""
+        """For tracks without ground truth: no box shows a known object."""
         n = len(tracks)
         return cls(tracks, (), np.full(n, NOBODY, np.int64), np.zeros(n), np.full(n, -1, np.intp))
 
@@ -52,10 +52,16 @@ class CameraMatch:
 def match_camera(
     truth: CameraTruth, tracks: PublishedTracks, ticks: npt.NDArray[np.int64], frames: npt.NDArray[np.int64]
 ) -> CameraMatch:
-    """Compares every tick of `ticks` `(k,)`, ascending, at which the source shows its picture `frames` `(k,)`.
+    """Match the published boxes of one camera with its true boxes.
 
-    Boxes and true boxes are paired one to one, by the greatest sum of IoU among pairs of at least `MIN_IOU`; what is
-    paired with an ignored true box is left out (MOTChallenge's preprocessing, as in TrackEval's `MotChallenge2DBox`).
+    At each tick, boxes are matched one to one, maximising the sum of IoU over pairs with at least `MIN_IOU`. Boxes
+    matched with an ignored true box are left out (MOTChallenge's preprocessing, as in TrackEval's `MotChallenge2DBox`).
+
+    Args:
+        truth: the true boxes.
+        tracks: the published boxes.
+        ticks: `(k,)` int64, ascending: the ticks to score.
+        frames: `(k,)` int64: the frame number that the source shows at each tick.
     """
     shown = np.full(len(tracks), NOBODY, np.int64)
     overlaps, true_rows = np.zeros(len(tracks)), np.full(len(tracks), -1, np.intp)
@@ -76,7 +82,10 @@ def match_camera(
 
 
 def pairs(iou: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """One-to-one pairs (rows, columns) of the greatest sum of IoU, none below `MIN_IOU`."""
+    """One-to-one pairs that maximise the sum of IoU, none below `MIN_IOU`.
+
+    `iou` is `(t, p)` float64. Returns row and column indices, `(m,)` intp each.
+    """
     near = np.where(iou >= MIN_IOU - np.finfo(np.float64).eps, iou, 0.0)
     rows, columns = linear_sum_assignment(near, maximize=True)
     made = near[rows, columns] > 0.0

@@ -31,12 +31,12 @@ class EvaluatedRun:
 def evaluate_recording(
     folder: Path, truth_folder: Path, progress: OpenProgress, *, seconds: float | None = None, as_recorded: bool = False
 ) -> EvaluatedRun:
-    """Scores a recording after running the association over it again, or the gids that it holds (`as_recorded`).
+    """Score a recording: rerun the association over its tracks, or score the recorded gids (`as_recorded`).
 
-    `seconds` of site time are scored; None: all.
+    `seconds` limits the scored site time; None: all.
 
     Raises:
-        MtmcError: the recording or the truth cannot be used.
+        MtmcError: the recording or the ground truth cannot be used.
     """
     recording = Recording.open(folder)
     truth = truth_of(truth_folder, recording)
@@ -54,7 +54,7 @@ def evaluate_recording(
 
 
 def first_shown(recording: Recording) -> int:
-    """The first recorded tick at which the sources showed a picture: by the wall clock, models are loaded before."""
+    """The first recorded tick at which the sources showed a picture; in live mode, models are loaded before."""
     return max(recording.first_tick, recording.description.frames.tick_of_first)
 
 
@@ -65,10 +65,10 @@ def judge_recording(
     seconds: float | None = None,
     progress: ReportProgress = ignore_progress,
 ) -> Verdict:
-    """Scores the gids of `recording`, all of it or only its first `seconds` of site time.
+    """Score the gids of `recording`, all of it or only its first `seconds` of site time.
 
     Raises:
-        MtmcError: the recording is damaged, or scores cannot be computed.
+        MtmcError: the recording is damaged, or the scores cannot be computed.
     """
     first, last = first_shown(recording), recording.last_tick
     if seconds is not None:
@@ -82,16 +82,16 @@ def judge_recording(
 
 
 def truth_of(folder: Path, recording: Recording, rules: TruthRules = OUR_RULES) -> dict[str, CameraTruth]:
-    """The truth of a recording's cameras.
+    """Read the ground truth of a recording's cameras.
 
     Raises:
-        TruthError: it is missing, cannot be read, or has no box of any of the recorded pictures.
+        TruthError: it is missing or invalid, or has no boxes in the recorded frames.
     """
     truth = read_truth(folder, recording.cameras, rules)
     frames = recording.frame_of(np.array([recording.first_tick, recording.last_tick]))
     first, last = int(frames[0]), int(frames[1])
     if not any(((camera.frames >= first) & (camera.frames <= last)).any() for camera in truth.values()):
         raise TruthError(
-            f"{folder}: no box of the recorded frames {first} to {last}; is it the truth of this recording?"
+            f"{folder}: has no boxes in the recorded frames {first} to {last}; is it the truth of this recording?"
         )
     return truth

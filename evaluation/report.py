@@ -1,4 +1,4 @@
-"""The report: one HTML file that asks nobody for anything."""
+"""The report: a self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from shared.version import mtmc_version
 
 @dataclass(frozen=True)
 class ReportContent:
-    """What a report is made of."""
+    """The content of a report."""
 
     title: str
     recording: Recording
     verdict: Verdict
     timing: RunTiming
     points: Sequence[Point]
-    """Empty: no curve."""
+    """Points of the trade-off chart; empty: no chart."""
 
 
 def write_report(path: Path, content: ReportContent) -> None:
-    """Writes the page.
+    """Write the report.
 
     Raises:
-        MtmcError: it cannot be written.
+        MtmcError: the file cannot be written.
     """
     page = render(content)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise MtmcError(f"{path}: cannot be written ({error.strerror}); name another file") from None
+        raise MtmcError(f"{path}: cannot be written ({error.strerror}); choose another file") from None
 
 
 def render(content: ReportContent) -> str:
-    """The page's HTML."""
+    """Render the report as HTML."""
     recording, verdict, tick_seconds = content.recording, content.verdict, content.verdict.tick_seconds
     confusions = worst_confusions(verdict.matches)
     sources = {camera["name"]: camera["source"] for camera in recording.site["cameras"]}
@@ -88,7 +88,7 @@ def render(content: ReportContent) -> str:
 
 
 def _headline(verdict: Verdict) -> list[tuple[str, str, str]]:
-    """The figures that matter most: name, value, and what it is to be compared with."""
+    """The most important figures: name, value, and a reference or unit."""
     live, lines = verdict.live, []
     for name in ("idf1", "hota"):
         value, best = (None if one is None else getattr(one, name) for one in (verdict.multi_camera, verdict.bound))

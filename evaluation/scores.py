@@ -1,4 +1,4 @@
-"""HOTA, IDF1 and MOTA by the library TrackEval, of one camera and of all cameras as one sequence.
+"""Computes HOTA, IDF1 and MOTA with TrackEval, for single cameras and for all cameras as one sequence.
 
 HOTA: Luiten et al., "HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking", IJCV 2021, averaged over its 19
 thresholds. IDF1: Ristani et al., "Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking", 2016.
@@ -22,16 +22,16 @@ from shared.errors import MtmcError
 
 TRACKEVAL = "trackeval==1.3.0"
 _MOST_IDS = 8_000
-"""TrackEval fills squares of as many rows as there are ids."""
+"""Limit on the number of ids, because TrackEval allocates square matrices of that size."""
 
 
 class ScoresUnavailable(MtmcError):
-    """The library that computes the scores is missing, or cannot take what it would be given."""
+    """TrackEval is not installed, or there is too much to score."""
 
 
 @dataclass(frozen=True)
 class CameraScores:
-    """Of one camera; from 0 to 1, MOTA from minus infinity."""
+    """Scores of one camera, 0 to 1; MOTA may be negative."""
 
     hota: float
     deta: float
@@ -39,12 +39,12 @@ class CameraScores:
     idf1: float
     mota: float
     idsw: int
-    """How often the id of an object changed."""
+    """Number of identity switches."""
 
 
 @dataclass(frozen=True)
 class SiteScores:
-    """Of all cameras as one; from 0 to 1."""
+    """Scores of all cameras together, 0 to 1."""
 
     idf1: float
     idp: float
@@ -55,20 +55,20 @@ class SiteScores:
 
 @dataclass(frozen=True)
 class IdentifiedCamera:
-    """One camera and the ids that are to be scored."""
+    """One camera with the ids to score."""
 
     match: CameraMatch
     ids: Ids
-    """`(n,)`, one for every row of the camera's tracks; `NO_GID`: the box was not published under any id."""
+    """`(n,)` int64, one for each row of the camera's tracks; `NO_GID`: the box was published without an id."""
 
 
 def require_scores() -> None:
-    """Raises ScoresUnavailable, which says what to install, where TrackEval is missing."""
+    """Raise ScoresUnavailable, with the command to install it, if TrackEval is missing."""
     _metrics()
 
 
 def camera_scores(camera: IdentifiedCamera) -> CameraScores | None:
-    """Scores of one camera by itself; None where there was nothing to find and nothing was published.
+    """Scores of a single camera; None if there are neither true nor published boxes.
 
     Raises:
         ScoresUnavailable: TrackEval is missing, or there are too many ids.
@@ -77,9 +77,9 @@ def camera_scores(camera: IdentifiedCamera) -> CameraScores | None:
 
 
 def pooled_scores(sequences: Sequence[IdentifiedCamera]) -> CameraScores | None:
-    """Scores of several recordings that have nothing to do with each other, pooled as MOTChallenge does.
+    """Combined scores of several independent sequences, pooled as in MOTChallenge.
 
-    None where there was nothing to find and nothing was published.
+    None if there are neither true nor published boxes.
 
     Raises:
         ScoresUnavailable: TrackEval is missing, or there are too many ids.
@@ -103,10 +103,10 @@ def pooled_scores(sequences: Sequence[IdentifiedCamera]) -> CameraScores | None:
 
 
 def site_scores(cameras: Sequence[IdentifiedCamera]) -> SiteScores | None:
-    """Scores of all cameras, one after the other on one axis of frames, in which an id is the same everywhere.
+    """Multi-camera scores: all cameras are concatenated to one sequence in which ids are global.
 
-    Every id counts, also that of an object which only one camera sees. None where there was nothing to find and nothing
-    was published.
+    All ids count, including those of objects seen by only one camera. None if there are neither true nor published
+    boxes.
 
     Raises:
         ScoresUnavailable: TrackEval is missing, or there are too many ids.
@@ -126,10 +126,10 @@ def site_scores(cameras: Sequence[IdentifiedCamera]) -> SiteScores | None:
 
 
 def as_sequence(cameras: Sequence[IdentifiedCamera]) -> dict[str, Any]:
-    """What TrackEval's metrics take.
+    """Convert to the input format of TrackEval's metrics.
 
-    Of several boxes under one id in one picture the one of the oldest track keeps it; each of the others gets an id of
-    its own, so that it counts as a mistake: TrackEval takes for granted that this does not happen.
+    If several boxes of a picture have the same id, the box of the oldest track keeps it. Each of the others gets an id
+    of its own, so that it counts as an error, because TrackEval requires unique ids per picture.
 
     Raises:
         ScoresUnavailable: there are too many ids.
@@ -158,21 +158,21 @@ def as_sequence(cameras: Sequence[IdentifiedCamera]) -> dict[str, Any]:
 
 
 def _dense(per_tick: Sequence[Ids]) -> tuple[list[npt.NDArray[np.intp]], int]:
-    """The ids of every tick, numbered from 0 without gaps, and how many there are."""
+    """The ids of each tick renumbered from 0 without gaps, and the number of different ids."""
     unique, dense = np.unique(np.concatenate([np.zeros(0, np.int64), *per_tick]), return_inverse=True)
     ends = np.cumsum([len(ids) for ids in per_tick])
     return np.split(dense.astype(np.intp), ends[:-1]) if len(ends) else [], len(unique)
 
 
 def _metrics() -> tuple[Any, Any, Any]:
-    """HOTA, CLEAR and Identity."""
+    """The metrics HOTA, CLEAR and Identity."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # It tells of parts that are not needed here.
+        with contextlib.redirect_stdout(io.StringIO()):  # TrackEval prints notes about optional dependencies.
             from trackeval.metrics import CLEAR, HOTA, Identity
     except ImportError as error:
         raise ScoresUnavailable(
-            f"scores need the package {error.name}: pip install --no-deps {TRACKEVAL} (without its dependencies, of "
-            "which opencv-python would replace the OpenCV of mtmc)"
+            f"scores need the package {error.name}: pip install --no-deps {TRACKEVAL} (--no-deps because its "
+            "dependency opencv-python would replace the OpenCV of mtmc)"
         ) from None
     quiet = {"PRINT_CONFIG": False}
     return HOTA(), CLEAR(quiet), Identity(quiet)

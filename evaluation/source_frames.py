@@ -1,4 +1,4 @@
-"""Which picture of a recording a camera shows at a tick: the same rules as the camera worker's."""
+"""Maps ticks to the frame numbers of video files, by the same rules as the camera worker."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from vision.video.timing import Timing
 from vision.video.video_file import DEFAULT_FPS, VideoFile, nearest_frame, plausible_fps
 
 FramesOf = Callable[[str, Ids], Ids]
-"""Camera, ticks `(k,)` → the numbers `(k,)` of the pictures that its source shows at them, from 1."""
+"""(camera, ticks `(k,)` int64) → frame numbers `(k,)` int64 of its source at these ticks, from 1."""
 NO_FRAME = 0
 
 
 @dataclass(frozen=True)
 class SourceFrames:
-    """Of one recording."""
+    """The mapping for one video file."""
 
     timing: Timing
     fps: float
-    """Of the recording, in media time."""
+    """Frames per second of media time."""
     tick_ns: float
-    """Length of a tick in site time; tick 0 begins at `origin_ns`."""
+    """Length of a tick in site time, ns."""
     origin_ns: int
+    """Site time of tick 0, ns."""
 
     def at(self, ticks: Ids) -> Ids:
-        """`(k,)` ticks → `(k,)` numbers of pictures, from 1; `NO_FRAME` before the recording begins."""
+        """Frame numbers from 1 at `ticks`, `(k,)` int64 each; `NO_FRAME` before the file begins."""
         frames = [self._at(tick) for tick in ticks.tolist()]
         return np.array(frames, np.int64)
 
@@ -43,7 +44,10 @@ class SourceFrames:
 
 
 def frames_of(recording: Recording) -> FramesOf:
-    """Of a recording whose sources are files that are still there: by their own rates; else as it says itself."""
+    """The mapping for all cameras of a recording.
+
+    For sources that are existing video files it follows their own frame rates, else the recording's description.
+    """
     sources = {
         camera.name: source
         for camera in recording.description.site_config().cameras
@@ -59,7 +63,7 @@ def frames_of(recording: Recording) -> FramesOf:
 
 
 def file_rate(camera: CameraConfig, video: VideoFile) -> float:
-    """Pictures per second of media time, as the camera worker takes it."""
+    """Frames per second of media time, determined as in the camera worker."""
     fps = camera.fps or video.container_fps
     return fps if plausible_fps(fps) else DEFAULT_FPS
 

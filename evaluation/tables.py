@@ -1,4 +1,4 @@
-"""A verdict as tables for people."""
+"""Formats verdicts as tables for the terminal and the report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES |= {"idp": "IDP", "idr": "IDR"}
 
 
 def show_run(verdict: Verdict, timing: RunTiming, console: Console) -> None:
-    """Scores of all cameras together, of each by itself, and the live figures."""
+    """Print the scores of all cameras together, the scores of each camera, and the live figures."""
     console.print(_site_table(verdict))
     console.print()
     console.print(_camera_table(verdict))
@@ -31,8 +31,8 @@ def show_run(verdict: Verdict, timing: RunTiming, console: Console) -> None:
 
 
 def show_differences(differences: Mapping[str, Any], console: Console) -> None:
-    """Live mode minus virtual time, in the figures of all cameras together."""
-    table = _table("by the wall clock, against virtual time", "difference")
+    """Print the differences between a run in live mode and one in virtual mode."""
+    table = _table("live mode minus virtual mode", "difference")
     for section in ("multi_camera", "bound", "live"):
         for name, value in (differences.get(section) or {}).items():
             if value is not None:
@@ -41,23 +41,23 @@ def show_differences(differences: Mapping[str, Any], console: Console) -> None:
 
 
 def score(value: float | None) -> str:
-    """Three decimals."""
+    """Format a score with three decimals."""
     return NOTHING if value is None else f"{value:.3f}"
 
 
 def site_rows(verdict: Verdict) -> list[tuple[str, list[str]]]:
-    """Name and figures of what was published and of the bound, in the order of `site_headings`."""
+    """Names and figures of the published gids and of the bound, in the order of `site_headings`."""
     rows = (("published", verdict.multi_camera), ("bound", verdict.bound))
     return [(name, _figures(scores, _SITE_COLUMNS)) for name, scores in rows]
 
 
 def site_headings() -> list[str]:
-    """Of `site_rows`."""
+    """Column headings of `site_rows`."""
     return [_NAMES[name] for name in _SITE_COLUMNS]
 
 
 def camera_rows(verdict: Verdict) -> list[tuple[str, list[str], list[str]]]:
-    """Camera, figures as published, figures of the bound."""
+    """For each camera its name, the published figures and the figures of the bound."""
     return [
         (name, _figures(scores, _CAMERA_COLUMNS), _figures(verdict.bound_cameras[name], _CAMERA_COLUMNS))
         for name, scores in verdict.cameras.items()
@@ -65,41 +65,41 @@ def camera_rows(verdict: Verdict) -> list[tuple[str, list[str], list[str]]]:
 
 
 def camera_headings() -> list[str]:
-    """Of `camera_rows`."""
+    """Column headings of `camera_rows`."""
     return [_NAMES[name] for name in _CAMERA_COLUMNS]
 
 
 def live_lines(verdict: Verdict) -> list[tuple[str, str]]:
-    """What a figure is, and its value with its unit."""
+    """Name and value, with unit, of each live figure."""
     live = verdict.live
     changes = live.gid_changes_per_1000_track_seconds
     first = (live.first_gid_seconds_p50, live.first_gid_seconds_p90, live.first_gid_seconds_max)
     waits = NOTHING if first[0] is None else " / ".join(f"{value:.2f}" for value in first if value is not None) + " s"
     return [
         ("gid changes per 1,000 track-seconds", NOTHING if changes is None else f"{changes:.1f}"),
-        ("boxes without gid, of those older than 1 s of track", percent(live.without_gid_share)),
+        ("boxes without gid after 1 s of track", percent(live.without_gid_share)),
         ("seconds until the first gid, p50 / p90 / max", waits),
         ("purity", score(live.purity)),
         ("completeness", score(live.completeness)),
-        ("tracks, and those that never got a gid", f"{live.tracks}, {live.tracks_without_gid}"),
+        ("tracks, of these without any gid", f"{live.tracks}, {live.tracks_without_gid}"),
         ("site time", f"{verdict.ticks * verdict.tick_seconds:.1f} s, {live.track_seconds:.0f} track-seconds"),
     ]
 
 
 def timing_lines(timing: RunTiming) -> list[tuple[str, str]]:
-    """What is known of durations."""
+    """Name and value, with unit, of each known duration."""
     lines = []
     if timing.tick_to_gid_ms is not None:
         lines.append(("from tick to gid, p50 / p95 / max", _durations(timing.tick_to_gid_ms)))
     if timing.cycle_ms is not None:
-        lines.append(("aggregator's cycle, p50 / p95 / max", _durations(timing.cycle_ms)))
+        lines.append(("aggregator cycle, p50 / p95 / max", _durations(timing.cycle_ms)))
     if timing.run_seconds is not None:
-        lines.append(("the run took", f"{timing.run_seconds:.1f} s"))
+        lines.append(("duration of the run", f"{timing.run_seconds:.1f} s"))
     return lines
 
 
 def percent(value: float | None) -> str:
-    """One decimal."""
+    """Format a share of 0 to 1 as a percentage with one decimal."""
     return NOTHING if value is None else f"{100 * value:.1f} %"
 
 
@@ -115,7 +115,7 @@ def _figures(scores: CameraScores | SiteScores | None, names: tuple[str, ...]) -
 
 
 def _site_table(verdict: Verdict) -> Table:
-    table = _table("all cameras as one", *site_headings())
+    table = _table("all cameras together", *site_headings())
     for name, figures in site_rows(verdict):
         table.add_row(name, *figures, style="dim" if name == "bound" else None)
     return table
@@ -129,7 +129,7 @@ def _camera_table(verdict: Verdict) -> Table:
 
 
 def _live_table(lines: list[tuple[str, str]]) -> Table:
-    table = _table("as it was seen live", "")
+    table = _table("live figures", "")
     for name, value in lines:
         table.add_row(name, value)
     return table
@@ -144,7 +144,7 @@ def _table(title: str, *headings: str) -> Table:
 
 
 class SummaryTable:
-    """One line for each of several runs."""
+    """A table with one line per run."""
 
     def __init__(self, title: str) -> None:
         headings = ("IDF1", "IDP", "IDR", "HOTA", "AssA", "bound: IDF1", "HOTA", "AssA")
@@ -152,7 +152,7 @@ class SummaryTable:
         self._table = _table(title, *headings, *live)
 
     def add(self, name: str, verdict: Verdict) -> None:
-        """A line for one run."""
+        """Add the line of one run."""
         published = _figures(verdict.multi_camera, _SITE_COLUMNS)
         bound = _figures(verdict.bound, ("idf1", "hota", "assa"))
         live = verdict.live
@@ -170,12 +170,12 @@ class SummaryTable:
         )
 
     def show(self, console: Console) -> None:
-        """Prints it."""
+        """Print the table."""
         console.print(self._table)
 
 
 def pair_table(pairs: PairCounts, live: LiveFigures) -> Table:
-    """What geometry says of pairs of boxes, and the live figures that need no truth."""
+    """Counts of pairs of boxes, and the live figures that need no ground truth."""
     table = _table("pairs of boxes in two cameras", "with one gid", "pairs")
     table.add_row("one person", percent(pairs.same_share), str(pairs.same))
     table.add_row("two people", percent(pairs.different_share), str(pairs.different))

@@ -1,4 +1,4 @@
-"""Who was where when, and under which gid: bars for a picture. Pure."""
+"""Timeline of true objects: when each was in which camera, and under which gid. Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from evaluation.matching import NOBODY, CameraMatch
 from recording.rows import Ids
 
 _GAP_S = 1.0
-"""A pause that is shorter does not interrupt a bar."""
+"""Shorter gaps do not interrupt a bar."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A stretch of one track that shows one object under one gid."""
+    """A section of a track that shows one object under one gid."""
 
     identity: int
-    """`NOBODY`: the track shows no object."""
+    """The true object; `NOBODY`: the track shows none."""
     gid: int
     camera: str
     track_id: int
@@ -29,15 +29,15 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """One object."""
+    """The bars of one object."""
 
     identity: int
     lanes: tuple[tuple[Bar, ...], ...]
-    """Bars of one lane do not overlap in time."""
+    """The bars of a lane do not overlap in time."""
 
 
 def bars_of(camera: str, match: CameraMatch, tick_seconds: float) -> list[Bar]:
-    """The stretches of one camera's tracks."""
+    """Split one camera's tracks into bars."""
     tracks = match.tracks
     order = np.lexsort((tracks.ticks, tracks.track_ids))
     ids, ticks, gids = tracks.track_ids[order], tracks.ticks[order], tracks.gids[order]
@@ -55,9 +55,9 @@ def bars_of(camera: str, match: CameraMatch, tick_seconds: float) -> list[Bar]:
 
 
 def _without_blinks(ids: Ids, shown: Ids) -> Ids:
-    """Where a track shows nobody for a while, it still counts as the object before, or at its beginning the one after.
+    """Fill gaps in which a track shows no object with the object before, or at its start with the object after.
 
-    `ids` and `shown` are ordered by track and tick.
+    `ids` and `shown` are `(n,)` int64, sorted by track and tick.
     """
     filled = shown.copy()
     for turn in (slice(None), slice(None, None, -1)):
@@ -72,7 +72,7 @@ def _without_blinks(ids: Ids, shown: Ids) -> Ids:
 
 
 def rows_of(matches: Mapping[str, CameraMatch], tick_seconds: float) -> list[Row]:
-    """A row for each object in the order of its first appearance, those that show nobody last."""
+    """One row per object in order of first appearance; the row of tracks without an object comes last."""
     bars = [bar for camera, match in matches.items() for bar in bars_of(camera, match, tick_seconds)]
     by_identity: dict[int, list[Bar]] = {}
     for bar in sorted(bars, key=lambda bar: (bar.first_tick, bar.camera, bar.track_id)):
@@ -83,7 +83,7 @@ def rows_of(matches: Mapping[str, CameraMatch], tick_seconds: float) -> list[Row
 
 
 def _lanes(bars: Sequence[Bar]) -> tuple[tuple[Bar, ...], ...]:
-    """The fewest lanes, filled first come, first served; a track keeps its lane."""
+    """Distribute bars over the fewest lanes, first come, first served; a track keeps its lane if it is free."""
     lanes: list[list[Bar]] = []
     for bar in bars:
         free = [lane for lane in lanes if lane[-1].last_tick < bar.first_tick]

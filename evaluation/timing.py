@@ -1,4 +1,4 @@
-"""How long things took by the wall clock. No two runs agree in it, so it is no part of a verdict."""
+"""Wall-clock durations. They differ between any two runs, so they are not part of a verdict."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DECIMALS = 6
 
 @dataclass(frozen=True)
 class Durations:
-    """Milliseconds."""
+    """Percentiles in milliseconds."""
 
     p50: float
     p95: float
@@ -25,7 +25,7 @@ class Durations:
 
     @classmethod
     def of(cls, ms: npt.NDArray[np.float64]) -> Durations | None:
-        """None without values."""
+        """Percentiles of `ms`, `(n,)` float64; None if empty."""
         if not len(ms):
             return None
         return cls(float(np.percentile(ms, 50)), float(np.percentile(ms, 95)), float(ms.max()))
@@ -33,21 +33,21 @@ class Durations:
 
 @dataclass(frozen=True)
 class RunTiming:
-    """Of one run; None: not known."""
+    """Durations of one run; None: unknown."""
 
     cycle_ms: Durations | None = None
-    """From a tick's last entry to its assignments: by the aggregator's clock if it ran alone, else by that of Redis."""
+    """From a tick's last entry to its assignments, by the aggregator's clock if it ran in-process, else Redis time."""
     tick_to_gid_ms: Durations | None = None
-    """From the picture's site time to the publication of a change that it led to; of a run by the wall clock."""
+    """From a picture's site time to the publication of the resulting changes; live mode only."""
     run_seconds: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As JSON values."""
         return asdict(self)
 
 
 def tick_to_gid_ms(recording: Recording) -> Durations | None:
-    """Over all published changes that gave a track a gid; None where there was no wall clock."""
+    """Delays of all published changes that assign a gid; None in virtual time."""
     rows = recording.assignments()
     delays: list[npt.NDArray[np.float64]] = [np.zeros(0)]
     for index, camera in enumerate(recording.cameras):
@@ -55,7 +55,7 @@ def tick_to_gid_ms(recording: Recording) -> Durations | None:
         ticks, times_ns = recording.ticks(camera), recording.tick_times_ns(camera)
         if not len(ticks):
             continue
-        # The camera may have skipped the very tick of the cycle: then its last picture before counts.
+        # If the camera skipped the tick of the cycle, its last picture before that tick counts.
         at = np.searchsorted(ticks, rows.tick[own], side="right") - 1
         own, at = own[at >= 0], at[at >= 0]
         delays.append(rows.published_ms[own] - times_ns[at] * 1e-6)
@@ -63,7 +63,7 @@ def tick_to_gid_ms(recording: Recording) -> Durations | None:
 
 
 def cycle_ms(recording: Recording) -> Durations | None:
-    """From the last entry of a tick to the published changes of its cycle; None where there was no wall clock."""
+    """From the last entry of a tick to the published changes of its cycle; None in virtual time."""
     rows = recording.assignments()
     published = np.flatnonzero(rows.published_ms >= 0)
     if not len(published):
@@ -83,9 +83,9 @@ def cycle_ms(recording: Recording) -> Durations | None:
 
 
 def differences(ours: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """`ours` minus `others`, number by number, for two verdicts as JSON has them; None where either has none.
+    """`ours` minus `others` for every number of two verdicts as JSON values; None if either lacks it.
 
-    To six decimals: what is left of nothing when times in floating point are subtracted is no difference.
+    Rounded to six decimals, so that floating-point noise does not count as a difference.
     """
     found: dict[str, Any] = {}
     for name, value in ours.items():

@@ -1,4 +1,4 @@
-"""What one camera saw and what was published about it, as flat arrays."""
+"""The tracks of one camera and their published gids, as flat arrays."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class PublishedTracks:
     """The boxes of all tracks of one camera, sorted by tick and track id."""
 
     ticks: Ids
-    """`(n,)`."""
+    """`(n,)` int64."""
     times_ns: Ids
-    """`(n,)`: site time of the picture."""
+    """`(n,)` int64: site time of the picture, ns."""
     track_ids: Ids
-    """`(n,)`."""
+    """`(n,)` int64."""
     boxes_xyxy: npt.NDArray[np.float64]
-    """`(n, 4)`, pixels of the source frame."""
+    """`(n, 4)` float64, pixels of the source frame."""
     gids: Ids
-    """`(n,)`: as published when the cycle of that tick was done; `NO_GID` for none."""
+    """`(n,)` int64: as published after the cycle of that tick; `NO_GID` for none."""
 
     def __len__(self) -> int:
         return len(self.ticks)
@@ -40,10 +40,10 @@ class PublishedTracks:
         boxes_xyxy: npt.ArrayLike,
         gids: npt.ArrayLike,
     ) -> PublishedTracks:
-        """From rows in any order.
+        """Build from columns of `n` rows in any order; shapes as in the class.
 
         Raises:
-            ValueError: the arrays differ in length.
+            ValueError: the columns differ in length.
         """
         columns = [np.asarray(column, np.int64) for column in (ticks, times_ns, track_ids, gids)]
         boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
@@ -55,7 +55,7 @@ class PublishedTracks:
 
     @classmethod
     def recorded(cls, recording: Recording, camera: str) -> PublishedTracks:
-        """Of a recording, with its gids.
+        """The tracks of one camera of a recording, with the recorded gids.
 
         Raises:
             RecordingError: a file is damaged.
@@ -65,17 +65,17 @@ class PublishedTracks:
         return cls.of(rows.tick, rows.time_ns, rows.track_id, rows.box_xyxy, gids)
 
     def with_gids(self, gids: Ids) -> PublishedTracks:
-        """The same boxes under other ids."""
+        """The same boxes with other gids, `(n,)` int64."""
         return replace(self, gids=gids)
 
     def between(self, first_tick: int, last_tick: int) -> PublishedTracks:
-        """Only the rows of some ticks, both ends included."""
+        """Only the rows from `first_tick` to `last_tick`, both included."""
         rows = slice(self.rows_of(first_tick).start, self.rows_of(last_tick).stop)
         return PublishedTracks(
             self.ticks[rows], self.times_ns[rows], self.track_ids[rows], self.boxes_xyxy[rows], self.gids[rows]
         )
 
     def rows_of(self, tick: int) -> slice:
-        """The rows of one tick."""
+        """The slice of rows with the given tick."""
         first, last = np.searchsorted(self.ticks, (tick, tick + 1))
         return slice(int(first), int(last))

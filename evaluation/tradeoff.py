@@ -1,4 +1,4 @@
-"""How early a gid could come, and what changes that would cost: the aggregator again, with other patience."""
+"""The trade-off between early gids and gid changes: runs the association with several `min_track_frames`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Point:
 def tradeoff(
     recording: Recording, frames: Sequence[int] = FRAMES, progress: ReportProgress = ignore_progress
 ) -> list[Point]:
-    """Runs the aggregator over the recording once for each setting, the site's own included.
+    """Run the association over the recording once for each setting in `frames` and for the site's own.
 
     Raises:
-        MtmcError: the recording is damaged, or no Redis can be started.
+        MtmcError: the recording is damaged.
     """
     own = int(recording.site["association"]["min_track_frames"])
     points = []

@@ -1,4 +1,4 @@
-"""Ground truth in MOTChallenge's text form, one file per camera, identities global across cameras."""
+"""Reads ground truth in MOTChallenge format: one file per camera, with ids that are global across cameras."""
 
 from __future__ import annotations
 
@@ -14,33 +14,35 @@ from shared.errors import MtmcError
 _LEAST_COLUMNS = 6
 _FLAG, _CLASS, _VISIBILITY = 6, 7, 8
 _UNKNOWN = -1.0
-"""MOTChallenge writes it for what nobody knows; of a flag, class or visibility it rules nothing out."""
+"""MOTChallenge's value for unknown; a box whose flag, class or visibility is unknown is not excluded."""
 
 
 class TruthError(MtmcError):
-    """Ground truth that is missing or cannot be read; the message names file and line."""
+    """Ground truth is missing or invalid; the message names the file and line."""
 
 
 @dataclass(frozen=True)
 class TruthRules:
-    """Which boxes of a file have to be found, and which are ignored: no miss, and what matches them no mistake.
+    """Which true boxes count and which are ignored.
 
-    The defaults are those of this project's scores; `MOT17` those of the MOTChallenge benchmark.
+    A counted box must be found. Missing an ignored box is not an error, and neither is matching it.
+
+    The defaults are those of this project's scores; `MOT17` has those of the MOTChallenge benchmark.
     """
 
     min_visibility: float = 0.4
-    """0 to 1, of the last column; what is hidden more is ignored."""
+    """Boxes with a lower visibility (last column, 0 to 1) are ignored."""
     min_height_px: float = 20.0
-    """What is lower is ignored."""
+    """Boxes with a smaller height are ignored."""
     counted_classes: frozenset[int] | None = None
     """None: all."""
     ignored_classes: frozenset[int] | None = None
-    """None: all that are not counted. A box of neither kind need not be found, and shields no mistake."""
+    """None: all that are not counted. Boxes of other classes need not be found, but matching them is an error."""
 
 
 OUR_RULES = TruthRules()
 MOT17 = TruthRules(0.0, 0.0, frozenset({1}), frozenset({2, 7, 8, 12}))
-"""Pedestrians count; people on vehicles, static people, distractors and reflections are ignored, as MOTChallenge does
+"""As in MOTChallenge, pedestrians count; people on vehicles, static people, distractors and reflections are ignored
 (Milan et al., "MOT16: A Benchmark for Multi-Object Tracking", 2016, and TrackEval's `MotChallenge2DBox`)."""
 
 
@@ -49,44 +51,46 @@ class CameraTruth:
     """The true boxes of one camera, sorted by frame and identity."""
 
     frames: npt.NDArray[np.int64]
-    """`(n,)`, from 1, in pictures of the source."""
+    """`(n,)` int64: frame numbers of the source, from 1."""
     identities: npt.NDArray[np.int64]
-    """`(n,)`, the same for one object in all cameras."""
+    """`(n,)` int64, the same for an object in all cameras."""
     boxes_xyxy: npt.NDArray[np.float64]
-    """`(n, 4)`, pixels of the source frame."""
+    """`(n, 4)` float64, pixels of the source frame."""
     counted: npt.NDArray[np.bool_]
-    """`(n,)`: has to be found."""
+    """`(n,)` bool: the box must be found."""
     ignored: npt.NDArray[np.bool_]
-    """`(n,)`: need not be found, and whatever matches it is no mistake."""
+    """`(n,)` bool: neither missing nor matching the box is an error."""
 
     def __len__(self) -> int:
         return len(self.frames)
 
     @classmethod
     def empty(cls) -> CameraTruth:
-        """Of a camera that nobody passed."""
+        """The truth of a camera without any objects."""
         none, nothing = np.zeros(0, np.int64), np.zeros(0, np.bool_)
         return cls(none, none, np.zeros((0, 4)), nothing, nothing)
 
     def rows_of(self, frame: int) -> slice:
-        """The rows of one frame."""
+        """The slice of rows with the given frame number."""
         first, last = np.searchsorted(self.frames, (frame, frame + 1))
         return slice(int(first), int(last))
 
 
 def read_truth(folder: Path, cameras: Sequence[str], rules: TruthRules = OUR_RULES) -> dict[str, CameraTruth]:
-    """The truth of every camera: `folder/{camera}.txt` or `folder/{camera}/gt.txt`.
+    """Read the ground truth of all cameras from `folder`.
+
+    The file of a camera is `{camera}.txt`, `{camera}/gt.txt` or `{camera}/gt/gt.txt`.
 
     Raises:
-        TruthError: a camera has no file, or one of them cannot be read.
+        TruthError: the file of a camera is missing or invalid.
     """
     if not folder.is_dir():
-        raise TruthError(f"{folder}: there is no such folder; ground truth is one file per camera, {{camera}}.txt")
+        raise TruthError(f"{folder}: no such folder; ground truth is a folder with one file per camera, {{camera}}.txt")
     paths = {camera: _path_of(folder, camera) for camera in cameras}
     missing = [camera for camera, path in paths.items() if path is None]
     if missing:
         raise TruthError(
-            f"{folder}: no ground truth of {', '.join(missing)}; expected {missing[0]}.txt or {missing[0]}/gt.txt"
+            f"{folder}: no ground truth for {', '.join(missing)}; expected {missing[0]}.txt or {missing[0]}/gt.txt"
         )
     return {camera: read_camera_truth(path, rules) for camera, path in paths.items() if path is not None}
 
@@ -97,10 +101,10 @@ def _path_of(folder: Path, camera: str) -> Path | None:
 
 
 def read_camera_truth(path: Path, rules: TruthRules = OUR_RULES) -> CameraTruth:
-    """Rows `frame,id,left,top,width,height[,flag[,class[,visibility]]]`, separated by commas or blanks.
+    """Read lines `frame,id,left,top,width,height[,flag[,class[,visibility]]]`, separated by commas or spaces.
 
     Raises:
-        TruthError: names the line that cannot be read, or that gives an object twice in one frame.
+        TruthError: a line is invalid, or an id occurs twice in a frame; the message names the line.
     """
     lines, rows = _numbers(path)
     if not len(rows):
@@ -110,7 +114,7 @@ def read_camera_truth(path: Path, rules: TruthRules = OUR_RULES) -> CameraTruth:
     twice = np.flatnonzero((np.diff(frames[order]) == 0) & (np.diff(identities[order]) == 0))
     if len(twice):
         row = order[twice[0] + 1]
-        raise TruthError(f"{path}, line {lines[row]}: object {identities[row]} is there twice in frame {frames[row]}")
+        raise TruthError(f"{path}, line {lines[row]}: id {identities[row]} occurs twice in frame {frames[row]}")
     rows, frames, identities = rows[order], frames[order], identities[order]
     counted, ignored = _judged(rows, rules)
     boxes = np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], axis=1)
@@ -118,7 +122,7 @@ def read_camera_truth(path: Path, rules: TruthRules = OUR_RULES) -> CameraTruth:
 
 
 def _judged(rows: npt.NDArray[np.float64], rules: TruthRules) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which rows count, and which are ignored."""
+    """Masks of the counted and the ignored rows, `(n,)` bool each."""
     classes, visibilities = rows[:, _CLASS], rows[:, _VISIBILITY]
     counted = (rows[:, _FLAG] != 0.0) & (rows[:, 5] >= rules.min_height_px)
     counted &= (visibilities >= rules.min_visibility) | (visibilities == _UNKNOWN)
@@ -130,7 +134,7 @@ def _judged(rows: npt.NDArray[np.float64], rules: TruthRules) -> tuple[npt.NDArr
 
 
 def _numbers(path: Path) -> tuple[list[int], npt.NDArray[np.float64]]:
-    """Line numbers, and `(n, 9)` numbers; columns that a line lacks are unknown."""
+    """Line numbers, and the values as `(n, 9)` float64; missing columns are `_UNKNOWN`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -156,15 +160,15 @@ def _row(path: Path, number: int, words: Sequence[str]) -> list[float]:
     if not np.isfinite(values).all():
         raise TruthError(f"{where}: a number is not finite")
     if values[0] != int(values[0]) or values[0] < 1:
-        raise TruthError(f"{where}: frame {words[0]}; frames are whole numbers from 1")
+        raise TruthError(f"{where}: frame {words[0]} is not a whole number of 1 or more")
     if values[1] != int(values[1]) or values[1] < 0:
-        raise TruthError(f"{where}: id {words[1]}; ids of ground truth are whole numbers from 0")
+        raise TruthError(f"{where}: id {words[1]} is not a whole number of 0 or more")
     if values[4] <= 0 or values[5] <= 0:
-        raise TruthError(f"{where}: a box of {words[4]} × {words[5]} pixels; width and height must be positive")
+        raise TruthError(f"{where}: the box is {words[4]} wide and {words[5]} high; both must be above 0")
     return values + [_UNKNOWN] * (_VISIBILITY + 1 - len(values))
 
 
 def identities_of(truth: Mapping[str, CameraTruth]) -> npt.NDArray[np.int64]:
-    """All identities, sorted."""
+    """All identities of all cameras: `(k,)` int64, sorted, unique."""
     parts = [camera.identities for camera in truth.values()]
     return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)

@@ -1,4 +1,4 @@
-"""Everything that is said of one run: scores of the published ids, the bound, live figures."""
+"""The result of evaluating one run: scores of the published gids, the bound, live figures."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ class CameraInput:
     tracks: PublishedTracks
     truth: CameraTruth
     frames: Ids
-    """`(k,)`: the picture that the source shows at each of the run's ticks."""
+    """`(k,)` int64: the frame number that the source shows at each tick of the run."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Scores from 0 to 1 (MOTA may be below); None where there was nothing to score."""
+    """Scores of a run, 0 to 1 (MOTA may be negative); None if there was nothing to score."""
 
     cameras: Mapping[str, CameraScores | None]
     multi_camera: SiteScores | None
     bound: SiteScores | None
-    """The best that association could make of the same tracks."""
+    """Scores of a perfect association of the same tracks."""
     bound_cameras: Mapping[str, CameraScores | None]
     live: LiveFigures
     first_tick: int
     ticks: int
     tick_seconds: float
     matches: Mapping[str, CameraMatch]
-    """Which box shows which object, for a report."""
+    """Which box shows which object, for the report."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As JSON values."""
         return {
             "cameras": {name: _fields(scores) for name, scores in self.cameras.items()},
             "multi_camera": _fields(self.multi_camera),
@@ -57,10 +57,16 @@ class Verdict:
 def judge(
     cameras: Mapping[str, CameraInput], ticks: Ids, tick_seconds: float, progress: ReportProgress = ignore_progress
 ) -> Verdict:
-    """Scores every tick of `ticks` `(k,)`, ascending: a box that was not published is a miss, whatever the reason.
+    """Evaluate a run. A true box without a published box is a miss, whatever the reason.
+
+    Args:
+        cameras: the tracks and the ground truth of each camera.
+        ticks: `(k,)` int64, ascending: the ticks to score.
+        tick_seconds: length of a tick.
+        progress: counts steps.
 
     Raises:
-        ScoresUnavailable: the library that computes the scores is missing, or there are too many ids.
+        ScoresUnavailable: TrackEval is not installed, or there are too many ids.
     """
     require_scores()
     steps, done = 3 * len(cameras) + 2, 0

@@ -1,1 +1,1 @@
-"""What a site's cameras saw and what was made of it, kept in a folder: recorded, imported, replayed, exported."""
+"""Recordings: a site's tracks and published gids in a folder. Recording, import, replay and export."""

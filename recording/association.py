@@ -1,4 +1,4 @@
-"""The association alone over a recording: no Redis, no processes, the same result every time."""
+"""Runs only the association over a recording: no Redis, no other processes, deterministic."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from shared.progress import ReportProgress, ignore_progress
 
 @dataclass(frozen=True)
 class AssociatedRecording:
-    """A recording with the gids of another run of the association."""
+    """A recording with the gids of a new run of the association."""
 
     recording: Recording
-    """The tracks of the recording with the gids of this run; `published_ms` is -1: there was no wall clock."""
+    """The recorded tracks with the gids of this run; `published_ms` is -1, because virtual time has no wall clock."""
     cycle_seconds: npt.NDArray[np.float64]
-    """`(T,)` float64: wall time of each tick's cycle, without reading or publishing anything."""
+    """`(T,)` float64: wall time of each tick's cycle in seconds, without reading or publishing."""
     events: tuple[Event, ...]
-    """What became of the identities, in order."""
+    """The changes of identities, in order."""
 
 
 def associate(
@@ -40,13 +40,16 @@ def associate(
     layout: Layout | None = None,
     progress: ReportProgress = ignore_progress,
 ) -> AssociatedRecording:
-    """Runs the association over every tick of a recording, as an aggregator in virtual time would.
+    """Run the association over every tick of a recording, as an aggregator in virtual mode would.
 
-    `association` overrides settings of the site's section of that name; `layout` replaces the recording's. `progress`
-    counts ticks.
+    Args:
+        recording: the recording.
+        association: settings that override those of the site's `association` section.
+        layout: replaces the recorded layout.
+        progress: counts ticks.
 
     Raises:
-        MtmcError: a setting is not allowed, or the recording is damaged.
+        MtmcError: a setting is invalid, or the recording is damaged.
     """
     site = replayed_site(recording, ReplaySettings(association=association))
     layout = (layout or recording.description.site_layout()).over(recording.cameras)

@@ -1,4 +1,4 @@
-"""`recording.json`: of which site a recording is, and how its ticks are counted."""
+"""`recording.json`: the site of a recording, and how its ticks map to time and frames."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ VERSION = 1
 
 
 class FrameNumbers(BaseModel):
-    """Which frame of the sources a tick shows: `first + (tick − tick_of_first) · stride`."""
+    """Maps ticks to frame numbers of the sources: `first + (tick − tick_of_first) · stride`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tick_of_first: int = Field(1, description="the tick at which the sources begin")
     first: int = Field(1, description="the number of their first frame")
-    stride: int = Field(1, ge=1, description="every how many frames there is a tick")
+    stride: int = Field(1, ge=1, description="frames per tick")
 
 
 class MissingEntries(BaseModel):
-    """Entries of a camera that the recorder never saw: they were trimmed before it came to them, or lost by Redis."""
+    """A gap: entries of a camera that were trimmed before the recorder read them, or lost by Redis."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,18 +45,18 @@ class Description(BaseModel):
 
     format: Literal["mtmc recording"] = "mtmc recording"
     version: int = VERSION
-    made_by: str = Field(description="the command, and the version of mtmc")
-    site: dict[str, Any] = Field(description="its configuration, without Redis, layout, masks and credentials")
+    made_by: str = Field(description="the command and the version of mtmc")
+    site: dict[str, Any] = Field(description="the site's configuration, without Redis, layout, masks and credentials")
     layout: dict[str, Any] = Field(description="which camera can follow which; see `shared.layout`")
     origin_ns: int = Field(0, description="site time of tick 0, ns")
     frames: FrameNumbers = FrameNumbers()
-    first_tick: int = Field(1, description="the first tick of which everything was recorded")
-    last_tick: int | None = Field(None, description="the last one; none: the recorder was killed")
-    missing: tuple[MissingEntries, ...] = Field((), description="where entries between the two are missing")
+    first_tick: int = Field(1, description="the first completely recorded tick")
+    last_tick: int | None = Field(None, description="the last completely recorded tick; null: the recorder was killed")
+    missing: tuple[MissingEntries, ...] = Field((), description="gaps between first_tick and last_tick")
 
     @classmethod
     def of(cls, site: SiteConfig, layout: Layout, made_by: str, **more: Any) -> Description:
-        """The description of a site, from which every credential is taken."""
+        """Describe a site, with all credentials removed."""
         content = site.model_dump(mode="json", by_alias=True, exclude={"redis", "layout"})
         for camera in content["cameras"]:
             camera["source"] = redact(camera["source"])
@@ -64,16 +64,16 @@ class Description(BaseModel):
         return cls(made_by=made_by, site=content, layout=layout.to_dict(), **more)
 
     def site_config(self) -> SiteConfig:
-        """The site as services take it."""
+        """The recorded configuration."""
         return SiteConfig.model_validate(self.site)
 
     def site_layout(self) -> Layout:
-        """Which camera can follow which."""
+        """The recorded layout."""
         return Layout.from_dict(self.layout)
 
 
 def write_description(folder: Path, description: Description) -> None:
-    """Writes `recording.json` at once or not at all."""
+    """Write `recording.json` atomically."""
     path = folder / FILE
     draft = path.with_suffix(".json.new")
     with draft.open("w", encoding="utf-8") as file:
@@ -85,29 +85,29 @@ def write_description(folder: Path, description: Description) -> None:
 
 
 def read_description(folder: Path) -> Description:
-    """What `recording.json` says.
+    """Read and validate `recording.json`.
 
     Raises:
-        RecordingError: there is none, or it is not understood.
+        RecordingError: the file is missing or invalid.
     """
     path = folder / FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RecordingError(folder, f"is no recording: it has no {FILE}") from None
+        raise RecordingError(folder, f"is not a recording: it has no {FILE}") from None
     except NotADirectoryError:
-        raise RecordingError(folder, "is no folder; name the folder of a recording") from None
+        raise RecordingError(folder, "is not a folder; give the folder of a recording") from None
     except (OSError, ValueError) as error:
         raise RecordingError(path, f"cannot be read ({error})") from None
     version = content.get("version") if isinstance(content, dict) else None
     if not isinstance(version, int) or content.get("format") != "mtmc recording":
         raise RecordingError(path, "does not describe a recording")
     if version != VERSION:
-        raise RecordingError(path, f"version {version} is not known here (known: {VERSION}); is mtmc up to date?")
+        raise RecordingError(path, f"version {version} is not supported (supported: {VERSION}); update mtmc")
     try:
         description = Description.model_validate(content)
         description.site_config()
         description.site_layout()
     except (ValidationError, ValueError, KeyError, TypeError) as error:
-        raise RecordingError(path, f"is not understood ({' '.join(str(error).split())})") from None
+        raise RecordingError(path, f"is invalid ({' '.join(str(error).split())})") from None
     return description

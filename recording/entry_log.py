@@ -1,12 +1,12 @@
-r"""One append-only file of stream entries: robust to a writer that was killed.
+r"""An append-only file of stream entries that survives a killed writer.
 
     file    = magic entry*
     magic   = b"mtmc-entries 1\n"
     entry   = length u32 LE · crc32 u32 LE · body
     body    = msgpack [id: str, {field: bin}]
 
-`id` and fields are those of the Redis stream the entry came from. A file that ends within an entry was being written
-when its writer died: that last entry is dropped. Anything else that does not fit is damage, and an error.
+`id` and fields are those of the entry in its Redis stream. If a file ends in the middle of an entry, its writer was
+killed while writing; that last entry is dropped. Any other inconsistency is damage and raises an error.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ MAGIC = b"mtmc-entries 1\n"
 SUFFIX = ".entries"
 _HEAD = struct.Struct("<II")
 _LONGEST = 256 * 1024 * 1024
-"""Bytes of an entry; a length beyond it can only be damage."""
+"""Maximum size of an entry in bytes; a greater length means the file is damaged."""
 
 EntryFields = Mapping[bytes, bytes]
 LoggedEntry = tuple[str, EntryFields]
-"""Id in the stream (`ms-number`) and fields."""
+"""Stream entry id (`ms-number`) and fields."""
 
 
 def packed(entry_id: str, fields: EntryFields) -> bytes:
-    """One entry as it stands in the file."""
+    """Encode one entry for the file."""
     body = msgpack.packb([entry_id, {name.decode(): bytes(value) for name, value in fields.items()}])
     return _HEAD.pack(len(body), zlib.crc32(body)) + bytes(body)
 
 
 class EntryLogWriter:
-    """Appends entries; what was flushed survives the death of the process."""
+    """Appends entries to a new file. Flushed entries survive if the process is killed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -49,28 +49,28 @@ class EntryLogWriter:
         self._file.flush()
 
     def append(self, entry_id: str, fields: EntryFields) -> None:
-        """Appends one entry.
+        """Append one entry.
 
         Raises:
-            RecordingError: the disk is full, or gone.
+            RecordingError: the file cannot be written, for example because the disk is full.
         """
         with self._written():
             self.size_bytes += self._file.write(packed(entry_id, fields))
 
     def flush(self) -> None:
-        """Hands everything to the operating system.
+        """Flush all entries to the operating system.
 
         Raises:
-            RecordingError: the disk is full, or gone.
+            RecordingError: the file cannot be written, for example because the disk is full.
         """
         with self._written():
             self._file.flush()
 
     def close(self) -> None:
-        """Nothing can be appended any more.
+        """Flush and close the file.
 
         Raises:
-            RecordingError: the disk is full, or gone; the file is closed all the same.
+            RecordingError: the last entries cannot be written; the file is closed anyway.
         """
         with self._written():
             self._file.close()
@@ -90,18 +90,18 @@ class EntryLogWriter:
 
 
 def read_entries(path: Path) -> Iterator[LoggedEntry]:
-    """The entries of a file in their order; one that was torn off at the end is left out.
+    """The entries of a file in order; an incomplete last entry is dropped.
 
     Raises:
-        RecordingError: names the file and what is wrong with it.
+        RecordingError: the file cannot be read or is damaged.
     """
     try:
         with path.open("rb") as file:
             magic = file.read(len(MAGIC))
             if magic != MAGIC:
                 if MAGIC.startswith(magic):
-                    return  # Its writer died before the first entry.
-                raise RecordingError(path, "this is no file of entries of version 1")
+                    return  # Its writer was killed before the first entry.
+                raise RecordingError(path, "is not an entry file of version 1")
             at = len(MAGIC)
             while len(head := file.read(_HEAD.size)) == _HEAD.size:
                 length, checksum = _HEAD.unpack(head)
@@ -112,8 +112,8 @@ def read_entries(path: Path) -> Iterator[LoggedEntry]:
                     return
                 if zlib.crc32(body) != checksum:
                     if not file.read(1):
-                        return  # The end of a file that was being written when the machine went down.
-                    raise RecordingError(path, f"the entry at byte {at} is damaged (its checksum does not fit)")
+                        return  # The last entry: it was being written when the machine went down.
+                    raise RecordingError(path, f"the entry at byte {at} is damaged (wrong checksum)")
                 yield _unpacked(path, at, body)
                 at += _HEAD.size + length
     except OSError as error:
@@ -125,4 +125,4 @@ def _unpacked(path: Path, at: int, body: bytes) -> LoggedEntry:
         entry_id, fields = msgpack.unpackb(body)
         return str(entry_id), {name.encode(): bytes(value) for name, value in fields.items()}
     except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
-        raise RecordingError(path, f"the entry at byte {at} is no entry ({error})") from None
+        raise RecordingError(path, f"the entry at byte {at} cannot be decoded ({error})") from None

@@ -1,4 +1,4 @@
-"""What can be wrong with the files that recordings are made of."""
+"""Errors of recordings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from shared.errors import MtmcError
 
 
 class RecordingError(MtmcError):
-    """A file or folder that cannot be read as what it should be; the message names it, and what is wrong."""
+    """A file or folder that cannot be read or written; the message names the path and the reason."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path, self.reason = path, reason

@@ -1,4 +1,4 @@
-"""Writes a recording's boxes, with their global ids as they were published, in the formats of others."""
+"""Exports the boxes of a recording and their published gids to other formats."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CSV_HEADER = "camera,tick,frame,time_ns,track_id,gid,left,top,width,height,score
 
 @dataclass(frozen=True)
 class Exported:
-    """The files that an export wrote, and how many boxes they hold."""
+    """The result of an export."""
 
     files: tuple[Path, ...]
     boxes: int
     without_gid: int
-    """Boxes that had no gid at their tick; `mot` and `cityflow` have no place for them."""
+    """Number of boxes without a gid at their tick; the formats `mot` and `cityflow` omit them."""
 
 
 def export_recording(
@@ -39,12 +39,17 @@ def export_recording(
     ids: Numbering = "gid",
     progress: ReportProgress = ignore_progress,
 ) -> Exported:
-    """Writes the folder `out` with a file `{camera}.txt` for each camera (`mot`), or the file `out`.
+    """Write a folder `out` with one file `{camera}.txt` per camera (`mot`), or the file `out` (`cityflow`, `csv`).
 
-    `ids`: `mot` numbers objects by gid, or by the track ids of each camera. `progress` counts cameras.
+    Args:
+        recording: the recording.
+        style: the format.
+        out: the folder or file.
+        ids: object ids of `mot`: gids, or the track ids of each camera.
+        progress: counts cameras.
 
     Raises:
-        RecordingError: the recording is damaged, or the files cannot be written.
+        RecordingError: the recording is damaged, or a file cannot be written.
     """
     parts: list[_Part] = []
     for done, camera in enumerate(recording.cameras, start=1):
@@ -79,7 +84,7 @@ def _mot(part: _Part, ids: Numbering) -> Iterator[str]:
 
 
 def _cityflow(parts: list[_Part]) -> Iterator[str]:
-    """Of the AI City Challenge, track 1: `camera_id obj_id frame_id xmin ymin width height xworld yworld`."""
+    """AI City Challenge, track 1: `camera_id obj_id frame_id xmin ymin width height xworld yworld`."""
     numbers = camera_numbers([part.camera for part in parts])
     for part, number in zip(parts, numbers, strict=True):
         for row in np.flatnonzero(part.gids > 0).tolist():
@@ -101,7 +106,7 @@ def _csv(parts: list[_Part]) -> Iterator[str]:
 
 
 def camera_numbers(cameras: list[str]) -> list[int]:
-    """The number at the end of each name (`c041` is 41), or, where they do not differ or one has none, 1, 2, 3 …"""
+    """The number at the end of each name (`c041`: 41), or 1, 2, 3 … if two are equal or a name has none."""
     found = [re.search(r"(\d+)$", camera) for camera in cameras]
     numbers = [int(match.group(1)) for match in found if match]
     return numbers if len(set(numbers)) == len(cameras) else list(range(1, len(cameras) + 1))

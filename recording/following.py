@@ -1,4 +1,4 @@
-"""Records until told to stop, or until there is nothing more to record."""
+"""Records until stopped or until the site ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recording.recorder import Recorded, Recorder
 from shared.redis_connection import RETRYABLE
 
 _log = structlog.get_logger()
-_PATIENCE_S = 5.0
+_GIVE_UP_AFTER_S = 5.0
 _RETRY_S = 0.2
 
 
@@ -24,12 +24,13 @@ def follow(
     fps: float,
     after_step: Callable[[], None] = lambda: None,
 ) -> Recorded:
-    """Steps the recorder until `stop`, the end of the site, or so many `seconds` of its ticks; closes the recording.
+    """Run the recorder until `stop` is set, the site ends, or `seconds` of site time are recorded; close the recording.
 
-    A lost connection is retried for five seconds, then the recording ends. `after_step` is called after each step.
+    A lost connection is retried for five seconds, then the recording ends. `fps` is the number of ticks per second.
+    `after_step` is called after each step.
     """
     last_tick = None if seconds is None else recorder.first_tick + round(seconds * fps) - 1
-    why, lost_at = "it was told to stop", None
+    why, lost_at = "stopped on request", None
     while not stop.is_set():
         try:
             ended = recorder.step()
@@ -37,9 +38,9 @@ def follow(
         except RETRYABLE as error:
             if lost_at is None:
                 lost_at = time.monotonic()
-                _log.warning("Redis is gone, retrying until it is back", reason=str(error))
-            if time.monotonic() - lost_at > _PATIENCE_S:
-                return recorder.cut_off("Redis went away")
+                _log.warning("lost the connection to Redis, retrying", reason=str(error))
+            if time.monotonic() - lost_at > _GIVE_UP_AFTER_S:
+                return recorder.cut_off("lost the connection to Redis")
             stop.wait(_RETRY_S)
             continue
         after_step()
@@ -52,4 +53,4 @@ def follow(
     try:
         return recorder.finish(why, last_tick)
     except RETRYABLE:
-        return recorder.cut_off(f"{why}, and Redis went away")
+        return recorder.cut_off(f"{why}, then lost the connection to Redis")

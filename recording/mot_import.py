@@ -1,4 +1,4 @@
-"""Makes a recording out of the output of any tracker."""
+"""Imports the output of any tracker as a recording."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shared.version import made_by
 from vision.tracking.quality import box_quality
 
 _UNBOUNDED = 2**31 - 1
-"""Width and height of a frame of unknown size: no box touches its right or lower border."""
+"""Width and height used for frames of unknown size, so that no box touches the right or lower border."""
 
 
 @dataclass(frozen=True)
@@ -30,37 +30,40 @@ class MotSource:
 
     camera: str
     tracks: Path
+    """Text in MOTChallenge format."""
     features: Path | None = None
+    """`.npy` file with one embedding per line of `tracks`; None: no embeddings."""
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How text becomes a recording."""
+    """How the text is converted."""
 
     fps: float
     """Frames per second of the text."""
     stride: int = 1
-    """Every how many frames there is a tick; the others are left out."""
+    """Frames per tick; frames in between are skipped."""
     first_frame: int = 1
+    """Number of the first frame; it becomes tick 1."""
     layout: Path | None = None
-    """None: every step is possible, every two views may overlap."""
+    """None: every step between cameras is possible, and any two views may overlap."""
     size: tuple[int, int] | None = None
-    """Width and height of the frames, pixels."""
+    """Width and height of the frames, pixels; None: unknown."""
     site: str = "imported"
     max_lost_seconds: float = 2.5
-    """A track that is not seen any more counts as ended after so long, as a tracker finds out."""
+    """A track ends this long after its last box, as it would in a tracker; seconds."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """The size of an imported recording."""
+    """Counts of an imported recording."""
 
     ticks: int
     boxes: int
     tracks: int
     embeddings: int
     clipped: int
-    """Confidences beyond 0 to 1, which were brought to its nearer end."""
+    """Number of confidences outside [0, 1], which were clipped."""
 
 
 def import_mot(
@@ -69,10 +72,10 @@ def import_mot(
     folder: Path,
     progress: ReportProgress = ignore_progress,
 ) -> Imported:
-    """Writes the recording `folder`; `progress` counts cameras.
+    """Write a new recording to `folder`; `progress` counts cameras.
 
     Raises:
-        MtmcError: a file is not understood, or the folder cannot be written.
+        MtmcError: a file is invalid, or the folder cannot be written.
     """
     cameras = tuple(source.camera for source in sources)
     layout = read_layout(options.layout, cameras) if options.layout else Layout.open(cameras)
@@ -81,11 +84,11 @@ def import_mot(
     widths = {features.shape[1] for _, features in read if features is not None}
     if len(widths) > 1:
         raise RecordingError(
-            folder, f"the features have {' and '.join(map(str, sorted(widths)))} columns; give those of one model"
+            folder, f"the features have {' and '.join(map(str, sorted(widths)))} columns; use those of one model"
         )
     last_tick = max((int(_ticks(rows, options).max()) for rows, _ in read if len(rows)), default=0)
     if not last_tick:
-        raise RecordingError(folder, "there is nothing to record: the text files have no boxes")
+        raise RecordingError(folder, "nothing to import: the text files contain no boxes")
     frames = FrameNumbers(tick_of_first=1, first=options.first_frame, stride=options.stride)
     description = Description.of(site, layout, made_by("import-mot"), frames=frames)
     with RecordingWriter(folder, description) as writer:
@@ -116,7 +119,7 @@ def _site(cameras: Sequence[str], options: ImportOptions) -> SiteConfig:
 
 
 def _read(source: MotSource, options: ImportOptions) -> tuple[MotRows, npt.NDArray[np.float16] | None]:
-    """The boxes of the frames that are ticks, in order of frame and id, and their embeddings."""
+    """The boxes of every `stride`-th frame, sorted by frame and id, and their embeddings."""
     rows = read_mot(source.tracks, first_frame=options.first_frame)
     features = read_features(source.features, len(rows)) if source.features else None
     order = np.lexsort((rows.object_id, rows.frame))

@@ -1,7 +1,7 @@
-"""MOTChallenge text: one box a line, `frame,id,left,top,width,height,conf,…`, as trackers and detectors write it.
+"""MOTChallenge text: one box per line, `frame,id,left,top,width,height,conf,…`, as written by trackers and detectors.
 
-The first six columns are needed. Of 8 or 9 columns the eighth is the class (as in `gt.txt`); of 10 it is a coordinate
-in the world (as in results) and says nothing here. Commas or blanks separate.
+The first six columns are required. In lines with 8 or 9 columns the eighth is the class (as in `gt.txt`); in lines with
+10 it is a world coordinate (as in results) and is ignored. Columns are separated by commas or spaces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recording.rows import Ids
 _FEWEST_COLUMNS = 6
 _COLUMNS_WITH_CLASS = (8, 9)
 _LAST_FRAME = 10_000_000
-"""Eleven days at 10 Hz: a larger number is a mistake, and would make as many entries."""
+"""Eleven days at 10 Hz. A larger number is a mistake, and would create that many entries."""
 _LARGEST_ID = 2**53
 _LARGEST_CLASS = 2**15 - 1
 _NAMED_DUPLICATES = 3
@@ -28,47 +28,49 @@ _NAMED_DUPLICATES = 3
 
 @dataclass(frozen=True)
 class MotRows:
-    """The lines of a file, in its order, `N` of them."""
+    """The `N` boxes of a file, in the order of its lines."""
 
     frame: Ids
-    """`(N,)`, from the number of the first frame on."""
+    """`(N,)` int64: frame number, not below the first frame's."""
     object_id: Ids
-    """`(N,)`, from 0 on; -1 throughout for detections."""
+    """`(N,)` int64, 0 or greater; -1 for all detections."""
     box_ltwh: npt.NDArray[np.float64]
-    """`(N, 4)`: left, top, width and height, pixels."""
+    """`(N, 4)` float64: left, top, width and height, pixels."""
     confidence: npt.NDArray[np.float32]
-    """`(N,)`; 1 where the file has none, or -1."""
+    """`(N,)` float32; 1 if the column is missing or -1."""
     class_id: npt.NDArray[np.int16]
-    """`(N,)`; 0 where the file has none."""
+    """`(N,)` int16; 0 if the column is missing or -1."""
     line: Ids
-    """`(N,)`: number of the line, from 1 on."""
+    """`(N,)` int64: line number, from 1."""
 
     def __len__(self) -> int:
         return len(self.frame)
 
     def select(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> MotRows:
-        """Some of the lines."""
+        """The given rows, by index or mask."""
         return MotRows(*(column[rows] for column in vars(self).values()))
 
     @property
     def box_xyxy(self) -> npt.NDArray[np.float32]:
-        """`(N, 4)` pixels."""
+        """`(N, 4)` float32 xyxy, pixels."""
         corners = self.box_ltwh.copy()
         corners[:, 2:] += corners[:, :2]
         return corners.astype(np.float32)
 
 
 def read_mot(path: Path, *, detections: bool = False, first_frame: int = 1) -> MotRows:
-    """The lines of a file, in any order; of `detections` nobody asks ids, and empty boxes are left to the tracker.
+    """Read a file whose lines may be in any order.
+
+    With `detections`, ids are ignored and empty boxes are allowed; the tracker ignores them.
 
     Raises:
-        RecordingError: the file cannot be read, or a line is not understood; names the line. With ids: a box is empty,
-            or an id stands twice in a frame.
+        RecordingError: the file cannot be read, or a line is invalid; the message names the line. Without `detections`
+            also if a box is empty, or an id occurs twice in a frame.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise RecordingError(path, "there is no such file") from None
+        raise RecordingError(path, "there is no such file; check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecordingError(path, f"cannot be read as text ({error})") from None
     parsed = list(_parsed(path, text.splitlines(), with_ids=not detections, first_frame=first_frame))
@@ -96,7 +98,7 @@ def _parsed(path: Path, lines: Iterable[str], *, with_ids: bool, first_frame: in
             return RecordingError(path, f"line {number}: {reason}")
 
         if len(words) < _FEWEST_COLUMNS:
-            raise wrong(f"{len(words)} columns; at least frame,id,left,top,width,height are needed")
+            raise wrong(f"{len(words)} columns; at least frame,id,left,top,width,height are required")
         try:
             values = [float(word) for word in words]
         except ValueError as error:
@@ -105,16 +107,16 @@ def _parsed(path: Path, lines: Iterable[str], *, with_ids: bool, first_frame: in
             raise wrong("a number is not finite")
         frame, object_id, left, top, width, height = values[:6]
         if frame != int(frame) or not first_frame <= frame <= _LAST_FRAME:
-            raise wrong(f"frame {words[0]} is no whole number from {first_frame} to {_LAST_FRAME:,}")
+            raise wrong(f"frame {words[0]} is not a whole number from {first_frame} to {_LAST_FRAME:,}")
         if with_ids:
             if object_id != int(object_id) or not 0 <= object_id <= _LARGEST_ID:
-                raise wrong(f"id {words[1]} is no whole number from 0 on")
+                raise wrong(f"id {words[1]} is not a whole number of 0 or more")
             if width <= 0 or height <= 0:
-                raise wrong(f"the box is {words[4]} wide and {words[5]} high")
+                raise wrong(f"the box is {words[4]} wide and {words[5]} high; both must be above 0")
         confidence = values[6] if len(values) > 6 and values[6] != -1 else 1.0
         class_id = values[7] if len(values) in _COLUMNS_WITH_CLASS and values[7] != -1 else 0
         if not 0 <= class_id <= _LARGEST_CLASS or class_id != int(class_id):
-            raise wrong(f"class {words[7]} is no whole number from 0 to {_LARGEST_CLASS}")
+            raise wrong(f"class {words[7]} is not a whole number from 0 to {_LARGEST_CLASS}")
         yield frame, object_id if with_ids else -1, left, top, width, height, confidence, class_id, number
 
 
@@ -126,7 +128,7 @@ def _refuse_duplicates(path: Path, rows: MotRows) -> None:
         return
     first_of = dict(zip(order[1:].tolist(), order[:-1].tolist(), strict=True))
     named = [
-        f"id {rows.object_id[row]} stands in frame {rows.frame[row]} in lines {rows.line[first_of[row]]} and "
+        f"id {rows.object_id[row]} occurs twice in frame {rows.frame[row]}, in lines {rows.line[first_of[row]]} and "
         f"{rows.line[row]}"
         for row in seconds[:_NAMED_DUPLICATES].tolist()
     ]
@@ -135,25 +137,28 @@ def _refuse_duplicates(path: Path, rows: MotRows) -> None:
 
 
 def read_features(path: Path, rows: int) -> npt.NDArray[np.float16]:
-    """Embeddings `(rows, D)`, brought to unit norm; a row of zeros stays one: it says nothing.
+    """Read embeddings from a `.npy` file and scale them to unit norm.
+
+    Returns:
+        `(rows, D)` float16, unit norm; a zero row stays zero and means no embedding.
 
     Raises:
-        RecordingError: the file is no such array.
+        RecordingError: the file is not a float array of `rows` rows, or a number is not finite.
     """
     try:
         features = np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise RecordingError(path, "there is no such file") from None
+        raise RecordingError(path, "there is no such file; check the path") from None
     except (OSError, ValueError, EOFError) as error:
-        raise RecordingError(path, f"is no .npy file ({error})") from None
+        raise RecordingError(path, f"is not a .npy file ({error})") from None
     if not isinstance(features, np.ndarray) or features.ndim != 2 or not np.issubdtype(features.dtype, np.floating):
         shape = getattr(features, "shape", None)
         raise RecordingError(path, f"expected floats of shape (rows, D), got {getattr(features, 'dtype', '?')} {shape}")
     if len(features) != rows:
-        raise RecordingError(path, f"{len(features)} rows, but the text has {rows} boxes; they go row by row")
+        raise RecordingError(path, f"{len(features)} rows, but the text has {rows} boxes; one row per box is required")
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(bad):
-        raise RecordingError(path, f"row {bad[0] + 1} (of {len(bad)}) holds numbers that are not finite")
+        raise RecordingError(path, f"{len(bad)} rows have numbers that are not finite, the first is row {bad[0] + 1}")
     wide = features.astype(np.float32)
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     return (wide / np.where(norms > 0, norms, 1)).astype(np.float16)
@@ -162,7 +167,10 @@ def read_features(path: Path, rows: int) -> npt.NDArray[np.float16]:
 def mot_lines(
     frame: Ids, object_id: Ids, box_xyxy: npt.NDArray[np.float32], confidence: npt.NDArray[np.float32]
 ) -> Iterator[str]:
-    """Lines of results, in the order given: `frame,id,left,top,width,height,conf,-1,-1,-1`."""
+    """Format boxes as MOTChallenge results, `frame,id,left,top,width,height,conf,-1,-1,-1`, in the order given.
+
+    `frame` and `object_id` are `(N,)` int64, `box_xyxy` is `(N, 4)` float32 in pixels, `confidence` `(N,)` float32.
+    """
     corners = box_xyxy.astype(np.float64)
     for one in zip(
         frame.tolist(), object_id.tolist(), corners[:, :2].tolist(), (corners[:, 2:] - corners[:, :2]).tolist(),
@@ -174,16 +182,16 @@ def mot_lines(
 
 
 def plain(pixels: float) -> str:
-    """To a thousandth of a pixel, which is what float32 holds of a large frame."""
+    """Format with at most three decimals, the precision of float32 in a large frame."""
     text = f"{pixels:.3f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:
-    """Writes a text file at once or not at all; how many lines it has.
+    """Write a text file atomically; returns the number of lines.
 
     Raises:
-        RecordingError: it cannot be written.
+        RecordingError: the file cannot be written.
     """
     draft = path.with_name(path.name + ".new")
     count = 0

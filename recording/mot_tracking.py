@@ -1,4 +1,4 @@
-"""Our tracker over detections in MOTChallenge text."""
+"""Runs the tracker over detections in MOTChallenge text."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from vision.tracking.tracker import Tracker, TrackerSettings
 
 @dataclass(frozen=True)
 class TrackingOptions:
-    """How the detections are taken."""
+    """How the detections are read."""
 
     fps: float
     """Frames per second of the text."""
     stride: int = 1
-    """Every how many frames one is shown to the tracker; the others are left out."""
+    """The tracker sees every `stride`-th frame; the others are skipped."""
     first_frame: int = 1
+    """Number of the first frame."""
     size: tuple[int, int] | None = None
-    """Width and height of the frames, pixels: tracks that leave them end at once."""
+    """Width and height of the frames, pixels: tracks that leave the frame end at once. None: unknown."""
 
 
 @dataclass(frozen=True)
 class TrackedText:
-    """How much was tracked."""
+    """Counts of a run of the tracker."""
 
     frames: int
     boxes: int
@@ -42,16 +43,16 @@ def track_mot(
     out: Path,
     progress: ReportProgress = ignore_progress,
 ) -> TrackedText:
-    """Writes tracks as MOTChallenge text with the frame numbers of the detections, and ids from 1 on.
+    """Track the detections and write MOTChallenge text with their frame numbers and with ids from 1.
 
     `progress` counts frames.
 
     Raises:
-        RecordingError: the detections are not understood, or `out` cannot be written.
+        RecordingError: the detections are invalid, or `out` cannot be written.
     """
     rows = read_mot(detections, detections=True, first_frame=options.first_frame)
     if not len(rows):
-        raise RecordingError(detections, "has no detections")
+        raise RecordingError(detections, "contains no detections")
     order = np.argsort(rows.frame, kind="stable")
     rows = rows.select(order)
     boxes, last = rows.box_xyxy, int(rows.frame[-1])

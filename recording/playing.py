@@ -1,4 +1,4 @@
-"""Plays a recording into Redis: the part of the clock and of all camera workers of a site, in virtual time."""
+"""Plays a recording into Redis in virtual time, acting as the clock and all camera workers of a site."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _POLL_S = 0.25
 
 
 def ticks_of(recording: Recording) -> Iterator[tuple[int, list[TrackEntry | None]]]:
-    """Every tick from the first to the last with the entry of each camera, None where it has none."""
+    """Every tick from first to last with the entry of each camera; None for a camera without one."""
     streams = [recording.entries(camera) for camera in recording.cameras]
     waiting = [next(stream, None) for stream in streams]
     for tick in range(recording.first_tick, recording.last_tick + 1):
@@ -34,11 +34,16 @@ def ticks_of(recording: Recording) -> Iterator[tuple[int, list[TrackEntry | None
 
 
 class Player:
-    """Owns the clock and every camera of a site, and feeds it tick by tick."""
+    """Owns the clock and all cameras of a site, and publishes the recorded entries tick by tick."""
 
     def __init__(self, client: Client, site: PublishedSite, recording: Recording) -> None:
+        """Prepare a replay; `begin` starts it.
+
+        Raises:
+            RecordingError: the recording contains no complete tick.
+        """
         if recording.last_tick < recording.first_tick:
-            raise RecordingError(recording.folder, "holds no whole tick")
+            raise RecordingError(recording.folder, "contains no complete tick")
         self._client, self._site, self._keys = client, site, site.keys
         self._recording = recording
         self._origin_us = recording.description.origin_ns // 1000
@@ -47,15 +52,15 @@ class Player:
         self._cursor = "0-0"
         self._clock: Lease | None = None
         self._cameras: dict[str, Lease] = {}
-        # The aggregator reads within a tick or two what is fed; a standby may come later.
+        # The aggregator reads entries within a tick or two; a standby may start later.
         self._caps = {camera: StreamCap(site.config) for camera in recording.cameras}
         self._empty = TrackBatch().encode()
 
     def begin(self) -> None:
-        """Takes every role and puts the clock at the tick before the first.
+        """Acquire all roles and set the clock to the tick before the first.
 
         Raises:
-            MtmcError: somebody else has a role.
+            MtmcError: another process owns a role.
         """
         self._clock = self._acquire("clock")
         before = self._recording.first_tick - 1
@@ -71,40 +76,40 @@ class Player:
             self._gate.join(camera, self._cameras[camera])
 
     def advance(self, tick: int) -> bool:
-        """Begins `tick` if the gate allows it: once the aggregator has handled the one before.
+        """Start `tick` if the gate allows it, once the aggregator has handled the previous tick; whether it started.
 
         Raises:
-            LeaseLost: somebody else ticks.
+            LeaseLost: another process has taken over the clock.
         """
         assert self._clock is not None
         self._clock.renew_if_due()
         try:
             advanced = self._gate.advance(self._clock, self._origin_us)
         except LeaseLost:
-            self._clock.renew()  # It merely ran out, on a machine that was busy with something else.
+            self._clock.renew()  # It only expired, on a busy machine; raises if another process owns it.
             advanced = self._gate.advance(self._clock, self._origin_us)
         return advanced.tick >= tick
 
     def wait(self, tick: int) -> bool:
-        """Waits a quarter of a second at most for `tick` to be allowed; whether it has begun.
+        """Wait up to a quarter of a second for the gate to allow `tick`; whether it has started.
 
         Raises:
-            LeaseLost: somebody else has a role.
+            LeaseLost: another process has taken over a role.
         """
         for lease in self._cameras.values():
             lease.renew_if_due()
         newest = self._client.xrevrange(self._keys.ticks, count=1)
-        # The gate may have moved before this look, of which nobody would be told again.
+        # The gate may have moved before the line above, in which case no further notification would come.
         if self.advance(tick):
             return True
         self._gate.wait(newest[0][0].decode(), _POLL_S)
         return self.advance(tick)
 
     def feed(self, tick: int, entries: list[TrackEntry | None]) -> None:
-        """Appends what the cameras saw at `tick`; one that has nothing of it appends an empty entry.
+        """Publish the entries of `tick`; for a camera without one, an empty entry.
 
         Raises:
-            LeaseLost: somebody else owns a camera.
+            LeaseLost: another process has taken over a camera.
         """
         completed = []
         for camera, entry in zip(self._recording.cameras, entries, strict=True):
@@ -115,11 +120,11 @@ class Player:
             completed.append(CompletedCamera(camera, self._cameras[camera], time_ns, count, payload, longest))
         while (progress := self._gate.complete_tick(tick, completed, self._cursor)).lost:
             for camera in progress.lost:
-                self._cameras[camera].renew()  # It merely ran out; what was appended is not appended twice.
+                self._cameras[camera].renew()  # It only expired; entries already appended are not appended twice.
         self._cursor = progress.assignments_cursor
 
     def wait_for_aggregator(self, tick: int) -> bool:
-        """Waits a quarter of a second at most for the aggregator's cycle of `tick`; whether it came."""
+        """Wait up to a quarter of a second for the aggregator's cycle of `tick`; whether it is done."""
         for lease in self._cameras.values():
             lease.renew_if_due()
         return bool(
@@ -127,11 +132,11 @@ class Player:
         )
 
     def has_aggregator(self) -> bool:
-        """Whether one is there."""
+        """Whether an aggregator is running."""
         return bool(self._client.exists(self._keys.lease("aggregator")))
 
     def close(self) -> None:
-        """Says that every recording has ended, and gives the roles up."""
+        """Mark all cameras as ended and release all roles."""
         for camera, lease in self._cameras.items():
             with contextlib.suppress(LeaseLost):
                 self._gate.retire(camera, lease, "ended")
@@ -143,7 +148,9 @@ class Player:
     def _acquire(self, role: str) -> Lease:
         lease = self._leases.acquire(role, _LEASE_SECONDS)
         if lease is None:
-            raise MtmcError(f"somebody else runs {role} of site {self._keys.site}; stop it, or name another --site")
+            raise MtmcError(
+                f"another process owns the role {role} of site {self._keys.site}; stop it, or use another --site"
+            )
         return lease
 
     def _tick_ns(self, tick: int) -> int:
@@ -151,9 +158,10 @@ class Player:
 
 
 class Pace:
-    """Holds a replay back to a multiple of real time; None: no more than it has to."""
+    """Limits a replay to a multiple of real time."""
 
     def __init__(self, speed: float | None, fps: float) -> None:
+        """`speed` is the multiple of real time (None: no limit), `fps` the number of ticks per second of site time."""
         self._interval_s = None if speed is None else 1 / (speed * fps)
         self._next_at = time.monotonic()
 
@@ -162,6 +170,6 @@ class Pace:
         return 0.0 if self._interval_s is None else max(0.0, self._next_at - time.monotonic())
 
     def ticked(self) -> None:
-        """A tick has begun; one that came late is not caught up with."""
+        """Call when a tick has started; a late tick delays the following ones instead of being caught up."""
         if self._interval_s is not None:
             self._next_at = max(self._next_at + self._interval_s, time.monotonic())

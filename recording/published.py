@@ -1,4 +1,4 @@
-"""What an aggregator publishes, read as it comes: `assignments` and `events`."""
+"""Reads the aggregator's streams, `assignments` and `events`, while it publishes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from recording.entry_log import EntryFields
 from shared.keys import Keys
 from shared.redis_connection import Client
 
-_AT_ONCE = 1000
+_BATCH = 1000
 
 TakeEntry = Callable[[str, EntryFields], None]
-"""Called with the id and the fields of an entry."""
+"""Callback with the id and the fields of an entry."""
 
 
 class PublishedReader:
-    """Reads both streams from their beginning on, in order; read it before they are trimmed (about 10,000 events)."""
+    """Reads both streams from the start, in order; call `read` before entries are trimmed (after about 10,000)."""
 
     def __init__(self, client: Client, keys: Keys, assignment: TakeEntry, event: TakeEntry) -> None:
         self._client = client
@@ -23,11 +23,11 @@ class PublishedReader:
         self._cursors = dict.fromkeys(self._streams, b"0-0")
 
     def read(self) -> None:
-        """Hands out what has come since the last call."""
-        while answer := self._client.xread(self._cursors, count=_AT_ONCE):
+        """Pass all entries since the last call to the callbacks."""
+        while answer := self._client.xread(self._cursors, count=_BATCH):
             for key, entries in answer:
                 for entry_id, fields in entries:
                     self._streams[key](entry_id.decode(), fields)
                 self._cursors[key] = entries[-1][0]
-            if all(len(entries) < _AT_ONCE for _, entries in answer):
+            if all(len(entries) < _BATCH for _, entries in answer):
                 return

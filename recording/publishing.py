@@ -1,4 +1,4 @@
-"""Makes a place in Redis for a recording: its site in virtual mode, where nothing but a replay has ever been."""
+"""Publishes a recorded site in virtual mode, under a name that only replays use."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from shared.site import PublishedSite, publish_site, read_site
 
 _LEASE_SECONDS = 10.0
 _NOTICED_S = 2.5
-"""Services ask once a second whether their site was published anew."""
+"""Time for services to notice that their site was published again; they check once a second."""
 
 
 @dataclass(frozen=True)
 class ReplaySettings:
-    """How a recording is played."""
+    """How a recording is replayed."""
 
     site: str | None = None
-    """None: the name of the recorded site."""
+    """Name of the site in Redis; None: that of the recorded site."""
     association: Mapping[str, Any] | None = None
-    """Settings that replace the recorded ones."""
+    """Settings of the `association` section that replace the recorded ones."""
     layout: Layout | None = None
-    """In place of the recorded one."""
+    """Replaces the recorded layout."""
 
 
 def publish_recording(client: Client, recording: Recording, settings: ReplaySettings) -> PublishedSite:
-    """Publishes the recording's site in virtual mode; what an earlier replay left there is deleted.
+    """Publish the recording's site in virtual mode; the data of an earlier replay is deleted.
 
     Raises:
-        MtmcError: the site runs or holds data that no replay wrote, or a setting is not allowed.
+        MtmcError: the site is running or has data that was not written by a replay, or a setting is invalid.
     """
     config = replayed_site(recording, settings)
     keys = Keys(config.site)
@@ -56,10 +56,10 @@ def publish_recording(client: Client, recording: Recording, settings: ReplaySett
 
 
 def replayed_site(recording: Recording, settings: ReplaySettings) -> SiteConfig:
-    """The configuration under which a recording is played.
+    """The configuration for replaying a recording.
 
     Raises:
-        MtmcError: a setting is not allowed.
+        MtmcError: a setting is invalid.
     """
     config = recording.description.site_config()
     try:
@@ -77,23 +77,23 @@ def replayed_site(recording: Recording, settings: ReplaySettings) -> SiteConfig:
 def _refuse_foreign(client: Client, keys: Keys) -> None:
     if not client.exists(keys.replay) and next(iter(client.scan_iter(keys.everything, count=1000)), None):
         raise MtmcError(
-            f"site {keys.site} holds data in this Redis that no replay wrote; give the replay another name with --site"
+            f"site {keys.site} has data in this Redis that was not written by a replay; use another name with --site"
         )
     if client.exists(keys.lease("clock")):
-        raise MtmcError(f"a replay of site {keys.site} is under way in this Redis; wait for it, or name another --site")
+        raise MtmcError(f"a replay of site {keys.site} is running in this Redis; wait for it, or use another --site")
 
 
 @contextlib.contextmanager
 def _aggregator_stands_by(client: Client, keys: Keys) -> Iterator[None]:
-    """Keeps an aggregator that runs from doing anything until it has seen that another site was published.
+    """Keep a running aggregator idle until it has noticed that another site was published.
 
-    It would go on with its memory of the replay before, and give other gids.
+    Otherwise it would continue with the state of the previous replay and assign different gids.
     """
     if not client.exists(keys.lease("aggregator")):
         yield
         return
     lease, leases = None, Leases(client, keys)
-    while lease is None:  # It may take up again what it has just lost.
+    while lease is None:  # The aggregator may acquire the role again right after losing it.
         with client.pipeline(transaction=True) as pipe:
             pipe.hincrby(keys.epochs, "aggregator", 1)
             pipe.delete(keys.lease("aggregator"))
@@ -107,7 +107,7 @@ def _aggregator_stands_by(client: Client, keys: Keys) -> Iterator[None]:
 
 
 def _make_room(client: Client, keys: Keys) -> None:
-    """Deletes what an earlier replay left, so that the next one is seen by its revision to be another."""
+    """Delete the data of an earlier replay; the next one gets a new revision, by which services recognise it."""
     kept = {keys.config, keys.revision, keys.epochs, keys.lease("aggregator")}
     gone = [key for key in client.scan_iter(keys.everything, count=1000) if key.decode() not in kept]
     for at in range(0, len(gone), 1000):

@@ -1,4 +1,4 @@
-"""A recording, opened."""
+"""Reads recordings."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from shared.messages import TrackEntry
 
 TRACKS, ASSIGNMENTS, EVENTS = "tracks", "assignments", "events"
 _TORN_SECONDS = 5.0
-"""A camera may have been written so much later than another when their recorder was killed."""
+"""When a recorder is killed, the last entries of two cameras may be this far apart."""
 
 
 class Recording:
-    """What passed through a site's `tracks:*`, `assignments` and `events`; files are read when they are asked for."""
+    """The recorded entries of a site's `tracks:*`, `assignments` and `events`. Files are read on first use."""
 
     def __init__(self, folder: Path, description: Description, assignments: AssignmentRows | None = None) -> None:
+        """`assignments` replaces the recorded ones; use `open` to read a recording."""
         self.folder, self.description = folder, description
         self.cameras: tuple[str, ...] = tuple(camera["name"] for camera in description.site["cameras"])
         self._assignments = assignments
@@ -32,10 +33,10 @@ class Recording:
 
     @classmethod
     def open(cls, folder: Path) -> Recording:
-        """The recording in `folder`.
+        """Open the recording in `folder`.
 
         Raises:
-            RecordingError: names the file and what is wrong with it.
+            RecordingError: the folder is not a recording, or a file is missing or invalid.
         """
         description = read_description(folder)
         recording = cls(folder, description)
@@ -46,7 +47,7 @@ class Recording:
 
     @property
     def site(self) -> Mapping[str, Any]:
-        """The site's configuration as JSON has it."""
+        """The site's configuration as JSON values."""
         return self.description.site
 
     @property
@@ -56,15 +57,15 @@ class Recording:
 
     @property
     def first_tick(self) -> int:
-        """The first tick of which everything was recorded."""
+        """The first completely recorded tick."""
         return self.description.first_tick
 
     @property
     def last_tick(self) -> int:
-        """The last tick of which everything was recorded.
+        """The last completely recorded tick.
 
-        After a recorder that was killed it is the last one of which all cameras were written, but for those that had
-        ended seconds before.
+        If the recorder was killed, this is the last tick that was written for all cameras, not counting cameras that
+        had ended seconds before.
         """
         if self.description.last_tick is not None:
             return self.description.last_tick
@@ -75,28 +76,28 @@ class Recording:
         return self._last_written
 
     def frame_of(self, ticks: Ids) -> Ids:
-        """Numbers of the sources' frames that were seen at `ticks`."""
+        """Frame numbers of the sources at `ticks`: `(k,)` int64 to `(k,)` int64."""
         frames = self.description.frames
         return frames.first + (np.asarray(ticks, np.int64) - frames.tick_of_first) * frames.stride
 
     def tracks(self, camera: str) -> TrackRows:
-        """Every box that a camera saw.
+        """All boxes of a camera.
 
         Raises:
-            RecordingError: its file is damaged.
+            RecordingError: there is no such camera, or its file is damaged.
         """
         return self._of(camera).rows
 
     def ticks(self, camera: str) -> Ids:
-        """`(T,)` int64: the ticks that a camera handled, also those without a track."""
+        """`(T,)` int64: the ticks that a camera handled, including those without tracks."""
         return self._of(camera).ticks
 
     def tick_times_ns(self, camera: str) -> Ids:
-        """`(T,)` int64: the site time of each of `ticks`."""
+        """`(T,)` int64: the site time of each of `ticks`, ns."""
         return self._of(camera).tick_time_ns
 
     def ended(self, camera: str) -> tuple[Ids, Ids]:
-        """`(K,)` ticks and `(K,)` track ids: when the camera said that its tracks have ended."""
+        """`(K,)` int64 ticks and `(K,)` int64 track ids: when the camera reported which track as ended."""
         tracks = self._of(camera)
         return tracks.ended_tick, tracks.ended_track_id
 
@@ -111,18 +112,21 @@ class Recording:
         return self._assignments
 
     def with_assignments(self, assignments: AssignmentRows) -> Recording:
-        """The same tracks with other gids."""
+        """The same tracks with other assignments."""
         other = Recording(self.folder, self.description, assignments)
         other._tracks = self._tracks
         return other
 
     def gids_as_published(self, camera: str, rows: TrackRows | None = None) -> Ids:
-        """For every row of `rows` (none: of `tracks(camera)`) the gid as it was published at its tick; 0: none."""
+        """The published gid of every box at its tick, `(N,)` int64; 0: none.
+
+        `rows` None: all boxes of the camera.
+        """
         chosen = self.tracks(camera) if rows is None else rows
         return gids_at(self.assignments(), self.cameras.index(camera), chosen.track_id, chosen.tick)
 
     def events(self) -> Iterator[LoggedEntry]:
-        """The entries of `events`."""
+        """The entries of `events`, in order."""
         path = self.folder / f"{EVENTS}{SUFFIX}"
         return read_entries(path) if path.is_file() else iter(())
 
@@ -175,12 +179,12 @@ class Recording:
                 camera = index.get(fields[b"camera"].decode())
                 tick, track_id, gid = (int(fields[name]) for name in (b"tick", b"track_id", b"gid"))
             except (KeyError, ValueError) as error:
-                raise RecordingError(path, f"entry {entry_id} is no assignment ({error})") from None
-            if camera is not None:  # Of a camera that was added later nothing else is known.
+                raise RecordingError(path, f"entry {entry_id} is not an assignment ({error})") from None
+            if camera is not None:  # Skip cameras added during the recording; their tracks were not recorded.
                 yield tick, camera, track_id, gid, published_ms(entry_id)
 
 
 def published_ms(entry_id: str) -> int:
-    """Redis time of a stream entry from its id; -1 for those that never had one (`0-…`)."""
+    """Redis time of a stream entry in ms, from its id; -1 for entries without one (`0-…`)."""
     ms = int(entry_id.partition("-")[0])
     return ms if ms > 0 else -1

@@ -1,4 +1,4 @@
-"""Follows a running site and writes down what passes through its streams."""
+"""Records the streams of a running site."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from shared.site import PublishedSite, read_revision
 from shared.version import made_by
 
 _log = structlog.get_logger()
-_AT_ONCE = 200
+_BATCH = 200
 _BLOCK_MS = 250
-_LOOK_AROUND_S = 0.5
+_CHECK_INTERVAL_S = 0.5
 _SILENT_S = 5.0
-"""A site of which nothing comes for so long, and whose clock nobody owns, has ended."""
+"""A site whose clock has no owner and whose streams have been silent for this long has ended."""
 _LAST_CYCLE_S = 5.0
-"""So long the end waits for what the aggregator has to say of the last tick."""
+"""Timeout for the aggregator's results of the last tick."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was recorded."""
+    """The result of a recording."""
 
     first_tick: int
     last_tick: int
@@ -39,19 +39,19 @@ class Recorded:
     boxes: int
     assignments: int
     undecodable: int
-    """Entries that nobody can decode, which were left out."""
+    """Number of entries that could not be decoded and were skipped."""
     missing: tuple[MissingEntries, ...]
     not_recorded: tuple[str, ...]
-    """Cameras that were added after the beginning."""
+    """Cameras that were added after the recording began."""
     why: str
-    """What ended it."""
+    """Why the recording ended."""
 
 
 class Recorder:
-    """Writes the recording `folder` of a site; its first tick is the one after those that all cameras have begun."""
+    """Records a site to a folder. The first tick is the one after the newest entry of any camera."""
 
     def __init__(self, client: Client, site: PublishedSite, folder: Path, *, from_start: bool = False) -> None:
-        """Begins at the present, or with everything that Redis still holds (`from_start`).
+        """Start recording now, or with everything that is still in Redis (`from_start`).
 
         Raises:
             MtmcError: the folder cannot be used, or the site has no cameras.
@@ -64,7 +64,7 @@ class Recorder:
         self.cameras = tuple(sorted(cameras, key=lambda name: (order.get(name, len(order)), name)))
         config = site.config.model_copy(update={"cameras": tuple(cameras[name] for name in self.cameras)})
         self._fps = config.clock.target_fps
-        present = self._look(from_start=from_start)
+        present = self._read_present(from_start=from_start)
         layout = site.layout.over(self.cameras)
         description = Description.of(
             config,
@@ -84,7 +84,7 @@ class Recorder:
         self.entries = self.boxes = self.assignments = self.undecodable = 0
         self._not_recorded: set[str] = set()
         self._timed = self._placed = False
-        self._look_at = 0.0
+        self._check_at = 0.0
         self._heard_at = time.monotonic()
         for i, (camera, track_id, gid) in enumerate(present.gids, start=1):
             values: dict[str, Any] = {"tick": self.first_tick - 1, "camera": camera, "track_id": track_id, "gid": gid}
@@ -92,41 +92,41 @@ class Recorder:
 
     @property
     def size_bytes(self) -> int:
-        """Of the files."""
+        """Total size of the files."""
         return self._writer.size_bytes
 
     @property
     def newest_tick(self) -> int:
-        """The newest tick of any camera."""
+        """The highest recorded tick of any camera."""
         return max(self.last_ticks.values(), default=self.first_tick - 1)
 
     @property
     def slowest_tick(self) -> int:
-        """The tick up to which all cameras were recorded that are not seconds behind the others."""
+        """The tick up to which all cameras are recorded, not counting cameras that are seconds behind."""
         near = self.newest_tick - self._fps * _SILENT_S
         return min((tick for tick in self.last_ticks.values() if tick >= near), default=self.first_tick - 1)
 
     def step(self) -> str | None:
-        """Writes what has come, or waits a moment for it; why the site has ended, if it has.
+        """Record new entries, waiting briefly for some; returns why the site has ended, or None if it has not.
 
         Raises:
-            RedisError: nothing is lost; the next call goes on.
+            RedisError: the connection failed; nothing is lost, and the next call continues.
         """
         self._read(_BLOCK_MS)
         now = time.monotonic()
-        if now < self._look_at:
+        if now < self._check_at:
             return None
-        self._look_at = now + _LOOK_AROUND_S
+        self._check_at = now + _CHECK_INTERVAL_S
         self._learn_times()
         return self._ended(now)
 
     def finish(self, why: str, last_tick: int | None = None) -> Recorded:
-        """Waits for the aggregator's word on the last tick that all cameras have handled, and closes the recording.
+        """Wait for the aggregator's results of the last tick that all cameras have handled; close the recording.
 
-        `last_tick`: at most this one.
+        `last_tick` limits the last tick of the recording.
 
         Raises:
-            RedisError: Redis is away; `cut_off` closes the recording with what there is.
+            RedisError: the connection failed; call `cut_off` to close the recording as it is.
         """
         self._learn_times()
         handled = self._handled_by_all()
@@ -141,11 +141,11 @@ class Recorder:
         return self._close(why, last)
 
     def cut_off(self, why: str) -> Recorded:
-        """Closes the recording without Redis."""
+        """Close the recording without using Redis."""
         return self._close(why, self.slowest_tick)
 
     def close(self) -> None:
-        """Closes the files as they are."""
+        """Close the files without finishing the recording."""
         self._writer.close()
 
     def _close(self, why: str, last_tick: int) -> Recorded:
@@ -163,10 +163,10 @@ class Recorder:
             why=why,
         )
 
-    # -- where it begins -----------------------------------------------------------------------------
+    # -- start ---------------------------------------------------------------------------------------
 
-    def _look(self, *, from_start: bool) -> _Present:
-        """All of it at one moment, so that nothing falls in between."""
+    def _read_present(self, *, from_start: bool) -> _Present:
+        """The state of the site, read in one transaction so that no entry is missed in between."""
         streams = [*(self._keys.tracks(camera) for camera in self.cameras), self._keys.assignments, self._keys.events]
         with self._client.pipeline(transaction=True) as pipe:
             pipe.get(self._keys.tick)
@@ -195,7 +195,7 @@ class Recorder:
         return _Present(max(1, first), cursors, last_seq, [] if from_start else known)
 
     def _learn_times(self) -> None:
-        """When tick 0 was, and at which tick the sources' files begin: known once there is a clock, and a worker."""
+        """Record when tick 0 was and at which tick files begin, once a clock and a worker have published it."""
         if not self._timed and (newest := self._client.xrevrange(self._keys.ticks, count=1)):
             fields = newest[0][1]
             origin_ns = int(fields[b"time_ns"]) - round(int(fields[b"tick"]) * 1e9 / self._fps)
@@ -205,10 +205,10 @@ class Recorder:
             self._writer.describe(frames=FrameNumbers(tick_of_first=int(origin)))
             self._placed = True
 
-    # -- what comes ----------------------------------------------------------------------------------
+    # -- entries -------------------------------------------------------------------------------------
 
     def _read(self, block_ms: int | None) -> bool:
-        answer = self._client.xread(self._cursors, count=_AT_ONCE, block=block_ms)
+        answer = self._client.xread(self._cursors, count=_BATCH, block=block_ms)
         for key, entries in answer or ():
             for entry_id, fields in entries:
                 self._take(key, entry_id.decode(), fields)
@@ -233,7 +233,7 @@ class Recorder:
             entry = TrackEntry.decode(fields)
         except MessageError as error:
             self.undecodable += 1
-            _log.warning("an entry cannot be decoded and is left out", camera=camera, entry=entry_id, reason=str(error))
+            _log.warning("skipping an entry that cannot be decoded", camera=camera, entry=entry_id, reason=str(error))
             return
         before, tick = self._last_seq.get(camera), self.last_ticks.get(camera, self.first_tick - 1)
         self._last_seq[camera] = entry.seq
@@ -241,27 +241,27 @@ class Recorder:
             self._missing.append(MissingEntries(camera=camera, after_tick=tick, next_tick=entry.tick))
             _log.warning("entries are missing", camera=camera, after_tick=tick, next_tick=entry.tick)
         if entry.tick <= tick:
-            return  # Before the beginning, or Redis lost its last writes and the tick came a second time.
+            return  # Before the first tick, or a repeated tick after Redis lost its last writes.
         self.last_ticks[camera] = entry.tick
         self._writer.add_entry(camera, entry_id, fields)
         self.entries += 1
         self.boxes += len(entry.batch)
 
-    # -- where it ends -------------------------------------------------------------------------------
+    # -- end -----------------------------------------------------------------------------------------
 
     def _ended(self, now: float) -> str | None:
         if read_revision(self._client, self._keys) != self._site.revision:
-            return "the site was published anew"
-        there = read_cameras(self._client, self._keys)
-        self._not_recorded |= set(there).difference(self.cameras)
-        live = [name for name in self.cameras if name in there and not there[name].paused]
+            return "the site was published again"
+        cameras = read_cameras(self._client, self._keys)
+        self._not_recorded |= set(cameras).difference(self.cameras)
+        live = [name for name in self.cameras if name in cameras and not cameras[name].paused]
         with self._client.pipeline(transaction=False) as pipe:
             for name in live:
                 pipe.hget(self._keys.camera(name), "state")
             pipe.exists(self._keys.lease("clock"))
             *states, ticking = pipe.execute()
         if live and all(state == b"ended" for state in states) and self.last_ticks:
-            return "every camera's recording has ended"
+            return "the files of all cameras have ended"
         if not ticking and now - self._heard_at > _SILENT_S and self.last_ticks:
             return "the site was stopped"
         return None
@@ -282,12 +282,12 @@ class Recorder:
 
 @dataclass(frozen=True)
 class _Present:
-    """Where a site stands when its recording begins."""
+    """The state of a site when its recording begins."""
 
     first_tick: int
     cursors: dict[bytes, bytes]
-    """Stream → id of the last entry that is not recorded."""
+    """Stream → id of the last entry before the recording."""
     last_seq: dict[str, int]
-    """Camera → number of that entry."""
+    """Camera → sequence number of that entry."""
     gids: list[tuple[str, int, int]]
     """The global-ID map: camera, track id, gid."""

@@ -1,4 +1,4 @@
-"""The loop of a replay: every tick of a recording through an aggregator, its own or one that runs elsewhere."""
+"""The loop of a replay: runs every tick of a recording through an aggregator, in this process or elsewhere."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from shared.errors import LeaseLost
 from shared.service import Service
 
 _READ_EVERY_TICKS = 50
-_LONELY_S = 3.0
+_NO_AGGREGATOR_S = 3.0
 
 
 class InProcess:
-    """An aggregator that is stepped by the replay itself, and the wall time of each of its steps."""
+    """An aggregator that runs inside the replay, and the wall time of each of its steps in seconds."""
 
     def __init__(self, aggregator: Service) -> None:
         self._aggregator = aggregator
         self.seconds: list[float] = []
 
     def catch_up(self) -> None:
-        """Handles what is there, unmeasured: it may have to take over first."""
-        # On a machine that was busy with something else its lease has merely run out: the next step takes it anew.
+        """Run one step without measuring it, because the aggregator may have to acquire its role first."""
+        # On a busy machine its lease may have expired; the next step acquires it again.
         with contextlib.suppress(LeaseLost):
             self._aggregator.step()
 
     def handle_tick(self) -> None:
-        """Handles a tick that has just been fed."""
+        """Run one step for a tick that was just published, and measure it."""
         began = time.perf_counter()
         self.catch_up()
         self.seconds.append(time.perf_counter() - began)
@@ -41,12 +41,12 @@ class InProcess:
 
 @dataclass(frozen=True)
 class Watcher:
-    """Whom a replay tells how it goes."""
+    """Callbacks of a replay."""
 
     progress: Callable[[int, int], None] = lambda done, total: None
-    """Ticks done, and their number."""
-    lonely: Callable[[], None] = lambda: None
-    """No aggregator has come for three seconds."""
+    """Called with the number of ticks done and their total number."""
+    no_aggregator: Callable[[], None] = lambda: None
+    """Called once if there is no aggregator after three seconds of waiting."""
 
 
 def play(
@@ -60,13 +60,24 @@ def play(
     copy: RecordingWriter | None = None,
     watcher: Watcher | None = None,
 ) -> int:
-    """Plays all ticks, each once the aggregator has handled the one before; how many were played before `stop`.
+    """Play all ticks, each after the aggregator has handled the one before.
 
-    Without `aggregator` one that runs elsewhere is waited for. `copy` takes every entry that was played.
+    Args:
+        player: publishes the ticks.
+        recording: the recording to play.
+        published: reads the aggregator's results.
+        aggregator: an aggregator in this process; None: wait for one that runs elsewhere.
+        pace: limits the speed; None: as fast as possible.
+        stop: ends the replay early when set.
+        copy: a new recording to which every played entry is added.
+        watcher: callbacks for progress.
+
+    Returns:
+        The number of ticks played.
 
     Raises:
-        LeaseLost: somebody else took a role over.
-        RedisError: Redis is away; a replay cannot be resumed.
+        LeaseLost: another process has taken over a role.
+        RedisError: the connection failed; a replay cannot be resumed.
     """
     watcher, stop = watcher or Watcher(), stop or threading.Event()
     total = recording.last_tick - recording.first_tick + 1
@@ -102,8 +113,8 @@ def play(
 
 
 def _begin(player: Player, tick: int, aggregator: InProcess | None, stop: threading.Event, watcher: Watcher) -> bool:
-    """Begins a tick once it may begin; whether it did, or `stop` came first."""
-    began, told = time.monotonic(), False
+    """Start a tick as soon as the gate allows it; False if `stop` was set first."""
+    began, warned = time.monotonic(), False
     if player.advance(tick):
         return not stop.is_set()
     while not stop.is_set():
@@ -114,9 +125,9 @@ def _begin(player: Player, tick: int, aggregator: InProcess | None, stop: thread
             continue
         if player.wait(tick):
             return True
-        if not told and time.monotonic() - began > _LONELY_S and not player.has_aggregator():
-            watcher.lonely()
-            told = True
+        if not warned and time.monotonic() - began > _NO_AGGREGATOR_S and not player.has_aggregator():
+            watcher.no_aggregator()
+            warned = True
     return False
 
 

@@ -1,4 +1,4 @@
-"""What a replay gives: counts of what the aggregator published, and a new recording if one is wanted."""
+"""The output of a replay: counts of the aggregator's results and, optionally, a new recording."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.version import made_by
 
 
 class ReplayOutput:
-    """Counts what the aggregator publishes, and writes it to the new recording."""
+    """Counts the aggregator's results and writes them to the new recording, if there is one."""
 
     def __init__(self, copy: RecordingWriter | None) -> None:
         self._copy = copy
@@ -22,25 +22,25 @@ class ReplayOutput:
 
     @property
     def identities(self) -> int:
-        """How many different gids were assigned."""
+        """Number of different gids assigned."""
         return len(self._gids)
 
     def add_assignment(self, _: str, fields: EntryFields) -> None:
-        """Takes an entry of `assignments`."""
+        """Process an entry of `assignments`."""
         self.assignments += 1
         self._gids |= {fields[b"gid"]} - {b"0"}
         if self._copy is not None:
-            # Virtual time has no time of publication.
+            # In virtual time there is no time of publication.
             self._copy.add_assignment(f"0-{self.assignments}", fields)
 
     def add_event(self, entry_id: str, fields: EntryFields) -> None:
-        """Takes an entry of `events`."""
+        """Process an entry of `events`."""
         if self._copy is not None:
             self._copy.add_event(entry_id, fields)
 
 
 def replayed_copy(folder: Path, recording: Recording, site: PublishedSite) -> RecordingWriter:
-    """A new recording in `folder` for the replay of `recording` as `site`; it keeps the recorded site's name.
+    """Create a recording in `folder` for the replay of `recording` as `site`, under the recorded site's name.
 
     Raises:
         RecordingError: the folder cannot be used.

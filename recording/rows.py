@@ -1,4 +1,4 @@
-"""A recording as arrays: what one camera saw, and which global ids were published for it. Pure."""
+"""A recording as arrays: the tracks of each camera and the published gids. Pure."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TrackRows:
-    """Every box of every entry of one camera, in the order of the entries, `N` rows."""
+    """All `N` boxes of one camera, in the order of its entries."""
 
     tick: Ids
-    """`(N,)`, never falling."""
+    """`(N,)` int64, ascending."""
     time_ns: Ids
-    """`(N,)`: site time of the picture."""
+    """`(N,)` int64: site time of the picture, ns."""
     track_id: Ids
-    """`(N,)`; never repeat for a camera."""
+    """`(N,)` int64, never reused within a camera."""
     box_xyxy: npt.NDArray[np.float32]
-    """`(N, 4)`, pixels of the source frame."""
+    """`(N, 4)` float32, pixels of the source frame."""
     score: npt.NDArray[np.float32]
-    """`(N,)`, 0 to 1."""
+    """`(N,)` float32 in [0, 1]."""
     class_id: npt.NDArray[np.int16]
-    """`(N,)`, as the detector numbers them."""
+    """`(N,)` int16, indices of the detector's classes."""
     quality: npt.NDArray[np.float32]
-    """`(N,)`, 0 to 1."""
+    """`(N,)` float32 in [0, 1]."""
     embedding_row: Ids
-    """`(N,)`: row in `embeddings`; -1: none at this tick."""
+    """`(N,)` int64: row of `embeddings`; -1: no embedding at this tick."""
     embeddings: npt.NDArray[np.float16]
-    """`(M, D)`, unit norm."""
+    """`(M, D)` float16, unit norm."""
     embedder: str = ""
-    """Checksum of the model of the last embeddings; empty when there are none."""
+    """Checksum of the model of the last embeddings; empty if there are none."""
     width: int = 0
-    """Of the source frame, pixels; 0: not known."""
+    """Of the source frame, pixels; 0: unknown."""
     height: int = 0
+    """Of the source frame, pixels; 0: unknown."""
 
     def __len__(self) -> int:
         return len(self.tick)
@@ -48,55 +49,64 @@ class TrackRows:
 
 @dataclass(frozen=True)
 class CameraTracks:
-    """All that the entries of one camera say."""
+    """The content of all entries of one camera."""
 
     rows: TrackRows
     ticks: Ids
-    """`(T,)`: the handled ticks, rising, also those without a track."""
+    """`(T,)` int64, strictly ascending: the handled ticks, including those without tracks."""
     tick_time_ns: Ids
-    """`(T,)`: site time of each."""
+    """`(T,)` int64: site time of each of `ticks`, ns."""
     ended_tick: Ids
-    """`(K,)`: the tick of the entry that says that a track has ended."""
+    """`(K,)` int64: the tick at which a track was reported as ended."""
     ended_track_id: Ids
-    """`(K,)`."""
+    """`(K,)` int64: the id of that track."""
 
 
 @dataclass(frozen=True)
 class AssignmentRows:
-    """Every published change of the global-ID map, in the order of the stream, `A` rows."""
+    """All `A` published changes of the global-ID map, in the order of the stream."""
 
     tick: Ids
-    """`(A,)`: the tick of the cycle that made the change."""
+    """`(A,)` int64: the tick of the cycle that made the change."""
     camera: Ids
-    """`(A,)`: index in the recording's cameras."""
+    """`(A,)` int64: index in the recording's cameras."""
     track_id: Ids
-    """`(A,)`."""
+    """`(A,)` int64."""
     gid: Ids
-    """`(A,)`; 0: the track was taken out of the map."""
+    """`(A,)` int64; 0: the track was removed from the map."""
     published_ms: Ids
-    """`(A,)`: ms of Redis time at which it was published; -1: not known, or in virtual time."""
+    """`(A,)` int64: Redis time of the publication, ms; -1: unknown, or in virtual time."""
 
     def __len__(self) -> int:
         return len(self.tick)
 
     @classmethod
     def of(cls, rows: Iterable[tuple[int, int, int, int, int]]) -> AssignmentRows:
-        """From rows (tick, camera, track_id, gid, published_ms)."""
+        """Build from tuples (tick, camera, track_id, gid, published_ms)."""
         table = np.array(list(rows), np.int64).reshape(-1, 5)
         return cls(*(np.ascontiguousarray(column) for column in table.T))
 
 
 def gids_at(assignments: AssignmentRows, camera: int, track_id: Ids, tick: Ids) -> Ids:
-    """The gid of each track as it was published at that tick, `(N,)` int64; 0 for none.
+    """The gid of each track as published at the given tick.
 
-    `camera` is an index, `track_id` and `tick` are `(N,)`. It is that of the newest change with a tick at or before the
-    asked one: what the cycle of a tick decides counts for that tick.
+    This is the gid of the track's latest change at or before that tick: the result of a tick's cycle counts for that
+    tick.
+
+    Args:
+        assignments: all changes.
+        camera: index of the camera.
+        track_id: `(N,)` int64.
+        tick: `(N,)` int64.
+
+    Returns:
+        `(N,)` int64; 0: none.
     """
     own = np.flatnonzero(assignments.camera == camera)
     found = np.zeros(len(track_id), np.int64)
     if not len(own) or not len(track_id):
         return found
-    # Changes by track, then tick, then order of publication; the last one that is not beyond (track, tick) is valid.
+    # Sort the changes by track, tick and order of publication; the last one not after (track, tick) is valid.
     own = own[np.lexsort((own, assignments.tick[own], assignments.track_id[own]))]
     tracks, ticks, gids = assignments.track_id[own], assignments.tick[own], assignments.gid[own]
     _, place = np.unique(np.concatenate([tracks, track_id]), return_inverse=True)
@@ -112,7 +122,7 @@ def gids_at(assignments: AssignmentRows, camera: int, track_id: Ids, tick: Ids) 
 
 
 def camera_tracks(entries: Iterable[TrackEntry]) -> CameraTracks:
-    """The entries of one camera as arrays."""
+    """Convert the entries of one camera to arrays."""
     taken = list(entries)
     batches = [entry.batch for entry in taken]
     counts = np.array([len(batch) for batch in batches], np.int64)
@@ -120,7 +130,7 @@ def camera_tracks(entries: Iterable[TrackEntry]) -> CameraTracks:
     dimension = max((batch.embeddings.shape[1] for batch in batches), default=0)
     embedded = [batch.embeddings for batch in batches if len(batch.embeddings)]
     if any(part.shape[1] != dimension for part in embedded):
-        # Of two models; rows of the narrower one are filled up with zeros, `embedder` tells them apart no more.
+        # Embeddings of two models: pad the narrower rows with zeros. `embedder` cannot distinguish them any more.
         embedded = [np.pad(part, ((0, 0), (0, dimension - part.shape[1]))) for part in embedded]
     firsts = np.cumsum([0, *(len(batch.embeddings) for batch in batches)])
     rows = [

@@ -1,4 +1,4 @@
-"""Annotated pictures of a running site as one video file for each camera."""
+"""Records the annotated pictures of a running site, one video file per camera."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _log = structlog.get_logger()
 _CODEC = "mp4v"
 _BLOCK_MS = 250
 _LONGEST_PAUSE_S = 30.0
-"""A longer one is not filled with repetitions of the picture before it."""
+"""Longer gaps are not filled by repeating the previous picture."""
 
 
 class CameraVideo:
-    """The video of one camera: frame `i` shows tick `first_tick + i`; a missing picture repeats the one before."""
+    """The video of one camera: frame `i` shows tick `first_tick + i`; missing pictures repeat the previous one."""
 
     def __init__(self, path: Path, fps: float, first_tick: int) -> None:
         self._path, self._fps, self._next_tick = path, fps, first_tick
@@ -36,7 +36,7 @@ class CameraVideo:
         self.frames = 0
 
     def add(self, tick: int, jpeg: bytes) -> None:
-        """Appends the picture of a tick; one that comes too late, or cannot be decoded, is left out.
+        """Append the picture of a tick; a picture that is late or cannot be decoded is skipped.
 
         Raises:
             RecordingError: the file cannot be written.
@@ -51,7 +51,7 @@ class CameraVideo:
             self._size = (picture.shape[1], picture.shape[0])
             self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*_CODEC), self._fps, self._size)
             if not self._writer.isOpened():
-                raise RecordingError(self._path, "cannot be written as a video")
+                raise RecordingError(self._path, "cannot create the video file; check the folder and the disk")
         if (picture.shape[1], picture.shape[0]) != self._size:
             picture = cv2.resize(picture, self._size).astype(np.uint8, copy=False)
         gap = tick - self._next_tick
@@ -67,14 +67,14 @@ class CameraVideo:
         self.frames += 1
 
     def close(self) -> None:
-        """Finishes the file, without which no player opens it."""
+        """Finish the file; players cannot open it before."""
         if self._writer is not None:
             self._writer.release()
             self._writer = None
 
 
 class VideoRecorder:
-    """Watches all cameras of a site on a thread of its own, and writes `folder/{camera}.mp4`."""
+    """Records all cameras of a site to `folder/{camera}.mp4` on its own thread."""
 
     def __init__(
         self, client: Client, frames: Client, keys: Keys, cameras: tuple[str, ...], folder: Path, fps: float, first: int
@@ -99,11 +99,11 @@ class VideoRecorder:
 
     @property
     def frames_written(self) -> dict[str, int]:
-        """Camera → frames of its video."""
+        """Camera → number of frames written."""
         return {camera: video.frames for camera, video in self._videos.values()}
 
     def close(self) -> None:
-        """Finishes the files."""
+        """Stop the thread and finish the files."""
         self._stop.set()
         self._thread.join()
         for _, video in self._videos.values():
@@ -114,17 +114,17 @@ class VideoRecorder:
             try:
                 self.step()
             except RETRYABLE as error:
-                _log.warning("pictures cannot be read", reason=str(error))
+                _log.warning("cannot read pictures from Redis, retrying", reason=str(error))
                 self._stop.wait(1.0)
             except RecordingError as error:
                 self.error = error
                 return
 
     def step(self) -> None:
-        """Writes the pictures that have come, or waits a moment for some.
+        """Write new pictures, waiting briefly for some.
 
         Raises:
-            RedisError: Redis is away; the next call goes on.
+            RedisError: the connection failed; the next call continues.
             RecordingError: a file cannot be written.
         """
         self._watching.write(self._scripts, self._keys)

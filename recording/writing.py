@@ -1,4 +1,4 @@
-"""Writes a recording into a folder, entry by entry."""
+"""Writes a recording to a folder, entry by entry."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from shared.messages import SCHEMA, TrackEntry
 
 
 class RecordingWriter:
-    """A recording that grows; whatever was flushed can be read, also when the writer is killed."""
+    """Writes a new recording. Flushed entries can be read even if the writer is killed."""
 
     def __init__(self, folder: Path, description: Description) -> None:
-        """Begins a recording.
+        """Create the recording.
 
         Raises:
-            RecordingError: there is one already, or the folder cannot be written.
+            RecordingError: the folder already contains a recording, or cannot be written.
         """
         self.folder, self.description = folder, description
         self.cameras: tuple[str, ...] = tuple(camera["name"] for camera in description.site["cameras"])
         if (folder / FILE).exists():
-            raise RecordingError(folder, "holds a recording already; name another folder, or delete it")
+            raise RecordingError(folder, "already contains a recording; use another folder, or delete it")
         try:
             (folder / TRACKS).mkdir(parents=True, exist_ok=True)
             self._tracks = {camera: EntryLogWriter(folder / TRACKS / f"{camera}{SUFFIX}") for camera in self.cameras}
@@ -42,11 +42,11 @@ class RecordingWriter:
         return (*self._tracks.values(), self._assignments, self._events)
 
     def add_entry(self, camera: str, entry_id: str, fields: EntryFields) -> None:
-        """Appends an entry of `tracks:{camera}` as it stands there."""
+        """Append an entry of `tracks:{camera}`, unchanged."""
         self._tracks[camera].append(entry_id, fields)
 
     def add(self, entry: TrackEntry) -> None:
-        """Appends an entry that never was in a stream."""
+        """Append an entry that does not come from a stream."""
         numbers = {
             "schema": SCHEMA,
             "seq": entry.seq,
@@ -59,40 +59,40 @@ class RecordingWriter:
         self.add_entry(entry.camera, f"0-{entry.seq}", fields)
 
     def add_assignment(self, entry_id: str, fields: EntryFields) -> None:
-        """Appends an entry of `assignments` as it stands there."""
+        """Append an entry of `assignments`, unchanged."""
         self._assignments.append(entry_id, fields)
 
     def assign(self, tick: int, camera: str, track_id: int, gid: int, published_ms: int = 0) -> None:
-        """Appends a change of the global-ID map; `published_ms` is Redis time, 0 where there is none."""
+        """Append a change of the global-ID map; `published_ms` is Redis time in ms, 0 if there is none."""
         values = {"tick": tick, "camera": camera, "track_id": track_id, "gid": gid}
         self.add_assignment(f"{published_ms}-1", {name.encode(): str(value).encode() for name, value in values.items()})
 
     def add_event(self, entry_id: str, fields: EntryFields) -> None:
-        """Appends an entry of `events` as it stands there."""
+        """Append an entry of `events`, unchanged."""
         self._events.append(entry_id, fields)
 
     def flush(self) -> None:
-        """Makes everything appended so far readable."""
+        """Make all entries appended so far readable."""
         for log in self._logs:
             log.flush()
 
     @property
     def size_bytes(self) -> int:
-        """Of everything that was appended."""
+        """Total size of all appended entries."""
         return sum(log.size_bytes for log in self._logs)
 
     def describe(self, **known: Any) -> None:
-        """Writes fields of the description that were not known before."""
+        """Update fields of the description that were unknown before."""
         self.description = self.description.model_copy(update=known)
         write_description(self.folder, self.description)
 
     def finish(self, last_tick: int, missing: Sequence[MissingEntries] = ()) -> None:
-        """Says that the recording is whole up to `last_tick`, but for what is `missing`, and closes it."""
+        """Mark the recording as complete up to `last_tick`, except for the gaps in `missing`, and close it."""
         self.close()
         self.describe(last_tick=last_tick, missing=tuple(missing))
 
     def close(self) -> None:
-        """Closes the files, all of them; without `finish` the recording counts as cut off."""
+        """Close all files; without `finish` the recording counts as interrupted."""
         with contextlib.ExitStack() as stack:
             for log in self._logs:
                 stack.callback(log.close)

@@ -1,4 +1,4 @@
-"""Recordings for tests: of a scene of `tests.unit.association.scenes`, ten ticks a second."""
+"""Recordings for tests, made from scenes of `tests.unit.association.scenes` at ten ticks per second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORIGIN_NS = 1_700_000_000 * 10**9
 
 
 def site_config(cameras: Sequence[str], name: str = "hall", **association: Any) -> SiteConfig:
-    """A site whose identities are soon forgotten."""
+    """A site with a short retention time."""
     return SiteConfig.model_validate(
         {
             "site": name,
@@ -34,7 +34,7 @@ def site_config(cameras: Sequence[str], name: str = "hall", **association: Any) 
 def write_recording(
     folder: Path, scene: Sequence[CameraTick], layout: Layout, *, first_tick: int = 1, **association: Any
 ) -> Recording:
-    """The entries of `scene`, whose first tick becomes `first_tick`; without assignments."""
+    """Write the entries of `scene` as a recording without assignments; its first tick becomes `first_tick`."""
     cameras = layout.cameras
     shift = first_tick - 1
     described = Description.of(

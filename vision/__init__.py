@@ -1,1 +1,1 @@
-"""Pictures to tracks: video, inference, tracking. A library: it knows no Redis."""
+"""Turns pictures into tracks: video, inference, tracking. A library with no dependency on Redis."""

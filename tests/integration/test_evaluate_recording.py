@@ -1,4 +1,4 @@
-"""`mtmc evaluate --recording`: tracks and truth in files, the real aggregator, a real Redis."""
+"""`mtmc evaluate --recording` on files of tracks and ground truth."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def line(tick: int, number: int, lane: int) -> str:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> tuple[Path, Path]:
-    """A recording and its truth: three objects seen by both cameras, at other places; object 2 leaves and comes back.
+    """A recording and its truth: both cameras see three objects at different positions; object 2 leaves and returns.
 
-    Embeddings of one object are alike, those of different ones are not.
+    Embeddings of the same object are similar, those of different objects are not.
     """
     random = np.random.default_rng(3)
     looks = random.standard_normal((OBJECTS, 32))
@@ -66,13 +66,13 @@ def verdict(done: Done) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def test_objects_that_look_alike_in_both_cameras_get_one_gid_and_the_figures_say_so(
+def test_objects_that_look_the_same_in_both_cameras_get_one_gid_and_high_scores(
     scene: tuple[Path, Path], mtmc: CommandLine
 ) -> None:
     recording, truth = scene
     found = verdict(mtmc("--recording", recording, "--ground-truth", truth, "--json"))
     assert set(found["cameras"]) == set(CAMERAS)
-    # Everything is right from the third tick of a track on: 2 of 60 ticks (2 · 2 of 30) of an object are missing.
+    # All gids are right from the third tick of a track: 2 of 60 ticks (2 · 2 of 30) of an object are missing.
     boxes = 2 * (60 + 60 + 30)
     missed = 2 * (2 + 2 + 4)
     scores = found["multi_camera"]
@@ -86,7 +86,7 @@ def test_objects_that_look_alike_in_both_cameras_get_one_gid_and_the_figures_say
     assert verdict(mtmc("--recording", recording, "--ground-truth", truth, "--json")) == found
 
 
-def test_as_recorded_nothing_was_published(scene: tuple[Path, Path], mtmc: CommandLine) -> None:
+def test_as_recorded_scores_zero_if_nothing_was_published(scene: tuple[Path, Path], mtmc: CommandLine) -> None:
     recording, truth = scene
     found = verdict(
         mtmc("--recording", recording, "--ground-truth", truth, "--as-recorded", "--seconds", "2", "--json")
@@ -97,12 +97,12 @@ def test_as_recorded_nothing_was_published(scene: tuple[Path, Path], mtmc: Comma
     assert found["seconds"] == 2
 
 
-def test_a_person_gets_tables_and_a_report_that_asks_nobody_for_anything(
+def test_it_prints_tables_and_writes_a_self_contained_report(
     scene: tuple[Path, Path], mtmc: CommandLine, tmp_path: Path
 ) -> None:
     recording, truth = scene
     swapped = {40: 41, 41: 40}
-    # In camera b the truth swaps two objects: what was published is confused, and there are pictures of it.
+    # In camera b the truth swaps two objects, so the report has confusions with pictures.
     path = truth / "b.txt"
     rows = [row.split(",") for row in path.read_text().splitlines()]
     path.write_text("\n".join(",".join([row[0], str(swapped.get(int(row[1]), row[1])), *row[2:]]) for row in rows))
@@ -115,11 +115,11 @@ def test_a_person_gets_tables_and_a_report_that_asks_nobody_for_anything(
     report = tmp_path / "report.html"
     done = mtmc("--recording", recording, "--ground-truth", truth, "--report", report)
     for words in (
-        "all cameras as one",
+        "all cameras together",
         "published",
         "bound",
         "gid changes per 1,000 track-seconds",
-        "aggregator's cycle",
+        "aggregator cycle",
     ):
         assert words in done.stdout
     page = report.read_text()
@@ -142,8 +142,8 @@ def _film(path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--recording", "{recording}", "--ground-truth", "nowhere"], "nowhere: there is no such folder"),
-        (["--recording", "{truth}", "--ground-truth", "{truth}"], "is no recording"),
+        (["--recording", "{recording}", "--ground-truth", "nowhere"], "nowhere: no such folder"),
+        (["--recording", "{truth}", "--ground-truth", "{truth}"], "is not a recording"),
         (
             ["--recording", "{recording}", "--ground-truth", "{truth}", "--report", "{truth}"],
             "no report can be written",
@@ -166,4 +166,4 @@ def test_the_truth_of_another_recording_is_refused(scene: tuple[Path, Path], mtm
         (truth / f"{camera}.txt").write_text("900,1,0,0,50,60,1,1,1\n")
     done = mtmc("--recording", recording, "--ground-truth", truth)
     assert done.returncode == 2
-    assert "no box of the recorded frames 1 to 60" in done.stderr
+    assert "has no boxes in the recorded frames 1 to 60" in done.stderr

@@ -32,9 +32,9 @@ USER, PASSWORD = "operator", "geh3im"
 
 
 class MjpegServer:
-    """Serves `/cam` as multipart/x-mixed-replace: picture `i` is a plain `8 * i` grey.
+    """Serves `/cam` as multipart/x-mixed-replace: picture `i` is uniformly grey with the value `8 * i`.
 
-    Without `fps` it stops after a few, and each `send` lets one more out.
+    Without `fps` it stops after a few pictures, and each `send` sends one more.
     """
 
     def __init__(self, port: int = 0, fps: float | None = 50.0, password: str | None = None) -> None:
@@ -70,7 +70,7 @@ class MjpegServer:
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
 
-        self.stopped, self.turn, self.allowed = threading.Event(), threading.Condition(), 4  # FFmpeg looks at some
+        self.stopped, self.turn, self.allowed = threading.Event(), threading.Condition(), 4  # FFmpeg probes some
         self._server = Server(("127.0.0.1", port), Handler)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -105,7 +105,7 @@ def serving(**options: object) -> Iterator[MjpegServer]:
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """A port that accepts connections and never says a word."""
+    """A port that accepts connections and never sends anything."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -147,7 +147,7 @@ def wait_for(source: ThreadedSource, state: SourceState) -> None:
         assert source._changed.wait_for(lambda: source.state is state, PATIENCE_S), source.state
 
 
-def test_each_picture_is_handed_out_once_with_the_site_time_of_its_capture(watch: Watch) -> None:
+def test_each_picture_is_returned_once_with_the_site_time_of_its_capture(watch: Watch) -> None:
     with serving() as server:
         source = watch(f"http://127.0.0.1:{server.port}/cam", site_time_ns=lambda: time.time_ns() + 10**18)
         frames = [source.frame_at(0.0, PATIENCE_S) for _ in range(5)]
@@ -163,7 +163,7 @@ def test_each_picture_is_handed_out_once_with_the_site_time_of_its_capture(watch
     assert frames[0].loop == 0
 
 
-def test_no_new_picture_is_none_after_the_wait(watch: Watch) -> None:
+def test_without_a_new_picture_the_result_is_none_after_the_timeout(watch: Watch) -> None:
     with serving(fps=None) as server:
         source = watch(f"http://127.0.0.1:{server.port}/cam")
         while (frame := source.frame_at(0.0, 0.2)) is not None or source.state is SourceState.STARTING:
@@ -177,7 +177,7 @@ def test_no_new_picture_is_none_after_the_wait(watch: Watch) -> None:
         assert following.index > last.index
 
 
-def test_what_nobody_asked_for_is_dropped_and_counted(watch: Watch) -> None:
+def test_pictures_that_were_not_requested_are_dropped_and_counted(watch: Watch) -> None:
     with serving(fps=200.0) as server:
         source = watch(f"http://127.0.0.1:{server.port}/cam")
         with source._changed:
@@ -196,7 +196,7 @@ def test_site_time_never_goes_back_when_the_clock_offset_shrinks(watch: Watch) -
     assert times == [10**6] * 3
 
 
-def test_a_server_that_goes_away_and_returns_is_found_again(watch: Watch) -> None:
+def test_the_source_reconnects_after_a_server_restart(watch: Watch) -> None:
     with capture_logs() as logs:
         with serving() as server:
             backoff = CountedBackoff()
@@ -206,9 +206,9 @@ def test_a_server_that_goes_away_and_returns_is_found_again(watch: Watch) -> Non
         assert source.error is not None
         assert source.failures >= 1
         assert backoff.third_try.wait(PATIENCE_S)
-        source.frame_at(0.0, 0.0)  # the one that was still there
+        source.frame_at(0.0, 0.0)  # the last picture before the failure
         began_s = time.monotonic()
-        assert source.frame_at(0.0, None) is None  # a source that is down delays nobody
+        assert source.frame_at(0.0, None) is None  # returns at once while the source is down
         assert time.monotonic() - began_s < 1.0
         with serving(port=server.port):
             wait_for(source, SourceState.LIVE)
@@ -217,8 +217,8 @@ def test_a_server_that_goes_away_and_returns_is_found_again(watch: Watch) -> Non
             source.close()
     assert source.failures >= 3
     assert source.restarts == 0
-    told = [entry["event"] for entry in logs if entry["log_level"] != "debug"]  # none per frame, none per retry
-    assert told == ["source gives pictures", "source is down", "source gives pictures"]
+    events = [entry["event"] for entry in logs if entry["log_level"] != "debug"]  # none per frame, none per retry
+    assert events == ["source is live", "source is down", "source is live"]
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
@@ -227,10 +227,10 @@ def test_a_server_that_never_answers_is_down_after_the_timeout(watch: Watch, sch
         source = watch(f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/cam", open_timeout_s=0.3)
         assert source.answered.wait(PATIENCE_S)
         assert source.state is SourceState.DOWN
-        assert source.error == f"{scheme}://127.0.0.1:{port} gave no answer within 0.3 s; check address and network"
+        assert source.error == f"{scheme}://127.0.0.1:{port} did not answer within 0.3 s; check address and network"
 
 
-def test_a_stream_that_falls_silent_is_down_after_the_timeout(watch: Watch) -> None:
+def test_a_stream_that_stops_sending_is_down_after_the_timeout(watch: Watch) -> None:
     with serving(fps=None) as server:
         source = watch(f"http://127.0.0.1:{server.port}/cam", read_timeout_s=0.3)
         wait_for(source, SourceState.LIVE)
@@ -239,7 +239,7 @@ def test_a_stream_that_falls_silent_is_down_after_the_timeout(watch: Watch) -> N
 
 
 @pytest.mark.parametrize("hanging", ["open", "read", "backoff"])
-def test_closing_takes_less_than_a_second_whatever_hangs(watch: Watch, hanging: str) -> None:
+def test_closing_takes_less_than_a_second_even_if_something_hangs(watch: Watch, hanging: str) -> None:
     with silent_port() as port, serving(fps=None) as server:
         if hanging == "backoff":
             source = watch("device:97", backoff=Backoff(30.0, 60.0))
@@ -342,11 +342,11 @@ def test_credentials_never_reach_stdout_or_stderr_of_the_process() -> None:
             env={k: v for k, v in os.environ.items() if not k.startswith("OPENCV")},
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # nothing from OpenCV or FFmpeg at all
+    assert done.stderr == ""  # no output from OpenCV or FFmpeg
     assert PASSWORD not in done.stdout
     assert USER not in done.stdout
     outcome = json.loads(done.stdout.splitlines()[-1])
-    assert outcome[0] == ["live", None, True]  # the credentials are used, only not shown
+    assert outcome[0] == ["live", None, True]  # the credentials are used but not shown
     assert [state for state, _, _ in outcome[1:]] == ["down"] * 6
 
 
@@ -380,13 +380,13 @@ def test_rtsp_goes_over_tcp_unless_the_user_says_otherwise() -> None:
         ("/dev/video2", SourceKind.DEVICE), ("device:0", SourceKind.DEVICE), ("3", SourceKind.DEVICE),
     ],
 )  # fmt: skip
-def test_a_source_is_told_by_its_form(source: str, kind: SourceKind) -> None:
+def test_the_kind_of_a_source_follows_from_its_form(source: str, kind: SourceKind) -> None:
     assert kind_of(source) is kind
     assert is_local(source) == (kind is not SourceKind.STREAM)
 
 
 @pytest.mark.parametrize("source", ["", " ", "ftp://u:geh3im@h/x", "rtsp:/u:geh3im@h/x"])
-def test_a_source_that_nothing_can_read_is_refused_without_its_credentials(source: str) -> None:
+def test_an_unsupported_source_is_refused_without_its_credentials(source: str) -> None:
     with pytest.raises(ValueError, match=r"use the path|is empty|two slashes") as refused:
         open_source(source, camera="c1", site_time_ns=time.time_ns)
     assert PASSWORD not in str(refused.value)
@@ -404,7 +404,7 @@ def test_only_the_host_of_a_url_is_shown(url: str, shown: str) -> None:
     assert display_name(url) == shown
 
 
-def test_a_local_source_that_is_not_here_is_known_at_once(tmp_path: Path) -> None:
+def test_a_missing_local_source_is_reported_at_once(tmp_path: Path) -> None:
     assert "no file" in str(local_problem(str(tmp_path / "a.mp4")))
     assert "is a folder" in str(local_problem(str(tmp_path)))
     assert local_problem(__file__) is None

@@ -1,4 +1,4 @@
-"""A site that runs is recorded, and the recording is played again: the same gids, whoever associates."""
+"""A running site is recorded and the recording replayed, with the same gids from any aggregator."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def changes(rows: AssignmentRows) -> Changes:
 
 
 class Site:
-    """A site of scripted cameras with its aggregator, and a recorder that follows it from the tick `first` on."""
+    """A site of scripted cameras with its aggregator and a recorder."""
 
     def __init__(self, client: Client, folder: Path, seen: Sequence[CameraTick], *, before: int = 0) -> None:
         self.client, self.site = client, site_of(client, "hall")
@@ -79,7 +79,7 @@ def recorded(redis_server_url: str, tmp_path_factory: pytest.TempPathFactory) ->
     return Recording.open(folder)
 
 
-def test_a_recording_holds_what_the_cameras_saw_and_what_was_published_when(recorded: Recording) -> None:
+def test_a_recording_contains_all_tracks_and_the_published_gids_with_their_times(recorded: Recording) -> None:
     assert recorded.cameras == CAMERAS
     seen = [one for one in scene() if one.camera == 1 and one.tick <= TICKS]
     rows = recorded.tracks("B")
@@ -93,9 +93,9 @@ def test_a_recording_holds_what_the_cameras_saw_and_what_was_published_when(reco
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_the_aggregator_alone_comes_to_the_same_gids_at_the_same_ticks_every_time(recorded: Recording) -> None:
-    told: list[tuple[int, int]] = []
-    first = associate(recorded, progress=lambda done, total: told.append((done, total)))
+def test_the_association_alone_assigns_the_same_gids_at_the_same_ticks_every_time(recorded: Recording) -> None:
+    reported: list[tuple[int, int]] = []
+    first = associate(recorded, progress=lambda done, total: reported.append((done, total)))
     again = associate(recorded)
     assert changes(first.recording.assignments()) == changes(recorded.assignments())
     assert changes(again.recording.assignments()) == changes(first.recording.assignments())
@@ -104,14 +104,14 @@ def test_the_aggregator_alone_comes_to_the_same_gids_at_the_same_ticks_every_tim
     assert len(first.cycle_seconds) == TICKS
     assert (first.cycle_seconds > 0).all()
     assert set(first.recording.assignments().published_ms.tolist()) == {-1}
-    assert told[-1] == (TICKS, TICKS)
+    assert reported[-1] == (TICKS, TICKS)
 
 
 def identities(recording: Recording) -> int:
     return len(np.unique(recording.assignments().gid))
 
 
-def test_settings_and_layout_can_be_others_than_the_recorded_ones(recorded: Recording) -> None:
+def test_settings_and_layout_can_be_replaced(recorded: Recording) -> None:
     strict = associate(recorded, association={"min_similarity": 0.99})
     assert identities(strict.recording) > identities(recorded)
     apart = associate(recorded, layout=Layout.closed(CAMERAS))
@@ -120,7 +120,7 @@ def test_settings_and_layout_can_be_others_than_the_recorded_ones(recorded: Reco
         associate(recorded, association={"min_similarity": 2})
 
 
-def test_a_site_that_had_run_for_days_is_replayed_from_its_own_ticks_on(tmp_path: Path) -> None:
+def test_a_site_that_had_run_for_days_is_replayed_from_its_own_ticks(tmp_path: Path) -> None:
     seen = entries([Stay(1, 0, 1, 20), Stay(1, 1, 5, 30)])
     early = write_recording(tmp_path / "early", seen, overlapping(2))
     late = write_recording(tmp_path / "late", seen, overlapping(2), first_tick=2_600_001)
@@ -132,7 +132,9 @@ def test_a_site_that_had_run_for_days_is_replayed_from_its_own_ticks_on(tmp_path
 # -- recording ---------------------------------------------------------------------------------------------------
 
 
-def test_who_begins_in_the_middle_knows_the_gids_of_those_already_there(redis_client: Client, tmp_path: Path) -> None:
+def test_a_recording_started_in_the_middle_has_the_gids_of_existing_tracks(
+    redis_client: Client, tmp_path: Path
+) -> None:
     seen = entries([Stay(1, 0, 1, 60), Stay(1, 1, 20, 60), Stay(2, 2, 1, 60), Stay(2, 3, 1, 60)])
     site = Site(redis_client, tmp_path / "r", seen, before=30)
     site.record(20)
@@ -146,7 +148,7 @@ def test_who_begins_in_the_middle_knows_the_gids_of_those_already_there(redis_cl
     assert first != second
 
 
-def test_it_can_begin_with_what_redis_still_holds(redis_client: Client, tmp_path: Path) -> None:
+def test_it_can_start_with_everything_still_in_redis(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "unused", scene(), before=30)
     site.recorder.close()
     recorder = Recorder(redis_client, site.site, tmp_path / "r", from_start=True)
@@ -154,7 +156,7 @@ def test_it_can_begin_with_what_redis_still_holds(redis_client: Client, tmp_path
     assert (done.first_tick, done.last_tick, done.entries) == (1, 30, 120)
 
 
-def test_entries_that_were_trimmed_before_they_could_be_read_are_named(redis_client: Client, tmp_path: Path) -> None:
+def test_entries_that_were_trimmed_before_they_could_be_read_are_reported(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "r", scene())
     site.record(10)
     site.run(10)
@@ -165,11 +167,11 @@ def test_entries_that_were_trimmed_before_they_could_be_read_are_named(redis_cli
     recording = Recording.open(tmp_path / "r")
     assert recording.description.missing == done.missing
     assert recording.ticks("B").tolist() == [*range(1, 11), *range(17, 26)]
-    # It can be replayed all the same: the camera is taken to have seen nothing.
+    # It can still be replayed; in the gap the camera counts as having seen nothing.
     assert len(associate(recording).cycle_seconds) == 25
 
 
-def test_entries_that_nobody_can_decode_are_left_out_and_counted(redis_client: Client, tmp_path: Path) -> None:
+def test_entries_that_cannot_be_decoded_are_skipped_and_counted(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "r", scene())
     site.record(3)
     redis_client.xadd(site.site.keys.tracks("A"), {"schema": "99"})
@@ -179,7 +181,7 @@ def test_entries_that_nobody_can_decode_are_left_out_and_counted(redis_client: C
     assert Recording.open(tmp_path / "r").ticks("A").tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_cameras_that_were_added_meanwhile_are_named(redis_client: Client, tmp_path: Path) -> None:
+def test_cameras_added_during_the_recording_are_reported(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "r", scene())
     site.record(3)
     assert add_camera(redis_client, site.site.keys, CameraConfig(name="E", source="rtsp://nowhere"))
@@ -190,7 +192,7 @@ def test_cameras_that_were_added_meanwhile_are_named(redis_client: Client, tmp_p
 
 
 def followed(site: Site, **given: float) -> Callable[[], str]:
-    """Follows the site on a thread; a function that waits for why it ended."""
+    """Follow the site on a thread; returns a function that waits for the end and returns the reason."""
     why: list[str] = []
     thread = threading.Thread(
         target=lambda: why.append(follow(site.recorder, threading.Event(), fps=10, **given).why), daemon=True
@@ -199,13 +201,13 @@ def followed(site: Site, **given: float) -> Callable[[], str]:
 
     def ended() -> str:
         thread.join(20)
-        assert why, "it still follows"
+        assert why, "the recorder is still running"
         return why[0]
 
     return ended
 
 
-def test_it_ends_after_so_many_seconds_of_the_sites_ticks(redis_client: Client, tmp_path: Path) -> None:
+def test_it_ends_after_the_given_seconds_of_site_time(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "r", scene())
     ended = followed(site, seconds=1.5)
     site.run(40)
@@ -213,13 +215,13 @@ def test_it_ends_after_so_many_seconds_of_the_sites_ticks(redis_client: Client, 
     assert Recording.open(tmp_path / "r").last_tick == 15
 
 
-def test_it_ends_with_the_recordings_of_all_cameras(redis_client: Client, tmp_path: Path) -> None:
+def test_it_ends_when_the_files_of_all_cameras_have_ended(redis_client: Client, tmp_path: Path) -> None:
     site = Site(redis_client, tmp_path / "r", scene())
     ended = followed(site)
     site.run(12)
     for camera, lease in site.feeder.leases.items():
         site.feeder.gate.retire(camera, lease, "ended")
-    assert ended() == "every camera's recording has ended"
+    assert ended() == "the files of all cameras have ended"
     recording = Recording.open(tmp_path / "r")
     assert recording.last_tick == 12
     assert changes(associate(recording).recording.assignments()) == changes(recording.assignments())
@@ -231,23 +233,23 @@ def test_it_ends_when_another_site_is_published_under_the_name(redis_client: Cli
     site.run(5)
     other = site.site.config.association.model_copy(update={"min_similarity": 0.7})
     publish_site(redis_client, site.site.config.model_copy(update={"association": other}))
-    assert ended() == "the site was published anew"
+    assert ended() == "the site was published again"
 
 
-def test_it_ends_with_what_it_has_when_redis_goes_away(redis_process: RedisProcess, tmp_path: Path) -> None:
+def test_it_ends_with_everything_read_so_far_when_redis_is_gone(redis_process: RedisProcess, tmp_path: Path) -> None:
     client = connect(redis_process.url)
     site = Site(client, tmp_path / "r", scene())
     site.record(20)
     ended = followed(site)
     redis_process.stop()
-    assert ended() == "Redis went away"
+    assert ended() == "lost the connection to Redis"
     recording = Recording.open(tmp_path / "r")
     assert recording.last_tick == 20
     assert len(recording.assignments())
     client.close()
 
 
-def test_the_pictures_become_a_video_whose_frames_are_the_ticks(redis_client: Client, tmp_path: Path) -> None:
+def test_the_pictures_become_a_video_with_one_frame_per_tick(redis_client: Client, tmp_path: Path) -> None:
     site = site_of(redis_client, "hall", ("A",))
     video = VideoRecorder(redis_client, redis_client, site.keys, ("A",), tmp_path / "video", 10, 5)
     key = site.keys.frames("A")
@@ -279,7 +281,7 @@ def short(tmp_path: Path) -> Recording:
 
 @pytest.fixture
 def elsewhere(redis_url: str) -> Iterator[Callable[[PublishedSite], None]]:
-    """Starts an aggregator that runs by itself, and starts over when its site is published anew."""
+    """Starts an aggregator on its own thread, which restarts when its site is published again."""
     stop, threads = threading.Event(), []
 
     def serve_one(name: str) -> None:
@@ -310,34 +312,34 @@ def collected(client: Client, site: PublishedSite) -> tuple[PublishedReader, Cha
     return PublishedReader(client, site.keys, assigned, lambda *_: None), found
 
 
-def test_an_aggregator_elsewhere_comes_to_the_same_gids(
+def test_an_aggregator_in_another_process_assigns_the_same_gids(
     short: Recording, redis_client: Client, elsewhere: Callable[[PublishedSite], None]
 ) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
     published, found = collected(redis_client, site)
-    lonely: list[bool] = []
+    waited: list[bool] = []
 
-    def came_at_last() -> None:
-        lonely.append(True)
+    def start_one() -> None:
+        waited.append(True)
         elsewhere(site)
 
-    watcher = Watcher(lonely=came_at_last)
+    watcher = Watcher(no_aggregator=start_one)
     assert play(Player(redis_client, site, short), short, published, watcher=watcher) == short.last_tick
-    assert lonely == [True]
+    assert waited == [True]
     assert found == changes(associate(short).recording.assignments())
     assert redis_client.hget(site.keys.camera("A"), "state") == b"ended"
     assert not redis_client.exists(site.keys.lease("clock"))
-    # Once more into the same place: the aggregator notices that it is another replay.
+    # Replay again under the same name: the aggregator notices that it is a new replay.
     again = publish_recording(redis_client, short, ReplaySettings("test"))
     published, found_again = collected(redis_client, again)
     play(Player(redis_client, again, short), short, published)
     assert found_again == found
 
 
-def test_a_site_that_no_replay_wrote_is_left_alone(short: Recording, redis_client: Client) -> None:
+def test_a_site_not_written_by_a_replay_is_refused(short: Recording, redis_client: Client) -> None:
     site = site_of(redis_client, "hall")
     before = redis_client.get(site.keys.config)
-    with pytest.raises(MtmcError, match="site hall holds data in this Redis that no replay wrote"):
+    with pytest.raises(MtmcError, match="site hall has data in this Redis that was not written by a replay"):
         publish_recording(redis_client, short, ReplaySettings())
     assert redis_client.get(site.keys.config) == before
     publish_recording(redis_client, short, ReplaySettings("other"))
@@ -348,13 +350,13 @@ def test_two_replays_do_not_mix(short: Recording, redis_client: Client) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
     player = Player(redis_client, site, short)
     player.begin()
-    with pytest.raises(MtmcError, match="a replay of site test is under way"):
+    with pytest.raises(MtmcError, match="a replay of site test is running"):
         publish_recording(redis_client, short, ReplaySettings("test"))
     player.close()
     publish_recording(redis_client, short, ReplaySettings("test"))
 
 
-def test_a_replay_leaves_nothing_of_the_one_before(
+def test_a_replay_removes_all_data_of_the_previous_one(
     short: Recording, tmp_path: Path, redis_client: Client, elsewhere: Callable[[PublishedSite], None]
 ) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
@@ -370,7 +372,7 @@ def test_a_replay_leaves_nothing_of_the_one_before(
     assert redis_client.hlen(site.keys.cameras) == 2
 
 
-def test_a_replay_can_be_stopped_and_holds_its_pace(short: Recording, redis_client: Client) -> None:
+def test_a_replay_can_be_stopped_and_keeps_its_pace(short: Recording, redis_client: Client) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
     published, _ = collected(redis_client, site)
     stop, began = threading.Event(), time.monotonic()
@@ -379,12 +381,12 @@ def test_a_replay_can_be_stopped_and_holds_its_pace(short: Recording, redis_clie
     done = play(
         Player(redis_client, site, short), short, published, aggregator=aggregator, pace=Pace(2.0, 10), stop=stop
     )
-    # Twenty ticks a second, and as many as a busy machine manages at least.
+    # Twenty ticks per second; the lower limit is what even a busy machine achieves.
     assert 3 <= done <= 25
     assert time.monotonic() - began < 5
 
 
-def test_a_replay_that_the_machine_held_up_goes_on_to_the_same_gids(short: Recording, redis_client: Client) -> None:
+def test_a_replay_whose_leases_expired_continues_to_the_same_gids(short: Recording, redis_client: Client) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
     published, found = collected(redis_client, site)
     player, aggregator = Player(redis_client, site, short), InProcess(aggregator_of(redis_client, site))
@@ -392,7 +394,7 @@ def test_a_replay_that_the_machine_held_up_goes_on_to_the_same_gids(short: Recor
     for tick, seen in ticks_of(short):
         while not player.advance(tick):
             aggregator.catch_up()
-        if tick % 7 == 0:  # So long that every lease has run out.
+        if tick % 7 == 0:  # As if the machine had stalled until all leases expired.
             redis_client.delete(*(site.keys.lease(role) for role in ("clock", "camera:A", "camera:B", "aggregator")))
         player.feed(tick, seen)
         aggregator.handle_tick()
@@ -404,12 +406,12 @@ def test_a_replay_that_the_machine_held_up_goes_on_to_the_same_gids(short: Recor
 
 
 @pytest.mark.parametrize("role", ["clock", "camera:A"])
-def test_a_replay_ends_when_somebody_else_takes_a_role(short: Recording, redis_client: Client, role: str) -> None:
+def test_a_replay_ends_when_another_process_takes_a_role(short: Recording, redis_client: Client, role: str) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
     player = Player(redis_client, site, short)
     player.begin()
     redis_client.hincrby(site.keys.epochs, role, 1)
-    redis_client.set(site.keys.lease(role), "somebody else")
+    redis_client.set(site.keys.lease(role), "another process")
 
     def play_a_tick() -> None:
         player.advance(1)
@@ -418,4 +420,4 @@ def test_a_replay_ends_when_somebody_else_takes_a_role(short: Recording, redis_c
     with pytest.raises(LeaseLost, match=role):
         play_a_tick()
     player.close()
-    assert redis_client.get(site.keys.lease(role)) == b"somebody else"
+    assert redis_client.get(site.keys.lease(role)) == b"another process"

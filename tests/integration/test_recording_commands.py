@@ -1,4 +1,4 @@
-"""`mtmc record`, `replay`, `import-mot`, `export` and `track-mot` as they are typed."""
+"""The commands `mtmc record`, `replay`, `import-mot`, `export` and `track-mot`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture
 def texts(tmp_path: Path) -> list[str]:
-    """Two people walk through two overlapping views for 4 s, under other track ids in each."""
+    """Two people walk through two overlapping views for 4 s, with different track ids in each."""
     rng = np.random.default_rng(3)
     looks = rng.standard_normal((2, 32))
     words = []
@@ -44,7 +44,7 @@ def texts(tmp_path: Path) -> list[str]:
     return words
 
 
-def test_any_trackers_text_becomes_tracks_with_one_id_in_all_cameras(
+def test_the_text_of_any_tracker_becomes_tracks_with_global_ids(
     mtmc: CommandLine, texts: list[str], tmp_path: Path
 ) -> None:
     done = mtmc("import-mot", *texts, "--fps", "10", "-o", tmp_path / "r", "--size", "640x480")
@@ -80,7 +80,7 @@ def test_the_tracker_over_detections(mtmc: CommandLine, tmp_path: Path) -> None:
     assert "1 track, 27 boxes in 60 frames" in done.stdout
     done = mtmc(*words, "--low-score", "0.9")
     assert done.returncode == 2
-    assert "these tracker options do not fit together: scores must keep 0 <= low_score" in done.stderr
+    assert "these tracker options do not fit together: scores must satisfy 0 <= low_score" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -90,22 +90,22 @@ def test_the_tracker_over_detections(mtmc: CommandLine, tmp_path: Path) -> None:
         (("import-mot", "a=x.txt", "a=y.txt", "--fps", "10", "-o", "r"), "camera a stands there more than once"),
         (("import-mot", "a=nowhere.txt", "--fps", "10", "-o", "r"), "nowhere.txt: there is no such file"),
         (("import-mot", "a=x.txt", "--fps", "10", "-o", "r", "--size", "big"), "write width and height as in"),
-        (("export", "nowhere", "--format", "csv", "-o", "x"), "nowhere: is no recording: it has no recording.json"),
+        (("export", "nowhere", "--format", "csv", "-o", "x"), "nowhere: is not a recording: it has no recording.json"),
         (("export", "nowhere", "--format", "csv", "-o", "x", "--ids", "track"), "--ids track is for --format mot"),
-        (("replay", "nowhere"), "nowhere: is no recording"),
+        (("replay", "nowhere"), "nowhere: is not a recording"),
         (("replay", "nowhere", "--speed", "fast"), "write max, or how many times real time"),
         (("track-mot", "nowhere.txt", "--fps", "10", "-o", "x"), "nowhere.txt: there is no such file"),
         (("record", "--site", "x", "--redis", "redis://127.0.0.1:1", "-o", "r"), "no Redis answers"),
     ],
 )
-def test_what_is_wrong_is_said(mtmc: CommandLine, words: tuple[str, ...], message: str) -> None:
+def test_errors_are_reported(mtmc: CommandLine, words: tuple[str, ...], message: str) -> None:
     done = mtmc(*words)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_settings_that_cannot_be_changed_are_named(mtmc: CommandLine, texts: list[str], tmp_path: Path) -> None:
+def test_invalid_settings_are_named(mtmc: CommandLine, texts: list[str], tmp_path: Path) -> None:
     assert mtmc("import-mot", *texts, "--fps", "10", "-o", tmp_path / "r").returncode == 0
     for setting, message in (
         ("clock.target_fps=5", "write association.NAME=VALUE"),
@@ -130,11 +130,11 @@ def recording_process(redis_url: str, folder: Path, *words: str) -> subprocess.P
 
 
 def feed_until(fed: tuple[Feeder, Aggregator], folder: Path, ticks: int) -> None:
-    """Lets the site run until so many of its ticks have been written."""
+    """Run the site until `ticks` of its ticks have been recorded."""
     deadline = time.monotonic() + 60
     size = 0
     while not (folder / "recording.json").exists():
-        assert time.monotonic() < deadline, "the recorder does not begin"
+        assert time.monotonic() < deadline, "the recorder does not start"
         time.sleep(0.05)
     for _ in range(ticks):
         fed[0].feed()
@@ -145,7 +145,7 @@ def feed_until(fed: tuple[Feeder, Aggregator], folder: Path, ticks: int) -> None
         time.sleep(0.3)
 
 
-def test_ctrl_c_ends_a_recording_in_good_order(fed: tuple[Feeder, Aggregator], redis_url: str, tmp_path: Path) -> None:
+def test_ctrl_c_finishes_a_recording(fed: tuple[Feeder, Aggregator], redis_url: str, tmp_path: Path) -> None:
     process = recording_process(redis_url, tmp_path / "r")
     feed_until(fed, tmp_path / "r", 50)
     process.send_signal(signal.SIGINT)

@@ -1,1 +1,1 @@
-"""Networks: detection and embedding, and the backends that run them."""
+"""Neural networks: detectors, embedders, and the backends that run them."""

@@ -1,4 +1,4 @@
-"""From frames to boxes: one detector for all cameras of a worker, one model call for all their frames."""
+"""Detects objects: one detector for all cameras of a worker, one model call for all their frames."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ from vision.inference.backends.model import Model, WantedDevice
 from vision.inference.detector_heads import Floats, Head, PictureFormat, recognise
 from vision.inference.suppression import suppress
 
-# Both families were trained with padding of this grey.
+# Grey level of the padding with which both detector families were trained.
 _PADDING = 114
 _DEFAULTS = DetectorConfig.model_fields
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What counts as a detection in one camera; the defaults are those of `shared.config.DetectorConfig`."""
+    """Which boxes of one camera count as detections; the defaults are those of `shared.config.DetectorConfig`."""
 
     min_score: float = _DEFAULTS["min_score"].default
+    """Minimum score; 0..1."""
     nms_iou: float = _DEFAULTS["nms_iou"].default
+    """Boxes of one class that overlap more than this are suppressed; 0..1."""
     class_ids: frozenset[int] | None = None
-    """None: every class."""
+    """None: all classes."""
     max_detections: int = _DEFAULTS["max_detections"].default
+    """Maximum number of detections per frame."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,11 @@ class Detections:
     """The objects of one frame, best score first."""
 
     boxes_xyxy: Floats
-    """`(N, 4)` float32, pixels of the source frame, within it."""
+    """`(N, 4)` float32 xyxy, pixels of the source frame, clipped to it."""
     scores: Floats
-    """`(N,)` float32 in [0, 1]."""
+    """`(N,)` float32 in [0, 1], descending."""
     class_ids: npt.NDArray[np.int16]
-    """`(N,)` int16, numbers of the detector's classes."""
+    """`(N,)` int16, indices into the detector's `class_names`."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -51,7 +54,7 @@ class Detections:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a frame lies in the model's input."""
+    """Position and scale of a frame in the model's input, in pixels of the input."""
 
     frame_width: int
     frame_height: int
@@ -61,7 +64,7 @@ class Placement:
     top: int
 
     def to_frame(self, boxes_xyxy: Floats) -> Floats:
-        """`(N, 4)` from pixels of the input to pixels of the frame, clipped to it."""
+        """Convert boxes `(N, 4)` float32 xyxy from pixels of the input to pixels of the frame, clipped to the frame."""
         offset = np.array([self.left, self.top] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         limit = np.array([self.frame_width, self.frame_height] * 2, np.float32)
@@ -70,7 +73,7 @@ class Placement:
 
 
 class Detector:
-    """A detection model with its head; has no state between calls."""
+    """A detection model with its head. Stateless between calls."""
 
     def __init__(self, model: Model, head: Head) -> None:
         self._model, self._head = model, head
@@ -85,9 +88,10 @@ class Detector:
         max_batch: int = 32,
         engine_cache: Path | None = None,
     ) -> Detector:
-        """The detector in the file `path`, or of that published name; arguments as for `load_model`.
+        """Load the detector from the file `path`, or by its published name; arguments as for `load_model`.
 
-        Raises ModelError when the model cannot be loaded, or its head is of no known family.
+        Raises:
+            ModelError: the model cannot be loaded, or its head is of an unknown family.
         """
         model = load_model(path, device=device, threads=threads, max_batch=max_batch, engine_cache=engine_cache)
         height, width = model.picture_size()
@@ -111,12 +115,12 @@ class Detector:
 
     @property
     def family(self) -> str:
-        """Of the head, as its makers call it."""
+        """Name of the head's model family."""
         return self._head.family
 
     @property
     def batch_size(self) -> int | None:
-        """Pictures per call that the model insists on; None when any number will do."""
+        """The model's fixed batch size; None if any size works."""
         return self._model.batch_size
 
     @property
@@ -125,9 +129,15 @@ class Detector:
         return self._head.width, self._head.height
 
     def detect(self, frames: Sequence[npt.NDArray[np.uint8]], thresholds: Sequence[Thresholds]) -> list[Detections]:
-        """The objects of each frame by its own thresholds, with one model call where the model's batch is open.
+        """Detect the objects of every frame, in one model call if the model has a dynamic batch.
 
-        `frames` are `(height, width, 3)` uint8 BGR, each of any size. Raises ModelError when the device fails.
+        Args:
+            frames: `(height, width, 3)` uint8 BGR each, of any size.
+            thresholds: one for each frame.
+
+        Raises:
+            ModelError: the device failed, for example ran out of memory.
+            ValueError: `frames` and `thresholds` differ in length.
         """
         if len(frames) != len(thresholds):
             raise ValueError(f"{len(frames)} frames but {len(thresholds)} thresholds")
@@ -143,7 +153,16 @@ class Detector:
 
 
 def letterbox(frame: npt.NDArray[np.uint8], pictures: PictureFormat, out: Floats) -> Placement:
-    """Writes `frame` `(h, w, 3)` BGR into `out` `(3, H, W)` as large as it fits, its shape kept, and says where."""
+    """Write `frame` into `out` as large as fits, keeping its aspect ratio, and pad the rest with grey.
+
+    Args:
+        frame: `(height, width, 3)` uint8 BGR.
+        pictures: channel order, scale and position that the model expects.
+        out: `(3, input height, input width)` float32, overwritten.
+
+    Returns:
+        Where the frame is in `out`.
+    """
     height, width = frame.shape[:2]
     input_height, input_width = out.shape[1:]
     ratio = min(input_height / height, input_width / width)
@@ -153,14 +172,14 @@ def letterbox(frame: npt.NDArray[np.uint8], pictures: PictureFormat, out: Floats
     resized = cv2.resize(frame, (inner_width, inner_height), interpolation=cv2.INTER_LINEAR)
     scale = np.float32(pictures.scale)
     out[:] = _PADDING * scale
-    # Channel by channel into the batch: cv2.dnn.blobFromImages was never faster here, and needs a padded copy first.
+    # Channel by channel into the batch: cv2.dnn.blobFromImages was no faster here and needs a padded copy first.
     for channel, plane in enumerate(out[:, top : top + inner_height, left : left + inner_width]):
         np.multiply(resized[..., 2 - channel if pictures.rgb else channel], scale, out=plane)
     return Placement(width, height, inner_width / width, inner_height / height, left, top)
 
 
 def finish(head: Head, output: Floats, thresholds: Thresholds, placement: Placement) -> Detections:
-    """The objects behind one picture's `output` of the model."""
+    """Decode the model's `output` for one frame: threshold, suppress overlaps, and convert to pixels of the frame."""
     found = head.decode(output, thresholds.min_score, thresholds.class_ids)
     if head.overlapping:
         best = suppress(found.boxes_xyxy, found.scores, found.class_ids, thresholds.nms_iou, thresholds.max_detections)
@@ -170,9 +189,10 @@ def finish(head: Head, output: Floats, thresholds: Thresholds, placement: Placem
 
 
 def resolve_classes(wanted: Sequence[int | str], names: Sequence[str]) -> frozenset[int]:
-    """Numbers of the classes `wanted`, each given by its name in `names` (in any case) or by its number.
+    """Indices of the classes `wanted`, each given by its name in `names` (case-insensitive) or by its index.
 
-    Raises ModelError for the first one that the model does not know, with the names it may have meant.
+    Raises:
+        ModelError: the model has no such class; the message suggests similar names.
     """
     by_name: dict[str, set[int]] = {}
     for number, name in enumerate(names):
@@ -185,13 +205,13 @@ def resolve_classes(wanted: Sequence[int | str], names: Sequence[str]) -> frozen
         elif text.isdecimal() and int(text) < len(names):
             numbers.add(int(text))
         else:
-            raise ModelError(f"unknown class {text!r}; {_what_instead(text, names)}")
+            raise ModelError(f"unknown class {text!r}; {_suggestion(text, names)}")
     return frozenset(numbers)
 
 
-def _what_instead(text: str, names: Sequence[str]) -> str:
-    there_are = f"{len(names)} classes, by name or by number from 0 to {len(names) - 1}"
+def _suggestion(text: str, names: Sequence[str]) -> str:
+    available = f"{len(names)} classes, by name or by number from 0 to {len(names) - 1}"
     close = difflib.get_close_matches(text.casefold(), [name.casefold() for name in names], n=3)
     if close:
-        return f"did you mean {' or '.join(close)}? The model has {there_are}"
-    return f"the model has {there_are}: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}"
+        return f"did you mean {' or '.join(close)}? The model has {available}"
+    return f"the model has {available}: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}"

@@ -1,4 +1,4 @@
-"""What detectors want to see and what their outputs mean, recognised from the model itself."""
+"""Input format and output decoding of the supported detector families, recognised from the model itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.errors import ModelError
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-# The order of the classes in COCO's annotations (Lin et al., 2014), which YOLOX models do not carry themselves.
+# Classes in the order of COCO's annotations (Lin et al., 2014), for YOLOX models, which contain no class names.
 # fmt: off
 COCO_NAMES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
@@ -28,28 +28,32 @@ COCO_NAMES = (
 )
 # fmt: on
 _STRIDES = (8, 16, 32)
-# e^10 cells are wider than any picture; a model gone wrong must not overflow.
+# e^10 cells are wider than any picture; the limit prevents overflow if a model outputs nonsense.
 _MAX_LOG_SIZE = np.float32(10)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Boxes of one picture before suppression, `(K, 4)` in pixels of the model's input, with score and class."""
+    """Boxes of one picture before suppression."""
 
     boxes_xyxy: Floats
+    """`(K, 4)` float32 xyxy, pixels of the model's input."""
     scores: Floats
+    """`(K,)` float32 in [0, 1]."""
     class_ids: npt.NDArray[np.int16]
+    """`(K,)` int16."""
 
 
 @dataclass(frozen=True)
 class PictureFormat:
-    """How a frame must be laid into the input."""
+    """The input format that a detector expects."""
 
     rgb: bool
+    """Channel order RGB; False: BGR."""
     scale: float
-    """What a byte is multiplied by."""
+    """Factor applied to every byte."""
     centred: bool
-    """Padding on both sides, not only right of and below the picture."""
+    """Padding on all sides; False: only to the right and below."""
 
 
 _ULTRALYTICS_PICTURES = PictureFormat(rgb=True, scale=1 / 255, centred=True)
@@ -57,7 +61,7 @@ _ULTRALYTICS_PICTURES = PictureFormat(rgb=True, scale=1 / 255, centred=True)
 
 @dataclass(frozen=True)
 class UltralyticsHead:
-    """Output `[B, 4 + C, N]` of Ultralytics v8 and later: centre, size and a score per class."""
+    """Ultralytics v8 and later, output `[B, 4 + C, N]`: centre, size and a score per class."""
 
     height: int
     width: int
@@ -67,7 +71,10 @@ class UltralyticsHead:
     overlapping: ClassVar[bool] = True
 
     def decode(self, output: Floats, min_score: float, wanted: Collection[int] | None = None) -> Candidates:
-        """Boxes whose best class is in `wanted` (None: any) with a score of at least `min_score`, in order of N."""
+        """The boxes whose best class is in `wanted` (None: all) and scores at least `min_score`, in the model's order.
+
+        `output` is one picture's part of the output described above, float32.
+        """
         by_class = output[4:] if wanted is None else output[4:][sorted(wanted)]
         keep = np.flatnonzero(by_class.max(axis=0, initial=-1) >= min_score)
         rows = output[:, keep].T
@@ -79,7 +86,7 @@ class UltralyticsHead:
 
 @dataclass(frozen=True)
 class EndToEndHead:
-    """Output `[B, N, 6]` of Ultralytics exports that suppress overlaps themselves: corners, score, class."""
+    """Ultralytics exports with built-in NMS, output `[B, N, 6]`: corners, score, class."""
 
     height: int
     width: int
@@ -89,32 +96,38 @@ class EndToEndHead:
     overlapping: ClassVar[bool] = False
 
     def decode(self, output: Floats, min_score: float, wanted: Collection[int] | None = None) -> Candidates:
-        """Boxes of a class in `wanted` (None: any) with a score of at least `min_score`, in order of N."""
+        """The boxes with a score of at least `min_score` and a class in `wanted` (None: all), in the model's order.
+
+        `output` is `(N, 6)` float32.
+        """
         rows = output[output[:, 4] >= min_score]
         return _of_classes(rows[:, :4], rows[:, 4], rows[:, 5].round().astype(np.intp), wanted)
 
 
 @dataclass(frozen=True, eq=False)
 class YoloxHead:
-    """Output `[B, N, 5 + C]` of YOLOX: per cell of three grids centre, log size, objectness, a score per class.
+    """YOLOX, output `[B, N, 5 + C]`: centre, log size, objectness and a score per class for each cell of three grids.
 
-    The decoding is that of Ge et al., YOLOX: Exceeding YOLO Series in 2021.
+    Decoded as in Ge et al., "YOLOX: Exceeding YOLO Series in 2021".
     """
 
     height: int
     width: int
     class_names: tuple[str, ...]
     cells: Floats
-    """`(N, 2)`, column and row of each cell in its grid."""
+    """`(N, 2)` float32: column and row of each cell in its grid."""
     strides: Floats
-    """`(N, 1)`, pixels per cell."""
+    """`(N, 1)` float32: pixels per cell."""
     family: ClassVar[str] = "YOLOX"
     pictures: ClassVar[PictureFormat] = PictureFormat(rgb=False, scale=1.0, centred=False)
     overlapping: ClassVar[bool] = True
 
     def decode(self, output: Floats, min_score: float, wanted: Collection[int] | None = None) -> Candidates:
-        """Boxes whose best class is in `wanted` (None: any) with a score of at least `min_score`, in order of N."""
-        # No class can lift a cell above its objectness: one column settles nearly all of the cells.
+        """The boxes whose best class is in `wanted` (None: all) and scores at least `min_score`, in the model's order.
+
+        `output` is one picture's part of the output described above, float32.
+        """
+        # A score never exceeds the objectness, so this one column rules out nearly all cells.
         keep = np.flatnonzero(output[:, 4] >= min_score)
         rows = output[keep]
         class_ids = rows[:, 5:].argmax(axis=1)
@@ -130,21 +143,29 @@ Head: TypeAlias = UltralyticsHead | EndToEndHead | YoloxHead
 
 
 def recognise(model: str, height: int, width: int, outputs: Sequence[Floats], metadata: Mapping[str, str]) -> Head:
-    """The head behind `outputs`, which the model called `model` gave for a blank picture of `height` × `width`.
+    """Recognise the head of a detector from its outputs for a blank picture.
 
-    Raises ModelError, with the shapes, when it is of no family known here.
+    Args:
+        model: name of the model, for the error message.
+        height: of the input, pixels.
+        width: of the input, pixels.
+        outputs: all outputs of the model for the blank picture.
+        metadata: what the exporter stored in the model; `names` and `end2end` are used.
+
+    Raises:
+        ModelError: the head is of an unknown family; the message contains the shapes.
     """
     names = _names(model, metadata)
     cells, strides = yolox_grid(height, width)
     shape = outputs[0].shape if len(outputs) == 1 and outputs[0].ndim == 3 else (0, 0, 0)
     _, rows, columns = shape
-    # With one class a YOLOX grid is `[B, N, 6]` too; but it has 21 cells for every 32 × 32 pixels, and an end-to-end
-    # export a fixed number of boxes, usually 300.
+    # With one class a YOLOX grid is `[B, N, 6]` as well, but has 21 cells for every 32 × 32 pixels, whereas an
+    # end-to-end export has a fixed number of boxes, usually 300.
     if names and columns == 6 and metadata.get("end2end") == "True":
         return EndToEndHead(height, width, names)
     if rows == len(cells) and columns >= 6 and columns - 5 == len(names or _default_names(columns - 5)):
         if _is_decoded(outputs[0][0], (cells + 0.5) * strides):
-            raise ModelError(f"{model}: YOLOX exported with decode_in_inference; export it without")
+            raise ModelError(f"{model}: is a YOLOX model with decode_in_inference; export it without this option")
         return YoloxHead(height, width, names or _default_names(columns - 5), cells, strides)
     if names and rows == 4 + len(names):
         return UltralyticsHead(height, width, names)
@@ -155,14 +176,18 @@ def recognise(model: str, height: int, width: int, outputs: Sequence[Floats], me
     shapes = ", ".join(str(list(output.shape)) for output in outputs)
     known = f"{len(names)} class names" if names else "no class names"
     raise ModelError(
-        f"{model}: input [B, 3, {height}, {width}] with {known} gives {shapes}, which is no detector known here; "
-        "understood are Ultralytics [B, 4+C, N], Ultralytics end-to-end [B, N, 6] with class names, "
+        f"{model}: unknown kind of detector: input [B, 3, {height}, {width}], {known}, output {shapes}; "
+        "supported are Ultralytics [B, 4+C, N], Ultralytics end-to-end [B, N, 6] with class names, "
         f"and YOLOX [B, {len(cells)}, 5+C]"
     )
 
 
 def yolox_grid(height: int, width: int) -> tuple[Floats, Floats]:
-    """Cells `(N, 2)` and strides `(N, 1)` of the three grids of a picture, finest first, row by row; float32."""
+    """Cells and strides of YOLOX's three grids for `height` × `width` pixels, finest grid first, row by row.
+
+    Returns:
+        `(N, 2)` float32, column and row of each cell; `(N, 1)` float32, pixels per cell.
+    """
     cells, strides = [], []
     for stride in _STRIDES:
         rows, columns = np.divmod(np.arange((height // stride) * (width // stride)), max(1, width // stride))
@@ -181,7 +206,7 @@ def _of_classes(
 
 
 def _is_decoded(output: Floats, centres_px: Floats) -> bool:
-    # Decoded centres lie near their cells; undecoded ones are offsets within a cell, near zero everywhere.
+    # Decoded centres are near their cells; raw ones are offsets within a cell, so near zero everywhere.
     distance = np.median(np.abs(output[:, :2] - centres_px))
     return bool(distance < np.median(np.abs(output[:, :2])))
 
@@ -196,7 +221,7 @@ def _names(model: str, metadata: Mapping[str, str]) -> tuple[str, ...] | None:
         return tuple(str(name) for name in names)
     except (ValueError, SyntaxError, KeyError, TypeError):
         raise ModelError(
-            f"{model}: metadata `names` is no list of class names: {metadata['names'][:80]!r}; export the model again"
+            f"{model}: metadata `names` is not a list of class names: {metadata['names'][:80]!r}; export it again"
         ) from None
 
 

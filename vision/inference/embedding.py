@@ -1,4 +1,4 @@
-"""From boxes to appearance vectors: one model call for the crops of all cameras of a worker."""
+"""Computes appearance embeddings of boxes: one model call for the crops of all cameras of a worker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vision.inference.backends.model import Model, WantedDevice
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Crops: TypeAlias = Sequence[tuple[npt.NDArray[np.uint8], Floats]]
-"""Per frame the picture, `(height, width, 3)` uint8 BGR, and the boxes in it, `(k, 4)` float32 xyxy in its pixels."""
+"""Pairs of a frame, `(height, width, 3)` uint8 BGR, and boxes in it, `(k, 4)` float32 xyxy, pixels of the frame."""
 
 
 _DEFAULTS = EmbedderConfig.model_fields
@@ -26,28 +26,29 @@ _DEFAULTS = EmbedderConfig.model_fields
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What an embedder wants to see: a crop of this size, each byte turned into `(byte * scale - mean) / std`.
+    """An embedder's input format: a crop of this size with every byte converted to `(byte * scale - mean) / std`.
 
-    The defaults are those of `shared.config.EmbedderConfig`: what torchreid's networks take.
+    The defaults are those of `shared.config.EmbedderConfig`, which suit torchreid's networks.
     """
 
     width: int | None = None
-    """Pixels; None: as the model fixes it."""
+    """Pixels; None: the model's fixed size."""
     height: int | None = None
+    """Pixels; None: the model's fixed size."""
     mean: tuple[float, float, float] = _DEFAULTS["mean"].default
-    """In `channel_order`, like `std`."""
+    """Per channel in `channel_order`, like `std`."""
     std: tuple[float, float, float] = _DEFAULTS["std"].default
     channel_order: Literal["rgb", "bgr"] = _DEFAULTS["channel_order"].default
     scale: float = _DEFAULTS["scale"].default
 
     @classmethod
     def of(cls, config: EmbedderConfig) -> Preprocessing:
-        """As a site describes it."""
+        """The preprocessing that a site configures."""
         return cls(config.width, config.height, config.mean, config.std, config.channel_order, config.scale)
 
 
 class Embedder:
-    """An appearance model; has no state between calls."""
+    """An appearance model. Stateless between calls."""
 
     def __init__(self, model: Model, preprocessing: Preprocessing, dimension: int) -> None:
         self._model, self._preprocessing, self._dimension = model, preprocessing, dimension
@@ -63,10 +64,14 @@ class Embedder:
         max_batch: int = 64,
         engine_cache: Path | None = None,
     ) -> Embedder:
-        """The embedder in the file `path`; `preprocessing` None: the default one; a size left open is the model's.
+        """Load the embedder from the file `path`.
 
-        Raises ModelError when the model cannot be loaded, does not give one vector per picture, or fixes another size
-        than `preprocessing`.
+        `preprocessing` None: the defaults. A size of None is replaced by the model's. The other arguments are those of
+        `load_model`.
+
+        Raises:
+            ModelError: the model cannot be loaded, does not output one vector per crop, or has a fixed size other than
+                that of `preprocessing`.
         """
         wanted = preprocessing or Preprocessing()
         size = (wanted.height, wanted.width) if wanted.height and wanted.width else None
@@ -81,13 +86,13 @@ class Embedder:
         height, width = model.picture_size(size)
         if (wanted.height or height, wanted.width or width) != (height, width):
             raise ModelError(
-                f"{path}: takes crops of {width}×{height} pixels (width × height), "
-                f"not {wanted.width}×{wanted.height}; leave the size out"
+                f"{path}: requires crops of {width}×{height} pixels (width × height), "
+                f"not {wanted.width}×{wanted.height}; remove the size"
             )
         outputs = model.run(model.blank(size))
         if len(outputs) != 1 or outputs[0][0].size != max(outputs[0].shape[1:], default=0):
             shapes = ", ".join(str(list(output.shape)) for output in outputs)
-            raise ModelError(f"{path}: gives {shapes}; an embedder must give one vector per crop, [B, D]")
+            raise ModelError(f"{path}: outputs {shapes}; an embedder must output one vector per crop, [B, D]")
         return cls(model, replace(wanted, width=width, height=height), outputs[0][0].size)
 
     @property
@@ -104,23 +109,30 @@ class Embedder:
 
     @property
     def batch_size(self) -> int | None:
-        """Crops per call that the model insists on; None when any number will do."""
+        """The model's fixed batch size; None if any size works."""
         return self._model.batch_size
 
     @property
     def dimension(self) -> int:
+        """Length D of a vector."""
         return self._dimension
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """With the size that holds."""
+        """The preprocessing in use, with its size filled in."""
         return self._preprocessing
 
     def embed(self, crops: Crops) -> Floats:
-        """Vectors of all boxes in order, `(sum k, D)` float32, unit norm.
+        """Embeddings of all boxes in order.
 
-        A box with less than a pixel inside its picture, and one the model has no finite answer for, gets the zero
-        vector: it resembles nothing. Raises ModelError when the device fails.
+        A box with less than a pixel inside its frame, or for which the model's output is not finite, gets the zero
+        vector, which is similar to nothing.
+
+        Returns:
+            `(sum of k, D)` float32, unit norm or zero.
+
+        Raises:
+            ModelError: the device failed, for example ran out of memory.
         """
         batch, shown = crop_batch(crops, self._preprocessing)
         vectors = np.zeros((len(batch), self._dimension), np.float32)
@@ -131,14 +143,21 @@ class Embedder:
 
 
 def crop_batch(crops: Crops, preprocessing: Preprocessing) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """The network's input `(n, 3, height, width)` float32, and which rows `(n,)` show anything.
+    """Cut out and preprocess all boxes.
 
-    Boxes are widened to whole pixels and clipped to their picture; the crop is stretched to the size of
-    `preprocessing`, which must be set. A box with less than a pixel inside its picture leaves a row of zeros.
+    Boxes are enlarged to whole pixels and clipped to their frame; the crop is stretched to the size of
+    `preprocessing`, which must be set.
+
+    Returns:
+        The network's input `(n, 3, height, width)` float32, and `(n,)` bool: False for a box with less than a pixel
+        inside its frame, whose input is all zeros.
+
+    Raises:
+        ValueError: `preprocessing` has no size.
     """
     width, height = preprocessing.width, preprocessing.height
     if width is None or height is None:
-        raise ValueError("the size of the crops is open")
+        raise ValueError("preprocessing has no width or height")
     count = sum(len(boxes) for _, boxes in crops)
     batch = np.zeros((count, 3, height, width), np.float32)
     shown = np.zeros(count, np.bool_)
@@ -148,7 +167,7 @@ def crop_batch(crops: Crops, preprocessing: Preprocessing) -> tuple[Floats, npt.
     row = 0
     for frame, boxes_xyxy in crops:
         limit = np.array([frame.shape[1], frame.shape[0]] * 2, np.float32)
-        # A box that is not a number anywhere fails the comparison below and shows nothing.
+        # A box with a NaN fails the comparison below, so it counts as not visible.
         inside = np.clip(boxes_xyxy, 0, limit)
         visible = (inside[:, 2:] - inside[:, :2]).min(axis=1) >= 1
         for box, is_visible in zip(inside, visible, strict=True):
@@ -165,9 +184,9 @@ def crop_batch(crops: Crops, preprocessing: Preprocessing) -> tuple[Floats, npt.
 
 
 def unit_rows(vectors: Floats) -> Floats:
-    """`vectors` `(n, D)` with every row scaled to norm 1; a row of zeros, or one that is not finite, becomes zeros."""
+    """Scale every row of `vectors`, `(n, D)` float32, to unit norm; a row that is zero or not finite becomes zero."""
     finite = np.where(np.isfinite(vectors).all(axis=1, keepdims=True), vectors, 0)
-    # Scaled first, so that squares of large or tiny numbers stay within float32.
+    # Scale by the maximum first, so that squares of very large or small numbers stay within float32.
     largest = np.abs(finite).max(axis=1, keepdims=True, initial=0)
     scaled = np.divide(finite, largest, out=np.zeros_like(vectors), where=largest > 0)
     norms = np.linalg.norm(scaled, axis=1, keepdims=True)

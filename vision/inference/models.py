@@ -1,4 +1,4 @@
-"""The networks of one process, each loaded once however many cameras use it."""
+"""The neural networks of one process, each loaded once and shared by all cameras."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _log = structlog.get_logger()
 
 
 def load_embedder(config: EmbedderConfig, threads: int, engine_cache: Path | None = None) -> Embedder:
-    """The embedder as the site describes it; `engine_cache` as for `load_model`.
+    """Load the embedder that a site configures; `threads` and `engine_cache` as for `load_model`.
 
     Raises:
-        ModelError: it cannot be used.
+        ModelError: the model cannot be used.
     """
     return Embedder.load(
         config.model,
@@ -30,12 +30,13 @@ def load_embedder(config: EmbedderConfig, threads: int, engine_cache: Path | Non
 
 
 class Models:
-    """Detectors by path, and the site's embedder."""
+    """All detectors of a site, by path, and its embedder."""
 
     def __init__(self, config: SiteConfig, threads: int, engine_cache: Path | None = None) -> None:
-        """`threads` are those of one model call on the CPU (0: one per core).
+        """Load the embedder; detectors are loaded when first used.
 
-        `engine_cache` is the folder that keeps TensorRT's engines; None: they are built at every start.
+        `threads` is the number of threads of a model call on the CPU (0: one per core). `engine_cache` is the folder in
+        which TensorRT engines are cached; None: they are built at every start.
 
         Raises:
             ModelError: the embedder cannot be used.
@@ -48,13 +49,13 @@ class Models:
         self._log_loaded("embedder", config.embedder.model, self.embedder)
 
     def path_of(self, camera: CameraConfig) -> Path:
-        """The file of a camera's detector, or the name under which it is published."""
+        """Path or published name of a camera's detector."""
         return (camera.detector and camera.detector.model) or self._config.detector.model
 
     def detector(self, camera: CameraConfig) -> Detector:
-        """The detector of a camera, loaded when first asked for; from any thread.
+        """The detector of a camera, loaded on first use. Thread-safe.
 
-        While one thread loads a model, those that want the same one wait for it, and nobody else does.
+        While one thread loads a model, only threads that need the same model wait.
 
         Raises:
             ModelError: the model cannot be used.
@@ -75,10 +76,10 @@ class Models:
             return self._detectors[path]
 
     def thresholds(self, camera: CameraConfig) -> Thresholds:
-        """What counts as a detection in a camera: the site's settings with the camera's own on top.
+        """The detection thresholds of a camera: its own settings, and the site's for those it leaves out.
 
         Raises:
-            ModelError: a class that the camera's detector does not know.
+            ModelError: the camera's detector cannot be used, or lacks one of the classes.
         """
         site, own = self._config.detector, camera.detector
         classes = own.classes if own is not None and own.classes is not None else site.classes
@@ -92,12 +93,12 @@ class Models:
 
     @property
     def device(self) -> str:
-        """Where they run: `cpu`, `cuda`, `tensorrt`, or several of them, with a blank between."""
+        """Devices of all loaded networks, `cpu`, `cuda` or `tensorrt`, separated by spaces."""
         return " ".join(sorted({network.device for network in self._networks()}))
 
     @property
     def backend(self) -> str:
-        """What runs them: `onnxruntime`, `pytorch`, `tensorrt`, or several of them, with a blank between."""
+        """Runtimes of all loaded networks, `onnxruntime`, `pytorch` or `tensorrt`, separated by spaces."""
         return " ".join(sorted({network.runtime for network in self._networks()}))
 
     def _networks(self) -> list[Detector | Embedder]:

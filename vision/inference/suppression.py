@@ -1,12 +1,12 @@
-"""Non-maximum suppression: of boxes of one class that overlap, the best one stays."""
+"""Non-maximum suppression: of overlapping boxes of one class, only the best one is kept."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-# Candidates compared at once; of 64 to 512 the fastest for 40 to 8,000 candidates, and 2 to 12 times as fast as one
-# kept box at a time with the classes shifted apart, or class by class.
+# Candidates compared at once. The fastest of 64 to 512 for 40 to 8,000 candidates, and 2 to 12 times as fast as
+# processing one kept box at a time with an offset per class, or class by class.
 _BLOCK = 128
 
 
@@ -17,14 +17,22 @@ def suppress(
     iou_threshold: float,
     max_detections: int,
 ) -> npt.NDArray[np.intp]:
-    """Indices of the boxes that stay, best score first, at most `max_detections`.
+    """Suppress boxes whose IoU with a better box of the same class exceeds `iou_threshold`.
 
-    `boxes_xyxy` `(N, 4)`, `scores` and `class_ids` `(N,)`. A box goes when its intersection over union with a better
-    box of its class is above `iou_threshold`. Equal scores keep their order, so the same arrays always give the same
-    answer. Greedy suppression as in Felzenszwalb et al., Object Detection with Discriminatively Trained Part-Based
-    Models, 2010; all overlaps of a block are computed in one go, with the class compared beside them, which needs
-    neither a loop over classes nor the shifting apart of classes (exact only to a hundredth of a pixel in float32).
-    Time is bounded by N times `max_detections`.
+    Greedy suppression as in Felzenszwalb et al., "Object Detection with Discriminatively Trained Part-Based Models",
+    2010. All overlaps of a block are computed at once together with a comparison of the classes. This needs neither a
+    loop over classes nor the usual offset per class, which is exact only to a hundredth of a pixel in float32. Equal
+    scores keep their order, so the result is deterministic. Time is bounded by N times `max_detections`.
+
+    Args:
+        boxes_xyxy: `(N, 4)` float32 xyxy, pixels.
+        scores: `(N,)` float32.
+        class_ids: `(N,)` int16.
+        iou_threshold: 0..1.
+        max_detections: maximum number of boxes to keep.
+
+    Returns:
+        `(K,)` intp, K ≤ `max_detections`: indices of the kept boxes, best score first.
     """
     order = np.argsort(-scores, kind="stable")
     boxes, classes = boxes_xyxy[order], class_ids[order]
@@ -35,7 +43,7 @@ def suppress(
         width = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
         height = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])
         shared = np.maximum(width, 0) * np.maximum(height, 0)
-        # Compared as a product: boxes without an area have no union to divide by.
+        # Multiplied instead of divided, because the union of boxes without area is 0.
         over = shared > np.float32(iou_threshold) * (areas[rows, None] + areas[None, columns] - shared)
         same: npt.NDArray[np.bool_] = over & (classes[rows, None] == classes[None, columns])
         return same

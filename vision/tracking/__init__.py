@@ -1,1 +1,1 @@
-"""The objects of one camera from picture to picture."""
+"""Single-camera multi-object tracking."""

@@ -1,6 +1,6 @@
-"""Which track is which detection: similarities of boxes, and the best one-to-one assignment.
+"""Matches tracks to detections: box similarity and optimal one-to-one assignment.
 
-Boxes are `(N, 4)` xyxy in pixels of the source frame throughout.
+All boxes are `(N, 4)` xyxy, pixels of the source frame.
 """
 
 from __future__ import annotations
@@ -16,17 +16,23 @@ Rows = npt.NDArray[np.intp]
 def iou_matrix(
     tracks_xyxy: Floats, detections_xyxy: Floats, margins_px: Floats | None = None
 ) -> npt.NDArray[np.float64]:
-    """Intersection over union of every track with every detection: `(T, D)` float64, 0..1.
+    """Intersection over union of every track with every detection.
 
-    `margins_px`, `(T, 2)` in x and y, not negative: how far to grow the track's box *and* the detection it is compared
-    with on every side, so that boxes that no longer touch still compare (buffered IoU: Yang et al., "Hard to Track
-    Objects with Irregular Motions and Similar Appearances", WACV 2023). Boxes without area compare as 0.
+    Args:
+        tracks_xyxy: `(T, 4)` float.
+        detections_xyxy: `(D, 4)` float.
+        margins_px: `(T, 2)` float, x and y, pixels, 0 or more. Both the track's box and the detection are enlarged by
+            this on every side, so that boxes that no longer overlap can still match (buffered IoU: Yang et al., "Hard
+            to Track Objects with Irregular Motions and Similar Appearances", WACV 2023).
+
+    Returns:
+        `(T, D)` float64 in [0, 1]; 0 for boxes without area.
     """
     tracks = np.asarray(tracks_xyxy, np.float64)
     detections = np.asarray(detections_xyxy, np.float64)
     overlap = track_areas = detection_areas = np.ones((1, 1))
     for low, high in ((0, 2), (1, 3)):
-        # Growing both boxes by m on every side widens each of them, and each overlap and gap, by exactly 2m.
+        # Enlarging both boxes by m on every side adds exactly 2m to each width, to each overlap and to each gap.
         grown = np.zeros((1, 1)) if margins_px is None else 2.0 * margins_px[:, low, None]
         starts = np.maximum(tracks[:, low, None], detections[:, low])
         ends = np.minimum(tracks[:, high, None], detections[:, high])
@@ -40,10 +46,17 @@ def iou_matrix(
 
 
 def assign(similarity: npt.NDArray[np.float64], minimum: float) -> tuple[Rows, Rows]:
-    """One-to-one pairs (rows, columns) that maximise the sum of `similarity - minimum`.
+    """One-to-one pairs that maximise the sum of `similarity - minimum`.
 
-    Pairs at or below `minimum` are never made: a pair costs nothing to leave out, so a good pair is not given up to
-    save a bad one from staying single. Optimal (Jonker-Volgenant, as in `scipy.optimize.linear_sum_assignment`).
+    Pairs at or below `minimum` are never made. Leaving a pair out costs nothing, so a good pair is never given up just
+    to match one more poor pair. Optimal (Jonker-Volgenant, as in `scipy.optimize.linear_sum_assignment`).
+
+    Args:
+        similarity: `(T, D)` float64.
+        minimum: a pair needs a similarity above this.
+
+    Returns:
+        Row and column indices of the pairs, each `(P,)` intp.
     """
     gain = np.maximum(similarity - minimum, 0.0)
     rows, columns = linear_sum_assignment(gain, maximize=True)

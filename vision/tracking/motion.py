@@ -1,10 +1,12 @@
-"""A Kalman filter over all tracks of a camera at once, in real seconds.
+"""A constant-velocity Kalman filter over all tracks of a camera at once, in real seconds.
 
-A box is centre and size, each with a speed. The four coordinates have independent noise, so the usual 8×8 covariance is
-four 2×2 blocks, and every step is a few lines of arithmetic on whole arrays: no matrix is ever inverted.
+The state of a box is its centre and size, each with a speed. The noise of the four coordinates is independent, so the
+usual 8×8 covariance reduces to four 2×2 blocks, and every step is a few lines of array arithmetic without any matrix
+inversion.
 
-A state array is `(n, 5, 4)` float64: the five rows below, for the coordinates (centre x, centre y, width, height).
-All noise is in units of the object's height, so that near and far objects behave alike (as in SORT and ByteTrack).
+A state array is `(n, 5, 4)` float64: the five rows below, for the coordinates (centre x, centre y, width, height), in
+pixels and seconds. Noise scales with the object's height, so that near and far objects behave alike (as in SORT and
+ByteTrack).
 """
 
 from __future__ import annotations
@@ -22,24 +24,25 @@ POSITION, SPEED, POSITION_VARIANCE, COVARIANCE, SPEED_VARIANCE = range(5)
 
 @dataclass(frozen=True)
 class MotionNoise:
-    """How objects move and how detectors err, in heights of the object; measured on MOT17 and CAMPUS Auditorium."""
+    """Noise of motion and of detections, in object heights; measured on MOT17 and CAMPUS Auditorium."""
 
     measurement: float = 0.07
     """Standard deviation of a detected coordinate (ByteTrack: 1/20)."""
     first_position: float = 0.1
-    """The same for the detection a track begins with (ByteTrack doubles it)."""
+    """The same for the first detection of a track (ByteTrack doubles it)."""
     first_speed: float = 1.9
     """Standard deviation of the unknown speed of a new track, heights per second (ByteTrack: 1/16 × 30 Hz)."""
     acceleration: float = 0.4
-    """How fast speeds wander: standard deviation after one second, heights per second."""
+    """Random walk of the speed: standard deviation after one second, heights per second."""
     jitter: float = 0.2
-    """How fast boxes wander besides (posture, shadows): the same of the position (ByteTrack: 0.27 at 30 Hz)."""
+    """Additional random walk of the position (posture, shadows): standard deviation after one second, heights
+    (ByteTrack: 0.27 at 30 Hz)."""
     size_share: float = 0.5
-    """How much less the speeds of width and height vary than those of the centre."""
+    """Factor on the speed noise of width and height, relative to that of the centre."""
 
 
 def begin(boxes_xyxy: npt.NDArray[np.floating], noise: MotionNoise) -> States:
-    """States `(n, 5, 4)` of new objects at `boxes_xyxy` `(n, 4)`: at rest, and not sure of it."""
+    """Initial states `(n, 5, 4)` float64 of objects at `boxes_xyxy` `(n, 4)`: zero speed with high variance."""
     measured = _centres_and_sizes(boxes_xyxy)
     states = np.zeros((len(measured), 5, 4))
     states[:, POSITION] = measured
@@ -50,11 +53,17 @@ def begin(boxes_xyxy: npt.NDArray[np.floating], noise: MotionNoise) -> States:
 
 
 def predict(states: States, elapsed_s: float, coasting: Mask, noise: MotionNoise) -> States:
-    """`states` after `elapsed_s` seconds of nearly constant speed.
+    """The states after `elapsed_s` seconds at nearly constant speed.
 
-    Process noise is that of white acceleration (Bar-Shalom et al., "Estimation with Applications to Tracking and
-    Navigation", 6.2.2), so two steps of 0.1 s are one of 0.2 s. Objects that are `coasting` `(n,)`, not seen at the
-    last update, keep their size: a box shrinks while its object goes behind something, and would go on to nothing.
+    Process noise is white acceleration (Bar-Shalom et al., "Estimation with Applications to Tracking and Navigation",
+    6.2.2), so two steps of 0.1 s equal one of 0.2 s. Coasting objects keep their size: a box shrinks while its object
+    disappears behind something, and would otherwise shrink to nothing.
+
+    Args:
+        states: `(n, 5, 4)` float64.
+        elapsed_s: seconds since the last step, above 0.
+        coasting: `(n,)` bool; whether the object was missed at the last update.
+        noise: how objects move.
     """
     position, speed, position_variance, covariance, speed_variance = (states[:, row] for row in range(5))
     heights = _heights(position)
@@ -63,7 +72,7 @@ def predict(states: States, elapsed_s: float, coasting: Mask, noise: MotionNoise
     moved = np.empty_like(states)
     moved[:, SPEED] = np.where(coasting[:, None], speed * [1.0, 1.0, 0.0, 0.0], speed)
     moved[:, POSITION] = position + elapsed_s * moved[:, SPEED]
-    # A box of no size would compare with nothing and scale its own noise to nothing.
+    # A box without area would match nothing and scale its own noise to zero.
     np.maximum(moved[:, POSITION, 2:], 1.0, out=moved[:, POSITION, 2:])
     moved[:, POSITION_VARIANCE] = (
         position_variance
@@ -78,16 +87,16 @@ def predict(states: States, elapsed_s: float, coasting: Mask, noise: MotionNoise
 
 
 def correct(states: States, boxes_xyxy: npt.NDArray[np.floating], noise: MotionNoise) -> States:
-    """`states` after each object was seen at its row of `boxes_xyxy` `(n, 4)`."""
+    """The states `(n, 5, 4)` after each object was detected at its row of `boxes_xyxy`, `(n, 4)` pixels."""
     position, speed, position_variance, covariance, speed_variance = (states[:, row] for row in range(5))
-    surprise = _centres_and_sizes(boxes_xyxy) - position
+    innovation = _centres_and_sizes(boxes_xyxy) - position
     spread = position_variance + (noise.measurement * _heights(position)) ** 2
     position_gain = position_variance / spread
     speed_gain = covariance / spread
     return np.stack(
         [
-            position + position_gain * surprise,
-            speed + speed_gain * surprise,
+            position + position_gain * innovation,
+            speed + speed_gain * innovation,
             (1.0 - position_gain) * position_variance,
             (1.0 - position_gain) * covariance,
             speed_variance - speed_gain * covariance,
@@ -97,7 +106,7 @@ def correct(states: States, boxes_xyxy: npt.NDArray[np.floating], noise: MotionN
 
 
 def boxes(states: States) -> npt.NDArray[np.float64]:
-    """The boxes `(n, 4)` xyxy, pixels, where `states` expect the objects."""
+    """The boxes of `states` as `(n, 4)` float64 xyxy, pixels."""
     centres, halves = states[:, POSITION, :2], states[:, POSITION, 2:] / 2.0
     return np.concatenate([centres - halves, centres + halves], axis=1)
 

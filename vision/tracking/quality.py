@@ -1,16 +1,16 @@
-"""How far a crop can be trusted to show what its object looks like."""
+"""How well a crop shows what its object looks like."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-# Re-identification networks see crops 256 pixels high; at this height (a quarter of it) a box counts about two thirds.
-_TELLING_HEIGHT_PX = 64.0
-# A detector's boxes stop a pixel or so before the border that cuts the object off.
+# Re-identification networks take crops 256 pixels high; a box a quarter as high gets a size weight of about two thirds.
+_REFERENCE_HEIGHT_PX = 64.0
+# Detected boxes of truncated objects end about a pixel before the border.
 _BORDER_PX = 2.0
-# How much is missing beyond the border cannot be seen, so every cut side costs the same.
-_CUT_OFF = 0.7
+# How much of the object is beyond the border is unknown, so every truncated side has the same factor.
+_TRUNCATED = 0.7
 
 
 def box_quality(
@@ -19,17 +19,24 @@ def box_quality(
     frame_width: int,
     frame_height: int,
 ) -> npt.NDArray[np.float32]:
-    """Weight of each box's appearance, `(N,)` float32 in [0, 1]; the boxes are all those of one frame.
+    """Weight of each box's appearance. Pass all boxes of a frame together, because they occlude each other.
 
-    `boxes_xyxy` `(N, 4)` in pixels of the frame, `scores` `(N,)` in [0, 1]. The product of
+    The quality is the product of
 
     - the detection score;
     - the size, `1 - exp(-height / 64 px)`;
-    - the share that no other box hides. Who stands with the feet lower in the picture is nearer to the camera (true
-      for a camera that looks down at a floor) and hides the overlap; several such boxes multiply;
-    - 0.7 for each side at which the picture's border cuts the box off.
+    - the visible share. A box whose lower edge is further down in the picture is nearer to the camera (true for a
+      camera that looks down at a floor) and occludes the overlap; the shares of several occluders are multiplied;
+    - 0.7 for each side at which the picture's border truncates the box.
 
-    A box without an area has quality 0.
+    Args:
+        boxes_xyxy: `(N, 4)` float32 xyxy, pixels of the frame.
+        scores: `(N,)` float32 in [0, 1].
+        frame_width: pixels.
+        frame_height: pixels.
+
+    Returns:
+        `(N,)` float32 in [0, 1]; 0 for a box without area.
     """
     if not len(boxes_xyxy):
         return np.zeros(0, np.float32)
@@ -49,6 +56,6 @@ def box_quality(
         + (right >= frame_width - _BORDER_PX)
         + (bottom >= frame_height - _BORDER_PX)
     )
-    size = np.where(area > 0, 1 - np.exp(-height / _TELLING_HEIGHT_PX), 0)
-    quality: npt.NDArray[np.float32] = np.clip(scores, 0, 1) * size * visible * _CUT_OFF**cut_sides
+    size = np.where(area > 0, 1 - np.exp(-height / _REFERENCE_HEIGHT_PX), 0)
+    quality: npt.NDArray[np.float32] = np.clip(scores, 0, 1) * size * visible * _TRUNCATED**cut_sides
     return quality.astype(np.float32, copy=False)

@@ -1,9 +1,9 @@
-"""One camera's objects from tick to tick: detections in, tracks with lasting ids out.
+"""The single-camera tracker: takes detections and returns tracks with permanent ids.
 
-After ByteTrack (Zhang et al., ECCV 2022): confident detections are matched first, then the unsure ones continue tracks
-that would otherwise be lost behind something. Different here: time is in seconds, so skipped ticks and low rates are
-nothing special; objects too new to have a known speed are looked for around where they were first seen; and all tracks
-live in arrays, so an update costs about the same for ten objects and for a hundred.
+Based on ByteTrack (Zhang et al., ECCV 2022): confident detections are matched first, then low-score detections continue
+tracks that would otherwise be lost to occlusion. The differences: time is in seconds, so skipped ticks and low rates
+need no special handling; tracks too new to have a known speed are searched for around their first position; and all
+tracks live in arrays, so an update costs about the same for ten objects as for a hundred.
 """
 
 from __future__ import annotations
@@ -22,43 +22,43 @@ Rows = npt.NDArray[np.intp]
 
 _UNCONFIRMED = -1
 _NO_DETECTION = -1
-# Times are sums of floats: a gap of exactly the limit is not beyond it.
+# Tolerance for rounding in sums of times: a gap of exactly the limit must not exceed it.
 _SLACK_S = 1e-6
 _SITE = TrackerConfig()
 
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """What a tracker may believe; the defaults that a site file can change are those of `shared.config`.
+    """Thresholds of a tracker; those that a site file can set have the defaults of `shared.config`.
 
-    They are measured by `benchmarks/mot17_tracker.py` at 30, 10 and 5 Hz.
+    `benchmarks/mot17_tracker.py` measures them at 30, 10 and 5 Hz.
     """
 
     high_score: float = _SITE.high_score
-    """Detections from here on are matched first, and may begin tracks; 0..1."""
+    """Detections with at least this score are matched first and may start tracks; 0..1."""
     low_score: float = DetectorConfig.model_fields["min_score"].default
-    """Detections from here to `high_score` only continue tracks seen at the last update; 0..1."""
+    """Detections from this score up to `high_score` only continue tracks seen at the last update; 0..1."""
     new_track_score: float = _SITE.new_track_score
-    """A detection that nothing matched begins a track from here on; `high_score`..1."""
+    """An unmatched detection with at least this score starts a track; `high_score`..1."""
     match_iou: float = 0.2
-    """Least IoU of a confident detection with the expected box; 0..1."""
+    """Minimum IoU of a confident detection with the predicted box; 0..1."""
     low_match_iou: float = 0.5
-    """The same for an unsure detection; 0..1."""
+    """The same for a low-score detection; 0..1."""
     search_per_s: float = 2.0
-    """How far around its box a track seen only once is looked for if it is not where it was: sizes of the box on each
-    side per second, at most one size; 0 or more. Objects that are fast for the tick rate never get a track without."""
+    """Search margin for an unconfirmed track that was not matched at its predicted box: grows by this many box sizes
+    per second on each side, up to one box size; 0 or more. Without it, objects that are fast for the tick rate never
+    get a track."""
     max_lost_seconds: float = _SITE.max_lost_seconds
-    """A track unseen for longer has ended, seconds, above 0."""
+    """A track unseen for longer than this ends; seconds, above 0."""
     min_hits: int = _SITE.min_hits
-    """Detections in a row that confirm a track; 1 or more."""
+    """Consecutive detections that confirm a track; 1 or more."""
     match_classes: bool = False
-    """Match only detections of the track's own class. Off: detectors confuse classes more often than objects do."""
+    """Match only detections of the track's own class. Off, because detectors often confuse the classes of an object."""
     noise: motion.MotionNoise = field(default_factory=motion.MotionNoise)
-    """How objects move and detectors err."""
 
     @classmethod
     def of(cls, site: SiteConfig) -> TrackerSettings:
-        """The settings of a site: unsure detections are those that its detector passes on below `high_score`."""
+        """The settings of a site; `low_score` is the detector's `min_score`, at most `high_score`."""
         tracker = site.tracker
         return cls(
             high_score=tracker.high_score,
@@ -71,7 +71,7 @@ class TrackerSettings:
     def __post_init__(self) -> None:
         if not 0.0 <= self.low_score <= self.high_score <= self.new_track_score <= 1.0:
             raise ValueError(
-                "scores must keep 0 <= low_score <= high_score <= new_track_score <= 1, got "
+                "scores must satisfy 0 <= low_score <= high_score <= new_track_score <= 1, got "
                 f"{self.low_score}, {self.high_score}, {self.new_track_score}"
             )
         if not (0.0 <= self.match_iou < 1.0 and 0.0 <= self.low_match_iou < 1.0 and self.search_per_s >= 0.0):
@@ -87,27 +87,27 @@ class TrackerSettings:
 
 @dataclass(frozen=True)
 class Tracked:
-    """The confirmed tracks that were seen at one update, in order of their ids, and the tracks that ended."""
+    """The confirmed tracks detected at one update, sorted by id, and the tracks that ended."""
 
     track_ids: Ids
-    """`(n,)` int64, never repeated by one tracker."""
+    """`(n,)` int64, never reused by a tracker."""
     boxes_xyxy: npt.NDArray[np.float32]
-    """`(n, 4)` float32 pixels: the detections' own boxes."""
+    """`(n, 4)` float32 xyxy, pixels of the source frame: the boxes of the matched detections."""
     scores: npt.NDArray[np.float32]
-    """`(n,)` float32, the detections' own."""
+    """`(n,)` float32 in [0, 1]: the scores of the matched detections."""
     class_ids: npt.NDArray[np.int16]
-    """`(n,)` int16: the class that most of the track's detections had, weighted by score; it does not flicker."""
+    """`(n,)` int16: the majority class of the track's detections, weighted by score, so that it does not flicker."""
     detection_rows: npt.NDArray[np.int32]
-    """`(n,)` int32: which of the given detections each track is."""
+    """`(n,)` int32: index of the detection that each track was matched with."""
     hits: npt.NDArray[np.int32]
-    """`(n,)` int32: detections the track has had, this one included."""
+    """`(n,)` int32: number of the track's detections so far, including this one."""
     ended: Ids
-    """`(k,)` int64: confirmed tracks that ended at this update; each is named once, ever."""
+    """`(k,)` int64: ids of confirmed tracks that ended at this update; each id appears only once, ever."""
 
 
 @dataclass
 class _Tracks:
-    """All living tracks, one row each, in order of birth."""
+    """All tracks that have not ended, one row each, oldest first."""
 
     states: motion.States
     ids: Ids
@@ -115,7 +115,7 @@ class _Tracks:
     seen_s: npt.NDArray[np.float64]
     coasting: motion.Mask
     votes: npt.NDArray[np.float64]
-    """`(n, classes)`: sum of the scores of each class."""
+    """`(n, classes)`: sum of the scores per class."""
 
     def select(self, keep: motion.Mask) -> _Tracks:
         return _Tracks(
@@ -140,14 +140,14 @@ def _no_tracks() -> _Tracks:
 
 
 class Tracker:
-    """Tracks the objects of one camera; ids are given at confirmation: `first_id`, `first_id + 1`, …
+    """Tracks the objects of one camera. A track gets its id when it is confirmed: `first_id`, `first_id + 1`, …
 
-    The outcome depends on nothing but the calls: not on the order of the detections, not on other trackers, not on a
-    clock. With `frame_size` (width, height in pixels), a track that is expected to have left the picture ends at once
-    instead of coasting outside.
+    Deterministic: the result depends only on the calls, not on the order of the detections, on other trackers, or on a
+    clock.
     """
 
     def __init__(self, settings: TrackerSettings, frame_size: tuple[int, int] | None = None, first_id: int = 0) -> None:
+        """With `frame_size` (width, height in pixels), a track predicted outside the picture ends at once."""
         self._settings = settings
         self._frame_size = frame_size
         self._next_id = first_id
@@ -157,7 +157,7 @@ class Tracker:
 
     @property
     def live_track_count(self) -> int:
-        """Confirmed tracks that have not ended, seen at the last update or not."""
+        """Number of confirmed tracks that have not ended, whether detected at the last update or not."""
         return int(np.count_nonzero(self._tracks.ids != _UNCONFIRMED))
 
     def update(
@@ -167,11 +167,17 @@ class Tracker:
         class_ids: npt.NDArray[np.int16],
         time_s: float,
     ) -> Tracked:
-        """Take the detections of one picture; with none of them, tracks coast and end by time.
+        """Process the detections of one picture. Tracks without a match coast, and end after `max_lost_seconds`.
 
-        `boxes_xyxy` `(N, 4)` float32 xyxy in pixels of the source frame, `scores` `(N,)` float32 0..1, `class_ids`
-        `(N,)` int16, `time_s` when the picture was taken. Boxes that are not finite or have no area are ignored.
-        Raises ValueError if the arrays do not belong together, or if `time_s` is not later than at the last update.
+        Args:
+            boxes_xyxy: `(N, 4)` float32 xyxy, pixels of the source frame. Boxes that are not finite or have no area
+                are ignored. N may be 0.
+            scores: `(N,)` float32 in [0, 1].
+            class_ids: `(N,)` int16.
+            time_s: capture time of the picture, seconds; must increase.
+
+        Raises:
+            ValueError: the shapes do not match, or `time_s` is not later than at the last update.
         """
         if boxes_xyxy.shape != (len(scores), 4) or scores.ndim != 1 or class_ids.shape != scores.shape:
             raise ValueError(
@@ -201,9 +207,12 @@ class Tracker:
         )
 
     def end_all(self) -> Ids:
-        """End every track (the video loops, the camera is released) and return the ids of the confirmed ones.
+        """End all tracks (the video loops, or the camera is released).
 
-        The next update may bear any time; ids go on where they were.
+        The next update may have any time; new ids continue the sequence.
+
+        Returns:
+            `(k,)` int64, sorted: ids of the confirmed tracks that ended.
         """
         ended = np.sort(self._tracks.ids[self._tracks.ids != _UNCONFIRMED])
         self._tracks = self._tracks.select(np.zeros(len(self._tracks.ids), np.bool_))
@@ -214,7 +223,7 @@ class Tracker:
     def _usable_rows_in_canonical_order(
         boxes_xyxy: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int16]
     ) -> Rows:
-        # One fixed order makes ties, sums and new ids come out the same however the detector listed its boxes.
+        # A fixed order makes ties, sums and new ids independent of the order in which the detector lists its boxes.
         order = np.lexsort((class_ids, scores, *boxes_xyxy.T))
         sorted_boxes = boxes_xyxy[order]
         usable = np.isfinite(sorted_boxes).all(axis=1) & np.isfinite(scores[order])
@@ -222,12 +231,12 @@ class Tracker:
         return order[usable]
 
     def _advance(self, time_s: float) -> Ids:
-        """Move every track to `time_s`; returns the ids of those that ended on the way."""
+        """Predict every track to `time_s`; returns the ids of those that ended."""
         if not np.isfinite(time_s):
-            raise ValueError(f"time_s must be a finite number of seconds, got {time_s}")
+            raise ValueError(f"time_s must be finite, got {time_s}")
         if self._time_s is not None:
             if time_s <= self._time_s:
-                raise ValueError(f"time must go forward: {time_s} s is not later than {self._time_s} s")
+                raise ValueError(f"time_s must increase: {time_s} s is not later than {self._time_s} s")
             tracks = self._tracks
             tracks.states = motion.predict(tracks.states, time_s - self._time_s, tracks.coasting, self._settings.noise)
         self._time_s = time_s
@@ -252,7 +261,7 @@ class Tracker:
         classes: npt.NDArray[np.int16],
         time_s: float,
     ) -> Rows:
-        """Match detections to tracks, correct the tracks, and return each track's row of `boxes`, or none."""
+        """Match detections to tracks and correct the tracks; the row of `boxes` for each track, or `_NO_DETECTION`."""
         settings, tracks = self._settings, self._tracks
         matched = np.full(len(tracks.ids), _NO_DETECTION, np.intp)
         expected = motion.boxes(tracks.states)
@@ -280,7 +289,7 @@ class Tracker:
         compare(known, confident, settings.match_iou)
         compare(known & ~tracks.coasting, ~confident & (scores >= settings.low_score), settings.low_match_iou)
         compare(~known, confident, settings.match_iou)
-        # Only of those the speed is unknown; a wider search for all costs known tracks their identity.
+        # Only unconfirmed tracks, whose speed is unknown: searching wider for all tracks causes identity switches.
         compare(~known, confident, settings.match_iou, settings.search_per_s)
 
         hit = np.flatnonzero(matched != _NO_DETECTION)
@@ -292,7 +301,7 @@ class Tracker:
     def _begin(
         self, boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], matched: Rows, time_s: float
     ) -> Rows:
-        """Begin a track at every confident detection that matched nothing; returns `matched` with the new tracks."""
+        """Start a track at every unmatched confident detection; returns `matched` extended by the new tracks."""
         new = scores >= self._settings.new_track_score
         new[matched[matched != _NO_DETECTION]] = False
         rows = np.flatnonzero(new)

@@ -1,1 +1,1 @@
-"""Where pictures come from: files, streams, devices."""
+"""Video input: files, network streams and local devices."""

@@ -1,4 +1,4 @@
-"""What a source's text names, how it may be shown, and whether it can be opened on this host."""
+"""Source addresses: which kind they are, how to display them safely, and whether this host can open them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ class SourceKind(str, Enum):
 
 
 def kind_of(source: str) -> SourceKind:
-    """What `source` names. Raises ValueError, without credentials, for what no source here can read."""
+    """The kind of `source`.
+
+    Raises:
+        ValueError: no kind of source can read it; the message contains no credentials.
+    """
     if problem := address_problem(source):
         raise ValueError(problem)
     if "://" in source:
@@ -33,12 +37,16 @@ def kind_of(source: str) -> SourceKind:
 
 
 def is_local(source: str) -> bool:
-    """Whether only hosts that have this very file or device can open the source."""
+    """Whether the source is a file or device, which only the hosts that have it can open."""
     return kind_of(source) is not SourceKind.STREAM
 
 
 def device_of(source: str) -> int | str:
-    """Index (`device:2`, `2`) or path (`/dev/video2`) of a local device. Raises ValueError for anything else."""
+    """Index (`device:2`, `2`) or path (`/dev/video2`) of a local device.
+
+    Raises:
+        ValueError: `source` is not a local device.
+    """
     if match := _DEVICE.fullmatch(source):
         return int(match["index"])
     if source.startswith("/dev/"):
@@ -47,20 +55,23 @@ def device_of(source: str) -> int | str:
 
 
 def display_name(source: str) -> str:
-    """`source` as it may be shown: of a URL only scheme, host and port, as cameras take passwords anywhere else."""
+    """`source` in a form safe to display: a URL keeps only scheme, host and port.
+
+    Cameras accept passwords in every other part of a URL.
+    """
     match = _SCHEME.fullmatch(source)
     if match is None:
         return redact(source)
     authority, separator, after = re.sub(r"[/?#]", " ", match["rest"], count=1).partition(" ")
-    if separator and "@" in after:  # an unescaped / or ? in the password: nobody can tell where the host begins
+    if separator and "@" in after:  # an unescaped / or ? in the password: where the host begins is ambiguous
         return f"{match['scheme']}://***"
     return f"{match['scheme']}://{authority.rpartition('@')[2]}"
 
 
 def local_problem(source: str) -> str | None:
-    """Why a local source cannot be opened on this host, at once and without decoding; None if it seems fine.
+    """Why this host cannot open a local source; None if no problem is found. Fast: decodes nothing.
 
-    A worker that gets an answer here gives the camera back, for another host to try.
+    A worker that gets a reason releases the camera, so that another host can try.
     """
     kind = kind_of(source)
     if kind is SourceKind.DEVICE and sys.platform.startswith("linux"):
@@ -69,25 +80,25 @@ def local_problem(source: str) -> str | None:
         if not path.exists():
             return f"there is no device {path} on this host; attach the camera or label the host that has it"
         if not os.access(path, os.R_OK | os.W_OK):
-            return f"this user may not open {path}; add it to the group that owns the device (usually video)"
+            return f"no permission to open {path}; add this user to the group that owns the device (usually video)"
     if kind is SourceKind.FILE:
         return file_problem(Path(source))
     return None
 
 
 def file_problem(path: Path) -> str | None:
-    """Why `path` cannot be a video file that can be read here; None if nothing speaks against it."""
+    """Why `path` cannot be a readable video file; None if no problem is found."""
     try:
         if not path.exists():
             return f"there is no file {path} on this host; correct the path or mount the folder"
         if path.is_dir():
-            return f"{path} is a folder; name a video file in it"
+            return f"{path} is a folder; give the path of a video file"
         if not path.is_file():
-            return f"{path} is not a regular file; name a video file"
+            return f"{path} is not a regular file; give the path of a video file"
         if not os.access(path, os.R_OK):
-            return f"this user may not read {path}; change its permissions"
+            return f"no permission to read {path}; change its permissions"
         if path.stat().st_size == 0:
             return f"{path} is empty (0 bytes); copy it again"
-    except (OSError, ValueError) as error:  # a folder that may not be entered, a stale mount, a name with a NUL
-        return f"{path!s} cannot be examined: {error}"
+    except (OSError, ValueError) as error:  # no permission for a parent folder, a stale mount, a NUL in the name
+        return f"cannot check {path!s}: {error}"
     return None

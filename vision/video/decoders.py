@@ -1,4 +1,4 @@
-"""Settings of OpenCV's and FFmpeg's decoders, which hold for the whole process."""
+"""Process-wide settings of the OpenCV and FFmpeg decoders."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import cv2
 
 
 def silence_decoders() -> None:
-    """Keep OpenCV and FFmpeg from writing to stderr, where they would show URLs with their passwords.
+    """Stop OpenCV and FFmpeg from writing to stderr, where they would print URLs with passwords.
 
-    FFmpeg's level is read from the environment when OpenCV first opens a video to read or write, so this has to come
-    before; a level set by the user stays.
+    OpenCV reads FFmpeg's log level from the environment when it first opens a video for reading or writing, so call
+    this before. A level set by the user is kept.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def prepare_decoders(environ: MutableMapping[str, str] = os.environ) -> None:
-    """For the process entry, before the first source is opened: quiet decoders, and RTSP over TCP.
+    """Silence the decoders and select RTSP over TCP; call at process start, before the first source is opened.
 
-    UDP loses packets, which shows as torn pictures. A user's own OPENCV_FFMPEG_CAPTURE_OPTIONS stay.
+    UDP loses packets, which shows as torn pictures. A user's own OPENCV_FFMPEG_CAPTURE_OPTIONS are kept.
     """
     environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
     silence_decoders()

@@ -1,4 +1,4 @@
-"""A video file as a camera: for every moment the frame nearest to it, however fast or late it is asked for."""
+"""A video file as a camera: returns the frame nearest to a requested time, at any request rate."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ from vision.video.video_file import DEFAULT_FPS, VideoFile, nearest_frame, plaus
 
 log = structlog.get_logger()
 
-LATEST_S = 1.0  # a picture older than this is no picture of the moment any more
+LATEST_S = 1.0  # a frame later than this is stale
 STARVED_S = 0.5
-"""A decoder slower than real time never reaches the frame that is wanted by then: so often it shows how far it is."""
+"""A decoder slower than real time never reaches the requested frame; it shows the frame it has got to this often."""
 _LENGTH = re.compile(r"(?P<frames>\d+) (?P<bytes>\d+)")
 SEEK_FROM_FRAMES = 250
-"""Nearer frames are reached by decoding through: x264's default key frame interval; within it a seek saves nothing."""
+"""Frames nearer than this are reached by decoding instead of seeking.
+
+x264's default key frame interval; within one interval a seek saves nothing.
+"""
 
 
 def next_needed(position: int, asked_s: float, interval_s: float | None, fps: float) -> int:
-    """The first frame from `position` on that a request at `asked_s`, or any whole `interval_s` after it, would get.
+    """The first frame at or after `position` that a request would return, in frames since the origin.
 
-    Without an interval every frame from the one nearest to `asked_s` on may be needed.
+    Requests are expected at `asked_s` (seconds since the origin) and every `interval_s` seconds after it. Without an
+    interval, every frame from the one nearest to `asked_s` on may be needed.
     """
     wanted = nearest_frame(asked_s, fps)
     if position <= wanted:
@@ -50,11 +54,11 @@ class _Decoded:
 
 
 class FileSource(ThreadedSource):
-    """Reads ahead a few frames on a thread, and follows wherever the requests go.
+    """Reads a few frames ahead on a thread, and seeks when requests jump.
 
     Positions count frames since the origin over all loops: frame `i` of loop `l` is at `l * frame_count + i`, so the
     file's duration is `frame_count / fps` and frames stay evenly spaced where a loop begins. The frame count is
-    learnt by reaching the end, because containers may not know it.
+    determined by reaching the end, because containers may not contain it.
     """
 
     def __init__(
@@ -71,9 +75,11 @@ class FileSource(ThreadedSource):
         decoder_threads: int = 1,
         backoff: Backoff | None = None,
     ) -> None:
-        """`fps` overrides the container's; `interval_s` is the media time between two requests, if they are regular.
+        """Start decoding.
 
-        `known_length` is what `length` said to whoever played the file before: the end need not be looked for again.
+        `fps` overrides the container's frame rate. `interval_s` is the media time between two requests, in seconds, if
+        they are regular. `known_length` is `length` as a previous reader of the file found it, so that the end need
+        not be searched again.
         """
         super().__init__(camera, str(path), backoff)
         self._path, self._origin_ns, self._looping = path, origin_ns, loop
@@ -85,35 +91,35 @@ class FileSource(ThreadedSource):
         self._known_length = known_length
         self._loop = 0
         self._asked_s = 0.0
-        self._asked = False  # until then nobody knows which frames will be passed over
+        self._asked = False  # before the first request, any frame may be needed
         self._buffer: deque[_Decoded] = deque()
         self._handed: _Decoded | None = None
-        self._late: _Decoded | None = None  # decoded too late for the moment it was meant for
+        self._late: _Decoded | None = None  # decoded after its time had passed
         self._kept_at_s = time.monotonic()
         self._thread.start()
 
     @property
     def fps(self) -> float | None:
-        """Frames per second of media time; None until the file was opened."""
+        """Frames per second of media time; None until the file is open."""
         return self._fps
 
     @property
     def frame_count(self) -> int | None:
-        """Frames in the file; None until its end was reached once."""
+        """Frames in the file; None until its end has been reached once."""
         return self._count
 
     @property
     def length(self) -> str | None:
-        """Frames and bytes of the file in plain text; None until its end was reached once."""
+        """`"FRAMES BYTES"` of the file; None until its end has been reached once."""
         return None if self._count is None else f"{self._count} {self._bytes}"
 
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None:
-        """The frame nearest to `media_time_s` (seconds since the origin, over all loops); again if it still is.
+        """The frame nearest to `media_time_s` (seconds since the origin, over all loops).
 
-        Waits for it at most `wait_s` seconds, or as long as it takes if None. A decoder that is too slow for that
-        gives the newest frame it has, if that is new and at most `LATEST_S` late, else None. Returns None at once
-        while the file cannot be read, and past the end of one that does not loop (by more than half a frame), which
-        makes it `ENDED`.
+        Repeated requests for the same frame return the same object. Waits for the frame at most `wait_s` seconds
+        (None: no limit). On timeout, returns the newest decoded frame if it was not returned before and is at most
+        `LATEST_S` late, else None. Returns None immediately while the file cannot be read. Requesting a time more than
+        half a frame past the end of a file that does not loop returns None and changes the state to `ENDED`.
         """
         with self._changed:
             self._asked_s, self._asked = media_time_s, True
@@ -129,7 +135,7 @@ class FileSource(ThreadedSource):
         return nearest_frame(self._asked_s, self._fps or DEFAULT_FPS)
 
     def _decided(self) -> bool:
-        """Take the wanted frame from the buffer if it is there; whether waiting on would be in vain. Lock held."""
+        """Take the wanted frame from the buffer if it is there; whether to stop waiting. Lock held."""
         if self._closed or self._state is SourceState.ENDED:
             return True
         if self._fps is None:
@@ -164,17 +170,23 @@ class FileSource(ThreadedSource):
     def _start(self, video: VideoFile) -> None:
         fps = self._given_fps or video.container_fps
         if not plausible_fps(fps):
-            log.warning("recording has no rate", camera=self._camera, path=self._name, claims=fps, used=DEFAULT_FPS)
+            log.warning(
+                "file has no plausible frame rate; set the camera's 'fps'",
+                camera=self._camera,
+                path=self._name,
+                claims=fps,
+                used=DEFAULT_FPS,
+            )
             fps = DEFAULT_FPS
         with self._changed:
-            # After a failure this may be another file of the same name: nothing known of the old one counts.
-            self._fps, self._count, self._loop, self._handed = fps, self._count_learnt_before(), 0, None
+            # After a failure this may be a different file of the same name, so forget everything about the old one.
+            self._fps, self._count, self._loop, self._handed = fps, self._previous_count(), 0, None
             self._dropped += len(self._buffer)
             self._buffer.clear()
             self._changed.notify_all()
 
-    def _count_learnt_before(self) -> int | None:
-        """The frame count that somebody else has learnt, if it is of this very file. It is believed only once."""
+    def _previous_count(self) -> int | None:
+        """The frame count that a previous reader found, if the file still has the same size. Used only once."""
         known, self._known_length = self._known_length, None
         with contextlib.suppress(OSError):
             self._bytes = self._path.stat().st_size
@@ -185,7 +197,7 @@ class FileSource(ThreadedSource):
         return self._loop * (self._count or 0) + video.next_index
 
     def _next_position(self, video: VideoFile) -> int | None:
-        """Wait until another frame has use and room, and say which; None once closed or ended."""
+        """Wait until another frame is needed and the buffer has room; its position, or None once closed or ended."""
         while True:
             with self._changed:
                 if self._closed:
@@ -194,7 +206,7 @@ class FileSource(ThreadedSource):
                 have = [decoded.position for decoded in self._buffer]
                 if self._handed is not None:
                     have.append(self._handed.position)
-                if wanted < position and wanted not in have:  # asked for an earlier time, or for a frame passed over
+                if wanted < position and wanted not in have:  # request for an earlier time, or for a skipped frame
                     self._dropped += len(self._buffer)
                     self._buffer.clear()
                     return wanted
@@ -210,7 +222,7 @@ class FileSource(ThreadedSource):
             return None
 
     def _step(self, video: VideoFile, needed: int) -> None:
-        """Decode one frame on the way to position `needed`, and keep it if it is the one."""
+        """Decode one frame towards position `needed`; buffer it if it is that frame."""
         self._approach(video, needed)
         position = self._position(video)
         if not video.grab():
@@ -234,11 +246,11 @@ class FileSource(ThreadedSource):
             self._enter(SourceState.LIVE)
 
     def _approach(self, video: VideoFile, needed: int) -> None:
-        """Seek or rewind if decoding on from here does not lead to `needed` soon. Every loop has the same frames."""
+        """Seek or rewind if decoding from here does not reach `needed` soon. Every loop has the same frames."""
         if self._count is not None:
             loop, index = divmod(needed, self._count)
         elif video.claimed_count:
-            # Perhaps past the end: the claimed last frame is the shortest way to learn where the end really is.
+            # `needed` may be past the end; seeking to the claimed last frame is the fastest way to find the real end.
             loop, index = 0, min(needed, max(video.claimed_count - 1, video.next_index))
         else:
             loop, index = 0, needed
@@ -254,7 +266,7 @@ class FileSource(ThreadedSource):
         if self._count is None:
             if count < video.claimed_count:
                 log.warning(
-                    "recording is shorter than it says",
+                    "file has fewer frames than its header claims",
                     camera=self._camera,
                     path=self._name,
                     frames=count,
@@ -264,4 +276,4 @@ class FileSource(ThreadedSource):
                 self._count = count
                 self._changed.notify_all()
         elif count < self._count:
-            raise self._unavailable(f"{self._path} breaks off at frame {count} of {self._count}; was it changed?")
+            raise self._unavailable(f"{self._path} ends early, at frame {count} of {self._count}; was it changed?")

@@ -1,4 +1,4 @@
-"""A network stream or a local device: always its newest picture."""
+"""A network stream or a local device: always returns the newest picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vision.video.source import Frame, SourceState, ThreadedSource
 
 
 class LiveSource(ThreadedSource):
-    """Reads as fast as the source delivers and keeps the newest picture only; the others are counted in `dropped`."""
+    """Reads as fast as the source delivers and keeps only the newest picture; `dropped` counts the others."""
 
     def __init__(
         self,
@@ -28,9 +28,9 @@ class LiveSource(ThreadedSource):
         decoder_threads: int = 1,
         backoff: Backoff | None = None,
     ) -> None:
-        """`site_time_ns` is called on the reading thread, once per picture.
+        """Start reading. `site_time_ns` is called on the reading thread, once per picture.
 
-        One decoder thread is also what delays a stream least: FFmpeg holds back a picture for every further one.
+        One decoder thread also has the lowest latency: FFmpeg delays a stream by one picture per additional thread.
         """
         super().__init__(camera, display_name(source), backoff)
         self._source, self._kind = source, kind_of(source)
@@ -42,9 +42,9 @@ class LiveSource(ThreadedSource):
         self._thread.start()
 
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None:
-        """The newest picture if it was not handed out before; else waits for one, at most `wait_s` (None: no limit).
+        """The newest picture that was not returned before; waits for one up to `wait_s` seconds (None: no limit).
 
-        `media_time_s` means nothing to a live source. Returns None at once while the source is down.
+        `media_time_s` is ignored. Returns None on timeout, and immediately while the source is down.
         """
         with self._changed:
             self._changed.wait_for(
@@ -62,10 +62,10 @@ class LiveSource(ThreadedSource):
                 ok, image = capture.read()
                 captured_at_ns = self._site_time_ns()
                 if not ok or image is None:
-                    raise self._unavailable(self._why_no_picture(time.monotonic() - began_s))
+                    raise self._unavailable(self._read_failure(time.monotonic() - began_s))
                 image.setflags(write=False)
                 with self._changed:
-                    # The measured offset to server time may shrink a little; site time never goes back.
+                    # The measured offset to server time may shrink slightly, but site time must never go back.
                     self._last_ns = max(self._last_ns, captured_at_ns)
                     self._dropped += self._newest is not None
                     self._newest = Frame(image, self._last_ns, index, 0)
@@ -97,17 +97,17 @@ class LiveSource(ThreadedSource):
             )
         if not capture.isOpened():
             capture.release()
-            raise self._unavailable(self._why_not_opened(time.monotonic() - began_s))
+            raise self._unavailable(self._open_failure(time.monotonic() - began_s))
         return capture
 
-    def _why_not_opened(self, took_s: float) -> str:
+    def _open_failure(self, took_s: float) -> str:
         if self._kind is SourceKind.DEVICE:
-            return f"{self._name} cannot be opened; is the camera attached, and used by nobody else?"
+            return f"{self._name} cannot be opened; check that the camera is attached and no other program uses it"
         if took_s >= self._open_timeout_s:
-            return f"{self._name} gave no answer within {self._open_timeout_s:g} s; check address and network"
+            return f"{self._name} did not answer within {self._open_timeout_s:g} s; check address and network"
         return f"{self._name} cannot be opened; check address, path, user and password, and that it is a video stream"
 
-    def _why_no_picture(self, took_s: float) -> str:
+    def _read_failure(self, took_s: float) -> str:
         if self._kind is SourceKind.STREAM and took_s >= self._read_timeout_s:
             return f"{self._name} sent no picture for {self._read_timeout_s:g} s"
-        return f"{self._name} ended or broke off"
+        return f"{self._name} ended or was interrupted"

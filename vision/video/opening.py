@@ -1,4 +1,4 @@
-"""Opens whatever a camera's source names."""
+"""Opens a camera's source, whatever its kind."""
 
 from __future__ import annotations
 
@@ -25,12 +25,23 @@ def open_source(
     read_timeout_s: float = 5.0,
     decoder_threads: int = 1,
 ) -> Source:
-    """Start decoding `source`; returns at once, whatever state the source is in.
+    """Start decoding `source` in the background; returns immediately, whatever state the source is in.
 
-    `site_time_ns` stamps the pictures of live sources. `origin_ns` (site time of media time 0), `loop`, `fps`
-    (overrides the file's own), `interval_s` (media time between two requests, which spares converting pictures that no
-    request will want) and `known_length` are for files only; the timeouts are for streams only.
-    Raises ValueError if nothing here can read such a source.
+    Args:
+        source: file path, stream URL or local device.
+        camera: name of the camera, for logs and errors.
+        site_time_ns: returns the current site time in ns; used to stamp the pictures of live sources.
+        origin_ns: site time of media time 0, ns (files only).
+        loop: start the file over at its end (files only).
+        fps: overrides the file's own frame rate (files only).
+        interval_s: media time between two requests, seconds; frames in between are not converted (files only).
+        known_length: `Source.length` as found by a previous reader of the file (files only).
+        open_timeout_s: timeout for opening, seconds (streams only).
+        read_timeout_s: timeout for one picture, seconds (streams only).
+        decoder_threads: threads of the decoder.
+
+    Raises:
+        ValueError: no kind of source can read `source`.
     """
     if kind_of(source) is SourceKind.FILE:
         return FileSource(

@@ -1,7 +1,7 @@
-"""Where pictures come from: a video file, a network stream or a local device, behind one small interface.
+"""The interface of all sources: a video file, a network stream or a local device.
 
-A source decodes on a thread of its own, so that decoding overlaps inference and a source that hangs delays no other
-camera. It never raises at the one who asks for frames: it goes `DOWN`, says why, and tries again.
+Each source decodes on its own thread, so that decoding overlaps inference and a source that hangs delays no other
+camera. Requests for frames never raise: on failure the source goes `DOWN`, reports why, and retries.
 """
 
 from __future__ import annotations
@@ -24,80 +24,80 @@ from vision.video.decoders import silence_decoders
 
 log = structlog.get_logger()
 
-CLOSE_WAIT_S = 0.9  # close() promises to return within a second, also while a read hangs
+CLOSE_WAIT_S = 0.9  # close() guarantees to return within a second, even if a read hangs
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture. The same object comes again when it is asked for again: copy `image` before drawing into it."""
+    """One picture. Repeated requests may return the same object, so copy `image` before drawing into it."""
 
     image: NDArray[np.uint8]
     """`(height, width, 3)` uint8, BGR, marked read-only."""
     time_ns: int
-    """Site time of the picture, nanoseconds."""
+    """Site time of the picture, ns."""
     index: int
-    """Number of the picture in its file, or since a live source was opened; from 0."""
+    """Frame number in the file, or since a live source was opened; from 0."""
     loop: int
-    """How often the file has started over; 0 for a live source. All tracks end when it changes."""
+    """Number of times the file has started over; 0 for a live source. All tracks end when it changes."""
 
 
 class SourceState(str, Enum):
-    STARTING = "starting"  # has neither given a picture nor failed yet
-    LIVE = "live"  # has pictures
-    DOWN = "down"  # failed; is being retried
-    ENDED = "ended"  # a file that does not loop was asked for more than it has; final
+    STARTING = "starting"  # has neither delivered a picture nor failed yet
+    LIVE = "live"  # delivers pictures
+    DOWN = "down"  # failed; being retried
+    ENDED = "ended"  # a file that does not loop, after a request past its end; final
 
 
 class Source(Protocol):
-    """What the worker's loop sees of a source. All but `close` is for one thread only."""
+    """A source as the worker's loop uses it. All members except `close` must be used from one thread only."""
 
     @property
     def state(self) -> SourceState: ...
     @property
     def error(self) -> str | None:
-        """The last failure, without credentials; None once pictures come again."""
+        """The last failure, without credentials; None while pictures arrive."""
 
     @property
     def answered(self) -> threading.Event:
-        """Set once the source first gave a picture or failed."""
+        """Set once the source has delivered its first picture or failed."""
 
     @property
     def dropped(self) -> int:
-        """Decoded pictures that nobody took."""
+        """Number of decoded pictures that were never requested."""
 
     @property
     def failures(self) -> int:
-        """How often it failed to open, or broke off; each time it is retried after a backoff."""
+        """Number of times opening or reading failed; each failure is retried after a backoff."""
 
     @property
     def restarts(self) -> int:
-        """Those of the `failures` that were unexpected exceptions, and so are bugs."""
+        """Number of `failures` that were unexpected exceptions, i.e. bugs."""
 
     @property
     def length(self) -> str | None:
-        """Of a file: its length, so that the next worker to play it need not find it out again (`known_length`)."""
+        """Length of a file, for the next worker that plays it (`known_length`); None if unknown."""
 
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None: ...
     def close(self) -> None: ...
 
 
 class ThreadedSource(ABC):
-    """State, retries and closing of a source whose decoding runs on a thread; subclasses say how to play it once."""
+    """State, retries and closing of a source that decodes on a thread; subclasses implement one playback."""
 
     SETTLED_S = 10.0
-    """If a source played for less, its backoff is not reset: a flapping source is not reopened twice a second."""
+    """The backoff is reset only after this long a playback, so that a flapping source is not reopened constantly."""
 
     def __init__(self, camera: str, name: str, backoff: Backoff | None) -> None:
         silence_decoders()
         self._camera, self._name = camera, name
         self._backoff = backoff or Backoff()
-        self._changed = threading.Condition()  # guards all that follows
+        self._changed = threading.Condition()  # guards everything below
         self._state = SourceState.STARTING
         self._error: str | None = None
         self._answered = threading.Event()
         self._closed = False
         self._dropped = self._failures = self._restarts = 0
-        # A daemon: a read that hangs in a driver must not keep the process from ending.
+        # A daemon thread, because a read that hangs in a driver must not keep the process from exiting.
         self._thread = threading.Thread(target=self._run, name=f"source-{camera}", daemon=True)
 
     @property
@@ -129,7 +129,7 @@ class ThreadedSource(ABC):
         return None
 
     def close(self) -> None:
-        """Stop decoding; returns within a second, also while a read hangs (the thread then ends with that read)."""
+        """Stop decoding; returns within a second, even if a read hangs (the thread then ends when that read does)."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -137,7 +137,11 @@ class ThreadedSource(ABC):
 
     @abstractmethod
     def _play(self) -> None:
-        """Open the source and deliver until it is closed or has ended. Raises SourceUnavailable."""
+        """Open the source and deliver frames until it is closed or ends.
+
+        Raises:
+            SourceUnavailable: the source cannot be opened or read.
+        """
 
     def _run(self) -> None:
         while not self._closed and self._state is not SourceState.ENDED:
@@ -147,10 +151,10 @@ class ThreadedSource(ABC):
                 self._play()
             except SourceUnavailable as failure:
                 reason = failure.reason
-            except cv2.error as failure:  # FFmpeg's C++ side gave up on a damaged stream
-                # Not its text, which nobody promises to be free of the URL.
+            except cv2.error as failure:  # OpenCV's C++ code failed on a damaged stream
+                # Without the error's text, which may contain the URL.
                 reason = f"{self._name}: the decoder failed (OpenCV error {getattr(failure, 'code', 'unknown')})"
-            except Exception as failure:  # noqa: BLE001 (the top of a loop; a bug must not leave a camera dark for good)
+            except Exception as failure:  # noqa: BLE001 (top of the loop: a bug must not stop a camera permanently)
                 reason = f"{self._name}: reading failed unexpectedly ({type(failure).__name__}); see the worker's log"
                 bug = failure
             else:
@@ -180,7 +184,7 @@ class ThreadedSource(ABC):
 
     def _enter(self, state: SourceState, error: str | None = None, retry_in_s: float | None = None) -> None:
         with self._changed:
-            if self._closed:  # whatever a hanging read says after close() interests nobody
+            if self._closed:  # ignore the outcome of a read that was hanging during close()
                 return
             changed = state is not self._state
             self._state, self._error = state, None if error is None else redact(error)
@@ -189,7 +193,7 @@ class ThreadedSource(ABC):
         if not changed:
             return
         if state is SourceState.LIVE:
-            log.info("source gives pictures", camera=self._camera, source=self._name)
+            log.info("source is live", camera=self._camera, source=self._name)
         elif state is SourceState.DOWN:
             retry = {} if retry_in_s is None else {"retry_in_s": round(retry_in_s, 1)}
             log.warning("source is down", camera=self._camera, source=self._name, reason=self._error, **retry)

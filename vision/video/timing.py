@@ -1,4 +1,4 @@
-"""How the time of a source becomes site time."""
+"""Maps the time of a source to site time."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """How the time of a source becomes site time."""
+    """How one camera's source time maps to site time."""
 
     begin_ns: int
-    """Recordings: site time of the first picture."""
+    """Files: site time of the first frame, ns."""
     offset_ns: int
-    """Live sources: added to the time of capture."""
+    """Live sources: added to the capture time, ns."""
     scale: float
-    """Recordings: seconds of media in a second of site time."""
+    """Files: seconds of media time per second of site time."""
 
     def media_time_s(self, site_ns: int) -> float:
-        """The moment in a recording that belongs to a moment of site time; negative before it begins."""
+        """The media time of a file at site time `site_ns`, in seconds; negative before the file begins."""
         return (site_ns - self.begin_ns) * self.scale / 1e9

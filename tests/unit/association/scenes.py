@@ -1,4 +1,4 @@
-"""Synthetic tracks for the association: who is seen where and when, with embeddings as clean as asked for."""
+"""Synthetic tracks for tests of the association, with an adjustable noise level of the embeddings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def settings(
 
 
 def overlapping(n: int) -> Layout:
-    """All views overlap, nothing else is possible."""
+    """All views overlap; no other steps are possible."""
     names = tuple("ABCDEFGH"[:n])
     layout = Layout.closed(names)
     for one in names:
@@ -49,7 +49,7 @@ def overlapping(n: int) -> Layout:
 
 
 def street(n: int, min_seconds: float = 1, max_seconds: float = 20) -> Layout:
-    """Separate views in a row; a step to a neighbour, either way, takes its time."""
+    """Separate views in a row; a step to a neighbour takes `min_seconds` to `max_seconds`, in both directions."""
     names = tuple("ABCDEFGH"[:n])
     layout = Layout.closed(names)
     for one, other in itertools.pairwise(names):
@@ -59,7 +59,7 @@ def street(n: int, min_seconds: float = 1, max_seconds: float = 20) -> Layout:
 
 
 def appearance(who: int, noise: float = 0.0, rng: np.random.Generator | None = None) -> np.ndarray:
-    """Unit norm; of another direction for every `who`."""
+    """An embedding of unit norm, in a different direction for every `who`."""
     vector = np.random.default_rng(who).standard_normal(DIMENSION)
     vector /= np.linalg.norm(vector)
     if rng is not None:
@@ -69,7 +69,7 @@ def appearance(who: int, noise: float = 0.0, rng: np.random.Generator | None = N
 
 @dataclass(frozen=True)
 class Stay:
-    """One track: `who` is seen by `camera` from tick `first` to `last`; its end is told `hidden` ticks later."""
+    """One track: `camera` sees `who` from tick `first` to `last`; its end is reported `hidden` ticks later."""
 
     who: int
     camera: int
@@ -82,7 +82,7 @@ class Stay:
 
 
 def entries(stays: Sequence[Stay], noise: float = 0.0, seed: int = 0) -> list[CameraTick]:
-    """What the cameras say of `stays`, sorted by (tick, camera); tracks without a number get the next one."""
+    """The entries of all cameras for `stays`, sorted by (tick, camera); tracks without a number get the next one."""
     rng = np.random.default_rng(seed)
     numbered = [(stay.track_id or number, stay) for number, stay in enumerate(stays, start=1)]
     cameras = sorted({stay.camera for stay in stays})
@@ -102,7 +102,7 @@ def batch(
     noise: float = 0.0,
     rng: np.random.Generator | None = None,
 ) -> TrackBatch:
-    """The tracks `here`, all of them embedded."""
+    """A batch of the tracks `here`, all with embeddings."""
     n = len(here)
     vectors = [appearance(stay.who, noise, rng) for _, stay in here]
     return TrackBatch(
@@ -120,12 +120,12 @@ def batch(
 
 @dataclass
 class Run:
-    """Drives an association and keeps book of the published map, as a reader of it would."""
+    """Runs an association and keeps a copy of the published map, as a reader would."""
 
     association: Association
     tick: int = 0
     gids: dict[tuple[int, int], int] = field(default_factory=dict)
-    """The map as it stands: (camera, track) → gid."""
+    """The current map: (camera, track) → gid."""
     ever: dict[tuple[int, int], int] = field(default_factory=dict)
     """The last gid of every track that had one."""
     changes: list[tuple[int, Assignment]] = field(default_factory=list)
@@ -134,7 +134,7 @@ class Run:
     results: list[CycleResult] = field(default_factory=list)
 
     def play(self, seen: Sequence[CameraTick], upto: int | None = None) -> Run:
-        """A cycle for every tick, to the last entry or `upto`."""
+        """Run a cycle for every tick, up to the last entry or `upto`."""
         by_tick: dict[int, list[CameraTick]] = {}
         for one in seen:
             by_tick.setdefault(one.tick, []).append(one)
@@ -166,6 +166,6 @@ class Run:
 
 
 def play(layout: Layout, stays: Sequence[Stay], upto: int | None = None, **given: object) -> Run:
-    """A whole scene with clean embeddings."""
+    """Run a whole scene with clean embeddings."""
     make: Callable[..., AssociationSettings] = settings
     return Run(Association(layout, make(**given))).play(entries(stays), upto)

@@ -1,4 +1,4 @@
-"""Tracks in, identities out: whole scenes with clean embeddings, and long random ones."""
+"""The association over whole scenes with clean embeddings, and over long random ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.unit.association.scenes import (
     street,
 )
 
-# -- who is who ------------------------------------------------------------------------------------------
+# -- assigning -------------------------------------------------------------------------------------------
 
 
 def test_a_vehicle_seen_by_overlapping_cameras_has_one_gid() -> None:
@@ -48,14 +48,14 @@ def test_a_vehicle_keeps_its_gid_from_camera_to_camera() -> None:
     assert [event.from_camera for event in run.events if event.kind == "handover"] == [0, 1]
 
 
-def test_a_vehicle_keeps_its_gid_though_its_old_track_has_not_ended_yet() -> None:
-    """The tracker waits for it in the old view, while the new one already shows it: no second gid, no merge."""
+def test_a_vehicle_keeps_its_gid_while_its_old_track_has_not_ended() -> None:
+    """The old view's tracker still coasts while the new view already shows the object: no second gid, no merge."""
     run = play(street(2), [Stay(1, 0, 1, 40, hidden=25), Stay(1, 1, 52, 120)])
     assert run.gid(1) == run.gid(2)
     assert [gid for _, gid in [(0, change.gid) for _, change in run.changes] if gid] == [1, 1]
 
 
-def test_look_alikes_stay_apart_where_the_layout_forbids_one_object() -> None:
+def test_similar_objects_stay_apart_if_the_layout_rules_out_one_object() -> None:
     at_once = [Stay(1, 0, 1, 60), Stay(1, 1, 20, 80)]
     too_fast = [Stay(1, 0, 1, 40), Stay(1, 1, 45, 80)]
     too_slow = [Stay(1, 0, 1, 40), Stay(1, 1, 260, 300)]
@@ -67,7 +67,7 @@ def test_look_alikes_stay_apart_where_the_layout_forbids_one_object() -> None:
     assert same_camera.gid(1) != same_camera.gid(2)
 
 
-def test_objects_that_look_different_stay_apart_where_the_layout_allows_one() -> None:
+def test_different_looking_objects_stay_apart_even_if_the_layout_allows_one_object() -> None:
     run = play(street(2), [Stay(1, 0, 1, 40), Stay(2, 1, 90, 130)])
     assert run.gid(1) != run.gid(2)
 
@@ -83,7 +83,7 @@ def test_a_returning_vehicle_gets_a_new_gid_after_retention() -> None:
     assert [gone.gid for result in run.results for gone in result.forgotten] == [1]
 
 
-def test_a_fragmented_track_joins_its_identity_again() -> None:
+def test_a_fragmented_track_rejoins_its_identity() -> None:
     run = play(overlapping(2), [Stay(1, 0, 1, 40), Stay(1, 1, 1, 120), Stay(1, 0, 45, 80), Stay(1, 0, 90, 120)])
     assert {run.gid(track) for track in (1, 2, 3, 4)} == {1}
 
@@ -94,12 +94,12 @@ def test_a_track_that_ends_before_min_track_frames_never_gets_a_gid() -> None:
     assert len(run.association.table) == 0
 
 
-def test_objects_of_different_classes_are_never_one() -> None:
+def test_objects_of_different_classes_never_share_a_gid() -> None:
     run = play(overlapping(2), [Stay(1, 0, 1, 60, class_id=2), Stay(1, 1, 5, 60, class_id=7)])
     assert run.gid(1) != run.gid(2)
 
 
-def test_a_named_track_keeps_its_class_when_the_detector_changes_its_mind() -> None:
+def test_a_track_with_a_gid_keeps_its_class_when_the_detector_changes_it() -> None:
     stays = [Stay(1, 0, 1, 60, class_id=2), Stay(1, 1, 5, 60, class_id=2)]
     changed = [Stay(1, 0, 1, 60, class_id=7), Stay(1, 1, 5, 60, class_id=2)]
     seen = [*(e for e in entries(stays) if e.tick <= 30), *(e for e in entries(changed) if e.tick > 30)]
@@ -113,8 +113,8 @@ def test_embeddings_of_different_embedders_are_never_compared() -> None:
     assert run.gid(1) != run.gid(2)
 
 
-def test_a_new_embedder_while_running_changes_no_live_gid() -> None:
-    """Worker after worker is updated; tracks in view are embedded by one, then by the other."""
+def test_switching_the_embedder_at_run_time_changes_no_live_gid() -> None:
+    """Workers are updated one after another; live tracks are embedded first by the old model, then by the new one."""
     before = [Stay(1, 0, 1, 60), Stay(1, 1, 5, 60)]
     after = [Stay(91, 0, 1, 60, embedder="new"), Stay(91, 1, 5, 60, embedder="new")]
     old, new = entries(before), entries(after)
@@ -128,7 +128,7 @@ def test_a_new_embedder_while_running_changes_no_live_gid() -> None:
 
 
 def unlike_then_alike(association: Association, cameras: int = 2, joined_at: int = 40) -> Run:
-    """Tracks that look different until tick `joined_at`, then very much like number 1, one in each camera."""
+    """One track per camera; they look different until tick `joined_at`, then very similar to object 1."""
     tracks = range(cameras)
     before = entries([Stay(10 + i, i, 1, joined_at) for i in tracks])
     after = entries([Stay(1, i, 1, joined_at + 400) for i in tracks])
@@ -148,13 +148,13 @@ def test_chains_of_aliases_point_to_the_survivor() -> None:
     assert run.aliases == {2: 1, 3: 1, 4: 1}
 
 
-def test_an_alias_goes_when_its_identity_is_forgotten() -> None:
+def test_an_alias_is_dropped_when_its_identity_is_forgotten() -> None:
     run = unlike_then_alike(Association(overlapping(3), settings(retention_s=10)), cameras=3)
     run.play([], upto=run.tick + 200)
     assert sorted(gid for result in run.results for gid in result.dropped_aliases) == [2, 3]
 
 
-def test_an_identity_that_stays_for_ever_keeps_its_last_thousand_aliases() -> None:
+def test_an_identity_that_never_leaves_keeps_its_last_thousand_aliases() -> None:
     association = Association(overlapping(2), settings())
     run = Run(association).play(entries([Stay(10, 0, 1, 40), Stay(11, 1, 1, 40)]), upto=5)
     association.identities[1].absorbed = list(range(5000, 6000))
@@ -166,14 +166,14 @@ def test_an_identity_that_stays_for_ever_keeps_its_last_thousand_aliases() -> No
     assert association.identities[1].absorbed == [*range(5004, 6000), 7000, 7001, 7002, 2]
 
 
-def test_the_journey_of_a_survivor_tells_of_the_tracks_it_took_over() -> None:
+def test_the_sightings_of_a_merged_identity_include_those_of_both() -> None:
     run = unlike_then_alike(Association(overlapping(2), settings()))
-    told = {(s.gid, s.track_id) for result in run.results for s in result.sightings}
-    assert (1, 2) in told
+    sightings = {(s.gid, s.track_id) for result in run.results for s in result.sightings}
+    assert (1, 2) in sightings
 
 
 def split_scene(**given: float) -> Run:
-    """Track 2 looks like track 1 at first, then like somebody else for long."""
+    """Track 2 looks like track 1 at first, then like a different object for a long time."""
     alike = entries([Stay(1, 0, 1, 100), Stay(1, 1, 5, 300)])
     other = entries([Stay(1, 0, 1, 100), Stay(4, 1, 5, 300)])
     seen = [*(e for e in alike if e.tick <= 15), *(e for e in other if e.tick > 15)]
@@ -187,14 +187,14 @@ def test_a_track_that_no_longer_fits_is_split_off_with_an_event() -> None:
     assert (run.gid(1), run.gid(2)) == (1, 2)
 
 
-def test_a_track_whose_first_pictures_misled_moves_to_the_identity_it_belongs_to() -> None:
-    """Track 3 looks like object 1 for three pictures, and like object 2, which two other cameras see, ever after."""
+def test_a_track_with_misleading_first_crops_moves_to_the_right_identity() -> None:
+    """Track 3 looks like object 1 in its first three pictures, then like object 2, which two other cameras see."""
     stays = [Stay(1, 0, 1, 200), Stay(2, 1, 1, 200), Stay(2, 3, 1, 200)]
     first = entries([*stays, Stay(1, 2, 5, 200)])
     later = entries([*stays, Stay(2, 2, 5, 200)])
     seen = [*(e for e in first if e.tick <= 7), *(e for e in later if e.tick > 7)]
     run = Run(Association(overlapping(4), settings(min_similarity=0.6))).play([e for e in seen if e.tick <= 9])
-    assert run.gid(4) == run.gid(1), "misled, as it should be here"
+    assert run.gid(4) == run.gid(1), "the first crops should be misleading in this scene"
     run.play([e for e in seen if e.tick > 9])
     assert run.gid(4) == run.gid(2) == run.gid(3) != run.gid(1)
     moved = [event for event in run.events if event.kind == "split"]
@@ -202,7 +202,7 @@ def test_a_track_whose_first_pictures_misled_moves_to_the_identity_it_belongs_to
     check_book(run)
 
 
-def test_who_lost_its_last_live_track_to_a_split_has_left_and_is_forgotten() -> None:
+def test_an_identity_that_lost_its_last_live_track_to_a_split_has_left_and_is_forgotten() -> None:
     alike = entries([Stay(1, 0, 1, 20), Stay(1, 1, 5, 300)])
     other = entries([Stay(1, 0, 1, 20), Stay(4, 1, 5, 300)])
     seen = [*(e for e in alike if e.tick <= 18), *(e for e in other if e.tick > 18)]
@@ -212,7 +212,7 @@ def test_who_lost_its_last_live_track_to_a_split_has_left_and_is_forgotten() -> 
     assert [identity.gid for identity in run.association.identities] == [2]
 
 
-def test_two_strangers_in_one_identity_are_both_split_off() -> None:
+def test_two_wrong_tracks_in_one_identity_are_both_split_off() -> None:
     """Three hidden fragments of one camera come back together: only one of them can be the object."""
     stays = [Stay(1, 0, 1, 10, hidden=500), Stay(1, 0, 15, 25, hidden=500), Stay(1, 0, 30, 90, hidden=5)]
     seen = [e for e in entries(stays) if e.tick <= 60]
@@ -224,26 +224,26 @@ def test_two_strangers_in_one_identity_are_both_split_off() -> None:
     assert run.gid(1) == 1
 
 
-def test_a_track_out_of_the_map_is_taken_out_linger_seconds_after_its_end() -> None:
+def test_a_track_is_removed_from_the_map_linger_seconds_after_its_end() -> None:
     run = play(street(1), [Stay(1, 0, 1, 30, hidden=25)], upto=100, linger_s=2)
     taken_out = [tick for tick, change in run.changes if change.gid == 0]
     assert taken_out == [30 + 25 + 20 + 1]
 
 
-def test_tracks_of_a_worker_that_is_gone_end_by_themselves() -> None:
+def test_tracks_of_a_dead_worker_end_after_a_timeout() -> None:
     seen = [e for e in entries([Stay(1, 0, 1, 30)]) if e.tick <= 30]
     run = Run(Association(street(1), settings(lost_s=3.5))).play(seen, upto=70)
     assert run.kinds() == ["appeared", "left"]
 
 
-def test_a_camera_whose_clock_is_wrong_keeps_its_tracks() -> None:
+def test_a_camera_with_wrong_timestamps_keeps_its_tracks() -> None:
     seen = [CameraTick(e.camera, e.tick, e.time_ns - 20 * 10**9, e.batch) for e in entries([Stay(1, 0, 1, 60)])]
     run = Run(Association(street(1), settings())).play([e for e in seen if e.tick <= 60])
     assert run.kinds() == ["appeared"]
     assert len(run.changes) == 1
 
 
-def test_a_camera_that_hung_goes_on_with_the_same_gid_and_a_living_record() -> None:
+def test_a_camera_that_hung_resumes_with_the_same_gid_and_refreshes_its_record() -> None:
     seen = [e for e in entries([Stay(1, 0, 1, 100)]) if not 31 <= e.tick <= 80]
     run = Run(Association(street(1), settings(linger_s=1))).play(seen, upto=90)
     assert run.gids == {(0, 1): 1}
@@ -257,7 +257,7 @@ def test_a_camera_that_hung_goes_on_with_the_same_gid_and_a_living_record() -> N
 
 
 def random_scene(seed: int, ticks: int, cameras: int = 4, people: int = 6) -> list[Stay]:
-    """Objects wander between overlapping views, vanish, return, and break into fragments."""
+    """Objects wander between overlapping views, disappear, return, and break into fragments."""
     rng = np.random.default_rng(seed)
     stays = []
     for who in range(people):
@@ -277,7 +277,7 @@ def random_scene(seed: int, ticks: int, cameras: int = 4, people: int = 6) -> li
 
 
 def check_book(run: Run) -> None:
-    """Invariant 3: a live track's gid changes only with a merge or split of that cycle; no gid is given twice."""
+    """Invariant 3: a live track's gid changes only with a merge or split in that cycle; no gid is used twice."""
     started: set[int] = set()
     gone: set[int] = set()
     shown: dict[tuple[int, int], int] = {}
@@ -286,10 +286,10 @@ def check_book(run: Run) -> None:
         split = {(event.camera, event.track_id): event for event in result.events if event.kind == "split"}
         for event in result.events:
             if event.kind == "appeared" or (event.kind == "split" and event.gid not in started):
-                assert event.gid == len(started) + 1, "a gid was given twice, or left out"
+                assert event.gid == len(started) + 1, "a gid was used twice, or skipped"
                 started.add(event.gid)
             elif event.kind == "split":
-                assert event.gid not in gone, "a track moved to an identity that is no more"
+                assert event.gid not in gone, "a track moved to an identity that no longer exists"
         gone |= {*merged, *(identity.gid for identity in result.forgotten)}
         for change in result.assignments:
             key = (change.camera, change.track_id)
@@ -313,7 +313,7 @@ def test_a_live_gid_changes_only_with_a_recorded_merge_or_split(seed: int, noise
     check_book(run)
 
 
-def test_clean_embeddings_over_a_long_time_give_every_object_one_gid() -> None:
+def test_with_clean_embeddings_every_object_keeps_one_gid_over_a_long_time() -> None:
     stays = random_scene(3, 900)
     run = play(overlapping(4), stays, retention_s=60)
     for who in range(6):
@@ -342,13 +342,13 @@ def test_memory_is_bounded_by_what_is_retained() -> None:
     assert (len(association.table), len(association.identities), run.gids) == (0, 0, {})
 
 
-def test_an_object_that_stays_for_ever_keeps_its_gid_while_its_fragments_are_forgotten() -> None:
-    """Camera 1 links camera 0 with camera 2 at first; when that is forgotten, what followed remains possible."""
+def test_an_object_that_never_leaves_keeps_its_gid_while_its_fragments_are_forgotten() -> None:
+    """Camera 1 first connects cameras 0 and 2; after that visit is forgotten, later history remains possible."""
     names = ("A", "B", "C")
     layout = Layout.closed(names)
     for one, other in (("A", "B"), ("B", "A"), ("B", "C"), ("C", "B")):
         layout = layout.with_transition(one, other, 0, 60, overlapping=True)
-    # The link ends after the view that it links, and is forgotten before it.
+    # The connecting visit ends after the one that it connects, but is forgotten first.
     stays = [Stay(1, 0, 1, 700), Stay(1, 1, 5, 60, hidden=25), Stay(1, 2, 20, 80), Stay(1, 1, 100, 700)]
     run = play(layout, stays, upto=600, retention_s=20)
     assert {run.gid(track) for track in (1, 2, 3, 4)} == {1}
@@ -364,7 +364,7 @@ def fingerprint(run: Run) -> object:
 
 
 @pytest.mark.parametrize("linkage", ["average", "single", "complete", "mean_feature"])
-def test_a_run_from_a_checkpoint_equals_the_undisturbed_run_to_the_bit(linkage: Linkage) -> None:
+def test_a_run_from_a_checkpoint_is_bit_identical_to_the_undisturbed_run(linkage: Linkage) -> None:
     layout, given_ = overlapping(4), settings(linkage=linkage, retention_s=15)
     seen = entries(random_scene(5, 300), 1.5, 5)
     straight = Run(Association(layout, given_)).play(seen)
@@ -378,7 +378,7 @@ def test_a_run_from_a_checkpoint_equals_the_undisturbed_run_to_the_bit(linkage: 
     assert fingerprint(broken) == fingerprint(straight)
 
 
-def test_objects_of_a_camera_that_is_gone_keep_their_gids_and_can_turn_up_in_another() -> None:
+def test_objects_of_a_removed_camera_keep_their_gids_and_can_appear_in_another() -> None:
     run = play(overlapping(3), [Stay(1, 0, 1, 60), Stay(1, 1, 1, 60), Stay(2, 1, 1, 60)], upto=50)
     saved = run.association.to_dict()
     run.association = Association(overlapping(1).over(("A", "B")), settings())
@@ -406,7 +406,7 @@ def simulated_appearance() -> ModuleType:
     return module
 
 
-def test_realistic_embeddings_are_grouped_well_and_seldom_renumbered() -> None:
+def test_realistic_embeddings_are_grouped_well_and_rarely_renumbered() -> None:
     stays = [stay for stay in random_scene(11, 500, people=8) if stay.last <= 500]
     look = simulated_appearance().Appearance("base", 8, 4, np.random.default_rng(11))
     seen_at = [(tick, s.camera, n, s) for n, s in enumerate(stays, start=1) for tick in range(s.first, s.last + 1)]
@@ -436,7 +436,7 @@ def test_realistic_embeddings_are_grouped_well_and_seldom_renumbered() -> None:
     assert renumbered <= 0.01 * len(seen_at) / 10
 
 
-def test_a_track_that_was_named_and_ended_in_one_entry_leaves_at_once() -> None:
+def test_a_track_that_gets_its_gid_and_ends_in_one_entry_leaves_at_once() -> None:
     association = Association(street(1), settings(min_track_frames=1))
     run = Run(association)
     run.cycle(1, [CameraTick(0, 1, TICK_NS, batch([(1, Stay(1, 0, 1, 1))], ended=[1]))])

@@ -1,4 +1,4 @@
-"""The four linkages against the slowest way to write them."""
+"""The four linkages against a straightforward reference implementation."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_every_linkage_agrees_with_a_slow_reference(
 
 
 @pytest.mark.parametrize("linkage", LINKAGES)
-def test_nothing_is_like_nothing(linkage: Linkage) -> None:
+def test_empty_groups_have_an_empty_similarity(linkage: Linkage) -> None:
     empty, none = np.zeros((0, 4), np.float32), np.zeros(0, np.intp)
     one = np.ones((1, 4), np.float32) / 2
     assert group_similarity(empty, none, one, np.zeros(1, np.intp), linkage).shape == (0, 1)
     assert group_similarity(one, np.zeros(1, np.intp), empty, none, linkage).shape == (1, 0)
 
 
-def test_a_track_that_was_never_embedded_has_no_direction() -> None:
+def test_a_track_without_embeddings_has_the_zero_vector() -> None:
     assert not unit(np.zeros((1, 4), np.float32)).any()

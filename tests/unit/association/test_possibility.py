@@ -1,4 +1,4 @@
-"""The rules of space and time: every sentence of the architecture by hand, and against a slow model of them."""
+"""The rules of space and time: hand-made cases for every rule, and random ones against a slow reference."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def chain() -> Layout:
 
 
 def visit(camera: int, first: float, last: float, ended: float | None = None, *, hidden: bool = False) -> Visit:
-    """Times in seconds; ended when last seen unless told otherwise; `hidden`: not ended yet."""
+    """Times in seconds; the track ends at `ended` (default: when last seen), or not at all if `hidden`."""
     until = NEVER_NS if hidden else round((last if ended is None else ended) * S)
     return Visit(camera, round(first * S), round(last * S), until)
 
 
 def possible(*visits: Visit, settled: float = -1) -> bool:
     answers = {Possibility(chain()).holds(order, round(settled * S)) for order in itertools.permutations(visits)}
-    assert len(answers) == 1, "it depends on the order in which the visits are given"
+    assert len(answers) == 1, "the result depends on the order of the visits"
     return answers.pop()
 
 
@@ -46,11 +46,11 @@ def test_two_tracks_at_once_in_one_camera_are_never_one_identity() -> None:
     assert not possible(visit(A, 0, 10), visit(A, 2, 3))
 
 
-def test_two_tracks_at_once_in_one_camera_are_never_one_identity_though_another_camera_sees_them() -> None:
+def test_two_tracks_at_once_in_one_camera_are_never_one_identity_even_if_another_camera_sees_them() -> None:
     assert not possible(visit(B, 0, 20), visit(A, 0, 10), visit(A, 9, 15))
 
 
-def test_a_later_return_to_the_same_camera_may_be() -> None:
+def test_a_later_return_to_the_same_camera_is_possible() -> None:
     assert possible(visit(A, 0, 10), visit(A, 500, 510))
 
 
@@ -58,7 +58,7 @@ def test_a_fragment_in_the_same_camera_may_follow_a_hidden_track() -> None:
     assert possible(visit(A, 0, 10, hidden=True), visit(A, 11, 12, hidden=True))
 
 
-def test_a_fragment_is_a_stranger_once_the_hidden_track_comes_back() -> None:
+def test_a_fragment_is_another_object_once_the_hidden_track_comes_back() -> None:
     assert not possible(visit(A, 0, 13, hidden=True), visit(A, 11, 12, hidden=True))
 
 
@@ -67,7 +67,7 @@ def test_a_step_between_separate_views_takes_its_time(gap: float, expected: bool
     assert possible(visit(C, 0, 10), visit(D, 10 + gap, 60)) is expected
 
 
-def test_a_step_the_layout_does_not_know_is_impossible() -> None:
+def test_a_step_that_is_not_in_the_layout_is_impossible() -> None:
     assert not possible(visit(D, 0, 10), visit(C, 20, 30))
     assert not possible(visit(A, 0, 10), visit(C, 11, 30))
 
@@ -114,7 +114,7 @@ def test_the_ends_of_a_chain_are_impossible_once_its_middle_has_ended() -> None:
     assert possible(visit(A, 0, 20), visit(B, 0, 10), visit(C, 5, 10))
 
 
-def test_a_middle_that_comes_late_does_not_mend_the_chain() -> None:
+def test_a_middle_that_appears_late_does_not_reconnect_the_chain() -> None:
     assert not possible(visit(A, 0, 10), visit(C, 2, 10), visit(B, 5, 10))
 
 
@@ -125,39 +125,39 @@ def test_one_compatible_pair_somewhere_does_not_suffice() -> None:
 
 
 def test_sightings_far_apart_need_no_direct_edge() -> None:
-    # A and D have none; the way leads over B and C.
+    # There is no edge from A to D; the path leads through B and C.
     assert possible(visit(A, 0, 10), visit(B, 9, 15), visit(C, 14, 20), visit(D, 27, 40))
 
 
-def test_it_is_the_last_one_to_have_ended_that_counts() -> None:
+def test_the_step_starts_from_the_camera_that_saw_the_object_last() -> None:
     # D is 10 s from C's end, but B saw the object later than C did.
     assert not possible(visit(B, 0, 14), visit(C, 0, 10), visit(D, 20, 30))
     assert possible(visit(B, 0, 10), visit(C, 0, 14), visit(D, 20, 30))
 
 
-def test_where_two_views_lost_the_object_at_the_same_instant_either_counts() -> None:
+def test_if_two_views_lost_the_object_at_the_same_instant_either_counts() -> None:
     assert possible(visit(B, 0, 14), visit(C, 0, 14), visit(D, 20, 30))
 
 
-def test_what_is_settled_is_not_asked_again_except_for_two_at_once_in_one_camera() -> None:
+def test_settled_history_is_not_checked_again_except_for_two_tracks_at_once_in_one_camera() -> None:
     assert not possible(visit(A, 0, 10), visit(C, 5, 10))
     assert possible(visit(A, 0, 10), visit(C, 5, 10), settled=10)
     assert not possible(visit(A, 0, 10), visit(A, 5, 10), settled=10)
 
 
-def test_the_order_in_which_hidden_tracks_end_changes_no_verdict() -> None:
-    """Once a verdict counts on a hidden track, its end must not overturn it, or a gid would flap."""
+def test_the_order_in_which_hidden_tracks_end_does_not_change_the_result() -> None:
+    """If a result relies on a hidden track, the end of that track must not change the result, or a gid would flap."""
     hidden = (visit(A, 0, 10, hidden=True), visit(B, 25, 40, hidden=True))
     ended = (visit(A, 0, 10, ended=26), visit(B, 25, 40, hidden=True))
     assert possible(*hidden)
     assert possible(*ended)
 
 
-# -- the slow model ------------------------------------------------------------------------------------
+# -- the slow reference --------------------------------------------------------------------------------
 
 
 def allowed(layout: Layout, visits: list[Visit]) -> bool:
-    """The sentences, word by word, over every instant (whole seconds and the halves between)."""
+    """The rules applied literally at every instant (whole and half seconds)."""
     overlapping = layout.overlapping
 
     def connected(needed: list[Visit], through: list[Visit]) -> bool:
@@ -175,7 +175,7 @@ def allowed(layout: Layout, visits: list[Visit]) -> bool:
         now = half_seconds * S // 2
         seen = [v for v in visits if v.first_ns <= now <= v.last_ns]
         still_open = [v for v in visits if v.first_ns <= now <= v.open_until_ns]
-        # Those that start together are taken one after the other, in order of camera.
+        # Visits that start together are checked one after the other, in order of camera.
         for newest in [v for v in seen if v.first_ns == now]:
             came_before = [v for v in visits if (v.first_ns, v.camera) < (now, newest.camera)]
             if not came_before:
@@ -232,7 +232,7 @@ def few_visits(draw: st.DrawFn, cameras: int) -> list[Visit]:
 
 @settings(max_examples=600, deadline=None)
 @given(st.data())
-def test_the_rules_agree_with_a_slow_model_of_their_sentences(data: st.DataObject) -> None:
+def test_the_rules_agree_with_a_slow_reference(data: st.DataObject) -> None:
     layout = data.draw(small_layouts())
     visits = data.draw(few_visits(len(layout.cameras)))
     assert Possibility(layout).holds(visits) == allowed(layout, visits)

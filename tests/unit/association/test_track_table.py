@@ -1,4 +1,4 @@
-"""The arrays of all tracks: rows come, go, and survive a checkpoint to the bit."""
+"""The track table: rows are added, removed, and restored bit-identically from a checkpoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_track_is_found_by_camera_and_id() -> None:
     assert (table.find(0, 7), table.find(1, 7), len(table)) == (None, other, 1)
 
 
-def test_a_row_used_again_remembers_nothing_of_the_track_before() -> None:
+def test_a_reused_row_keeps_nothing_of_the_previous_track() -> None:
     table = TrackTable()
     row = table.add(0, 1, 0, 1, 100)
     table.embed(rows_of(row), embeddings([1, 0]), WEIGHT, "m")
@@ -41,7 +41,7 @@ def test_a_row_used_again_remembers_nothing_of_the_track_before() -> None:
     assert table.visits([again])[0].open_until_ns == NEVER_NS
 
 
-def test_good_crops_count_for_more() -> None:
+def test_good_crops_have_more_weight() -> None:
     table = TrackTable()
     row = table.add(0, 1, 0, 1, 100)
     table.embed(rows_of(row), embeddings([1, 0]), np.array([0.9], np.float32), "m")
@@ -49,7 +49,7 @@ def test_good_crops_count_for_more() -> None:
     np.testing.assert_allclose(table.features(rows_of(row)), [[9 / 82**0.5, 1 / 82**0.5]], rtol=1e-5)
 
 
-def test_another_embedder_starts_the_appearance_afresh_also_with_another_length() -> None:
+def test_another_embedder_replaces_the_appearance_even_with_another_dimension() -> None:
     table = TrackTable()
     row, other = table.add(0, 1, 0, 1, 100), table.add(0, 2, 0, 1, 100)
     table.embed(rows_of(row, other), embeddings([1, 0], [0, 1]), np.ones(2, np.float32), "small")
@@ -59,7 +59,7 @@ def test_another_embedder_starts_the_appearance_afresh_also_with_another_length(
     assert table.rows["embedder"][row] != table.rows["embedder"][other]
 
 
-def test_a_table_from_a_checkpoint_goes_on_exactly_as_the_old_one() -> None:
+def test_a_table_from_a_checkpoint_behaves_exactly_like_the_original() -> None:
     rng = np.random.default_rng(1)
     table = TrackTable()
 
@@ -80,7 +80,7 @@ def test_a_table_from_a_checkpoint_goes_on_exactly_as_the_old_one() -> None:
     assert restored.features(used).tobytes() == table.features(used).tobytes()
 
 
-def test_the_table_grows_with_its_fullest_moment_and_not_with_time() -> None:
+def test_the_size_of_the_table_depends_on_the_peak_and_not_on_time() -> None:
     table = TrackTable()
     for track_id in range(5000):
         table.add(0, track_id, 0, 1, 1)
@@ -91,7 +91,7 @@ def test_the_table_grows_with_its_fullest_moment_and_not_with_time() -> None:
     assert len(table.rows) == 256
 
 
-def test_tracks_are_found_under_the_new_numbers_of_their_cameras() -> None:
+def test_tracks_are_found_under_the_new_indices_of_their_cameras() -> None:
     table = TrackTable()
     rows = [table.add(camera, 1, 0, 1, 1) for camera in range(3)]
     table.renumber_cameras([1, 3, 0])

@@ -130,7 +130,7 @@ def test_a_mask_that_is_no_picture_and_a_source_that_is_no_video_are_found(
     done = mtmc("config", "check", site_file)
     assert done.returncode == 2
     assert "cameras.0.mask = " in done.stderr
-    assert "is no picture" in done.stderr
+    assert "is not an image" in done.stderr
     assert f"cameras.0.source: {site_file.parent / 'a.avi'} is not a video" in done.stderr
 
 

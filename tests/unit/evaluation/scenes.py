@@ -1,4 +1,4 @@
-"""Small scenes with known truth, for scores that can be worked out by hand."""
+"""Small scenes with known truth, whose scores can be computed by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def box(lane: int) -> list[float]:
 
 
 def truth_of(rows: Sequence[tuple[int, int, int]], ignored: Sequence[int] = ()) -> CameraTruth:
-    """`rows`: frame, lane, identity; objects of the identities `ignored` need not be found."""
+    """`rows`: frame, lane, identity; the identities in `ignored` are ignored boxes."""
     ordered = sorted(rows, key=lambda row: (row[0], row[2]))
     identities = np.array([identity for _, _, identity in ordered], np.int64)
     off = np.isin(identities, ignored)
@@ -30,7 +30,7 @@ def truth_of(rows: Sequence[tuple[int, int, int]], ignored: Sequence[int] = ()) 
 
 
 def tracks_of(rows: Sequence[Row]) -> PublishedTracks:
-    """Boxes at their lanes."""
+    """The published boxes of `rows`, each in its lane."""
     ticks = [row[0] for row in rows]
     times_ns = [round(tick * TICK_S * 1e9) for tick in ticks]
     return PublishedTracks.of(
@@ -39,7 +39,7 @@ def tracks_of(rows: Sequence[Row]) -> PublishedTracks:
 
 
 def judged(truth: Mapping[str, CameraTruth], rows: Mapping[str, Sequence[Row]], ticks: int) -> Verdict:
-    """The verdict over ticks 1 to `ticks`, at which the sources show the frames of the same numbers."""
+    """The verdict over ticks 1 to `ticks`; each tick shows the frame of the same number."""
     axis = np.arange(1, ticks + 1)
     cameras = {name: CameraInput(tracks_of(rows[name]), truth[name], axis) for name in truth}
     return judge(cameras, axis, TICK_S)

@@ -13,36 +13,36 @@ HEIGHT_M = 10.0
 
 
 def from_above(height_px: int = 1000) -> FloorCalibration:
-    """A camera 10 m above the origin that looks straight down: 100 pixels are a metre, (500, 500) is the origin."""
+    """A camera 10 m above the origin that looks straight down: 100 pixels per metre, origin at (500, 500)."""
     world_to_camera = np.array([[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, HEIGHT_M], [0, 0, 0, 1]], np.float64)
     intrinsic = np.array([[1000, 0, 500], [0, 1000, 500], [0, 0, 1]], np.float64)
     return FloorCalibration(intrinsic, np.zeros(5), world_to_camera, 1000, height_px)
 
 
 def standing_at(x_m: float, y_m: float) -> list[float]:
-    """A box whose feet stand there."""
+    """A box whose feet are at (`x_m`, `y_m`) on the floor."""
     x, y = 500 + 100 * x_m, 500 - 100 * y_m
     return [x - 20, y - 80, x + 20, y]
 
 
 def seen(*people: tuple[float, float, int]) -> PublishedTracks:
-    """People at tick 1: where they stand, and their gid."""
+    """People at tick 1: x and y in metres, and gid."""
     n = len(people)
     boxes = [standing_at(x, y) for x, y, _ in people]
     return PublishedTracks.of([1] * n, [0] * n, list(range(n)), boxes, [gid for *_, gid in people])
 
 
-def test_feet_stand_where_the_lower_edge_meets_the_floor() -> None:
+def test_the_feet_are_where_the_lower_edge_meets_the_floor() -> None:
     feet = from_above().feet(np.array([standing_at(1.5, 2), standing_at(-3, -1)]))
     np.testing.assert_allclose(feet, [[1.5, 2], [-3, -1]], atol=1e-6)
 
 
-def test_a_box_that_the_picture_cuts_off_shows_no_feet() -> None:
+def test_a_box_truncated_at_the_bottom_has_no_feet() -> None:
     assert np.isnan(from_above().feet(np.array([[0.0, 900.0, 40.0, 997.0]]))).all()
     assert from_above().feet(np.zeros((0, 4))).shape == (0, 2)
 
 
-def test_pairs_are_same_near_and_different_far_and_nothing_in_between() -> None:
+def test_near_pairs_are_the_same_object_far_pairs_different_and_others_are_not_counted() -> None:
     one, other = seen((0, 0, 7), (3, 0, 8)), seen((0.4, 0, 7), (1.2, 0, 9), (3, 0.3, 9), (0, 0, 0))
     # Same: 0 and 0.4 (gid 7), 3 and 3 (8, 9). Different: 0 and 3, 3 and 0.4, 3 and 1.2. Neither: 0 and 1.2.
     assert count_pairs([one, other], [from_above()] * 2) == PairCounts(2, 1, 3, 0)
@@ -54,8 +54,8 @@ def test_different_people_with_one_gid_are_counted() -> None:
     assert (counts.same_share, counts.different_share) == (None, 1.0)
 
 
-def test_a_file_that_is_no_calibration_is_named(tmp_path: Path) -> None:
+def test_an_invalid_calibration_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cam0.calibration.json"
     path.write_text("{}")
-    with pytest.raises(MtmcError, match=r"cam0\.calibration\.json: is no calibration"):
+    with pytest.raises(MtmcError, match=r"cam0\.calibration\.json: is not a camera calibration"):
         FloorCalibration.read(path)

@@ -9,18 +9,18 @@ from evaluation.scores import IdentifiedCamera, ScoresUnavailable, as_sequence, 
 from tests.unit.evaluation.scenes import tracks_of, truth_of
 
 
-def test_pairs_need_half_of_the_union() -> None:
+def test_a_pair_needs_an_iou_of_one_half() -> None:
     iou = np.array([[0.5, 0.49], [0.49, 0.499]])
     rows, columns = pairs(iou)
     assert (rows.tolist(), columns.tolist()) == ([0], [0])
 
 
-def test_the_better_sum_wins_over_the_best_pair() -> None:
+def test_the_highest_sum_wins_over_the_best_single_pair() -> None:
     rows, columns = pairs(np.array([[0.9, 0.8], [0.8, 0.0]]))
     assert columns[np.argsort(rows)].tolist() == [1, 0]
 
 
-def test_a_box_on_an_ignored_object_is_left_out_and_still_known() -> None:
+def test_a_box_on_an_ignored_object_is_not_scored_but_its_identity_is_known() -> None:
     truth = truth_of([(1, 0, 4), (1, 1, 5)], ignored=[5])
     match = match_camera(truth, tracks_of([(1, 1, 8, 1), (1, 2, 9, 1), (1, 0, 7, 1)]), np.array([1]), np.array([1]))
     assert match.shown.tolist() == [4, 5, NOBODY]
@@ -30,14 +30,14 @@ def test_a_box_on_an_ignored_object_is_left_out_and_still_known() -> None:
     assert tick.iou.tolist() == [[1.0, 0.0]]
 
 
-def test_a_tick_shows_the_frame_it_is_told() -> None:
+def test_a_tick_is_compared_with_the_given_frame() -> None:
     truth = truth_of([(frame, frame, frame) for frame in range(1, 10)])
     match = match_camera(truth, tracks_of([(5, 7, 1, 1)]), np.array([4, 5]), np.array([4, 7]))
     assert [tick.identities.tolist() for tick in match.ticks] == [[4], [7]]
     assert match.shown.tolist() == [7]
 
 
-def test_cameras_follow_each_other_on_one_axis_with_the_same_ids() -> None:
+def test_cameras_are_concatenated_with_global_ids() -> None:
     one = match_camera(truth_of([(1, 0, 30)]), tracks_of([(1, 0, 1, 500)]), np.array([1]), np.array([1]))
     two = match_camera(
         truth_of([(1, 0, 30), (1, 1, 31)]), tracks_of([(1, 0, 1, 500), (1, 1, 2, 0)]), np.array([1]), np.array([1])
@@ -49,7 +49,7 @@ def test_cameras_follow_each_other_on_one_axis_with_the_same_ids() -> None:
     assert (sequence["num_gt_dets"], sequence["num_tracker_dets"]) == (3, 2)
 
 
-def test_a_second_box_under_one_id_gets_an_id_of_its_own() -> None:
+def test_a_second_box_with_the_same_id_gets_an_id_of_its_own() -> None:
     rows = [(tick, lane, lane, 3) for tick in (1, 2) for lane in (0, 1)]
     match = match_camera(truth_of([]), tracks_of(rows), np.array([1, 2]), np.array([1, 2]))
     sequence = as_sequence([IdentifiedCamera(match, match.tracks.gids)])
@@ -59,14 +59,14 @@ def test_a_second_box_under_one_id_gets_an_id_of_its_own() -> None:
     assert len(first & second) == 1
 
 
-def test_more_ids_than_fit_into_memory_are_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_ids_than_fit_into_memory_are_refused_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scores, "_MOST_IDS", 2)
     match = match_camera(truth_of([(1, 0, 1)]), tracks_of([(1, 0, 1, 1), (1, 1, 2, 2)]), np.array([1]), np.array([1]))
     with pytest.raises(ScoresUnavailable, match="3 ids are too many"):
         as_sequence([IdentifiedCamera(match, match.tracks.gids)])
 
 
-def test_a_missing_library_is_told_with_the_words_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_reported_with_the_command_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "trackeval.metrics", None)
     with pytest.raises(ScoresUnavailable, match=r"pip install --no-deps trackeval==1\.3\.0"):
         require_scores()

@@ -18,7 +18,7 @@ TICK_NS = 1e8
 
 
 def frames(ticks: list[int], fps: float, *, begin_tick: float = 1, scale: float = 1.0) -> list[int]:
-    """What a recording that begins at `begin_tick` of a 10 Hz clock shows."""
+    """The frame numbers of a file that begins at `begin_tick` of a 10 Hz clock."""
     source = SourceFrames(Timing(round(begin_tick * TICK_NS), 0, scale), fps, TICK_NS, 0)
     return source.at(np.array(ticks, np.int64)).tolist()
 
@@ -32,12 +32,12 @@ def test_at_another_rate_the_nearest_frame_is_shown(fps: float, shown: list[int]
     assert frames([1, 2, 3, 4], fps) == shown
 
 
-def test_a_later_beginning_and_another_speed_are_heeded() -> None:
+def test_a_later_start_and_another_time_scale_are_applied() -> None:
     assert frames([5, 6, 7], 10, begin_tick=6) == [NO_FRAME, 1, 2]
     assert frames([1, 2, 3], 10, scale=2.0) == [1, 3, 5]
 
 
-def test_a_recordings_own_file_says_what_was_shown_and_without_it_the_recording_does(tmp_path: Path) -> None:
+def test_frames_follow_the_rate_of_the_source_file_or_without_it_the_description(tmp_path: Path) -> None:
     film = tmp_path / "a.avi"
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 30.0, (64, 48))
     for _ in range(12):

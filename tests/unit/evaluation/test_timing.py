@@ -14,7 +14,7 @@ from tests.recordings import site_config
 
 
 def recording(folder: Path, published_ms: int) -> Recording:
-    """Camera A sees nothing at tick 3, at 0.3 s of site time; a gid comes of it."""
+    """Camera A has an entry without boxes at tick 3, at 0.3 s of site time; a gid is published for that tick."""
     cameras = ("A", "B")
     description = Description.of(site_config(cameras), Layout.open(cameras), "mtmc 0 test")
     with RecordingWriter(folder, description) as writer:
@@ -25,13 +25,13 @@ def recording(folder: Path, published_ms: int) -> Recording:
     return Recording.open(folder)
 
 
-def test_a_gid_is_late_by_the_time_from_the_picture_to_its_publication(tmp_path: Path) -> None:
+def test_the_delay_of_a_gid_is_the_time_from_its_picture_to_its_publication(tmp_path: Path) -> None:
     durations = tick_to_gid_ms(recording(tmp_path, 380))
     assert durations is not None
-    assert (durations.p50, durations.max) == (pytest.approx(80), pytest.approx(80)), "what takes a gid away is no gid"
+    assert (durations.p50, durations.max) == (pytest.approx(80), pytest.approx(80)), "removing a gid does not count"
 
 
-def test_a_cycle_lasts_from_the_last_entry_of_its_tick_to_what_came_of_it(tmp_path: Path) -> None:
+def test_a_cycle_lasts_from_the_last_entry_of_its_tick_to_its_assignments(tmp_path: Path) -> None:
     cameras = ("A", "B")
     with RecordingWriter(tmp_path, Description.of(site_config(cameras), Layout.open(cameras), "mtmc 0 test")) as writer:
         for camera, entry_id in (("A", "1000-0"), ("B", "1040-1")):
@@ -45,12 +45,12 @@ def test_a_cycle_lasts_from_the_last_entry_of_its_tick_to_what_came_of_it(tmp_pa
     assert durations.max == 25
 
 
-def test_virtual_time_knows_no_such_delay(tmp_path: Path) -> None:
+def test_there_are_no_delays_in_virtual_time(tmp_path: Path) -> None:
     virtual = recording(tmp_path, 0)
     assert (tick_to_gid_ms(virtual), cycle_ms(virtual)) == (None, None)
 
 
-def test_differences_are_taken_number_by_number() -> None:
+def test_differences_are_computed_for_each_number() -> None:
     ours = {"a": {"x": 0.5, "n": 3}, "gone": {"x": 1.0}, "none": None}
     others = {"a": {"x": 0.75, "n": 1}, "gone": None, "none": 2}
     assert differences(ours, others) == {"a": {"x": -0.25, "n": 2}, "gone": {"x": None}, "none": None}

@@ -24,14 +24,14 @@ def test_rows_are_read_in_the_order_of_frames_and_ids(tmp_path: Path) -> None:
     assert not truth.ignored.any()
 
 
-def test_what_is_hidden_small_or_flagged_off_is_ignored(tmp_path: Path) -> None:
+def test_boxes_that_are_occluded_small_or_flagged_off_are_ignored(tmp_path: Path) -> None:
     rows = ["1,1,0,0,50,60,1,1,0.39", "1,2,0,0,50,60,1,1,0.4", "1,3,0,0,50,19.9,1,1,1", "1,4,0,0,50,20,0,1,1"]
     truth = read_camera_truth(written(tmp_path, "\n".join([*rows, "1,5,0,0,50,20,1,-1,-1"])))
     assert truth.counted.tolist() == [False, True, False, False, True]
     np.testing.assert_array_equal(truth.ignored, ~truth.counted)
 
 
-def test_of_mot17_only_pedestrians_count_and_only_distractors_are_ignored(tmp_path: Path) -> None:
+def test_in_mot17_only_pedestrians_count_and_only_distractors_are_ignored(tmp_path: Path) -> None:
     rows = ["1,1,0,0,50,9,1,1,0.1", "1,2,0,0,50,60,0,1,1", "1,3,0,0,50,60,0,8,1", "1,4,0,0,50,60,0,3,1"]
     truth = read_camera_truth(written(tmp_path, "\n".join(rows)), MOT17)
     assert truth.counted.tolist() == [True, False, False, False]
@@ -43,12 +43,12 @@ def test_of_mot17_only_pedestrians_count_and_only_distractors_are_ignored(tmp_pa
     [
         ("1,1,0,0,50,60\n1,2,0,0\n", "line 2: 4 columns"),
         ("1,1,0,0,50,x\n", "line 1: could not convert string to float: 'x'"),
-        ("0,1,0,0,50,60\n", "line 1: frame 0; frames are whole numbers from 1"),
+        ("0,1,0,0,50,60\n", "line 1: frame 0 is not a whole number of 1 or more"),
         ("1,-1,0,0,50,60\n", "line 1: id -1"),
         ("1,1.5,0,0,50,60\n", "line 1: id 1.5"),
-        ("1,1,0,0,0,60\n", "line 1: a box of 0 × 60 pixels"),
+        ("1,1,0,0,0,60\n", "line 1: the box is 0 wide and 60 high"),
         ("1,1,0,0,inf,60\n", "line 1: a number is not finite"),
-        ("1,1,0,0,5,6\n2,1,0,0,5,6\n1,1,9,9,5,6\n", "line 3: object 1 is there twice in frame 1"),
+        ("1,1,0,0,5,6\n2,1,0,0,5,6\n1,1,9,9,5,6\n", "line 3: id 1 occurs twice in frame 1"),
     ],
 )
 def test_an_error_names_the_line(tmp_path: Path, text: str, message: str) -> None:
@@ -64,7 +64,7 @@ def test_a_camera_has_a_file_or_a_folder_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "cam1" / "gt.txt").write_text("")
     truth = read_truth(tmp_path, ["cam0", "cam1"])
     assert [len(truth[camera]) for camera in ("cam0", "cam1")] == [1, 0]
-    with pytest.raises(TruthError, match=r"no ground truth of cam2, cam3; expected cam2\.txt or cam2/gt\.txt"):
+    with pytest.raises(TruthError, match=r"no ground truth for cam2, cam3; expected cam2\.txt or cam2/gt\.txt"):
         read_truth(tmp_path, ["cam0", "cam2", "cam3"])
     with pytest.raises(TruthError, match="no such folder"):
         read_truth(tmp_path / "none", ["cam0"])

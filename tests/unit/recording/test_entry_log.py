@@ -27,7 +27,7 @@ def test_what_was_appended_comes_back_in_order(log: Path) -> None:
     assert log.stat().st_size == len(MAGIC) + sum(len(packed(*entry)) for entry in ENTRIES)
 
 
-def test_wherever_a_writer_died_all_but_the_torn_entry_is_there(log: Path) -> None:
+def test_wherever_a_writer_was_killed_all_complete_entries_survive(log: Path) -> None:
     content = log.read_bytes()
     ends = [len(MAGIC)]
     for entry in ENTRIES:
@@ -47,7 +47,7 @@ def test_a_last_entry_of_zeros_that_a_crashed_machine_left_is_dropped(log: Path)
 
 @settings(deadline=None)
 @given(at=st.integers(0, 10_000), by=st.integers(1, 255))
-def test_damage_is_never_taken_for_data(tmp_path_factory: pytest.TempPathFactory, at: int, by: int) -> None:
+def test_damage_is_never_read_as_data(tmp_path_factory: pytest.TempPathFactory, at: int, by: int) -> None:
     path = tmp_path_factory.mktemp("log") / "a.entries"
     content = bytearray(MAGIC + b"".join(packed(*entry) for entry in ENTRIES))
     at %= len(content)
@@ -57,7 +57,7 @@ def test_damage_is_never_taken_for_data(tmp_path_factory: pytest.TempPathFactory
         found = list(read_entries(path))
     except RecordingError:
         return
-    # It looks torn off; what is handed out is true.
+    # The file looks truncated; the entries that are returned are correct.
     assert found == ENTRIES[: len(found)]
     assert len(found) < len(ENTRIES)
 
@@ -73,11 +73,11 @@ def test_damage_in_the_middle_is_an_error_that_says_where(log: Path) -> None:
 @pytest.mark.parametrize("content", [b"mtmc-entries 2\n", b"\x89PNG\r\n\x1a\n-------"])
 def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
-    with pytest.raises(RecordingError, match="no file of entries of version 1"):
+    with pytest.raises(RecordingError, match="is not an entry file of version 1"):
         list(read_entries(tmp_path / "a"))
 
 
-def test_an_existing_file_is_never_written_over(log: Path) -> None:
+def test_an_existing_file_is_never_overwritten(log: Path) -> None:
     with pytest.raises(FileExistsError):
         EntryLogWriter(log)
 

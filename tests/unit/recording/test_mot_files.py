@@ -1,4 +1,4 @@
-"""From other trackers' text to recordings and back, and our tracker over others' detections."""
+"""Import and export of MOTChallenge text, and the tracker over detections in that format."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def boxes_of(path: Path) -> dict[tuple[int, int], list[float]]:
     )
 
 
-def test_what_is_exported_is_what_was_imported(sources: list[MotSource], tmp_path: Path) -> None:
+def test_an_export_equals_what_was_imported(sources: list[MotSource], tmp_path: Path) -> None:
     done = import_mot(sources, ImportOptions(fps=10), tmp_path / "r")
     assert (done.ticks, done.boxes, done.tracks, done.embeddings, done.clipped) == (40, 110, 3, 110, 0)
     exported = export_recording(Recording.open(tmp_path / "r"), "mot", tmp_path / "text", ids="track")
@@ -67,9 +67,7 @@ def test_embeddings_follow_their_boxes_through_the_sorting(sources: list[MotSour
     assert np.allclose(np.linalg.norm(rows.embeddings.astype(float), axis=1), 1, atol=1e-3)
 
 
-def test_every_camera_has_every_tick_and_tracks_end_when_a_tracker_would_say_so(
-    sources: list[MotSource], tmp_path: Path
-) -> None:
+def test_every_camera_has_every_tick_and_tracks_end_as_in_a_tracker(sources: list[MotSource], tmp_path: Path) -> None:
     write(sources[0].tracks, ["1,1,0,0,9,9", "12,1,0,0,9,9", "60,2,0,0,9,9"])
     options = ImportOptions(fps=10, max_lost_seconds=1.5, size=SIZE)
     import_mot([MotSource("a", sources[0].tracks), MotSource("b", sources[1].tracks)], options, tmp_path / "r")
@@ -92,21 +90,19 @@ def test_a_stride_takes_every_third_frame_and_keeps_its_number(sources: list[Mot
     assert boxes_of(tmp_path / "text" / "c01.txt") == {key: box for key, box in everything.items() if key[0] % 3 == 1}
 
 
-def test_confidences_beyond_their_range_are_clipped_and_counted(tmp_path: Path) -> None:
+def test_confidences_out_of_range_are_clipped_and_counted(tmp_path: Path) -> None:
     text = write(tmp_path / "a.txt", ["1,1,0,0,9,9,1.7", "2,1,0,0,9,9,-0.25", "3,1,0,0,9,9,0.5"])
     assert import_mot([MotSource("a", text)], ImportOptions(fps=10), tmp_path / "r").clipped == 2
     assert Recording.open(tmp_path / "r").tracks("a").score.tolist() == [1, 0, 0.5]
 
 
-def test_imports_that_cannot_be_are_refused_before_anything_is_written(
-    sources: list[MotSource], tmp_path: Path
-) -> None:
+def test_invalid_imports_are_refused_before_anything_is_written(sources: list[MotSource], tmp_path: Path) -> None:
     folder = tmp_path / "r"
     np.save(tmp_path / "c02.npy", np.ones((30, 7), np.float32))
     with pytest.raises(RecordingError, match="the features have 3 and 7 columns"):
         import_mot(sources, ImportOptions(fps=10), folder)
     empty = write(tmp_path / "empty.txt", [])
-    with pytest.raises(RecordingError, match="the text files have no boxes"):
+    with pytest.raises(RecordingError, match="the text files contain no boxes"):
         import_mot([MotSource("a", empty)], ImportOptions(fps=10), folder)
     layout = write(tmp_path / "layout.txt", ["compatibility", "1 1 1", "1 1 1", "1 1 1"])
     with pytest.raises(LayoutError, match=r"layout\.txt"):
@@ -116,13 +112,13 @@ def test_imports_that_cannot_be_are_refused_before_anything_is_written(
 
 @pytest.fixture
 def named(sources: list[MotSource], tmp_path: Path) -> Recording:
-    """Object 4 has the gid 1 in both cameras, object 9 the gid 2 from tick 20 on."""
+    """Object 4 has gid 1 in both cameras, object 9 has gid 2 from tick 20 on."""
     import_mot(sources, ImportOptions(fps=10), tmp_path / "r")
     changes = [(3, 0, 4, 1, -1), (13, 1, 4, 1, -1), (20, 0, 9, 2, -1)]
     return Recording.open(tmp_path / "r").with_assignments(AssignmentRows.of(changes))
 
 
-def test_exported_ids_are_those_published_at_the_tick_and_boxes_without_one_are_left_out(
+def test_exported_ids_are_those_published_at_the_tick_and_boxes_without_one_are_omitted(
     named: Recording, tmp_path: Path
 ) -> None:
     done = export_recording(named, "mot", tmp_path / "text")
@@ -161,7 +157,7 @@ def test_camera_numbers(cameras: list[str], numbers: list[int]) -> None:
 
 
 def detections(path: Path) -> Path:
-    """Two objects cross a frame in 60 frames, one of them unseen in frames 20 to 25."""
+    """Two objects cross the view within 60 frames; one of them is not detected in frames 20 to 25."""
     lines = [
         f"{frame},-1,{10 + step * frame},{top},40,80,{score}"
         for frame in range(1, 61)
@@ -171,7 +167,7 @@ def detections(path: Path) -> Path:
     return write(path, lines[::-1])
 
 
-def test_our_tracker_keeps_frame_numbers_and_ids(tmp_path: Path) -> None:
+def test_the_tracker_keeps_frame_numbers_and_ids(tmp_path: Path) -> None:
     text = detections(tmp_path / "det.txt")
     done = track_mot(text, TrackingOptions(fps=30, size=SIZE), TrackerSettings(), tmp_path / "out" / "t.txt")
     rows = read_mot(tmp_path / "out" / "t.txt")
@@ -182,7 +178,7 @@ def test_our_tracker_keeps_frame_numbers_and_ids(tmp_path: Path) -> None:
     assert len(set(upper.object_id.tolist())) == 1
 
 
-def test_a_stride_and_the_trackers_options_are_heeded(tmp_path: Path) -> None:
+def test_the_stride_and_the_trackers_options_are_applied(tmp_path: Path) -> None:
     text = detections(tmp_path / "det.txt")
     strict = TrackerSettings(low_score=0.5, min_hits=3)
     track_mot(text, TrackingOptions(fps=30, stride=2), strict, tmp_path / "t.txt")

@@ -28,39 +28,39 @@ def test_lines_in_any_order_with_commas_or_blanks(text: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("1,2,3,4,5", "line 2: 5 columns; at least frame,id,left,top,width,height are needed"),
+        ("1,2,3,4,5", "line 2: 5 columns; at least frame,id,left,top,width,height are required"),
         ("1,2,a,4,5,6,1", "line 2: could not convert string to float: 'a'"),
         ("1,2,nan,4,5,6,1", "line 2: a number is not finite"),
         ("1,2,3,4,inf,6,1", "line 2: a number is not finite"),
         ("1,2,3,4,5,6,nan", "line 2: a number is not finite"),
-        ("0,2,3,4,5,6,1", "line 2: frame 0 is no whole number from 1 to"),
-        ("1.5,2,3,4,5,6,1", "line 2: frame 1.5 is no whole number"),
-        ("1000000000,2,3,4,5,6,1", "line 2: frame 1000000000 is no whole number"),
-        ("1,-1,3,4,5,6,1", "line 2: id -1 is no whole number from 0 on"),
-        ("1,2.5,3,4,5,6,1", "line 2: id 2.5 is no whole number"),
+        ("0,2,3,4,5,6,1", "line 2: frame 0 is not a whole number from 1 to"),
+        ("1.5,2,3,4,5,6,1", "line 2: frame 1.5 is not a whole number"),
+        ("1000000000,2,3,4,5,6,1", "line 2: frame 1000000000 is not a whole number"),
+        ("1,-1,3,4,5,6,1", "line 2: id -1 is not a whole number of 0 or more"),
+        ("1,2.5,3,4,5,6,1", "line 2: id 2.5 is not a whole number"),
         ("1,2,3,4,0,6,1", "line 2: the box is 0 wide and 6 high"),
-        ("1,2,3,4,5,6,1,nan,1", "line 2: class nan is no whole number"),
-        ("1,2,3,4,5,6,1,99999,1", "line 2: class 99999 is no whole number"),
+        ("1,2,3,4,5,6,1,nan,1", "line 2: class nan is not a whole number"),
+        ("1,2,3,4,5,6,1,99999,1", "line 2: class 99999 is not a whole number"),
     ],
 )
-def test_a_line_that_is_not_understood_is_named(text: Path, line: str, message: str) -> None:
+def test_an_invalid_line_is_named(text: Path, line: str, message: str) -> None:
     text.write_text(f"1,1,1,1,1,1,1\n{line}\n")
     with pytest.raises(RecordingError) as caught:
         read_mot(text)
     assert str(caught.value).startswith(f"{text}: {message}")
 
 
-def test_ids_that_stand_twice_in_a_frame_are_named_with_their_lines(text: Path) -> None:
+def test_ids_that_occur_twice_in_a_frame_are_reported_with_their_lines(text: Path) -> None:
     text.write_text("".join(f"{frame},5,0,0,1,1,1\n" for frame in (2, 1, 2, 3, 1, 2, 3, 3)))
     with pytest.raises(RecordingError) as caught:
         read_mot(text)
     assert str(caught.value) == (
-        f"{text}: id 5 stands in frame 2 in lines 1 and 3; id 5 stands in frame 1 in lines 2 and 5; "
-        "id 5 stands in frame 2 in lines 3 and 6; and 2 more"
+        f"{text}: id 5 occurs twice in frame 2, in lines 1 and 3; id 5 occurs twice in frame 1, in lines 2 and 5; "
+        "id 5 occurs twice in frame 2, in lines 3 and 6; and 2 more"
     )
 
 
-def test_nobody_asks_detections_for_ids_or_areas(text: Path) -> None:
+def test_detections_need_neither_ids_nor_areas(text: Path) -> None:
     text.write_text("1,-1,0,0,1,1,0.3\n1,-1,0,0,0,1,0.3\n")
     assert read_mot(text, detections=True).object_id.tolist() == [-1, -1]
 
@@ -70,7 +70,7 @@ def test_frames_may_count_from_zero(text: Path) -> None:
     assert read_mot(text, first_frame=0).frame.tolist() == [0]
 
 
-def test_what_is_no_text_file_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"\xff\xfe\x80")
     with pytest.raises(RecordingError, match=r"a\.bin: cannot be read as text"):
         read_mot(tmp_path / "a.bin")
@@ -91,10 +91,10 @@ def test_features_get_unit_norm_and_zeros_stay_zeros(tmp_path: Path) -> None:
         (np.ones((2, 4)), "2 rows, but the text has 3 boxes"),
         (np.ones(3), "expected floats of shape (rows, D), got float64 (3,)"),
         (np.ones((3, 4), int), "expected floats of shape (rows, D), got int64 (3, 4)"),
-        (np.array([[1.0], [np.nan], [np.inf]]), "row 2 (of 2) holds numbers that are not finite"),
+        (np.array([[1.0], [np.nan], [np.inf]]), "2 rows have numbers that are not finite, the first is row 2"),
     ],
 )
-def test_features_that_do_not_fit_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:
+def test_features_of_a_wrong_shape_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:
     np.save(tmp_path / "f.npy", array)
     with pytest.raises(RecordingError) as caught:
         read_features(tmp_path / "f.npy", 3)
@@ -103,11 +103,11 @@ def test_features_that_do_not_fit_are_refused(tmp_path: Path, array: np.ndarray,
 
 def test_features_are_never_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", np.array([object()]), allow_pickle=True)
-    with pytest.raises(RecordingError, match=r"is no \.npy file"):
+    with pytest.raises(RecordingError, match=r"is not a \.npy file"):
         read_features(tmp_path / "f.npy", 1)
 
 
-def test_lines_hold_a_thousandth_of_a_pixel() -> None:
+def test_lines_have_a_precision_of_a_thousandth_of_a_pixel() -> None:
     boxes = np.array([[1912.8, 482.9, 2010.4, 595.5]], np.float32)
     (line,) = mot_lines(np.array([69]), np.array([3]), boxes, np.array([0.988], np.float32))
     assert line == "69,3,1912.8,482.9,97.6,112.6,0.988,-1,-1,-1"

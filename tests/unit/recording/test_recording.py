@@ -20,7 +20,7 @@ SCENE = entries([Stay(1, 0, 1, 6), Stay(1, 1, 3, 8), Stay(2, 0, 2, 9)])
 
 
 def write_golden(folder: Path) -> None:
-    """The recording of version 1 that lies in the golden folder."""
+    """Write the golden recording of version 1."""
     layout = overlapping(2)
     described = Description.of(
         site_config(layout.cameras),
@@ -39,7 +39,7 @@ def write_golden(folder: Path) -> None:
         writer.finish(9, [MissingEntries(camera="B", after_tick=1, next_tick=2)])
 
 
-def test_recordings_of_version_1_can_be_read_for_ever() -> None:
+def test_recordings_of_version_1_remain_readable() -> None:
     recording = Recording.open(GOLDEN)
     assert (recording.cameras, recording.fps) == (("A", "B"), 10.0)
     assert (recording.first_tick, recording.last_tick) == (3, 9)
@@ -56,7 +56,7 @@ def test_recordings_of_version_1_can_be_read_for_ever() -> None:
     assert recording.description.site_layout().overlapping.tolist() == [[False, True], [True, False]]
 
 
-def test_todays_writer_writes_version_1(tmp_path: Path) -> None:
+def test_the_current_writer_writes_version_1(tmp_path: Path) -> None:
     write_golden(tmp_path / "new")
     for path in sorted(GOLDEN.rglob("*.entries")):
         assert (tmp_path / "new" / path.relative_to(GOLDEN)).read_bytes() == path.read_bytes(), path.name
@@ -69,13 +69,13 @@ def test_no_credential_is_written(tmp_path: Path) -> None:
     assert "rtsp://***@A/" in text
 
 
-def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
+def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
     write_recording(tmp_path / "r", SCENE, overlapping(2))
-    with pytest.raises(RecordingError, match="holds a recording already"):
+    with pytest.raises(RecordingError, match="already contains a recording"):
         write_recording(tmp_path / "r", SCENE, overlapping(2))
 
 
-def test_of_a_killed_recorder_the_ticks_count_that_all_cameras_have(tmp_path: Path) -> None:
+def test_after_a_killed_recorder_only_ticks_of_all_cameras_count(tmp_path: Path) -> None:
     layout = overlapping(2)
     with RecordingWriter(tmp_path / "r", Description.of(site_config(layout.cameras), layout, "a test")) as writer:
         for seq, one in enumerate(SCENE, start=1):
@@ -87,7 +87,9 @@ def test_of_a_killed_recorder_the_ticks_count_that_all_cameras_have(tmp_path: Pa
     assert recording.tracks("A").tick.max() == 7
 
 
-def test_a_camera_that_ended_long_before_the_others_does_not_cut_a_killed_recording_short(tmp_path: Path) -> None:
+def test_a_camera_that_ended_long_before_the_others_does_not_shorten_a_killed_recording(
+    tmp_path: Path,
+) -> None:
     scene = entries([Stay(1, 0, 1, 100), Stay(1, 1, 1, 100)])
     layout = overlapping(2)
     with RecordingWriter(tmp_path / "r", Description.of(site_config(layout.cameras), layout, "a test")) as writer:
@@ -102,13 +104,13 @@ def test_a_camera_that_ended_long_before_the_others_does_not_cut_a_killed_record
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, r"recording\.json: version 2 is not known here \(known: 1\)"),
+        ({"version": 2}, r"recording\.json: version 2 is not supported \(supported: 1\)"),
         ({"format": "other"}, r"recording\.json: does not describe a recording"),
-        ({"site": {"site": "x"}}, r"recording\.json: is not understood"),
-        ({"later": 1}, r"recording\.json: is not understood"),
+        ({"site": {"site": "x"}}, r"recording\.json: is invalid"),
+        ({"later": 1}, r"recording\.json: is invalid"),
     ],
 )
-def test_a_description_of_another_kind_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+def test_an_invalid_description_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
     shutil.copytree(GOLDEN, tmp_path / "r")
     path = tmp_path / "r" / FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -116,8 +118,8 @@ def test_a_description_of_another_kind_is_refused(tmp_path: Path, change: dict[s
         Recording.open(tmp_path / "r")
 
 
-def test_a_folder_that_is_none_or_lacks_a_camera_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match=r"nowhere: is no recording: it has no recording\.json"):
+def test_a_missing_folder_or_a_missing_camera_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"nowhere: is not a recording: it has no recording\.json"):
         Recording.open(tmp_path / "nowhere")
     shutil.copytree(GOLDEN, tmp_path / "r")
     (tmp_path / "r" / "tracks" / "B.entries").unlink()
@@ -125,7 +127,7 @@ def test_a_folder_that_is_none_or_lacks_a_camera_is_named(tmp_path: Path) -> Non
         Recording.open(tmp_path / "r")
 
 
-def test_ticks_that_fall_are_refused(tmp_path: Path) -> None:
+def test_descending_ticks_are_refused(tmp_path: Path) -> None:
     described = Description.of(site_config("A"), Layout.open(("A",)), "a test")
     with RecordingWriter(tmp_path / "r", described) as writer:
         for tick in (1, 2, 2):

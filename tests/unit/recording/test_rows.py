@@ -18,7 +18,7 @@ def ids(*values: int) -> np.ndarray:
 
 @settings(deadline=None)
 @given(changes=CHANGES, asked=ASKED)
-def test_a_gid_is_that_of_the_newest_change_up_to_the_tick(
+def test_a_gid_is_that_of_the_latest_change_up_to_the_tick(
     changes: list[tuple[int, int, int, int]], asked: list[tuple[int, int]]
 ) -> None:
     changes = sorted(changes, key=lambda change: change[0])
@@ -62,7 +62,7 @@ def entry(tick: int, n: int, m: int, dimension: int = 2, ended: tuple[int, ...] 
     return TrackEntry(tick, "A", tick, tick * 100, batch)
 
 
-def test_entries_become_one_table_whose_embedding_rows_still_fit() -> None:
+def test_entries_become_one_table_with_adjusted_embedding_rows() -> None:
     tracks = camera_tracks([entry(1, 2, 1), entry(2, 0, 0), entry(3, 3, 2, ended=(10, 11), width=640)])
     rows = tracks.rows
     assert rows.tick.tolist() == [1, 1, 3, 3, 3]

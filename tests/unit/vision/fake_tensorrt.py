@@ -1,4 +1,4 @@
-"""A machine that has TensorRT, as far as ONNX Runtime can tell."""
+"""Makes ONNX Runtime report that this machine has TensorRT."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Options = dict[str, str]
 
 
 def session_class(note: Callable[[Options], object]) -> type[onnxruntime.InferenceSession]:
-    """Sessions that run on the CPU and say otherwise; `note` gets the options of every TensorRT provider."""
+    """Sessions that run on the CPU but report TensorRT; `note` is called with the options of every such provider."""
 
     class Session(onnxruntime.InferenceSession):
         def __init__(self, path: Any, options: Any, *, providers: list[Any], **_: Any) -> None:
@@ -30,7 +30,7 @@ def session_class(note: Callable[[Options], object]) -> type[onnxruntime.Inferen
 
 
 def install(setattr_: Callable[[Any, str, Any], object], note: Callable[[Options], object]) -> None:
-    """Puts it in the place of ONNX Runtime's own, with `setattr` or what pytest has for that."""
+    """Replace ONNX Runtime's session class, with `setattr` or `monkeypatch.setattr`."""
     known = [_TENSORRT, *onnxruntime.get_available_providers()]
     setattr_(onnxruntime, "get_available_providers", lambda: known)
     setattr_(onnxruntime, "InferenceSession", session_class(note))

@@ -1,4 +1,4 @@
-"""Model files for the tests: tiny ONNX graphs written byte by byte, and real weights where they are at hand."""
+"""Model files for tests: tiny ONNX graphs written byte by byte, and real weights if available."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLOAT, FLOAT16 = 1, 10  # numbers of onnx.proto's TensorProto.DataType
 
 
 def shared(*parts: str) -> Path:
-    """A file of the shared material; skips the test where it is absent."""
+    """A file of the shared material; skips the test if it is missing."""
     root = Path(os.environ.get("MTMC_SHARED") or Path(__file__).parents[3] / ".." / "shared")
     path = root.joinpath(*parts).resolve()
     if not path.exists():
@@ -31,7 +31,7 @@ def write_mean_model(
     over_batch: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
-    """A model that gives the mean of every channel, `[batch, 3]`; with `over_batch` one row for all pictures."""
+    """A model that outputs the mean of every channel, `[batch, 3]`; with `over_batch` one row for all pictures."""
     axes = [0, 2, 3] if over_batch else [2, 3]
     kind = FLOAT16 if half else FLOAT
     nodes = [
@@ -54,7 +54,7 @@ def write_constant_model(
     output_shape: Dimensions | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
-    """A model that gives `output` `(R, C)` for every picture, plus `brightness` `(R, C)` times the picture's mean."""
+    """A model that outputs `output` `(R, C)` for every picture, plus `brightness` `(R, C)` times the picture's mean."""
     weight = np.zeros_like(output) if brightness is None else brightness
     nodes = [
         _node("ReduceMean", ["images"], ["grey"], _attribute("axes", [1]), _attribute("keepdims", 0)),

@@ -74,7 +74,7 @@ def test_any_other_head_is_refused_with_its_shapes(
     outputs: list[npt.NDArray[np.float32]], metadata: dict[str, str]
 ) -> None:
     shapes = ", ".join(str(list(output.shape)) for output in outputs)
-    expected = rf"dir/m\.onnx: .*640, 640.* gives {re.escape(shapes)}, .*4\+C.*N, 6.*8400, 5\+C"
+    expected = rf"dir/m\.onnx: .*640, 640.* output {re.escape(shapes)}; .*4\+C.*N, 6.*8400, 5\+C"
 
     with pytest.raises(ModelError, match=expected):
         recognise("dir/m.onnx", 640, 640, outputs, metadata)
@@ -82,17 +82,17 @@ def test_any_other_head_is_refused_with_its_shapes(
 
 @pytest.mark.parametrize("names", ["{0: 'a', 2: 'b'}", "{0: ", "7", "__import__('os')"])
 def test_class_names_that_cannot_be_read_are_refused(names: str) -> None:
-    with pytest.raises(ModelError, match="no list of class names"):
+    with pytest.raises(ModelError, match="is not a list of class names"):
         recognise("m", 640, 640, blank(1, 84, 8400), {"names": names})
 
 
-def test_classes_without_names_are_coco_where_there_are_eighty_and_numbered_elsewhere() -> None:
+def test_eighty_unnamed_classes_get_coco_names_and_others_are_numbered() -> None:
     assert recognise("m", 416, 416, blank(1, 3549, 85), {}).class_names == COCO_NAMES
     assert recognise("m", 416, 416, blank(1, 3549, 8), {}).class_names == ("class0", "class1", "class2")
     assert len(set(COCO_NAMES)) == 80
 
 
-def test_a_yolox_that_decodes_itself_is_refused_rather_than_decoded_twice() -> None:
+def test_a_yolox_with_built_in_decoding_is_refused_and_not_decoded_twice() -> None:
     cells, strides = yolox_grid(416, 416)
     outputs = blank(1, 3549, 85)
     outputs[0][0, :, :2] = (cells + 0.3) * strides
@@ -101,7 +101,7 @@ def test_a_yolox_that_decodes_itself_is_refused_rather_than_decoded_twice() -> N
         recognise("m", 416, 416, outputs, {})
 
 
-def test_the_grid_runs_along_rows_of_the_finest_stride_first() -> None:
+def test_the_grid_is_row_major_with_the_finest_stride_first() -> None:
     cells, strides = yolox_grid(64, 96)
 
     assert len(cells) == 8 * 12 + 4 * 6 + 2 * 3
@@ -141,7 +141,7 @@ def test_a_yolox_cell_needs_objectness_and_class_together() -> None:
     np.testing.assert_allclose(head.decode(output, 0.5).scores, [0.56])
 
 
-def test_a_yolox_gone_wrong_does_not_overflow() -> None:
+def test_nonsense_output_of_a_yolox_does_not_overflow() -> None:
     head, output = yolox()
     output[0] = [0, 0, 1000, 1000, 1, 1, 0]
 
@@ -161,7 +161,7 @@ def test_ultralytics_boxes_are_centre_and_size_with_the_best_class() -> None:
     assert found.class_ids.dtype == np.int16
 
 
-def test_end_to_end_boxes_are_taken_as_they_are() -> None:
+def test_end_to_end_boxes_are_used_unchanged() -> None:
     head = EndToEndHead(640, 640, ("person", "car"))
     output = np.array([[1, 2, 30, 40, 0.9, 1], [5, 6, 70, 80, 0.4, 0], [0, 0, 0, 0, 0, 0]], np.float32)
 
@@ -173,8 +173,8 @@ def test_end_to_end_boxes_are_taken_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("family", ["ultralytics", "yolox"])
-def test_an_object_of_another_class_is_not_taken_for_its_second_best(family: str) -> None:
-    """A truck that is also a little car is no car for who only asks for cars."""
+def test_an_object_of_an_unwanted_class_is_not_reported_as_its_second_best_class(family: str) -> None:
+    """A truck with a lower score as a car must not be reported as a car if only cars are wanted."""
     if family == "yolox":
         head, output = yolox()
         output[:2, 4:] = [[1, 0.5, 0.6], [1, 0.7, 0.1]]

@@ -59,7 +59,7 @@ def test_nothing_to_embed_gives_no_rows(tmp_path: Path) -> None:
     assert embedder.embed([(halves(), boxes())]).shape == (0, 3)
 
 
-def test_a_box_with_nothing_to_see_resembles_nothing(tmp_path: Path) -> None:
+def test_a_box_without_visible_pixels_gets_the_zero_vector(tmp_path: Path) -> None:
     embedder = mean_embedder(tmp_path / "m.onnx")
     odd = boxes((5, 5, 5.5, 15), (10, 10, 5, 5), (-30, -30, -5, -5), (39.5, 0, 90, 20), (np.nan, 0, 9, 9), (0, 0, 9, 9))
 
@@ -74,7 +74,7 @@ def test_a_black_crop_does_not_give_nan(tmp_path: Path) -> None:
     assert vectors.tolist() == [[0, 0, 0]]
 
 
-def test_boxes_are_clipped_to_their_picture(tmp_path: Path) -> None:
+def test_boxes_are_clipped_to_their_frame(tmp_path: Path) -> None:
     embedder = mean_embedder(tmp_path / "m.onnx")
 
     outside, inside = embedder.embed([(halves(), boxes((-100, -7, 20, 300), (0, 0, 20, 20)))])
@@ -109,7 +109,7 @@ def test_a_crop_shows_the_whole_box_stretched() -> None:
 
 
 @given(st.lists(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), min_size=3, max_size=3), max_size=5))
-def test_every_vector_has_norm_one_or_nought(rows: list[list[float]]) -> None:
+def test_every_vector_has_norm_one_or_zero(rows: list[list[float]]) -> None:
     vectors = np.array(rows, np.float32).reshape(-1, 3)
 
     units = unit_rows(vectors)
@@ -121,28 +121,28 @@ def test_every_vector_has_norm_one_or_nought(rows: list[list[float]]) -> None:
 def test_a_size_other_than_the_models_is_refused(tmp_path: Path) -> None:
     path = write_mean_model(tmp_path / "m.onnx", (1, 3, 8, 4))
 
-    with pytest.raises(ModelError, match=r"m\.onnx: takes crops of 4×8 pixels \(width × height\), not 4×9"):
+    with pytest.raises(ModelError, match=r"m\.onnx: requires crops of 4×8 pixels \(width × height\), not 4×9"):
         Embedder.load(path, Preprocessing(width=4, height=9), device="cpu")
     assert Embedder.load(path, Preprocessing(width=4, height=8), device="cpu").preprocessing.height == 8
     assert Embedder.load(path, device="cpu").preprocessing.mean == DEFAULT.mean
 
 
-def test_a_model_with_an_open_size_needs_one(tmp_path: Path) -> None:
+def test_a_model_with_a_dynamic_size_needs_a_configured_size(tmp_path: Path) -> None:
     path = write_mean_model(tmp_path / "m.onnx", ("b", 3, "h", "w"))
 
-    with pytest.raises(ModelError, match="give the size"):
+    with pytest.raises(ModelError, match="configure the size"):
         Embedder.load(path, DEFAULT, device="cpu")
     assert Embedder.load(path, Preprocessing(width=4, height=8), device="cpu").dimension == 3
 
 
-def test_a_model_that_gives_more_than_a_vector_is_refused(tmp_path: Path) -> None:
+def test_a_model_with_more_than_one_vector_per_crop_is_refused(tmp_path: Path) -> None:
     path = write_constant_model(tmp_path / "m.onnx", np.zeros((5, 6), np.float32), (1, 3, 8, 8))
 
-    with pytest.raises(ModelError, match=r"gives \[1, 5, 6\]; an embedder must give one vector per crop"):
+    with pytest.raises(ModelError, match=r"outputs \[1, 5, 6\]; an embedder must output one vector per crop"):
         Embedder.load(path, device="cpu")
 
 
-def test_a_real_person_resembles_themselves_more_than_another() -> None:
+def test_two_crops_of_a_real_person_are_more_similar_than_crops_of_two_people() -> None:
     embedder = Embedder.load(shared("weights", "osnet_x0_25_msmt17.onnx"), threads=1)
     video = cv2.VideoCapture(str(shared("data", "ufes-four-cameras", "cam1.mp4")))
     video.set(cv2.CAP_PROP_POS_FRAMES, 100)

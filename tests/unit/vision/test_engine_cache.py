@@ -1,4 +1,4 @@
-"""TensorRT takes minutes to build an engine: the folder that keeps them must reach ONNX Runtime."""
+"""Building a TensorRT engine takes minutes, so the cache folder must be passed to ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vision.inference.models import Models
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
-    """What TensorRT is asked for, once for each session."""
+    """The TensorRT options of each session."""
     asked: list[Options] = []
     install(monkeypatch.setattr, asked.append)
     return asked
@@ -49,7 +49,7 @@ def benchmarks(site: SiteConfig, engines: Path) -> None:
 
 
 @pytest.mark.parametrize("load", [worker, doctor, benchmarks])
-def test_the_folder_reaches_the_options_of_the_provider_for_every_network(
+def test_the_cache_folder_reaches_the_provider_options_of_every_network(
     asked: list[Options], site: SiteConfig, tmp_path: Path, load: Callable[[SiteConfig, Path], None]
 ) -> None:
     engines = tmp_path / "some" / "engines"
@@ -62,15 +62,13 @@ def test_the_folder_reaches_the_options_of_the_provider_for_every_network(
     assert all(folder.is_dir() for folder in folders)
 
 
-def test_without_a_folder_nothing_is_kept(asked: list[Options], site: SiteConfig) -> None:
+def test_without_a_folder_nothing_is_cached(asked: list[Options], site: SiteConfig) -> None:
     assert Models(site, threads=1).device == "tensorrt"
     assert asked
     assert not [key for options in asked for key in options if "cache" in key]
 
 
-def test_new_weights_in_a_file_of_the_same_name_are_not_run_as_the_old_ones(
-    asked: list[Options], tmp_path: Path
-) -> None:
+def test_new_weights_in_a_file_of_the_same_name_do_not_use_the_old_engine(asked: list[Options], tmp_path: Path) -> None:
     for name in ("first", "second"):
         write_mean_model(tmp_path / "m.onnx", metadata={"trained": name})
         OnnxModel.load(tmp_path / "m.onnx", device="tensorrt", engine_cache=tmp_path / "engines")
@@ -94,5 +92,5 @@ def test_a_folder_that_cannot_be_written_is_a_warning(asked: list[Options], tmp_
     assert not [key for options in asked for key in options if "cache" in key]
 
 
-def test_where_tensorrt_is_not_used_a_folder_that_cannot_be_written_is_of_no_interest(tmp_path: Path) -> None:
+def test_without_tensorrt_a_folder_that_cannot_be_written_is_no_warning(tmp_path: Path) -> None:
     assert load_with_a_file_in_the_way(tmp_path, "cpu") == ("cpu", [])

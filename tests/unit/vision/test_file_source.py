@@ -1,4 +1,4 @@
-"""File sources on real videos: every frame carries its number as blocks, so that a test knows which one it got."""
+"""File sources on real videos: every frame shows its number as blocks, so that a test can identify it."""
 
 import os
 import threading
@@ -49,7 +49,7 @@ def write_video(path: Path, frames: int, fps: float = 10.0, codec: str = "mp4v")
 
 
 def write_raw_jpegs(path: Path, frames: int) -> Path:
-    """A file whose container knows neither its length nor how to seek; FFmpeg takes it for 25 fps."""
+    """A file whose container has no length and cannot seek; FFmpeg assumes 25 fps."""
     path.write_bytes(b"".join(cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(frames)))
     return path
 
@@ -107,7 +107,7 @@ def test_each_tick_gets_the_frame_nearest_to_it(play: Play, short: Path, rate: i
         assert take(source, tick / rate).index == model(tick, rate, 10)
 
 
-def test_nearest_frame_prefers_the_earlier_of_two_in_spite_of_binary_fractions() -> None:
+def test_nearest_frame_prefers_the_earlier_of_two_despite_binary_fractions() -> None:
     for fps in (10, 12.5, 25, 30):
         for i in range(2000):
             assert nearest_frame((i + 0.5) / fps, fps) == i
@@ -116,23 +116,21 @@ def test_nearest_frame_prefers_the_earlier_of_two_in_spite_of_binary_fractions()
 
 
 @pytest.mark.parametrize("rate", [3, 5, 7, 10, 25])
-def test_frames_between_ticks_are_known_to_be_of_no_use(rate: int) -> None:
+def test_frames_between_ticks_are_not_needed(rate: int) -> None:
     used = {nearest_frame(tick / rate, 10) for tick in range(400)}
     for position in range(100):
         assert next_needed(position, 0.0, 1 / rate, 10) == min(i for i in used if i >= position)
         assert next_needed(position, 2.0, None, 10) == max(position, 20)
 
 
-def test_pictures_that_no_tick_wants_are_not_converted(
-    play: Play, short: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_that_no_tick_needs_are_not_converted(play: Play, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     converted: list[int] = []
     retrieve = VideoFile.retrieve
     monkeypatch.setattr(VideoFile, "retrieve", lambda v: converted.append(v.next_index - 1) or retrieve(v))
     source = play(short, interval_s=0.5)
     for tick in range(6):
         assert take(source, tick * 0.5).index == 5 * tick
-    # Before the first request nobody knows which will be wanted: a buffer full of them, and the one that room is for.
+    # Before the first request any frame may be needed, so the source converts a full buffer and one more frame.
     assert [i for i in converted if i % 5 and i > 5] == []
 
 
@@ -182,7 +180,7 @@ def test_requests_may_jump_forward_and_back(play: Play, long: Path) -> None:
         assert (frame.loop, frame.index) == divmod(at, 1500)
 
 
-def test_a_container_that_lands_on_the_wrong_frame_is_not_believed(
+def test_a_seek_that_lands_on_the_wrong_frame_is_detected(
     play: Play, long: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Liar:
@@ -199,10 +197,10 @@ def test_a_container_that_lands_on_the_wrong_frame_is_not_believed(
     monkeypatch.setattr(video_file.cv2, "VideoCapture", Liar)
     with capture_logs() as logs:
         assert take(play(long), 120.0).index == 1200
-    assert [entry["frame"] for entry in logs if entry["event"] == "recording cannot be sought in"] == [1200]
+    assert [entry["frame"] for entry in logs if entry["event"] == "cannot seek in the file"] == [1200]
 
 
-def test_the_length_is_learnt_where_the_container_does_not_know_it(play: Play, folder: Path) -> None:
+def test_the_length_is_determined_if_the_container_does_not_contain_it(play: Play, folder: Path) -> None:
     path = write_raw_jpegs(folder / "raw.mjpeg", 340)
     source = play(path, loop=True)
     assert source.frame_at(0.0, None) is not None
@@ -214,7 +212,7 @@ def test_the_length_is_learnt_where_the_container_does_not_know_it(play: Play, f
     assert source.frame_count == 340
 
 
-def test_a_length_that_was_learnt_before_spares_the_way_to_the_end(
+def test_with_a_known_length_the_end_is_not_searched_again(
     play: Play, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_raw_jpegs(folder / "known.mjpeg", 340)
@@ -232,7 +230,7 @@ def test_a_length_that_was_learnt_before_spares_the_way_to_the_end(
 
 
 @pytest.mark.parametrize("known", ["", "29", "29 1", "x y", "-29 {size}"])
-def test_the_length_of_another_file_is_not_believed(play: Play, short: Path, known: str) -> None:
+def test_the_length_of_another_file_is_ignored(play: Play, short: Path, known: str) -> None:
     source = play(short, loop=True, known_length=known.format(size=short.stat().st_size))
     assert [take(source, position / 10).loop for position in (28, 29, 30)] == [0, 0, 1]
     assert source.length == f"30 {short.stat().st_size}"
@@ -247,13 +245,13 @@ def test_a_file_ends_half_a_frame_after_its_last(play: Play, short: Path) -> Non
     assert source.error is None
 
 
-def test_a_file_asked_for_long_after_its_end_ends_at_once(play: Play, long: Path) -> None:
+def test_a_file_whose_first_request_is_long_after_its_end_ends_at_once(play: Play, long: Path) -> None:
     source = play(long)
     assert source.frame_at(86_400.0, None) is None
     assert source.state is SourceState.ENDED
 
 
-def test_a_truncated_file_ends_where_it_breaks_off(play: Play, folder: Path) -> None:
+def test_a_truncated_file_ends_at_its_last_frame(play: Play, folder: Path) -> None:
     whole = write_video(folder / "whole.avi", 200, codec="MJPG").read_bytes()
     broken = folder / "broken.avi"
     broken.write_bytes(whole[: len(whole) // 2])
@@ -264,7 +262,7 @@ def test_a_truncated_file_ends_where_it_breaks_off(play: Play, folder: Path) -> 
             position += 1
     assert 80 < position < 120
     assert frame.index == 0
-    assert [e["frames"] for e in logs if e["event"] == "recording is shorter than it says"] == [position]
+    assert [e["frames"] for e in logs if e["event"] == "file has fewer frames than its header claims"] == [position]
 
 
 def test_a_given_frame_rate_overrides_the_container(play: Play, short: Path) -> None:
@@ -284,7 +282,7 @@ def test_an_implausible_frame_rate_becomes_25_with_a_warning(
     monkeypatch.setattr(VideoFile, "__init__", lying)
     with capture_logs() as logs:
         assert take(play(short), 1.0).index == 25
-    assert [e["log_level"] for e in logs if e["event"] == "recording has no rate"] == ["warning"]
+    assert [e["log_level"] for e in logs if e["event"].startswith("file has no plausible")] == ["warning"]
     assert take(play(short, fps=5.0), 1.0).index == 5
 
 
@@ -304,7 +302,7 @@ def test_a_missing_file_is_down_and_comes_up_once_it_appears(play: Play, tmp_pat
     assert source.error is None
 
 
-def test_an_unexpected_exception_ends_no_source_for_good(
+def test_a_source_recovers_from_an_unexpected_exception(
     play: Play, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened, failures = file_source.VideoFile, iter([IndexError("a bug")])
@@ -340,7 +338,7 @@ def bad_file(kind: str, folder: Path) -> Path:
     ("kind", "says"),
     [("folder", "is a folder"), ("empty", "is empty"), ("garbage", "not a video"), ("missing", "no file")],
 )
-def test_what_is_no_video_is_down_and_says_why(play: Play, tmp_path: Path, kind: str, says: str) -> None:
+def test_a_file_that_is_not_a_video_is_down_with_a_reason(play: Play, tmp_path: Path, kind: str, says: str) -> None:
     path = bad_file(kind, tmp_path)
     with capture_logs() as logs:
         source = play(path)
@@ -353,7 +351,7 @@ def test_what_is_no_video_is_down_and_says_why(play: Play, tmp_path: Path, kind:
     assert (file_problem(path) is None) == (kind == "garbage")
 
 
-def test_a_colon_in_a_file_name_is_no_protocol(
+def test_a_colon_in_a_file_name_is_not_parsed_as_a_protocol(
     play: Play, tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "gate:north.mp4").write_bytes(short.read_bytes())
@@ -375,7 +373,7 @@ def test_waiting_is_bounded_and_closing_ends_it(play: Play, short: Path, monkeyp
     assert source.frame_at(1.0, None) is None
 
 
-def test_no_more_frames_are_decoded_ahead_than_the_buffer_holds(play: Play, long: Path) -> None:
+def test_no_more_frames_are_decoded_ahead_than_fit_in_the_buffer(play: Play, long: Path) -> None:
     source = play(long, buffer_frames=3)
     take(source, 5.0)
     with source._changed:
@@ -397,7 +395,7 @@ def test_raw_h264_without_a_length_has_596_frames_and_loops(play: Play) -> None:
 
 
 @pytest.mark.skipif(not MP4.exists(), reason=f"{MP4} is not there; set MTMC_SHARED")
-def test_seeking_in_h264_gives_the_very_frame_that_playing_gives(play: Play) -> None:
+def test_seeking_in_h264_returns_the_same_frame_as_playing(play: Play) -> None:
     played = play(MP4)
     for at in range(260):
         frame = played.frame_at(at / 10, None)

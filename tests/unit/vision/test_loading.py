@@ -1,4 +1,4 @@
-"""Which runtime a model is for, and what is said where it is missing; needs neither PyTorch nor a GPU."""
+"""Selection of the runtime for a model, and errors if it is missing; needs neither PyTorch nor a GPU."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def engine(path: Path, described: Any, *, length: int | None = None) -> Path:
 
 
 @pytest.mark.parametrize("name", ["m.pt", "m.PT", "m.pth", "m.torchscript", "m.engine"])
-def test_what_needs_pytorch_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_model_that_needs_pytorch_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / name).write_bytes(b"weights")
 
@@ -37,7 +39,7 @@ def test_what_needs_pytorch_says_how_to_install_it(tmp_path: Path, monkeypatch: 
     assert "\n" not in str(caught.value)
 
 
-def test_a_published_name_needs_ultralytics_only_to_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_published_name_needs_ultralytics_only_to_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     cache = {"XDG_CACHE_HOME": str(tmp_path)}
 
@@ -51,7 +53,7 @@ def test_a_published_name_needs_ultralytics_only_to_be_fetched(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("name", ["m.pt", "m.engine"])
-def test_a_missing_file_is_said_before_anything_is_loaded(
+def test_a_missing_file_is_reported_before_anything_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -68,14 +70,14 @@ def test_a_missing_file_is_said_before_anything_is_loaded(
         ("m.engine", "cuda", "runs on tensorrt, not on cuda"),
     ],
 )
-def test_a_device_that_cannot_run_such_a_file_is_refused(tmp_path: Path, name: str, device: Any, expected: str) -> None:
+def test_a_device_that_cannot_run_the_file_is_refused(tmp_path: Path, name: str, device: Any, expected: str) -> None:
     (tmp_path / name).write_bytes(b"weights")
 
     with pytest.raises(ModelError, match=f"{expected}; set backend: auto"):
         load_model(tmp_path / name, device=device)
 
 
-def test_an_engine_tells_what_ultralytics_wrote_in_front_of_it(tmp_path: Path) -> None:
+def test_the_metadata_at_the_start_of_an_engine_is_read(tmp_path: Path) -> None:
     described = {"names": {"0": "person"}, "imgsz": [384, 640], "batch": 4}
 
     assert engine_description(engine(tmp_path / "m.engine", described)) == described
@@ -83,17 +85,17 @@ def test_an_engine_tells_what_ultralytics_wrote_in_front_of_it(tmp_path: Path) -
 
 @pytest.mark.parametrize("described", [{}, {"names": {}}, [], "text"])
 def test_an_engine_without_classes_and_size_is_refused(tmp_path: Path, described: Any) -> None:
-    with pytest.raises(ModelError, match=r"m\.engine: does not tell its classes .* export it with Ultralytics"):
+    with pytest.raises(ModelError, match=r"m\.engine: has no class names .* export it with Ultralytics"):
         engine_description(engine(tmp_path / "m.engine", described))
 
 
 @pytest.mark.parametrize("length", [0, 3, 1 << 31])
 def test_an_engine_of_another_exporter_is_refused(tmp_path: Path, length: int) -> None:
-    with pytest.raises(ModelError, match="does not tell its classes"):
+    with pytest.raises(ModelError, match="has no class names"):
         engine_description(engine(tmp_path / "m.engine", {"names": {}, "imgsz": [8, 8]}, length=length))
 
 
-def test_any_other_file_is_for_onnx_runtime_and_a_worker_says_so(tmp_path: Path) -> None:
+def test_any_other_file_is_loaded_by_onnx_runtime_and_logged(tmp_path: Path) -> None:
     detector = write_constant_model(
         tmp_path / "d.onnx", np.zeros((1, 6), np.float32), (1, 3, 64, 64), metadata={"names": "{0: 'person', 1: 'car'}"}
     )

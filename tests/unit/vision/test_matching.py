@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from vision.tracking.matching import assign, iou_matrix
 
 
-def test_overlaps_have_the_iou_worked_out_by_hand() -> None:
+def test_overlaps_have_the_iou_computed_by_hand() -> None:
     tracks = np.array([[0, 0, 10, 10], [100, 100, 120, 140]], np.float32)
     detections = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [105, 110, 115, 130]], np.float32)
 
@@ -20,7 +20,7 @@ def test_overlaps_have_the_iou_worked_out_by_hand() -> None:
     assert similarity == pytest.approx(np.array([[1, 1 / 3, 0, 0], [0, 0, 0, 0.25]]))
 
 
-def test_a_margin_compares_boxes_as_if_both_were_drawn_larger() -> None:
+def test_a_margin_compares_boxes_as_if_both_were_larger() -> None:
     tracks = np.array([[0, 0, 10, 10], [40, 0, 60, 20]], np.float64)
     detections = np.array([[12, 0, 22, 10], [30, 0, 38, 30]], np.float64)
     margins = np.array([[4.0, 2.0], [5.0, 0.0]])
@@ -33,7 +33,7 @@ def test_a_margin_compares_boxes_as_if_both_were_drawn_larger() -> None:
     assert similarity[0, 0] > 0 == iou_matrix(tracks, detections)[0, 0]
 
 
-def test_a_box_without_area_is_like_nothing() -> None:
+def test_a_box_without_area_has_zero_iou() -> None:
     point = np.array([[5, 5, 5, 5]], np.float32)
 
     assert iou_matrix(point, point) == pytest.approx(0.0)
@@ -54,7 +54,7 @@ def test_two_good_pairs_are_preferred_to_the_single_best() -> None:
     assert list(zip(rows, columns, strict=True)) == [(0, 1), (1, 0)]
 
 
-def test_a_good_pair_is_not_given_up_for_two_that_barely_match() -> None:
+def test_a_good_pair_is_not_given_up_for_two_poor_ones() -> None:
     rows, columns = assign(np.array([[0.9, 0.31], [0.31, 0.0]]), 0.3)
 
     assert list(zip(rows, columns, strict=True)) == [(0, 0)]

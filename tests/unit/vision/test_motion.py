@@ -42,8 +42,8 @@ def test_speed_in_pixels_per_second_is_learnt_at_any_rate(rate_hz: float) -> Non
     assert boxes(states) == pytest.approx(moved(3.0), abs=2.0)
 
 
-def test_all_objects_at_once_equal_a_textbook_filter_for_each() -> None:
-    """The 8×8 matrix form of the same model, as every textbook has it."""
+def test_the_batched_filter_equals_a_textbook_filter_for_each_object() -> None:
+    """The reference is the usual 8×8 matrix form of the same model."""
     elapsed_s = 0.12
     states = begin(BOXES, NOISE)
     for row, box in enumerate(BOXES):
@@ -78,7 +78,7 @@ def test_all_objects_at_once_equal_a_textbook_filter_for_each() -> None:
 
 
 @given(st.floats(0.01, 1.0), st.floats(0.01, 1.0), st.booleans())
-def test_two_short_steps_are_one_long_one(first_s: float, second_s: float, coasting: bool) -> None:
+def test_two_short_steps_equal_one_long_step(first_s: float, second_s: float, coasting: bool) -> None:
     # Only speeds of the centre: a changing height changes the noise, which is measured in heights.
     states = followed(10.0, 1.0)
     states[:, motion.SPEED, 2:] = 0.0
@@ -107,7 +107,7 @@ def test_a_coasting_object_keeps_its_size() -> None:
     assert coasted[:, motion.POSITION, 2:] == pytest.approx(states[:, motion.POSITION, 2:])
 
 
-def test_a_coasting_object_goes_on_at_full_speed() -> None:
+def test_a_coasting_object_keeps_its_speed() -> None:
     states = followed(10.0, 1.0)
 
     coasted = predict(states, 2.0, COASTING, NOISE)

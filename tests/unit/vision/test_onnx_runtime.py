@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class CountedSession:
-    """A session that notes the shape of every batch it is given."""
+    """A session that records the shape of every batch."""
 
     def __init__(self, session: Any) -> None:
         self.session, self.shapes = session, []
@@ -35,7 +35,7 @@ def pictures(count: int, height: int = 8, width: int = 4) -> Any:
     return np.random.default_rng(1).random((count, 3, height, width), np.float32)
 
 
-def test_a_fixed_batch_runs_in_padded_pieces_with_the_padding_cut_off(tmp_path: Path) -> None:
+def test_a_fixed_batch_runs_in_padded_pieces_and_the_padding_is_removed(tmp_path: Path) -> None:
     model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx", (2, 3, 8, 4)), device="cpu")
     session = CountedSession(model._session)
     batch = pictures(5)
@@ -47,7 +47,7 @@ def test_a_fixed_batch_runs_in_padded_pieces_with_the_padding_cut_off(tmp_path: 
     assert model.batch_size == 2
 
 
-def test_an_open_batch_is_one_call_up_to_its_bound(tmp_path: Path) -> None:
+def test_a_dynamic_batch_is_one_call_up_to_max_batch(tmp_path: Path) -> None:
     model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device="cpu", max_batch=4)
     session = CountedSession(model._session)
     counted = replace(model, _session=session)
@@ -73,7 +73,7 @@ def test_half_precision_is_converted_on_the_way_in_and_out(tmp_path: Path) -> No
     np.testing.assert_allclose(means, batch.mean(axis=(2, 3)), atol=1e-3)
 
 
-def test_a_model_tells_what_it_is(tmp_path: Path) -> None:
+def test_a_model_reports_its_properties(tmp_path: Path) -> None:
     path = write_mean_model(tmp_path / "m.onnx", ("batch", 3, "h", "w"), metadata={"imgsz": "[64, 32]", "task": "x"})
 
     model = OnnxModel.load(path, device="cpu", threads=1)
@@ -88,22 +88,22 @@ def test_a_model_tells_what_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("metadata", [{}, {"imgsz": "[640"}, {"imgsz": "[]"}, {"imgsz": "'big'"}, {"imgsz": "0"}])
-def test_an_open_size_that_nothing_states_is_refused(tmp_path: Path, metadata: dict[str, str]) -> None:
+def test_an_unknown_dynamic_size_is_refused(tmp_path: Path, metadata: dict[str, str]) -> None:
     path = write_mean_model(tmp_path / "m.onnx", ("batch", 3, "h", "w"), metadata=metadata)
 
-    with pytest.raises(ModelError, match="leaves the size of its pictures open"):
+    with pytest.raises(ModelError, match="has a dynamic input size"):
         OnnxModel.load(path, device="cpu")
     assert OnnxModel.load(path, device="cpu", picture_size=(8, 4)).run(pictures(1))[0].shape == (1, 3)
 
 
-def test_a_missing_file_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"absent\.onnx: no such model file; download it there") as caught:
         OnnxModel.load(tmp_path / "absent.onnx")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04weights of another kind" * 50])
-def test_a_file_of_another_kind_is_said_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_file_of_another_kind_is_a_one_line_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.onnx"
     path.write_bytes(content)
 
@@ -112,13 +112,13 @@ def test_a_file_of_another_kind_is_said_in_one_line(tmp_path: Path, content: byt
     assert "\n" not in str(caught.value)
 
 
-def test_a_directory_is_no_model(tmp_path: Path) -> None:
+def test_a_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         OnnxModel.load(tmp_path)
 
 
 @pytest.mark.parametrize("picture", [("batch", 8, 4, 3), ("batch", 1, 8, 4)])
-def test_a_model_that_takes_no_colour_pictures_is_refused_with_its_input(
+def test_a_model_whose_input_is_not_colour_pictures_is_refused_with_its_input(
     tmp_path: Path, picture: tuple[str, int, int, int]
 ) -> None:
     with pytest.raises(ModelError, match=f"{picture[1]}, {picture[2]}, {picture[3]}.*channels first"):
@@ -130,17 +130,17 @@ def test_an_output_without_a_row_per_picture_is_refused(tmp_path: Path) -> None:
         OnnxModel.load(write_mean_model(tmp_path / "m.onnx", (2, 3, 8, 4), over_batch=True), device="cpu")
 
 
-def test_a_batch_the_model_cannot_take_is_an_error_of_the_model(tmp_path: Path) -> None:
+def test_a_batch_that_the_model_cannot_run_is_a_model_error(tmp_path: Path) -> None:
     model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device="cpu")
 
     with pytest.raises(ModelError, match=r"m\.onnx: 2 pictures \(3, 9, 4\) failed on cpu"):
         model.run(pictures(2, height=9))
-    with pytest.raises(ValueError, match="empty batch"):
+    with pytest.raises(ValueError, match="batch is empty"):
         model.run(pictures(0))
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
-def test_an_asked_for_device_that_does_not_work_is_an_error_that_says_what_to_do(
+def test_a_configured_device_that_does_not_work_is_an_error_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: Any
 ) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
@@ -150,13 +150,13 @@ def test_an_asked_for_device_that_does_not_work_is_an_error_that_says_what_to_do
 
 
 class QuietlyOnCpu(onnxruntime.InferenceSession):
-    """What a build with CUDA gives where there is no GPU: a session on the CPU, and no error."""
+    """Behaves like a CUDA build on a machine without a GPU: runs on the CPU without an error."""
 
     def __init__(self, path: Path, options: Any, *, providers: list[Any], **_: Any) -> None:
         super().__init__(path, options, providers=["CPUExecutionProvider"])
 
 
-def test_a_device_that_was_quietly_left_out_counts_as_not_working(
+def test_a_device_that_was_silently_dropped_counts_as_not_working(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everything = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -167,11 +167,11 @@ def test_a_device_that_was_quietly_left_out_counts_as_not_working(
     with capture_logs() as logs:
         assert OnnxModel.load(path).device == "cpu"
     assert [entry["device"] for entry in logs] == ["tensorrt", "cuda"]
-    with pytest.raises(ModelError, match="cannot run on cuda: its libraries or its driver are missing"):
+    with pytest.raises(ModelError, match="cannot run on cuda: the device's libraries or driver are missing"):
         OnnxModel.load(path, device="cuda")
 
 
-def test_looking_for_a_gpu_writes_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_probing_for_a_gpu_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write_constant_model(tmp_path / "m.onnx", np.ones((2, 2), np.float32), (1, 3, 8, 8))
 
     with capture_logs():
@@ -181,7 +181,7 @@ def test_looking_for_a_gpu_writes_nothing(tmp_path: Path, capfd: pytest.CaptureF
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_threads_are_as_many_as_asked_and_do_not_spin_while_they_wait(tmp_path: Path) -> None:
+def test_the_number_of_threads_is_as_configured_and_they_do_not_spin_while_waiting(tmp_path: Path) -> None:
     model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device="cpu", threads=2)
 
     options = model._session.get_session_options()
@@ -205,7 +205,7 @@ def test_the_runtime_leaves_no_trace_of_telemetry(tmp_path: Path) -> None:
     home.mkdir()
     load = "from vision.inference.backends.onnx_runtime import OnnxModel; from pathlib import Path; import sys"
     run = f"{load}; OnnxModel.load(Path(sys.argv[1]), device='cpu')"
-    # Not the environment of the tests: where it finds a CI, the runtime keeps quiet by itself.
+    # Without the tests' environment, because the runtime sends no telemetry if it detects a CI.
     environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
     model = write_mean_model(tmp_path / "m.onnx")
     subprocess.run([sys.executable, "-c", run, model], cwd=ROOT, env=environment, check=True)

@@ -47,7 +47,7 @@ def frame() -> npt.NDArray[np.uint8]:
 
 
 def network(image: npt.NDArray[np.uint8]) -> Any:
-    """YOLOv8n with random weights, scaled so that it finds some hundred boxes of every class in `image`."""
+    """YOLOv8n with random weights, scaled so that it finds about a hundred boxes of every class in `image`."""
     torch, tasks = import_torch(), import_ultralytics("nn.tasks")
     torch.manual_seed(1)
     net = tasks.DetectionModel("yolov8n.yaml", nc=len(NAMES), verbose=False)
@@ -99,10 +99,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_found(wanted: Detections, among: Detections, from_score: float) -> None:
-    """Every object of `wanted` is `among` the others: the same class, a score and a box that hardly differ.
+    """Assert that every object of `wanted` is in `among`, with the same class and almost the same score and box.
 
-    Runtimes round differently. That decides the order of objects with nearly the same score, and whether a score is
-    just above the threshold: only those above `from_score` are looked for.
+    Runtimes round differently, which affects the order of objects with nearly equal scores, and scores close to the
+    threshold. Therefore only objects above `from_score` are checked.
     """
     sure = wanted.scores > from_score
     assert sure.sum() > 5
@@ -116,7 +116,7 @@ def test_a_network_finds_the_same_objects_as_its_onnx_export(weights: Path, name
     expected = Detector.load(weights / "net.onnx", device="cpu", threads=1)
     detector = Detector.load(weights / name, device="cpu", threads=1)
     frames = [frame(), frame()[:200, :300]]
-    # More than are found: rounding would also decide which of them is the last.
+    # A limit above the number of objects, because rounding would also affect which one is the last.
     every = Thresholds(0.25, max_detections=5000)
     thresholds = [every, replace(every, class_ids=frozenset({1}))]
 
@@ -128,7 +128,7 @@ def test_a_network_finds_the_same_objects_as_its_onnx_export(weights: Path, name
     assert detector.checksum != expected.checksum
 
 
-def test_pictures_beyond_the_bound_of_a_call_come_in_pieces(weights: Path) -> None:
+def test_more_pictures_than_max_batch_are_split_into_several_calls(weights: Path) -> None:
     batch = np.random.default_rng(1).random((5, 3, SIZE, SIZE), np.float32)
 
     (whole,) = TorchModel.load(weights / "net.pt", device="cpu").run(batch)
@@ -138,7 +138,7 @@ def test_pictures_beyond_the_bound_of_a_call_come_in_pieces(weights: Path) -> No
     np.testing.assert_allclose(pieces, whole, atol=0.05)
 
 
-def test_the_threads_are_as_many_as_asked(weights: Path) -> None:
+def test_the_number_of_threads_is_as_configured(weights: Path) -> None:
     torch = import_torch()
     before = torch.get_num_threads()
     try:
@@ -148,7 +148,7 @@ def test_the_threads_are_as_many_as_asked(weights: Path) -> None:
         torch.set_num_threads(before)
 
 
-def test_torchscript_embeds_crops_of_the_size_that_the_site_gives(tmp_path: Path) -> None:
+def test_torchscript_embeds_crops_of_the_configured_size(tmp_path: Path) -> None:
     torch = import_torch()
 
     class Mean(torch.nn.Module):
@@ -162,7 +162,7 @@ def test_torchscript_embeds_crops_of_the_size_that_the_site_gives(tmp_path: Path
     picture = np.full((20, 20, 3), (30, 40, 0), np.uint8)
     boxes = np.array([[0, 0, 9, 9], [5, 5, 20, 20]], np.float32)
 
-    with pytest.raises(ModelError, match="leaves the size of its pictures open"):
+    with pytest.raises(ModelError, match="has a dynamic input size"):
         Embedder.load(path, RAW_BGR, device="cpu")
     embedder = Embedder.load(path, replace(RAW_BGR, width=4, height=8), device="cpu")
 
@@ -170,19 +170,19 @@ def test_torchscript_embeds_crops_of_the_size_that_the_site_gives(tmp_path: Path
     assert (embedder.dimension, embedder.runtime) == (3, "pytorch")
 
 
-def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_that_says_what_to_do(weights: Path, tmp_path: Path) -> None:
+def test_a_configured_gpu_that_does_not_exist_is_an_error_with_advice(weights: Path, tmp_path: Path) -> None:
     if import_torch().cuda.is_available():
         pytest.skip("this machine has a GPU")
     (tmp_path / "net.engine").write_bytes(b"ftrt")
 
-    with pytest.raises(ModelError, match="cannot run on cuda: PyTorch finds no NVIDIA GPU; install the NVIDIA driver"):
+    with pytest.raises(ModelError, match="cannot run on cuda: PyTorch found no NVIDIA GPU; install the NVIDIA driver"):
         TorchModel.load(weights / "net.pt", device="cuda")
-    with pytest.raises(ModelError, match=r"cannot run on tensorrt: PyTorch finds no NVIDIA GPU; .*\.pt or \.onnx"):
+    with pytest.raises(ModelError, match=r"cannot run on tensorrt: PyTorch found no NVIDIA GPU; .*\.pt or \.onnx"):
         TorchModel.load(tmp_path / "net.engine")
 
 
 class Rogue:
-    """What leaves a trace when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -193,7 +193,7 @@ class Rogue:
 
 @pytest.mark.parametrize("name", ["weights.pt", "weights.pth", "weights.torchscript"])
 @pytest.mark.parametrize("content", ["empty", "page", "truncated", "tensors", "rogue"])
-def test_a_file_of_another_kind_is_said_in_one_line_and_never_run(
+def test_a_file_of_another_kind_is_a_one_line_error_and_never_executed(
     weights: Path, tmp_path: Path, content: str, name: str
 ) -> None:
     torch, path, trace = import_torch(), tmp_path / name, tmp_path / "trace"
@@ -209,7 +209,7 @@ def test_a_file_of_another_kind_is_said_in_one_line_and_never_run(
         case "rogue":
             torch.save({"model": Rogue(trace)}, path)
 
-    with pytest.raises(ModelError, match=r"weights\.\w+: cannot run on cpu: .*; give a checkpoint of Ultr") as caught:
+    with pytest.raises(ModelError, match=r"weights\.\w+: cannot run on cpu: .*; use an Ultralytics check") as caught:
         TorchModel.load(path, device="cpu")
     assert "\n" not in str(caught.value)
     assert not trace.exists()
@@ -219,18 +219,18 @@ def test_a_checkpoint_for_another_task_is_refused(tmp_path: Path) -> None:
     net = import_ultralytics("nn.tasks").SegmentationModel("yolov8n-seg.yaml", nc=2, verbose=False)
     import_torch().save({"model": net, "train_args": {"task": "segment"}}, tmp_path / "segment.pt")
 
-    with pytest.raises(ModelError, match=r"segment\.pt: is for the task segment .*; give a model that detects"):
+    with pytest.raises(ModelError, match=r"segment\.pt: is a model for the task .segment. .*; use a detection model"):
         TorchModel.load(tmp_path / "segment.pt", device="cpu")
 
 
-def test_a_published_name_that_cannot_be_fetched_says_where_to_put_the_file(
+def test_a_published_name_that_cannot_be_downloaded_says_where_to_copy_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")  # nobody listens there
     for variable in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(variable, raising=False)
-    expected = rf"yolov8n: cannot be fetched \(.*\); put yolov8n\.pt at {tmp_path}/mtmc/weights/yolov8n\.pt, or"
+    expected = rf"yolov8n: cannot be downloaded \(.*\); copy yolov8n\.pt to {tmp_path}/mtmc/weights/yolov8n\.pt, or"
 
     with pytest.raises(ModelError, match=expected) as caught:
         published_weights("yolov8n", {"XDG_CACHE_HOME": str(tmp_path)})
@@ -253,9 +253,9 @@ _ON_ITS_OWN = """
 import sys
 from pathlib import Path
 
-told = []
+events = []
 sys.addaudithook(
-    lambda event, args: told.append(event)
+    lambda event, args: events.append(event)
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.posix_spawn")
     else None
 )
@@ -264,11 +264,11 @@ cv2.setNumThreads(3)
 from vision.inference.backends.pytorch import TorchModel
 
 TorchModel.load(Path(sys.argv[1]), device="cpu", threads=1)
-print(cv2.getNumThreads(), told)
+print(cv2.getNumThreads(), events)
 """
 
 
-def test_loading_a_checkpoint_asks_nobody_and_leaves_nothing(weights: Path, tmp_path: Path) -> None:
+def test_loading_a_checkpoint_makes_no_requests_and_leaves_no_files(weights: Path, tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "tmp"
     home.mkdir(), folder.mkdir()
     environment = {

@@ -23,7 +23,7 @@ edge = st.floats(-50, 700, width=32)
 
 
 @given(st.lists(st.tuples(edge, edge, edge, edge, st.floats(0, 1, width=32)), max_size=12))
-def test_quality_is_always_between_nothing_and_one(rows: list[tuple[float, ...]]) -> None:
+def test_quality_is_always_between_zero_and_one(rows: list[tuple[float, ...]]) -> None:
     result = quality(*(row[:4] for row in rows), scores=[row[4] for row in rows])
 
     assert result.dtype == np.float32
@@ -31,14 +31,14 @@ def test_quality_is_always_between_nothing_and_one(rows: list[tuple[float, ...]]
     assert ((result >= 0) & (result <= 1)).all()
 
 
-def test_a_better_score_and_a_larger_box_count_more() -> None:
+def test_a_higher_score_and_a_larger_box_have_a_higher_quality() -> None:
     assert quality((100, 100, 140, 200), scores=[0.9]) > quality((100, 100, 140, 200), scores=[0.5])
     small, middle, large, huge = (quality((100, 10, 140, 10 + height))[0] for height in (20, 80, 160, 320))
     assert small < middle < large < huge
     assert middle - small > large - middle > huge - large
 
 
-def test_who_stands_nearer_hides_who_stands_behind_and_not_the_other_way_round() -> None:
+def test_the_nearer_box_occludes_the_farther_one_and_not_vice_versa() -> None:
     behind, nearer = (100, 50, 160, 200), (130, 60, 190, 260)
     alone_behind, alone_nearer = quality(behind)[0], quality(nearer)[0]
 
@@ -48,17 +48,17 @@ def test_who_stands_nearer_hides_who_stands_behind_and_not_the_other_way_round()
     np.testing.assert_allclose(together, [alone_behind * (1 - hidden), alone_nearer], rtol=1e-5)
 
 
-def test_a_box_wholly_hidden_counts_nothing() -> None:
+def test_a_fully_occluded_box_has_quality_zero() -> None:
     assert quality((100, 100, 120, 150), (90, 90, 140, 300))[0] == 0
 
 
-def test_two_boxes_with_their_feet_on_one_line_hide_nothing() -> None:
+def test_two_boxes_with_the_same_lower_edge_do_not_occlude_each_other() -> None:
     box = (100, 50, 160, 200)
 
     assert quality(box, box).tolist() == quality(box).tolist() * 2
 
 
-def test_every_side_cut_off_by_the_picture_counts_less() -> None:
+def test_every_truncated_side_lowers_the_quality() -> None:
     free = quality((100, 100, 150, 200))[0]
 
     np.testing.assert_allclose(quality((0, 100, 50, 200))[0], free * 0.7, rtol=1e-5)
@@ -66,6 +66,6 @@ def test_every_side_cut_off_by_the_picture_counts_less() -> None:
     np.testing.assert_allclose(quality((100, 1, 150, 101))[0], free * 0.7, rtol=1e-5)
 
 
-def test_a_box_without_an_area_counts_nothing() -> None:
+def test_a_box_without_area_has_quality_zero() -> None:
     assert quality((100, 100, 100, 200), (50, 50, 40, 60)).tolist() == [0, 0]
     assert quality().shape == (0,)

@@ -9,8 +9,8 @@ import pytest
 from vision.inference.backends.quiet import quiet
 
 
-def test_two_threads_that_load_at_once_leave_the_process_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
-    """The first to enter leaves last, so each would restore what the other had hidden."""
+def test_two_threads_that_load_at_once_restore_the_process(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first thread to enter leaves last, so naively each would restore the other's replacement."""
     before, filters = sys.stdout, list(warnings.filters)
     entered, left = threading.Event(), threading.Event()
     calls: list[str] = []
@@ -26,7 +26,7 @@ def test_two_threads_that_load_at_once_leave_the_process_as_it_was(capsys: pytes
     with quiet(lambda: calls.append("enter"), lambda: calls.append("leave")):
         print("hidden")  # noqa: T201
         warnings.warn("hidden too", stacklevel=1)
-    assert sys.stdout is not before, "the first thread is still at it"
+    assert sys.stdout is not before, "the first thread is still inside"
     left.set()
     thread.join()
     assert sys.stdout is before
@@ -35,7 +35,7 @@ def test_two_threads_that_load_at_once_leave_the_process_as_it_was(capsys: pytes
     assert calls == ["enter", "leave"]
 
 
-def test_what_fails_in_between_does_not_leave_the_process_silent() -> None:
+def test_an_exception_inside_does_not_leave_the_process_silent() -> None:
     before = sys.stdout
     with pytest.raises(RuntimeError), quiet():
         raise RuntimeError

@@ -37,7 +37,7 @@ def one_by_one(
     block=st.sampled_from([1, 7, 128]),
 )
 @settings(max_examples=150, deadline=None)
-def test_what_stays_is_what_comparing_one_by_one_would_keep(
+def test_the_result_equals_that_of_comparing_one_by_one(
     seed: int, count: int, classes: int, threshold: float, block: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def test_what_stays_is_what_comparing_one_by_one_would_keep(
     assert some == kept[:3]
 
 
-def test_of_equal_scores_the_first_stays() -> None:
+def test_of_equal_scores_the_first_is_kept() -> None:
     boxes = np.tile(np.array([0, 0, 10, 10], np.float32), (5, 1))
 
     assert suppress(boxes, np.full(5, 0.5, np.float32), np.zeros(5, np.int16), 0.5, A_FEW).tolist() == [0]

@@ -49,8 +49,8 @@ def same(one: Tracked, other: Tracked) -> bool:
 
 
 @st.composite
-def recordings(draw: st.DrawFn) -> list[Picture]:
-    """Objects that walk, wait, vanish and come back among false alarms, at ticks that are sometimes skipped."""
+def sequences(draw: st.DrawFn) -> list[Picture]:
+    """Detections of objects that walk, wait, disappear and return, with false positives and some skipped ticks."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     objects = draw(st.integers(0, 6))
     rate_hz = draw(st.sampled_from([5.0, 10.0, 25.0]))
@@ -73,7 +73,7 @@ def recordings(draw: st.DrawFn) -> list[Picture]:
     return pictures
 
 
-@given(recordings())
+@given(sequences())
 def test_no_id_repeats_or_returns_after_it_ended(pictures: list[Picture]) -> None:
     tracker = Tracker(SETTINGS, (800, 600))
     shown: set[int] = set()
@@ -93,8 +93,8 @@ def test_no_id_repeats_or_returns_after_it_ended(pictures: list[Picture]) -> Non
     assert tracker.live_track_count == 0
 
 
-@given(recordings(), recordings())
-def test_two_trackers_side_by_side_give_what_each_gives_alone(one: list[Picture], other: list[Picture]) -> None:
+@given(sequences(), sequences())
+def test_two_trackers_side_by_side_return_the_same_as_each_alone(one: list[Picture], other: list[Picture]) -> None:
     alone = [
         [p.given_to(tracker) for p in pictures]
         for tracker, pictures in ((Tracker(SETTINGS), one), (Tracker(SETTINGS), other))
@@ -112,8 +112,8 @@ def test_two_trackers_side_by_side_give_what_each_gives_alone(one: list[Picture]
         assert all(same(*pair) for pair in zip(expected, got, strict=True))
 
 
-@given(recordings(), st.randoms(use_true_random=False))
-def test_the_order_of_detections_changes_nothing_but_their_rows(pictures: list[Picture], random: Random) -> None:
+@given(sequences(), st.randoms(use_true_random=False))
+def test_the_order_of_detections_only_changes_their_rows(pictures: list[Picture], random: Random) -> None:
     sorted_tracker, shuffled_tracker = Tracker(SETTINGS), Tracker(SETTINGS)
     for given_picture in pictures:
         order = np.array(random.sample(range(len(given_picture.boxes)), len(given_picture.boxes)), np.intp)
@@ -127,7 +127,7 @@ def test_the_order_of_detections_changes_nothing_but_their_rows(pictures: list[P
         assert np.array_equal(order[got.detection_rows], expected.detection_rows)
 
 
-@given(recordings())
+@given(sequences())
 def test_every_row_points_at_the_detection_that_is_reported(pictures: list[Picture]) -> None:
     tracker = Tracker(SETTINGS)
     for given_picture in pictures:
@@ -139,8 +139,8 @@ def test_every_row_points_at_the_detection_that_is_reported(pictures: list[Pictu
         assert (tracked.hits >= SETTINGS.min_hits).all()
 
 
-@given(recordings())
-def test_the_outcome_has_the_promised_types(pictures: list[Picture]) -> None:
+@given(sequences())
+def test_the_result_has_the_documented_types(pictures: list[Picture]) -> None:
     tracker = Tracker(SETTINGS)
     for given_picture in pictures:
         tracked = given_picture.given_to(tracker)
@@ -166,7 +166,7 @@ def test_the_outcome_has_the_promised_types(pictures: list[Picture]) -> None:
     direction=st.floats(0.0, 2 * math.pi),
     gap_share=st.floats(0.0, 0.95),
 )
-def test_who_walks_on_through_a_gap_keeps_the_id(
+def test_a_walker_keeps_its_id_through_a_gap(
     rate_hz: float, heights_per_s: float, direction: float, gap_share: float
 ) -> None:
     """Up to one height per second: a brisk walk."""
@@ -190,7 +190,7 @@ def test_who_walks_on_through_a_gap_keeps_the_id(
 
 @pytest.mark.parametrize("rate_hz", [5.0, 25.0])
 def test_a_passing_car_keeps_its_id_at_any_rate(rate_hz: float) -> None:
-    """Four car lengths per second: at 5 Hz, boxes of two pictures barely touch."""
+    """Four car lengths per second: at 5 Hz, the boxes of consecutive pictures barely touch."""
     tracker = Tracker(SETTINGS)
     ids = [
         picture(step / rate_hz, box_at(4 * 150 * step / rate_hz, 400, 150, 60)).given_to(tracker).track_ids.tolist()
@@ -221,7 +221,7 @@ def test_a_gap_of_exactly_the_limit_is_still_a_gap() -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [5.0, 10.0, 25.0])
-def test_two_who_cross_keep_their_ids(rate_hz: float) -> None:
+def test_two_crossing_walkers_keep_their_ids(rate_hz: float) -> None:
     tracker = Tracker(SETTINGS)
     for step in range(round(6 * rate_hz)):
         x = 80.0 * step / rate_hz
@@ -234,7 +234,7 @@ def test_two_who_cross_keep_their_ids(rate_hz: float) -> None:
     assert tracked.track_ids[tracked.detection_rows == 1].tolist() == to_the_left
 
 
-def test_one_who_hides_behind_another_while_crossing_keeps_the_id() -> None:
+def test_a_walker_hidden_behind_another_while_crossing_keeps_its_id() -> None:
     tracker = Tracker(SETTINGS)
     for step in range(60):
         x, hidden = 8.0 * step, 24 <= step < 36
@@ -257,7 +257,7 @@ def test_a_track_is_shown_from_its_second_hit_on() -> None:
     assert tracker.live_track_count == 1
 
 
-def test_a_single_false_alarm_never_surfaces_and_costs_no_id() -> None:
+def test_a_single_false_positive_is_not_reported_and_uses_no_id() -> None:
     tracker = Tracker(SETTINGS)
     picture(0.0, box_at(100)).given_to(tracker)
     picture(0.1).given_to(tracker)
@@ -274,7 +274,7 @@ def test_with_one_hit_to_confirm_a_track_is_shown_at_once() -> None:
     assert picture(0.0, box_at(100), box_at(500)).given_to(tracker).track_ids.tolist() == [70, 71]
 
 
-def test_an_unsure_detection_continues_a_track_and_begins_none() -> None:
+def test_a_low_score_detection_continues_a_track_but_starts_none() -> None:
     tracker = Tracker(SETTINGS)
     for step in range(3):
         picture(0.1 * step, box_at(100)).given_to(tracker)
@@ -294,7 +294,7 @@ def test_a_detection_below_the_low_score_is_ignored() -> None:
     assert picture(0.3, box_at(100), score=0.05).given_to(tracker).track_ids.tolist() == []
 
 
-def test_with_a_dead_source_tracks_coast_and_end_by_time() -> None:
+def test_with_a_dead_source_tracks_coast_and_end_after_a_timeout() -> None:
     tracker = Tracker(SETTINGS)
     for step in range(3):
         picture(0.1 * step, box_at(100), box_at(500)).given_to(tracker)
@@ -308,7 +308,7 @@ def test_with_a_dead_source_tracks_coast_and_end_by_time() -> None:
     assert ended == {2 + round(10 * SETTINGS.max_lost_seconds) + 1: [0, 1]}
 
 
-def test_who_walks_out_of_the_picture_ends_early() -> None:
+def test_a_track_that_leaves_the_picture_ends_early() -> None:
     def ended_after_s(frame_size: tuple[int, int] | None) -> float:
         tracker = Tracker(SETTINGS, frame_size)
         for step in range(60):
@@ -332,7 +332,7 @@ def test_the_class_is_the_majority_and_does_not_flicker() -> None:
     assert seen == [CAR] * 6
 
 
-def test_a_misnamed_object_gets_its_right_class_in_the_end() -> None:
+def test_a_misclassified_object_eventually_gets_its_correct_class() -> None:
     tracker = Tracker(SETTINGS)
     for step, kind in enumerate([TRUCK, CAR, CAR, CAR]):
         tracked = picture(0.1 * step, box_at(100), kind=kind).given_to(tracker)
@@ -348,7 +348,7 @@ def test_classes_are_kept_apart_on_request() -> None:
         assert picture(0.3, box_at(100), kind=TRUCK).given_to(tracker).track_ids.tolist() == expected
 
 
-def test_ids_go_on_after_a_loop_and_its_time_may_start_over() -> None:
+def test_ids_continue_after_a_loop_and_time_may_start_over() -> None:
     tracker = Tracker(SETTINGS, first_id=5)
     for step in range(3):
         picture(50 + 0.1 * step, box_at(100)).given_to(tracker)
@@ -361,7 +361,7 @@ def test_ids_go_on_after_a_loop_and_its_time_may_start_over() -> None:
 
 
 @pytest.mark.parametrize("time_s", [10.0, 9.9, -1.0, math.nan, math.inf])
-def test_time_that_does_not_go_forward_is_refused_and_changes_nothing(time_s: float) -> None:
+def test_time_that_does_not_increase_is_refused_and_changes_nothing(time_s: float) -> None:
     tracker = Tracker(SETTINGS)
     for step in range(3):
         picture(9.8 + 0.1 * step, box_at(100)).given_to(tracker)
@@ -371,14 +371,14 @@ def test_time_that_does_not_go_forward_is_refused_and_changes_nothing(time_s: fl
     assert picture(10.1, box_at(100)).given_to(tracker).track_ids.tolist() == [0]
 
 
-def test_arrays_that_do_not_belong_together_are_refused() -> None:
+def test_arrays_of_different_lengths_are_refused() -> None:
     tracker = Tracker(SETTINGS)
 
     with pytest.raises(ValueError, match=r"\(2, 4\), \(1,\)"):
         tracker.update(np.zeros((2, 4), np.float32), np.zeros(1, np.float32), np.zeros(2, np.int16), 0.0)
 
 
-def test_boxes_that_are_no_boxes_are_ignored() -> None:
+def test_invalid_boxes_are_ignored() -> None:
     tracker = Tracker(SETTINGS)
     for step in range(4):
         odd = [
@@ -404,13 +404,13 @@ def test_boxes_that_are_no_boxes_are_ignored() -> None:
         {"min_hits": 0},
     ],
 )
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+def test_invalid_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TrackerSettings(**wrong)  # type: ignore[arg-type]
 
 
 def test_a_crowd_costs_little_more_than_a_few() -> None:
-    """Tracks live in arrays: ten times the objects is far from ten times the work (generous, for busy machines)."""
+    """Tracks live in arrays, so ten times the objects take far less than ten times as long (generous limit)."""
 
     def fastest_update_s(objects: int) -> float:
         tracker, fastest_s = Tracker(SETTINGS), math.inf

@@ -1,6 +1,6 @@
-"""Inference runtimes, one per file."""
+"""Inference runtimes, one per module."""
 
 import os
 
-# From 1.29 on, ONNX Runtime numbers the machine and reports to its makers unless it is told not to before it is loaded.
+# ONNX Runtime 1.29 and later assigns the machine an id and sends telemetry unless this is set before it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

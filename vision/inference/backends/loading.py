@@ -1,4 +1,4 @@
-"""Which runtime a model file is for."""
+"""Loads a model file with the runtime for its format."""
 
 from __future__ import annotations
 
@@ -21,9 +21,18 @@ def load_model(
     picture_size: tuple[int, int] | None = None,
     engine_cache: Path | None = None,
 ) -> Model:
-    """The model in a file, or of the name under which Ultralytics publishes it; arguments as for `OnnxModel.load`.
+    """Load a model from a file, or by the name under which Ultralytics publishes it.
 
-    Raises ModelError when it cannot be loaded or fetched, or needs an extra that is not installed.
+    Args:
+        model: path of an ONNX, PyTorch, TorchScript or TensorRT file, or a published name.
+        device: `auto` selects the fastest device that works.
+        threads: threads of one model call on the CPU (0: one per core).
+        max_batch: maximum number of pictures per call, for a model with a dynamic batch.
+        picture_size: `(height, width)` in pixels, for a model with a dynamic input size.
+        engine_cache: folder in which ONNX Runtime's TensorRT engines are cached; None: no cache.
+
+    Raises:
+        ModelError: the model cannot be loaded or downloaded, or needs an extra that is not installed.
     """
     path = published_weights(model.name) if is_published_detector(model) else model
     if path.suffix.lower() in SUFFIXES:

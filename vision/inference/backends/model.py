@@ -1,4 +1,4 @@
-"""A loaded network, whatever runs it: batches of pictures in, arrays out."""
+"""The interface of all loaded networks: batches of pictures in, arrays out."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ class Model(ABC):
 
     path: Path
     checksum: str
-    """First 16 hex digits of the file's SHA-256: what tells two embedders apart."""
+    """First 16 hex digits of the file's SHA-256; identifies an embedder."""
     runtime: str
-    """What runs it: `onnxruntime`, `pytorch` or `tensorrt`."""
+    """`onnxruntime`, `pytorch` or `tensorrt`."""
     device: Device
     metadata: Mapping[str, str]
-    """What the exporter wrote beside the graph; Ultralytics: `names`, `imgsz`, `end2end`, as Python literals."""
+    """Metadata stored by the exporter; from Ultralytics `names`, `imgsz` and `end2end`, as Python literals."""
     input_shape: tuple[int | None, ...]
-    """None where the model leaves a dimension open."""
+    """`(batch, channels, height, width)`; None: a dynamic dimension."""
     max_batch: int
-    """Pictures per call at most, for a model with an open batch; bounds its memory."""
+    """Maximum number of pictures per call, for a model with a dynamic batch; bounds its memory."""
 
     _errors: ClassVar[tuple[type[Exception], ...]]
-    """What the runtime raises when a call fails."""
+    """Exceptions that the runtime raises when a call fails."""
 
     @property
     def batch_size(self) -> int | None:
-        """Pictures per call that the model insists on; None when any number will do."""
+        """The model's fixed batch size; None if any size works."""
         return self.input_shape[0]
 
     def picture_size(self, default: tuple[int, int] | None = None) -> tuple[int, int]:
-        """`(height, width)` of the input: fixed in the graph, else `default`, else `imgsz` of the metadata.
+        """`(height, width)` of the input in pixels: fixed in the graph, else `default`, else `imgsz` of the metadata.
 
-        Raises ModelError when none of them says it.
+        Raises:
+            ModelError: none of them is set.
         """
         _, _, height, width = self.input_shape
         if height is not None and width is not None:
@@ -60,23 +61,33 @@ class Model(ABC):
                 default = (sides[0], sides[-1]) if sides and min(sides) > 0 else None
         if default is None:
             raise ModelError(
-                f"{self.path}: leaves the size of its pictures open and its metadata names no imgsz; "
-                "export it with a fixed size, or give the size"
+                f"{self.path}: has a dynamic input size and no imgsz in its metadata; "
+                "export it with a fixed size, or configure the size"
             )
         return height or default[0], width or default[1]
 
     def blank(self, picture_size: tuple[int, int] | None = None) -> npt.NDArray[np.float32]:
-        """A black picture in the smallest batch the model takes, `(batch, 3, height, width)` float32."""
+        """The smallest batch that the model accepts, all black: `(batch, 3, height, width)` float32."""
         return np.zeros((self.batch_size or 1, 3, *self.picture_size(picture_size)), np.float32)
 
     def run(self, batch: npt.NDArray[np.floating[Any]]) -> list[npt.NDArray[Any]]:
-        """Every output for `batch` `(n, 3, height, width)`, n ≥ 1; half precision comes back as float32.
+        """All outputs of the model for `batch`.
 
-        A model with a fixed batch is called once per `batch_size` pictures, the last call padded; an open one once
-        per `max_batch` pictures. Raises ModelError when the device fails, for one out of memory.
+        A model with a fixed batch is called once per `batch_size` pictures, with the last call padded; a model with a
+        dynamic batch once per `max_batch` pictures.
+
+        Args:
+            batch: `(n, 3, height, width)` float, n ≥ 1.
+
+        Returns:
+            One array per output, with n rows each; half precision is converted to float32.
+
+        Raises:
+            ModelError: the device failed, for example ran out of memory.
+            ValueError: the batch is empty.
         """
         if not len(batch):
-            raise ValueError("an empty batch has no outputs")
+            raise ValueError("the batch is empty")
         size = self.batch_size or self.max_batch
         try:
             pieces = [self._run_piece(batch[start : start + size]) for start in range(0, len(batch), size)]
@@ -94,24 +105,27 @@ class Model(ABC):
         fed = np.concatenate([piece, np.zeros((missing, *piece.shape[1:]), piece.dtype)]) if missing else piece
         outputs = self._call(fed)
         if any(getattr(output, "shape", ())[:1] != (len(fed),) for output in outputs):
-            raise ModelError(f"{self.path}: has an output without one row per picture; export it for batches")
+            raise ModelError(
+                f"{self.path}: has an output without one row per picture; export it with a batch dimension"
+            )
         outputs = [output[:count] for output in outputs]
         return [output.astype(np.float32) if output.dtype == np.float16 else output for output in outputs]
 
     @abstractmethod
     def _call(self, batch: npt.NDArray[np.floating[Any]]) -> list[Any]:
-        """Every output for one call of the network; raises one of `_errors` when it fails."""
+        """All outputs of one call of the network; raises one of `_errors` on failure."""
 
     @staticmethod
     def reason(error: Exception) -> str:
-        """The first line of `error`, without what only the runtime's authors can use."""
+        """The first line of `error`, without details that only help the runtime's developers."""
         return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def checksum_of(path: Path) -> str:
     """First 16 hex digits of the SHA-256 of the file at `path`.
 
-    Raises ModelError when there is none, or it cannot be read.
+    Raises:
+        ModelError: the file does not exist or cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -121,5 +135,5 @@ def checksum_of(path: Path) -> str:
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model file; download it there, or correct the path") from None
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); give the path of a readable model") from None
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     return digest.hexdigest()[:16]

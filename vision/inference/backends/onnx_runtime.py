@@ -1,4 +1,4 @@
-"""One ONNX file on ONNX Runtime, on the best device that really works."""
+"""ONNX models on ONNX Runtime, on the fastest device that works."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PROVIDERS: Mapping[Device, str] = {
     "cpu": "CPUExecutionProvider",
 }
 _DTYPES: Mapping[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-# ONNX Runtime derives none of its errors from a class of its own.
+# ONNX Runtime's exceptions have no common base class.
 _RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.EngineError,
     ort_errors.EPFail,
@@ -46,7 +46,7 @@ _SEVERITY_WARNING, _SEVERITY_FATAL = 2, 4
 
 @dataclass(frozen=True, eq=False)
 class OnnxModel(Model):
-    """A session of ONNX Runtime."""
+    """A model in an ONNX Runtime session."""
 
     input_name: str
     input_dtype: type[np.floating[Any]]
@@ -67,23 +67,29 @@ class OnnxModel(Model):
         engine_cache: Path | None = None,
         warm_up: bool = True,
     ) -> OnnxModel:
-        """The model in `path`, on `device`; `auto` takes TensorRT, CUDA or the CPU, the first that runs it.
+        """Load the model in `path`.
 
-        `threads` are those of one model call on the CPU (0: one per core). `picture_size` is `(height, width)` for
-        a model that leaves its own open. `engine_cache` is a folder that keeps TensorRT's engines, which take minutes
-        to build; one that cannot be written costs no more than that time at every load.
-        `warm_up` runs one blank picture: it makes the first real call fast and proves that a GPU works; without it
-        a GPU counts as working once ONNX Runtime accepts it.
+        Args:
+            path: an ONNX file.
+            device: `auto` selects the first of TensorRT, CUDA and CPU that works.
+            threads: threads of one model call on the CPU (0: one per core).
+            max_batch: maximum number of pictures per call, for a model with a dynamic batch.
+            picture_size: `(height, width)` in pixels, for a model with a dynamic input size.
+            engine_cache: folder in which TensorRT engines are cached, because building one takes minutes. If it is not
+                writable, they are built at every load.
+            warm_up: run the model once on a blank picture. This makes the first real call fast and proves that a GPU
+                works; without it, a GPU counts as working once ONNX Runtime accepts it.
 
-        Raises ModelError when the file is missing, no ONNX file or takes no pictures, or `device` cannot run it.
+        Raises:
+            ModelError: the file is missing, is not an ONNX file, does not take pictures, or cannot run on `device`.
         """
         checksum = checksum_of(path)
-        # The CPU knows every operator, so what it cannot open is the file's fault and not a device's.
+        # The CPU supports every operator, so if it cannot open the model, the file is at fault and not the device.
         try:
             on_cpu = cls._of(_open_session(path, threads, [_PROVIDERS["cpu"]]), path, checksum, "cpu", max_batch)
             blank = on_cpu.blank(picture_size)
         except _RUNTIME_ERRORS as error:
-            raise ModelError(f"{path}: cannot be opened: {cls.reason(error)}; {_ADVICE['cpu']}") from None
+            raise ModelError(f"{path}: cannot load the model: {cls.reason(error)}; {_ADVICE['cpu']}") from None
         for candidate in _BEST_FIRST if device == "auto" else (device,):
             try:
                 model = on_cpu
@@ -104,8 +110,8 @@ class OnnxModel(Model):
                 ) from None
             if candidate == "tensorrt" and engine_cache is not None and engines is None:
                 log.warning(
-                    "TensorRT builds the engine at every start, which takes minutes, because its cache cannot be "
-                    "written; make the folder writable, or set MTMC_ENGINE_CACHE to one that is",
+                    "the TensorRT engine cache is not writable, so the engine is built at every start, which takes "
+                    "minutes; make the folder writable, or set MTMC_ENGINE_CACHE to one that is",
                     model=path.name,
                     folder=str(engine_cache),
                 )
@@ -119,8 +125,8 @@ class OnnxModel(Model):
         if len(inputs) != 1 or len(shape) != 4 or shape[1] not in (None, 3) or inputs[0].type not in _DTYPES:
             found = ", ".join(f"{node.type} {node.shape}" for node in inputs) or "nothing"
             raise ModelError(
-                f"{path}: takes {found}, but only one float input [batch, 3, height, width] of pictures is understood; "
-                "export the model for single pictures with channels first"
+                f"{path}: the model's input is {found}, but must be a single float tensor [batch, 3, height, width]; "
+                "export the model for RGB pictures with channels first"
             )
         return cls(
             path=path,
@@ -141,28 +147,28 @@ class OnnxModel(Model):
 
     @staticmethod
     def reason(error: Exception) -> str:
-        # What stands before the sentence are places in the runtime's own sources.
+        # Remove the error code and the source location that precede the sentence.
         text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", Model.reason(error))
         return re.sub(r"^/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z\[])", "", text)
 
 
 _ADVICE: Mapping[Device, str] = {
-    "tensorrt": "install TensorRT and a driver that fit this onnxruntime-gpu, or set backend: auto",
+    "tensorrt": "install TensorRT and a driver compatible with this onnxruntime-gpu, or set backend: auto",
     "cuda": "install the NVIDIA driver and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or set backend: auto",
-    "cpu": "export it again with an opset that this onnxruntime knows",
+    "cpu": "export it again with an opset that this onnxruntime supports",
 }
 
 
 def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
-    """A session whose first provider is that of `providers`; raises one of the runtime's errors otherwise."""
+    """A session that runs on the first of `providers`; raises one of `_RUNTIME_ERRORS` if that is impossible."""
     wanted = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
     if wanted not in onnxruntime.get_available_providers():
-        raise RuntimeError("this build of ONNX Runtime does not know the device")
+        raise RuntimeError("this build of ONNX Runtime does not support the device")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = _SEVERITY_FATAL  # what matters comes back as an error
-    # Threads that spin while they wait for the next picture cost five times the processor time of the work itself
-    # (measured at 15 calls a second), and other processes share the cores.
+    options.log_severity_level = _SEVERITY_FATAL  # relevant problems are raised as errors
+    # Threads that spin while waiting for the next picture use five times the CPU time of the work itself (measured at
+    # 15 calls a second), and other processes share the cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         with _quiet():
@@ -173,16 +179,16 @@ def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
         raise ModelError(
             f"{path}: is not an ONNX model; export the weights to ONNX, or download the file again"
         ) from None
-    if wanted not in session.get_providers():  # listed by the build, left out without an error
-        raise RuntimeError("its libraries or its driver are missing on this machine")
+    if wanted not in session.get_providers():  # ONNX Runtime drops an unusable provider without an error
+        raise RuntimeError("the device's libraries or driver are missing on this machine")
     return session
 
 
 def _engine_folder(engine_cache: Path | None, checksum: str) -> Path | None:
-    """The folder for the engines of one model; None without a cache that can be written.
+    """The folder for the engines of one model; None if there is no writable cache.
 
-    ONNX Runtime names an engine after the model's file and inputs, not after its weights: in one folder for all, new
-    weights of the same name would run as the old ones.
+    ONNX Runtime names an engine after the model's file and inputs, not after its weights. If all models shared a
+    folder, new weights under an old name would run with the old engine.
     """
     if engine_cache is None:
         return None
@@ -193,7 +199,7 @@ def _engine_folder(engine_cache: Path | None, checksum: str) -> Path | None:
 
 
 def _gpu_providers(device: Device, model: OnnxModel, blank_shape: tuple[int, ...], engines: Path | None) -> list[Any]:
-    # The exhaustive search is the default, and would stall for a second at every new number of crops.
+    # The default, an exhaustive search, would stall for a second at every new number of crops.
     cuda = (_PROVIDERS["cuda"], {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"})
     if device == "cuda":
         return [cuda, _PROVIDERS["cpu"]]
@@ -202,7 +208,7 @@ def _gpu_providers(device: Device, model: OnnxModel, blank_shape: tuple[int, ...
         options |= {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(engines)}
         options |= {"trt_timing_cache_enable": "True", "trt_timing_cache_path": str(engines)}
     if None in model.input_shape:
-        # Open dimensions need their bounds beforehand, or every new number of pictures would build a new engine.
+        # Dynamic dimensions need bounds in advance, or every new number of pictures would build a new engine.
         for bound, count in (("min", 1), ("opt", max(1, model.max_batch // 4)), ("max", model.max_batch)):
             shape = "x".join(str(side) for side in (model.batch_size or count, *blank_shape[1:]))
             options[f"trt_profile_{bound}_shapes"] = f"{model.input_name}:{shape}"
@@ -210,7 +216,7 @@ def _gpu_providers(device: Device, model: OnnxModel, blank_shape: tuple[int, ...
 
 
 def _quiet() -> contextlib.AbstractContextManager[None]:
-    """Keeps ONNX Runtime from telling a machine without a GPU, on stderr and stdout, all that a GPU would need."""
+    """Suppress the messages that ONNX Runtime prints about missing GPU libraries on machines without a GPU."""
     severity = onnxruntime.set_default_logger_severity
     return quiet(lambda: severity(_SEVERITY_FATAL), lambda: severity(_SEVERITY_WARNING))
 

@@ -1,4 +1,4 @@
-"""Models of PyTorch on a GPU or the CPU, and TensorRT engines, which come by way of it."""
+"""PyTorch models on a GPU or the CPU, and TensorRT engines, which run through PyTorch as well."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import structlog
 from shared.errors import ModelError
 from vision.inference.backends.model import Device, Model, WantedDevice, checksum_of
 from vision.inference.backends.quiet import quiet
-from vision.inference.backends.torch_extra import import_torch, what_it_said
+from vision.inference.backends.torch_extra import first_sentence, import_torch
 from vision.inference.backends.torch_files import is_engine, open_network
 
 _log = structlog.get_logger()
 
 _CALL_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, AssertionError)
-# PyTorch and Ultralytics tell of a file that they cannot use by all of these.
+# PyTorch and Ultralytics raise any of these for a file that they cannot use.
 _LOAD_ERRORS: tuple[type[Exception], ...] = (
     *_CALL_ERRORS,
     AttributeError,
@@ -34,15 +34,15 @@ _LOAD_ERRORS: tuple[type[Exception], ...] = (
     pickle.UnpicklingError,
 )
 _ADVICE: Mapping[Device, str] = {
-    "tensorrt": "an engine needs the GPU and the TensorRT it was built for; elsewhere give the .pt or .onnx behind it",
+    "tensorrt": "an engine needs the GPU and TensorRT version it was built for; use the original .pt or .onnx file",
     "cuda": "install the NVIDIA driver and a PyTorch built for CUDA, or set backend: auto",
-    "cpu": "give a checkpoint of Ultralytics, TorchScript, or an export to ONNX",
+    "cpu": "use an Ultralytics checkpoint, TorchScript, or an ONNX export",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class TorchModel(Model):
-    """A network that takes and gives tensors."""
+    """A network whose inputs and outputs are PyTorch tensors."""
 
     _network: Callable[[Any], Any] = field(repr=False)
 
@@ -58,19 +58,23 @@ class TorchModel(Model):
         max_batch: int = 32,
         picture_size: tuple[int, int] | None = None,
     ) -> TorchModel:
-        """The model in `path`, on `device`; `auto` takes the first GPU if it works, else the CPU.
+        """Load the model in `path`. An engine requires TensorRT; others run on CUDA or the CPU, in full precision.
 
-        An engine runs on TensorRT only; everything else runs on CUDA and the CPU, in full precision. `threads` are
-        those of one model call on the CPU, for all models of the process (0: PyTorch's choice). `picture_size` is
-        `(height, width)` for a model that does not say.
+        Args:
+            path: a checkpoint, TorchScript or TensorRT engine.
+            device: `auto` selects the first GPU if it works, else the CPU.
+            threads: threads of one model call on the CPU, for all models of the process (0: PyTorch's default).
+            max_batch: maximum number of pictures per call, for a model with a dynamic batch.
+            picture_size: `(height, width)` in pixels, for a model that does not contain its size.
 
-        Raises ModelError when the file is missing or of another kind, `device` cannot run it, or the extra is missing.
+        Raises:
+            ModelError: the file is missing or of another kind, cannot run on `device`, or the extra is not installed.
         """
         checksum = checksum_of(path)
         possible: tuple[Device, ...] = ("tensorrt",) if is_engine(path) else ("cuda", "cpu")
         if device != "auto" and device not in possible:
             raise ModelError(
-                f"{path}: runs on {' and '.join(possible)}, not on {device}; set backend: auto, or export it anew"
+                f"{path}: runs on {' and '.join(possible)}, not on {device}; set backend: auto, or export it again"
             )
         torch = import_torch()
         if threads:
@@ -90,7 +94,7 @@ class TorchModel(Model):
                         max_batch=min(max_batch, opened.max_batch),
                         _network=opened.network,
                     )
-                    # Makes the first real call fast, and proves that a GPU works.
+                    # Makes the first real call fast and proves that a GPU works.
                     model._run_piece(model.blank(picture_size))
             except _LOAD_ERRORS as error:
                 if device == "auto" and candidate != possible[-1]:
@@ -105,19 +109,19 @@ class TorchModel(Model):
         torch = import_torch()
         with torch.inference_mode():
             pictures = torch.from_numpy(np.ascontiguousarray(batch, np.float32))
-            answer = self._network(pictures if self.device == "cpu" else pictures.cuda())
-            # Beside its answer a checkpoint gives what training needs.
-            tensors = [answer] if torch.is_tensor(answer) else [item for item in answer if torch.is_tensor(item)]
+            output = self._network(pictures if self.device == "cpu" else pictures.cuda())
+            # A checkpoint also outputs values that only training needs.
+            tensors = [output] if torch.is_tensor(output) else [item for item in output if torch.is_tensor(item)]
             return [item.cpu().numpy() for item in tensors]
 
     @staticmethod
     def reason(error: Exception) -> str:
-        return what_it_said(error)
+        return first_sentence(error)
 
 
 def _require(device: Device) -> None:
-    """Raises RuntimeError when there is no such `device` here."""
+    """Raise RuntimeError if this machine has no such `device`."""
     if device != "cpu" and not import_torch().cuda.is_available():
-        raise RuntimeError("PyTorch finds no NVIDIA GPU")
+        raise RuntimeError("PyTorch found no NVIDIA GPU")
     if device == "tensorrt" and importlib.util.find_spec("tensorrt") is None:
         raise RuntimeError("the package tensorrt is not installed")

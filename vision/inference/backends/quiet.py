@@ -1,4 +1,4 @@
-"""Silences what runtimes print and warn while they look for a GPU. Safe when several threads load models at once."""
+"""Suppresses the output and warnings of runtimes that probe for a GPU. Safe when several threads load models."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _silence = contextlib.ExitStack()
 
 @contextlib.contextmanager
 def quiet(enter: Callable[[], None] = lambda: None, leave: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hides standard output and warnings of the whole process.
+    """Suppress standard output and warnings of the whole process.
 
-    Standard output and warning filters are global, so the first thread to enter hides them and the last one to leave
-    restores them. `enter` and `leave` are called at those moments too.
+    Standard output and warning filters are global, so the first thread to enter replaces them and the last one to leave
+    restores them. `enter` and `leave` are called at the same points.
     """
-    global _open  # noqa: PLW0603 (what it counts is a property of the process)
+    global _open  # noqa: PLW0603 (counts threads inside, a property of the process)
     with _lock:
         _open += 1
         if _open == 1:

@@ -1,4 +1,4 @@
-"""PyTorch and Ultralytics, the extra `torch`: imported when a model needs them, and kept from acting by themselves."""
+"""Imports PyTorch and Ultralytics (the extra `torch`) on demand, with automatic installs and telemetry disabled."""
 
 from __future__ import annotations
 
@@ -14,34 +14,36 @@ import cv2
 from shared.errors import ModelError
 
 _ULTRALYTICS_SETTINGS: Mapping[str, str] = {
-    "YOLO_OFFLINE": "true",  # no statistics, no look-ups; a download that is asked for works all the same
+    "YOLO_OFFLINE": "true",  # no telemetry and no online checks; explicit downloads still work
     "YOLO_AUTOINSTALL": "false",
     "YOLO_VERBOSE": "false",
-    "ULTRALYTICS_SAFE_LOAD": "true",  # a checkpoint is a pickle, and could run anything
+    "ULTRALYTICS_SAFE_LOAD": "true",  # a checkpoint is a pickle, which could execute arbitrary code
 }
 
 
 def import_torch() -> Any:
-    """The module `torch`.
+    """Import the module `torch`.
 
-    Raises ModelError when it is not installed.
+    Raises:
+        ModelError: it is not installed, or broken.
     """
-    # Threads that spin while they wait for the next picture double the processor time of a call (measured at ten
-    # calls a second). OpenMP reads this when PyTorch loads it.
+    # Threads that spin while waiting for the next picture double the CPU time of a call (measured at ten calls a
+    # second). OpenMP reads this when PyTorch loads it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return _import("torch")
 
 
 def import_ultralytics(module: str) -> Any:
-    """The `module` of Ultralytics, e.g. `nn.autobackend`.
+    """Import the `module` of Ultralytics, e.g. `nn.autobackend`.
 
-    Raises ModelError when it is not installed.
+    Raises:
+        ModelError: it is not installed, or broken.
     """
-    import_torch()  # first, because Ultralytics sets the threads of a PyTorch that is loaded after it to one
+    import_torch()  # first, because Ultralytics limits a PyTorch that is loaded later to one thread
     os.environ.update(_ULTRALYTICS_SETTINGS)
     opencv_threads = cv2.getNumThreads()
     try:
-        # It writes settings, with statistics switched on, when it is imported first, and never reads them again.
+        # At its first import Ultralytics writes a settings file with telemetry enabled, and never reads it again.
         with tempfile.TemporaryDirectory(prefix="mtmc-ultralytics-") as folder:
             os.environ["YOLO_CONFIG_DIR"] = folder
             package = _import("ultralytics")
@@ -51,8 +53,8 @@ def import_ultralytics(module: str) -> Any:
         cv2.setNumThreads(opencv_threads)
 
 
-def what_it_said(error: Exception) -> str:
-    """The first sentence of an error of PyTorch or Ultralytics, without its ornaments."""
+def first_sentence(error: Exception) -> str:
+    """The first sentence of an error of PyTorch or Ultralytics, without emoji and prefixes."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     plain = re.sub(r"^(?:ERROR )?[^\w/.~]*", "", line)
     return re.split(r"\.(?: (?=[A-Z])|$)", plain)[0][:300]
@@ -67,4 +69,4 @@ def _import(module: str) -> Any:
             "which is not installed: `pip install 'mtmc[torch]'`"
         ) from None
     except (ImportError, OSError) as error:
-        raise ModelError(f"{module} is installed, but broken ({what_it_said(error)}); install it anew") from None
+        raise ModelError(f"{module} is installed but broken ({first_sentence(error)}); reinstall it") from None

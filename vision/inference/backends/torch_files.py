@@ -1,4 +1,4 @@
-"""What PyTorch and Ultralytics can open: a checkpoint, TorchScript, or an engine, each with what it tells of itself."""
+"""Opens checkpoints, TorchScript files and engines, and reads the metadata that each contains."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from vision.inference.backends.torch_extra import import_torch, import_ultralyti
 
 SUFFIXES = frozenset({".pt", ".pth", ".torchscript", ".engine"})
 _DESCRIPTION = "config.txt"
-"""What Ultralytics adds to TorchScript: names of classes and size of the pictures."""
+"""The file that Ultralytics adds to a TorchScript archive, with class names and input size."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A network on its device."""
+    """An opened network on its device."""
 
     network: Callable[[Any], Any]
     metadata: Mapping[str, str]
-    """`names`, `imgsz` and `end2end` as Python literals, as far as they are known."""
+    """`names`, `imgsz` and `end2end` as Python literals, as far as known."""
     input_shape: tuple[int | None, ...] = (None, 3, None, None)
     max_batch: int = sys.maxsize
 
 
 def open_network(path: Path, device: Literal["cpu", "cuda:0"]) -> Opened:
-    """The network in the file `path`.
+    """Open the network in the file `path`.
 
-    Raises ModelError when it is no detector, else whatever PyTorch and Ultralytics raise.
+    Raises:
+        ModelError: the model is not a detector. Errors of PyTorch and Ultralytics are passed on.
     """
     if is_engine(path):
         return _engine(path, device)
@@ -40,7 +41,7 @@ def open_network(path: Path, device: Literal["cpu", "cuda:0"]) -> Opened:
 
 
 def is_engine(path: Path) -> bool:
-    """Whether the name of the file says that TensorRT made it."""
+    """Whether the file name is that of a TensorRT engine."""
     return path.suffix.lower() == ".engine"
 
 
@@ -62,8 +63,8 @@ def _checkpoint(path: Path, device: str) -> Opened:
     task = getattr(network.model, "task", "detect")
     if task != "detect" or network.channels != 3:
         raise ModelError(
-            f"{path}: is for the task {task} on pictures of {network.channels} channels; "
-            "give a model that detects in colour pictures"
+            f"{path}: is a model for the task '{task}' with {network.channels} input channels; "
+            "use a detection model for colour pictures"
         )
     stride = int(network.stride)
     trained = network.model.args["imgsz"]
@@ -84,9 +85,10 @@ def _engine(path: Path, device: str) -> Opened:
 
 
 def engine_description(path: Path) -> dict[str, Any]:
-    """What Ultralytics writes in front of an engine: the length of a JSON document, 4 bytes, and the document.
+    """The metadata that Ultralytics stores at the start of an engine: a 4-byte length and a JSON document.
 
-    Raises ModelError when it is not there.
+    Raises:
+        ModelError: the file does not start with it.
     """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(4), "little")
@@ -96,7 +98,7 @@ def engine_description(path: Path) -> dict[str, Any]:
             described = None
     if not isinstance(described, dict) or not {"names", "imgsz"} <= described.keys():
         raise ModelError(
-            f"{path}: does not tell its classes and the size of its pictures; "
+            f"{path}: has no class names or input size; "
             "export it with Ultralytics: `yolo export model=WEIGHTS.pt format=engine`"
         )
     return described
@@ -109,7 +111,7 @@ def _ultralytics(path: Path, device: str) -> Any:
 
 def _metadata(described: Mapping[str, Any]) -> dict[str, str]:
     metadata = {key: repr(described[key]) for key in ("imgsz", "end2end") if key in described}
-    if "names" in described:  # JSON has no numbers as keys
+    if "names" in described:  # JSON turns the numeric keys into strings
         names = described["names"]
         listed = names.items() if isinstance(names, dict) else enumerate(names)
         metadata["names"] = repr({int(number): str(name) for number, name in listed})

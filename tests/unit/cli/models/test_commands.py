@@ -191,7 +191,7 @@ def test_a_detector_is_described_and_timed_as_a_worker_runs_it(tmp_path: Path) -
 
 def test_an_embedder_is_told_from_a_detector_and_its_open_size_can_be_given(store: ModelStore, tmp_path: Path) -> None:
     path = write_mean_model(tmp_path / "own.onnx", (2, 3, "height", "width"))
-    assert "leaves the size of its pictures open" in refusal(store, path)
+    assert "has a dynamic input size" in refusal(store, path)
     done = timed(path, "--size", "16x24")
     assert (done.returncode, done.stderr) == (0, "")
     assert "embedder   3 values" in done.stdout
@@ -204,7 +204,7 @@ def test_what_cannot_be_timed_is_refused_in_one_line(store: ModelStore, tmp_path
     assert "is not an ONNX model" in refusal(store, tmp_path / "page.onnx")
     assert refusal(store, tmp_path / "none.onnx").count("no such model file") == 1
     both = refusal(store, neither)
-    assert "is no detector known here" in both
+    assert "unknown kind of detector" in both
     assert "; and as an embedder: " in both
     assert refusal(store, "tiny") == "tiny: is not here yet; `mtmc models pull tiny` fetches it"
     assert "tinny: no model of this name is known" in refusal(store, "tinny")
