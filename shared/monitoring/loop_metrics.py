@@ -1,4 +1,4 @@
-"""The figures that every service has: those of its loop."""
+"""The metrics that every service has: those of its loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STEP_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class LoopMetrics:
-    """Counts for the whole life of a process, also when its service starts over with a new site."""
+    """Counts over the whole life of a process, across restarts of its service with a new site."""
 
     def __init__(self, service: str, site: str, health: Health) -> None:
         self.registry = registry = CollectorRegistry()
