@@ -17,8 +17,8 @@ from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.redis_connection import Client
 
-_OF_THE_OWNER = ("state", "owner", "error", "refused", "origin", "length")
-"""The fields of `camera:{camera}` that belong to an owner. `seq` and `tick` are kept: they continue if it is re-added."""
+_OWNER_FIELDS = ("state", "owner", "error", "refused", "origin", "length")
+"""The fields of `camera:{camera}` that are deleted with the camera. `seq` and `tick` continue if it is added again."""
 
 Settings = Mapping[str, CameraConfig | None]
 """Camera → its settings, sorted by name; None where they cannot be read."""
@@ -106,7 +106,7 @@ def queue_removal(pipe: Any, keys: Keys, names: Iterable[str], kept_seconds: flo
         pipe.hincrby(keys.epochs, role, 1)  # The owner would take back a lease that merely expired.
         pipe.zrem(keys.seen, name)
         pipe.zrem(keys.marked_at, name)
-        pipe.hdel(keys.camera(name), *_OF_THE_OWNER)
+        pipe.hdel(keys.camera(name), *_OWNER_FIELDS)
         for key in _own_keys(keys, name):
             pipe.expire(key, math.ceil(kept_seconds))
 

@@ -299,8 +299,8 @@ class WorkerConfig(Section):
     labels: tuple[Name, ...] = Field((), description="labels of the workers that `mtmc up` starts; see cameras.labels")
     gpus: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (),
-        description="GPU numbers: `mtmc up` starts one worker per GPU, which sees only that GPU; if empty, every worker "
-        "sees all GPUs",
+        description="GPU numbers: `mtmc up` starts one worker per GPU, which sees only that GPU; if empty, every "
+        "worker sees all GPUs",
     )
     threads: int = Field(
         0, ge=0, le=256, description="CPU threads per network; 0 divides the cores among the workers of this machine"

@@ -137,7 +137,7 @@ def _found(
 def _unknown_cameras_in_layout(
     data: dict[str, Any], where: Callable[[Path_], str], unresolved: Collection[str]
 ) -> list[Problem]:
-    """Cameras that the layout names and the site does not have; works on the raw settings, so other errors may exist."""
+    """Cameras that the layout names and the site does not have; reads the raw settings, which may have other errors."""
     try:
         names = _NAMES.validate_python([camera["name"] for camera in data["cameras"]])
         layout = LayoutConfig.model_validate(data.get("layout") or {})

@@ -85,7 +85,7 @@ class LayoutError(MtmcError):
 
 
 class MaskError(MtmcError):
-    """A camera mask that cannot be used; the message does not say which, so the caller adds the camera or the file."""
+    """A camera mask that cannot be used; the message does not name it, so the caller adds the camera or the file."""
 
 
 class ModelError(MtmcError):

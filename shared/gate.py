@@ -119,7 +119,7 @@ class Gate:
     def advance(self, lease: Lease, origin_us: int, *, resumed: bool = False) -> Advanced:
         """Advances the clock to the tick that the time of day (or, in virtual mode, the gate) allows.
 
-        `origin_us`: Redis time of tick 0, µs. `resumed`: the first step after a pause, which marks no camera as stalled.
+        `origin_us`: Redis time of tick 0, µs. `resumed`: first step after a pause, in which no camera can have stalled.
 
         Raises:
             LeaseLost: another process is the clock now.

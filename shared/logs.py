@@ -43,7 +43,7 @@ def configure_logging(service: str, level: str = "INFO", *, json: bool = False) 
 
 @contextlib.contextmanager
 def logs_of_command(command: str, level: str = "WARNING") -> Iterator[None]:
-    """For a command that runs parts of services in its own process: shows their logs from `level` up, only meanwhile."""
+    """Shows logs from `level` up inside the `with` block: for a command that runs parts of services in its process."""
     before = structlog.get_config()
     configure_logging(command, level)
     # Module-level loggers outlive the command, and must not cache this configuration.

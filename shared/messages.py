@@ -163,9 +163,7 @@ class TrackEntry:
         try:
             schema = int(fields[b"schema"])
             if schema != SCHEMA:
-                raise MessageError(
-                    f"unknown schema {schema} (known: {SCHEMA}); run the same version of all services"
-                )
+                raise MessageError(f"unknown schema {schema} (known: {SCHEMA}); run the same version of all services")
             entry = cls(
                 _counted(fields, b"seq"),
                 fields[b"camera"].decode(),

@@ -52,7 +52,7 @@ def run(
     is kept up to date for probes. Returns True if the service is outdated.
     """
     parent, monitor = os.getppid(), monitor or Monitor()
-    health, figures = monitor.health, monitor.loop
+    health, metrics = monitor.health, monitor.loop
     failures = 0
     health.enter_loop(service.problem)
     try:
@@ -61,14 +61,14 @@ def run(
                 _log.warning("the parent process is gone, stopping")
                 break
             try:
-                with figures.step_seconds.time():
+                with metrics.step_seconds.time():
                     service.step()
                 if is_outdated():
                     return True
             except RETRYABLE as error:
                 failures += 1
                 refused = isinstance(error, WritesRefused)
-                figures.redis_failures.labels("refused" if refused else "unreachable").inc()
+                metrics.redis_failures.labels("refused" if refused else "unreachable").inc()
                 health.failed(f"Redis {'refuses writes' if refused else 'does not answer'}: {error}")
                 if failures == 1 and refused:
                     _log.error("Redis refuses writes, retrying until it accepts them", reason=str(error))
@@ -76,12 +76,12 @@ def run(
                     _log.warning("Redis is unreachable, retrying until it is back", reason=str(error))
                 stop.wait(_wait_s(failures))
             except LeaseLost as error:
-                figures.leases_lost.inc()
+                metrics.leases_lost.inc()
                 health.progressed()
                 _log.warning("lost a lease", role=error.role)
             else:
                 if failures:
-                    figures.redis_reconnects.inc()
+                    metrics.redis_reconnects.inc()
                     _log.info("Redis is back", failed_attempts=failures)
                 failures = 0
                 health.stepped()

@@ -92,10 +92,10 @@ class StateReader:
         )
 
     def tracks(self, cameras: Sequence[CameraState]) -> list[ShownTracks | None]:
-        """Which tracks of each camera to show now, in one round trip; None where it has handled no tick.
+        """Which tracks of each camera to show now, in one round trip; None if the camera has handled no tick.
 
         Raises:
-            RedisError: Redis is away or refuses.
+            RedisError: Redis is unreachable or refuses.
         """
         now_ms, *entries = self._run_newest_tracks([camera.name for camera in cameras])
         return [self._shown(newest, camera.fps, now_ms) for newest, camera in zip(entries, cameras, strict=True)]
@@ -133,7 +133,7 @@ class StateReader:
         return shown_tracks(tick_entries(newest), limit_s=limit_s, now_ms=now_ms if self._is_live else None)
 
     def _newest_pictures(self, names: Sequence[str]) -> tuple[int | None, list[int | None]]:
-        """Time of the pictures' Redis (None if unreachable), and when each camera's newest picture was published, ms."""
+        """Time of the pictures' Redis, ms, None if unreachable; and when each camera's newest picture was published."""
         try:
             now_ms, *ids = self._frames_scripts.run("newest_pictures", [self._keys.frames(name) for name in names], [])
         except RETRYABLE:

@@ -53,7 +53,7 @@ class Worker:
         for name, camera in self.wanted.claims.items():
             if (lease := self.claims.claim(camera, None)) is not None:
                 self.leases[name] = lease
-                self.claims.tell(name, lease, {"owner": self.claims.worker, "state": "live"})
+                self.claims.write_facts(name, lease, {"owner": self.claims.worker, "state": "live"})
         return set(self.leases)
 
     def give_up(self, name: str, state: str) -> None:
@@ -110,7 +110,7 @@ def test_the_cameras_of_a_dead_worker_are_taken_within_seconds(pair: tuple[Worke
     assert set(one.claims.renew(dict(one.leases))) <= set(one.leases)
     for name, lease in one.leases.items():
         with pytest.raises(LeaseLost):
-            one.claims.tell(name, lease, {"state": "live"})
+            one.claims.write_facts(name, lease, {"state": "live"})
 
 
 def test_an_owner_that_only_lost_its_connection_finds_its_cameras_untouched(redis_client: Client) -> None:
@@ -177,7 +177,7 @@ def test_the_owner_of_a_removed_camera_can_write_nothing_more_and_does_not_take_
     assert not redis_client.exists(KEYS.seen, KEYS.marked_at)
     assert 0 < redis_client.ttl(KEYS.camera("a")) <= 60
     with pytest.raises(LeaseLost):
-        worker.claims.tell("a", lease, {"state": "live"})
+        worker.claims.write_facts("a", lease, {"state": "live"})
     assert worker.act() == {"b"}
     assert not redis_client.exists(KEYS.lease("camera:a"))
     assert add_camera(redis_client, KEYS, CameraConfig(name="a", source="rtsp://nowhere"))

@@ -16,7 +16,7 @@ from shared.gate import Gate, Handled
 from shared.keys import Keys
 from shared.redis_connection import Client, connect, open_redis
 from shared.scripts import Scripts
-from shared.site import publish_site, read_site, restart_recordings
+from shared.site import publish_site, read_site, restart_files
 from shared.site_time import SiteTime
 
 KEYS = Keys("yard")
@@ -156,7 +156,7 @@ def test_recordings_start_over_where_live_state_is_forgotten_and_ticks_are_not(r
     redis_client.set(KEYS.files_origin, 3)
     redis_client.zadd(KEYS.seen, {"north": 7})
     redis_client.hset(KEYS.camera("north"), mapping={"state": "ended", "error": "x", "seq": 9, "tick": 7})
-    restart_recordings(redis_client, KEYS)
+    restart_files(redis_client, KEYS)
     assert redis_client.get(KEYS.tick) == b"7"
     assert not redis_client.exists(KEYS.files_origin, KEYS.seen)
     assert redis_client.hgetall(KEYS.camera("north")) == {b"seq": b"9", b"tick": b"7"}

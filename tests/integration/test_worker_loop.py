@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from services.camera_worker.handover import Goodbye, Outcome
+from services.camera_worker.handover import ReleaseWhen, Outcome
 from services.camera_worker.loop import TickLoop
 from shared import stream_cap
 from shared.gate import Gate
@@ -61,11 +61,11 @@ def test_a_paused_camera_sends_one_more_tick_that_ends_its_tracks(site: WorkerSi
     loop, camera = site.loop(), site.camera("a", StillSource())
     site.handover.give(camera)
     step_until(loop, lambda: site.entries("a"))
-    site.handover.ask_back(camera, Goodbye.AFTER_NEXT_TICK)
+    site.handover.request_release(camera, ReleaseWhen.AFTER_NEXT_TICK)
     before = len(site.entries("a"))
     step_until(loop, lambda: not loop.cameras)
     assert len(site.entries("a")) == before + 1
-    assert site.handover.returned() == [(camera, Outcome.LET_GO)]
+    assert site.handover.returned() == [(camera, Outcome.RELEASED)]
 
 
 @pytest.mark.usefixtures("ticking")
@@ -74,10 +74,10 @@ def test_a_camera_that_another_worker_takes_is_let_go_at_once(site: WorkerSite) 
     site.handover.give(camera)
     site.handover.give(stays)
     step_until(loop, lambda: set(loop.cameras) == {"a", "b"})
-    site.handover.ask_back(camera, Goodbye.NOW)
+    site.handover.request_release(camera, ReleaseWhen.NOW)
     loop.step()
     assert set(loop.cameras) == {"b"}
-    assert site.handover.returned() == [(camera, Outcome.LET_GO)]
+    assert site.handover.returned() == [(camera, Outcome.RELEASED)]
 
 
 @pytest.mark.usefixtures("ticking")
@@ -165,14 +165,14 @@ def test_a_stream_is_capped_in_bytes(site: WorkerSite, monkeypatch: pytest.Monke
     assert max(asked) < 20, "fourteen of these entries are 2,000 bytes; replay_seconds alone would keep 1,200"
 
 
-@pytest.mark.parametrize("goodbye", list(Goodbye))
+@pytest.mark.parametrize("goodbye", list(ReleaseWhen))
 @pytest.mark.usefixtures("ticking")
 def test_a_camera_that_is_asked_back_before_the_loop_has_seen_it_is_given_back(
-    site: WorkerSite, goodbye: Goodbye
+    site: WorkerSite, goodbye: ReleaseWhen
 ) -> None:
     loop, camera = site.loop(), site.camera("a", StillSource())
     site.handover.give(camera)
-    site.handover.ask_back(camera, goodbye)
+    site.handover.request_release(camera, goodbye)
     loop.step()
-    assert site.handover.returned() == [(camera, Outcome.LET_GO)]
+    assert site.handover.returned() == [(camera, Outcome.RELEASED)]
     assert loop.cameras == {}

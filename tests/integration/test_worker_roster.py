@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.camera_worker import preparation
 from services.camera_worker.camera import Camera
-from services.camera_worker.handover import Goodbye, Outcome
+from services.camera_worker.handover import ReleaseWhen, Outcome
 from services.camera_worker.held import Phase
 from services.camera_worker.roster import Roster
 from shared.camera_settings import add_camera, remove_cameras, set_paused
@@ -90,9 +90,9 @@ def test_a_paused_camera_is_asked_back_and_given_up_once_the_loop_let_go(
     camera = given(site)["a"]
     set_paused(site.client, site.keys, ["a"], paused=True)
     stepped(roster, in_phase(roster, Phase.LEAVING, "a"))
-    assert site.handover.goodbyes() == [(camera, Goodbye.AFTER_NEXT_TICK)]
+    assert site.handover.release_requests() == [(camera, ReleaseWhen.AFTER_NEXT_TICK)]
     assert site.owned("a"), "until the loop has sent the last tick"
-    site.handover.give_back(camera, Outcome.LET_GO)
+    site.handover.give_back(camera, Outcome.RELEASED)
     stepped(roster, lambda: "a" not in roster.phases())
     assert (site.state("a")["state"], site.owned("a")) == ("paused", False)
     wait_for(sources["a"].closed.is_set)
@@ -106,8 +106,8 @@ def test_a_camera_with_new_settings_is_prepared_anew(site: WorkerSite) -> None:
     changed = camera.config.model_copy(update={"time_offset_seconds": 1.0})
     site.client.hset(site.keys.cameras, "a", changed.model_dump_json(by_alias=True))
     stepped(roster, in_phase(roster, Phase.LEAVING, "a"))
-    assert site.handover.goodbyes() == [(camera, Goodbye.NOW)]
-    site.handover.give_back(camera, Outcome.LET_GO)
+    assert site.handover.release_requests() == [(camera, ReleaseWhen.NOW)]
+    site.handover.give_back(camera, Outcome.RELEASED)
     stepped(roster, in_phase(roster, Phase.RUNNING, "a"))
     again = given(site)["a"]
     assert again.config == changed
@@ -185,7 +185,7 @@ def test_a_connection_that_is_lost_while_a_camera_is_given_up_leaves_that_to_the
         retire(gate, *words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Gate, "retire", cut)
-    site.handover.give_back(camera, Outcome.LET_GO)
+    site.handover.give_back(camera, Outcome.RELEASED)
     for _ in range(2):
         with pytest.raises(RedisConnectionError):
             roster.step()
@@ -365,7 +365,7 @@ def test_a_released_camera_is_free_once_its_source_is_closed(site: WorkerSite, s
     camera = given(site)["a"]
     set_paused(site.client, site.keys, ["a"], paused=True)
     stepped(roster, in_phase(roster, Phase.LEAVING, "a"))
-    site.handover.give_back(camera, Outcome.LET_GO)
+    site.handover.give_back(camera, Outcome.RELEASED)
     roster.step()
     assert site.state("a")["state"] == "paused", "Redis knows at once, so that nobody waits for its ticks"
     while site.owned("a"):
