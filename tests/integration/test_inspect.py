@@ -293,7 +293,7 @@ def test_no_redis_and_a_wrong_password_are_one_line_each(
 ) -> None:
     done = mtmc(*words, "--site", "hall", "--redis", f"redis://me:{SECRET}@127.0.0.1:{any_free_port()}")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no Redis answers at redis://***@127.0.0.1" in done.stderr
+    assert "Redis does not answer at redis://***@127.0.0.1" in done.stderr
     client = connect(redis_process.url)
     client.config_set("requirepass", SECRET)
     client.close()

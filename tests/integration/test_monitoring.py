@@ -133,7 +133,7 @@ def test_a_redis_that_takes_no_writes_is_told_apart(
     probed, admin = probe(Working(connect(redis_process.url))), connect(redis_process.url)
     wait_for(probed.ready)
     admin.config_set("maxmemory", 1)
-    wait_for(lambda: probed.get("/readyz")[1].startswith("Redis takes no writes: its memory is full"))
+    wait_for(lambda: probed.get("/readyz")[1].startswith("Redis refuses writes: its memory is full"))
     assert probed.metric('mtmc_service_redis_failures_total{reason="refused"}') > 0
     admin.config_set("maxmemory", 0)
     wait_for(probed.ready)

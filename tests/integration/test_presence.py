@@ -179,7 +179,7 @@ def test_a_process_that_waits_says_why_and_shows_no_password(run: Run, tmp_path:
     run("clock", MTMC_SITE="hall", MTMC_REDIS_URL=url, MTMC_METRICS_PORT=str(port))
     address = f"http://127.0.0.1:{port}"
     wait_for(lambda: answers(address))
-    wait_for(lambda: "no Redis yet" in get(f"{address}/readyz")[1])
+    wait_for(lambda: "Redis does not answer yet" in get(f"{address}/readyz")[1])
     assert get(f"{address}/readyz")[0] == 503
     assert get(f"{address}/healthz") == (200, "ok\n")
     for path in ("/readyz", "/metrics"):
@@ -190,7 +190,7 @@ def test_one_whose_site_is_not_published_yet_says_so(run: Run, redis_client: Cli
     port = any_free_port()
     run("clock", "--site", "hall", "--redis", redis_url, "--metrics-port", str(port))
     wait_for(lambda: answers(f"http://127.0.0.1:{port}"))
-    wait_for(lambda: "nobody has published the site yet" in get(f"http://127.0.0.1:{port}/readyz")[1])
+    wait_for(lambda: "the site is not published yet" in get(f"http://127.0.0.1:{port}/readyz")[1])
 
 
 def answers(address: str) -> bool:

@@ -89,7 +89,7 @@ def test_a_lost_connection_is_told_once_and_retried_with_the_memory_intact(redis
         wait_for(lambda: service.count > count + 10)
         running.finish()
     assert service.closed == 1
-    assert [line["event"] for line in logs] == ["Redis is gone, retrying until it is back", "Redis is back"]
+    assert [line["event"] for line in logs] == ["Redis is unreachable, retrying until it is back", "Redis is back"]
 
 
 def test_retries_wait_longer_and_longer_but_never_long(redis_process: Any) -> None:
@@ -113,7 +113,7 @@ def test_stopping_while_redis_is_gone_raises_nothing(redis_process: Any) -> None
         running.finish()
     assert service.closed == 1
     assert running.error is None
-    assert "leases will expire by themselves" in logs[-1]["event"]
+    assert "the leases will expire" in logs[-1]["event"]
 
 
 class Owning:
@@ -248,7 +248,7 @@ def test_a_service_waits_for_redis_and_for_the_site_until_it_is_told_to_stop(red
         stop.set()
         thread.join(10)
     assert answers == [None]
-    assert "no Redis yet" in logs[0]["reason"]
+    assert "Redis does not answer yet" in logs[0]["reason"]
 
 
 def test_options_show_no_password() -> None:

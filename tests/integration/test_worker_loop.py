@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from services.camera_worker.handover import ReleaseWhen, Outcome
+from services.camera_worker.handover import Outcome, ReleaseWhen
 from services.camera_worker.loop import TickLoop
 from shared import stream_cap
 from shared.gate import Gate

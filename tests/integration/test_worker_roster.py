@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.camera_worker import preparation
 from services.camera_worker.camera import Camera
-from services.camera_worker.handover import ReleaseWhen, Outcome
+from services.camera_worker.handover import Outcome, ReleaseWhen
 from services.camera_worker.held import Phase
 from services.camera_worker.roster import Roster
 from shared.camera_settings import add_camera, remove_cameras, set_paused

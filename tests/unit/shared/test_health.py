@@ -26,9 +26,9 @@ def health(watch: Watch) -> Health:
 
 
 def test_a_process_that_starts_is_not_ready_and_never_hangs(health: Health, watch: Watch) -> None:
-    health.waiting("it waits: no Redis yet")
+    health.waiting("it waits: Redis does not answer yet")
     watch.now += 600
-    assert (health.hung(), health.not_ready()) == (None, "it waits: no Redis yet")
+    assert (health.hung(), health.not_ready()) == (None, "it waits: Redis does not answer yet")
 
 
 def test_a_service_is_ready_after_its_first_step(health: Health) -> None:

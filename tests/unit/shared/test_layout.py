@@ -114,8 +114,13 @@ def test_a_negative_dtmin_of_an_impossible_step_is_no_overlap() -> None:
         ("0 1 1\n", "0 1 x\n", 13, "'0 1 x' in 'compatibility'"),
         ("0 9 0", "0 nan 0", 19, "nan in 'dtmax'"),
         ("0 3 0\n", "", 17, "1 numbers in 'dtmin'"),
-        ("dtmax", "dtmin", 18, "second time"),
-        ("dtmax", "dt_max", 18, "'dt_max' where the name of a block"),
+        ("dtmax", "dtmin", 18, "appears twice"),
+        (
+            "dtmax",
+            "dt_max",
+            18,
+            "expected the name of a block (fps, scales, offset, compatibility, dtmin, dtmax), not 'dt_max'",
+        ),
         ("0 0 -1.640", "0 0 -1.640\n1 2 3", 9, "name of a block"),
     ],
 )
@@ -144,7 +149,7 @@ def test_an_empty_window_is_named_with_row_and_column() -> None:
 
 @pytest.mark.parametrize(("change", "to"), [("10 10 8", "10 0 8"), ("1 1 0.8", "1 -1 1"), ("10 10 8", "10 inf 8")])
 def test_rates_and_scales_must_be_above_zero(change: str, to: str) -> None:
-    assert "above 0" in broken(change, to)
+    assert "greater than 0" in broken(change, to)
 
 
 def test_an_offset_must_be_finite() -> None:

@@ -235,5 +235,5 @@ def test_a_missing_field_of_an_entry_is_named(name: bytes) -> None:
 
 
 def test_an_unknown_schema_is_told_apart_from_damage() -> None:
-    with pytest.raises(MessageError, match=r"schema 9 .* one version"):
+    with pytest.raises(MessageError, match=r"schema 9 .* same version"):
         TrackEntry.decode(fields_of(example(), schema=9))
