@@ -47,7 +47,7 @@ def running_cameras(site: WorkerSite, worker: CameraWorker, *names: str) -> bool
     return set(names) <= set(worker.loop.cameras) and all(site.entries(name) for name in names)
 
 
-def test_removing_four_cameras_that_hang_disturbs_nobody(
+def test_removing_four_hung_cameras_does_not_affect_the_others(
     redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = WorkerSite(redis_client, tmp_path, "abwxyz")
@@ -66,7 +66,7 @@ def test_removing_four_cameras_that_hang_disturbs_nobody(
         gaps.assert_undisturbed()
 
 
-def test_a_camera_whose_model_takes_seconds_to_load_disturbs_nobody(
+def test_a_camera_whose_model_loads_slowly_does_not_affect_the_others(
     redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = WorkerSite(redis_client, tmp_path, "ab")
@@ -94,7 +94,7 @@ def test_a_camera_whose_model_takes_seconds_to_load_disturbs_nobody(
         gaps.assert_undisturbed()
 
 
-def test_a_roster_that_fails_unexpectedly_is_tried_again_and_the_loop_goes_on(
+def test_a_roster_that_fails_unexpectedly_is_retried_and_the_loop_continues(
     redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = WorkerSite(redis_client, tmp_path, "ab")
@@ -117,7 +117,7 @@ def test_a_roster_that_fails_unexpectedly_is_tried_again_and_the_loop_goes_on(
         assert gaps.longest_s() < LONGEST_GAP_S
 
 
-def test_a_worker_that_closes_gives_its_cameras_up_at_once_also_when_their_sources_hang(
+def test_a_closing_worker_releases_its_cameras_at_once_even_if_their_sources_hang(
     redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = WorkerSite(redis_client, tmp_path, "wxyz")

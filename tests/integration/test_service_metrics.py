@@ -74,7 +74,7 @@ def test_a_clock_counts_its_ticks_and_the_stalls_of_cameras(redis_client: Client
     assert value(monitor, "mtmc_clock_owner") == 1
 
 
-def test_a_clock_that_loses_its_role_shows_figures_of_nobody(redis_client: Client) -> None:
+def test_the_gauges_of_a_clock_that_lost_its_role_are_zero(redis_client: Client) -> None:
     site, monitor = live_site(redis_client), Monitor()
     clock = Clock(redis_client, site, monitor)
     clock.step()
@@ -131,7 +131,7 @@ def trimmed(monitor: Monitor) -> int:
     return 20 * (int(saved) - 1) - 1
 
 
-def test_a_cycle_whose_commit_was_refused_is_counted_by_nobody_but_the_new_owner(redis_client: Client) -> None:
+def test_a_cycle_whose_commit_was_refused_is_counted_only_by_the_new_owner(redis_client: Client) -> None:
     site, monitors = site_of(redis_client, "refused"), [Monitor(), Monitor()]
     feeder, aggregator = Feeder(redis_client, site, scene()), Aggregator(redis_client, site, monitors[0])
     feeder.feed(5)
@@ -221,7 +221,7 @@ def test_many_cycles_in_one_step_are_progress(redis_client: Client) -> None:
 # -- streamer --------------------------------------------------------------------------------------------------
 
 
-def test_the_streamer_answers_the_same_at_the_port_of_its_page(redis_client: Client, redis_url: str) -> None:
+def test_the_streamer_serves_the_same_probes_at_the_port_of_its_page(redis_client: Client, redis_url: str) -> None:
     publish(redis_url, ["north"])
     with serving(redis_url) as streamer:
         wait_until(lambda: streamer.get("/readyz")[0] == 200, "ready")
@@ -245,7 +245,7 @@ def test_a_streamer_without_its_redis_for_pictures_is_not_ready(
     frames.close()
 
 
-def test_a_redis_for_pictures_that_hangs_holds_up_one_probe_and_not_all(
+def test_a_hung_redis_for_pictures_blocks_one_probe_and_not_all(
     redis_client: Client, redis_process: RedisProcess
 ) -> None:
     frames = connect(redis_process.url, timeout_s=3)
@@ -295,7 +295,7 @@ def test_a_worker_counts_ticks_pictures_sources_and_lost_cameras(redis_client: C
         wait_until(lambda: value(monitor, "mtmc_camera_worker_cameras") == 1, "one camera is left", 5)
 
 
-def test_a_worker_whose_roster_hangs_is_not_ready(
+def test_a_worker_with_a_hung_roster_is_not_ready(
     redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.camera_worker.worker._ROSTER_LIMIT_S", 0.3)

@@ -82,7 +82,7 @@ def test_a_camera_is_given_only_once_its_source_has_answered(site: WorkerSite, s
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_paused_camera_is_asked_back_and_given_up_once_the_loop_let_go(
+def test_a_paused_camera_is_released_after_the_loop_gave_it_back(
     site: WorkerSite, sources: dict[str, StillSource]
 ) -> None:
     roster = site.roster()
@@ -99,7 +99,7 @@ def test_a_paused_camera_is_asked_back_and_given_up_once_the_loop_let_go(
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_camera_with_new_settings_is_prepared_anew(site: WorkerSite) -> None:
+def test_a_camera_with_new_settings_is_prepared_again(site: WorkerSite) -> None:
     roster = site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
     camera = given(site)["a"]
@@ -114,7 +114,7 @@ def test_a_camera_with_new_settings_is_prepared_anew(site: WorkerSite) -> None:
     assert again.lease.epoch > camera.lease.epoch
 
 
-def test_the_roster_renews_what_it_prepares_and_leaves_what_runs_to_the_loop(
+def test_the_roster_renews_leases_while_preparing_and_the_loop_while_running(
     site: WorkerSite, sources: dict[str, StillSource]
 ) -> None:
     """A loop that hangs must lose its cameras, or nobody would ever take them over."""
@@ -148,9 +148,7 @@ def test_a_lease_that_expired_on_a_busy_machine_is_still_the_workers_when_the_st
 
 @pytest.mark.usefixtures("sources")
 @pytest.mark.parametrize("lease_seconds", [0.6, 2.0])
-def test_the_cameras_of_a_loop_that_hangs_are_taken_over(
-    redis_client: Client, tmp_path: Path, lease_seconds: float
-) -> None:
+def test_the_cameras_of_a_hung_loop_are_taken_over(redis_client: Client, tmp_path: Path, lease_seconds: float) -> None:
     """The hung worker's roster lives on: it goes on with heartbeats and reports."""
     site = WorkerSite(redis_client, tmp_path, "ab", worker={"lease_seconds": lease_seconds})
     hung = site.roster()
@@ -168,7 +166,7 @@ def test_the_cameras_of_a_loop_that_hangs_are_taken_over(
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_connection_that_is_lost_while_a_camera_is_given_up_leaves_that_to_the_next_step(
+def test_a_release_that_fails_because_of_a_lost_connection_is_retried_by_the_next_step(
     site: WorkerSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roster = site.roster()
@@ -195,7 +193,7 @@ def test_a_connection_that_is_lost_while_a_camera_is_given_up_leaves_that_to_the
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_file_that_has_ended_is_held_and_stays_ended_for_the_next_owner(site: WorkerSite) -> None:
+def test_an_ended_file_keeps_its_lease_and_stays_ended_for_the_next_owner(site: WorkerSite) -> None:
     roster = site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
     site.handover.give_back(given(site)["a"], Outcome.ENDED)
@@ -211,7 +209,7 @@ def test_a_file_that_has_ended_is_held_and_stays_ended_for_the_next_owner(site: 
     assert "a" not in given(site)
 
 
-def test_a_camera_that_cannot_be_run_says_why_is_let_go_and_the_others_run(
+def test_a_camera_that_cannot_run_says_why_and_is_released_and_the_others_run(
     site: WorkerSite, sources: dict[str, StillSource], tmp_path: Path
 ) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"not a model")
@@ -227,7 +225,7 @@ def test_a_camera_that_cannot_be_run_says_why_is_let_go_and_the_others_run(
     assert "c" not in sources
 
 
-def test_a_preparation_that_hangs_is_abandoned_and_its_source_closed_when_it_comes_after_all(
+def test_a_hung_preparation_is_abandoned_and_a_source_that_it_opens_later_is_closed(
     site: WorkerSite, sources: dict[str, StillSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preparation, "OPENING_LIMIT_S", 0.3)
@@ -250,7 +248,7 @@ def test_a_preparation_that_hangs_is_abandoned_and_its_source_closed_when_it_com
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_removed_camera_whose_preparation_still_goes_on_is_given_up_at_once(
+def test_a_removed_camera_is_released_at_once_while_it_is_being_prepared(
     site: WorkerSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = threading.Event()
@@ -273,7 +271,7 @@ def test_site_time_is_measured_again_while_the_roster_runs(site: WorkerSite, mon
 
 
 @pytest.mark.usefixtures("sources")
-def test_what_one_camera_has_in_redis_cannot_stop_the_others(site: WorkerSite) -> None:
+def test_malformed_data_of_one_camera_in_redis_does_not_stop_the_others(site: WorkerSite) -> None:
     site.client.hset(site.keys.camera("a"), "origin", "soon")
     roster = site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "b"))
@@ -284,7 +282,7 @@ def test_what_one_camera_has_in_redis_cannot_stop_the_others(site: WorkerSite) -
     assert site.registry.get_sample_value("mtmc_camera_worker_roster_restarts_total") == 1
 
 
-def test_a_source_that_never_answers_is_abandoned_and_tried_again_later(
+def test_a_source_that_never_answers_is_abandoned_and_retried_later(
     site: WorkerSite, sources: dict[str, StillSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.camera_worker.roster.ANSWER_LIMIT_S", 0.3)
@@ -301,9 +299,7 @@ def test_a_source_that_never_answers_is_abandoned_and_tried_again_later(
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_preparation_that_still_hangs_is_not_followed_by_another(
-    site: WorkerSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_preparation_that_still_hangs_is_not_retried(site: WorkerSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation, "OPENING_LIMIT_S", 0.1)
     monkeypatch.setattr("services.camera_worker.roster._RETRY_UNFIT_S", (0.05, 0.1))
     released, calls = threading.Event(), []
@@ -326,7 +322,7 @@ def test_a_preparation_that_still_hangs_is_not_followed_by_another(
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_camera_that_cannot_be_run_here_goes_to_a_worker_that_can(site: WorkerSite, tmp_path: Path) -> None:
+def test_a_camera_that_cannot_run_here_goes_to_a_worker_that_can_run_it(site: WorkerSite, tmp_path: Path) -> None:
     """The first worker lacks the mask; both own as many cameras as is fair."""
     mask = tmp_path / "mask.png"
     masked = site.config_of("a").model_copy(update={"mask": mask})
@@ -345,7 +341,7 @@ def test_a_camera_that_cannot_be_run_here_goes_to_a_worker_that_can(site: Worker
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_file_that_has_ended_shows_no_rate(site: WorkerSite) -> None:
+def test_an_ended_file_has_no_rate(site: WorkerSite) -> None:
     roster = site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
     camera = given(site)["a"]

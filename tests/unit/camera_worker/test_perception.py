@@ -111,7 +111,7 @@ def ended_within(worker: Worker, name: str, ticks: int, *showing: str) -> float 
     return None
 
 
-def test_the_tracks_of_a_source_that_is_down_end_by_time() -> None:
+def test_the_tracks_of_a_source_that_is_down_time_out() -> None:
     worker = Worker("north", "south")
     first = worker.perceive("north", "south")["north"].batch.track_ids
     worker.sources["north"].state = SourceState.DOWN
@@ -140,7 +140,7 @@ def test_a_live_source_without_a_new_picture_ends_no_tracks() -> None:
 
 
 @pytest.mark.parametrize("why", ["ended", "leaving"])
-def test_a_camera_that_is_over_ends_its_tracks_at_once(why: str) -> None:
+def test_a_camera_whose_file_ended_ends_its_tracks_at_once(why: str) -> None:
     worker = Worker("north")
     worker.perceive("north")
     if why == "ended":

@@ -146,7 +146,9 @@ def test_every_problem_is_named_with_key_value_and_what_is_allowed(
         (b"[" * 3000, "site.yaml: is nested too deeply"),
     ],
 )
-def test_what_is_no_mapping_in_yaml_is_refused_with_the_line(tmp_path: Path, content: bytes, expected: str) -> None:
+def test_a_file_that_is_not_a_yaml_mapping_is_refused_with_the_line(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
     path = tmp_path / "site.yaml"
     path.write_bytes(content)
     (found,) = problems_of(path)
@@ -161,7 +163,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert problems_of(tmp_path / "folder") == ["folder: is a folder; give the path of the site's YAML file in it"]
 
 
-def test_a_key_that_stands_twice_is_an_error_in_every_mapping_at_once(write: Write) -> None:
+def test_duplicate_keys_of_all_mappings_are_reported_together(write: Write) -> None:
     path = write()
     path.write_text(path.read_text() + "site: other\nclock: {target_fps: 5, mode: live, target_fps: 6}\n")
     found = problems_of(path)
@@ -197,10 +199,10 @@ def test_a_layout_file_may_name_more_cameras_than_the_site_has(write: Write, tmp
     layout = site_layout(read_site_file(write(layout={"file": "layout.txt", "cameras": ["b", "x", "a"]}), {}))
     assert (layout.cameras, layout.dtmin[0, 1], layout.dtmax[1, 0]) == (("a", "b"), 1, 9)
     (found,) = problems_of(write(layout={"file": "layout.txt", "cameras": ["a", "x", "y"]}))
-    assert found == "site.yaml: layout.file: layout.cameras lacks b; it names every camera of the file, in order"
+    assert found == "site.yaml: layout.file: layout.cameras lacks b; list every camera of the file, in its order"
 
 
-def test_a_layout_file_on_another_host_need_not_be_here(write: Write) -> None:
+def test_a_layout_file_on_another_host_need_not_exist_here(write: Write) -> None:
     path = write(layout={"file": "none.txt"})
     site = read_site_file(path, {}, check_files=False)
     assert site.layout is not None
@@ -225,7 +227,7 @@ def test_a_detector_may_be_the_name_of_published_weights(write: Write, name: str
 
 
 @pytest.mark.parametrize("name", ["yolov8", "yolov8q", "yolov8s.pt", "yolov11n", "weights/yolov8s", "YOLOv8s", "osnet"])
-def test_what_looks_like_a_published_name_is_a_path(write: Write, name: str) -> None:
+def test_a_name_similar_to_a_published_one_is_a_path(write: Write, name: str) -> None:
     (found,) = problems_of(write(detector={"model": name}))
 
     assert found.startswith(f"site.yaml: detector.model = {name}: there is no file at {name}; use an absolute path")
@@ -270,13 +272,16 @@ class TestReferences:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            ("${HOST}", "redis.url = ${HOST}: the environment variable HOST is not set; set it, or write ${HOST:-def"),
-            ("${file:none}", "redis.url = ${file:none}: none cannot be read (No such file or directory)"),
-            ("${no such}", "redis.url = ${no such}: write ${VARIABLE}, ${VARIABLE:-default} or ${file:PATH}"),
-            ("${}", "redis.url = ${}: write ${VARIABLE}"),
+            ("${HOST}", "redis.url = ${HOST}: the environment variable HOST is not set; set it, or use ${HOST:-def"),
+            ("${file:none}", "redis.url = ${file:none}: cannot read none (No such file or directory)"),
+            (
+                "${no such}",
+                "redis.url = ${no such}: is not a valid reference; use ${VARIABLE}, ${VARIABLE:-default} or ${file:PATH}",
+            ),
+            ("${}", "redis.url = ${}: is not a valid reference; use ${VARIABLE}"),
         ],
     )
-    def test_that_lead_nowhere_are_named_once_among_the_other_problems(
+    def test_that_cannot_be_resolved_are_reported_once_among_the_other_problems(
         self, write: Write, text: str, expected: str
     ) -> None:
         found = problems_of(write(redis={"url": text}, clock={"target_fps": 0}))
@@ -337,11 +342,11 @@ class TestOverrides:
         assert site.redis.password is not None
         assert site.redis.password.get_secret_value() == SECRET
 
-    def test_replace_a_reference_that_leads_nowhere(self, write: Write) -> None:
+    def test_replace_a_reference_that_cannot_be_resolved(self, write: Write) -> None:
         site = read_site_file(write(redis={"url": "${HOST}"}), {"MTMC__REDIS__URL": "redis://box"})
         assert site.redis.url is not None
 
-    def test_null_takes_a_setting_back(self, write: Write) -> None:
+    def test_null_resets_a_setting(self, write: Write) -> None:
         assert read_site_file(write(layout={"overlaps": [["a", "b"]]}), {"MTMC__LAYOUT": "null"}).layout is None
 
     @pytest.mark.parametrize(
@@ -356,7 +361,7 @@ class TestOverrides:
             ("MTMC__REDIS__URL", "${NOPE}", "MTMC__REDIS__URL: redis.url = ${NOPE}: the environment variable NOPE is"),
         ],
     )
-    def test_that_are_wrong_are_blamed_by_their_own_name(
+    def test_that_are_wrong_are_reported_by_their_own_name(
         self, write: Write, name: str, value: str, expected: str
     ) -> None:
         (found,) = problems_of(write(), {name: value})
@@ -376,7 +381,7 @@ class TestOverrides:
         {"detector": {"model": f"http://me:{SECRET}@box/model.onnx"}},
     ],
 )
-def test_no_secret_stands_in_an_error(write: Write, changes: dict[str, Any]) -> None:
+def test_no_error_contains_a_secret(write: Write, changes: dict[str, Any]) -> None:
     path = write(**changes)
     assert SECRET in path.read_text()
     assert SECRET not in "\n".join(problems_of(path))

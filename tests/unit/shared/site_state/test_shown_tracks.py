@@ -70,13 +70,13 @@ def test_tracks_are_shown_for_a_second_and_for_two_ticks(fps: float, last_shown:
         assert shown(*entries, fps=fps).fresh is bool(expected)
 
 
-def test_tracks_of_a_camera_that_writes_no_more_go_stale_as_well() -> None:
+def test_tracks_of_a_camera_that_stopped_writing_go_stale_too() -> None:
     entries = entry(1, tracks=[7]), entry(2, picture=False)
     assert [ids(*entries, after_ms=ms) for ms in (0, 900, 901)] == [{7}, {7}, set()]
     assert [ids(entries[0], after_ms=ms) for ms in (1000, 1001)] == [{7}, set()]
 
 
-def test_in_virtual_time_waiting_makes_nothing_stale() -> None:
+def test_in_virtual_mode_tracks_do_not_go_stale_while_waiting() -> None:
     assert ids(entry(1, tracks=[7]), after_ms=None) == {7}
 
 
@@ -100,7 +100,7 @@ STEPS = st.lists(
 
 @given(steps=STEPS, after_ms=st.integers(0, 1500))
 @example(steps=[(True, frozenset({1}), frozenset()), *([(False, frozenset(), frozenset())] * 12)], after_ms=0)
-def test_what_is_shown_follows_the_last_picture_whatever_came(steps: list[Step], after_ms: int) -> None:
+def test_what_is_shown_follows_the_last_picture_for_any_entries(steps: list[Step], after_ms: int) -> None:
     """Against a model that goes through all entries from the beginning, remembering what is in view."""
     entries: list[TickEntry] = []
     in_view: set[int] = set()
@@ -164,6 +164,6 @@ def test_rows_of_the_script_become_entries(n: bytes, content: bytes, expected: T
         *((b"5", b"0", b""), (b"5", b"0", b"rubbish"), (b"", b"2", b""), (b"5", b"9" * 30, b"")),
     ],
 )
-def test_rows_that_follow_no_format_are_marked(time_ns: bytes, n: bytes, content: bytes) -> None:
+def test_malformed_rows_are_marked(time_ns: bytes, n: bytes, content: bytes) -> None:
     (found,) = tick_entries([[b"77-0", time_ns, n, content]])
     assert not found.readable
