@@ -1,4 +1,4 @@
-"""The aggregator against a real Redis: a feeder plays the workers' part, and whatever can happen to it happens."""
+"""The aggregator against a real Redis: a feeder plays the workers, and all kinds of faults are injected."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ORIGIN_NS = 1_700_000_000 * 10**9
 def site_of(
     client: Client, name: str, cameras: Sequence[str] = CAMERAS, mode: str = "virtual", **association: Any
 ) -> PublishedSite:
-    """Publishes a site: 10 ticks a second, all views overlapping."""
+    """Publishes a site with 10 ticks per second and overlapping views."""
     config = SiteConfig.model_validate(
         {
             "site": name,
@@ -66,14 +66,14 @@ class Feeder:
         self.join()
 
     def join(self) -> None:
-        """Claims every camera and takes part."""
+        """Claims every camera and joins the clock."""
         self.leases: dict[str, Lease] = {}
         for camera in self.site.config.camera_names:
             self.client.delete(self.keys.lease(f"camera:{camera}"))
             self.join_one(camera)
 
     def join_one(self, camera: str) -> None:
-        """Takes up a camera that was added."""
+        """Claims a camera that was added."""
         lease = Leases(self.client, self.keys).acquire(f"camera:{camera}", 600)
         assert lease is not None
         self.gate.join(camera, lease)
@@ -100,7 +100,7 @@ class Feeder:
 
 
 def aggregator_of(client: Client, site: PublishedSite) -> Aggregator:
-    """A new process, as it were: the lease of a dead one has run out."""
+    """An aggregator as in a new process, after the lease of a dead one has expired."""
     client.delete(site.keys.lease("aggregator"))
     return Aggregator(client, site)
 
@@ -111,7 +111,7 @@ def scan(client: Client, site: PublishedSite, pattern: str) -> list[str]:
 
 
 def outcome(client: Client, site: PublishedSite) -> dict[str, Any]:
-    """All that the aggregator publishes."""
+    """Everything that the aggregator publishes."""
     keys = site.keys
     prefix = keys.config.removesuffix("config")
     found: dict[str, Any] = {
@@ -128,7 +128,7 @@ def outcome(client: Client, site: PublishedSite) -> dict[str, Any]:
 
 
 def scene() -> list[CameraTick]:
-    """Noisy enough for merges and a split, long enough for objects to be forgotten."""
+    """A scene noisy enough for merges and a split, and long enough for objects to be forgotten."""
     return entries(random_scene(22, TICKS), 2.5, 22)
 
 
@@ -156,11 +156,11 @@ def calm(redis_server_url: str) -> dict[str, Any]:
 
 
 class Killed(Exception):
-    """The process is gone at this point."""
+    """The process dies at this point."""
 
 
 class Storm:
-    """Runs an aggregator and does something to it at many ticks."""
+    """Runs an aggregator and injects a fault at many ticks."""
 
     def __init__(self, client: Client, site: PublishedSite, seed: int) -> None:
         self.client, self.site, self.rng = client, site, random.Random(seed)
@@ -223,7 +223,7 @@ class Storm:
         self._commit_then(patch, RedisConnectionError("gone"), before=True)
 
     def lose_the_lease(self, patch: pytest.MonkeyPatch) -> None:
-        """Between computing and committing, to somebody who is gone again before it did anything."""
+        """Loses the lease between computing and committing to an owner that dies before it does anything."""
         self._commit_then(patch, LeaseLost("aggregator"), before=True)
         self.client.delete(self.site.keys.lease("aggregator"))
 
@@ -356,7 +356,7 @@ def prefixed(site: PublishedSite, key: str) -> str:
 
 
 def check_map(client: Client, site: PublishedSite, aggregator: Aggregator) -> None:
-    """The published map is what the aggregator believes."""
+    """The published map matches the aggregator's state."""
     rows = aggregator.association.table.rows
     shown = rows[rows["used"] & (rows["gid"] > 0) & (~rows["ended"] | rows["lingering"])]
     believed = {(CAMERAS[row["camera"]], int(row["track_id"])): int(row["gid"]) for row in shown}
@@ -423,7 +423,7 @@ def test_an_old_owner_that_wakes_up_is_refused(
         new.step()
         feeder.feed(1)
     else:
-        # It was asleep while it held the lease that the new one has now.
+        # It was suspended while it held the lease that the new one holds now.
         redis_client.set(site.keys.lease("aggregator"), old._lease.value)  # type: ignore[union-attr]
         monkeypatch.setattr(Lease, "commit", interrupted)
     with pytest.raises(LeaseLost):
@@ -563,7 +563,7 @@ def test_when_redis_has_lost_its_last_writes_the_state_is_reloaded(
         earlier = folder.parent / "earlier" / path.name
         shutil.copytree(earlier, path) if earlier.is_dir() else shutil.copy(earlier, path)
     redis_process.start()
-    # The driver connects anew without telling anybody.
+    # redis-py reconnects silently.
     own_client.connection_pool.disconnect()
     while feeder.tick < TICKS:
         feeder.feed()
@@ -715,7 +715,7 @@ def test_adding_a_camera_does_not_affect_the_others(redis_client: Client) -> Non
 
 
 def changing_site(client: Client, name: str, seed: int | None) -> dict[str, Any]:
-    """What comes of `scene()` when C is added, D removed and added again; with a `seed` the aggregator dies often."""
+    """The outcome of `scene()` when C is added, D removed and added again; with a `seed` the aggregator dies often."""
     site = site_of(client, name, ("A", "B", "D"), replay_seconds=86400)
     feeder, storm = Feeder(client, site, scene()), Storm(client, site, 0)
     deaths = [storm.die_idle, storm.close_in_good_order, storm.die_before_committing, storm.die_after_committing]

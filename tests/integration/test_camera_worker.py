@@ -18,11 +18,11 @@ from tests.unit.vision.model_files import write_constant_model
 from vision.inference.detection import Detector
 
 LONGEST_GAP_S = 0.45
-"""Between two ticks of a healthy camera. Its lease lasts 0.6 s; closing one hanging source takes 0.9 s."""
+"""Longest time between two ticks of a healthy camera. Its lease lasts 0.6 s; closing a hung source takes 0.9 s."""
 
 
 class Gaps:
-    """Watches how long the worker's cameras go without a tick."""
+    """Measures the longest time that the worker's cameras go without a tick."""
 
     def __init__(self, site: WorkerSite, *cameras: str) -> None:
         self._site, self._cameras = site, cameras
@@ -106,7 +106,7 @@ def test_a_roster_that_fails_unexpectedly_is_retried_and_the_loop_continues(
         def fail(claims: Claims, mine: Any) -> Any:
             if len(failures) < 3:
                 failures.append(mine)
-                raise KeyError("something that nobody thought of")
+                raise KeyError("something unexpected")
             return look(claims, mine)
 
         monkeypatch.setattr(Claims, "look", fail)
@@ -143,7 +143,7 @@ def test_the_settings_of_the_site_reach_the_tracker_and_the_pictures(redis_clien
         "a",
         tracker={"min_hits": 4, "high_score": 0.6, "new_track_score": 0.7},
         streamer={"max_width": 64, "jpeg_quality": 10},
-        clock={"target_fps": 10, "stall_seconds": 5},  # as many as the file has pictures
+        clock={"target_fps": 10, "stall_seconds": 5},  # the frame rate of the file
     )
     # Always one person, with a score of 0.9, in the middle of the picture.
     output = np.zeros((5, 21), np.float32)

@@ -29,7 +29,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
 
 
 class Worker:
-    """What the camera worker does with its claims, without the cameras."""
+    """A worker that uses `Claims` like the camera worker, without the cameras."""
 
     def __init__(self, client: Client, *, labels: tuple[str, ...] = (), capacity: int = 64) -> None:
         self.claims = Claims(
@@ -73,7 +73,7 @@ def configure(client: Client, *cameras: dict[str, Any] | str) -> None:
 
 @pytest.fixture
 def pair(redis_client: Client) -> tuple[Worker, Worker]:
-    """Two workers that know of each other."""
+    """Two workers that see each other's heartbeats."""
     configure(redis_client, *(f"c{i}" for i in range(7)))
     one, other = Worker(redis_client), Worker(redis_client)
     one.claims.heartbeat({})

@@ -68,12 +68,12 @@ def ticks_of(client: Client, site: PublishedSite) -> list[tuple[int, int]]:
     return [(int(fields[b"tick"]), int(fields[b"time_ns"])) for _, fields in entries]
 
 
-def stands_at(client: Client, site: PublishedSite, tick: int) -> bool:
+def has_reached(client: Client, site: PublishedSite, tick: int) -> bool:
     return int(client.get(site.keys.tick)) == tick
 
 
 def step_until(clock: Clock, client: Client, site: PublishedSite, count: int, seconds: float = 15.0) -> None:
-    """Steps until so many ticks were published."""
+    """Steps until this many ticks were published."""
     deadline = time.monotonic() + seconds
     while len(ticks_of(client, site)) < count:
         assert time.monotonic() < deadline, "the clock does not tick"
@@ -102,7 +102,7 @@ def running(service: Clock) -> Iterator[None]:
 
 @contextmanager
 def clock_process(client: Client, url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A clock of its own process, once it has connected."""
+    """A clock in its own process, once it has connected."""
     before = len(client.client_list())
     process = subprocess.Popen([sys.executable, "-c", SOURCE, url], cwd=ROOT)
     try:
@@ -129,7 +129,7 @@ def test_a_standby_takes_over_from_a_killed_clock_within_a_lease_and_a_second(
     assert redis_client.get(site.keys.lease("clock")) != owner
     ticks = ticks_of(redis_client, site)
     assert_time_goes_on(ticks)
-    # They went on by time: the ticks that nobody published are left out, not made up for.
+    # Ticks continue by time: those that were not published are skipped, not published later.
     (first_tick, first_ns), (last_tick, last_ns) = ticks[0], ticks[-1]
     assert last_ns - first_ns == pytest.approx((last_tick - first_tick) * 1e9 / 20, abs=2000)
     assert any(after - before > 20 for (before, _), (after, _) in itertools.pairwise(ticks))
@@ -279,7 +279,7 @@ def test_in_virtual_mode_the_clock_ticks_when_all_have_handled_and_never_by_time
             assert int(redis_client.get(site.keys.tick)) == tick
             redis_client.xadd(site.keys.cycles, {"tick": tick}, id=f"{tick}-0")
             gate.wake()
-            wait_for(partial(stands_at, redis_client, site, tick + 1), 5)
+            wait_for(partial(has_reached, redis_client, site, tick + 1), 5)
         for name, lease in owned.items():
             gate.retire(name, lease, "ended")
     times = dict(ticks_of(redis_client, site))

@@ -15,12 +15,12 @@ from shared.redis_connection import Client, server_time_ns
 
 KEYS = Keys("yard")
 FPS = 0.001
-"""A tick lasts 1000 s: the tests say when the clock ticks."""
+"""A tick lasts 1000 s, so that the tests decide when the clock ticks."""
 EMPTY = TrackBatch().encode()
 
 
 class Yard:
-    """A site whose clock stands where the test puts it."""
+    """A site whose clock is set by the test."""
 
     def __init__(self, client: Client, max_skew_ticks: int = 1) -> None:
         self.client = client
@@ -77,7 +77,7 @@ def test_a_repeated_tick_is_written_once(yard: Yard) -> None:
 
 
 def test_a_mark_repeated_after_a_pause_lets_the_camera_continue_at_the_current_tick(yard: Yard) -> None:
-    """The answer was lost, and the clock ticked on: nobody may wait for ticks that the camera skips."""
+    """The reply was lost and the clock ticked on: the gate must not wait for ticks that the camera skips."""
     north = yard.camera("north")
     yard.tick(1)
     yard.complete(1, north)

@@ -35,7 +35,7 @@ def acquired(client: Client, ttl_seconds: float = 30.0) -> Lease:
 
 
 def expire(client: Client) -> None:
-    """What Redis does when the time has come."""
+    """Makes a lease expire, as Redis would."""
     assert client.delete(KEYS.lease(ROLE)) == 1
 
 

@@ -36,7 +36,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
 
 
 class Working:
-    """Asks Redis at every step; a test can hold it up, or give it a problem."""
+    """Contacts Redis at every step; a test can block it or set a problem."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -63,7 +63,7 @@ class Working:
 
 
 class Probed:
-    """A service on a thread of its own, and what its probes say."""
+    """A service on its own thread, and a client of its probes."""
 
     def __init__(self, service: Working, stack: ExitStack) -> None:
         self.monitor = Monitor("worker", "yard")
@@ -208,7 +208,7 @@ def test_no_probe_shows_a_credential(redis_process: RedisProcess, probe: Callabl
     wait_for(lambda: probed.get("/readyz")[1].startswith("Redis does not answer"))
     for path in ("/metrics", "/healthz", "/readyz", f"/{SECRET}"):
         assert SECRET not in probed.get(path)[1]
-    redis_process.start()  # Without its password, so that the old one is refused.
+    redis_process.start()  # without a password, so that the old password is refused
     wait_for(lambda: not probed.get("/readyz")[1].startswith("Redis does not answer: Error"))
     assert SECRET not in probed.get("/readyz")[1]
     admin.close()

@@ -44,7 +44,7 @@ def picture(camera: str, tick: int, image: Any = None, gid: Any = 7) -> Drawing:
 
 
 class Annotating:
-    """Holds the annotation of pictures up until it is let go."""
+    """Blocks the annotation of pictures until it is released."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.entered, self.go_on = threading.Event(), threading.Event()
@@ -109,7 +109,7 @@ def test_a_newer_picture_replaces_a_waiting_one_and_the_drop_is_counted(
     publisher.offer(picture("north", 6))
     annotating.go_on.set()
     wait_for(lambda: publisher.published == 3)
-    assert annotating.order == [1, 6, 5], "a camera with many pictures keeps its place, and overtakes nobody"
+    assert annotating.order == [1, 6, 5], "a camera with many pictures keeps its place in the queue"
     assert publisher.dropped[DropReason.REPLACED] == sum(publisher.dropped.values()) == 3
     assert shown(redis_client, "north") == [1, 6]
 

@@ -1,4 +1,4 @@
-"""Which processes of a site run: as they tell it to Redis, as `mtmc status` and `mtmc doctor` show it."""
+"""The list of running processes: in Redis, in `mtmc status` and in `mtmc doctor`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture
 def site_file(tmp_path: Path) -> Path:
-    """A site whose files are elsewhere: clock, aggregator and streamer need none of them."""
+    """A site whose files do not exist here: clock, aggregator and streamer do not need them."""
     (tmp_path / "site.yaml").write_text(
         "site: hall\n"
         "detector: {model: d.onnx}\n"
@@ -115,7 +115,7 @@ def test_every_process_is_listed_with_a_working_address(
         assert get(one.metrics_url.replace("/metrics", "/readyz")) == (200, "ready\n")
         assert get(one.metrics_url.replace("/metrics", "/healthz")) == (200, "ok\n")
     owners = [re.findall(r"^mtmc_clock_owner (.*)$", get(url)[1], re.M)[0] for url in urls(services, "clock")]
-    assert sorted(owners) == ["0.0", "1.0"], "one ticks, the other stands by; both are ready"
+    assert sorted(owners) == ["0.0", "1.0"], "one is the clock, the other a standby; both are ready"
     (of_streamer,) = urls(services, "streamer")
     assert "mtmc_redis_up 1.0" in get(of_streamer)[1]
 
@@ -235,7 +235,7 @@ def test_the_json_of_status_matches_its_help(
 
 @pytest.fixture
 def present(redis_client: Client) -> Iterator[Callable[..., Presence]]:
-    """Makes processes that are present until the end of the test."""
+    """Creates processes that are present until the end of the test."""
     made: list[Presence] = []
 
     def make(role: str, health: Health, address: Address | None = None, started_at: float = 0.0) -> Presence:

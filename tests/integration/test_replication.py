@@ -1,4 +1,4 @@
-"""Waiting for a replica of Redis, a real one."""
+"""Waiting for a Redis replica, with a real one."""
 
 from __future__ import annotations
 

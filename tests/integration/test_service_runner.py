@@ -33,7 +33,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
 
 
 class Counting:
-    """Counts in its memory, and tells Redis."""
+    """Counts in its memory, and writes the count to Redis."""
 
     def __init__(self, client: Client) -> None:
         self.client, self.count, self.attempts, self.closed = client, 0, 0, 0
@@ -53,7 +53,7 @@ class Counting:
 
 
 class Running:
-    """A service on a thread of its own; its error comes out at the end."""
+    """Runs a service on its own thread; raises its error at the end."""
 
     def __init__(self, service: Any) -> None:
         self.stop = threading.Event()
@@ -117,7 +117,7 @@ def test_stopping_while_redis_is_unreachable_does_not_raise(redis_process: Any) 
 
 
 class Owning:
-    """Owns a role; somebody takes it away."""
+    """Owns a role that another process takes over."""
 
     def __init__(self, client: Client, *, at_close: bool = False) -> None:
         self.leases = Leases(client, Keys("yard"))

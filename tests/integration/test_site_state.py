@@ -44,7 +44,7 @@ def reader_of(client: Client, frames: Client | None = None, **sections: Any) -> 
 
 
 def run_camera(client: Client, name: str, state: str = "live", owner: str = "w1", **fields: Any) -> None:
-    """What a live worker writes about a camera, and a picture."""
+    """Writes the state of a camera and a picture, like a live worker."""
     client.hset(KEYS.camera(name), mapping={"state": state, "owner": owner, **fields})
     client.zadd(KEYS.workers, {owner: now_ms(client)})
     client.xadd(KEYS.frames(name), {"tick": 1, "jpeg": b"\xff\xd8"})
@@ -150,7 +150,7 @@ def test_pictures_of_before_the_claim_are_not_taken_for_late_ones(redis_client: 
     assert states(reader.read())["a"] == "stalled"
     redis_client.hset(KEYS.epochs, "camera:a", now_ms(redis_client) - 100)
     assert states(reader.read())["a"] == "starting"
-    # Left from a run in virtual time, which had outrun the clock on the wall.
+    # Left over from a run in virtual mode that was ahead of real time.
     redis_client.hset(KEYS.epochs, "camera:a", now_ms(redis_client) + 60_000)
     assert states(reader.read())["a"] == "stalled"
 
@@ -222,7 +222,7 @@ def test_with_a_settings_key_of_the_wrong_type_the_cameras_of_the_site_file_are_
 
 @pytest.fixture
 def count(redis_client: Client) -> Callable[[], int | None]:
-    """How many tracks camera `a` has."""
+    """Number of live tracks of camera `a`."""
     reader = reader_of(redis_client)
 
     def tracks() -> int | None:
@@ -283,7 +283,7 @@ def test_the_number_of_entries_read_is_limited(redis_client: Client, picture: bo
 
 def test_reading_takes_three_round_trips_however_many_cameras_there_are(redis_client: Client) -> None:
     reader = reader_of(redis_client, cameras=[{"name": f"c{i}", "source": "rtsp://x"} for i in range(50)])
-    reader.read()  # the scripts are known to the server from now on
+    reader.read()  # loads the scripts into the server
     sent: list[str] = []
     connection = redis_client.connection_pool.get_connection()
     send = connection.send_packed_command

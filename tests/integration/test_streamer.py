@@ -54,7 +54,7 @@ def streamer(redis_url: str, redis_client: Client) -> Iterator[Serving]:
 
 
 def size_of(jpeg: bytes) -> tuple[int, int]:
-    """Width and height; fails when it is no picture."""
+    """Width and height; fails if it is not a picture."""
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     return image.shape[1], image.shape[0]
@@ -324,7 +324,7 @@ def test_unreadable_pictures_of_one_camera_do_not_affect_the_others(streamer: Se
 
 
 SLOW = {"fps": "0.05"}
-"""Of a worker that handles so few ticks that the tracks of the last picture do not go stale within a test."""
+"""Rate of a worker that is so slow that the tracks of the last picture do not go stale within a test."""
 
 
 def track_entry(
@@ -380,7 +380,7 @@ def test_tracks_are_served_with_their_global_ids(streamer: Serving, redis_client
 
 
 def test_a_camera_slower_than_the_clock_does_not_flicker(streamer: Serving, redis_client: Client) -> None:
-    """8 pictures a second at 10 ticks a second: every fifth tick has none, and says nothing about tracks."""
+    """8 pictures per second at 10 ticks per second: every fifth tick has none, and no information about tracks."""
     set_status(redis_client, "north", **SLOW)
     shown, counts = [], []
     for tick in range(1, 31):
@@ -461,7 +461,7 @@ def test_keys_of_the_wrong_type_affect_only_their_camera(streamer: Serving, redi
 
 
 def conforms(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> None:
-    """Fails where `value` is not as the JSON schema says; as much of JSON Schema as the document uses."""
+    """Fails if `value` does not match the schema; supports the part of JSON Schema that the document uses."""
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
@@ -571,7 +571,7 @@ def test_the_streamer_survives_a_restart_of_redis(redis_process: RedisProcess) -
             pass
 
         redis_process.start()
-        client.flushall()  # it came back without its memory, and ids of streams begin anew
+        client.flushall()  # it came back without its data, and stream ids restart
         publish(redis_process.url, ["north", "south"])
         set_status(client, "north")
         wait_until(lambda: streamer.get("/readyz")[0] == 200, "ready again")

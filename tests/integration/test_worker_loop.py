@@ -99,7 +99,7 @@ def test_a_camera_with_another_owner_is_given_back_and_the_others_continue(site:
 def test_a_tick_that_failed_to_send_is_sent_again_and_not_computed_again(
     site: WorkerSite, monkeypatch: pytest.MonkeyPatch, carried_out: bool
 ) -> None:
-    """The ends of tracks are in it: perceived again, the tick would not name them a second time."""
+    """It contains the ends of tracks, which a second computation of the tick would not include."""
     loop, camera = site.loop(), site.camera("a", StillSource())
     camera._ended = [41, 42]  # two tracks that end at the next tick
     site.handover.give(camera)
@@ -137,7 +137,7 @@ def test_an_ended_file_is_given_back_after_its_last_tick(site: WorkerSite) -> No
 
 
 def test_an_idle_loop_keeps_its_leases(site: WorkerSite) -> None:
-    """There is no clock: nothing but the loop itself renews them."""
+    """Without a clock, so that only the loop itself renews them."""
     loop, camera = site.loop(), site.camera("a", StillSource())
     site.handover.give(camera)
     until = time.monotonic() + 3 * site.config.worker.lease_seconds

@@ -25,7 +25,7 @@ from tests.integration.worker_parts import StillSource, WorkerSite, wait_for
 
 @pytest.fixture
 def sources(monkeypatch: pytest.MonkeyPatch) -> dict[str, StillSource]:
-    """Camera → the source that was opened for it last; a test may put one here first."""
+    """Camera → the source that was opened for it last; a test may add one before."""
     opened: dict[str, StillSource] = {}
 
     def open_source(_: str, *, camera: str, **__: object) -> StillSource:
@@ -49,7 +49,7 @@ def stepped(roster: Roster, condition: Callable[[], object]) -> None:
 
 
 def given(site: WorkerSite) -> dict[str, Camera]:
-    """What the roster has given the loop since the last call."""
+    """The cameras that the roster has given to the loop since the last call."""
     return {camera.name: camera for camera in site.handover.arrivals(0.0)}
 
 
@@ -117,7 +117,7 @@ def test_a_camera_with_new_settings_is_prepared_again(site: WorkerSite) -> None:
 def test_the_roster_renews_leases_while_preparing_and_the_loop_while_running(
     site: WorkerSite, sources: dict[str, StillSource]
 ) -> None:
-    """A loop that hangs must lose its cameras, or nobody would ever take them over."""
+    """Because a hung loop must lose its cameras, so that another worker takes them over."""
     sources["a"] = StillSource()
     sources["a"].answered.clear()
     roster = site.roster()
@@ -149,7 +149,7 @@ def test_a_lease_that_expired_on_a_busy_machine_is_still_the_workers_when_the_st
 @pytest.mark.usefixtures("sources")
 @pytest.mark.parametrize("lease_seconds", [0.6, 2.0])
 def test_the_cameras_of_a_hung_loop_are_taken_over(redis_client: Client, tmp_path: Path, lease_seconds: float) -> None:
-    """The hung worker's roster lives on: it goes on with heartbeats and reports."""
+    """Although the roster of the hung worker continues to send heartbeats and reports."""
     site = WorkerSite(redis_client, tmp_path, "ab", worker={"lease_seconds": lease_seconds})
     hung = site.roster()
     stepped(hung, in_phase(hung, Phase.RUNNING, "a", "b"))
@@ -323,7 +323,7 @@ def test_a_preparation_that_still_hangs_is_not_retried(site: WorkerSite, monkeyp
 
 @pytest.mark.usefixtures("sources")
 def test_a_camera_that_cannot_run_here_goes_to_a_worker_that_can_run_it(site: WorkerSite, tmp_path: Path) -> None:
-    """The first worker lacks the mask; both own as many cameras as is fair."""
+    """The first worker lacks the mask; both own an equal share of the cameras."""
     mask = tmp_path / "mask.png"
     masked = site.config_of("a").model_copy(update={"mask": mask})
     site.client.hset(site.keys.cameras, "a", masked.model_dump_json(by_alias=True))
@@ -363,7 +363,7 @@ def test_a_released_camera_is_free_once_its_source_is_closed(site: WorkerSite, s
     stepped(roster, in_phase(roster, Phase.LEAVING, "a"))
     site.handover.give_back(camera, Outcome.RELEASED)
     roster.step()
-    assert site.state("a")["state"] == "paused", "Redis knows at once, so that nobody waits for its ticks"
+    assert site.state("a")["state"] == "paused", "written at once, so that no other camera waits for its ticks"
     while site.owned("a"):
         assert not sources["a"].closed.is_set() or roster.phases()["a"] is Phase.CLOSING
         roster.step()

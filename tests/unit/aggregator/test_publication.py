@@ -1,4 +1,4 @@
-"""A cycle as commands for one fenced script."""
+"""The commands of a cycle, for one fenced script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEYS = Keys("s")
 
 
 def commands(result: CycleResult, gaps: tuple[Gap, ...] = (), letters: tuple[DeadLetter, ...] = ()) -> list[Command]:
-    """Of cycle 9, after 4 events, for an identity 1 that has left and an identity 2 in view."""
+    """The commands of cycle 9, after 4 events, for an identity 1 that has left and an identity 2 in view."""
     table, identities = TrackTable(), Identities()
     for present in (False, True):
         identity = identities.create(0, 1, 2)
@@ -34,8 +34,8 @@ def test_every_change_of_the_map_is_also_in_the_stream() -> None:
     written = commands(CycleResult(assignments=changes))
     assert ["HSET", KEYS.gids("A"), 5, 1] in written
     assert ["HDEL", KEYS.gids("B"), 6] in written
-    told = [list(command)[-8:] for command in written if command[1] == KEYS.assignments]
-    assert told == [
+    published = [list(command)[-8:] for command in written if command[1] == KEYS.assignments]
+    assert published == [
         ["tick", 9, "camera", "A", "track_id", 5, "gid", 1],
         ["tick", 9, "camera", "B", "track_id", 6, "gid", 0],
     ]

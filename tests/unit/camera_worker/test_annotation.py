@@ -25,7 +25,7 @@ def has_colour(image: Image, colour: tuple[int, int, int]) -> bool:
 
 
 def test_the_colour_of_an_identity_never_changes() -> None:
-    """Recorded pictures, and a streamer of another version, must agree."""
+    """Because recorded pictures, and pictures from another version, must have the same colours."""
     known = {1: (236, 82, 19), 2: (76, 240, 172), 3: (159, 15, 179), 1000: (19, 63, 236)}
     assert {gid: colour_of(gid) for gid in known} == known
 

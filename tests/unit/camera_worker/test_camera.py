@@ -25,7 +25,7 @@ SETTINGS = TrackerSettings(min_hits=1, max_lost_seconds=1.0)
 
 
 class StillSource:
-    """A source of which the tests hand out the pictures themselves."""
+    """A source without pictures: the tests pass them to the camera."""
 
     state, error, dropped = SourceState.LIVE, None, 0
     answered = threading.Event()

@@ -14,7 +14,7 @@ LABELS = ("gpu", "hall")
 
 @dataclass
 class Site:
-    """Workers that act one after the other, in any order, on what they see."""
+    """Workers that act one after the other, in any order."""
 
     workers: dict[str, LiveWorker]
     cameras: dict[str, CameraToClaim]
@@ -24,7 +24,7 @@ class Site:
         claims, releases = wanted_changes(worker, self.workers, self.cameras, rebalance=rebalance)
         for name in claims:
             camera = self.cameras[name]
-            assert camera.owner is None, "claims a camera that somebody owns"
+            assert camera.owner is None, "claims a camera that has an owner"
             assert camera.labels <= self.workers[worker].labels, "claims a camera without its labels"
             self.cameras[name] = replace(camera, owner=worker)
         for name in releases:
@@ -35,7 +35,7 @@ class Site:
         self.changes += len(claims) + len(releases)
 
     def settle(self, random: Random, *, rebalance: bool = True) -> None:
-        """Everybody acts until nobody wants a change; fails when they never agree."""
+        """Lets all workers act until none wants a change; fails if they never agree."""
         for _ in range(40):
             before = self.changes
             for worker in random.sample(sorted(self.workers), len(self.workers)):
@@ -64,7 +64,7 @@ labels = st.frozensets(st.sampled_from(LABELS))
 @st.composite
 def sites(draw: st.DrawFn) -> Site:
     workers = {f"w{i}": LiveWorker(draw(labels), draw(st.integers(1, 6))) for i in range(draw(st.integers(1, 5)))}
-    owner = st.none() | st.sampled_from(sorted(workers)) | st.just("somebody")
+    owner = st.none() | st.sampled_from(sorted(workers)) | st.just("another")
     cameras = {f"c{i:02d}": CameraToClaim(draw(labels), draw(owner)) for i in range(draw(st.integers(0, 14)))}
     return Site(workers, cameras)
 
@@ -92,7 +92,7 @@ def test_any_workers_agree_and_leave_no_claimable_camera_free(site: Site, random
     for name, camera in site.cameras.items():
         if camera.owner is None:
             able = [w for w, view in site.workers.items() if camera.labels <= view.labels]
-            assert all(counts[w] >= site.workers[w].capacity for w in able), f"{name} is left to nobody"
+            assert all(counts[w] >= site.workers[w].capacity for w in able), f"no worker claims {name}"
 
 
 @settings(max_examples=40, deadline=None)

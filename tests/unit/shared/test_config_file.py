@@ -1,4 +1,4 @@
-"""Reading a site file: what is refused, with which words, and what is never shown."""
+"""Reading a site file: what is refused, with which message, and what is never shown."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ class TestReferences:
             ("${file:none}", "redis.url = ${file:none}: cannot read none (No such file or directory)"),
             (
                 "${no such}",
-                "redis.url = ${no such}: is not a valid reference; use ${VARIABLE}, ${VARIABLE:-default} or ${file:PATH}",
+                "redis.url = ${no such}: is not a valid reference; use ${VARIABLE}, ${VARIABLE:-default} or ${file:",
             ),
             ("${}", "redis.url = ${}: is not a valid reference; use ${VARIABLE}"),
         ],

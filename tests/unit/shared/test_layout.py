@@ -19,7 +19,7 @@ TEXT = """\
 fps
 10 10 8
 
-scales:        # as the ancestor wrote it, with or without a colon
+scales:        # as run_live_mtmc.py wrote it, with or without a colon
 1 1 0.8
 offset
 0 0 -1.640
@@ -40,7 +40,7 @@ inf 0 40
 
 
 def broken(change: str, to: str, count: int = 1) -> str:
-    """`TEXT` with `change` replaced; the error that it leads to."""
+    """The error message for `TEXT` with `change` replaced."""
     assert change in TEXT
     with pytest.raises(LayoutError) as caught:
         parse_layout(TEXT.replace(change, to, count), CAMERAS, "site/layout.txt")

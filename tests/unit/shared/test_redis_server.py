@@ -1,4 +1,4 @@
-"""Finding and describing the embedded Redis."""
+"""Finding and configuring the embedded Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All Lua is in one folder, with its catalogue."""
+"""All Lua is in one folder, listed in its README."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def test_no_python_module_contains_lua() -> None:
 
 
 def _code(path: Path) -> str:
-    """Without what is meant by torch's `eval()`, and without the one module that runs scripts."""
+    """All modules except those that use torch's `eval()`, and except the module that runs scripts."""
     return "" if path == ROOT / "shared" / "scripts.py" else path.read_text().replace(".eval()", "")

@@ -19,14 +19,14 @@ UNUSED: Any = None
 
 
 class Network:
-    """A Redis server behind a network; only asking it takes time."""
+    """A Redis server behind a network; only round trips take time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.local_ns = 5_000 * MS
         self.ahead_ns = 1_790_000_000_000 * MS
         """How far the server's clock is ahead of the local monotonic one."""
         self.delays_ns: list[tuple[int, int]] = []
-        """There and back again, for the next round trips."""
+        """Delays there and back of the next round trips."""
         self.asked = 0
         self.is_away = False
         clock = SimpleNamespace(
@@ -48,7 +48,7 @@ class Network:
         return answer
 
     def pass_s(self, seconds: float) -> float:
-        """Lets time pass; the local monotonic time after it, seconds."""
+        """Lets time pass; returns the local monotonic time after it, seconds."""
         self.local_ns += round(seconds * 1e9)
         return self.local_ns / 1e9
 

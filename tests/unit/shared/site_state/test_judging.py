@@ -13,7 +13,7 @@ from shared.site_state.states import CameraState, State, picture_limit_s, tracks
 
 NOW_MS = 1_700_000_000_000
 LIVE = CameraFacts("c", written={"state": "live", "owner": "w"}, picture_ms=NOW_MS - 100)
-"""A camera that is well; the tests change one thing."""
+"""A healthy camera; each test changes one thing."""
 
 
 def camera_of(facts: CameraFacts, *, target_fps: float = 10, pictures_now_ms: int | None = NOW_MS) -> CameraState:
@@ -31,7 +31,7 @@ def written(state: str, **fields: str) -> CameraFacts:
         (CameraFacts("c"), "waiting", "no worker has it"),
         (written("released"), "waiting", "no worker has it"),
         (written("released", error="no such file"), "waiting", "no worker has it (no such file)"),
-        (written("paused"), "waiting", "no worker has it"),  # resumed, and not yet taken up
+        (written("paused"), "waiting", "no worker has it"),  # resumed, and not claimed yet
         (written("starting"), "starting", "opening the source"),
         (replace(LIVE, picture_ms=None), "starting", "waiting for the first picture"),
         (written("down", error="refused"), "down", "refused"),
@@ -55,16 +55,16 @@ def test_a_camera_is_judged_by_its_owner_the_clock_and_its_pictures(
 @pytest.mark.parametrize(
     ("facts", "state"),
     [
-        # What a dead worker wrote last says nothing any more, but for a recording that was played to its end.
+        # The last state of a dead worker is no longer valid, except for a file that was played to its end.
         (replace(written("down", error="refused"), owner_gone=True), "stalled"),
         (replace(written("starting"), owner_gone=True), "stalled"),
         (replace(written("ended"), owner_gone=True), "ended"),
         (replace(written("released"), owner_gone=True), "waiting"),
-        # The clock names a camera until its next owner lets it take part again.
+        # The clock lists a camera as stalled until its next owner joins.
         (replace(written("starting"), stalled=True), "starting"),
         (replace(written("down"), stalled=True), "down"),
         (replace(written("released"), stalled=True), "waiting"),
-        # The operator has the last word.
+        # Pausing by the operator overrides everything.
         (replace(LIVE, settings=b'{"paused": true}', stalled=True, owner_gone=True), "paused"),
     ],
 )
