@@ -296,7 +296,9 @@ class WorkerConfig(Section):
     """A camera worker."""
 
     capacity: int = Field(64, ge=1, le=1024, description="maximum number of cameras per worker")
-    labels: tuple[Name, ...] = Field((), description="labels of the workers that `mtmc up` starts; see cameras.labels")
+    labels: tuple[Name, ...] = Field(
+        (), description="labels of the workers; a camera with labels needs a worker that has all of them"
+    )
     gpus: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (),
         description="GPU numbers: `mtmc up` starts one worker per GPU, which sees only that GPU; if empty, every "

@@ -204,7 +204,7 @@ class OldRedis:
     ("settings", "url", "says"),
     [
         ({}, "redis://127.0.0.1:{free}", "Redis does not answer at .*refused.*; start it, or correct the address"),
-        ({"requirepass": SECRET}, "redis://127.0.0.1:{port}", "needs a password; set MTMC_REDIS_PASSWORD"),
+        ({"requirepass": SECRET}, "redis://127.0.0.1:{port}", "requires a password; set MTMC_REDIS_PASSWORD"),
         (
             {"requirepass": SECRET},
             "redis://:wrong@127.0.0.1:{port}",
