@@ -124,7 +124,7 @@ def unset_variable(site: Site, folder: Path) -> None:
         (value_out_of_bounds, "clock.target_fps = 0", "greater than 0"),
         (unknown_class, "detector.classes", "unknown class 'persn'.*person"),
         (two_cameras_of_one_name, "cameras", "camera names must be unique; used more than once: a"),
-        (layout_for_three_cameras, "layout.file", "line 2: 3 numbers in 'fps', but the site has 2 cameras: give"),
+        (layout_for_three_cameras, "layout.file", "line 2: 3 numbers in 'fps', but the site has 2 cameras; write one"),
         (layout_of_a_camera_that_is_not_there, "layout.overlaps.0.1 = yard", "no such camera; the site has a, b"),
         (empty_mask, "cameras.0.mask", "is black all over, so .*; paint white what is to be watched"),
         (mask_that_is_no_picture, "cameras.0.mask", "is no picture"),

@@ -142,8 +142,8 @@ def test_what_cannot_be_decoded_is_told_of_and_the_rest_is_shown(site: Client, i
     done = inspect("tracks", "gate", "--count", "9", "--json")
     ticks = [json.loads(line).get("tick") for line in done.stdout.splitlines()]
     assert (done.returncode, ticks) == (0, [7, 8, None])
-    assert "schema 9 is not known" in json.loads(done.stdout.splitlines()[-1])["error"]
-    assert "cannot be decoded: schema 9 is not known" in inspect("tracks", "gate").stdout
+    assert "unknown schema 9" in json.loads(done.stdout.splitlines()[-1])["error"]
+    assert "cannot be decoded: unknown schema 9" in inspect("tracks", "gate").stdout
 
 
 def test_following_shows_every_new_entry_until_it_is_stopped(site: Client, redis_url: str) -> None:

@@ -96,7 +96,7 @@ def test_it_waits_for_a_redis_that_is_not_there_yet(run: Run, site_file: Path, r
     redis_process.stop()
     run("clock", site_file, "--redis", redis_process.url)
     log = site_file.parent / "log"
-    wait_until(lambda: log.exists() and "Redis does not answer yet" in log.read_text())
+    wait_until(lambda: log.exists() and "no Redis yet" in log.read_text())
     redis_process.start()
     wait_until(lambda: "acquired the clock" in log.read_text())
 
