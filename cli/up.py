@@ -94,7 +94,7 @@ def run_until_stopped(
     from shared.keys import Keys
     from shared.redis_connection import connect
     from shared.service import stop_on_signals
-    from shared.site import read_site, restart_recordings
+    from shared.site import read_site, restart_files
     from shared.site_state.reading import StateReader
     from site_checks.files import require_usable_files
 
@@ -124,7 +124,7 @@ def run_until_stopped(
                 return 0
             with address.translating_errors(), contextlib.closing(address.open()) as client:
                 note = publish(client, site).note
-                restart_recordings(client, Keys(site.site))
+                restart_files(client, Keys(site.site))
                 published = read_site(client, site.site)
                 assert published is not None
             client = connect(address.url, address.password, timeout_s=_REDIS_TIMEOUT_S)

@@ -24,7 +24,7 @@ from shared.keys import Keys
 from shared.progress import ReportProgress, ignore_progress
 from shared.redis_connection import Client
 from shared.redis_server import RedisServer, any_free_port, find_binary
-from shared.site import read_site, restart_recordings
+from shared.site import read_site, restart_files
 from vision.video.video_file import VideoFile
 
 _LAST_LINES = 15
@@ -98,7 +98,7 @@ def run_site(
         wait_for_redis(address, supervisor, state, threading.Event())
         with closing(address.open()) as client:
             publish(client, site)
-            restart_recordings(client, Keys(site.site))
+            restart_files(client, Keys(site.site))
             published = read_site(client, site.site)
             assert published is not None
             recorder = Recorder(client, published, folder / "recording", from_start=True)

@@ -1,1 +1,1 @@
-"""The processes of a site; each folder runs on its own with `mtmc run`."""
+"""The processes of a site; `mtmc run` runs one of them."""

@@ -1,4 +1,4 @@
-"""Folders for what can be fetched or built again: weights, models, TensorRT engines."""
+"""Cache folders for files that can be downloaded or built again: weights, models, TensorRT engines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def user_cache(kind: Literal["engines", "models", "weights"], environment: Mappi
 
 
 def engine_cache(environment: Mapping[str, str]) -> Path | None:
-    """Where TensorRT keeps its engines: `$MTMC_ENGINE_CACHE`, else a folder in the user's cache.
+    """The folder of cached TensorRT engines: `$MTMC_ENGINE_CACHE`, else a folder in the user's cache.
 
     None for a user without a home directory: the engines are then built at every start.
     """

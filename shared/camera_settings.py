@@ -1,7 +1,7 @@
-"""The cameras of a running site: an operator adds, pauses, resumes and removes them, and processes follow.
+"""The cameras of a running site: an operator adds, pauses, resumes and removes them while the processes run.
 
-Each change is one transaction that is tried again when another one came in between, so none gets lost. The changes last
-until the site is published with other content.
+Each change is one transaction, which is retried if another change came in between, so none is lost. The changes last
+until the site is published with different content.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.redis_connection import Client
 
-_OF_THE_OWNER = ("state", "owner", "error", "refused", "origin", "length")
-"""What `camera:{camera}` says of the camera's last time; `seq` and `tick` go on where it comes back in time."""
+_OWNER_FIELDS = ("state", "owner", "error", "refused", "origin", "length")
+"""The fields of `camera:{camera}` that are deleted with the camera. `seq` and `tick` continue if it is added again."""
 
 Settings = Mapping[str, CameraConfig | None]
 """Camera → its settings, sorted by name; None where they cannot be read."""
 
 
 def read_settings(client: Client, keys: Keys) -> Settings:
-    """All cameras as they are set now."""
+    """The present settings of all cameras."""
     found: dict[bytes, bytes] = client.hgetall(keys.cameras)
     return {name.decode(): _parsed(text) for name, text in sorted(found.items())}
 
 
 def read_cameras(client: Client, keys: Keys) -> dict[str, CameraConfig]:
-    """The cameras as they are set now, sorted by name; without those whose settings cannot be read."""
+    """The present settings of all cameras whose settings can be read, sorted by name."""
     return {name: camera for name, camera in read_settings(client, keys).items() if camera is not None}
 
 
 def add_camera(client: Client, keys: Keys, camera: CameraConfig, *, origin_tick: int | None = None) -> bool:
-    """Adds a camera; False when there is one of that name already.
+    """Adds a camera; returns False if one of that name exists already.
 
-    `origin_tick`: the tick at which its recording begins, in place of that of all recordings.
+    `origin_tick`: the tick at which its file begins; None: the common tick of all files.
     """
 
-    def add(there: Settings, pipe: Any) -> bool:
-        if camera.name in there:
+    def add(present: Settings, pipe: Any) -> bool:
+        if camera.name in present:
             return False
         queue_addition(pipe, keys, [camera])
         if origin_tick is not None:
@@ -53,12 +53,12 @@ def add_camera(client: Client, keys: Keys, camera: CameraConfig, *, origin_tick:
 
 
 def set_paused(client: Client, keys: Keys, names: Collection[str], *, paused: bool) -> list[str]:
-    """Pauses or resumes cameras, all or none of them; the `names` that the site does not have, or cannot read."""
+    """Pauses or resumes all of the cameras, or none of them if any is unknown or unreadable; returns those `names`."""
 
-    def pause(there: Settings, pipe: Any) -> list[str]:
-        unknown = [name for name in names if there.get(name) is None]
+    def pause(present: Settings, pipe: Any) -> list[str]:
+        unknown = [name for name in names if present.get(name) is None]
         for name in names if not unknown else ():
-            camera = there[name]
+            camera = present[name]
             assert camera is not None
             pipe.hset(keys.cameras, name, camera.model_copy(update={"paused": paused}).model_dump_json(by_alias=True))
         return unknown
@@ -67,16 +67,18 @@ def set_paused(client: Client, keys: Keys, names: Collection[str], *, paused: bo
 
 
 def remove_cameras(client: Client, keys: Keys, names: Collection[str], kept_seconds: float) -> list[str]:
-    """Removes cameras, all or none of them; the `names` that the site does not have. See `queue_removal`.
+    """Removes all of the cameras, or none of them if any is unknown; returns the unknown `names`.
+
+    `kept_seconds`: see `queue_removal`.
 
     Raises:
-        MtmcError: none would be left.
+        MtmcError: no camera would be left.
     """
 
-    def remove(there: Settings, pipe: Any) -> list[str]:
-        unknown = [name for name in names if name not in there]
-        if not unknown and there.keys() <= set(names):
-            raise MtmcError("a site has at least one camera; pause the last one, or stop the site")
+    def remove(present: Settings, pipe: Any) -> list[str]:
+        unknown = [name for name in names if name not in present]
+        if not unknown and present.keys() <= set(names):
+            raise MtmcError("a site needs at least one camera; pause the last one, or stop the site")
         if not unknown:
             queue_removal(pipe, keys, names, kept_seconds)
         return unknown
@@ -85,7 +87,7 @@ def remove_cameras(client: Client, keys: Keys, names: Collection[str], kept_seco
 
 
 def queue_addition(pipe: Any, keys: Keys, cameras: Iterable[CameraConfig]) -> None:
-    """Queues the settings of cameras; what is left of an earlier time of theirs expires no more."""
+    """Queues writing the settings of cameras; keys left from before a removal no longer expire."""
     for camera in cameras:
         pipe.hset(keys.cameras, camera.name, camera.model_dump_json(by_alias=True))
         for key in _own_keys(keys, camera.name):
@@ -93,29 +95,29 @@ def queue_addition(pipe: Any, keys: Keys, cameras: Iterable[CameraConfig]) -> No
 
 
 def queue_removal(pipe: Any, keys: Keys, names: Iterable[str], kept_seconds: float) -> None:
-    """Queues the removal of cameras, from which on nothing that their owners write is accepted.
+    """Queues the removal of cameras; afterwards, writes of their owners are rejected.
 
-    `kept_seconds`: so long an aggregator that is just being replaced can still read their tracks.
+    `kept_seconds`: after this long their tracks expire; until then a new aggregator can still read them.
     """
     for name in names:
         role = f"camera:{name}"
         pipe.hdel(keys.cameras, name)
         pipe.delete(keys.lease(role))
-        pipe.hincrby(keys.epochs, role, 1)  # The owner would take a lease that merely ran out up again.
+        pipe.hincrby(keys.epochs, role, 1)  # The owner would take back a lease that merely expired.
         pipe.zrem(keys.seen, name)
         pipe.zrem(keys.marked_at, name)
-        pipe.hdel(keys.camera(name), *_OF_THE_OWNER)
+        pipe.hdel(keys.camera(name), *_OWNER_FIELDS)
         for key in _own_keys(keys, name):
             pipe.expire(key, math.ceil(kept_seconds))
 
 
 def _change(client: Client, keys: Keys, change: Callable[[Settings, Any], Any]) -> Any:
-    """Runs `change(what is there, transaction)`, again if somebody else changed a camera meanwhile."""
+    """Runs `change(present settings, transaction)`, and retries it if a camera was changed meanwhile."""
 
     def attempt(pipe: Any) -> Any:
-        there = read_settings(pipe, keys)
+        present = read_settings(pipe, keys)
         pipe.multi()
-        return change(there, pipe)
+        return change(present, pipe)
 
     return client.transaction(attempt, keys.cameras, value_from_callable=True)
 

@@ -1,4 +1,4 @@
-"""Reads a site file: YAML, `${VAR}` and `${file:PATH}` secrets, environment overrides, every problem at once."""
+"""Reads a site file: YAML, `${VAR}` and `${file:PATH}` secrets, environment overrides. Reports all problems at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?")
 _SHOWN_CHARACTERS = 80
 _SECRET_KEYS = frozenset({"password", "redis"})
-"""What stands there, or below, is never shown."""
+"""The values of these keys, and all values below them, are never shown."""
 _CREDENTIALS = re.compile(r"[^\s/:@]*:[^\s@]*@")
 _NAMES: TypeAdapter[list[str]] = TypeAdapter(Annotated[list[Name], Field(min_length=1)])
 _MESSAGES = {
@@ -30,22 +30,22 @@ _MESSAGES = {
     "dict_type": "must be a mapping of settings",
     "tuple_type": "must be a list",
     "string_type": "must be text; put it in quotes",
-    "string_pattern_mismatch": "must be letters, digits, '.', '_' and '-', and begin with a letter or a digit",
+    "string_pattern_mismatch": "must consist of letters, digits, '.', '_' and '-', and begin with a letter or a digit",
     "too_short": "must not be empty",
     "string_too_short": "must not be empty",
 }
-"""pydantic's kind of error → what is allowed; where its own words speak of Python."""
+"""pydantic's error type → our message, for errors whose own message is in terms of Python."""
 
 
 def read_site_file(path: Path, environment: Mapping[str, str], *, check_files: bool = True) -> SiteConfig:
-    """The validated site of the file `path`, with the overrides of `environment`.
+    """The validated site of the file `path`, with the overrides in `environment`.
 
     Overrides are variables such as `MTMC__CLOCK__TARGET_FPS=10` or `MTMC__CAMERAS__0__SOURCE=/dev/video0`; lists and
-    mappings are written as YAML: `MTMC__DETECTOR__CLASSES=[car, truck]`. They may use `${…}` as the file may. With
+    mappings are written as YAML: `MTMC__DETECTOR__CLASSES=[car, truck]`. Like the file, they may contain `${…}`. With
     `check_files`, every file that the site names must exist.
 
     Raises:
-        ConfigError: with every problem found.
+        ConfigError: the site is invalid; carries every problem found.
     """
     problems: list[Problem] = []
     return site_from(read_yaml(path, problems), path, environment, check_files=check_files, known=problems)
@@ -60,13 +60,13 @@ def site_from(
     all_secrets: bool = True,
     known: Sequence[Problem] = (),
 ) -> SiteConfig:
-    """The validated site of the settings `written`, which `path` holds; else as `read_site_file`.
+    """The validated site of the settings `written`, as read from `path`; otherwise like `read_site_file`.
 
-    Without `all_secrets`, a `${…}` that cannot be resolved stays as it is written, except in the section `redis`: who
-    looks at a running site needs no password of a camera.
+    Without `all_secrets`, a `${…}` that cannot be resolved is left unchanged, except in the section `redis`: commands
+    that only look at a running site do not need the passwords of its cameras.
 
     Raises:
-        ConfigError: with every problem found, those that were `known` first.
+        ConfigError: the site is invalid; carries every problem found, the `known` ones first.
     """
     problems = list(known)
     data = _copied(written)
@@ -87,7 +87,7 @@ def site_from(
         problems += needed
     except ValidationError as error:
         problems += [*unset, *_found(error, data, where, {problem.key for problem in (*problems, *unset)})]
-    problems += _strangers_in_layout(data, where, {problem.key for problem in problems})
+    problems += _unknown_cameras_in_layout(data, where, {problem.key for problem in problems})
     if site is not None and check_files:
         problems += _layout_file_problems(site, where)
     if problems or site is None:
@@ -98,10 +98,10 @@ def site_from(
 def camera_from(
     written: dict[str, Any], where: str, base: Path, environment: Mapping[str, str], *, check_files: bool = True
 ) -> CameraConfig:
-    """One validated camera of the settings `written`, as they may stand in a site file of the folder `base`.
+    """The validated camera of the settings `written`; paths in them are relative to the folder `base`.
 
     Raises:
-        ConfigError: with every problem found; `where` names what was written.
+        ConfigError: the camera is invalid; carries every problem found, with `where` as their place.
     """
     problems: list[Problem] = []
     data = _interpolated(written, (), base, environment, lambda _: where, problems)
@@ -116,33 +116,33 @@ def camera_from(
 
 
 def overridden_settings(path: Path, environment: Mapping[str, str]) -> dict[Path_, str]:
-    """Which settings of the file `path` the environment overrides: place → variable."""
+    """The settings of the file `path` that the environment overrides: setting → variable."""
     return _override(_copied(read_yaml(path, [])), environment, [])
 
 
 def _found(
     error: ValidationError, data: Any, where: Callable[[Path_], str], unresolved: Collection[str]
 ) -> list[Problem]:
-    """What pydantic found, but for settings that are `unresolved` anyway."""
+    """The problems that pydantic found, except in settings that are `unresolved` already."""
     found: dict[Path_, Problem] = {}
     for item in error.errors(include_url=False):
         location = _place(item["loc"], data)
-        # A setting of two possible types fails once for each; a list of nothing but wrong items is not empty.
-        told = any(key[: len(location)] == location for key in found)
-        if not told and dotted(location) not in unresolved:
+        # A setting of two possible types fails once per type. A list of only invalid items is also reported as empty.
+        reported = any(key[: len(location)] == location for key in found)
+        if not reported and dotted(location) not in unresolved:
             found[location] = _problem(where(location), location, item["type"], item["msg"], item["input"])
     return list(found.values())
 
 
-def _strangers_in_layout(
+def _unknown_cameras_in_layout(
     data: dict[str, Any], where: Callable[[Path_], str], unresolved: Collection[str]
 ) -> list[Problem]:
-    """Cameras that the layout names and the site lacks; reads what is written, whatever else is wrong with it."""
+    """Cameras that the layout names and the site does not have; reads the raw settings, which may have other errors."""
     try:
         names = _NAMES.validate_python([camera["name"] for camera in data["cameras"]])
         layout = LayoutConfig.model_validate(data.get("layout") or {})
     except (KeyError, TypeError, ValidationError):
-        return []  # that is told already; as long as a name is wrong, nobody knows who is missing
+        return []  # Reported already. While a camera name is invalid, the list of names is not reliable.
     named: list[tuple[Path_, str]] = [
         (("layout", "overlaps", i, j), camera)
         for i, group in enumerate(layout.overlaps)
@@ -174,7 +174,7 @@ def site_layout(site: SiteConfig) -> Layout:
     """The transitions between the cameras of `site`.
 
     Raises:
-        LayoutError: the layout file cannot be read, or does not fit the cameras.
+        LayoutError: the layout file cannot be read, or does not match the cameras.
     """
     names = site.camera_names
     config = site.layout or LayoutConfig()
@@ -222,7 +222,7 @@ def _interpolated(
         try:
             return _referenced(reference, base, environment)
         except KeyError as error:
-            name = reference.split(":-", 1)[0]  # the default of a secret may be one
+            name = reference.split(":-", 1)[0]  # The default value may be a secret too.
             problems.append(Problem(where(at), dotted(at), f"${{{name}}}", str(error.args[0])))
             return match.group(0)
 
@@ -230,27 +230,27 @@ def _interpolated(
 
 
 def _referenced(reference: str, base: Path, environment: Mapping[str, str]) -> str:
-    """Raises KeyError with a message for people."""
+    """The value of one `${reference}`; raises KeyError with a message for people."""
     if reference.startswith("file:"):
         secret = base / Path(reference.removeprefix("file:")).expanduser()
         try:
             return secret.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise KeyError(f"{secret} cannot be read ({reason}); write the secret there, or correct the path") from None
+            raise KeyError(f"cannot read {secret} ({reason}); write the secret there, or correct the path") from None
     match = _VARIABLE.fullmatch(reference)
     if match is None:
-        raise KeyError("write ${VARIABLE}, ${VARIABLE:-default} or ${file:PATH}")
+        raise KeyError("is not a valid reference; use ${VARIABLE}, ${VARIABLE:-default} or ${file:PATH}")
     name, default = match.groups()
     if name in environment:
         return environment[name]
     if default is None:
-        raise KeyError(f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}")
+        raise KeyError(f"the environment variable {name} is not set; set it, or use ${{{name}:-default}}")
     return str(default)
 
 
 def _override(data: dict[str, Any], environment: Mapping[str, str], problems: list[Problem]) -> dict[Path_, str]:
-    """Puts every `MTMC__…` variable into `data`; returns which setting came from which variable."""
+    """Applies every `MTMC__…` variable to `data`; returns setting → variable."""
     overridden: dict[Path_, str] = {}
     for name in sorted(environment):
         if not name.startswith(ENV_PREFIX):
@@ -269,14 +269,14 @@ def _override(data: dict[str, Any], environment: Mapping[str, str], problems: li
 
 
 def _copied(value: Any) -> Any:
-    """`value` in which nothing is shared, so that overriding what stands at an anchor leaves its aliases alone."""
+    """A deep copy in which nothing is shared, so that overriding an anchor's value does not change its aliases."""
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _is_section(data: Any, location: Path_) -> bool:
-    """Whether `data` holds a mapping or a list at `location`."""
+    """Whether the value of `data` at `location` is a mapping or a list."""
     for part in location:
         if isinstance(data, dict):
             data = data.get(part)
@@ -288,9 +288,9 @@ def _is_section(data: Any, location: Path_) -> bool:
 
 
 def setting_value(text: str) -> Any:
-    """What a setting that is given outside a file means: lists, mappings and null as YAML; all else stays text.
+    """Parses a setting from outside a file: lists, mappings and null are YAML; everything else remains text.
 
-    Text becomes a number where one is wanted, and a password of digits stays a password.
+    Validation later converts text to a number where needed, so a password of digits remains text.
     """
     try:
         value = yaml.safe_load(text)
@@ -300,7 +300,7 @@ def setting_value(text: str) -> Any:
 
 
 def _descend(data: Any, parts: list[str]) -> Iterator[str | int]:
-    """Walks `parts` through `data`, making the missing mappings; stops where there is nothing to enter."""
+    """Walks `parts` through `data` and creates missing mappings; stops at a value that cannot be entered."""
     for i, part in enumerate(parts):
         last = i == len(parts) - 1
         if isinstance(data, list):
@@ -318,7 +318,7 @@ def _descend(data: Any, parts: list[str]) -> Iterator[str | int]:
 
 
 def _place(location: Path_, data: Any) -> Path_:
-    """`location` without what pydantic appends to tell the types of a union apart: only what stands in `data`."""
+    """`location` limited to keys that exist in `data`: pydantic appends names of the types of a union."""
     for i, part in enumerate(location):
         if isinstance(data, dict):
             data = data.get(part)
@@ -341,10 +341,10 @@ def _problem(where: str, location: Path_, kind: str, message: str, value: Any) -
 
 
 def without_credentials(source: str) -> str:
-    """A source or address without its user and password, even if a mistake in it makes it look like a path."""
+    """A source or URL without its user and password, even if a typo makes it look like a path."""
     return redact(source) if "://" in source else masked(source)
 
 
 def masked(text: str) -> str:
-    """`text` without what may be a user and a password, also in an address with a mistake in it (`rtsp:/u:p@host`)."""
+    """`text` without anything that may be a user and password, also in a URL with a typo (`rtsp:/u:p@host`)."""
     return _CREDENTIALS.sub("***@", redact(text))

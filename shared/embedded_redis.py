@@ -1,4 +1,4 @@
-"""A Redis of our own for a while: without persistence, gone with the process that started it."""
+"""A temporary Redis server: without persistence, and stopped together with the process that started it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _STOP_SECONDS = 10.0
 
 @contextlib.contextmanager
 def embedded_redis() -> Iterator[str]:
-    """Runs a server on a free port of this machine; its URL.
+    """Runs a server on a free port of this machine and yields its URL.
 
     Raises:
-        RedisUnusable: there is none, or it does not start.
+        RedisUnusable: no redis-server is installed, or it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="mtmc-redis-") as folder:
         server = RedisServer(find_binary(), Path(folder), any_free_port(), persistent=False)
         server.write_settings()
         log = Path(folder) / "redis.log"
         command = tether.command(server.command, signal.SIGKILL)
-        with log.open("wb") as words:
-            process = subprocess.Popen(command, stdout=words, stderr=words, stdin=subprocess.DEVNULL)  # noqa: S603
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)  # noqa: S603
         try:
             _wait_until_it_answers(server.url, process, log)
             yield server.url
@@ -54,8 +54,8 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path
                 client.ping()
                 return
             if process.poll() is not None or time.monotonic() > deadline:
-                said = " | ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
-                raise RedisUnusable(f"the embedded Redis does not start: {said}")
+                last_lines = " | ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
+                raise RedisUnusable(f"the embedded Redis does not start: {last_lines}")
             time.sleep(0.02)
     finally:
         client.close()

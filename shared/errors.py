@@ -1,14 +1,14 @@
-"""Every error that a user can cause or mend. Anything else is a bug and keeps its traceback.
+"""Every error that a user can cause or fix. Anything else is a bug and keeps its traceback.
 
 MtmcError
-├── ConfigError            the site file, or what it names, is wrong (carries every problem)
+├── ConfigError            the site file, or a file that it names, is wrong (carries every problem)
 ├── LayoutError            a camera layout that cannot be read
-├── MaskError              a mask that is no picture, or hides everything
+├── MaskError              a mask that is not an image, or that hides everything
 ├── ModelError             a model that cannot be loaded or is of an unknown kind
 ├── SourceUnavailable      a camera that cannot be opened or read
-├── MessageError           a stream entry that nobody could decode
-├── RedisUnusable          no Redis, wrong password, too old, evicting
-└── LeaseLost              somebody else owns what this process thought it owned
+├── MessageError           a stream entry that cannot be decoded
+├── RedisUnusable          Redis is unreachable, refuses the password, is too old, or evicts keys
+└── LeaseLost              another process has taken over a role that this one owned
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _CREDENTIAL_KEY = (
     r"[?&;/](?:[\w.-]*[_.-])?(?:user|username|usr|login|loginuse|loginpas|pass|passwd|password|passphrase|pwd|psw|token"
     r"|accesstoken|key|apikey|auth|authorization|secret|sig|signature|session|sessionid)="
 )
-"""What cameras and their gateways call a credential; some take it as a part of the path."""
+"""The parameter names that cameras and gateways use for credentials; some accept them in the path."""
 _CREDENTIALS = re.compile(rf"{_SCHEME}{_URL_CHARACTER}*@")
 _SECRET_QUERY = re.compile(rf"(?P<key>{_CREDENTIAL_KEY})[^&\s'\"<>]*", re.IGNORECASE)
 _AMBIGUOUS = re.compile(
     rf"{_SCHEME}{_URL_CHARACTER}*{_CREDENTIAL_KEY}{_URL_CHARACTER}*@{_URL_CHARACTER}*", re.IGNORECASE
 )
-"""An `@` behind such a name: it may belong to either, so nothing can be shown."""
+"""An `@` after such a name may end the login or be part of the secret, so the whole address is hidden."""
 _SPACED_CREDENTIALS = re.compile(rf"{_SCHEME}[^\s:/@'\"<>\[\]]*:(?!\d{{1,5}}(?![^\s/?#,;.)'\"]))(?=\S)[^\n@/]*@")
-"""A password with blanks or quotes in it: what follows the colon is neither a port nor a blank."""
+"""A password with spaces or quotes in it: the colon is followed by neither a port nor a space."""
 
 
 def redact(text: str) -> str:
     """`text` with the user and password of every URL in it replaced by `***`.
 
-    A password may hold any character, so everything up to the last `@` of a URL goes.
+    A password may contain any character, so everything up to the last `@` of a URL is replaced.
     """
     text = _AMBIGUOUS.sub(r"\g<scheme>***", text)
     for credentials in (_CREDENTIALS, _SPACED_CREDENTIALS):
@@ -45,7 +45,7 @@ def redact(text: str) -> str:
 
 
 class MtmcError(Exception):
-    """An error the user can mend; `str()` is one line that says what is wrong and what to do."""
+    """An error the user can fix; `str()` is one line that says what is wrong and what to do."""
 
     exit_code = 2
 
@@ -55,14 +55,14 @@ class MtmcError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a configuration."""
+    """One error in a configuration."""
 
     where: str
     """File, or the environment variable that overrides it."""
     key: str
     """Dotted path of the setting, e.g. `cameras.2.source`; empty for the whole file."""
     value: str
-    """What stands there now; empty when nothing does."""
+    """The present value; empty if there is none."""
     message: str
     """What is allowed instead."""
 
@@ -73,7 +73,7 @@ class Problem:
 
 
 class ConfigError(MtmcError):
-    """Carries every problem of a configuration, so that all can be mended in one go."""
+    """Carries every problem of a configuration, so that all can be fixed in one go."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
@@ -85,15 +85,15 @@ class LayoutError(MtmcError):
 
 
 class MaskError(MtmcError):
-    """The mask of a camera that cannot be used; the message does not name it."""
+    """A camera mask that cannot be used; the message does not name it, so the caller adds the camera or the file."""
 
 
 class ModelError(MtmcError):
-    """A model file that cannot be loaded, or whose inputs or outputs nobody here understands."""
+    """A model file that cannot be loaded, or whose inputs or outputs have an unknown form."""
 
 
 class SourceUnavailable(MtmcError):
-    """A camera that cannot be opened or stopped giving pictures."""
+    """A camera that cannot be opened, or that stopped delivering pictures."""
 
     def __init__(self, camera: str, reason: str, retry_in_s: float | None = None) -> None:
         self.camera, self.reason, self.retry_in_s = camera, redact(reason), retry_in_s
@@ -105,7 +105,7 @@ class MessageError(MtmcError):
 
 
 class RedisUnusable(MtmcError):
-    """Redis cannot be reached, or is not fit for use; the message says what to do."""
+    """Redis cannot be reached, or cannot be used as it is set up; the message says what to do."""
 
 
 class LeaseLost(MtmcError):

@@ -24,7 +24,7 @@ class FrameEntry:
     jpeg: bytes
 
     def encode(self) -> dict[str, int | bytes]:
-        """The fields of the stream's entry; the camera is in the key."""
+        """The fields of the stream entry; the camera is in the key."""
         return {
             "tick": self.tick,
             "time_ns": self.time_ns,

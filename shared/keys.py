@@ -1,7 +1,7 @@
 """The name of every key in Redis, and nothing else.
 
-The site's name stands in braces, so that all keys of one site share a Redis Cluster slot: scripts and
-transactions over them stay atomic. The catalogue with types, writers and retention is `docs/keys.md`.
+The site's name is in braces, so that all keys of a site share a Redis Cluster slot and scripts and transactions over
+them stay atomic. Types, writers and retention are listed in `docs/keys.md`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Keys:
 
     @property
     def everything(self) -> str:
-        """Pattern that matches every key of the site, and no other, for SCAN."""
+        """Pattern for SCAN that matches exactly the keys of the site."""
         return self._key("*")
 
     # -- configuration, written by the CLI ---------------------------------------------------------
@@ -31,7 +31,7 @@ class Keys:
 
     @property
     def revision(self) -> str:
-        """String: the revision of `config`, for those who only want to know whether it changed."""
+        """String: the revision of `config`, to check for changes without reading all of it."""
         return self._key("config:revision")
 
     @property
@@ -41,7 +41,7 @@ class Keys:
 
     @property
     def replay(self) -> str:
-        """String: which recording `mtmc replay` plays here; no other site has it."""
+        """String: which recording `mtmc replay` plays here; only sites of `mtmc replay` have this key."""
         return self._key("replay")
 
     # -- clock and gate ----------------------------------------------------------------------------
@@ -52,7 +52,7 @@ class Keys:
 
     @property
     def ticks(self) -> str:
-        """Stream `tick time_ns gate`, capped: wakes whoever waits for a tick or for the gate."""
+        """Stream `tick time_ns gate`, capped: wakes the processes that wait for a tick or for the gate."""
         return self._key("clock:ticks")
 
     @property
@@ -62,7 +62,7 @@ class Keys:
 
     @property
     def marked_at(self) -> str:
-        """Sorted set: camera → ms (Redis time) of its last mark, or of when it last had nothing to do."""
+        """Sorted set: camera → ms (Redis time) when it last marked a tick or had nothing to do."""
         return self._key("clock:marked_at")
 
     @property
@@ -72,7 +72,7 @@ class Keys:
 
     @property
     def files_origin(self) -> str:
-        """String: the tick at which the site's files started to play; set by the first claim of one."""
+        """String: the tick at which the site's files started to play; set by the first claim of a file camera."""
         return self._key("clock:files_origin")
 
     # -- ownership ---------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ class Keys:
 
     @property
     def epochs(self) -> str:
-        """Hash role → the last epoch that was given out."""
+        """Hash role → the last epoch that was assigned."""
         return self._key("epochs")
 
     @property
@@ -96,7 +96,7 @@ class Keys:
 
     @property
     def services(self) -> str:
-        """Sorted set, expires: process of a service → ms (Redis time) of its last heartbeat."""
+        """Sorted set, expires: service process → ms (Redis time) of its last heartbeat."""
         return self._key("services")
 
     def service(self, service: str) -> str:
@@ -109,11 +109,11 @@ class Keys:
 
     # -- tracks and identities ---------------------------------------------------------------------
     def tracks(self, camera: str) -> str:
-        """Stream, trimmed by age and bytes: one entry per handled tick, also when empty."""
+        """Stream, trimmed by age and bytes: one entry per handled tick, even without tracks."""
         return self._key(f"tracks:{camera}")
 
     def gids(self, camera: str) -> str:
-        """Hash track_id → gid; a field goes `linger_seconds` after its track ended."""
+        """Hash track_id → gid; a field is deleted `linger_seconds` after its track ended."""
         return self._key(f"gids:{camera}")
 
     @property
@@ -141,13 +141,13 @@ class Keys:
 
     @property
     def commands(self) -> str:
-        """Stream, capped: what an operator asks of the aggregator."""
+        """Stream, capped: an operator's commands to the aggregator."""
         return self._key("commands")
 
     # -- recovery of the aggregator ----------------------------------------------------------------
     @property
     def cycles(self) -> str:
-        """Stream: the tick of each cycle and the id of the last entry it used of each camera."""
+        """Stream: the tick of each cycle and, for each camera, the id of the last entry that it used."""
         return self._key("cycles")
 
     def state_chunk(self, generation: int, index: int) -> str:
@@ -170,10 +170,10 @@ class Keys:
 
     @property
     def viewers(self) -> str:
-        """Sorted set: camera → ms (Redis time) when somebody last watched it."""
+        """Sorted set: camera → ms (Redis time) when it was last watched."""
         return self._key("viewers")
 
     @property
     def dead_letters(self) -> str:
-        """Stream, capped: entries that nobody could decode, with the reason."""
+        """Stream, capped: entries that could not be decoded, with the reason."""
         return self._key("dead_letters")

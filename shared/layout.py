@@ -1,8 +1,8 @@
 """Which camera can follow which, and how fast.
 
-Row `i`, column `j` speaks of an object that leaves camera `i` and next appears in camera `j`. The time between is
-`start in j − end in i` in seconds of site time; it is negative while the object is still seen by `i`, so a negative
-`dtmin` says that the two views overlap.
+Row `i`, column `j` is for an object that leaves camera `i` and next appears in camera `j`. The time between is
+`start in j − end in i` in seconds of site time. It is negative if `i` still sees the object, so a negative `dtmin`
+means that the two views overlap.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Layout:
     """The transitions between `n` cameras.
 
     `compatible` is `(n, n)` bool, `dtmin` and `dtmax` are `(n, n)` float64 in seconds, `inf` and `-inf` allowed.
-    `fps`, `scales` and `offset` are `(n,)` float64 or None: what an ancestor's file says of the recordings.
+    `fps`, `scales` and `offset` are `(n,)` float64 or None: the values of a `run_live_mtmc.py` layout for video files.
     """
 
     cameras: tuple[str, ...]
@@ -40,7 +40,7 @@ class Layout:
 
     @classmethod
     def open(cls, cameras: tuple[str, ...]) -> Layout:
-        """The layout of a site of which nothing is known: every step is possible, every pair may overlap."""
+        """The layout without any knowledge: every step is possible, every pair of views may overlap."""
         n = len(cameras)
         return cls(
             cameras,
@@ -51,14 +51,14 @@ class Layout:
 
     @classmethod
     def closed(cls, cameras: tuple[str, ...]) -> Layout:
-        """A layout in which an object can only return to the camera it left; transitions are added to it."""
+        """A layout in which an object can only return to the camera that it left; a base to add transitions to."""
         n = len(cameras)
         return cls(
             cameras, compatible=np.zeros((n, n), bool), dtmin=np.zeros((n, n)), dtmax=np.zeros((n, n))
         ).with_returns()
 
     def with_returns(self) -> Layout:
-        """This layout, in which an object may always return to the camera that it left (after any time)."""
+        """A copy in which an object may always return to the camera that it left, after any time."""
         compatible, dtmin, dtmax = self.compatible.copy(), self.dtmin.copy(), self.dtmax.copy()
         np.fill_diagonal(compatible, val=True)
         np.fill_diagonal(dtmin, 0.0)
@@ -68,7 +68,7 @@ class Layout:
     def with_transition(
         self, source: str, target: str, min_seconds: float, max_seconds: float, *, overlapping: bool = False
     ) -> Layout:
-        """This layout with one more possible step; a step given twice spans both windows.
+        """A copy with one more possible step; a step added twice spans both time windows.
 
         Raises:
             LayoutError: an unknown camera.
@@ -83,23 +83,23 @@ class Layout:
         return Layout(self.cameras, compatible, dtmin, dtmax, self.fps, self.scales, self.offset)
 
     def of(self, cameras: tuple[str, ...]) -> Layout:
-        """What this layout says of some of its cameras.
+        """The part of this layout for some of its cameras.
 
         Raises:
-            LayoutError: one of them is not in it.
+            LayoutError: the layout does not have one of them.
         """
         missing = [camera for camera in cameras if camera not in self.cameras]
         if missing:
-            raise LayoutError(f"layout.cameras lacks {', '.join(missing)}; it names every camera of the file, in order")
+            raise LayoutError(f"layout.cameras lacks {', '.join(missing)}; list every camera of the file, in its order")
         own = [self.cameras.index(camera) for camera in cameras]
         block = np.ix_(own, own)
         vectors = {name: vector[own] for name in _VECTORS if (vector := getattr(self, name)) is not None}
         return Layout(cameras, self.compatible[block], self.dtmin[block], self.dtmax[block], **vectors)
 
     def over(self, cameras: tuple[str, ...]) -> Layout:
-        """What this layout says of `cameras`: one that it does not know is bound by no rule, every step is possible.
+        """This layout for `cameras`; to and from cameras that it does not have, every step is possible.
 
-        What it says of recordings is left out.
+        `fps`, `scales` and `offset` are left out.
         """
         wide = Layout.open(cameras)
         known = [i for i, camera in enumerate(cameras) if camera in self.cameras]
@@ -125,7 +125,7 @@ class Layout:
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """A form that JSON can carry; infinities are the strings `inf` and `-inf`."""
+        """The layout as JSON-compatible values; infinities are the strings `inf` and `-inf`."""
         return {
             "cameras": list(self.cameras),
             "compatible": self.compatible.astype(int).tolist(),
@@ -151,14 +151,14 @@ def _plain(value: float) -> float | str:
 
 
 def parse_layout(text: str, cameras: tuple[str, ...], where: str = "layout") -> Layout:
-    """Reads the text format of the ancestor.
+    """Parses the text format of `run_live_mtmc.py`.
 
     Lines `fps`, `scales` and `offset`, each followed by one line of n numbers; `compatibility`, `dtmin` and `dtmax`,
-    each followed by n lines of n numbers. `#` starts a comment; `inf` and `-inf` are numbers. The diagonal meant
-    nothing to the ancestor, so a return to the same camera is always possible.
+    each followed by n lines of n numbers. `#` starts a comment; `inf` and `-inf` are numbers. `run_live_mtmc.py`
+    ignored the diagonal, so a return to the same camera is always possible.
 
     Raises:
-        LayoutError: names `where`, the line, and what was expected.
+        LayoutError: the text is invalid; the message names `where`, the line, and what was expected.
     """
     n = len(cameras)
     lines = [(number, line.split("#", 1)[0].split()) for number, line in enumerate(text.splitlines(), start=1)]
@@ -168,17 +168,17 @@ def parse_layout(text: str, cameras: tuple[str, ...], where: str = "layout") -> 
         name = words[0].rstrip(":").lower()
         if len(words) > 1 or name not in _BLOCKS:
             raise LayoutError(
-                f"{where}, line {number}: '{' '.join(words)}' where the name of a block was expected "
-                f"({', '.join(_BLOCKS)}); every block has {n} numbers a line, one for each camera"
+                f"{where}, line {number}: expected the name of a block ({', '.join(_BLOCKS)}), not "
+                f"'{' '.join(words)}'; every line of a block has {n} numbers, one for each camera"
             )
         if name in found:
-            raise LayoutError(f"{where}, line {number}: '{name}' stands here for the second time")
+            raise LayoutError(f"{where}, line {number}: the block '{name}' appears twice; remove one")
         count = 1 if name in _VECTORS else n
         block = [_numbers(next(rows, None), n, where, name, number) for _ in range(count)]
         found[name] = np.array(block, np.float64)
     missing = [name for name in _MATRICES if name not in found]
     if missing:
-        raise LayoutError(f"{where}: {', '.join(missing)} missing; needed are {', '.join(_MATRICES)}")
+        raise LayoutError(f"{where}: {', '.join(missing)} missing; the blocks {', '.join(_MATRICES)} are required")
     _check(found, where)
     return Layout(
         cameras,
@@ -195,13 +195,13 @@ def _numbers(row: tuple[int, list[str]] | None, n: int, where: str, name: str, s
     number, words = row
     if len(words) != n:
         raise LayoutError(
-            f"{where}, line {number}: {len(words)} numbers in '{name}', but the site has {n} cameras: "
-            "give one number for each camera"
+            f"{where}, line {number}: {len(words)} numbers in '{name}', but the site has {n} cameras; "
+            "write one number for each camera"
         )
     try:
         values = [float(word) for word in words]
     except ValueError:
-        raise LayoutError(f"{where}, line {number}: '{' '.join(words)}' in '{name}' are not {n} numbers") from None
+        raise LayoutError(f"{where}, line {number}: '{' '.join(words)}' in '{name}' is not {n} numbers") from None
     if any(math.isnan(value) for value in values):
         raise LayoutError(f"{where}, line {number}: nan in '{name}'; use inf or -inf for no bound")
     return values
@@ -218,13 +218,13 @@ def _check(found: dict[str, npt.NDArray[np.float64]], where: str) -> None:
         )
     for name in ("fps", "scales"):
         if name in found and (not np.isfinite(found[name]).all() or (found[name] <= 0).any()):
-            raise LayoutError(f"{where}: '{name}' must be numbers above 0")
+            raise LayoutError(f"{where}: '{name}' must be numbers greater than 0")
     if "offset" in found and not np.isfinite(found["offset"]).all():
         raise LayoutError(f"{where}: 'offset' must be finite numbers of seconds")
 
 
 def columns_of(text: str) -> int:
-    """For how many cameras a layout text is: the numbers in its first line of numbers; 0 when there is none."""
+    """The number of cameras of a layout text: the length of its first line of numbers; 0 if it has none."""
     lines = (line.split("#", 1)[0].split() for line in text.splitlines())
     return next((len(words) for words in lines if words and words[0].rstrip(":").lower() not in _BLOCKS), 0)
 
@@ -233,10 +233,10 @@ def read_layout(path: Path, cameras: tuple[str, ...]) -> Layout:
     """Reads a layout text file; see `parse_layout`.
 
     Raises:
-        LayoutError: also when the file cannot be read.
+        LayoutError: the file cannot be read, or is invalid.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise LayoutError(f"{path}: cannot be read as text: {error}") from None
+        raise LayoutError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     return parse_layout(text, cameras, str(path))

@@ -1,7 +1,7 @@
 """Ownership of a role (`clock`, `aggregator`, `camera:…`): one owner at a time, by Redis time.
 
-A lease is a key with an expiry whose value is `epoch:random`. Epochs never repeat for a role, also when Redis lost its
-last writes, because a new one is at least as large as Redis time in ms.
+A lease is a key with an expiry whose value is `epoch:random`. Epochs of a role never repeat, even if Redis lost its
+last writes, because a new one is at least Redis time in ms.
 """
 
 from __future__ import annotations
@@ -32,62 +32,62 @@ class Lease:
         """The claim number: larger than that of every earlier owner."""
         return int(self.value.split(":", 1)[0])
 
-    def note_renewed(self, asked_at: float) -> None:
-        """A script that was sent at `asked_at` (monotonic seconds) has renewed the lease on its way."""
-        self._renewed_at = asked_at
+    def note_renewed(self, sent_at: float) -> None:
+        """Records that a script sent at `sent_at` (monotonic seconds) has also renewed the lease."""
+        self._renewed_at = sent_at
 
     def due(self) -> bool:
-        """Whether a third of the time to live has passed since the last renewal."""
+        """Whether a third of the lease's time to live has passed since the last renewal."""
         return (time.monotonic() - self._renewed_at) * 3000 >= self.ttl_ms
 
     def expired(self) -> bool:
-        """Whether the lease may have run out by this process's own monotonic clock."""
+        """Whether the lease may have expired, by this process's own monotonic clock."""
         return (time.monotonic() - self._renewed_at) * 1000 >= self.ttl_ms
 
     def renew(self) -> None:
-        """Prolongs the lease; takes it up again if it ran out and nobody owned the role since.
+        """Extends the lease; takes it back if it expired and no other process has owned the role since.
 
         Raises:
-            LeaseLost: somebody else has owned the role.
+            LeaseLost: another process has owned the role since.
         """
-        asked_at = time.monotonic()
+        sent_at = time.monotonic()
         if not self._scripts.run(
             "leases", [self.key, self._keys.epochs], ["renew", self.role, self.value, self.ttl_ms]
         ):
             raise LeaseLost(self.role)
-        self.note_renewed(asked_at)
+        self.note_renewed(sent_at)
 
     def renew_if_due(self) -> None:
-        """`renew`, when it is time.
+        """Renews the lease if it is `due`.
 
         Raises:
-            LeaseLost: somebody else has owned the role.
+            LeaseLost: another process has owned the role since.
         """
         if self.due():
             self.renew()
 
     def release(self) -> None:
-        """Gives the role up, so that another process need not wait for the expiry."""
+        """Releases the role, so that another process need not wait for the lease to expire."""
         self._scripts.run("leases", [self.key, self._keys.epochs], ["release", self.role, self.value])
 
     def commit(
         self, commands: Sequence[Sequence[str | bytes | int]], touched: Sequence[str], *, renew: bool = True
     ) -> None:
-        """Runs all `commands` atomically if this process still owns the role, none otherwise.
+        """Runs all `commands` atomically if this process still owns the role, and none otherwise.
 
-        An expired lease still counts as owned if nobody has owned the role since; it is then taken up again. Without
-        `renew` the lease stays as it is: the caller only reports on work whose owner renews it.
+        An expired lease still counts as owned if no other process has owned the role since; it is then taken back.
+        Without `renew` the expiry is left alone: for a caller that only reports on work whose owner renews the lease.
 
         Raises:
-            LeaseLost: somebody else has owned the role.
+            LeaseLost: another process has owned the role since.
         """
-        asked_at = time.monotonic()
+        sent_at = time.monotonic()
         packed = msgpack.packb([[_argument(part) for part in command] for command in commands], use_bin_type=False)
         keys = [self.key, self._keys.epochs, *touched]
         if not self._scripts.run("fenced", keys, [self.value, self.role, self.ttl_ms if renew else 0, packed]):
             raise LeaseLost(self.role)
         if renew:
-            self.note_renewed(asked_at)
+            self.note_renewed(sent_at)
 
 
 def _argument(part: str | bytes | int) -> str | bytes:
@@ -103,14 +103,14 @@ class Leases:
     def acquire(self, role: str, ttl_seconds: float, *, least_epoch: int | None = None) -> Lease | None:
         """The lease of `role`, or None while another process holds it.
 
-        `least_epoch`: the new epoch is at least this; None means Redis time in ms (virtual mode gives the tick's time
-        instead, so that a run can be repeated exactly).
+        The new epoch is at least `least_epoch`; None means Redis time in ms. Virtual mode passes the time of the tick
+        instead, so that a run can be repeated exactly.
         """
-        asked = "now" if least_epoch is None else str(least_epoch)
+        least = "now" if least_epoch is None else str(least_epoch)
         value = self._scripts.run(
             "leases",
             [self._keys.lease(role), self._keys.epochs],
-            ["acquire", role, secrets.token_hex(8), round(ttl_seconds * 1000), asked],
+            ["acquire", role, secrets.token_hex(8), round(ttl_seconds * 1000), least],
         )
         if not value:
             return None

@@ -1,4 +1,4 @@
-"""Structured logs on stderr: one line an event, `key=value`, no credentials."""
+"""Structured logs on stderr: one line per event, `key=value`, no credentials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.errors import redact
 def configure_logging(service: str, level: str = "INFO", *, json: bool = False) -> None:
     """Sets up structlog and the standard library's logging for one process.
 
-    `json` writes one JSON object a line, for machines; otherwise lines for people, coloured on a terminal.
+    `json` writes one JSON object per line, for machines; otherwise lines for people, coloured on a terminal.
     """
     renderer: Any = (
         structlog.processors.JSONRenderer()
@@ -43,10 +43,10 @@ def configure_logging(service: str, level: str = "INFO", *, json: bool = False) 
 
 @contextlib.contextmanager
 def logs_of_command(command: str, level: str = "WARNING") -> Iterator[None]:
-    """For a command that uses parts of services within itself: logs from `level` on are shown, and only meanwhile."""
+    """Shows logs from `level` up inside the `with` block: for a command that runs parts of services in its process."""
     before = structlog.get_config()
     configure_logging(command, level)
-    # Loggers of whole modules outlive the command, and must not keep this configuration.
+    # Module-level loggers outlive the command, and must not cache this configuration.
     structlog.configure(cache_logger_on_first_use=False)
     try:
         yield
@@ -55,7 +55,7 @@ def logs_of_command(command: str, level: str = "WARNING") -> Iterator[None]:
 
 
 def _named(service: str) -> structlog.typing.Processor:
-    """Names the service in every line, also in those of other threads."""
+    """Adds the service's name to every line, also to those of other threads."""
 
     def add(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event.setdefault("service", service)
@@ -81,7 +81,7 @@ def _clean(value: Any) -> Any:
 
 
 class _RedactingFormatter(logging.Formatter):
-    """For what libraries log."""
+    """Redacts credentials in what libraries log."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))

@@ -1,7 +1,7 @@
 """The wire format of `tracks:{camera}`: what one camera saw at one tick.
 
 An entry's plain fields are `schema seq camera tick time_ns n`; `payload` is msgpack of little-endian arrays. The format
-is described in `docs/wire-format.md`; golden bytes of every schema lie in the tests.
+is described in `docs/wire-format.md`; the tests contain golden bytes of every schema.
 """
 
 from __future__ import annotations
@@ -43,32 +43,33 @@ class TrackBatch:
     """The confirmed tracks that one camera saw at one tick."""
 
     track_ids: npt.NDArray[np.int64] = _none("i8", 0)
-    """`(n,)`; never repeat for a camera."""
+    """`(n,)`; never reused within a camera."""
     boxes_xyxy: npt.NDArray[np.float32] = _none("f4", 0, 4)
     """`(n, 4)`, pixels of the source frame."""
     scores: npt.NDArray[np.float32] = _none("f4", 0)
     """`(n,)`, 0 to 1."""
     class_ids: npt.NDArray[np.int16] = _none("i2", 0)
-    """`(n,)`, as the detector numbers them."""
+    """`(n,)`, the detector's class numbers."""
     qualities: npt.NDArray[np.float32] = _none("f4", 0)
-    """`(n,)`, 0 to 1: how far a box can be trusted for appearance."""
+    """`(n,)`, 0 to 1: how well a box shows the object's appearance."""
     embedding_rows: npt.NDArray[np.int32] = _none("i4", 0)
-    """`(n,)`: row in `embeddings`, -1 for none at this tick."""
+    """`(n,)`: row in `embeddings`; -1: not embedded at this tick."""
     embeddings: npt.NDArray[np.float16] = _none("f2", 0, 0)
     """`(m, D)`, unit norm."""
     ended: npt.NDArray[np.int64] = _none("i8", 0)
     """`(k,)`: tracks that have ended since the last entry."""
     embedder: str = ""
-    """Checksum of the embedder; embeddings of different ones are never compared."""
+    """Checksum of the embedder; embeddings of different embedders are never compared."""
     width: int = 0
-    """Of the source frame, pixels; 0 when there was no picture: the tick then says nothing about tracks."""
+    """Of the source frame, pixels; 0 if there was no picture: the entry then has no information about tracks."""
     height: int = 0
+    """Like `width`."""
 
     def __len__(self) -> int:
         return len(self.track_ids)
 
     def encode(self) -> bytes:
-        """The payload."""
+        """The payload of the stream entry."""
         arrays: dict[str, npt.NDArray[Any]] = {
             "track_id": self.track_ids,
             "box_xyxy": self.boxes_xyxy,
@@ -92,7 +93,7 @@ class TrackBatch:
         """The reverse of `encode`.
 
         Raises:
-            MessageError: says what does not fit.
+            MessageError: the payload does not follow the wire format; the message says where.
         """
         try:
             packed = msgpack.unpackb(payload)
@@ -129,13 +130,13 @@ class TrackBatch:
         if lengths | {len(self.embedding_rows)} != {n}:
             raise MessageError(f"the arrays of a payload differ in length: {n} tracks, but {sorted(lengths)}")
         if len(np.unique(self.track_ids)) != n:
-            raise MessageError("a track stands in the payload twice")
+            raise MessageError("the payload has the same track id twice")
         rows = self.embedding_rows
         if n and (rows.min() < -1 or rows.max() >= len(self.embeddings)):
             raise MessageError(f"embedding_row points outside the {len(self.embeddings)} embeddings")
         numbers = (self.boxes_xyxy, self.scores, self.qualities, self.embeddings)
         if not all(np.isfinite(array).all() for array in numbers):
-            raise MessageError("a payload holds numbers that are not finite")
+            raise MessageError("the payload contains numbers that are not finite")
         if not all(0 <= size <= _INT32_MAX for size in (self.width, self.height)):
             raise MessageError(f"a picture cannot be {self.width} × {self.height} pixels")
 
@@ -145,7 +146,7 @@ class TrackEntry:
     """One entry of `tracks:{camera}`."""
 
     seq: int
-    """Counts the entries of a camera without gaps, so that a lost one is noticed."""
+    """Number of the entry within its camera, without gaps, so that a lost entry is noticed."""
     camera: str
     tick: int
     time_ns: int
@@ -157,14 +158,12 @@ class TrackEntry:
         """From the fields of a stream entry.
 
         Raises:
-            MessageError: says what does not fit.
+            MessageError: the entry does not follow the wire format; the message says where.
         """
         try:
             schema = int(fields[b"schema"])
             if schema != SCHEMA:
-                raise MessageError(
-                    f"schema {schema} is not known here (known: {SCHEMA}); are all services of one version?"
-                )
+                raise MessageError(f"unknown schema {schema} (known: {SCHEMA}); run the same version of all services")
             entry = cls(
                 _counted(fields, b"seq"),
                 fields[b"camera"].decode(),
@@ -178,12 +177,12 @@ class TrackEntry:
         except ValueError as error:
             raise MessageError(f"the entry cannot be read: {error}") from None
         if count != len(entry.batch):
-            raise MessageError(f"the entry says n={count}, its payload has {len(entry.batch)} tracks")
+            raise MessageError(f"the entry says n={count}, but its payload has {len(entry.batch)} tracks")
         return entry
 
 
 def _counted(fields: Mapping[bytes, bytes], name: bytes) -> int:
-    """Raises ValueError for what no int64 from 0 on can hold."""
+    """An integer field from 0 to the largest int64; raises ValueError if it is not."""
     value = int(fields[name])
     if not 0 <= value <= _INT64_MAX:
         raise ValueError(f"{name.decode()} = {value} is out of range")

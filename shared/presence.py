@@ -1,4 +1,4 @@
-"""Telling Redis that this process runs, where it serves its figures, and whether it can do its work."""
+"""The heartbeat of a process: that it runs, where it serves its metrics, and whether it is ready."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from shared.scripts import Scripts
 _log = structlog.get_logger()
 HEARTBEAT_SECONDS = 1.0
 FORGOTTEN_SECONDS = 60
-"""A process without a heartbeat for this long is forgotten."""
+"""A process without a heartbeat for this long is removed from the list."""
 _RESIGN_S = 0.5
 
 
 class Presence:
-    """Tells Redis every second that this process runs, on a thread of its own, so that it also reports a hung loop."""
+    """Sends a heartbeat every second, on its own thread, so that a hung loop is reported too."""
 
     def __init__(
         self, client: Client, keys: Keys, role: str, health: Health, address: Address | None, started_at: float
     ) -> None:
-        """`started_at`: monotonic seconds. Starts at once."""
+        """Starts the thread. `started_at`: when the process started, monotonic seconds."""
         self._client, self._keys, self._health, self._started_at = client, keys, health, started_at
         self._scripts = Scripts(client)
         host = socket.gethostname()
@@ -48,14 +48,14 @@ class Presence:
         self._thread.start()
 
     def close(self) -> None:
-        """Takes the process out of the list; while Redis hangs that is left to the expiry."""
+        """Removes the process from the list; if Redis hangs, the entry expires instead."""
         self._stop.set()
         self._thread.join(_RESIGN_S)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                with contextlib.suppress(RedisError):  # The loop notices too, and says so.
+                with contextlib.suppress(RedisError):  # The service's loop notices and logs it.
                     self._beat()
             except Exception:  # noqa: BLE001 (the top of a loop; the thread must not end unseen)
                 _log.exception("a heartbeat failed, retrying")

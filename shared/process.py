@@ -1,4 +1,4 @@
-"""What every service process does before its loop: options, logging, connection, the published site."""
+"""The start of every service process: options, logging, connection, the published site."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ _LOOK_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """How one process finds its site, and what belongs to its host only."""
+    """How one process finds its site, and the settings that belong to its host."""
 
     site: str
     redis_url: str = field(repr=False)
     redis_password: str | None = field(default=None, repr=False)
     frames_url: str | None = field(default=None, repr=False)
-    """A second Redis for pictures; None: the same."""
+    """A second Redis for pictures; None: the same one."""
     log_level: str = "INFO"
     log_json: bool = False
     worker_labels: tuple[str, ...] = ()
     worker_capacity: int | None = None
     worker_threads: int = 0
     engine_cache: Path | None = None
-    """The folder that keeps a worker's TensorRT engines; None: they are built at every start."""
+    """The folder in which a worker caches TensorRT engines; None: they are built at every start."""
     port: int | None = None
-    """Of the streamer, in place of the site's."""
+    """Port of the streamer; None: as the site says."""
     host: str | None = None
     metrics_port: int = OFF
-    """Of /metrics, /healthz and /readyz; 0: any free one."""
+    """Port of /metrics, /healthz and /readyz; 0 picks a free port."""
     metrics_host: str = "127.0.0.1"
 
 
@@ -66,7 +66,7 @@ class Connected:
 
 
 class RevisionWatch:
-    """The site as it was read, against the one that stands in Redis now."""
+    """Notices that another revision of the site was published."""
 
     def __init__(self, connected: Connected) -> None:
         self._connected = connected
@@ -74,10 +74,10 @@ class RevisionWatch:
         self._look_at = time.monotonic() + _LOOK_EVERY_S
 
     def is_replaced(self) -> bool:
-        """Whether another revision was published, or everything deleted; Redis is asked once a second.
+        """Whether another revision was published, or the site was deleted; checks Redis once a second at most.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis is unreachable.
         """
         if not self._replaced and time.monotonic() >= self._look_at:
             self._replaced = read_revision(self._connected.client, self._connected.site.keys) != (
@@ -88,44 +88,44 @@ class RevisionWatch:
 
 
 def connect_site(options: ServiceOptions, stop: threading.Event, monitor: Monitor | None = None) -> Connected | None:
-    """Connects and waits until the site is published; None when `stop` was set meanwhile.
+    """Connects and waits until the site is published; None if `stop` was set meanwhile.
 
-    `monitor` reports what is waited for.
+    A Redis that does not answer yet is waited for. `monitor` reports the reason for waiting.
 
     Raises:
-        RedisUnusable: Redis answers, but is not fit for use. One that does not answer yet is waited for.
-        ConfigError: the published site is not understood.
+        RedisUnusable: Redis answers, but cannot be used as it is set up.
+        ConfigError: this version cannot read the published site.
     """
     client = connect(options.redis_url, options.redis_password)
     frames = connect(options.frames_url, options.redis_password) if options.frames_url else client
     monitor = monitor or Monitor()
-    told = False
+    logged = False
     while not stop.is_set():
         try:
-            with contextlib.suppress(AuthenticationError):  # `check` says it better
+            with contextlib.suppress(AuthenticationError):  # `check` raises it with a better message
                 client.ping()
             check(client, options.redis_url)
             site = read_site(client, options.site)
         except RETRYABLE as error:
-            site, reason = None, f"no Redis yet: {error}"
+            site, reason = None, f"Redis does not answer yet: {error}"
         else:
-            reason = "nobody has published the site yet; `mtmc up` or `mtmc config publish` does"
+            reason = "the site is not published yet; run `mtmc up` or `mtmc config publish`"
         if site is not None:
             monitor.health.waiting("it is starting")
             return Connected(client, frames, site, monitor)
         monitor.health.waiting(f"it waits: {redact(reason)}")
-        if not told:
+        if not logged:
             _log.warning("waiting", site=options.site, reason=reason)
-            told = True
+            logged = True
         stop.wait(_POLL_S)
     return None
 
 
 def serve(name: str, options: ServiceOptions, make: Callable[[Connected, ServiceOptions], Service]) -> None:
-    """Runs one service in this process until a signal stops it; starts over when the site is published anew.
+    """Runs one service in this process until a signal stops it; restarts it when the site is published again.
 
     Raises:
-        MtmcError: the user must mend something.
+        MtmcError: something that the user must fix.
     """
     configure_logging(name, options.log_level, json=options.log_json)
     stop, monitor, started_at = stop_on_signals(), Monitor(name, options.site), time.monotonic()
@@ -137,7 +137,7 @@ def serve(name: str, options: ServiceOptions, make: Callable[[Connected, Service
                 service, published = make(connected, options), RevisionWatch(connected)
                 if not run(service, stop, published.is_replaced, monitor):
                     break
-            _log.info("the site was published anew, starting over with it", revision_before=connected.site.revision)
+            _log.info("the site was published again, restarting with it", revision_before=connected.site.revision)
             connected.close()
             monitor.start_over()
     _log.info("stopped")

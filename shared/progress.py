@@ -1,4 +1,4 @@
-"""How a long-running function reports its progress, so that libraries need no terminal."""
+"""Progress callbacks of long-running functions, so that libraries need no terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connecting to Redis: one place that knows the driver's settings and turns its errors into ours."""
+"""Connects to Redis: redis-py's settings, and the translation of its errors into ours."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ from shared.errors import RedisUnusable, redact
 
 
 class WritesRefused(ResponseError):
-    """Redis is there, and took nothing of what was to be written; the text says why."""
+    """Redis answers but refused a write, and wrote nothing; the text says why."""
 
 
 class IsReplica(RedisConnectionError):
-    """Redis became a replica. As a lost connection, because the next one may lead to the primary."""
+    """Redis became a replica. Treated as a lost connection, because the next one may reach the primary."""
 
 
 RETRYABLE = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, WritesRefused)
-"""What goes away by itself, or once somebody has made room: the caller tries again."""
+"""Errors after which the caller retries: they end on their own, or once disk space or memory is available again."""
 
 MIN_VERSION = (6, 2)
 _SOCKET_TIMEOUT_S = 5.0
-# At the beginning, or where Redis 6.2 quotes what a script ran into.
+# At the start of the error, or later where Redis 6.2 quotes the error of a command in a script.
 _REFUSAL = re.compile(r"(?:^|: -)(?P<code>MISCONF|OOM|NOREPLICAS|READONLY) (?P<text>.*)", re.DOTALL)
 _REFUSALS = {
-    "MISCONF": "it cannot write to its disk; make room there",
+    "MISCONF": "it cannot write to its disk; free disk space there",
     "OOM": "its memory is full; raise its maxmemory",
     "NOREPLICAS": "too few of its replicas are connected; start them",
 }
 
 Client: TypeAlias = Any
-"""A `redis.Redis` that answers bytes; the driver's own types speak of all its dialects at once and help nobody."""
+"""A `redis.Redis` that returns bytes. redis-py's type hints mix sync and async and are unusable here."""
 
 
 class _Parser(DefaultParser):
-    """The driver's parser of answers, with errors of their own for a server that takes no writes."""
+    """redis-py's reply parser, with separate errors for a server that refuses writes."""
 
     @classmethod
     def parse_error(cls, response: str) -> Exception:
@@ -59,7 +59,7 @@ class _Parser(DefaultParser):
         if refusal is None:
             return super().parse_error(response)
         if refusal["code"] == "READONLY":
-            return IsReplica("it is a replica; name the primary")
+            return IsReplica("it is a replica; use the address of the primary")
         text = refusal["text"].split(" script: ")[0].rstrip(".")
         return WritesRefused(f"{_REFUSALS[refusal['code']]} ({refusal['code']} {text})")
 
@@ -67,13 +67,13 @@ class _Parser(DefaultParser):
 def connect(
     url: str, password: str | None = None, *, name: str = "mtmc", timeout_s: float = _SOCKET_TIMEOUT_S
 ) -> Client:
-    """A client that answers bytes, does not retry by itself, and has checked nothing yet.
+    """A client that returns bytes and does not retry; nothing is sent yet.
 
-    Commands are not retried by the driver: scripts append to streams, and only their callers know how to do that
-    again without doing it twice.
+    redis-py's retries are off because scripts append to streams, and only their callers know how to retry without
+    appending twice. `timeout_s` limits connecting and each command.
 
     Raises:
-        RedisUnusable: the URL is none.
+        RedisUnusable: `url` is not a Redis URL.
     """
     try:
         return redis.Redis.from_url(
@@ -89,21 +89,21 @@ def connect(
             parser_class=_Parser,
         )
     except ValueError as error:
-        raise RedisUnusable(f"'{redact(url)}' is no Redis URL ({error}); write redis://HOST:PORT") from None
+        raise RedisUnusable(f"'{redact(url)}' is not a Redis URL ({error}); use redis://HOST:PORT") from None
 
 
 def check(client: Client, url: str) -> None:
-    """Asks the server whether it is fit for use.
+    """Checks that the server can be used.
 
     Raises:
-        RedisUnusable: unreachable, wrong password, older than 6.2, or evicting keys; says what to do.
+        RedisUnusable: it is unreachable, refuses the password, is older than 6.2, or evicts keys; says what to do.
     """
     where = redact(url)
     try:
         server = client.info("server")
         memory = client.info("memory")
     except AuthenticationError as error:
-        refused = "needs a password" if "required" in str(error) else f"refused the password ({_reason(error)})"
+        refused = "requires a password" if "required" in str(error) else f"refused the password ({_reason(error)})"
         raise RedisUnusable(
             f"Redis at {where} {refused}; set MTMC_REDIS_PASSWORD or redis.password, or put it into the URL"
         ) from None
@@ -112,15 +112,17 @@ def check(client: Client, url: str) -> None:
     except RETRYABLE as error:
         raise unreachable(url, error) from None
     except InvalidResponse:
-        raise RedisUnusable(f"what answers at {where} is no Redis; correct the address") from None
+        raise RedisUnusable(f"the server at {where} is not Redis; correct the address") from None
     except ResponseError as error:
         reason = (
-            "it is in protected mode: give it a password, and clients too" if _is_protected(error) else _reason(error)
+            "it is in protected mode; set a password on the server and in mtmc"
+            if _is_protected(error)
+            else _reason(error)
         )
-        raise RedisUnusable(f"Redis at {where} refused ({reason})") from None
+        raise RedisUnusable(f"Redis at {where} refused the connection ({reason})") from None
     version = str(server["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
-        raise RedisUnusable(f"Redis at {where} is version {version}; 6.2 or newer is needed")
+        raise RedisUnusable(f"Redis at {where} is version {version}; upgrade it to 6.2 or newer")
     policy = str(memory.get("maxmemory_policy", "noeviction"))
     if int(memory.get("maxmemory", 0)) and policy != "noeviction":
         raise RedisUnusable(
@@ -130,7 +132,7 @@ def check(client: Client, url: str) -> None:
 
 
 def refusal(info: Mapping[str, Any]) -> str | None:
-    """Why a server with this INFO takes no writes now; None when it does, as far as INFO tells."""
+    """Why a server with this INFO reply refuses writes now; None if INFO shows no reason."""
     if info.get("aof_last_write_status", "ok") != "ok":
         return _REFUSALS["MISCONF"]
     if 0 < int(info.get("maxmemory", 0)) <= int(info.get("used_memory", 0)):
@@ -139,33 +141,33 @@ def refusal(info: Mapping[str, Any]) -> str | None:
 
 
 def unreachable(url: str, error: RedisError) -> RedisUnusable:
-    """What to say of a server that could not be used because of an `error` that may go away by itself."""
+    """The error for a server that could not be used because of a retryable `error`."""
     where, reason = redact(url), _reason(error)
     if isinstance(error, WritesRefused | IsReplica):
-        return RedisUnusable(f"Redis at {where} takes no writes: {reason}")
-    advice = "start one, or correct the address (--redis, MTMC_REDIS_URL or redis.url)"
+        return RedisUnusable(f"Redis at {where} refuses writes: {reason}")
+    advice = "start it, or correct the address (--redis, MTMC_REDIS_URL or redis.url)"
     if "WRONG_VERSION_NUMBER" in reason:
-        advice = "it speaks no TLS: write redis:// in place of rediss://"
+        advice = "the server does not use TLS: use redis:// instead of rediss://"
     elif "closed by server" in reason:
-        advice = "what listens there is no Redis, wants TLS (rediss://), or refuses this host; correct the address"
-    return RedisUnusable(f"no Redis answers at {where} ({reason}); {advice}")
+        advice = "the server is not Redis, requires TLS (use rediss://), or refuses this host; correct the address"
+    return RedisUnusable(f"Redis does not answer at {where} ({reason}); {advice}")
 
 
 def open_redis(url: str, password: str | None = None, *, name: str = "mtmc") -> Client:
-    """`connect` and `check`."""
+    """`connect`, then `check`."""
     client = connect(url, password, name=name)
     check(client, url)
     return client
 
 
 def address(url: str) -> tuple[str, int]:
-    """Host and port of a redis:// URL, for telling people."""
+    """Host and port of a redis:// URL, to show to people."""
     parts = urlsplit(url)
     return unquote(parts.hostname or "127.0.0.1"), parts.port or 6379
 
 
 def server_time_ns(client: Client) -> int:
-    """Redis server time, ns since the epoch, with the microseconds it has."""
+    """Redis server time, ns since the epoch, with a resolution of 1 µs."""
     seconds, microseconds = client.time()
     return int(seconds) * 1_000_000_000 + int(microseconds) * 1_000
 

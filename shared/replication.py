@@ -1,4 +1,4 @@
-"""Waiting for a replica: narrows what a failover of Redis can lose, and does not remove it."""
+"""Waiting for a replica: a Redis failover then loses fewer writes, but can still lose some."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WAIT_MS = 100
 
 
 class Replicas:
-    """The replicas of the Redis that `client` writes to; without any, nothing is waited for."""
+    """The replicas of the Redis that `client` writes to; there may be none."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -23,10 +23,12 @@ class Replicas:
         self._behind = False
 
     def confirm(self) -> bool:
-        """Waits, a tenth of a second at most, until one replica has what this thread wrote last; False if none has.
+        """Waits up to 100 ms until one replica has the last write of this thread; False on timeout.
+
+        Returns True at once if there are no replicas.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis is unreachable.
         """
         if time.monotonic() >= self._look_at:
             self._count = int(self._client.info("replication")["connected_slaves"])
@@ -35,6 +37,6 @@ class Replicas:
             return True
         behind = self._client.wait(1, _WAIT_MS) < 1
         if behind and not self._behind:
-            _log.warning("no replica of Redis keeps up; a failover now would lose writes", replicas=self._count)
+            _log.warning("no Redis replica keeps up; a failover now would lose writes", replicas=self._count)
         self._behind = behind
         return not behind

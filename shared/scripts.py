@@ -1,4 +1,4 @@
-"""The Lua scripts, loaded once per process and sent by their hash; `lua/README.md` is their catalogue."""
+"""The Lua scripts, loaded once per process and called by hash; `lua/README.md` lists them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PRELUDES = {
     **dict.fromkeys(("complete_tick", "join", "retire"), ("renewal", "gate")),
     **dict.fromkeys(("fenced", "leases"), ("renewal",)),
 }
-"""Script → the files that are put in front of it, because it uses their functions."""
+"""Script → the files that are prepended to it, because it uses their functions."""
 
 
 @cache
@@ -24,7 +24,7 @@ def _source(name: str) -> bytes:
 
 
 class Scripts:
-    """Runs the scripts on one client. The driver loads them again when the server has forgotten them."""
+    """Runs the scripts on one client. redis-py loads a script again if the server no longer has it."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -39,8 +39,8 @@ class Scripts:
     ) -> Any:
         """Runs `lua/{name}.lua`, or queues it on `pipeline`.
 
-        A pipeline carries the whole text: when its answers say that the server has forgotten a script it is too late to
-        load it, and the driver's own way, SCRIPT EXISTS, costs one more round trip each time.
+        A pipeline sends the whole text: by the time its replies say that the server no longer has a script, it is too
+        late to load it, and redis-py's own check, SCRIPT EXISTS, costs another round trip each time.
         """
         if pipeline is not None:
             return pipeline.eval(_source(name), len(keys), *keys, *args)

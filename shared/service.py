@@ -1,4 +1,4 @@
-"""The shell around every service: `run(stop)` around `step()`, through lost connections, until told to stop."""
+"""The main loop of every service: calls `step()` until stopped, and retries when Redis is unreachable."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from shared.redis_connection import RETRYABLE, WritesRefused
 
 _log = structlog.get_logger()
 _RETRY_WAIT = tenacity.wait_random_exponential(multiplier=0.05, max=0.5)
-"""Short, because a lease lasts only seconds: whoever owned a role should be the first to take it up again."""
+"""Short, because a lease lasts only seconds: the last owner should be the first to take it back."""
 
 
 class Service(Protocol):
-    """What `run` drives.
+    """The interface that `run` calls.
 
-    `step` blocks at most a second or so and may raise any error of Redis; it is then called again, its memory intact.
+    `step` blocks for about a second at most. It may raise any Redis error and is then called again on the same object.
     """
 
     def step(self) -> None:
-        """One piece of work."""
+        """Does one unit of work."""
 
     def problem(self) -> str | None:
-        """Why the service cannot do its work although it steps, as one line; None: it can.
+        """Why the service is not ready although its loop runs, as one line; None if it is ready.
 
-        A standby can. Called from any thread.
+        A standby is ready. Called from any thread.
         """
 
     def close(self) -> None:
-        """Gives up what the service holds; Redis may be gone."""
+        """Releases what the service holds; Redis may be unreachable."""
 
 
 def run(
@@ -45,14 +45,14 @@ def run(
     is_outdated: Callable[[], bool] = lambda: False,
     monitor: Monitor | None = None,
 ) -> bool:
-    """Steps until `stop` is set, the parent process is gone or the service `is_outdated`, then closes.
+    """Calls `step` until `stop` is set, the parent process is gone or `is_outdated` is true, then closes the service.
 
-    A lost connection, or a Redis that takes no writes because its disk or memory is full, is logged once and retried
-    with exponential backoff and jitter; everything else is a bug or an error for the user, and ends the process. True
-    if it is outdated. `monitor` is kept up to date for probes.
+    A lost connection, or a Redis that refuses writes because its disk or memory is full, is logged once and retried
+    with exponential backoff and jitter. Any other error is a bug or one for the user, and ends the process. `monitor`
+    is kept up to date for probes. Returns True if the service is outdated.
     """
     parent, monitor = os.getppid(), monitor or Monitor()
-    health, figures = monitor.health, monitor.loop
+    health, metrics = monitor.health, monitor.loop
     failures = 0
     health.enter_loop(service.problem)
     try:
@@ -61,27 +61,27 @@ def run(
                 _log.warning("the parent process is gone, stopping")
                 break
             try:
-                with figures.step_seconds.time():
+                with metrics.step_seconds.time():
                     service.step()
                 if is_outdated():
                     return True
             except RETRYABLE as error:
                 failures += 1
                 refused = isinstance(error, WritesRefused)
-                figures.redis_failures.labels("refused" if refused else "unreachable").inc()
-                health.failed(f"Redis {'takes no writes' if refused else 'does not answer'}: {error}")
+                metrics.redis_failures.labels("refused" if refused else "unreachable").inc()
+                health.failed(f"Redis {'refuses writes' if refused else 'does not answer'}: {error}")
                 if failures == 1 and refused:
-                    _log.error("Redis takes no writes, retrying until it does", reason=str(error))
+                    _log.error("Redis refuses writes, retrying until it accepts them", reason=str(error))
                 elif failures == 1:
-                    _log.warning("Redis is gone, retrying until it is back", reason=str(error))
+                    _log.warning("Redis is unreachable, retrying until it is back", reason=str(error))
                 stop.wait(_wait_s(failures))
             except LeaseLost as error:
-                figures.leases_lost.inc()
+                metrics.leases_lost.inc()
                 health.progressed()
                 _log.warning("lost a lease", role=error.role)
             else:
                 if failures:
-                    figures.redis_reconnects.inc()
+                    metrics.redis_reconnects.inc()
                     _log.info("Redis is back", failed_attempts=failures)
                 failures = 0
                 health.stepped()
@@ -91,7 +91,7 @@ def run(
         try:
             service.close()
         except RETRYABLE as error:
-            _log.warning("Redis is gone while stopping; leases will expire by themselves", reason=str(error))
+            _log.warning("Redis is unreachable while stopping; the leases will expire", reason=str(error))
         except LeaseLost as error:
             _log.warning("lost a lease while stopping", role=error.role)
 
@@ -103,7 +103,7 @@ def _wait_s(failures: int) -> float:
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """Returns an event that SIGTERM and SIGINT set."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -1,4 +1,4 @@
-"""The processes of a site, as they tell Redis that they run."""
+"""The processes of a site, from their heartbeats in Redis."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ServiceInfo:
     host: str
     pid: int | None
     metrics_url: str | None
-    """None: it serves no metrics. A loopback address can be reached on its host only."""
+    """None: the process serves no metrics. A loopback address can be reached only from its own host."""
     ready: bool
     problem: str | None
     """Why it was not ready at its last heartbeat."""
@@ -37,12 +37,12 @@ class ServiceInfo:
 
 
 def read_services(client: Client, keys: Keys) -> tuple[ServiceInfo, ...]:
-    """The processes with a heartbeat within the last minute, by role, host and pid.
+    """The processes with a heartbeat within the last minute, sorted by role, host and pid.
 
-    What cannot be read is left out.
+    Entries that cannot be read are skipped.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is unreachable.
     """
     with client.pipeline(transaction=False) as pipe:
         pipe.time()
@@ -91,7 +91,7 @@ def _metrics_url(fields: Mapping[str, str]) -> str | None:
 
 
 def _text(value: Any) -> str:
-    """Nothing in it can change a terminal."""
+    """`value` as printable text, without terminal control characters."""
     decoded = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in decoded)
 

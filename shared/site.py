@@ -1,4 +1,4 @@
-"""The site as it stands in Redis: published by the CLI, read by every service."""
+"""The site in Redis: published by the CLI, read by every service."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from shared.redis_connection import Client
 
 @dataclass(frozen=True)
 class PublishedSite:
-    """What every service knows of its site."""
+    """The site as every service reads it."""
 
     revision: int
     config: SiteConfig
     layout: Layout
     masks: Mapping[str, bytes]
-    """Camera → the encoded picture of its mask."""
+    """Camera → its mask, as the bytes of the image file."""
 
     @property
     def keys(self) -> Keys:
@@ -37,13 +37,14 @@ class PublishedSite:
 
 
 def publish_site(client: Client, config: SiteConfig, layout: Layout | None = None) -> int:
-    """Writes the site for the services to read; returns its revision, which grows when the content changed.
+    """Writes the site for the services to read; returns its revision, which increases when the content changes.
 
-    Addresses and passwords of Redis stay out of it: every process is given its own. `layout` stands in for that of the
-    configuration.
+    Addresses and passwords of Redis are left out: every process gets them on its own command line or environment.
+    `layout` replaces the layout of the configuration.
 
     Raises:
         LayoutError: the layout file cannot be read.
+        OSError: a mask cannot be read.
     """
     keys = Keys(config.site)
     content = _content(config, layout)
@@ -64,7 +65,7 @@ def publish_site(client: Client, config: SiteConfig, layout: Layout | None = Non
 
 
 def is_published(client: Client, config: SiteConfig) -> bool:
-    """Whether what stands in Redis is this very site, as `publish_site` would write it.
+    """Whether the published site is exactly what `publish_site` would write for `config`.
 
     Raises:
         LayoutError: the layout file cannot be read.
@@ -89,15 +90,15 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def read_revision(client: Client, keys: Keys) -> int:
-    """The revision that stands in Redis now; 0 when nothing is published."""
+    """The revision that is published now; 0 if none is."""
     return int(client.get(keys.revision) or 0)
 
 
 def read_site(client: Client, site: str) -> PublishedSite | None:
-    """The published site, or None when nobody has published it yet.
+    """The published site, or None if it has not been published yet.
 
     Raises:
-        ConfigError: what stands there is not understood by this version.
+        ConfigError: this version cannot read what is published.
     """
     keys = Keys(site)
     text = client.get(keys.config)
@@ -118,8 +119,8 @@ def read_site(client: Client, site: str) -> PublishedSite | None:
         ) from None
 
 
-def restart_recordings(client: Client, keys: Keys) -> None:
-    """Lets the site's files start over, from the tick at which they are claimed next; `mtmc up` does it."""
+def restart_files(client: Client, keys: Keys) -> None:
+    """Makes the site's files play from the beginning, starting at the tick of their next claim; used by `mtmc up`."""
     cameras = [name.decode() for name in client.hkeys(keys.cameras)]
     with client.pipeline(transaction=True) as pipe:
         pipe.delete(keys.files_origin, keys.seen, keys.marked_at)

@@ -1,4 +1,4 @@
-"""Site time on this host: Redis server time, by a measured offset to the local monotonic clock."""
+"""Site time on this host: Redis server time, computed from the local monotonic clock and a measured offset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from shared.redis_connection import Client, server_time_ns
 
 MEASURE_EVERY_S = 30.0
-"""Quartz clocks drift apart by some 50 ms in an hour, and an operator may set the clock of the server."""
+"""Quartz clocks drift apart by about 50 ms per hour, and an operator may set the server's clock."""
 _SAMPLES = 5
 
 
@@ -24,21 +24,21 @@ class SiteTime:
         self.measure()
 
     def measure_if_due(self, now_s: float) -> None:
-        """Measures again when the last measurement is `MEASURE_EVERY_S` old; `now_s` is `time.monotonic()`.
+        """Measures again if the last measurement is `MEASURE_EVERY_S` old; `now_s` is `time.monotonic()`.
 
         Raises:
-            RedisError: Redis is away; the next call tries again.
+            RedisError: Redis is unreachable; the next call retries.
         """
         if now_s - self._measured_at_s >= MEASURE_EVERY_S:
             self.measure()
 
     def measure(self) -> None:
-        """Takes the offset of the fastest of a few round trips (Cristian's algorithm).
+        """Measures the offset from the fastest of a few round trips (Cristian's algorithm).
 
         The error is at most half of that round trip.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis is unreachable.
         """
         best: tuple[int, int] | None = None
         for _ in range(_SAMPLES):

@@ -5,21 +5,21 @@ from __future__ import annotations
 from shared.config import SiteConfig
 
 STREAM_BYTES = 64 * 1024 * 1024
-"""Cap of one `tracks:{camera}`. Only crowds reach it; otherwise `replay_seconds` is the cap."""
+"""Limit of one `tracks:{camera}`. Only crowded scenes reach it; otherwise `replay_seconds` is the limit."""
 LEAST_ENTRIES = 10
 _NEW_SHARE = 0.02
-"""Weight of the newest entry in the mean size: the mean follows a crowd within some 50 entries."""
+"""Weight of the newest entry in the mean size: the mean adapts within about 50 entries."""
 
 
 class StreamCap:
-    """The cap of one camera's stream; learns how large its entries are."""
+    """The maximum length of one camera's stream, from a running mean of its entry size."""
 
     def __init__(self, site: SiteConfig) -> None:
         self._by_age = site.association.replay_seconds * site.clock.target_fps
         self._mean_bytes = 0.0
 
     def entries(self, payload_bytes: int) -> int:
-        """How many entries to keep now that one with a payload of this size (bytes) is appended."""
+        """How many entries to keep after appending one with a payload of `payload_bytes`."""
         if self._mean_bytes:
             self._mean_bytes += _NEW_SHARE * (payload_bytes - self._mean_bytes)
         else:

@@ -1,8 +1,8 @@
-"""Runs a program that dies with whoever started it: `python -I -S tether.py SIGNAL PARENT PROGRAM ARGUMENT…`.
+"""Runs a program that dies with its parent process: `python -I -S tether.py SIGNAL PARENT PROGRAM ARGUMENT…`.
 
-The kernel sends SIGNAL to the program when its parent is gone, also when the parent was killed with SIGKILL and could
-tell nobody. Only Linux can do that (`man 2 prctl`, PR_SET_PDEATHSIG); elsewhere the program is simply run. It replaces
-this process, so its pid is the one that the supervisor knows.
+The kernel sends SIGNAL to the program when its parent dies, even if the parent was killed with SIGKILL. Only Linux has
+this (`man 2 prctl`, PR_SET_PDEATHSIG); elsewhere the program just runs. The program replaces this process, so it keeps
+the pid that the supervisor knows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def command(program: tuple[str, ...], death_signal: signal.Signals, parent: int | None = None) -> tuple[str, ...]:
-    """The command line that runs `program` tied to its parent, the process `parent` where that is known already."""
+    """The command line that runs `program` tied to its parent: process `parent`, or the one that runs the command."""
     return (sys.executable, "-I", "-S", __file__, death_signal.name, str(parent or 0), *program)
 
 
@@ -25,8 +25,8 @@ def main(arguments: list[str]) -> None:
     name, parent, *program = arguments
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.Signals[name].value, 0, 0, 0)
-        # A parent that died before the call above sends no signal any more. Orphans belong to process 1, which may be
-        # the parent itself in a container.
+        # If the parent died before the call above, no signal will come. Orphans are adopted by process 1, which in a
+        # container may also be the real parent.
         if os.getppid() != int(parent) and (int(parent) or os.getppid() == 1):
             sys.exit(1)
     os.execvp(program[0], program)  # noqa: S606 (no shell is wanted)

@@ -1,4 +1,4 @@
-"""Which mtmc this is."""
+"""The version of mtmc."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def mtmc_version() -> str:
 
 
 def made_by(command: str) -> str:
-    """What a file says of the command that wrote it."""
+    """The name and version that a written file carries, such as `mtmc 1.0 record`."""
     return f"mtmc {mtmc_version()} {command}"

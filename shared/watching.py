@@ -1,4 +1,4 @@
-"""Which cameras somebody watches, and telling the workers so: they publish pictures at full rate only for those."""
+"""Tracks which cameras are being watched and reports it to the workers, which publish only those at full rate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.keys import Keys
 from shared.scripts import Scripts
 
 TOUCH_SECONDS = 4.0
-"""A single request for a picture counts as watching for so long; a page that refreshes asks again before that."""
+"""A single request for a picture counts as watching for this long; a refreshing page sends the next one earlier."""
 
 _WRITE_EVERY_S = 1.0
 _KEPT_MS = 60_000
@@ -28,10 +28,10 @@ class Watching:
         self._written_at: dict[str, float] = {}
 
     def open(self, camera: str) -> None:
-        """A viewer begins to watch; `close` ends it."""
+        """Counts a viewer that starts watching; `close` ends it."""
         with self._changed:
             self._open[camera] += 1
-            self._tell()
+            self._notify()
 
     def close(self, camera: str) -> None:
         """The reverse of `open`."""
@@ -41,15 +41,15 @@ class Watching:
                 del self._open[camera]
 
     def touch(self, cameras: Iterable[str]) -> None:
-        """Somebody looked at these cameras once, and may do so again."""
+        """Counts these cameras as watched for the next `TOUCH_SECONDS`."""
         until = time.monotonic() + TOUCH_SECONDS
         with self._changed:
             for camera in cameras:
                 if camera not in self._until:
-                    self._tell()
+                    self._notify()
                 self._until[camera] = until
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._change += 1
         self._changed.notify_all()
 
@@ -59,28 +59,28 @@ class Watching:
             return dict(self._open)
 
     def cameras(self) -> frozenset[str]:
-        """What is watched now."""
+        """The cameras that are watched now."""
         now = time.monotonic()
         with self._changed:
             self._until = {camera: until for camera, until in self._until.items() if until > now}
             return frozenset(self._open) | frozenset(self._until)
 
     def wait_for_change(self, timeout_s: float) -> None:
-        """Returns when a camera becomes watched, at the latest after `timeout_s`."""
+        """Waits until a camera becomes watched, up to `timeout_s`."""
         with self._changed:
             before = self._change
             self._changed.wait_for(lambda: self._change != before, timeout_s)
 
     def wake(self) -> None:
-        """Ends every wait, so that a thread can see that it should stop."""
+        """Ends every wait, so that a thread can check whether to stop."""
         with self._changed:
-            self._tell()
+            self._notify()
 
     def write(self, scripts: Scripts, keys: Keys) -> None:
-        """Writes the watched cameras into `viewers`, each at most once a second, and drops what is older than a minute.
+        """Writes the watched cameras to `viewers`, each at most once a second; entries older than a minute are removed.
 
         Raises:
-            RedisError: it is then tried again by the next call.
+            RedisError: Redis is unreachable; the next call retries.
         """
         now = time.monotonic()
         watched = self.cameras()

@@ -1,4 +1,4 @@
-"""Reads a YAML file of settings strictly: a key that stands twice is a problem, and no error quotes the file."""
+"""Reads a YAML file of settings strictly: duplicate keys are errors, and no error message quotes the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.errors import ConfigError, Problem
 _QUOTED = re.compile(r"'(?P<single>[^']*)'|\"(?P<double>[^\"]*)\"")
 
 Path_: TypeAlias = tuple[str | int, ...]
-"""Where a setting stands: keys and indices."""
+"""The place of a setting: keys and list indices."""
 
 
 def dotted(location: Path_) -> str:
@@ -22,10 +22,10 @@ def dotted(location: Path_) -> str:
 
 
 def read_yaml(path: Path, problems: list[Problem]) -> dict[str, Any]:
-    """The mapping in `path`; a key that stands there twice becomes a problem.
+    """The mapping in the file `path`; duplicate keys are added to `problems`.
 
     Raises:
-        ConfigError: it cannot be read at all.
+        ConfigError: the file cannot be read or parsed.
     """
 
     def refuse(message: str) -> ConfigError:
@@ -34,23 +34,23 @@ def read_yaml(path: Path, problems: list[Problem]) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise refuse("there is no such file; name the site's YAML file") from None
+        raise refuse("there is no such file; give the path of the site's YAML file") from None
     except IsADirectoryError:
-        raise refuse("is a folder; name the site's YAML file in it") from None
+        raise refuse("is a folder; give the path of the site's YAML file in it") from None
     except UnicodeDecodeError as error:
         raise refuse(f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
-        raise refuse(f"cannot be read ({error.strerror}); name a file that this user may read") from None
+        raise refuse(f"cannot be read ({error.strerror}); use a file that this user may read") from None
     try:
         data = _parsed(text, path, problems)
     except yaml.YAMLError as error:
         raise refuse(f"is not valid YAML: {_yaml_reason(error)}") from None
-    except ValueError as error:  # for instance a date of the 31st of February
+    except ValueError as error:  # for example a date such as 31 February
         raise refuse(f"is not valid YAML: {error}") from None
     except RecursionError:
-        raise refuse("nests too deeply") from None
+        raise refuse("is nested too deeply") from None
     if not isinstance(data, dict):
-        raise refuse("holds no settings; it must be a mapping with at least site, detector, embedder and cameras")
+        raise refuse("contains no settings; it must be a mapping with at least site, detector, embedder and cameras")
     return data
 
 
@@ -67,10 +67,10 @@ def _parsed(text: str, path: Path, problems: list[Problem]) -> Any:
 
 
 def _check_nodes(node: yaml.Node, at: Path_, where: str, problems: list[Problem], inside: list[yaml.Node]) -> None:
-    """Notes every key that stands twice in one mapping, of which YAML readers silently take the last.
+    """Adds every duplicate key of a mapping to `problems`; YAML readers silently use the last one.
 
     Raises:
-        yaml.YAMLError: a node holds itself.
+        yaml.YAMLError: a node contains itself.
     """
     if node in inside:
         raise yaml.composer.ComposerError(problem="an anchor refers to itself", problem_mark=node.start_mark)
@@ -84,22 +84,22 @@ def _check_nodes(node: yaml.Node, at: Path_, where: str, problems: list[Problem]
     for key, item in node.value:
         name, line = str(key.value), key.start_mark.line + 1
         if name in lines and key.tag != "tag:yaml.org,2002:merge":
-            message = f"stands here twice, in lines {lines[name]} and {line}; keep one"
+            message = f"is set twice, in lines {lines[name]} and {line}; remove one"
             problems.append(Problem(where, dotted((*at, name)), "", message))
         lines[name] = line
         _check_nodes(item, (*at, name), where, problems, inside)
 
 
 def _yaml_reason(error: yaml.YAMLError) -> str:
-    """What is wrong and where, without quoting the file: a secret may stand there."""
+    """What is wrong and where, without quoting the file, which may contain secrets."""
     if not isinstance(error, yaml.MarkedYAMLError):
-        return "a character that text does not contain"
-    reason = _QUOTED.sub(_shortened, error.problem or error.context or "it cannot be understood")
+        return "it contains a character that is not allowed in text"
+    reason = _QUOTED.sub(_shortened, error.problem or error.context or "it cannot be parsed")
     mark = error.problem_mark or error.context_mark
     return f"line {mark.line + 1}, column {mark.column + 1}: {reason}" if mark else reason
 
 
 def _shortened(quoted: re.Match[str]) -> str:
-    """A quoted word of YAML's own grammar, such as `','` or `'<block end>'`, stays; anything longer is of the file."""
+    """Keeps a quoted token of YAML's grammar, such as `','` or `'<block end>'`; other text comes from the file."""
     text = quoted["single"] or quoted["double"] or ""
     return quoted.group() if len(text) < 2 or text.startswith(("<", "\\")) else "'…'"

@@ -7,9 +7,9 @@ from shared.process import ServiceOptions, serve
 
 
 def main(options: ServiceOptions) -> None:
-    """Runs an aggregator, or a standby, until stopped.
+    """Runs an aggregator, active or standby, until stopped.
 
     Raises:
-        MtmcError: the user must mend something.
+        MtmcError: something that the user must fix.
     """
     serve("aggregator", options, lambda connected, _: Aggregator(connected.client, connected.site, connected.monitor))

@@ -1,4 +1,4 @@
-"""The figures of an aggregator."""
+"""The metrics of an aggregator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CYCLE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 
 class AggregatorMetrics:
-    """What one aggregator did; the gauges are 0 while it stands by. Only committed cycles are counted."""
+    """Counts what one aggregator did, committed cycles only; the gauges are 0 while it is a standby."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, what: str) -> Counter:
@@ -24,7 +24,7 @@ class AggregatorMetrics:
         def gauge(name: str, what: str) -> Gauge:
             return Gauge(f"mtmc_aggregator_{name}", what, registry=registry)
 
-        self._owner = gauge("owner", "1 while this aggregator associates, 0 while it stands by")
+        self._owner = gauge("owner", "1 while this aggregator owns the role, 0 while it is a standby")
         self._cycles = counter("cycles", "Cycles committed")
         self.cycle_seconds = Histogram(
             "mtmc_aggregator_cycle_seconds",
@@ -33,10 +33,10 @@ class AggregatorMetrics:
             registry=registry,
         )
         self._entries = counter("entries", "Track entries used")
-        self._late = counter("late_entries", "Track entries older than max_late_ticks when they came")
+        self._late = counter("late_entries", "Track entries that arrived more than max_late_ticks late")
         self._dead = counter("dead_letters", "Track entries that could not be decoded")
         self._gaps = counter("gaps", "Gaps found in the entries of a camera")
-        self._events = Counter("mtmc_aggregator_events", "Events of identities published", ["kind"], registry=registry)
+        self._events = Counter("mtmc_aggregator_events", "Identity events published", ["kind"], registry=registry)
         for kind in get_args(EventKind):
             self._events.labels(kind)
         self._lag = gauge("lag_ticks", "Current tick minus tick of the last cycle")
@@ -46,20 +46,20 @@ class AggregatorMetrics:
         self._checkpoint_at: float | None = None
         age = gauge("checkpoint_age_seconds", "Time since the last checkpoint was saved; NaN before the first one")
         age.set_function(self._checkpoint_age_s)
-        self._replayed = counter("replayed_cycles", "Cycles repeated to recover the state of the last owner")
+        self._replayed = counter("replayed_cycles", "Cycles replayed to recover the state of the last owner")
 
     def owns(self) -> None:
-        """This aggregator associates from now on."""
+        """Records that this aggregator owns the role."""
         self._owner.set(1)
 
     def stands_by(self) -> None:
-        """Another aggregator associates, or none."""
+        """Records that this aggregator is a standby."""
         self._checkpoint_at = None
         for gauge in (self._owner, self._lag, self._identities, self._live_tracks):
             gauge.set(0)
 
     def committed(self, cycle: CycleRecord, *, lag_ticks: int, identities: int, live_tracks: int) -> None:
-        """A cycle was committed; the rest is the state after it."""
+        """Records a committed cycle; the other arguments are the state after it."""
         self._cycles.inc()
         self._entries.inc(cycle.entries)
         self._late.inc(cycle.late)
@@ -72,11 +72,11 @@ class AggregatorMetrics:
         self._live_tracks.set(live_tracks)
 
     def replayed(self, cycles: int) -> None:
-        """Cycles of an earlier owner were repeated."""
+        """Records the number of replayed cycles."""
         self._replayed.inc(cycles)
 
     def saved_checkpoint(self) -> None:
-        """A checkpoint is valid now."""
+        """Records that a checkpoint was saved."""
         self._checkpoints.inc()
         self._checkpoint_at = time.monotonic()
 

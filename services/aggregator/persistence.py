@@ -1,4 +1,4 @@
-"""Checkpoints of the association, and the way back to where the last owner stopped."""
+"""Checkpoints of the association, and recovery after a takeover."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNFINISHED_EXPIRES_S = 600
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The whole state after the cycle `tick`."""
+    """The complete state of the association after the cycle `tick`."""
 
     tick: int
     events: int
@@ -54,7 +54,7 @@ class Checkpoints:
         self._client, self._keys = client, keys
 
     def save(self, lease: Lease, checkpoint: Checkpoint) -> None:
-        """Writes the chunks, makes them the valid checkpoint, and lets go of all but the one before it.
+        """Writes the chunks, makes them the valid checkpoint, and deletes all but the previous checkpoint.
 
         Raises:
             LeaseLost: another aggregator owns the site; its checkpoint stays valid.
@@ -66,7 +66,7 @@ class Checkpoints:
         generation = int(before["generation"]) + 1 if before else 1
         names = [self._keys.state_chunk(generation, index) for index in range(len(pieces))]
         for name, piece in zip(names, pieces, strict=True):
-            # Fenced too: an old owner that wakes up must not write into a generation of the new one.
+            # Fenced too: a former owner that wakes up must not overwrite a checkpoint of the new owner.
             lease.commit([["SET", name, piece, "EX", _UNFINISHED_EXPIRES_S]], [name])
         current = {
             "generation": generation,
@@ -85,14 +85,14 @@ class Checkpoints:
         lease.commit(commands, touched_keys(commands))
 
     def load(self) -> Checkpoint | None:
-        """The newest checkpoint that is not damaged (damage is logged); None when there is none."""
+        """The newest intact checkpoint; None if there is none. Damaged ones are logged."""
         for generation in self._generations():
             pieces = self._client.mget(self._names(generation))
             packed = b"".join(piece or b"" for piece in pieces)
             if hashlib.sha256(packed).hexdigest() == generation["sha256"]:
                 content = msgpack.unpackb(packed, strict_map_key=False)
                 return Checkpoint(**(content | {"cameras": tuple(content["cameras"])}))
-            _log.error("a checkpoint is damaged; the one before it is taken", generation=generation["generation"])
+            _log.error("a checkpoint is damaged; using the previous one", generation=generation["generation"])
         return None
 
     def cycles_after(self, tick: int) -> list[RecordedCycle]:
@@ -104,8 +104,8 @@ class Checkpoints:
         newest = self._client.xrevrange(self._keys.cycles, count=1)
         return _recorded(newest[0][1]) if newest else None
 
-    def strays(self, known: Mapping[str, set[int]]) -> list[tuple[str, int]]:
-        """Lines (camera, track id) of the global-ID map that are not `known`."""
+    def stray_tracks(self, known: Mapping[str, set[int]]) -> list[tuple[str, int]]:
+        """Tracks (camera, track id) in the global-ID map that are not `known`."""
         found = []
         for camera, track_ids in known.items():
             published = {int(track_id) for track_id in self._client.hkeys(self._keys.gids(camera))}
@@ -117,11 +117,11 @@ class Checkpoints:
         return bool(self._generations())
 
     def last_event(self) -> int:
-        """The number of the newest event, 0 when there is none."""
+        """The number of the newest event, 0 if there is none."""
         return newest_number(self._client.xrevrange(self._keys.events, count=1))
 
     def _generations(self) -> list[dict[str, Any]]:
-        """The valid checkpoint and the one before it, as far as there are any."""
+        """Descriptions of the valid checkpoint and the previous one, as far as they exist."""
         text = self._client.get(self._keys.state_current)
         current = json.loads(text) if text else None
         if current is None:

@@ -1,4 +1,4 @@
-"""What a cycle writes to Redis, as a list of commands for one fenced script. Pure."""
+"""Turns the result of a cycle into Redis commands for one fenced script. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ EVENTS_KEPT = 10_000
 SIGHTINGS_KEPT = 1_000
 DEAD_LETTERS_KEPT = 1_000
 _REASONS = {
-    "appeared": "no identity is alike and possible",
-    "handover": "alike, and a possible step",
-    "merged": "two identities turned out to be one",
+    "appeared": "no known identity is similar enough and possible",
+    "handover": "similar, and the step is possible",
+    "merged": "two identities turned out to be the same object",
     "split": "a track no longer fits its identity",
     "left": "its last track ended",
     "gap": "entries were trimmed or lost before they were read",
@@ -30,7 +30,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class CycleRecord:
-    """A finished cycle, as it is to be committed."""
+    """A finished cycle, ready to be committed."""
 
     tick: int
     now_ns: int
@@ -40,11 +40,11 @@ class CycleRecord:
     gaps: Sequence[Gap]
     dead_letters: Sequence[DeadLetter]
     next_gid: int
-    """The gid that will be given next; it outlives a damaged checkpoint."""
+    """The next unused gid; stored with every cycle, so that it survives a damaged checkpoint."""
     events_before: int
     """Number of the last event before this cycle."""
     late: int = 0
-    """Entries that came after the cycle of their tick, by more than `max_late_ticks`."""
+    """Entries that arrived more than `max_late_ticks` after the cycle of their tick."""
     entries: int = 0
     """Entries used, late ones included."""
 
@@ -55,7 +55,7 @@ class CycleRecord:
 
 
 class Publication:
-    """Turns cycles into commands, for one site."""
+    """Turns the cycles of one site into commands."""
 
     def __init__(self, keys: Keys, cameras: Sequence[str], retention_seconds: float) -> None:
         self._keys, self._cameras = keys, cameras
@@ -64,7 +64,8 @@ class Publication:
     def commands(self, cycle: CycleRecord, table: TrackTable, identities: Identities) -> list[Command]:
         """All commands of one cycle.
 
-        `cycles` comes first, and its id is the tick: a second try is refused there, before anything is written twice.
+        The entry of `cycles` comes first and has the tick as its id: a retry of a committed cycle fails there, before
+        anything is written twice.
         """
         result = cycle.result
         commands: list[Command] = [self._cycle(cycle)]
@@ -91,9 +92,9 @@ class Publication:
             commands.append(_xadd(self._keys.events, common | fields | reason, EVENTS_KEPT, f"{number}-0"))
         return commands
 
-    def without(self, tick: int, strays: Sequence[tuple[str, int]]) -> list[Command]:
-        """Takes lines (camera, track id) out of the map of which nothing is known any more."""
-        return [command for camera, track_id in strays for command in self._change(tick, camera, track_id, 0)]
+    def removal(self, tick: int, tracks: Sequence[tuple[str, int]]) -> list[Command]:
+        """The commands that remove `tracks` (camera, track id) from the global-ID map."""
+        return [command for camera, track_id in tracks for command in self._change(tick, camera, track_id, 0)]
 
     def _forgotten(self, result: CycleResult) -> list[Command]:
         commands: list[Command] = [
@@ -163,7 +164,7 @@ class Publication:
 
 
 def touched_keys(commands: Sequence[Command]) -> list[str]:
-    """Every key of the commands: a script declares what it touches."""
+    """Every key of the commands, because a script must declare the keys that it touches."""
     return sorted({str(key) for command in commands for key in (command[1:] if command[0] == "DEL" else command[1:2])})
 
 

@@ -1,4 +1,4 @@
-"""Reads `tracks:*` in order: what has arrived, what may be used, and where to go on after a restart."""
+"""Reads `tracks:*` in order, hands entries to cycles, and continues from cursors after a restart."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _READ_AT_ONCE = 200
 
 @dataclass(frozen=True)
 class Gap:
-    """Entries of a camera that were never read: they were trimmed, or lost by Redis."""
+    """Entries of a camera that were trimmed, or lost by Redis, before they were read."""
 
     camera: str
     after_seq: int
@@ -31,7 +31,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An entry that nobody can decode."""
+    """An entry that cannot be decoded."""
 
     stream: str
     entry_id: str
@@ -45,7 +45,7 @@ class Received:
     entry_id: str
     tick: int
     seq: int | None
-    """Number of the last entry that was not lost; None: not known yet."""
+    """Number of this entry, or of the last one before it with a known number; None: not known yet."""
     entry: TrackEntry | None
     gap: Gap | None = None
     dead: DeadLetter | None = None
@@ -53,10 +53,10 @@ class Received:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a cycle uses."""
+    """The input of a cycle."""
 
     entries: list[TrackEntry]
-    """Sorted by (tick, camera in order); those of a camera in the order of its stream."""
+    """Sorted by (tick, index of the camera); entries of one camera stay in the order of its stream."""
     cursors: dict[str, str]
     """Camera → id of the last entry."""
     gaps: list[Gap]
@@ -64,7 +64,7 @@ class Taken:
 
 
 class TrackReader:
-    """The streams of all cameras of a site, each read from its cursor on."""
+    """Reads the streams of all cameras of a site, each from its cursor."""
 
     def __init__(self, client: Client, keys: Keys, cameras: Iterable[str], gate: Gate) -> None:
         self._client, self._keys, self._gate = client, keys, gate
@@ -75,18 +75,21 @@ class TrackReader:
         self.last_seq: dict[str, int] = {}
         """Camera → number of the last entry that was handed out."""
         self.unread_ticks = 0
-        """How many ticks the cameras have handled whose entries were not read yet."""
+        """Number of ticks that the cameras have handled but whose entries are not read yet."""
 
     def start_at(self, cursors: Mapping[str, str], last_seq: Mapping[str, int]) -> None:
-        """Reads on after the entry ids `cursors`; everything read so far is forgotten."""
+        """Continues reading after the entry ids `cursors`, and discards everything read so far."""
         self._read_upto = {camera: cursors.get(camera, START) for camera in self._waiting}
         self._waiting = {camera: deque() for camera in self._waiting}
         self.last_seq = dict(last_seq)
 
     def read(self) -> tuple[Handled, int]:
-        """Takes in what has arrived; `upto` of the answer is lowered to what was really read.
+        """Reads the entries that have arrived and how far the cameras are; `upto` is limited to what was read.
 
-        The second value is the tick of the newest committed cycle, 0 when there is none.
+        The second value is the tick of the newest committed cycle, 0 if there is none.
+
+        Raises:
+            RedisError: Redis is unreachable.
         """
         streams = {key: self._read_upto[camera] for key, camera in self._camera_of.items()}
         with self._client.pipeline(transaction=True) as pipe:
@@ -105,14 +108,14 @@ class TrackReader:
         return Handled(upto, progress.tick, progress.time_ns), newest_number(newest)
 
     def read_more(self) -> bool:
-        """Takes in what has arrived, without asking how far the cameras are; whether there was anything."""
+        """Reads the entries that have arrived, without checking how far the cameras are; False if there were none."""
         streams = {key: self._read_upto[camera] for key, camera in self._camera_of.items()}
         answer = self._client.xread(streams, count=_READ_AT_ONCE)
         self._take_all(answer)
         return bool(answer)
 
     def wait(self, timeout_s: float) -> None:
-        """Blocks until something arrives or the clock ticks."""
+        """Waits until an entry arrives or the clock ticks, up to `timeout_s`."""
         streams = {key: self._read_upto[camera] for key, camera in self._camera_of.items()}
         streams[self._keys.ticks.encode()] = self._ticks_cursor
         answer = self._client.xread(streams, count=1, block=max(1, round(timeout_s * 1000)))
@@ -121,15 +124,15 @@ class TrackReader:
                 self._ticks_cursor = entries[-1][0].decode()
 
     def first_tick(self) -> int | None:
-        """The lowest tick of the entries that wait to be used and are next in their stream."""
+        """The lowest tick among the next unused entries of all cameras; None if there are none."""
         return min((queue[0].tick for queue in self._waiting.values() if queue), default=None)
 
     def take_upto(self, tick: int) -> Taken:
-        """Hands out the entries up to `tick`."""
+        """Removes and returns the entries up to `tick`."""
         return self._hand_out(lambda _, received: received.tick <= tick)
 
     def take_exactly(self, cursors: Mapping[str, str]) -> Taken:
-        """What `take_upto` handed out when it returned these `cursors`, as far as it is still there."""
+        """The entries that `take_upto` returned together with these `cursors`, if they still exist."""
         last = {camera: entry_order(entry_id) for camera, entry_id in cursors.items()}
         return self._hand_out(
             lambda camera, received: camera in last and entry_order(received.entry_id) <= last[camera]
@@ -165,12 +168,12 @@ class TrackReader:
         try:
             entry = TrackEntry.decode(fields)
             if entry.camera != camera:
-                raise MessageError(f"the entry of camera {entry.camera} stands in the stream of {camera}")
+                raise MessageError(f"an entry of camera {entry.camera} is in the stream of {camera}")
         except MessageError as error:
-            _log.warning("an entry cannot be decoded", camera=camera, entry=entry_id, reason=str(error))
+            _log.warning("skipped an entry that cannot be decoded", camera=camera, entry=entry_id, reason=str(error))
             dead = DeadLetter(self._keys.tracks(camera), entry_id, str(error))
-            # It is passed over together with its neighbours, so that the cursor moves on. It takes up the number that
-            # is due if it says so; a foreign entry has none.
+            # It stays in the queue, so that the cursor moves past it. It counts as the next number only if its own
+            # `seq` says so: an entry of a foreign writer is not part of the numbering.
             due = before is not None and fields.get(b"seq") == str(before + 1).encode()
             seq = before + 1 if before is not None and due else before
             queue.append(Received(entry_id, queue[-1].tick if queue else 0, seq, None, dead=dead))
@@ -183,11 +186,11 @@ class TrackReader:
 
 
 def newest_number(newest: Sequence[tuple[bytes, Any]]) -> int:
-    """The first part of a stream's last id, from an XREVRANGE: tick of a cycle, number of an event; 0 for none."""
+    """The first part of a stream's newest id (tick of a cycle, number of an event) from XREVRANGE; 0 if empty."""
     return entry_order(newest[0][0].decode())[0] if newest else 0
 
 
 def entry_order(entry_id: str) -> tuple[int, int]:
-    """A stream id as numbers that compare as Redis compares ids."""
+    """A stream id as two numbers, which sort in the same order as Redis sorts ids."""
     ms, _, number = entry_id.partition("-")
     return int(ms), int(number or 0)

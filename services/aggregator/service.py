@@ -1,4 +1,4 @@
-"""The aggregator: one process at a time turns tracks into identities; any number stand by."""
+"""The aggregator: one process at a time groups tracks into identities; any number of others are standbys."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Aggregator:
         self._config = site.config
         self._virtual = site.config.clock.mode == "virtual"
         self._association_settings = AssociationSettings.of(self._config)
-        # Two checkpoints are kept, and what came after the older one must still be there to be replayed.
+        # Two checkpoints are kept, and the entries since the older one must still exist to be replayed.
         association = site.config.association
         checkpoint_seconds = min(association.checkpoint_seconds, association.replay_seconds / 3)
         self._checkpoint_ticks = max(1, round(checkpoint_seconds * site.config.clock.target_fps))
@@ -50,27 +50,28 @@ class Aggregator:
         self._monitor = monitor or Monitor()
         self._metrics = AggregatorMetrics(self._monitor.registry)
         self._lease: Lease | None = None
-        self._gids_given_upto = 0
-        self._forget_everything()
+        self._highest_used_gid = 0
+        self._reset()
 
-    def _forget_everything(self) -> None:
+    def _reset(self) -> None:
         self._use_cameras(())
         self._cursors: dict[str, str] = {}
         self._last_tick = self._committed_tick = self._checkpoint_tick = 0
         self._events = 0
         self._uncommitted: tuple[CycleRecord, list[Command]] | None = None
         self._recovered = False
-        self._unsure = False
+        self._must_resync = False
+        """Whether a connection was lost, so that it is unknown what Redis has."""
         self._site_tick = 0
         self._look_at = 0.0
 
     def _use_cameras(self, names: Iterable[str]) -> None:
-        """Begins with nothing but cameras: those of the site's file in its order, then the other `names`.
+        """Starts an empty association with the cameras of the site file, in its order, then the other `names`.
 
-        The order of any two is always the same, so a cycle can be repeated with more cameras than there were.
+        The relative order of two cameras never changes, so a cycle can be replayed after cameras were added.
         """
-        of_the_file = self._config.camera_names
-        self._cameras = (*of_the_file, *sorted(set(names).difference(of_the_file)))
+        configured = self._config.camera_names
+        self._cameras = (*configured, *sorted(set(names).difference(configured)))
         self._camera_index = {camera: index for index, camera in enumerate(self._cameras)}
         layout = self._site.layout.over(self._cameras)
         self.association = Association(layout, self._association_settings)
@@ -83,7 +84,8 @@ class Aggregator:
         """Runs every cycle that is due, or waits for one.
 
         Raises:
-            LeaseLost: another aggregator took over; the next call stands by.
+            LeaseLost: another aggregator took over; from the next call on this one is a standby.
+            RedisError: Redis is unreachable; the next call continues.
         """
         if self._lease is None:
             self._lease = self._leases.acquire("aggregator", LEASE_SECONDS)
@@ -95,8 +97,8 @@ class Aggregator:
             self._lease.renew_if_due()
             if not self._recovered:
                 self._recover(self._lease)
-            elif self._unsure:
-                self._make_sure(self._lease)
+            elif self._must_resync:
+                self._resync(self._lease)
             self._follow_cameras()
             if not self._run_due_cycles(self._lease):
                 self._reader.wait(_POLL_S)
@@ -105,11 +107,11 @@ class Aggregator:
             self._metrics.stands_by()
             raise
         except RETRYABLE:
-            self._unsure = True
+            self._must_resync = True
             raise
 
     def problem(self) -> str | None:
-        """Whether it falls behind the cameras; a standby does not."""
+        """Whether it is loading, or is behind the cameras; always None for a standby."""
         if self._lease is None:
             return None
         if not self._recovered:
@@ -119,11 +121,11 @@ class Aggregator:
         return f"it is {behind_ticks} ticks ({behind_s:.1f} s) behind the cameras" if behind_s > READY_SECONDS else None
 
     def close(self) -> None:
-        """Leaves a checkpoint and hands the role to a standby at once."""
+        """Saves a checkpoint and releases the lease, so that a standby takes over at once."""
         lease, self._lease = self._lease, None
         if lease is None:
             return
-        if self._recovered and not self._unsure and self._last_tick > self._checkpoint_tick:
+        if self._recovered and not self._must_resync and self._last_tick > self._checkpoint_tick:
             try:
                 self._save_checkpoint(lease)
             except LeaseLost as error:
@@ -131,39 +133,39 @@ class Aggregator:
         lease.release()
 
     def _follow_cameras(self) -> None:
-        """Takes in the cameras that were added while running.
+        """Adds the cameras that were added to the site while this process runs.
 
-        One that was removed stays as long as there is something of it: its tracks end by themselves, their identities
-        live on.
+        A removed camera is kept as long as tracks or entries of it remain: its tracks end in the usual way, and their
+        identities live on.
         """
         now = time.monotonic()
         if now < self._look_at:
             return
         self._look_at = now + _LOOK_AROUND_S
-        there = self._cameras_there()
-        gone = set(self._cameras) - there if there else set()
+        present = self._site_cameras()
+        gone = set(self._cameras) - present if present else set()
         for camera in gone:
-            self._reader.last_seq.pop(camera, None)  # It may come back, and count from one.
-        if there <= self._camera_index.keys():
+            self._reader.last_seq.pop(camera, None)  # It may be added again and then count from one.
+        if present <= self._camera_index.keys():
             return
         rows = self.association.table.rows
         used = {self._cameras[index] for index in rows["camera"][rows["used"]].tolist()}
-        spent = [camera for camera in gone - used if not self._client.exists(self._keys.tracks(camera))]
+        unused = [camera for camera in gone - used if not self._client.exists(self._keys.tracks(camera))]
         state, before, last_seq = self.association.to_dict(), self._cameras, self._reader.last_seq
-        self._use_cameras({*before, *there}.difference(spent))
+        self._use_cameras({*before, *present}.difference(unused))
         self.association.restore(state, [self._camera_index.get(camera, -1) for camera in before])
         self._cursors = {camera: at for camera, at in self._cursors.items() if camera in self._camera_index}
         self._reader.start_at(self._cursors, last_seq)
-        _log.info("cameras were added", cameras=" ".join(sorted(there.difference(before))))
+        _log.info("cameras were added", cameras=" ".join(sorted(present.difference(before))))
 
-    def _cameras_there(self) -> set[str]:
+    def _site_cameras(self) -> set[str]:
         return {name.decode() for name in self._client.hkeys(self._keys.cameras)}
 
     def _run_due_cycles(self, lease: Lease) -> bool:
         handled, known_tick = self._reader.read()
         if known_tick != self._committed_tick:
-            # The driver connects anew by itself; what it came back to may be older than what it left.
-            self._start_over(lease, known_tick)
+            # redis-py reconnects silently, and the server that it reconnects to may have lost the last writes.
+            self._recover_lost_writes(lease, known_tick)
             return True
         self._site_tick = handled.tick
         before = self._last_tick
@@ -175,9 +177,9 @@ class Aggregator:
         return self._last_tick > before
 
     def _next_tick(self, upto: int) -> int | None:
-        """The tick of the next cycle, at most `upto`: one with entries, or one at which the grouping is revised.
+        """The tick of the next cycle up to `upto`: one with entries, or one at which the grouping is revised.
 
-        It depends on the entries and not on when they were read, so that a run can be repeated.
+        It depends on the entries and not on when they were read, so that a run can be repeated exactly.
         """
         due = []
         waiting = self._reader.first_tick()
@@ -197,7 +199,7 @@ class Aggregator:
         now_ns = handled.time_ns - round((handled.tick - tick) * 1e9 / self._config.clock.target_fps)
         late = sum(tick - entry.tick > self._config.association.max_late_ticks for entry in taken.entries)
         if late:
-            _log.warning("entries came too late; they join this cycle", tick=tick, count=late)
+            _log.warning("entries arrived late and are used in this cycle", tick=tick, count=late)
         result = self._apply(tick, now_ns, taken.entries)
         self._cursors |= taken.cursors
         self._last_tick = tick
@@ -233,13 +235,13 @@ class Aggregator:
             lease.commit(commands, touched_keys(commands))
             self._replicas.confirm()
         except RETRYABLE:
-            self._note_gids()  # It may have been carried out.
+            self._note_gids()  # The script may have run, although its reply was lost.
             raise
         self._committed()
 
     def _note_gids(self) -> None:
-        """What was published is never given again; a gid of a refused cycle was never seen, and is."""
-        self._gids_given_upto = max(self._gids_given_upto, self.association.identities.next_gid - 1)
+        """Marks gids as used, so that a published gid is never reused; gids of a rejected cycle may be."""
+        self._highest_used_gid = max(self._highest_used_gid, self.association.identities.next_gid - 1)
 
     def _committed(self) -> None:
         assert self._uncommitted is not None
@@ -258,37 +260,37 @@ class Aggregator:
 
     # -- recovery --------------------------------------------------------------------------------------
 
-    def _make_sure(self, lease: Lease) -> None:
-        """After a lost connection: finishes what was being committed, or starts over from what Redis knows."""
+    def _resync(self, lease: Lease) -> None:
+        """After a lost connection: finishes the pending commit, or recovers from what Redis has."""
         lease.renew()
         newest = self._checkpoints.newest_cycle()
         known_tick = newest.tick if newest else 0
         if known_tick not in (self._last_tick, self._committed_tick):
-            self._start_over(lease, known_tick)
+            self._recover_lost_writes(lease, known_tick)
             return
         if self._uncommitted is not None:
             if known_tick == self._last_tick:
-                self._committed()  # It was, and only the answer was lost.
+                self._committed()  # The script ran, and only its reply was lost.
             else:
                 self._commit(lease)
-        # What was read and not yet used is read again: nothing of it is known to be still there.
+        # Entries that were read but not used are read again: Redis may have lost them.
         self._reader.start_at(self._cursors, self._reader.last_seq)
-        self._unsure = False
+        self._must_resync = False
 
-    def _start_over(self, lease: Lease, known_tick: int) -> None:
-        # First whether it is not just another owner who went on.
+    def _recover_lost_writes(self, lease: Lease, known_tick: int) -> None:
+        # This raises LeaseLost if the difference is due to another owner.
         lease.renew()
-        _log.warning("Redis lost its last writes; the state is loaded anew", tick=self._last_tick, known=known_tick)
+        _log.warning("Redis lost its last writes; reloading the state", tick=self._last_tick, known=known_tick)
         self._recover(lease)
 
     def _recover(self, lease: Lease) -> None:
-        """Loads the newest checkpoint, repeats the cycles since, and puts the global-ID map right."""
-        self._forget_everything()
+        """Loads the newest checkpoint, replays the cycles since, and corrects the global-ID map."""
+        self._reset()
         checkpoint = self._checkpoints.load()
         cycles = self._checkpoints.cycles_after(checkpoint.tick if checkpoint else 0)
         self._use_cameras(
             {
-                *self._cameras_there(),
+                *self._site_cameras(),
                 *(checkpoint.cameras if checkpoint else ()),
                 *(camera for cycle in cycles for camera in cycle.cursors),
             }
@@ -305,15 +307,15 @@ class Aggregator:
         self._committed_tick = newest.tick if newest else 0
         self._events = max(self._events, self._checkpoints.last_event())
         identities = self.association.identities
-        identities.next_gid = max(identities.next_gid, self._gids_given_upto + 1, newest.next_gid if newest else 1)
+        identities.next_gid = max(identities.next_gid, self._highest_used_gid + 1, newest.next_gid if newest else 1)
         self._note_gids()
-        self._put_right(lease)
+        self._remove_stray_tracks(lease)
         self._recovered = True
         self._metrics.owns()
-        _log.info("this aggregator associates now", tick=self._last_tick, identities=len(identities), epoch=lease.epoch)
+        _log.info("acquired the aggregator", tick=self._last_tick, identities=len(identities), epoch=lease.epoch)
 
     def _replay(self, lease: Lease, cycles: Sequence[RecordedCycle], *, from_scratch: bool) -> None:
-        """Repeats committed cycles without publishing anything; `from_scratch`: only learns where they stopped."""
+        """Replays committed cycles without publishing; `from_scratch`: only moves the cursors to their end."""
         if not cycles:
             return
         while not from_scratch and self._reader.read_more():
@@ -330,15 +332,15 @@ class Aggregator:
         self._metrics.replayed(len(cycles))
         _log.info("cycles replayed", count=len(cycles), tick=self._last_tick)
 
-    def _put_right(self, lease: Lease) -> None:
-        """Takes lines out of the map of which this state knows nothing; harmless when done twice."""
+    def _remove_stray_tracks(self, lease: Lease) -> None:
+        """Removes tracks from the global-ID map that are not in this state; safe to repeat."""
         rows = self.association.table.rows
         shown = rows[rows["used"] & (rows["gid"] > 0) & (~rows["ended"] | rows["lingering"])]
         known = {
             camera: set(shown["track_id"][shown["camera"] == index].tolist())
             for camera, index in self._camera_index.items()
         }
-        commands = self._publication.without(self._last_tick, self._checkpoints.strays(known))
+        commands = self._publication.removal(self._last_tick, self._checkpoints.stray_tracks(known))
         if commands:
             lease.commit(commands, touched_keys(commands))
 

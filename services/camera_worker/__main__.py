@@ -13,9 +13,9 @@ def main(options: ServiceOptions) -> None:
     """Runs a camera worker until stopped.
 
     Raises:
-        MtmcError: the user must mend something.
+        MtmcError: something that the user must fix.
     """
-    # The networks and the decoders have threads of their own; OpenCV's would only fight them for the cores.
+    # The networks and the decoders have their own threads; OpenCV's would only compete with them for the cores.
     cv2.setNumThreads(1)
     prepare_decoders()
     serve("camera-worker", options, CameraWorker)

@@ -1,4 +1,4 @@
-"""One camera in the hands of a worker: its source, its tracker, and what is known of its tracks."""
+"""One camera of a worker: its source, its tracker, and the state of its tracks."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from vision.video.source import Frame, Source, SourceState
 from vision.video.timing import Timing
 
 TRACKS_PER_CLAIM = 1000
-"""Track ids are `claim number · 1000 + n`. Claim numbers are ms of Redis time, so the ids of a later claim are higher
-as long as a camera has fewer than 1000 new tracks per ms."""
+"""Track ids are `epoch of the lease · 1000 + n`. Epochs are ms of Redis time, so the ids of a later claim are higher as
+long as a camera has fewer than 1000 new tracks per ms."""
 _FIRST_EMBEDDINGS = 5
-"""A new track is embedded at each of so many ticks, to be recognised soon; later every `refresh_seconds`."""
+"""A new track is embedded at each of its first ticks, to be recognised soon; later only every `refresh_seconds`."""
 _RATE_WINDOW_S = 5.0
 _RATE_TICKS = 600
-"""More than `_RATE_WINDOW_S` has at the highest rate of a clock, 120 ticks a second."""
+"""Maximum number of ticks in `_RATE_WINDOW_S`, at the highest rate of a clock, 120 ticks per second."""
 
 
 @dataclass
-class _Known:
-    """What is known of one track."""
+class _EmbeddingHistory:
+    """When one track was embedded."""
 
     embedded: int = 0
     embedded_at_s: float = -1e9
@@ -38,13 +38,13 @@ class _Known:
 
 @dataclass(frozen=True)
 class Observed:
-    """The tracks of one picture, before their crops are embedded."""
+    """The tracks in one picture, before their crops are embedded."""
 
     tracked: Tracked
     qualities: npt.NDArray[np.float32]
     """`(n,)`, 0 to 1."""
     due: npt.NDArray[np.intp]
-    """Rows of the tracks that are to be embedded now."""
+    """Rows of the tracks to embed at this tick."""
 
 
 class Camera:
@@ -67,14 +67,14 @@ class Camera:
         self.detector, self.thresholds = detector, thresholds
         self.timing = timing
         self.leaving = False
-        """Paused: at the next tick all of its tracks end."""
+        """Whether the camera was paused or removed: at the next tick all of its tracks end."""
         self.handled = -1
-        """The last tick it has handled."""
+        """The last handled tick."""
         self.gids: dict[int, int] = {}
         self.width = self.height = 0
         self._settings, self._mask, self._refresh_seconds = tracker, mask, refresh_seconds
         self._tracker = Tracker(tracker, first_id=lease.epoch * TRACKS_PER_CLAIM)
-        self._known: dict[int, _Known] = {}
+        self._known: dict[int, _EmbeddingHistory] = {}
         self._highest_id = lease.epoch * TRACKS_PER_CLAIM - 1
         self._shown: tuple[int, int] | None = None
         self._time_ns = 0
@@ -85,19 +85,16 @@ class Camera:
 
     @property
     def name(self) -> str:
-        """As configured."""
+        """The name in the site file."""
         return self.config.name
 
     @property
     def ended(self) -> bool:
-        """A recording that has been played to its end."""
+        """Whether the source is a file that has been played to its end."""
         return self.source.state is SourceState.ENDED
 
     def time_ns(self, frame: Frame | None, tick_ns: int) -> int:
-        """Site time of what is handled at a tick that began at `tick_ns`: of the picture, if there is one.
-
-        Never goes back.
-        """
+        """Site time of `frame`, or of the tick that began at `tick_ns` if there is no frame; never goes back."""
         candidate = tick_ns + self.timing.offset_ns
         if frame is not None and self.config.is_file:
             candidate = self.timing.begin_ns + round((frame.time_ns - self.timing.begin_ns) / self.timing.scale)
@@ -109,15 +106,15 @@ class Camera:
         return self._time_ns
 
     def is_new(self, frame: Frame) -> bool:
-        """Whether this picture has not been handled yet; a file slower than the clock shows a picture twice."""
+        """Whether this picture has not been handled yet; a file slower than the clock returns a picture twice."""
         return self._shown != (frame.loop, frame.index)
 
     def observe(self, frame: Frame, detections: Detections, time_s: float) -> Observed:
-        """Tracks the detections of a new picture."""
+        """Updates the tracker with the detections in a new picture; `time_s` is its site time."""
         height, width = frame.image.shape[:2]
         if (width, height) != (self.width, self.height):
             if self.width:
-                # Another picture size is another view: boxes of the two cannot be matched.
+                # A different picture size means a different view: boxes of the two cannot be matched.
                 self._ended += self._tracker.end_all().tolist()
                 self._tracker = Tracker(self._settings, first_id=self._highest_id + 1)
             self.width, self.height = width, height
@@ -135,7 +132,7 @@ class Camera:
         return self._last
 
     def coast(self, time_s: float) -> None:
-        """A tick without a picture because the source is down: tracks end by time, once it is later than the last."""
+        """Updates the tracker at a tick without a picture, so that lost tracks time out; ignored if time went back."""
         self._last = None
         if time_s <= self._tracked_at_s:
             return
@@ -144,21 +141,21 @@ class Camera:
         self._tracked_at_s = time_s
 
     def repeated(self) -> Observed | None:
-        """What was seen on the picture that is shown once more."""
+        """The tracks of a picture that is handled again, with none to embed."""
         if self._last is None:
             return None
         return Observed(self._last.tracked, self._last.qualities, np.zeros(0, np.intp))
 
     def end_tracks(self) -> None:
-        """Ends every track: the recording is over."""
+        """Ends every track: the file has ended, or the camera is leaving."""
         self._ended += self._tracker.end_all().tolist()
         self._last = None
 
     def batch(self, observed: Observed | None, embeddings: npt.NDArray[np.float32], embedder: str) -> TrackBatch:
-        """The message of this tick; `embeddings` `(m, D)` belong to the rows `observed.due`.
+        """The message of this tick; `embeddings`, `(m, D)` float32, belong to the rows `observed.due`.
 
-        Without a picture (`observed` is None) width and height are 0, which tells readers that the tick says nothing
-        about tracks. A crop of which the embedder has nothing to say (a zero vector) is left out.
+        Without a picture (`observed` is None) width and height are 0: the message then has no information about tracks.
+        Crops that could not be embedded (zero vectors) are left out.
         """
         ended = np.array(sorted(set(self._ended)), np.int64)
         self._ended = []
@@ -185,24 +182,24 @@ class Camera:
         )
 
     def change_gid(self, track_id: int, gid: int) -> None:
-        """Takes in a change of the global-ID map."""
+        """Applies a change of the global-ID map; `gid` 0 removes the track."""
         if gid:
             self.gids[track_id] = gid
         else:
             self.gids.pop(track_id, None)
 
     def count_handled(self) -> None:
-        """Notes that a tick was handled, for `rate`."""
+        """Counts a handled tick, for `rate`."""
         self._handled_at.append(time.monotonic())
 
     def rate(self) -> float:
-        """Ticks handled per second of late; may be called from any thread."""
+        """Ticks handled per second over the last few seconds; may be called from any thread."""
         now = time.monotonic()
         recent = [at for at in self._handled_at.copy() if now - at < _RATE_WINDOW_S]
         return (len(recent) - 1) / max(now - recent[0], 1e-3) if len(recent) > 1 else 0.0
 
     def _due(self, track: int, time_s: float) -> bool:
-        known = self._known.setdefault(track, _Known())
+        known = self._known.setdefault(track, _EmbeddingHistory())
         if known.embedded >= _FIRST_EMBEDDINGS and time_s - known.embedded_at_s < self._refresh_seconds - 1e-6:
             return False
         known.embedded += 1
@@ -213,13 +210,13 @@ class Camera:
         self._ended += tracked.ended.tolist()
 
     def _unmasked(self, detections: Detections) -> Detections:
-        """Without the detections whose centre the mask shows black."""
+        """The detections whose centre is not on a black pixel of the mask."""
         if self._mask is None or not len(detections):
             return detections
         boxes = np.nan_to_num(detections.boxes_xyxy)
         x = np.clip((boxes[:, 0] + boxes[:, 2]) / 2 / self.width, 0, 1)
         y = np.clip((boxes[:, 1] + boxes[:, 3]) / 2 / self.height, 0, 1)
-        # Looked up in the mask's own size: a mask may be drawn on a smaller picture of the view.
+        # The mask may have been drawn on a smaller picture of the view, so the centres are scaled to its size.
         rows, columns = self._mask.shape
         shown = self._mask[np.minimum(y * rows, rows - 1).astype(int), np.minimum(x * columns, columns - 1).astype(int)]
         keep = shown > 0

@@ -1,4 +1,4 @@
-"""The cameras of one worker in Redis: heartbeat, claiming, renewing, giving up, and what is told of each camera."""
+"""One worker's side of the cameras in Redis: heartbeat, claiming, renewing, releasing, and facts about each camera."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _WORKER_HASH_EXPIRES_S = 60
 
 @dataclass(frozen=True)
 class Wanted:
-    """What should change now."""
+    """What a worker should change now."""
 
     claims: dict[str, CameraConfig]
     releases: list[str]
     paused: list[str]
     """Own cameras that the operator paused or removed."""
     cameras: dict[str, CameraConfig]
-    """All cameras of the site as they are set now."""
+    """The present settings of all cameras of the site."""
     refused: dict[str, frozenset[str]]
     """For each claim, the workers that cannot open its source."""
     movable: frozenset[str]
-    """The claims that another live worker could take instead."""
+    """The claims that another live worker could make instead."""
 
 
 class Claims:
-    """Looks at the site every now and then, and says what to claim and what to give up."""
+    """Decides which cameras to claim and to release, and carries out claims."""
 
     def __init__(
         self, client: Client, keys: Keys, *, labels: frozenset[str], capacity: int, ttl_seconds: float, rebalance: bool
@@ -55,7 +55,11 @@ class Claims:
         self._has_looked = False
 
     def heartbeat(self, facts: Mapping[str, str | int | float]) -> None:
-        """Says that this worker lives, and what it does; plain text for people."""
+        """Sends a heartbeat with `facts` about the worker, as plain text for people.
+
+        Raises:
+            RedisError: Redis is unreachable.
+        """
         key = self._keys.worker(self.worker)
         with self._client.pipeline(transaction=False) as pipe:
             pipe.time()
@@ -78,7 +82,11 @@ class Claims:
             pipe.execute()
 
     def look(self, mine: Mapping[str, Lease]) -> Wanted:
-        """What this worker, which owns `mine`, should change."""
+        """Reads the site and returns what this worker, which owns `mine`, should change.
+
+        Raises:
+            RedisError: Redis is unreachable.
+        """
         cameras = read_cameras(self._client, self._keys)
         workers = self._live_workers()
         enabled = {name: camera for name, camera in cameras.items() if not camera.paused}
@@ -98,18 +106,22 @@ class Claims:
         return any(can_take(name, refused, workers) for name in workers if name not in refused.refused)
 
     def claim(self, camera: CameraConfig, least_epoch: int | None) -> Lease | None:
-        """The lease of a camera, unless another worker was faster."""
+        """The lease of a camera; None if another worker was faster, or the camera was removed.
+
+        Raises:
+            RedisError: Redis is unreachable.
+        """
         lease = self._leases.acquire(f"camera:{camera.name}", self._ttl_seconds, least_epoch=least_epoch)
         if lease is None:
             return None
         if not self._client.hexists(self._keys.cameras, camera.name):
-            lease.release()  # It was removed since this worker looked; nobody would clear up what is written now.
+            lease.release()  # It was removed since `look`; what is written for it now would never be deleted.
             return None
         self._free_since.pop(camera.name, None)
         return lease
 
-    def tell(self, camera: str, lease: Lease, facts: Mapping[str, str | int]) -> None:
-        """Writes plain facts of an own camera; does not renew its lease, so that a loop that hangs loses it.
+    def write_facts(self, camera: str, lease: Lease, facts: Mapping[str, str | int]) -> None:
+        """Writes `facts` to the hash of an owned camera; does not renew its lease, so that a hung loop loses it.
 
         Raises:
             LeaseLost: another worker has owned the camera since, or it was removed.
@@ -118,7 +130,7 @@ class Claims:
         lease.commit([["HSET", key, *(part for pair in facts.items() for part in pair)]], [key], renew=False)
 
     def renew(self, leases: Mapping[str, Lease]) -> list[str]:
-        """Renews what is due; returns the cameras that were lost."""
+        """Renews the leases that are due; returns the cameras whose lease was lost."""
         lost = []
         for camera, lease in leases.items():
             try:
@@ -128,7 +140,7 @@ class Claims:
         return lost
 
     def resign(self) -> None:
-        """Takes this worker out of the list."""
+        """Removes this worker from the list of workers."""
         self._client.zrem(self._keys.workers, self.worker)
         self._client.delete(self._keys.worker(self.worker))
 
@@ -158,21 +170,20 @@ class Claims:
         for (name, camera), held, (owner, state, refused) in zip(
             enabled.items(), answers[::2], answers[1::2], strict=True
         ):
-            holder: str | None = (owner or b"").decode() or "somebody"
+            holder: str | None = (owner or b"").decode() or "unknown"
             if name in mine:
                 holder = self.worker
             elif not held:
-                # A camera that is free at the first look needs no grace period: its owner had that time while this
-                # worker was starting.
+                # A camera that is free at the first look needs no grace period: it passed while this worker started.
                 since = self._free_since.setdefault(name, now if self._has_looked else -math.inf)
-                # An owner that only lost its connection takes its lease up again as soon as Redis is back; it is
-                # given the time, or its objects would all get new tracks.
+                # An owner that only lost its connection takes its lease back as soon as Redis is reachable again. The
+                # grace period lets it, because with another worker all objects would get new tracks.
                 given_up = owner is None or state in (None, b"released", b"paused")
                 if given_up or now - since >= self._ttl_seconds / 2:
                     holder = None
             if held:
                 self._free_since.pop(name, None)
-            # Of those that have refused only the live ones count, or the list would grow with every restart.
+            # Only live workers count as refusing, otherwise the list would grow with every restart.
             unable = frozenset((refused or b"").decode(errors="replace").split()) & workers.keys()
             views[name] = CameraToClaim(frozenset(camera.labels), holder, unable)
         self._has_looked = True

@@ -1,4 +1,4 @@
-"""A camera whose lease this worker holds, and where it is on its way."""
+"""A camera whose lease this worker holds, and the phase it is in."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from shared.config import CameraConfig
 from shared.leases import Lease
 
 CLOSE_LIMIT_S = 1.0
-"""A source closes in milliseconds unless a read hangs."""
+"""After this long, closing a source is no longer waited for. It takes milliseconds unless a read hangs."""
 
 
 class Phase(Enum):
-    """Where a held camera is on its way."""
+    """The phases of a held camera, in order."""
 
-    CLAIMED = "claimed"  # nothing else has been done yet
-    PREPARING = "preparing"  # its model is loaded, its source is opened
-    OPENING = "opening"  # its source has neither given a picture nor failed yet
-    RUNNING = "running"  # the loop has it, and renews its lease
-    LEAVING = "leaving"  # the loop has been asked to let go of it
-    ENDED = "ended"  # its file was played to the end; it is held so that nobody plays it again
-    RETIRING = "retiring"  # Redis is still to be told that it is given up
-    CLOSING = "closing"  # Redis knows; the lease is released once its source is closed, so that another can open it
+    CLAIMED = "claimed"  # only the lease was acquired
+    PREPARING = "preparing"  # its model is being loaded and its source opened
+    OPENING = "opening"  # waiting for the first picture or failure of its source
+    RUNNING = "running"  # the loop handles it and renews its lease
+    LEAVING = "leaving"  # the loop was requested to release it
+    ENDED = "ended"  # its file was played to the end; the lease is kept so that no worker plays it again
+    RETIRING = "retiring"  # its release must still be written to Redis
+    CLOSING = "closing"  # the lease is released once the source is closed, so that another worker can open it
 
 
 @dataclass
@@ -39,31 +39,31 @@ class Held:
     refused: frozenset[str] = frozenset()
     """Workers that cannot open its source."""
     movable: bool = False
-    """Another live worker could take it instead."""
+    """Whether another live worker could claim it instead."""
     preparation: Preparation | None = None
     camera: Camera | None = None
     retire_as: str = "released"
-    """The state to write when it is given up (`released`, `paused`), or when its file has ended (`ended`)."""
+    """The state to write when it is released (`released`, `paused`) or when its file has ended (`ended`)."""
     keep: bool = False
-    """Keep the lease after the end has been reported, so that no worker plays the file again."""
+    """Whether to keep the lease after its file has ended, so that no worker plays it again."""
     opening_since_s: float = 0.0
     """When its source was opened, monotonic seconds."""
     closing: threading.Thread | None = None
-    """Closes its source."""
+    """The thread that closes its source."""
     closing_since_s: float = 0.0
 
     @property
     def loop_renews_lease(self) -> bool:
-        """Whether its lease is the loop's to renew: a loop that hangs must lose its cameras."""
+        """Whether the loop renews its lease: a hung loop must lose its cameras."""
         return self.phase in (Phase.RUNNING, Phase.LEAVING)
 
     @property
-    def going(self) -> bool:
-        """Whether it is being given up already."""
+    def is_releasing(self) -> bool:
+        """Whether it is being released already."""
         return self.phase in (Phase.LEAVING, Phase.RETIRING, Phase.CLOSING)
 
-    def let_source_go(self) -> None:
-        """Abandons its preparation and closes its source, both in the background."""
+    def release_source(self) -> None:
+        """Abandons its preparation and closes its source, in the background."""
         if self.preparation is not None:
             self.preparation.abandon()
         if self.camera is not None and self.closing is None:
@@ -71,7 +71,7 @@ class Held:
 
     @property
     def source_is_closed(self) -> bool:
-        """Whether its source is closed, or has taken so long that nobody should wait for it."""
+        """Whether its source is closed, or takes too long to wait for."""
         if self.closing is None or not self.closing.is_alive():
             return True
         return time.monotonic() - self.closing_since_s > CLOSE_LIMIT_S

@@ -1,4 +1,4 @@
-"""The loop of a camera worker: perceives a tick of all its cameras, sends it, and never waits for anything else."""
+"""The loop of a camera worker: runs the models on a tick of all its cameras and sends the results, nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import structlog
 
 from services.camera_worker.camera import Camera
-from services.camera_worker.handover import Goodbye, Handover, Outcome
+from services.camera_worker.handover import Handover, Outcome, ReleaseWhen
 from services.camera_worker.metrics import CameraWorkerMetrics
 from services.camera_worker.perception import Perception, Seen
 from services.camera_worker.picture_pace import PicturePace
@@ -26,7 +26,7 @@ _IDLE_S = 0.05
 
 
 class TickLoop:
-    """Handles the ticks of the cameras that the roster has given to it, and renews their leases."""
+    """Handles the ticks of the cameras that it got from the roster, and renews their leases."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class TickLoop:
         self._perception, self._pictures, self._handover = perception, pictures, handover
         self._metrics = metrics
         self.cameras: dict[str, Camera] = {}
-        """Name → the cameras in hand. Only the loop's thread changes it."""
+        """Name → camera that the loop handles. Changed only by the loop's thread."""
         self._arriving: list[Camera] = []
         self._unsent: tuple[int, list[Seen]] | None = None
         self._progress = Progress(tick=0, gate=0, ticks_cursor="0-0", time_ns=0, assignments_cursor="0-0")
@@ -53,10 +53,10 @@ class TickLoop:
         """Ticks that the cameras skipped to keep up with the clock."""
 
     def step(self) -> None:
-        """Handles the next tick, or waits a moment for it.
+        """Handles the next tick, or waits briefly for it.
 
         Raises:
-            RedisError: Redis is away; nothing is lost, and the next call sends again what was not sent.
+            RedisError: Redis is unreachable; nothing is lost, and the next call sends the unsent tick again.
             ModelError: the device failed.
         """
         self._renew_leases()
@@ -76,21 +76,21 @@ class TickLoop:
 
     @property
     def malformed_gids(self) -> int:
-        """Lines of the global-ID map that were skipped, because they are not numbers."""
+        """Number of entries of the global-ID map that were skipped because they are not numbers."""
         return self._gate.malformed_gids
 
-    # -- cameras come and go -----------------------------------------------------------------------------
+    # -- cameras from and to the roster -------------------------------------------------------------------
 
     def _exchange_cameras(self) -> None:
-        # Goodbyes first: a camera is given before it is asked back, so whatever is asked back has arrived by then.
-        goodbyes = self._handover.goodbyes()
-        self._arriving += self._handover.arrivals(0.0 if self.cameras or self._arriving or goodbyes else _IDLE_S)
-        for camera, goodbye in goodbyes:
-            self._say_goodbye(camera, goodbye)
+        # Requests are read before arrivals: a camera is given before it is requested back, so it has arrived by then.
+        requests = self._handover.release_requests()
+        self._arriving += self._handover.arrivals(0.0 if self.cameras or self._arriving or requests else _IDLE_S)
+        for camera, when in requests:
+            self._release(camera, when)
         self._join_arrivals()
 
     def _join_arrivals(self) -> None:
-        """Lets the cameras that the roster gave take part from now on."""
+        """Makes the cameras that came from the roster take part in the clock."""
         while self._arriving:
             camera = self._arriving[0]
             try:
@@ -100,21 +100,21 @@ class TickLoop:
                 self._handover.give_back(camera, Outcome.LEASE_LOST)
                 continue
             self._progress = self._gate.complete_tick(0, [], self._progress.assignments_cursor)
-            # After the cursor: what changes from now on is in `assignments` behind it.
+            # Read after the cursor was set: later changes are in `assignments` after the cursor.
             for track_id, gid in self._gate.gids(camera.name).items():
                 camera.change_gid(track_id, gid)
             self.cameras[camera.name] = self._arriving.pop(0)
 
-    def _say_goodbye(self, camera: Camera, goodbye: Goodbye) -> None:
+    def _release(self, camera: Camera, when: ReleaseWhen) -> None:
         if camera in self._arriving:
             self._arriving.remove(camera)
-            self._handover.give_back(camera, Outcome.LET_GO)
+            self._handover.give_back(camera, Outcome.RELEASED)
         elif self.cameras.get(camera.name) is not camera:
             return  # It was given back meanwhile, and the roster knows why.
-        elif goodbye is Goodbye.AFTER_NEXT_TICK:
+        elif when is ReleaseWhen.AFTER_NEXT_TICK:
             camera.leaving = True
         else:
-            self._give_back(camera, Outcome.LET_GO)
+            self._give_back(camera, Outcome.RELEASED)
 
     def _give_back(self, camera: Camera, outcome: Outcome) -> None:
         del self.cameras[camera.name]
@@ -150,9 +150,9 @@ class TickLoop:
         return self._progress.time_ns + round((tick - self._progress.tick) * 1e9 / self._site.clock.target_fps)
 
     def _send(self, tick: int, seen: list[Seen]) -> None:
-        """Completes the tick in hand. On a lost connection it stays in hand, and `step` sends it again.
+        """Sends the results of a tick. If the connection is lost, they stay unsent and `step` sends them again.
 
-        The script is the only thing here that can fail: what follows it happens in memory.
+        Only the script can fail: the code after it works in memory.
         """
         seen = [item for item in seen if self.cameras.get(item.camera.name) is item.camera]
         self._progress = self._gate.complete_tick(
@@ -174,7 +174,7 @@ class TickLoop:
             self._metrics.ticks_handled.labels(camera.name).inc()
             self._show(tick, item)
             if camera.leaving:
-                self._give_back(camera, Outcome.LET_GO)
+                self._give_back(camera, Outcome.RELEASED)
             elif camera.ended:
                 _log.info("the file has ended", camera=camera.name, tick=tick)
                 self._give_back(camera, Outcome.ENDED)

@@ -1,4 +1,4 @@
-"""The figures of a camera worker."""
+"""The metrics of a camera worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TICK_BUCKETS_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5)
 
 
 class CameraWorkerMetrics:
-    """What one camera worker did; safe to use from any thread. Labels are names of cameras, threads and reasons."""
+    """Counts what one camera worker did; safe to use from any thread. Labels are cameras, threads and reasons."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, what: str, *labels: str) -> Counter:
@@ -29,7 +29,7 @@ class CameraWorkerMetrics:
         )
         self.tick_seconds = Histogram(
             "mtmc_camera_worker_tick_seconds",
-            "Duration of a tick, from its pictures to the answer of Redis",
+            "Duration of a tick, from its pictures to the reply of Redis",
             buckets=_TICK_BUCKETS_S,
             registry=registry,
         )
@@ -42,12 +42,12 @@ class CameraWorkerMetrics:
 
     def forget(self, camera: str) -> None:
         """Drops the series of a camera that this worker no longer handles."""
-        with contextlib.suppress(KeyError):  # it never handled a tick
+        with contextlib.suppress(KeyError):  # if it never handled a tick
             self.ticks_handled.remove(camera)
 
 
 class WorkerCollector:
-    """The figures that pictures and sources count themselves, read when somebody asks for them."""
+    """Exports the counters that the picture publisher and the sources keep themselves, at each scrape."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class WorkerCollector:
         sources: Callable[[], Mapping[str, Source]],
         malformed_gids: Callable[[], int],
     ) -> None:
-        """`sources` gives those that are open now, by camera; a source that is opened again counts from 0."""
+        """`sources` returns the open sources by camera; a source that is opened again counts from 0."""
         self._pictures, self._sources, self._malformed_gids = pictures, sources, malformed_gids
 
     def collect(self) -> Iterator[Metric]:
-        """For `CollectorRegistry`."""
+        """The present values, for `CollectorRegistry`."""
 
         def family(name: str, what: str, *labels: str) -> CounterMetricFamily:
             return CounterMetricFamily(f"mtmc_camera_worker_{name}", what, labels=labels)
@@ -68,20 +68,20 @@ class WorkerCollector:
         published.add_metric([], self._pictures.published)
         dropped = family(
             "pictures_dropped",
-            "Annotated pictures not published: a newer one came first (replaced), OpenCV could not encode it "
-            "(encoding), Redis did not take it (redis), or an unexpected error (error)",
+            "Annotated pictures not published: replaced by a newer one (replaced), OpenCV could not encode it "
+            "(encoding), Redis unreachable or refusing (redis), or an unexpected error (error)",
             "reason",
         )
         for reason, count in self._pictures.dropped.items():
             dropped.add_metric([reason.value], count)
         restarts = family("picture_restarts", "Unexpected errors while pictures were published; each is retried")
         restarts.add_metric([], self._pictures.restarts)
-        malformed = family("malformed_gids", "Lines of the global-ID map that were skipped: they are not numbers")
+        malformed = family("malformed_gids", "Entries of the global-ID map skipped because they are not numbers")
         malformed.add_metric([], self._malformed_gids())
         yield from (published, dropped, restarts, malformed)
         frames = family("source_frames_dropped", "Frames of a source that no tick used", "camera")
         failures = family("source_failures", "Times that a source failed and was opened again", "camera")
-        source_restarts = family("source_restarts", "Those of them that were unexpected errors", "camera")
+        source_restarts = family("source_restarts", "Failures of a source that were unexpected errors", "camera")
         for camera, source in sorted(self._sources().items()):
             frames.add_metric([camera], source.dropped)
             failures.add_metric([camera], source.failures)

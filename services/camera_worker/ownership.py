@@ -1,4 +1,4 @@
-"""Which cameras a worker should take or give up. Pure."""
+"""Which cameras a worker should claim or release. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LiveWorker:
-    """What is known of a live worker."""
+    """The properties of a live worker that decide what it may claim."""
 
     labels: frozenset[str]
     capacity: int
@@ -17,17 +17,17 @@ class LiveWorker:
 
 @dataclass(frozen=True)
 class CameraToClaim:
-    """What is known of an enabled camera."""
+    """The properties of an enabled camera that decide who may claim it."""
 
     labels: frozenset[str]
     owner: str | None
-    """A live worker, or None when the camera is free to take."""
+    """The live worker that owns it, or None if it is free."""
     refused: frozenset[str] = frozenset()
     """Workers whose host cannot open its source: a file or device of another host."""
 
 
 def can_take(name: str, camera: CameraToClaim, workers: Mapping[str, LiveWorker]) -> bool:
-    """Whether a worker has the labels and has not refused; where all have refused, one must hold it all the same."""
+    """Whether a worker has the labels and has not refused. If all have refused, any can, so that one reports why."""
     fitting = {name for name, worker in workers.items() if camera.labels <= worker.labels}
     return name in fitting and (name not in camera.refused or fitting <= camera.refused)
 
@@ -35,10 +35,11 @@ def can_take(name: str, camera: CameraToClaim, workers: Mapping[str, LiveWorker]
 def wanted_changes(
     me: str, workers: Mapping[str, LiveWorker], cameras: Mapping[str, CameraToClaim], *, rebalance: bool
 ) -> tuple[list[str], list[str]]:
-    """The cameras that worker `me` should claim, and those it should release, each in order of name.
+    """The cameras that worker `me` should claim, and those that it should release, each sorted by name.
 
-    Every worker takes its even share, and more only when others cannot. The last cameras of an uneven number are left
-    to workers that are behind. With `rebalance`, a worker that is ahead gives cameras up to workers that are behind.
+    Every worker claims its even share, and more only if the others cannot. If the cameras cannot be divided evenly, the
+    remainder is left to workers with fewer cameras. With `rebalance`, a worker with more cameras releases some to
+    workers with fewer.
     """
     cameras = {
         name: camera
@@ -50,7 +51,7 @@ def wanted_changes(
     owned = Counter(camera.owner for camera in cameras.values())
 
     def takers(camera: str, share: int) -> list[str]:
-        """The other workers that may take the camera and own fewer than `share`."""
+        """The other workers that can claim the camera and own fewer than `share`."""
         return [
             name
             for name, worker in others.items()
@@ -58,7 +59,7 @@ def wanted_changes(
         ]
 
     def missing(names: Sequence[str], share: int) -> int:
-        """How many of the cameras `names` others could take until each owns `share`."""
+        """How many of the cameras `names` the others can claim until each owns `share`."""
         behind = Counter(taker for name in names for taker in takers(name, share))
         return sum(min(count, min(share, others[taker].capacity) - owned[taker]) for taker, count in behind.items())
 
@@ -68,7 +69,7 @@ def wanted_changes(
     room = max(0, workers[me].capacity - len(mine))
     wanted = min(len(open_to_me) - missing(free, least), most - len(mine))
     claims = open_to_me[: min(room, max(least - len(mine), wanted, 0))]
-    # What nobody else may take is taken beyond the share.
+    # Cameras that no other worker can claim are claimed beyond the share.
     orphans = [name for name in open_to_me if name not in claims and not takers(name, most)]
     claims = sorted(claims + orphans[: room - len(claims)])
     releases: list[str] = []
@@ -82,7 +83,7 @@ def wanted_changes(
 
 
 def _even_share(cameras: int, capacities: Sequence[int]) -> tuple[int, int]:
-    """How many cameras a worker owns at least and at most when all are shared out evenly, as far as capacities go."""
+    """Minimum and maximum number of cameras per worker when they are divided evenly, within the capacities."""
     least = cameras // len(capacities)
     while least < max(capacities) and sum(min(capacity, least + 1) for capacity in capacities) <= cameras:
         least += 1

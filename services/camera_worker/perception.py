@@ -1,4 +1,4 @@
-"""One tick of all cameras of a worker: their pictures, together through the networks, each through its tracker."""
+"""Handles one tick of all cameras of a worker: the networks run on all pictures together, each camera has a tracker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vision.video.source import Frame, SourceState
 
 @dataclass(frozen=True)
 class Seen:
-    """What one camera saw at a tick."""
+    """The result of one camera at a tick."""
 
     camera: Camera
     frame: Frame | None
@@ -29,14 +29,14 @@ class Seen:
 
 
 class Perception:
-    """Shares one detector call, and one embedder call, among all cameras."""
+    """Runs the detector and the embedder once per tick for all cameras."""
 
     def __init__(self, models: Models, target_fps: float, *, virtual: bool) -> None:
-        """In virtual time a recording's picture is waited for as long as it takes."""
+        """`virtual`: wait for a file's picture as long as it takes."""
         self._models, self._target_fps, self._virtual = models, target_fps, virtual
 
     def perceive(self, cameras: Iterable[Camera], started_ns: int) -> list[Seen]:
-        """What each camera saw at the tick that began at `started_ns` (site time), in order of their names.
+        """The results of the cameras at the tick that began at `started_ns` (site time), sorted by name.
 
         Raises:
             ModelError: the device failed.
@@ -67,17 +67,18 @@ class Perception:
         return ticks
 
     def _frames(self, cameras: list[Camera], started_ns: int) -> dict[str, Frame | None]:
-        """The picture of each camera; live, all together are waited for half a tick at most."""
+        """The picture of each camera; in live mode, waits half a tick at most for all of them together."""
         deadline = time.monotonic() + 0.5 / self._target_fps
         frames: dict[str, Frame | None] = {}
         for camera in cameras:
             left_s = max(0.0, deadline - time.monotonic())
             waits = camera.config.is_file and camera.source.state is not SourceState.DOWN
-            # A live source's newest picture is taken as it is; a file's has to be decoded first.
+            # A live source always has its newest picture ready; a file's must be decoded first.
             wait_s = (None if self._virtual else left_s) if waits else 0.0
             media_time_s = camera.timing.media_time_s(started_ns)
-            asked = media_time_s >= 0 and not camera.leaving
-            frames[camera.name] = camera.source.frame_at(media_time_s, wait_s) if asked else None
+            has_begun = media_time_s >= 0
+            wanted = has_begun and not camera.leaving
+            frames[camera.name] = camera.source.frame_at(media_time_s, wait_s) if wanted else None
         return frames
 
     def _detect_and_track(
@@ -87,7 +88,7 @@ class Perception:
         observed: dict[str, Observed | None],
         times: dict[str, int],
     ) -> None:
-        """One detector call for all cameras that share a detector, then each camera's tracker."""
+        """Runs each detector once for all cameras that use it, then each camera's tracker."""
         for detector in dict.fromkeys(camera.detector for camera in cameras):
             group = [
                 (camera, frame) for camera in cameras if (frame := frames[camera.name]) and camera.detector is detector
@@ -99,7 +100,7 @@ class Perception:
     def _embed(
         self, cameras: list[Camera], frames: dict[str, Frame | None], observed: dict[str, Observed | None]
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """One embedder call over the crops that are due, of all cameras."""
+        """Runs the embedder once on the due crops of all cameras; camera → `(m, D)` float32."""
         parts = [
             (camera.name, frame.image, seen.tracked.boxes_xyxy[seen.due])
             for camera in cameras

@@ -1,4 +1,4 @@
-"""Pictures that fail: which failures are news, and which cameras wait before their next picture is tried. Pure."""
+"""Failing pictures: which failures to log, and which cameras wait before their next picture is tried. Pure."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from enum import Enum
 from shared.backoff import Backoff
 
 SETTLED_S = 10.0
-"""A camera has recovered once none of its pictures failed for this long: one that flaps must not fill the log."""
+"""A camera has recovered after this long without a failed picture, so that a flapping one does not fill the log."""
 
 
 class DropReason(str, Enum):
     """Why a picture was not published."""
 
-    REPLACED = "replaced"  # a newer picture of the camera came before it was drawn
+    REPLACED = "replaced"  # a newer picture of the camera arrived before it was drawn
     ENCODING = "encoding"  # OpenCV cannot draw or encode it
     REDIS = "redis"  # Redis is unreachable, or refused it
-    ERROR = "error"  # an unexpected exception, or its camera waits for the retry after one
+    ERROR = "error"  # an unexpected exception, or its camera is in the backoff after one
 
 
 @dataclass
 class _Failing:
-    """A camera of which a picture failed not long ago."""
+    """A camera with a recent failure."""
 
     backoff: Backoff
     reason: DropReason
@@ -32,21 +32,21 @@ class _Failing:
 
 
 class PictureFailures:
-    """Belongs to one thread. `now_s` is always the same monotonic clock."""
+    """Used by one thread only. `now_s` is always monotonic seconds."""
 
     def __init__(self, make_backoff: Callable[[], Backoff] = Backoff) -> None:
         self._make_backoff = make_backoff
         self._failing: dict[str, _Failing] = {}
 
     def is_suspended(self, camera: str, now_s: float) -> bool:
-        """Whether the camera waits for the retry after an unexpected exception."""
+        """Whether the camera is in the backoff after an unexpected exception."""
         failing = self._failing.get(camera)
         return failing is not None and now_s < failing.retry_at_s
 
     def failed(self, camera: str, reason: DropReason, now_s: float) -> bool:
-        """Notes that a picture of the camera failed; whether that is news.
+        """Counts a failed picture of the camera; returns whether to log it.
 
-        Cameras that fail at Redis fail together: the first one is news, the others are not.
+        Cameras that fail because of Redis fail together, so only the first one is logged.
         """
         failing = self._failing.get(camera)
         is_news = failing is None or failing.reason is not reason
@@ -59,7 +59,7 @@ class PictureFailures:
         return is_news
 
     def suspend(self, camera: str, now_s: float) -> float:
-        """Notes an unexpected exception; returns after how many seconds the camera's next picture is tried."""
+        """Counts an unexpected exception; returns the backoff of the camera, seconds."""
         self.failed(camera, DropReason.ERROR, now_s)
         failing = self._failing[camera]
         wait_s = failing.backoff.next_s()
@@ -67,9 +67,9 @@ class PictureFailures:
         return wait_s
 
     def published(self, camera: str, now_s: float) -> bool:
-        """Notes that a picture of the camera was published; whether the camera has now recovered.
+        """Counts a published picture of the camera; returns whether to log that the camera has recovered.
 
-        Of cameras that failed at Redis only the last one tells.
+        Of cameras that failed because of Redis, only the last one is logged.
         """
         failing = self._failing.get(camera)
         if failing is None or now_s - max(failing.failed_at_s, failing.retry_at_s) < SETTLED_S:
@@ -78,7 +78,7 @@ class PictureFailures:
         return failing.reason is not DropReason.REDIS or not self._redis_fails(now_s)
 
     def _redis_fails(self, now_s: float) -> bool:
-        """Whether any camera failed at Redis not long ago."""
+        """Whether any camera failed recently because of Redis."""
         return any(
             failing.reason is DropReason.REDIS and now_s - failing.failed_at_s < SETTLED_S
             for failing in self._failing.values()

@@ -1,4 +1,4 @@
-"""Annotates, encodes and publishes pictures on a thread of its own, so that tracking never waits for them."""
+"""Annotates, encodes and publishes pictures on its own thread, so that tracking never waits for it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from shared.redis_connection import Client
 _log = structlog.get_logger()
 FRAMES_KEPT = 2
 _EXPIRES_S = 3600
-"""What is left of a camera that gives no pictures any more."""
+"""Pictures of a camera that publishes no new ones are deleted after this long."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is to be drawn and published for one camera at one tick."""
+    """A picture to draw and publish, for one camera at one tick; arrays as for `annotate`."""
 
     camera: str
     tick: int
@@ -41,10 +41,10 @@ class Drawing:
 
 
 class PicturePublisher:
-    """Holds at most one waiting picture of each camera: a newer one takes its place, and the drop is counted.
+    """Keeps at most one waiting picture per camera: a newer one replaces it, and the drop is counted.
 
-    A picture that fails never delays another camera's. After an unexpected exception only its own camera has to wait:
-    its pictures are dropped until the backoff is over.
+    A failing picture never delays another camera. After an unexpected exception only the pictures of its own camera are
+    dropped until the backoff ends.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PicturePublisher:
         config: StreamerConfig,
         make_backoff: Callable[[], Backoff] = Backoff,
     ) -> None:
-        """`make_backoff` gives the waits of one camera."""
+        """`make_backoff` creates the backoff of one camera."""
         self._client, self._keys = client, keys
         self._max_width = config.max_width
         self._encoding = [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality]
@@ -63,22 +63,22 @@ class PicturePublisher:
         self._closed = False
         self._failures = PictureFailures(make_backoff)
         self.dropped = dict.fromkeys(DropReason, 0)
-        """Pictures that were not published."""
+        """Pictures that were not published, by reason."""
         self.published = 0
         self.restarts = 0
-        """Unexpected exceptions; after each the thread goes on with the other cameras."""
+        """Number of unexpected exceptions; after each, the thread continues with the other cameras."""
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
         self._thread.start()
 
     def offer(self, picture: Drawing) -> None:
-        """Takes a picture to publish; returns at once."""
+        """Queues a picture for publication; returns at once."""
         with self._changed:
             self.dropped[DropReason.REPLACED] += picture.camera in self._waiting
             self._waiting[picture.camera] = picture
             self._changed.notify()
 
     def close(self) -> None:
-        """Stops after the picture in hand."""
+        """Stops after the present picture."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -101,19 +101,19 @@ class PicturePublisher:
                     _log.info("pictures are published again", camera=picture.camera)
 
     def _next(self) -> Drawing | None:
-        """The picture that waits longest, as soon as there is one; None once closed."""
+        """Waits for a picture and returns the one that has waited longest; None once closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             # Dicts keep the order of insertion, and a replacement keeps its place.
             return None if self._closed else self._waiting.pop(next(iter(self._waiting)))
 
     def _note_failure(self, picture: Drawing, error: RedisError | _EncodingError) -> None:
-        """The next picture is tried at once: it may be sound, and Redis back."""
+        """Counts a failure without backoff: the next picture may be fine, or Redis reachable again."""
         reason = DropReason.REDIS if isinstance(error, RedisError) else DropReason.ENCODING
         self.dropped[reason] += 1
         if self._failures.failed(picture.camera, reason, time.monotonic()):
             _log.warning(
-                "a picture cannot be published and is dropped; each new one is tried",
+                "dropped a picture that cannot be published; trying each new one",
                 camera=picture.camera,
                 tick=picture.tick,
                 failed_at=reason.value,
@@ -125,7 +125,7 @@ class PicturePublisher:
         self.dropped[DropReason.ERROR] += 1
         retry_in_s = self._failures.suspend(picture.camera, time.monotonic())
         _log.error(
-            "publishing a picture failed unexpectedly; this camera shows no new picture until the retry",
+            "publishing a picture failed unexpectedly; this camera gets no new picture until the retry",
             camera=picture.camera,
             tick=picture.tick,
             retry_in_s=round(retry_in_s, 1),

@@ -1,7 +1,7 @@
-"""Everything slow about taking a camera: examining its source, loading its model and mask, opening the source.
+"""The slow part of claiming a camera: examining its source, loading its model and mask, opening the source.
 
-Each happens on a thread of its own, which the roster watches and abandons when it takes too long: a dead network
-share or a driver that hangs must not hold up the other cameras, nor the loop.
+It runs on a thread per camera, which the roster watches and abandons when it takes too long: a dead network share or a
+hung driver must not delay the other cameras or the loop.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from vision.video.timing import Timing
 
 _log = structlog.get_logger()
 OPENING_LIMIT_S = 15.0
-"""Examining and opening a source takes milliseconds; after this long the file system or the driver hangs."""
+"""Examining and opening a source takes milliseconds. After this long, the file system or the driver hangs."""
 LOADING_LIMIT_S = 1800.0
 """Building a TensorRT engine takes minutes on a small GPU."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a camera needs before the loop can take it."""
+    """What the loop needs to handle a camera."""
 
     source: Source
     detector: Detector
@@ -45,30 +45,30 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Failed:
-    """Why a camera cannot be run by this worker now."""
+    """Why a camera cannot run on this worker now."""
 
     reason: str
     not_here: bool = False
-    """Its file or device is not on this host; another host may have it."""
+    """Whether its file or device is missing on this host; another host may have it."""
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How a source is to be opened."""
+    """How to open a source."""
 
     site_time_ns: Callable[[], int]
     timing: Timing
     known_length: str | None
     movable: bool
-    """Another live worker could take the camera, so a source that is not on this host is left to it."""
+    """Whether another live worker could claim the camera, so that a source missing on this host is left to it."""
 
 
 class _Abandoned(Exception):
-    """Nobody waits for the outcome any more."""
+    """The preparation was abandoned; its outcome is not needed."""
 
 
 class Preparation:
-    """One camera being prepared on a thread of its own; never raises."""
+    """The preparation of one camera on its own thread; never raises."""
 
     def __init__(
         self,
@@ -85,26 +85,26 @@ class Preparation:
         self._abandoned = False
         self._step, self._limit_s = "examining its source", OPENING_LIMIT_S
         self._step_began_s = time.monotonic()
-        # A daemon: a thread that hangs must not keep the process from ending.
+        # A daemon thread, because a hung thread must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"prepare-{config.name}", daemon=True)
         self._thread.start()
 
     @property
     def hangs(self) -> bool:
-        """Whether its thread still runs although nobody waits for it any more."""
+        """Whether its thread still runs although it was abandoned."""
         return self._abandoned and self._thread.is_alive()
 
     def outcome(self) -> Prepared | Failed | None:
-        """What came of it; None while it goes on. After too long it is abandoned, and `Failed`."""
+        """The result, or None while it runs. A step that takes too long is abandoned, with the result `Failed`."""
         with self._lock:
             took_s = time.monotonic() - self._step_began_s
             if self._outcome is None and took_s > self._limit_s:
                 self._abandoned = True
-                self._outcome = Failed(f"{self._step} has not ended after {self._limit_s:.0f} s; it was abandoned")
+                self._outcome = Failed(f"{self._step} did not finish within {self._limit_s:.0f} s; abandoned it")
             return self._outcome
 
     def abandon(self) -> None:
-        """Nobody wants the camera any more; a source that is opened in spite of that is closed at once."""
+        """Abandons the preparation; if its source is opened nevertheless, it is closed at once."""
         with self._lock:
             self._abandoned = True
             prepared = self._outcome if isinstance(self._outcome, Prepared) else None
@@ -117,11 +117,11 @@ class Preparation:
         except _Abandoned:
             return
         except (ModelError, MaskError) as error:
-            # A camera's own model, class or mask: only that camera suffers.
+            # The camera's own model, classes or mask are wrong: only that camera fails.
             outcome = Failed(f"its mask {error}" if isinstance(error, MaskError) else str(error))
-        except Exception as error:  # noqa: BLE001 (the top of a thread: the camera must not wait for it for ever)
+        except Exception as error:  # noqa: BLE001 (the top of a thread: the camera must not wait forever)
             _log.exception("preparing a camera failed", camera=self._config.name)
-            outcome = Failed(f"an unexpected error ({type(error).__name__}); the worker's log has the traceback")
+            outcome = Failed(f"an unexpected error ({type(error).__name__}); see the worker's log")
         with self._lock:
             late = self._abandoned
             if not late:
@@ -157,7 +157,11 @@ class Preparation:
             self._step, self._limit_s, self._step_began_s = step, limit_s, time.monotonic()
 
     def _mask(self) -> npt.NDArray[np.uint8] | None:
-        """As it was published; of a camera that was added or changed since, as it lies on this host."""
+        """The published mask; for a camera that was added or changed since, the file on this host.
+
+        Raises:
+            MaskError: it cannot be read or used.
+        """
         path = self._config.mask
         if path is None:
             return None
@@ -166,11 +170,11 @@ class Preparation:
         try:
             return decode_mask(path.read_bytes())
         except OSError as error:
-            raise MaskError(f"{path} cannot be read on this host ({error.strerror}); copy it here") from None
+            raise MaskError(f"{path} cannot be read on this host ({error.strerror}); copy the file to it") from None
 
 
 def close_in_background(source: Source) -> threading.Thread:
-    """Closes a source on a thread of its own: a read that hangs makes `close` take almost a second."""
+    """Closes a source on its own thread: if a read hangs, `close` takes almost a second."""
     thread = threading.Thread(target=source.close, name="close-source", daemon=True)
     thread.start()
     return thread

@@ -1,4 +1,4 @@
-"""What a worker tells of itself and of its cameras in Redis, in plain text for people and pages."""
+"""A worker's heartbeat and the state of its cameras in Redis, as plain text for people and pages."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _RATES_EVERY_S = 2.0
 
 
 class Reports:
-    """Writes the heartbeat of a worker, and `camera:{camera}` of the cameras that it holds."""
+    """Writes the heartbeat of a worker, and `camera:{camera}` of the cameras that it owns."""
 
     def __init__(self, claims: Claims, models: Models, site_time: SiteTime) -> None:
         self._claims, self._models, self._site_time = claims, models, site_time
         self._written: dict[str, tuple[Camera, str, str, float]] = {}
-        """Camera → the state and error that Redis has of it, and when they were written (monotonic seconds)."""
+        """Camera → the state and error last written to Redis, and when (monotonic seconds)."""
 
     def heartbeat(self, held: Mapping[str, Held], facts: Mapping[str, str | int | float]) -> None:
-        """Says that the worker is alive, which cameras it holds, and the `facts`.
+        """Sends a heartbeat with the cameras that the worker holds and the `facts`.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis is unreachable.
         """
         cameras = [one.camera for one in held.values() if one.camera is not None]
         self._claims.heartbeat(
@@ -42,19 +42,19 @@ class Reports:
         )
 
     def write_states(self, held: Mapping[str, Held]) -> list[str]:
-        """Keeps `camera:{camera}` true: at once when a state changes, otherwise every few seconds.
+        """Updates `camera:{camera}`: immediately when a state changes, otherwise every few seconds.
 
         Returns the cameras whose lease was lost.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis is unreachable.
         """
         self._written = {name: written for name, written in self._written.items() if name in held}
         lost = []
         for name, one in held.items():
             camera = one.camera
             if camera is None or one.phase in (Phase.ENDED, Phase.RETIRING, Phase.CLOSING) or camera.ended:
-                continue  # `retire` says that a file has ended, after its last tick.
+                continue  # After the last tick of a file, `retire` writes the state `ended`.
             try:
                 self._write_state(camera, one)
             except LeaseLost:
@@ -62,21 +62,21 @@ class Reports:
         return lost
 
     def write_end(self, camera: Camera, held: Held) -> None:
-        """Writes the last facts of a camera whose file has ended; `retire` has written its state.
+        """Writes the final facts of a camera whose file has ended; `retire` has written its state.
 
         Raises:
             LeaseLost: another worker has owned it since.
-            RedisError: Redis is away.
+            RedisError: Redis is unreachable.
         """
-        self._claims.tell(camera.name, held.lease, _facts(camera) | {"fps": "0.0"})
+        self._claims.write_facts(camera.name, held.lease, _facts(camera) | {"fps": "0.0"})
 
     def _write_state(self, camera: Camera, held: Held) -> None:
         now = time.monotonic()
         state, error = camera.source.state.value, camera.source.error or ""
-        known, *told, at = self._written.get(camera.name, (None, "", "", 0.0))
-        if known is camera and told == [state, error] and now - at < _RATES_EVERY_S:
+        known, *written, at = self._written.get(camera.name, (None, "", "", 0.0))
+        if known is camera and written == [state, error] and now - at < _RATES_EVERY_S:
             return
-        self._claims.tell(camera.name, held.lease, _facts(camera) | {"state": state, "error": error})
+        self._claims.write_facts(camera.name, held.lease, _facts(camera) | {"state": state, "error": error})
         self._written[camera.name] = (camera, state, error, now)
 
 

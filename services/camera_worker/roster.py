@@ -1,4 +1,4 @@
-"""Which cameras this worker has: claims them, prepares them, hands them to the loop, and gives them up."""
+"""The cameras of this worker: claims them, prepares them, hands them to the loop, and releases them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 
 from services.camera_worker.camera import Camera
 from services.camera_worker.claims import Claims, Wanted
-from services.camera_worker.handover import Goodbye, Handover, Outcome
+from services.camera_worker.handover import Handover, Outcome, ReleaseWhen
 from services.camera_worker.held import Held, Phase
 from services.camera_worker.metrics import CameraWorkerMetrics
 from services.camera_worker.preparation import Failed, Preparation, Prepared, SourceOptions
@@ -33,25 +33,25 @@ _log = structlog.get_logger()
 _LOOK_S = 0.4
 _CLOSE_WAIT_S = 0.3
 ANSWER_LIMIT_S = 30.0
-"""A source gives a picture or fails within its own timeouts, 5 s for a stream; after this long a driver hangs."""
+"""A source delivers a picture or fails within its own timeouts (5 s for a stream). After this long, a driver hangs."""
 _RETRY_UNFIT_S = (10.0, 60.0)
-"""First and longest wait before a camera that could not be run here is tried again; models take long to load."""
+"""First and longest wait before a camera that could not run here is retried; loading models takes long."""
 
 
 @dataclass(frozen=True)
 class Unfit:
-    """A camera that could not be run by this worker."""
+    """A camera that could not run on this worker."""
 
     config: CameraConfig
     retry_at_s: float
     """Monotonic seconds."""
     backoff: Backoff
     preparation: Preparation | None
-    """What failed; one that still hangs is not followed by another, or hanging threads would pile up."""
+    """The failed attempt. While its thread still hangs there is no new attempt, so that hung threads do not pile up."""
 
 
 class Roster:
-    """Runs on a thread of its own; the loop meets it only in the handover."""
+    """Runs on its own thread and exchanges cameras with the loop only through the handover."""
 
     def __init__(
         self,
@@ -76,12 +76,12 @@ class Roster:
         self._look_at = 0.0
 
     def step(self, facts: Mapping[str, str | int | float] | None = None) -> None:
-        """Moves every camera one step on its way; looks at the site and sends a heartbeat when it is time.
+        """Advances every camera by one step; reads the site and sends a heartbeat when they are due.
 
-        `facts` are the worker's own for the heartbeat. May be called again after any error of Redis.
+        `facts` about the worker are added to the heartbeat. May be called again after any Redis error.
 
         Raises:
-            RedisError: Redis is away; the next call goes on.
+            RedisError: Redis is unreachable; the next call continues.
         """
         self._site_time.measure_if_due(time.monotonic())
         self._renew_leases()
@@ -95,32 +95,32 @@ class Roster:
             self._metrics.clock_offset_seconds.set(self._site_time.clock_offset_ms() / 1000)
             self._follow(self._claims.look({name: held.lease for name, held in self._held.items()}))
             for name in self._reports.write_states(self._held):
-                if not self._held[name].loop_renews_lease:  # otherwise the loop notices, and says so
+                if not self._held[name].loop_renews_lease:  # otherwise the loop notices and gives it back
                     self._drop(name)
 
     def sources(self) -> dict[str, Source]:
-        """Camera → its source, of those that have one now; from any thread."""
+        """Camera → its source, for cameras that have one now; may be called from any thread."""
         return {name: held.camera.source for name, held in self._held.copy().items() if held.camera is not None}
 
     def phases(self) -> dict[str, Phase]:
-        """Camera → where it is on its way."""
+        """Camera → its phase."""
         return {name: held.phase for name, held in self._held.items()}
 
     def close(self) -> None:
-        """Gives up all cameras at once, so that nobody has to wait for leases to expire.
+        """Releases all cameras at once, so that other workers need not wait for the leases to expire.
 
         Raises:
-            RedisError: Redis is away; leases expire.
+            RedisError: Redis is unreachable; the leases will expire.
         """
         self._take_back()
         for held in self._held.values():
-            held.let_source_go()
+            held.release_source()
         for name, held in list(self._held.items()):
             held.keep = False
             if held.phase is not Phase.CLOSING:
                 self._retire(name, held)
         self._claims.resign()
-        # A little time for sources that close at once; one that hangs is left to the end of the process.
+        # Most sources close at once. One that hangs ends with the process.
         deadline = time.monotonic() + _CLOSE_WAIT_S
         while not all(held.source_is_closed for held in self._held.values()) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -131,7 +131,7 @@ class Roster:
     # -- leases and the loop -----------------------------------------------------------------------------
 
     def _renew_leases(self) -> None:
-        """Renews the leases of what is not in the loop's hands: a loop that hangs must lose its cameras."""
+        """Renews the leases of cameras that are not in the loop, which renews its own: a hung loop must lose them."""
         leases = {name: held.lease for name, held in self._held.items() if not held.loop_renews_lease}
         for name in self._claims.renew(leases):
             self._drop(name)
@@ -144,17 +144,17 @@ class Roster:
             if outcome is Outcome.LEASE_LOST:
                 self._drop(camera.name)
                 continue
-            held.let_source_go()
+            held.release_source()
             if outcome is Outcome.ENDED and held.phase is Phase.RUNNING:
                 held.retire_as, held.keep = "ended", True
             held.phase = Phase.RETIRING
 
     def _drop(self, name: str) -> None:
-        """Forgets a camera whose lease was lost: another worker has it, or it was removed."""
+        """Drops a camera whose lease was lost: another worker owns it, or it was removed."""
         held = self._held.pop(name)
         self._metrics.cameras_lost.inc()
-        _log.warning("lost a camera: another worker has it, or it was removed from the site", camera=name)
-        held.let_source_go()
+        _log.warning("lost a camera: another worker owns it, or it was removed from the site", camera=name)
+        held.release_source()
 
     def _advance(self) -> None:
         for name, held in list(self._held.items()):
@@ -164,10 +164,10 @@ class Roster:
                 self._drop(name)
             except RETRYABLE:
                 raise
-            except Exception as problem:  # noqa: BLE001 (a bug in what one camera needs must not stop the others)
+            except Exception as problem:  # noqa: BLE001 (a bug that affects one camera must not stop the others)
                 self._metrics.roster_restarts.inc()
-                _log.exception("a camera failed on its way", camera=name, phase=held.phase.value)
-                held.let_source_go()
+                _log.exception("a camera failed unexpectedly", camera=name, phase=held.phase.value)
+                held.release_source()
                 self._give_back_or_drop(
                     name, held, f"an unexpected error ({type(problem).__name__}); see the worker's log"
                 )
@@ -194,7 +194,7 @@ class Roster:
             self._unfit.pop(name, None)
             refused = " ".join(sorted(held.refused - {self._claims.worker}))
             class_names = json.dumps(outcome.detector.class_names)
-            self._claims.tell(name, held.lease, {"class_names": class_names, "refused": refused})
+            self._claims.write_facts(name, held.lease, {"class_names": class_names, "refused": refused})
             held.camera = Camera(
                 held.config,
                 held.lease,
@@ -215,20 +215,20 @@ class Roster:
             self._drop(name)
 
     def _give_back_unfit(self, name: str, held: Held, failed: Failed) -> None:
-        """Lets another worker, or this one a little later, try a camera that cannot be run here."""
+        """Releases a camera that cannot run here, so that another worker can try it, or this one later."""
         refused = " ".join(sorted(held.refused | {self._claims.worker}))
         state = "released" if failed.not_here else "down"
-        self._claims.tell(name, held.lease, {"refused": refused, "error": failed.reason, "state": state})
+        self._claims.write_facts(name, held.lease, {"refused": refused, "error": failed.reason, "state": state})
         held.lease.release()
         del self._held[name]
         if failed.not_here:
-            _log.warning("source is not on this host; left to another worker", camera=name, reason=failed.reason)
+            _log.warning("source is not on this host; leaving it to another worker", camera=name, reason=failed.reason)
             return
         before = self._unfit.get(name)
         backoff = before.backoff if before and before.config == held.config else Backoff(*_RETRY_UNFIT_S)
         retry_in_s = backoff.next_s()
         self._unfit[name] = Unfit(held.config, time.monotonic() + retry_in_s, backoff, held.preparation)
-        _log.error("camera cannot be run", camera=name, reason=failed.reason, retry_in_s=round(retry_in_s, 1))
+        _log.error("camera cannot run here", camera=name, reason=failed.reason, retry_in_s=round(retry_in_s, 1))
 
     def _hand_over_if_answered(self, name: str, held: Held) -> None:
         assert held.camera is not None
@@ -237,46 +237,46 @@ class Roster:
             held.phase = Phase.RUNNING
             self._handover.give(held.camera)
         elif time.monotonic() - held.opening_since_s > ANSWER_LIMIT_S:
-            held.let_source_go()
-            reason = f"its source has given neither a picture nor an error for {ANSWER_LIMIT_S:.0f} s; it was abandoned"
+            held.release_source()
+            reason = f"its source returned neither a picture nor an error for {ANSWER_LIMIT_S:.0f} s; abandoned it"
             self._give_back_unfit(name, held, Failed(reason))
 
     def _retire(self, name: str, held: Held) -> None:
-        """Tells Redis that this worker gives the camera up, or that its file has ended."""
+        """Writes to Redis that this worker releases the camera, or that its file has ended."""
         try:
             self._gate.retire(name, held.lease, held.retire_as)
             if held.keep and held.camera is not None:
                 self._reports.write_end(held.camera, held)
         except LeaseLost:
-            _log.info("camera had another owner already", camera=name)
+            _log.info("camera already has another owner", camera=name)
             del self._held[name]
             return
         held.phase = Phase.ENDED if held.keep else Phase.CLOSING
 
-    # -- what should change ------------------------------------------------------------------------------
+    # -- claiming and releasing --------------------------------------------------------------------------
 
     def _follow(self, wanted: Wanted) -> None:
         for name in wanted.paused:
-            self._give_up(self._held[name], "paused", Goodbye.AFTER_NEXT_TICK)
+            self._release(self._held[name], "paused", ReleaseWhen.AFTER_NEXT_TICK)
         self._unfit = {name: unfit for name, unfit in self._unfit.items() if name in wanted.cameras}
         for name in wanted.releases:
-            if self._held[name].going:
+            if self._held[name].is_releasing:
                 continue
-            _log.info("giving a camera to another worker", camera=name)
-            # An ended file stays ended, whoever holds it.
+            _log.info("releasing a camera for another worker", camera=name)
+            # The state `ended` must survive a change of the owner.
             ended = self._held[name].phase is Phase.ENDED
-            self._give_up(self._held[name], "ended" if ended else "released", Goodbye.NOW)
+            self._release(self._held[name], "ended" if ended else "released", ReleaseWhen.NOW)
         for name, held in self._held.items():
             changed = name in wanted.cameras and wanted.cameras[name] != held.config
-            if changed and not held.going:
+            if changed and not held.is_releasing:
                 _log.info("camera has new settings", camera=name)
-                self._give_up(held, "released", Goodbye.NOW)
+                self._release(held, "released", ReleaseWhen.NOW)
         if wanted.claims:
             self._claim(wanted)
 
     def _claim(self, wanted: Wanted) -> None:
-        """Claims all before the first is prepared, so that no other worker finds one of them free meanwhile."""
-        least_epoch = self._where().time_ns // 1_000_000 if self._virtual else None
+        """Claims all cameras before preparing the first, so that no other worker claims some of them meanwhile."""
+        least_epoch = self._progress().time_ns // 1_000_000 if self._virtual else None
         for name, config in wanted.claims.items():
             if self._is_unfit(config) or (lease := self._claims.claim(config, least_epoch)) is None:
                 continue
@@ -284,32 +284,32 @@ class Roster:
             self._held[name] = Held(config, lease, Phase.CLAIMED, wanted.refused[name], movable)
             _log.info("camera claimed", camera=name, epoch=lease.epoch, source=display_name(config.source))
 
-    def _where(self) -> Progress:
+    def _progress(self) -> Progress:
         return self._gate.complete_tick(0, [], "0-0")
 
-    def _give_up(self, held: Held, state: str, goodbye: Goodbye) -> None:
-        if held.going:
+    def _release(self, held: Held, state: str, when: ReleaseWhen) -> None:
+        if held.is_releasing:
             return
         held.retire_as, held.keep = state, False
         if held.phase is Phase.RUNNING:
             assert held.camera is not None
             held.phase = Phase.LEAVING
-            self._handover.ask_back(held.camera, goodbye)
+            self._handover.request_release(held.camera, when)
             return
-        held.let_source_go()
+        held.release_source()
         held.phase = Phase.RETIRING
 
     def _begin(self, name: str, held: Held) -> None:
-        """Begins to prepare a camera that was claimed, unless its file has been played to the end already."""
+        """Starts preparing a claimed camera, unless its file has been played to the end already."""
         config = held.config
-        timing = self._timings.of(config, self._where())
+        timing = self._timings.of(config, self._progress())
         state, length = self._client.hmget(self._keys.camera(name), "state", "length")
         ended = state == b"ended"
         facts: dict[str, str | int] = {"owner": self._claims.worker, "source": display_name(config.source)}
         unfit = self._unfit.get(name)
-        if unfit is None or unfit.config != config:  # otherwise its state stays `down` with the reason until it works
+        if unfit is None or unfit.config != config:  # otherwise it stays `down`, with the reason, until it works
             facts |= {"state": "ended" if ended else "starting", "error": ""}
-        self._claims.tell(name, held.lease, facts)
+        self._claims.write_facts(name, held.lease, facts)
         if ended:
             held.phase, held.retire_as = Phase.ENDED, "ended"
             return
@@ -320,13 +320,13 @@ class Roster:
         held.phase = Phase.PREPARING
 
     def _published_mask(self, config: CameraConfig) -> bytes | None:
-        """The mask that was published for this camera, unless its settings name another one since."""
+        """The published mask of this camera; None if its settings were changed to another one since."""
         published = next((camera for camera in self._site.config.cameras if camera.name == config.name), None)
         same = published is not None and config.mask is not None and config.mask == published.mask
         return self._site.masks[config.name] if same else None
 
     def _is_unfit(self, config: CameraConfig) -> bool:
-        """Whether a camera with these settings could not be run here a moment ago; models take long to try."""
+        """Whether a camera with these settings failed here and its retry is not due yet."""
         unfit = self._unfit.get(config.name)
         if unfit is None or unfit.config != config:
             return False

@@ -1,4 +1,4 @@
-"""When the media time of each camera's source begins, in site time."""
+"""The site time at which the media time of each camera's source begins."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from vision.video.timing import Timing
 
 
 class SourceTimings:
-    """All files of a site begin together, at the tick after the first of them was claimed.
+    """All files of a site begin at the same tick, the one after the first of them was claimed.
 
-    The exception is a camera that was added to begin at a tick of its own (`origin` in `camera:{camera}`).
+    The exception is a camera that was added with its own starting tick (`origin` in `camera:{camera}`).
     """
 
     def __init__(self, client: Client, site: PublishedSite) -> None:
         self._client, self._site, self._keys = client, site, site.keys
 
     def of(self, config: CameraConfig, progress: Progress) -> Timing:
-        """How the time of a camera's source becomes site time; `progress` is where the site is now.
+        """The mapping from the time of a camera's source to site time; `progress` is the present state of the site.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis is unreachable.
         """
         offset = config.time_offset_seconds
         if offset is None:

@@ -1,4 +1,4 @@
-"""The camera worker: its parts put together, the loop in the main thread, the roster on one of its own."""
+"""The camera worker: assembles its parts; the loop runs in the main thread, the roster on its own thread."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _log = structlog.get_logger()
 _STEP_EVERY_S = 0.05
 _STOP_WAIT_S = 0.7
 _ROSTER_LIMIT_S = 10.0
-"""A step of the roster takes milliseconds; one that waits for Redis ends with the timeout of its socket, 5 s."""
+"""A step of the roster takes milliseconds, or up to the socket timeout of 5 s if it waits for Redis."""
 
 
 class CameraWorker:
-    """Holds cameras by lease and handles their ticks."""
+    """Owns cameras by lease and handles their ticks."""
 
     def __init__(self, connected: Connected, options: ServiceOptions) -> None:
         """Loads the site's models.
 
         Raises:
             ModelError: one of them cannot be used.
-            RedisError: Redis is away.
+            RedisError: Redis is unreachable.
         """
         client, site = connected.client, connected.site
         config = site.config
@@ -64,14 +64,14 @@ class CameraWorker:
         self._roster_stepped_at_s = time.monotonic()
         self._roster_problem = ""
         self._roster_backoff = Backoff(_STEP_EVERY_S, max(2 * _STEP_EVERY_S, config.worker.lease_seconds / 4))
-        """Stays well below the lease of the cameras that the roster holds."""
+        """Its longest wait is well below the lease time of the cameras that the roster holds."""
         self._thread = threading.Thread(target=self._run_roster, name="roster", daemon=True)
 
     def step(self) -> None:
-        """Handles the next tick, or waits a moment for it; the first call starts the roster.
+        """Handles the next tick, or waits briefly for it; the first call starts the roster.
 
         Raises:
-            RedisError: Redis is away; the next call goes on.
+            RedisError: Redis is unreachable; the next call continues.
             ModelError: the device failed.
         """
         if self._thread.ident is None:
@@ -79,20 +79,20 @@ class CameraWorker:
         self.loop.step()
 
     def problem(self) -> str | None:
-        """Why cameras can neither come nor go; None while the roster is stepping.
+        """Why cameras are neither claimed nor released; None while the roster works.
 
-        Models are loaded by then, and a camera being down does not make the worker unready.
+        The models are loaded by then, and a camera that is down does not make the worker unready.
         """
         if time.monotonic() - self._roster_stepped_at_s <= _ROSTER_LIMIT_S:
             return None
         why = f" ({self._roster_problem})" if self._roster_problem else ""
-        return f"its roster has not completed a step for {_ROSTER_LIMIT_S:.0f} s{why}; cameras neither come nor go"
+        return f"its roster has finished no step for {_ROSTER_LIMIT_S:.0f} s{why}; no camera is claimed or released"
 
     def close(self) -> None:
-        """Gives up all cameras, so that nobody has to wait for the leases to expire.
+        """Releases all cameras, so that other workers need not wait for the leases to expire.
 
         Raises:
-            RedisError: Redis is away; the leases expire.
+            RedisError: Redis is unreachable; the leases will expire.
         """
         self._stop.set()
         try:
@@ -117,22 +117,22 @@ class CameraWorker:
                 backoff.reset()
                 wait_s = _STEP_EVERY_S
             except RETRYABLE as error:
-                wait_s = backoff.next_s()  # The loop logs it, and how long it lasts.
+                wait_s = backoff.next_s()  # The loop logs the error and its end.
                 self._roster_problem = f"Redis: {error}"
-            except Exception as error:  # noqa: BLE001 (the top of a thread without which no camera would come or go again)
+            except Exception as error:  # noqa: BLE001 (the top of the thread that claims and releases all cameras)
                 wait_s = backoff.next_s()
                 self._metrics.roster_restarts.inc()
-                self._roster_problem = f"an unexpected {type(error).__name__}; see its log"
-                _log.exception("the roster failed", retry_in_s=round(wait_s, 1))
+                self._roster_problem = f"an unexpected {type(error).__name__}; see the worker's log"
+                _log.exception("the roster failed, retrying", retry_in_s=round(wait_s, 1))
             self._stop.wait(wait_s)
 
 
 def _load_models(config: SiteConfig, options: ServiceOptions) -> Models:
-    """The embedder and every detector that the site names.
+    """Loads the embedder and every detector of the site.
 
     Raises:
-        ModelError: one cannot be used. A bad model used by a single camera is not fatal: only that camera fails, when
-            it is claimed. In virtual time it is fatal, because the clock would wait for that camera for ever.
+        ModelError: one cannot be used. In live mode, the bad model of a single camera is not fatal: only that camera
+            fails, when it is claimed. In virtual mode it is fatal, because the clock would wait forever for the camera.
     """
     models = Models(config, options.worker_threads, options.engine_cache)
     for camera in config.cameras:

@@ -1,1 +1,1 @@
-"""The clock: publishes ticks, bounds the skew between cameras, names the stalled ones."""
+"""The clock: publishes ticks, limits the skew between cameras, reports stalled cameras."""

@@ -7,9 +7,9 @@ from shared.process import ServiceOptions, serve
 
 
 def main(options: ServiceOptions) -> None:
-    """Runs a clock, or a standby, until stopped.
+    """Runs a clock, active or standby, until stopped.
 
     Raises:
-        MtmcError: the user must mend something.
+        MtmcError: something that the user must fix.
     """
     serve("clock", options, lambda connected, _: Clock(connected.client, connected.site, connected.monitor))

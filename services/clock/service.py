@@ -1,4 +1,4 @@
-"""The clock: one process at a time publishes the site's ticks; any number stand by."""
+"""The clock: one process at a time publishes the site's ticks; any number of others are standbys."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Clock:
         self._cursor = "0-0"
         self._next_at = 0.0
         self._paused = True
-        """Whether nobody ticked until now: there was no clock, or no Redis."""
+        """Whether the ticks were interrupted until now: no clock was running, or Redis was unreachable."""
 
     def step(self) -> None:
-        """Waits for the next moment to tick, and ticks.
+        """Waits until the next tick is due and publishes it; a standby tries to get the lease.
 
         Raises:
-            LeaseLost: another clock took over; the next call stands by.
+            LeaseLost: another clock took over; from the next call on this one is a standby.
         """
         if self._lease is None and not self._acquire():
             time.sleep(_STANDBY_POLL_S)
@@ -57,19 +57,19 @@ class Clock:
             raise
         except RETRYABLE:
             self._paused = True
-            # Another clock may have taken over meanwhile: this one asks before it ticks again.
+            # Another clock may have taken over meanwhile, so this one must acquire the lease again before it ticks.
             if lease.expired():
                 self._stand_by()
             raise
         for camera in advanced.stalled:
-            _log.warning("camera has stalled; nobody waits for it any more", camera=camera, tick=advanced.tick)
+            _log.warning("camera stalled; the others no longer wait for it", camera=camera, tick=advanced.tick)
 
     def problem(self) -> str | None:
-        """None: whoever steps ticks, or stands by."""
+        """Always None: a clock that steps either ticks or is a standby."""
         return None
 
     def close(self) -> None:
-        """Hands the role to a standby at once."""
+        """Releases the lease, so that a standby takes over at once."""
         if self._lease is not None:
             self._lease.release()
             self._lease = None
@@ -84,10 +84,10 @@ class Clock:
             time.sleep(wait)
         advanced = self._advance(lease, resumed=self._paused)
         self._paused = False
-        # By Redis time, so that the ticks of a clock with a slow or fast oscillator come when they are due.
+        # By Redis time, so that ticks are on time even if this host's clock runs fast or slow.
         now_us = server_time_ns(self._client) // 1000
         next_us = self._origin_us + (advanced.tick + 1) * 1e6 / self._config.target_fps
-        # Also where ticks are seldom, a stall must be found and the lease be renewed in time.
+        # Even at a low tick rate, stalls must be detected and the lease renewed in time.
         due_s = min((next_us - now_us) / 1e6, self._config.stall_seconds / 4, LEASE_SECONDS / 4)
         self._next_at = time.monotonic() + max(0.0, due_s)
         return advanced
@@ -97,7 +97,7 @@ class Clock:
         if advanced.gate <= advanced.tick:
             newest = self._client.xrevrange(self._keys.ticks, count=1)
             cursor = newest[0][0].decode() if newest else "0-0"
-            # Between the advance and this look a mark may have moved the gate: look again before waiting.
+            # A mark may have moved the gate between `_advance` and this read, so check again before waiting.
             if cursor == self._cursor or self._advance(lease).tick == advanced.tick:
                 self._gate.wait(cursor, LEASE_SECONDS / 4)
             self._cursor = cursor
@@ -116,11 +116,11 @@ class Clock:
         self._origin_us = self._origin()
         self._lease, self._paused = lease, True
         self._metrics.owns()
-        _log.info("this clock ticks now", mode=self._config.mode, fps=self._config.target_fps, epoch=lease.epoch)
+        _log.info("acquired the clock", mode=self._config.mode, fps=self._config.target_fps, epoch=lease.epoch)
         return True
 
     def _origin(self) -> int:
-        """Redis time of tick 0 in µs, so that ticks go on where the last clock left off, also at another rate."""
+        """Redis time of tick 0, µs, chosen so that ticks continue from the last published one, also at another rate."""
         newest = self._client.xrevrange(self._keys.ticks, count=1)
         if newest:
             fields = newest[0][1]

@@ -10,6 +10,6 @@ def main(options: ServiceOptions) -> None:
     """Serves pictures, pages and the API until stopped; there may be any number of streamers.
 
     Raises:
-        MtmcError: the user must mend something, e.g. the port is in use.
+        MtmcError: something that the user must fix, for example the port is in use.
     """
     serve("streamer", options, Streamer)

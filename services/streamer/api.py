@@ -1,4 +1,4 @@
-"""The JSON of `/api/v1`: what is asked of Redis, and in which shape it is given out."""
+"""The JSON of `/api/v1`: reads the tracks from Redis and builds the responses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def site_json(state: SiteState) -> dict[str, Any]:
 
 
 def camera_json(camera: CameraState) -> dict[str, Any]:
-    """One element of `/api/v1/cameras`. The source is left out on purpose: it may hold a password."""
+    """One element of `/api/v1/cameras`. The source is left out on purpose: it may contain a password."""
     return {
         "name": camera.name,
         "state": camera.state,
@@ -62,17 +62,19 @@ def cameras_json(state: SiteState) -> dict[str, Any]:
 
 
 def wall_json(state: SiteState) -> dict[str, Any]:
-    """What a live page is told beside the pictures."""
+    """The state messages of `/wall.stream`."""
     return {"site": site_json(state), **cameras_json(state)}
 
 
 def read_tracks(
     client: Client, keys: Keys, cameras: Sequence[CameraState], shown: Sequence[ShownTracks | None]
 ) -> dict[str, Any]:
-    """`/api/v1/tracks`: the tracks of each camera that are to be `shown`, with the global ids as they are now.
+    """`/api/v1/tracks`: the tracks of each camera that are `shown`, with their present global ids.
+
+    A camera whose entry is malformed gets the field `error`; the others are not affected.
 
     Raises:
-        RedisError: Redis is away. A camera whose entry is malformed carries `error`; the others are whole.
+        RedisError: Redis is unreachable.
     """
     with client.pipeline(transaction=False) as pipe:
         for camera, tracks in zip(cameras, shown, strict=True):
@@ -146,7 +148,7 @@ def _gid(text: bytes | None) -> int | None:
 
 
 def _iso(time_ns: int) -> str | None:
-    """UTC to the microsecond; None for a time that no calendar has."""
+    """ISO 8601 in UTC with microseconds; None if the time is out of range."""
     with contextlib.suppress(ValueError, OverflowError, OSError):
         moment = datetime.fromtimestamp(time_ns // 1_000_000_000, timezone.utc)
         return moment.replace(microsecond=time_ns // 1000 % 1_000_000).isoformat(timespec="microseconds")

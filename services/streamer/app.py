@@ -1,4 +1,4 @@
-"""The routes."""
+"""The Flask routes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 503: 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the routes work with."""
+    """The parts of the streamer that the routes use."""
 
     connected: Connected
     site: SiteReader
@@ -101,7 +101,7 @@ def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) 
         response = Response(
             () if request.method == "HEAD" else body,
             content_type=content_type,
-            # The last one keeps nginx from collecting a stream.
+            # X-Accel-Buffering keeps nginx from buffering the stream.
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
@@ -115,10 +115,10 @@ def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) 
     def take_place() -> None:
         if not places.acquire(blocking=False):
             metrics.viewers_refused.inc()
-            abort(503, "this streamer has as many viewers as it can take; start another one, or try again later")
+            abort(503, "this streamer has reached its limit of viewers; start another streamer, or try again later")
 
     def disconnect_check() -> Callable[[], bool]:
-        """Whether the other side has left; usable also after the request's context is gone."""
+        """A function that returns whether the viewer has disconnected; usable after the request context has ended."""
         check: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
         return check
 
@@ -217,6 +217,6 @@ def _add_errors(app: Flask) -> None:
 
     @app.errorhandler(RedisError)
     def _redis_error(error: RedisError) -> Response:
-        response = answer(503, "Redis does not answer; this streamer goes on by itself when it is back")
+        response = answer(503, "Redis does not answer; retrying until it is back")
         response.headers["Retry-After"] = "1"
         return response

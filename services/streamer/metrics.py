@@ -1,4 +1,4 @@
-"""What `/metrics` says: the figures of this streamer, and those of the site as they stand in Redis."""
+"""The metrics of a streamer, and those of the site, read from Redis."""
 
 from __future__ import annotations
 
@@ -25,21 +25,23 @@ class StreamerMetrics:
         )
         self.frames_skipped = Counter(
             "mtmc_streamer_frames_skipped",
-            "Pictures that a viewer did not get: it was too slow (slow_viewer), or nobody can read them (malformed)",
+            "Pictures not sent: the viewer was too slow (slow_viewer), or the entry is malformed (malformed)",
             ["camera", "reason"],
             registry=self.registry,
         )
         self.placeholders_sent = Counter(
             "mtmc_streamer_placeholders_sent",
-            "Placeholders sent in a picture's place",
+            "Placeholders sent instead of a picture",
             ["camera"],
             registry=self.registry,
         )
         self.viewers_refused = Counter(
-            "mtmc_streamer_viewers_refused", "Viewers turned away because too many were there", registry=self.registry
+            "mtmc_streamer_viewers_refused", "Viewers refused because too many were connected", registry=self.registry
         )
         self.viewers_cut_off = Counter(
-            "mtmc_streamer_viewers_cut_off", "Connections closed because nobody read them", registry=self.registry
+            "mtmc_streamer_viewers_cut_off",
+            "Connections closed because the viewer stopped reading",
+            registry=self.registry,
         )
         self.wall_viewers = Gauge("mtmc_streamer_wall_viewers", "Open live pages", registry=self.registry)
         self.registry.register(_ViewersCollector(watching))
@@ -57,13 +59,13 @@ class _ViewersCollector:
 
 
 class SiteCollector:
-    """The site's figures, read when somebody asks for them."""
+    """The site's metrics, read at each scrape."""
 
     def __init__(self, read: Callable[[], SiteState]) -> None:
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
-        """Everything but `mtmc_redis_up` is left out while Redis is away."""
+        """The present values; only `mtmc_redis_up` while Redis is unreachable."""
         try:
             state = self._read()
         except RedisError:
@@ -77,17 +79,17 @@ class SiteCollector:
             "mtmc_site_skipped_ticks", "Ticks that cameras skipped to keep up", value=state.skipped_ticks
         )
         yield GaugeMetricFamily("mtmc_site_live_identities", "Global ids in view", value=state.live_identities)
-        yield from _camera_figures(state)
+        yield from _camera_metrics(state)
 
 
-def _camera_figures(state: SiteState) -> Iterator[Metric]:
+def _camera_metrics(state: SiteState) -> Iterator[Metric]:
     states = GaugeMetricFamily("mtmc_camera_state", "1 for the state that a camera is in", labels=["camera", "state"])
     lag = GaugeMetricFamily("mtmc_camera_lag_ticks", "Current tick minus last handled tick", labels=["camera"])
     age = GaugeMetricFamily("mtmc_camera_picture_age_seconds", "Age of the newest picture", labels=["camera"])
     tracks = GaugeMetricFamily(
         "mtmc_camera_live_tracks", "Tracks in the last picture; 0 once that is stale", labels=["camera"]
     )
-    fps = GaugeMetricFamily("mtmc_camera_fps", "Pictures a second, as the worker measures it", labels=["camera"])
+    fps = GaugeMetricFamily("mtmc_camera_fps", "Ticks handled per second, as measured by the worker", labels=["camera"])
     for camera in state.cameras:
         for name in STATES:
             states.add_metric([camera.name, name], float(camera.state == name))

@@ -1,4 +1,4 @@
-"""The OpenAPI document of `/api/v1`, by hand; a test holds it against the real answers."""
+"""The OpenAPI document of `/api/v1`, written by hand; a test validates the real responses against it."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ _CAMERA = _object(
     {
         "name": _TEXT,
         "state": {"type": "string", "enum": list(STATES)},
-        "message": {"type": "string", "description": "what the state means here, for people"},
-        "owner": _or_null("string", "the worker that has the camera"),
-        "seen_tick": _or_null("integer", "last handled tick; null: takes no part in the clock now"),
+        "message": {"type": "string", "description": "the state and its cause, for people"},
+        "owner": _or_null("string", "the worker that owns the camera"),
+        "seen_tick": _or_null("integer", "last handled tick; null: the camera does not take part in the clock now"),
         "lag_ticks": _or_null("integer"),
         "fps": _or_null("number"),
         "width": _or_null("integer", "pixels of the source"),
         "height": _or_null("integer"),
         "error": _or_null("string", "the last error, without credentials"),
-        "live_tracks": _or_null("integer", "tracks in the last picture; 0 once that is stale"),
+        "live_tracks": _or_null("integer", "tracks in the last picture; 0 once it is stale"),
         "picture_age_s": _or_null("number", "age of the newest picture, seconds"),
         "picture_url": _TEXT,
         "stream_url": _TEXT,
@@ -81,7 +81,7 @@ _TRACK = _object(
             "description": "x_min, y_min, x_max, y_max in pixels of the source",
         },
         "score": {"type": "number"},
-        "class": {"type": ["string", "integer"], "description": "name, or number where the name is not known"},
+        "class": {"type": ["string", "integer"], "description": "name, or number if the name is not known"},
         "quality": {"type": "number"},
     }
 )
@@ -89,10 +89,10 @@ _TRACK = _object(
 _CAMERA_TRACKS = _object(
     {
         "camera": _TEXT,
-        "tick": _or_null("integer", "of the last picture; once that is stale, the last handled tick"),
-        "time_ns": _or_null("string", "site time of the tick, nanoseconds, as text because it is above 2^53"),
-        "time": _or_null("string", "the same in ISO 8601, UTC"),
-        "width": _or_null("integer", "pixels of the source; null: there is no fresh picture"),
+        "tick": _or_null("integer", "tick of the last picture; once it is stale, the last handled tick"),
+        "time_ns": _or_null("string", "site time of that tick, ns, as text because it exceeds 2^53"),
+        "time": _or_null("string", "the same time in ISO 8601, UTC"),
+        "width": _or_null("integer", "pixels of the source; null: the last picture is stale, or there is none"),
         "height": _or_null("integer"),
         "tracks": _list(_reference("Track")),
         "error": {"type": "string", "description": "why the tracks of this camera cannot be read"},
@@ -107,14 +107,14 @@ def _get(summary: str, schema: str, errors: tuple[int, ...], parameters: list[Sc
     def answer(name: str, description: str) -> Schema:
         return {"description": description, "content": {"application/json": {"schema": _reference(name)}}}
 
-    said = {404: "there is no such camera", 503: "Redis does not answer"}
+    descriptions = {404: "there is no such camera", 503: "Redis does not answer"}
     return {
         "get": {
             "summary": summary,
             **({"parameters": parameters} if parameters else {}),
             "responses": {
                 "200": answer(schema, summary),
-                **{str(status): answer("Error", said[status]) for status in errors},
+                **{str(status): answer("Error", descriptions[status]) for status in errors},
             },
         }
     }
@@ -127,7 +127,7 @@ DOCUMENT: Schema = {
         "/api/v1/site": _get("The site as a whole", "Site", (503,)),
         "/api/v1/cameras": _get("All cameras and their states", "Cameras", (503,)),
         "/api/v1/tracks": _get(
-            "The tracks in the last picture of each camera, or of one; none once that is older than 1 s and two ticks",
+            "The tracks in the last picture of each camera, or of one; none once it is older than 1 s and two ticks",
             "Tracks",
             (404, 503),
             [{"name": "camera", "in": "query", "required": False, "schema": _TEXT}],

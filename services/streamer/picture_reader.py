@@ -1,4 +1,4 @@
-"""The one reader of `frames:{camera}` in a process: it fetches each picture of a watched camera once."""
+"""The only reader of `frames:{camera}` in a process: it fetches each picture of a watched camera once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from shared.watching import Watching
 _log = structlog.get_logger()
 
 _BLOCK_MS = 250
-"""How long a read waits for a picture, and so how late a camera is read that somebody begins to watch."""
+"""How long a read waits for pictures, and so the longest delay until a newly watched camera is read."""
 _READ_EVERY_S = 0.01
-"""Pictures of many cameras come in bunches: to wait so long fetches them in one call."""
+"""Shortest interval of reads. Pictures of many cameras arrive in bursts; this fetches a burst in one call."""
 _SET_ASIDE_S = 5.0
 _BEGINNING = b"0-0"
 
@@ -39,17 +39,17 @@ class PictureReader:
         self._pictures, self._watching, self._metrics = pictures, watching, metrics
         self._read_to: dict[str, bytes] = {}
         self._from_beginning: set[str] = set()
-        """Cameras whose ids may have begun anew, since Redis was gone."""
+        """Cameras whose entry ids may have restarted, because the connection to Redis was lost."""
         self._set_aside: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
 
     def start(self) -> None:
-        """Begins to read."""
+        """Starts reading."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stops within the time of one read."""
+        """Stops within the duration of one read."""
         self._stop.set()
         self._watching.wake()
         self._thread.join(timeout=2 * _BLOCK_MS / 1000)
@@ -64,19 +64,19 @@ class PictureReader:
                 failures = 0
             except RETRYABLE as error:
                 if failures == 0:
-                    _log.warning("pictures cannot be read, retrying until they can", reason=str(error))
+                    _log.warning("pictures cannot be read, retrying", reason=str(error))
                 self._from_beginning |= set(self._read_to)
                 self._stop.wait(min(0.5, 0.05 * 2**failures))
                 failures = min(failures + 1, 10)
             except Exception:  # noqa: BLE001 (the top of a loop; the thread must not end unseen)
-                _log.exception("reading pictures failed")
+                _log.exception("reading pictures failed, retrying", retry_in_s=_SET_ASIDE_S)
                 self._stop.wait(_SET_ASIDE_S)
 
     def step(self) -> None:
-        """Reads once, or waits until somebody watches.
+        """Reads once, or waits until a camera is watched.
 
         Raises:
-            RedisError: Redis is away; nothing is lost, the next call goes on.
+            RedisError: Redis is unreachable; nothing is lost, the next call continues.
         """
         begun_at = time.monotonic()
         cameras = self._watched(begun_at)
@@ -94,7 +94,11 @@ class PictureReader:
         return sorted(camera for camera in self._watching.cameras() if camera not in self._set_aside)
 
     def read(self, cameras: Collection[str], block_ms: int | None) -> None:
-        """Fetches what is new of `cameras`, waiting for it at most `block_ms` (None: not at all)."""
+        """Fetches the new pictures of `cameras`; waits up to `block_ms` for one (None: does not wait).
+
+        Raises:
+            RedisError: Redis is unreachable, or a key is not a stream.
+        """
         begun_at = time.monotonic()
         by_key = {self._keys.frames(camera).encode(): camera for camera in cameras}
         positions = {
@@ -108,7 +112,7 @@ class PictureReader:
 
     def _take(self, camera: str, entries: Sequence[Entry]) -> None:
         if camera in self._from_beginning:
-            # Redis may have kept its pictures: those that were shown already are not shown again.
+            # Redis may have kept its pictures: skip those that were shown already.
             ids = [entry_id for entry_id, _ in entries]
             last = self._read_to.get(camera)
             if last in ids:
@@ -125,7 +129,7 @@ class PictureReader:
             self._pictures.put(picture)
 
     def _find_unreadable(self, cameras: Collection[str]) -> None:
-        """One key that is no stream fails the read of all; it is left out for a while."""
+        """Finds the keys that are not streams, which make the read of all cameras fail, and skips them for a while."""
         for camera in cameras:
             try:
                 self.read([camera], None)

@@ -1,7 +1,7 @@
-"""The fan-out: the newest picture of each camera, fetched once, and who waits for it.
+"""The fan-out: the newest picture of each camera, fetched once for all viewers.
 
-There is no queue: a viewer gets the newest picture when it is ready for one. Whoever is slower than the camera skips
-pictures, which is counted, and delays nobody.
+There is no queue: a viewer gets the newest picture when it is ready for one. A viewer that is slower than the camera
+skips pictures, which is counted, and does not delay the others.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from dataclasses import dataclass
 from shared.frames import FrameEntry
 
 FRESH_S = 1.0
-"""Pictures of a camera that was read from Redis so recently are the newest there are."""
+"""If a camera was read from Redis within this time, its stored picture counts as the newest."""
 
 PLACEHOLDER_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a viewer is to see now."""
+    """What a viewer should see now."""
 
     version: int
-    """Grows with everything that is shown of this camera."""
+    """Increases with each picture or placeholder that is shown for this camera."""
     count: int
-    """How many pictures the camera has had in this process, this one included."""
+    """Number of pictures of the camera in this process, including this one."""
     jpeg: bytes
     picture: FrameEntry | None
-    """None: a placeholder."""
+    """None if it is a placeholder."""
 
 
 class _Slot:
@@ -50,7 +50,7 @@ class _Slot:
 
 
 class Pictures:
-    """What every camera shows. One lock for all: it is held for the handing over of references only."""
+    """The newest picture or placeholder of every camera. One lock for all, held only while swapping references."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -65,9 +65,9 @@ class Pictures:
             slot = self._slots[camera] = _Slot(self._lock)
         return slot
 
-    # -- for who brings the pictures ---------------------------------------------------------------
+    # -- for the producers -------------------------------------------------------------------------
     def put(self, picture: FrameEntry) -> None:
-        """A new picture is there."""
+        """Stores and shows a new picture."""
         with self._lock:
             slot = self._slot(picture.camera)
             slot.picture, slot.received_at = picture, time.monotonic()
@@ -77,7 +77,7 @@ class Pictures:
             self._any.notify_all()
 
     def was_read(self, cameras: Collection[str], begun_at: float) -> None:
-        """All that Redis had of these cameras at `begun_at` (monotonic) has been put."""
+        """Records that all pictures that Redis had of these cameras at `begun_at` (monotonic seconds) were put."""
         with self._lock:
             for camera in cameras:
                 slot = self._slot(camera)
@@ -86,9 +86,9 @@ class Pictures:
             self._any.notify_all()
 
     def put_placeholder(self, camera: str, jpeg: bytes, judged_at: float) -> None:
-        """Shows `jpeg` in the picture's place: at once when it is another than before, else at most once a second.
+        """Shows the placeholder `jpeg`: immediately if it is a different object than before, else every second at most.
 
-        Nothing happens when a picture has come after `judged_at` (monotonic): the judgement is then out of date.
+        Ignored if a picture has arrived after `judged_at` (monotonic seconds): the placeholder is then outdated.
         """
         now = time.monotonic()
         with self._lock:
@@ -100,7 +100,7 @@ class Pictures:
             slot.show(jpeg, None)
 
     def end_placeholder(self, camera: str) -> None:
-        """The camera is fine: shows its newest picture where nothing or a placeholder stands."""
+        """Shows the newest picture again in place of a placeholder, because the camera is live."""
         fresh_from = time.monotonic() - FRESH_S
         with self._lock:
             slot = self._slot(camera)
@@ -110,7 +110,7 @@ class Pictures:
                 slot.show(slot.picture.jpeg, slot.picture)
 
     def forget_all_but(self, cameras: Collection[str]) -> None:
-        """Drops what is remembered of cameras that the site no longer has."""
+        """Drops the cameras that the site no longer has."""
         with self._lock:
             for camera in [name for name in self._slots if name not in cameras]:
                 del self._slots[camera]
@@ -123,9 +123,9 @@ class Pictures:
                 slot.condition.notify_all()
             self._any.notify_all()
 
-    # -- for who looks at them ---------------------------------------------------------------------
+    # -- for the viewers ---------------------------------------------------------------------------
     def open(self, camera: str) -> None:
-        """A viewer begins to watch: what nobody has looked at for a while is not shown as if it were new."""
+        """Prepares a camera for a new viewer: a picture that was not refreshed recently is not shown as if new."""
         fresh_from = time.monotonic() - FRESH_S
         with self._lock:
             slot = self._slot(camera)
@@ -133,7 +133,7 @@ class Pictures:
                 slot.shown = None
 
     def wait(self, camera: str, version: int, timeout_s: float) -> Shown | None:
-        """What is shown of `camera` once it is another than `version`; None after `timeout_s` or at the end."""
+        """Waits until `camera` shows something newer than `version`; None after `timeout_s` or once closed."""
         with self._lock:
             slot = self._slot(camera)
             slot.condition.wait_for(
@@ -143,7 +143,7 @@ class Pictures:
         return None if self.closed or shown is None or shown.version == version else shown
 
     def newest(self, camera: str, timeout_s: float = 0.0) -> FrameEntry | None:
-        """The newest picture of a camera; waits until Redis was asked for it, at most `timeout_s`."""
+        """The newest picture of a camera; waits up to `timeout_s` until it was read from Redis recently."""
         fresh_from = time.monotonic() - FRESH_S
         with self._lock:
             slot = self._slot(camera)
@@ -151,7 +151,7 @@ class Pictures:
             return slot.picture
 
     def after(self, camera: str, count: int, fresh_from: float) -> tuple[int, FrameEntry] | None:
-        """The newest picture and its number if that is beyond `count` and read after `fresh_from`."""
+        """The number and the newest picture, if the number is above `count` and it was read after `fresh_from`."""
         with self._lock:
             slot = self._slot(camera)
             if slot.picture is None or slot.count <= count or slot.read_at < fresh_from:
@@ -159,7 +159,7 @@ class Pictures:
             return slot.count, slot.picture
 
     def wait_for_any(self, total: int, timeout_s: float) -> int:
-        """Waits for a picture of any camera; returns the number of pictures ever put: the next call's `total`."""
+        """Waits for a picture of any camera; returns the total number put so far, to pass as the next `total`."""
         with self._lock:
             self._any.wait_for(lambda: self.closed or self._total != total, timeout_s)
             return self._total

@@ -1,4 +1,4 @@
-"""What is shown in a picture's place: the last picture darkened, or a plain ground, with the reason in words."""
+"""Placeholder pictures: the last picture darkened, or a plain background, with the reason as text."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LINES = 3
 
 
 def rendered(camera: str, state: State, message: str, last_jpeg: bytes | None, quality: int = 80) -> bytes:
-    """A JPEG that tells which camera it is and what is the matter with it, as large as `last_jpeg`."""
+    """A JPEG with the camera's name, its state and the `message`, of the same size as `last_jpeg`."""
     image = _ground(last_jpeg)
     height, width = image.shape[:2]
     unit = min(width, height * 16 / 9) / 640
@@ -72,7 +72,7 @@ def _ground(last_jpeg: bytes | None) -> Image:
 
 
 def _panel(image: Image, unit: float) -> None:
-    """Darkens a band behind the words, so that they can be read on any picture."""
+    """Darkens a band behind the text, so that it is readable on any picture."""
     middle = image.shape[0] / 2
     top, bottom = max(0, round(middle - 80 * unit)), round(middle + 90 * unit)
     band = image[top:bottom]
@@ -80,7 +80,7 @@ def _panel(image: Image, unit: float) -> None:
 
 
 def _centred(image: Image, text: str, y: float, scale: float, colour: tuple[int, int, int]) -> None:
-    """Writes `text` with its baseline at `y`, smaller where it would not fit."""
+    """Writes `text` centred with its baseline at `y`, scaled down if it does not fit."""
     width = image.shape[1]
     needed = cv2.getTextSize(text, _FONT, scale, 1)[0][0]
     scale *= min(1.0, 0.92 * width / max(1, needed))
@@ -90,7 +90,7 @@ def _centred(image: Image, text: str, y: float, scale: float, colour: tuple[int,
 
 
 @dataclass(frozen=True)
-class _Made:
+class _Rendered:
     state: State
     message: str
     last_jpeg: bytes | None
@@ -98,22 +98,22 @@ class _Made:
 
 
 class Placeholders:
-    """The placeholder of each camera, made once for all who look at it."""
+    """The placeholder of each camera, rendered once for all viewers."""
 
     def __init__(self, quality: int = 80) -> None:
         self._quality = quality
         self._lock = threading.Lock()
-        self._made: dict[str, _Made] = {}
+        self._cache: dict[str, _Rendered] = {}
 
     def jpeg(self, camera: CameraState, last_jpeg: bytes | None) -> bytes:
-        """The picture for a camera that is not live; the same object while nothing changes."""
+        """The placeholder of a camera that is not live; the same object while nothing changes."""
         with self._lock:
-            made = self._made.get(camera.name)
+            cached = self._cache.get(camera.name)
             if (
-                made is None
-                or (made.state, made.message) != (camera.state, camera.message)
-                or made.last_jpeg is not last_jpeg
+                cached is None
+                or (cached.state, cached.message) != (camera.state, camera.message)
+                or cached.last_jpeg is not last_jpeg
             ):
                 jpeg = rendered(camera.name, camera.state, camera.message, last_jpeg, self._quality)
-                made = self._made[camera.name] = _Made(camera.state, camera.message, last_jpeg, jpeg)
-            return made.jpeg
+                cached = self._cache[camera.name] = _Rendered(camera.state, camera.message, last_jpeg, jpeg)
+            return cached.jpeg

@@ -1,4 +1,4 @@
-"""Whether the two Redis servers answer, for probes: the loop of a streamer that nobody watches asks neither."""
+"""Checks whether the two Redis servers answer, for probes: without viewers, the streamer's loop contacts neither."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ _SLOW_S = 1.0
 
 
 class RedisCheck:
-    """Asks one at a time, so that a server that hangs holds up one probe and not all."""
+    """Runs one check at a time, so that a hung server blocks one probe and not all."""
 
     def __init__(self, servers: Mapping[str, Client]) -> None:
-        """`servers`: what each is called in messages."""
+        """`servers`: name in messages → client."""
         self._servers = servers
         self._lock = threading.Lock()
-        self._asked: tuple[str, float] | None = None
+        self._checking: tuple[str, float] | None = None
         self._problem: str | None = None
 
     def problem(self) -> str | None:
-        """Which server does not answer, and why; None: all do. While another thread asks: what is known so far."""
+        """Which server does not answer, and why; None if all do. While another thread checks: the last result."""
         if not self._lock.acquire(blocking=False):
-            asked = self._asked
-            if asked is not None and (waited_s := time.monotonic() - asked[1]) > _SLOW_S:
-                return f"{asked[0]} has not answered for {waited_s:.1f} s"
+            checking = self._checking
+            if checking is not None and (waited_s := time.monotonic() - checking[1]) > _SLOW_S:
+                return f"{checking[0]} has not answered for {waited_s:.1f} s"
             return self._problem
         try:
-            self._problem = self._ask()
+            self._problem = self._check()
             return self._problem
         finally:
-            self._asked = None
+            self._checking = None
             self._lock.release()
 
-    def _ask(self) -> str | None:
+    def _check(self) -> str | None:
         for name, client in self._servers.items():
-            self._asked = (name, time.monotonic())
+            self._checking = (name, time.monotonic())
             try:
                 client.ping()
             except RedisError as error:

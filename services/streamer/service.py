@@ -1,4 +1,4 @@
-"""The streamer: puts its parts together, and keeps the placeholders and `viewers` up to date."""
+"""The streamer: assembles its parts, and keeps the placeholders and the key `viewers` up to date."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _STEP_S = 0.2
 
 
 class Streamer:
-    """Serves from its construction on; state lives in Redis only."""
+    """Serves as soon as it is created; all state is in Redis."""
 
     def __init__(self, connected: Connected, options: ServiceOptions) -> None:
         """Opens the port.
 
         Raises:
-            MtmcError: it cannot be opened; the message says why.
+            MtmcError: the port cannot be opened; the message says why.
         """
         config = connected.site.config.streamer
         self._keys = connected.site.keys
@@ -56,18 +56,18 @@ class Streamer:
 
     @property
     def url(self) -> str:
-        """Where it can be reached from this machine."""
+        """The URL for clients on this machine."""
         return self._server.url
 
     def problem(self) -> str | None:
-        """Whether Redis, or the Redis for pictures, does not answer."""
+        """Which of Redis and the Redis for pictures does not answer, and why; None if both do."""
         return self._redis_check.problem()
 
     def step(self) -> None:
-        """Judges the cameras that somebody has open, and tells the workers what is watched.
+        """Updates the placeholders of the open cameras, and writes which cameras are watched for the workers.
 
         Raises:
-            RedisError: Redis is away; the placeholders say so already.
+            RedisError: Redis is unreachable; the placeholders show it already.
         """
         self._watching.wait_for_change(_STEP_S)
         self._server.cut_off_stuck()
@@ -93,7 +93,7 @@ class Streamer:
             if error is not None:
                 camera = redis_away(name)
             if camera is None:
-                camera = CameraState(name, "ended", "this camera is no longer part of the site")
+                camera = CameraState(name, "ended", "this camera was removed from the site")
             if camera.state == "live":
                 self._pictures.end_placeholder(name)
                 continue
@@ -105,7 +105,7 @@ class Streamer:
         return error
 
     def close(self) -> None:
-        """Ends all streams, then the server; takes a second at most."""
+        """Ends all streams, then stops the server; takes a second at most."""
         self._pictures.close()
         self._reader.close()
         self._server.close()

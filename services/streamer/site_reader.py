@@ -1,4 +1,4 @@
-"""The state of the site, read from Redis once for all who ask within a moment."""
+"""The state of the site, read from Redis and cached briefly for all requests."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from shared.site_state.reading import StateReader
 from shared.site_state.states import SiteState
 
 MAX_AGE_S = 0.4
-"""An answer may be this old; also an error, so that many requests do not each wait for a Redis that is away."""
+"""How long a state is cached; an error too, so that requests do not all wait for an unreachable Redis."""
 
 
 class SiteReader:
-    """Safe to use from any thread; only one of them asks Redis at a time."""
+    """Caches the state of the site. Safe to use from any thread; only one at a time reads Redis."""
 
     def __init__(self, connected: Connected) -> None:
         self._configured = connected.site.config.camera_names
@@ -25,11 +25,11 @@ class SiteReader:
         self._error: RedisError | None = None
         self._asked_at = -1e9
         self.last: SiteState | None = None
-        """What was read last, however old."""
+        """The last state that was read, however old."""
 
     @property
     def camera_names(self) -> tuple[str, ...]:
-        """The cameras as far as they are known: in the site's order, added ones after those."""
+        """The cameras in the last state, otherwise those of the site file; added ones come last."""
         last = self.last
         return self._configured if last is None else tuple(camera.name for camera in last.cameras)
 
@@ -37,7 +37,7 @@ class SiteReader:
         """The state of the site, at most `MAX_AGE_S` old.
 
         Raises:
-            RedisError: Redis is away or refuses.
+            RedisError: Redis is unreachable or refuses.
         """
         with self._lock:
             if time.monotonic() - self._asked_at > MAX_AGE_S:

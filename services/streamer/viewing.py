@@ -1,4 +1,4 @@
-"""What one viewer is sent: the parts of an MJPEG stream, or the messages of the live page's one connection."""
+"""The response bodies for one viewer: the parts of an MJPEG stream, or the messages of a live page."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from shared.watching import Watching
 BOUNDARY = "mtmc-picture"
 WALL_STATE_EVERY_S = 0.5
 _WAIT_S = 1.0
-"""How often a waiting viewer looks whether its other side is still there."""
+"""How often a waiting stream checks whether its viewer is still connected."""
 
 
 def mjpeg_parts(camera: str, pictures: Pictures, metrics: StreamerMetrics, gone: Callable[[], bool]) -> Iterator[bytes]:
-    """The body of a `multipart/x-mixed-replace`: each picture once, the newest when the viewer is ready for one.
+    """The body of a `multipart/x-mixed-replace`: each picture once, the newest one when the viewer is ready.
 
-    The delimiter follows its part at once, because browsers show a part only when they have seen its end.
+    The delimiter directly follows its part, because browsers show a part only after its end.
     """
     pictures.open(camera)
     yield f"--{BOUNDARY}\r\n".encode()
@@ -62,10 +62,10 @@ def wall_messages(
     describe: Callable[[], dict[str, Any]],
     gone: Callable[[], bool],
 ) -> Iterator[bytes]:
-    """Everything that a live page shows, over one connection: new pictures of all cameras, and the site's state.
+    """The body of `/wall.stream`: new pictures of all cameras and the site's state, over one connection.
 
-    `describe` gives the state; it goes out twice a second, also when nothing changes, so that either side notices
-    when the other is gone.
+    `describe` returns the state. It is sent twice a second even if nothing changes, so that each side notices when the
+    other is gone.
     """
     counts: dict[str, int] = {}
     total, state_at, turn = 0, 0.0, 0
@@ -77,7 +77,7 @@ def wall_messages(
             yield wall_message({"type": "state", **_described(describe)})
             state_at = time.monotonic() + WALL_STATE_EVERY_S
         sent = False
-        # Round robin, so that over a slow connection every camera has its turn.
+        # Round robin, so that every camera gets its turn on a slow connection.
         for camera in names[turn % len(names) :] + names[: turn % len(names)] if names else ():
             if time.monotonic() >= state_at:
                 break

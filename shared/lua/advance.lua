@@ -1,6 +1,6 @@
 -- One step of the clock. KEYS[8] lease:clock, ARGV[3] its value, ARGV[4] origin in µs of Redis time, ARGV[5] fps,
--- ARGV[6] stall in ms, ARGV[7] 1 when the clock comes back from a pause. Returns {1, whether the tick is new, tick, gate,
--- skew, number of stalled cameras, cameras that stalled just now…}, or {0} when the lease is lost.
+-- ARGV[6] stall in ms, ARGV[7] 1 at the first step after a pause. Returns {1, whether the tick is new, tick, gate, skew,
+-- number of stalled cameras, cameras that stalled at this step…}, or {0} if the lease is lost.
 if redis.call('GET', KEYS[8]) ~= ARGV[3] then return {0} end
 local origin_us, fps, stall_ms, resumed = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
 local time = redis.call('TIME')
@@ -13,7 +13,7 @@ local tick, stalled = old_tick, {}
 if VIRTUAL then
   tick = math.max(old_tick, math.min(old_gate, old_tick + 1))
 else
-  -- Whoever had nothing to do until now is not late; nor is anybody when the clock itself was away, or Redis.
+  -- A camera that had nothing to do until now is not late, and none is late after a pause of the clock or of Redis.
   local idle_from = resumed and '-inf' or math.min(old_tick, old_gate)
   for _, camera in ipairs(redis.call('ZRANGEBYSCORE', SEEN, idle_from, '+inf')) do
     redis.call('ZADD', MARKED_AT, ms, camera)
@@ -37,24 +37,24 @@ end
 
 local slowest = redis.call('ZRANGE', SEEN, 0, 0, 'WITHSCORES')
 local fastest = redis.call('ZREVRANGE', SEEN, 0, 0, 'WITHSCORES')
--- Stalled: it was live once, is not now, and has neither retired nor ended (those leave clock:marked_at). One that was
--- removed or paused while its worker was dead is missed by nobody.
-local silent = {}
+-- Stalled cameras were live before, are not live now, and have neither retired nor ended (that removes them from
+-- clock:marked_at). Cameras that were removed or paused while their worker was dead do not count.
+local missing = {}
 for _, camera in ipairs(redis.call('ZRANGE', MARKED_AT, 0, -1)) do
   if not seen_by(camera) then
     if enabled(camera) then
-      silent[#silent + 1] = camera
+      missing[#missing + 1] = camera
     else
       redis.call('ZREM', MARKED_AT, camera)
     end
   end
 end
-table.sort(silent)
+table.sort(missing)
 local skew = slowest[1] and fastest[2] - slowest[2] or 0
 redis.call('HSET', SKEW, 'tick', string.format('%.0f', tick), 'gate', string.format('%.0f', gate),
   'slowest', slowest[1] and (slowest[1] .. '@' .. slowest[2]) or '',
   'fastest', fastest[1] and (fastest[1] .. '@' .. fastest[2]) or '',
   'skew', string.format('%.0f', skew),
-  'stalled', table.concat(silent, ' '))
+  'stalled', table.concat(missing, ' '))
 redis.call('HSETNX', SKEW, 'skipped', '0')
-return {1, tick > old_tick and 1 or 0, tick, gate, skew, #silent, unpack(stalled)}
+return {1, tick > old_tick and 1 or 0, tick, gate, skew, #missing, unpack(stalled)}

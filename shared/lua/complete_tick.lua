@@ -1,14 +1,14 @@
--- One worker has handled one tick for some of its cameras: append the track entries, mark, tell what changed.
+-- A worker has handled a tick for some of its cameras: appends the track entries, marks the tick, returns what changed.
 --
 -- KEYS[8] assignments, KEYS[9] viewers, KEYS[10] epochs, then for each camera: lease:camera:{camera}, tracks:{camera},
 -- camera:{camera}.
--- ARGV[3] tick, ARGV[4] cursor in assignments, ARGV[5] viewers count as watching for so many ms, ARGV[6] schema, then
--- for each camera: name, lease value, lease's time to live in ms, time_ns, n, payload, longest length of
--- tracks:{camera}. The leases are renewed on the way.
+-- ARGV[3] tick, ARGV[4] cursor in assignments, ARGV[5] how long a viewer counts as watching, ms, ARGV[6] schema, then
+-- for each camera: name, lease value, lease's time to live in ms, time_ns, n, payload, maximum length of
+-- tracks:{camera}. The leases are renewed.
 -- Returns {tick, gate, id of the newest entry of clock:ticks, time_ns of the tick, cursor, {lost cameras},
 --          {camera, track_id, gid, …} of all cameras, {watched cameras}, skipped ticks}.
--- Called again with the same tick (after a lost connection) it appends nothing twice. Called without cameras, it only
--- reports progress: no gid changes are returned and the cursor stays put, except that 0-0 becomes the newest id.
+-- Called again with the same tick (after a lost connection) it appends nothing twice. Called without cameras it only
+-- reports progress: it returns no gid changes and the unchanged cursor, except that 0-0 becomes the newest id.
 local FIXED_KEYS, FIXED_ARGS, KEYS_EACH, ARGS_EACH = 10, 6, 3, 7
 local handled, cursor, schema = tonumber(ARGV[3]), ARGV[4], ARGV[6]
 local tick, ms = current_tick(), now_ms()
@@ -28,7 +28,8 @@ for i = 0, (#KEYS - FIXED_KEYS) / KEYS_EACH - 1 do
         'tick', string.format('%.0f', handled), 'time_ns', time_ns, 'n', n, 'payload', payload)
       redis.call('HSET', state, 'tick', string.format('%.0f', handled))
     end
-    -- Mark even a tick that was handled before: the caller continues from here, and nobody may wait for what it skips.
+    -- Mark even a tick that was handled before: the caller continues from here, and the gate must not wait for ticks
+    -- that it skips.
     skipped = skipped + mark(camera, handled, tick, ms)
   end
 end
@@ -36,13 +37,13 @@ end
 if skipped > 0 then redis.call('HINCRBY', SKEW, 'skipped', skipped) end
 local gate = publish_if_moved(old_gate, tick)
 
--- Of all cameras: the caller may own more than those it has something to say about.
+-- Changes of all cameras: the caller may own more cameras than those in this call.
 local changes = {}
 if #KEYS > FIXED_KEYS then
   for _, entry in ipairs(redis.call('XRANGE', KEYS[8], '(' .. cursor, '+', 'COUNT', 1000)) do
     cursor = entry[1]
     local fields = entry[2]
-    -- A malformed entry must not shift the others: nil would leave no gap.
+    -- A missing field becomes '', because nil would shift the values of the following entries.
     for _, value in ipairs({fields[4] or '', fields[6] or '', fields[8] or ''}) do
       changes[#changes + 1] = value
     end

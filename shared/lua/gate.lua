@@ -1,11 +1,11 @@
--- The gate and the marks: which tick a camera may start. Everything here runs atomically inside Redis.
+-- Prelude: the gate and the marks, that is, which tick a camera may start. Runs atomically inside Redis.
 --
 -- Keys (all of one site, so all in one Cluster slot)           type     what
 --   clock:tick                                                 string   current tick
---   clock:ticks                                                stream   tick time_ns gate; wakes whoever waits
+--   clock:ticks                                                stream   tick time_ns gate; wakes waiting processes
 --   clock:seen                                                 zset     live camera → last handled tick
 --   clock:marked_at                                            zset     camera → ms of its last mark
---   clock:skew                                                 hash     plain text for people; skipped counts here
+--   clock:skew                                                 hash     plain text for people; counter `skipped`
 --   cameras                                                    hash     camera → JSON settings
 --   cycles                                                     stream   the aggregator's cycles (virtual mode)
 --   camera:{camera}                                            hash     state of one camera
@@ -36,20 +36,20 @@ local function camera_key(camera)
   return string.sub(TICK, 1, -#'clock:tick' - 1) .. 'camera:' .. camera
 end
 
--- The last tick of which the camera's entry was written, by whichever owner; nil before the first.
+-- The tick of the camera's last entry, from any owner; nil before the first.
 local function last_written(camera)
   return tonumber(redis.call('HGET', camera_key(camera), 'tick') or nil)
 end
 
--- The site has the camera, and the operator has not paused it.
+-- Whether the site has the camera and it is not paused.
 local function enabled(camera)
   local settings = redis.call('HGET', CAMERAS, camera)
   return settings and not cjson.decode(settings).paused
 end
 
--- The tick up to which all live cameras have handled everything; the current one when there is none.
--- Virtual mode waits for every enabled camera that has not ended: nil while one has yet to join. The second result
--- says whether any camera takes part.
+-- The tick up to which all live cameras have handled everything; the current tick if there is no live camera.
+-- Virtual mode waits for every enabled camera that has not ended: nil while one has yet to join. The second result is
+-- whether any camera takes part.
 local function handled_by_cameras(tick)
   if not VIRTUAL then
     local slowest = redis.call('ZRANGE', SEEN, 0, 0, 'WITHSCORES')
@@ -81,8 +81,8 @@ local function last_cycle()
   return 0
 end
 
--- The highest tick that anybody may start.
--- In virtual mode the aggregator is waited for like a camera, and without cameras time stands still.
+-- The highest tick that a camera may start.
+-- In virtual mode the clock waits for the aggregator like for a camera, and does not advance without cameras.
 local function gate_at(tick)
   local least, any = handled_by_cameras(tick)
   if not VIRTUAL then return least + LEAD end
@@ -100,7 +100,8 @@ local function publish(tick, time_ns, gate)
     'gate', string.format('%.0f', gate))
 end
 
--- After marks: tell those who may have been waiting. Live, nobody waits for a gate that was beyond the tick already.
+-- After marks: wakes the processes that may wait for the gate. In live mode, none waits if the gate was already at or
+-- above the tick.
 local function publish_if_moved(old_gate, tick)
   local gate = gate_at(tick)
   if gate ~= old_gate and (VIRTUAL or old_gate < tick) then
@@ -109,8 +110,8 @@ local function publish_if_moved(old_gate, tick)
   return gate
 end
 
--- A camera has handled `handled`. Live: whoever is slower than the clock skips ticks and never falls further behind.
--- A mark may come twice, with the clock further on the second time. Returns the number of ticks skipped.
+-- Marks that a camera has handled the tick `handled`. In live mode, a camera that is slower than the clock skips ticks,
+-- so that it never falls further behind. A mark may be repeated, at a later tick. Returns the number of ticks skipped.
 local function mark(camera, handled, tick, ms)
   local before = seen_by(camera) or 0
   local stored = math.max(handled, before, VIRTUAL and 0 or tick - 1)

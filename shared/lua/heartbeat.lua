@@ -1,5 +1,5 @@
--- The heartbeat of one process, by Redis time. KEYS[1] services, KEYS[2] service:{id}; ARGV[1] id, ARGV[2] ms since it
--- started, ARGV[3] ms until it is forgotten, then the fields of service:{id}.
+-- The heartbeat of one process, in Redis time. KEYS[1] services, KEYS[2] service:{id}; ARGV[1] id, ARGV[2] ms since it
+-- started, ARGV[3] ms until the entry expires, then the fields of service:{id}.
 local time = redis.call('TIME')
 local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[1], string.format('%.0f', ms), ARGV[1])

@@ -1,4 +1,4 @@
--- Leases, by Redis time only. KEYS[1] lease:{role}, KEYS[2] epochs; ARGV[1] verb, ARGV[2] role, then
+-- Leases, in Redis time only. KEYS[1] lease:{role}, KEYS[2] epochs; ARGV[1] verb, ARGV[2] role, then
 --   acquire  ARGV[3] random, ARGV[4] ttl ms, ARGV[5] least epoch ('now': Redis time in ms)
 --   renew    ARGV[3] whole value, ARGV[4] ttl ms
 --   release  ARGV[3] whole value
@@ -23,7 +23,7 @@ elseif verb == 'renew' then
 elseif verb == 'release' then
   if held ~= ARGV[3] then return 0 end
   redis.call('DEL', KEYS[1])
-  redis.call('HINCRBY', KEYS[2], role, 1) -- A released lease, unlike an expired one, must not be taken up again.
+  redis.call('HINCRBY', KEYS[2], role, 1) -- A released lease, unlike an expired one, must not be taken back.
   return 1
 end
 return redis.error_reply('leases.lua: unknown verb ' .. verb)

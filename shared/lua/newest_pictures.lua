@@ -1,6 +1,6 @@
 -- When the newest pictures of cameras were published. Runs on the Redis that holds the pictures.
 -- KEYS: frames:{camera} of any number of cameras. Returns {Redis time in ms, then for each camera the id of its newest
--- entry, empty where there is none}.
+-- entry, or '' if there is none}.
 local time = redis.call('TIME')
 local answer = {time[1] * 1000 + math.floor(time[2] / 1000)}
 for i, key in ipairs(KEYS) do

@@ -1,11 +1,12 @@
--- What the newest entries of cameras say about tracks.
--- KEYS: tracks:{camera} of any number of cameras. ARGV[1] how many entries of each are looked at.
+-- The newest entries of cameras, as far as they matter for which tracks to show.
+-- KEYS: tracks:{camera} of any number of cameras. ARGV[1] maximum number of entries to read of each.
 -- Returns {Redis time in ms, then for each camera a list}: its entries, newest first, up to and including the first that
--- may have a picture. An entry is {id, time_ns, n, payload}. The payload, which may be bulky, is left out of the newest
--- entry if that has tracks; otherwise it tells whether there was a picture, and which tracks were seen and have ended.
+-- may have a picture. An entry is {id, time_ns, n, payload}. The payload may be large and is '' for the newest entry if
+-- that has tracks; otherwise it is needed for whether there was a picture, and which tracks were seen and have ended.
 local time = redis.call('TIME')
 local answer = {time[1] * 1000 + math.floor(time[2] / 1000)}
--- The key `width` and the number 0 in msgpack. Redis' own cmsgpack cannot read the arrays beside them (type bin).
+-- The key `width` with the value 0 in msgpack. Searched as bytes, because Redis' cmsgpack cannot parse the arrays next to
+-- it (type bin).
 local NO_PICTURE = '\165width\0'
 
 for i, key in ipairs(KEYS) do

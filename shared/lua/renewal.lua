@@ -1,6 +1,6 @@
--- Prelude: who owns a lease.
--- A lease that expired, or that Redis lost in a crash, still belongs to the caller if nobody else has held the role since:
--- the caller missed nothing.
+-- Prelude: ownership of a lease.
+-- A lease that expired, or that Redis lost in a crash, still belongs to the caller if no other process has owned the role
+-- since: the caller missed nothing.
 local function owned(lease, epochs, role, value)
   local held = redis.call('GET', lease)
   if held then return held == value end
@@ -8,7 +8,7 @@ local function owned(lease, epochs, role, value)
   return tonumber(redis.call('HGET', epochs, role) or '0') <= epoch
 end
 
--- Prolongs the lease of a role if the caller still owns it, or takes it up again; returns whether it does.
+-- Extends the lease of a role if the caller still owns it, or takes back an expired one; returns whether it did.
 local function renewed(lease, epochs, role, value, ttl_ms)
   if not owned(lease, epochs, role, value) then return false end
   redis.call('HSET', epochs, role, string.match(value, '^(%d+):'))

@@ -1,4 +1,4 @@
--- A camera takes part no longer: at the end of its recording, when paused, on release. KEYS[8]
+-- Takes a camera out of the clock: at the end of its file, when it is paused, or on release. KEYS[8]
 -- lease:camera:{camera}, KEYS[9] epochs, KEYS[10] camera:{camera}; ARGV[3] camera, ARGV[4] lease value, ARGV[5] the
 -- lease's time to live in ms, ARGV[6] its new state. The lease is renewed.
 -- Returns 1, or 0 when the lease is lost.

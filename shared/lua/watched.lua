@@ -1,4 +1,4 @@
--- Notes that cameras are being watched, and forgets those that nobody has watched for long.
+-- Records which cameras are being watched, and removes old entries.
 -- KEYS[1] viewers; ARGV[1] how long an entry is kept, ms; ARGV[2…] the cameras that are watched now.
 -- Returns Redis time in ms.
 local time = redis.call('TIME')

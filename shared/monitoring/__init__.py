@@ -1,1 +1,1 @@
-"""What a process says of itself over HTTP: its figures, and whether it works."""
+"""The HTTP endpoints of a process: metrics, liveness and readiness."""

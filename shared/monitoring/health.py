@@ -1,4 +1,4 @@
-"""Whether a process works: written by its loop, read by probes on any thread."""
+"""The health of a process: written by its loop, read by probes on any thread."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable
 from shared.errors import redact
 
 READY_SECONDS = 3.0
-"""A service whose loop finishes no step for longer is not ready: Redis may hang, or there is too much to do."""
+"""After this long without a finished step a service is not ready: Redis may hang, or it may be overloaded."""
 HUNG_SECONDS = 10.0
-"""A loop without progress for longer hangs. More than the timeout of one Redis command, which is 5 s."""
+"""After this long without progress a loop counts as hung. Longer than the timeout of a Redis command, 5 s."""
 _LONGEST_REASON = 300
 
 
 class Health:
     """The health of one process.
 
-    `hung` and `not_ready` give the reason as one line without credentials, or None when all is well. A process whose
-    loop has not started yet is not ready, but does not hang.
+    `hung` and `not_ready` return the reason as one line without credentials, or None if there is no problem. A process
+    whose loop has not started yet is not ready, but not hung either.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -32,13 +32,13 @@ class Health:
     # -- for the process's own thread --------------------------------------------------------------
 
     def waiting(self, reason: str) -> None:
-        """The loop does not run: the process starts, stops, or waits for something."""
+        """Records why the loop does not run: the process starts, stops, or waits for something."""
         self._problem, self._in_loop = reason, False
 
     def enter_loop(self, check: Callable[[], str | None]) -> None:
-        """The loop starts.
+        """Records that the loop starts.
 
-        `check` says why the service cannot do its work, or None. Probes call it from any thread; it must not block for
+        `check` returns why the service is not ready, or None. Probes call it from any thread; it must not block for
         longer than a Redis command.
         """
         self._problem, self._check = "its first step is not done yet", check
@@ -46,16 +46,16 @@ class Health:
         self._in_loop = True
 
     def progressed(self) -> None:
-        """Something was done; a step that takes long calls this while it works."""
+        """Records progress; a long step calls this while it works."""
         self._progressed_at = self._now()
 
     def stepped(self) -> None:
-        """The loop finished a step."""
+        """Records that the loop finished a step."""
         self._progressed_at = self._stepped_at = self._now()
         self._problem = None
 
     def failed(self, reason: str) -> None:
-        """A step failed, and will be tried again."""
+        """Records that a step failed and will be retried."""
         self._progressed_at, self._problem = self._now(), reason
 
     # -- for probes --------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ class Health:
         return None
 
     def not_ready(self) -> str | None:
-        """Why the service cannot do its work."""
+        """Why the service is not ready."""
         if (hung := self.hung()) is not None:
             return hung
         if self._problem is not None:

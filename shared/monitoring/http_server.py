@@ -1,4 +1,4 @@
-"""`/metrics`, `/healthz` and `/readyz` of a process, on a port and threads of their own."""
+"""Serves `/metrics`, `/healthz` and `/readyz` of a process on a separate port and separate threads."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _log = structlog.get_logger()
 OFF = -1
 """The port that turns the server off."""
 _CONNECTIONS = 16
-"""At a time; more are closed at once."""
+"""Maximum number of open connections; more are closed immediately."""
 _SILENT_S = 3.0
-"""A client that sends, or takes, nothing for this long is cut off."""
+"""A client that sends or reads nothing for this long is disconnected."""
 _CONNECTION_S = 10.0
-"""The longest that any connection lasts, so that slow clients cannot occupy all of them for ever."""
+"""Maximum duration of a connection, so that slow clients cannot occupy all of them forever."""
 _POLL_S = 0.25
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a process serves its figures."""
+    """Where a process serves its metrics."""
 
     host: str
     port: int
@@ -49,10 +49,10 @@ class Address:
 
 @contextlib.contextmanager
 def serving(monitor: Monitor, host: str, port: int) -> Iterator[Address | None]:
-    """Serves `monitor` meanwhile; yields the address, None for the port `OFF`.
+    """Serves `monitor` inside the `with` block; yields the address, or None for the port `OFF`.
 
     Raises:
-        MtmcError: the port cannot be opened; says why.
+        MtmcError: the port cannot be opened; the message says why.
     """
     if port == OFF:
         yield None
@@ -83,17 +83,17 @@ def _listen(host: str, port: int, answer: Callable[[str], Answer]) -> _Server:
 
 
 def _advice(host: str, port: int, error: OSError) -> str:
-    other = "choose another with --metrics-port (0: any free port, -1: no metrics)"
+    other = "choose another with --metrics-port (0 picks a free port, -1 turns metrics off)"
     if error.errno == errno.EADDRINUSE:
         return f"port {port} for metrics is in use; stop the program that listens there, or {other}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"port {port} for metrics may not be opened by this user; {other}"
+        return f"this user may not open port {port} for metrics; {other}"
     reason = os.strerror(error.errno or 0)
     return f"cannot serve metrics at {host}:{port} ({reason}); correct --metrics-host or --metrics-port"
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """A thread for each connection, and a bound on how many there are and how long they last."""
+    """A thread for each connection, with a limit on their number and duration."""
 
     daemon_threads = True
     block_on_close = False
@@ -118,7 +118,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Called by `serve_forever` between connections, and several times a second."""
+        """Closes connections that last too long; `serve_forever` calls this several times a second."""
         before = time.monotonic() - _CONNECTION_S
         for request, since in list(self._since.items()):
             if since < before:
@@ -126,9 +126,9 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
                     request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Called while an exception is handled; the standard library would print it, credentials included."""
+        """Logs the exception being handled; the standard library would print it, credentials included."""
         error = sys.exc_info()[1]
-        if not isinstance(error, OSError):  # The client has left, or was cut off.
+        if not isinstance(error, OSError):  # An OSError means that the client left or was disconnected.
             _log.error("a probe failed", exc_info=error)
 
 
@@ -152,4 +152,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return "mtmc"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """A probe every few seconds is no news."""
+        """Logs nothing: there is a probe every few seconds."""

@@ -1,4 +1,4 @@
-"""All that one process says of itself."""
+"""The health and the metrics of one process."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from shared.monitoring.loop_metrics import LoopMetrics
 
 
 class Monitor:
-    """The health and the figures of one process."""
+    """The health and the metrics of one process."""
 
     def __init__(self, service: str = "service", site: str = "") -> None:
         self.health = Health()
         self.loop = LoopMetrics(service, site, self.health)
         self.registry = CollectorRegistry()
-        """The figures of the service itself go here."""
+        """The registry of the service's own metrics."""
 
     def start_over(self) -> None:
-        """Makes room for the figures of the service's successor; Prometheus copes with counters that start again."""
+        """Replaces the service's own metrics when it restarts; Prometheus copes with counters that start again."""
         self.loop.site_reloads.inc()
         self.registry = CollectorRegistry()
 
     def text(self) -> bytes:
-        """All figures in Prometheus' text format."""
+        """All metrics in the Prometheus text format."""
         return generate_latest(self.loop.registry) + generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""What `/metrics`, `/healthz` and `/readyz` answer, whichever server asks."""
+"""The responses of `/metrics`, `/healthz` and `/readyz`, for any HTTP server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.monitoring.monitor import Monitor
 
 @dataclass(frozen=True)
 class Answer:
-    """What a probe gets."""
+    """The HTTP response to a probe."""
 
     status: int
     body: bytes
@@ -17,15 +17,15 @@ class Answer:
 
 
 def answer(monitor: Monitor, path: str) -> Answer:
-    """What is served at `path`."""
+    """The response for `path`."""
     if path == "/metrics":
         return Answer(200, monitor.text(), "text/plain; version=0.0.4; charset=utf-8")
     if path == "/healthz":
         return _probe(monitor.health.hung(), "ok")
     if path == "/readyz":
         return _probe(monitor.health.not_ready(), "ready")
-    return Answer(404, b"not found; there are /metrics, /healthz and /readyz\n")
+    return Answer(404, b"not found; use /metrics, /healthz or /readyz\n")
 
 
-def _probe(problem: str | None, well: str) -> Answer:
-    return Answer(200 if problem is None else 503, f"{problem or well}\n".encode())
+def _probe(problem: str | None, ok_text: str) -> Answer:
+    return Answer(200 if problem is None else 503, f"{problem or ok_text}\n".encode())

@@ -1,4 +1,4 @@
-"""What Redis says, as plain values. Anything may be written there: what makes no sense becomes None or is left out."""
+"""The contents of Redis as plain values. Values that cannot be parsed become None or are left out."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class CameraFacts:
-    """Everything that decides the state of one camera."""
+    """The input of `judged`: everything that determines the state of one camera."""
 
     name: str
     settings: bytes = b"{}"
-    """JSON of its settings; the source in it may hold a password."""
+    """JSON of its settings; the source in it may contain a password."""
     written: Mapping[str, str] = field(default_factory=dict)
     """`camera:{name}` as its owner wrote it."""
     owner_gone: bool = False
     """Whether `owner` in `written` names a worker that is dead."""
     stalled: bool = False
-    """Whether the clock names it as stalled."""
+    """Whether the clock lists it as stalled."""
     seen_tick: int | None = None
     live_tracks: int | None = None
     gids: int = 0

@@ -1,4 +1,4 @@
-"""Judges the state of a camera from plain facts. Pure: reads no clock and no Redis."""
+"""Determines the state of a camera from plain facts. Pure: reads neither a clock nor Redis."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from shared.site_state.facts import CameraFacts, class_names, decimal, whole
 from shared.site_state.states import CameraState, State, picture_limit_s
 
 _SHORTEST_SECRET = 3
-"""Shorter parts of a source are not searched for in messages: they would match anything."""
+"""Shorter parts of a source are not masked in messages: they would match anything."""
 
 
 def judged(facts: CameraFacts, *, tick: int, target_fps: float, pictures_now_ms: int | None) -> CameraState:
     """The state of a camera.
 
-    `tick` is the site's, `target_fps` the rate of its clock, and `pictures_now_ms` the time of the pictures' Redis,
-    None if that does not answer.
+    `tick` is the current tick of the site, `target_fps` the rate of its clock, and `pictures_now_ms` the time of the
+    Redis that holds the pictures, None if it does not answer.
     """
     written = facts.written
     paused, source, broken = _settings(facts.settings)
@@ -53,7 +53,7 @@ def judged(facts: CameraFacts, *, tick: int, target_fps: float, pictures_now_ms:
 
 
 def redis_away(camera: str) -> CameraState:
-    """How a camera is shown while Redis is away."""
+    """The state that is shown for a camera while Redis is unreachable."""
     return CameraState(camera, "stalled", "no connection to Redis; retrying")
 
 
@@ -63,7 +63,7 @@ def _state(facts: CameraFacts, error: str, *, pictures_away: bool, late: bool) -
     if written in ("", "released", "paused"):
         return "waiting", "no worker has it" + (f" ({error})" if error else "")
     if written == "ended":
-        return "ended", "the recording has ended"
+        return "ended", "the file has ended"
     if facts.owner_gone:
         return "stalled", f"its worker {owner} does not answer"
     if written == "down":
@@ -71,7 +71,7 @@ def _state(facts: CameraFacts, error: str, *, pictures_away: bool, late: bool) -
     if written == "starting":
         return "starting", "opening the source"
     if written != "live":
-        return "stalled", "its worker reports a state that this version does not know"
+        return "stalled", "its worker reports a state that this version of mtmc does not know"
     if facts.stalled:
         return "stalled", f"its worker {owner} handles no tick" if owner else "its worker handles no tick"
     if pictures_away:
@@ -85,7 +85,7 @@ def _state(facts: CameraFacts, error: str, *, pictures_away: bool, late: bool) -
 
 
 def _settings(text: bytes) -> tuple[bool, str, str]:
-    """Whether the camera is paused, its source, and what is wrong with its settings."""
+    """Whether the camera is paused, its source, and the error in its settings, if any."""
     try:
         settings = json.loads(text)
         return bool(settings.get("paused", False)), str(settings.get("source", "")), ""
@@ -94,7 +94,7 @@ def _settings(text: bytes) -> tuple[bool, str, str]:
 
 
 def without_secrets(text: str, source: str) -> str:
-    """`text` without user and password of `source`, however they were written into it."""
+    """`text` with the user and password of `source` masked, also when they are percent-encoded."""
     authority = source.partition("://")[2]
     login = authority.rpartition("@")[0]
     password = login.partition(":")[2]

@@ -17,7 +17,7 @@ from shared.site_state.states import CameraState, SiteState, WorkerState, tracks
 
 
 class StateReader:
-    """Reads one site as often as it is asked. A field or key that holds garbage spoils only itself."""
+    """Reads the state of one site. A malformed field or key affects nothing but itself."""
 
     def __init__(self, client: Client, frames: Client, site: PublishedSite) -> None:
         """`frames` is the client of the Redis that holds the pictures; it may be `client`."""
@@ -34,11 +34,12 @@ class StateReader:
         """The site as it is now.
 
         Raises:
-            RedisError: Redis is away or refuses. While the Redis of the pictures is away no camera is called live.
+            RedisError: Redis is unreachable or refuses. While the Redis of the pictures is unreachable, no camera is
+                reported as live.
         """
         read_at = time.monotonic()
         site = read_site_facts(self._client, self._keys)
-        # A Redis that came back empty does not make the cameras unknown.
+        # If Redis lost its data, the cameras of the published site are still shown.
         settings = site.settings or self._settings
         names = self._ordered(name.decode(errors="replace") for name in settings)
         workers = sorted(site.heartbeat_ages_ms)
@@ -91,10 +92,10 @@ class StateReader:
         )
 
     def tracks(self, cameras: Sequence[CameraState]) -> list[ShownTracks | None]:
-        """Which tracks of each camera to show now, in one round trip; None where it has handled no tick.
+        """Which tracks of each camera to show now, in one round trip; None if the camera has handled no tick.
 
         Raises:
-            RedisError: Redis is away or refuses.
+            RedisError: Redis is unreachable or refuses.
         """
         now_ms, *entries = self._run_newest_tracks([camera.name for camera in cameras])
         return [self._shown(newest, camera.fps, now_ms) for newest, camera in zip(entries, cameras, strict=True)]
@@ -132,7 +133,7 @@ class StateReader:
         return shown_tracks(tick_entries(newest), limit_s=limit_s, now_ms=now_ms if self._is_live else None)
 
     def _newest_pictures(self, names: Sequence[str]) -> tuple[int | None, list[int | None]]:
-        """The time of the pictures' Redis, None if it is away, and when each camera's newest picture was published."""
+        """Time of the pictures' Redis, ms, None if unreachable; and when each camera's newest picture was published."""
         try:
             now_ms, *ids = self._frames_scripts.run("newest_pictures", [self._keys.frames(name) for name in names], [])
         except RETRYABLE:

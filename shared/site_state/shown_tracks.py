@@ -1,7 +1,7 @@
 """Which tracks of a camera to show. Pure.
 
-An entry without a picture says nothing about tracks: a live camera that is slower than the clock writes one now and
-then. Readers go on showing those of the last picture until it is stale.
+An entry without a picture has no information about tracks: a live camera that is slower than the clock writes one now
+and then. Readers keep showing the tracks of the last picture until it is stale.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from shared.site_state.facts import whole
 
 @dataclass(frozen=True)
 class TickEntry:
-    """An entry of `tracks:{camera}`, as far as it matters for what is shown."""
+    """The part of a `tracks:{camera}` entry that matters for what is shown."""
 
     entry_id: str
     """Its id in the stream."""
     time_ns: int
-    """Site time of the picture; of the tick where there was none."""
+    """Site time of the picture; of the tick if there was no picture."""
     n: int
     """How many tracks were seen."""
     has_picture: bool
     track_ids: frozenset[int] = frozenset()
-    """Those seen; left out of the newest entry if it has tracks, where nothing can have ended since."""
+    """The tracks seen. Left empty for the newest entry if it has tracks: none of them can have ended since."""
     ended: frozenset[int] = frozenset()
-    """Tracks that have ended since the entry before; left out like `track_ids`."""
+    """Tracks that have ended since the previous entry; left empty in the same case as `track_ids`."""
     readable: bool = True
-    """False: it does not follow the wire format, and the other fields mean nothing."""
+    """False if the entry does not follow the wire format; the other fields are then meaningless."""
 
     @property
     def written_ms(self) -> int:
@@ -41,29 +41,29 @@ class TickEntry:
 
 @dataclass(frozen=True)
 class ShownTracks:
-    """The tracks of a camera that are to be shown now."""
+    """The tracks of a camera to show now."""
 
     entry_id: str
-    """The entry that holds them; of a camera without a fresh picture, its newest entry."""
+    """The entry that holds them; without a fresh picture, the camera's newest entry."""
     count: int | None
-    """How many they are; None: the entry cannot be read."""
+    """Their number; None: the entry cannot be read."""
     fresh: bool
-    """Whether there is a picture that is not stale. If not, nothing in the entry is to be shown."""
+    """Whether there is a picture that is not stale. If not, show nothing of the entry."""
     ended: frozenset[int] = frozenset()
-    """Tracks that have ended since the entry, so that they are not to be shown either."""
+    """Tracks that have ended since the entry; do not show them either."""
 
 
 def entries_needed(target_fps: float) -> int:
-    """How many of a camera's newest entries can matter for what is shown: those of the tracks' time limit, and two."""
+    """How many of a camera's newest entries to read: those within the time limit for tracks, plus two."""
     return round(max(target_fps, 2)) + 2
 
 
 def shown_tracks(entries: Sequence[TickEntry], *, limit_s: float, now_ms: int | None) -> ShownTracks | None:
     """The tracks to show, given the newest entries of a camera, newest first; None if there is no entry.
 
-    Those of the last picture, without those that ended since; none if that picture is older than `limit_s`. Its age is
-    the site time between it and the newest entry, and the time since that entry was written. `now_ms` is Redis time, or
-    None in virtual time, in which waiting makes nothing older.
+    They are the tracks of the last picture, without those that ended since, or none if that picture is older than
+    `limit_s`. Its age is the site time between it and the newest entry, plus the time since that entry was written.
+    `now_ms` is Redis time, or None in virtual mode, where entries do not age while the site waits.
     """
     if not entries:
         return None
@@ -95,9 +95,9 @@ def _tick_entry(entry_id: bytes, time_ns: bytes, n: bytes, payload: bytes) -> Ti
     try:
         batch = TrackBatch.decode(payload)
         if at_ns is None or count != len(batch):
-            raise MessageError("its plain fields do not fit its payload")
+            raise MessageError("its plain fields do not match its payload")
     except MessageError:
         return TickEntry(name, 0, 0, has_picture=True, readable=False)
     seen, ended = frozenset(batch.track_ids.tolist()), frozenset(batch.ended.tolist())
-    # A recording that was imported without the size of its pictures has tracks all the same.
+    # A recording that was imported without the picture size still has tracks.
     return TickEntry(name, at_ns, count, bool(count) or batch.width > 0, seen, ended)

@@ -1,4 +1,4 @@
-"""What Redis says of a site as a whole, read in one round trip."""
+"""The site-wide facts in Redis, read in one round trip."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from shared.site_state.states import WORKER_GONE_MS
 
 @dataclass(frozen=True)
 class SiteFacts:
-    """All but its cameras and workers, whose names are in here."""
+    """Everything about a site except the details of its cameras and workers."""
 
     tick: int
     skew: Mapping[str, str]
     """`clock:skew` as the clock wrote it."""
     clock: bool
-    """Whether some process holds the role."""
+    """Whether a process holds the role; likewise `aggregator`."""
     aggregator: bool
     settings: Mapping[bytes, bytes]
     """Camera → JSON of its settings."""
@@ -31,29 +31,29 @@ class SiteFacts:
     seen: Mapping[str, int]
     """Camera → last handled tick; only those that take part in the clock."""
     heartbeat_ages_ms: Mapping[str, int]
-    """Of the live workers."""
+    """Live worker → age of its last heartbeat."""
     now_ms: int
     """Redis time."""
 
     @property
     def stalled(self) -> tuple[str, ...]:
-        """The cameras that the clock names as stalled."""
+        """The cameras that the clock lists as stalled."""
         return tuple(self.skew.get("stalled", "").split())
 
     def claimed_ms(self, camera: str) -> int | None:
         """When a camera was last claimed, ms of Redis time: in live mode that is the epoch of its lease.
 
-        None if unknown. An epoch in the future is left from a run in virtual time, and tells nothing.
+        None if unknown. An epoch in the future is left over from a run in virtual mode and is ignored.
         """
         epoch = whole(self.epochs.get(f"camera:{camera}"))
         return epoch if epoch is not None and epoch <= self.now_ms else None
 
 
 def read_site_facts(client: Client, keys: Keys) -> SiteFacts:
-    """Reads them; a field or key that holds garbage counts as missing.
+    """Reads the facts; a malformed field or key counts as missing.
 
     Raises:
-        RedisError: Redis is away or refuses.
+        RedisError: Redis is unreachable or refuses.
     """
     with client.pipeline(transaction=False) as pipe:
         pipe.get(keys.tick)
@@ -82,10 +82,10 @@ def read_site_facts(client: Client, keys: Keys) -> SiteFacts:
 
 
 def execute(pipe: Any) -> list[Any]:
-    """The answers of a pipeline, with None in place of those of a key of another type.
+    """The replies of a pipeline; None where a key has the wrong type.
 
     Raises:
-        RedisError: Redis is away or refuses.
+        RedisError: Redis is unreachable or refuses.
     """
     answers = pipe.execute(raise_on_error=False)
     for answer in answers:

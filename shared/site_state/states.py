@@ -1,4 +1,4 @@
-"""The states of a site and its cameras: their names, the limits behind them, and the classes that every reader gets."""
+"""The states of a site and its cameras: their names, their limits, and the classes that readers get."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ State = Literal["live", "starting", "waiting", "stalled", "down", "ended", "paus
 STATES: tuple[State, ...] = ("live", "starting", "waiting", "stalled", "down", "ended", "paused")
 """What a camera is doing:
 
-live      its pictures are tracked and published
+live      its pictures are being tracked and published
 starting  a worker has it and is opening the source, or has not published a picture yet
 waiting   no worker has it
 stalled   its worker does not answer or handles no tick, or its newest picture is too old
 down      its worker cannot use the source; `error` says why; the worker retries
-ended     its recording was played to the end
+ended     its file was played to the end
 paused    an operator paused it
 """
 
@@ -22,23 +22,23 @@ WORKER_GONE_MS = 3_000
 """A worker whose last heartbeat is older counts as dead. Workers send one about every 400 ms."""
 
 _PICTURE_LATE_S = 2.0
-"""Cameras without viewers publish one picture a second, so this leaves a second for encoding and a busy machine."""
+"""Cameras without viewers publish one picture per second, so this leaves a second for encoding and a busy machine."""
 _PICTURE_LATE_TICKS = 3
 _TRACKS_STALE_S = 1.0
 _TRACKS_STALE_TICKS = 2
 
 
 def picture_limit_s(target_fps: float, fps: float | None = None) -> float:
-    """The age from which the newest picture of a live camera is too old, seconds.
+    """The age in seconds above which the newest picture of a live camera is too old.
 
     `target_fps` is the rate of the clock, `fps` the rate at which the camera's worker handles ticks, if known: a slow
-    worker is given more time.
+    worker gets more time.
     """
     return max(_PICTURE_LATE_S, _PICTURE_LATE_TICKS * _interval_s(target_fps, fps))
 
 
 def tracks_limit_s(target_fps: float, fps: float | None = None) -> float:
-    """The age from which the tracks of a picture are no longer shown, seconds; arguments as for `picture_limit_s`."""
+    """The age in seconds above which the tracks of a picture are not shown; arguments as for `picture_limit_s`."""
     return max(_TRACKS_STALE_S, _TRACKS_STALE_TICKS * _interval_s(target_fps, fps))
 
 
@@ -48,7 +48,7 @@ def _interval_s(target_fps: float, fps: float | None) -> float:
 
 @dataclass(frozen=True)
 class WorkerState:
-    """A live worker; texts are as the worker writes them, empty where it wrote none."""
+    """A live worker; texts are as the worker wrote them, empty if it wrote none."""
 
     id: str
     host: str
@@ -69,11 +69,11 @@ class CameraState:
     name: str
     state: State
     message: str
-    """What the state means here, as a phrase for people."""
+    """The state and its cause, as a phrase for people."""
     stalled: bool = False
-    """Whether the clock named it as stalled, so that the others do not wait for it, whatever `state` is."""
+    """Whether the clock lists it as stalled, so that the other cameras do not wait for it, whatever `state` is."""
     owner: str | None = None
-    """The worker that has it, or had it last."""
+    """The worker that owns it, or owned it last."""
     error: str | None = None
     """The last error, without credentials."""
     fps: float | None = None
@@ -82,7 +82,7 @@ class CameraState:
     """Of the source, pixels."""
     height: int | None = None
     seen_tick: int | None = None
-    """The last handled tick; None unless the camera takes part in the clock now."""
+    """The last handled tick; None if the camera does not take part in the clock now."""
     lag_ticks: int | None = None
     """How far it is behind the clock."""
     live_tracks: int | None = None
@@ -112,10 +112,10 @@ class SiteState:
     stalled: tuple[str, ...]
     """The cameras that the clock no longer waits for."""
     clock: bool
-    """Whether a process holds the role."""
+    """Whether a process holds the role; likewise `aggregator`."""
     aggregator: bool
     live_identities: int
-    """Global ids of tracks that are in view, or were a moment ago."""
+    """Number of global ids of tracks that are in view or ended within `linger_seconds`."""
     workers: tuple[WorkerState, ...]
     """The live ones, sorted by id."""
     cameras: tuple[CameraState, ...]

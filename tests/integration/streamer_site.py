@@ -1,4 +1,4 @@
-"""A site without workers: the tests publish what workers, clock and aggregator would, and look at the streamer."""
+"""A site without workers: the tests write what workers, clock and aggregator would, and check the streamer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WAIT_S = 15.0
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
-    """The first true answer of `condition`; fails, saying `what` was waited for, when there is none in time."""
+    """Waits for the first true result of `condition` and returns it; on timeout fails with `what` was waited for."""
     deadline = time.monotonic() + timeout_s
     while True:
         answer = condition()
@@ -59,7 +59,7 @@ def site_config(cameras: list[str | dict[str, Any]]) -> SiteConfig:
 
 
 def numbered_jpeg(number: int, text: str = "", size: tuple[int, int] = (320, 180)) -> bytes:
-    """A picture that tells its number: also by its colour, so that each differs plainly from the last."""
+    """A picture with its number as text and as colour, so that each clearly differs from the previous one."""
     hue = np.uint8([[[number * 37 % 180, 170, 120]]])
     colour = cv2.cvtColor(hue, cv2.COLOR_HSV2BGR)[0, 0]
     image = np.full((size[1], size[0], 3), colour, np.uint8)
@@ -68,25 +68,25 @@ def numbered_jpeg(number: int, text: str = "", size: tuple[int, int] = (320, 180
 
 
 def bulky_jpeg(number: int, size_bytes: int) -> bytes:
-    """Not a picture, but big, and taken for one."""
+    """Large data that passes for a picture."""
     return b"\xff\xd8" + struct.pack("<I", number) + bytes(size_bytes - 6)
 
 
 def publish_picture(client: Client, camera: str, tick: int, jpeg: bytes, entry_id: str = "*") -> None:
-    """What a worker does."""
+    """Publishes a picture, like a worker."""
     fields = {"tick": tick, "time_ns": tick * 100_000_000, "width": 320, "height": 180, "jpeg": jpeg}
     client.xadd(KEYS.frames(camera), fields, id=entry_id, maxlen=2, approximate=False)
 
 
 def set_status(client: Client, camera: str, **fields: Any) -> None:
-    """What the owner of a camera writes about it; from then on that worker counts as alive."""
+    """Writes the state of a camera, like its owner, which then counts as alive."""
     client.hset(KEYS.camera(camera), mapping={"owner": "worker-1", "state": "live", **fields})
     client.zadd(KEYS.workers, {"worker-1": (client.time()[0] + 3600) * 1000})
 
 
 @dataclass
 class Serving:
-    """A running streamer, and how to ask it."""
+    """A running streamer, with a client."""
 
     streamer: Streamer
     stop: threading.Event
@@ -97,7 +97,7 @@ class Serving:
         return urlsplit(self.streamer.url).port or 0
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers with their names in lower case, body."""
+        """Status, headers with lower-case names, body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
         try:
             connection.request("GET", path, headers=headers or {})
@@ -107,13 +107,13 @@ class Serving:
             connection.close()
 
     def json(self, path: str) -> Any:
-        """The body of a good answer."""
+        """The body of a successful response."""
         status, _, body = self.get(path)
         assert status == 200, body
         return json.loads(body)
 
     def metric(self, name: str, *labels: str) -> float:
-        """One figure of `/metrics`; 0 when it is not there."""
+        """One value of `/metrics`; 0 if it does not exist."""
         for line in self.get("/metrics")[2].decode().splitlines():
             if re.match(rf"{name}(\{{|\s)", line) and all(label in line for label in labels):
                 return float(line.rsplit(" ", 1)[1])
@@ -126,7 +126,7 @@ class Serving:
         return viewer
 
     def close_viewers(self) -> None:
-        """Closes what `watch` opened."""
+        """Closes the streams that `watch` opened."""
         for viewer in self._open:
             viewer.close()
 
@@ -141,7 +141,7 @@ class Part:
 
 
 class Viewer:
-    """Reads an MJPEG stream as it comes."""
+    """Reads an MJPEG stream part by part."""
 
     def __init__(self, port: int, path: str, receive_bytes: int | None = None) -> None:
         self.socket = socket.socket()
@@ -154,7 +154,7 @@ class Viewer:
 
     @property
     def response(self) -> http.client.HTTPResponse:
-        """The answer, its head read."""
+        """The response, after its headers were read."""
         if self._response is None:
             self._response = http.client.HTTPResponse(self.socket)
             self._response.begin()
@@ -179,7 +179,7 @@ class Viewer:
         return Part(None if tick is None else int(tick), jpeg)
 
     def parts(self) -> Iterator[Part]:
-        """All parts, without end."""
+        """An endless iterator of all parts."""
         while True:
             yield self.part()
 
@@ -198,7 +198,7 @@ class Viewer:
         return collected
 
     def close(self) -> None:
-        """Leaves."""
+        """Disconnects."""
         if self._response is not None:
             self._response.close()
         self.socket.close()
@@ -206,7 +206,7 @@ class Viewer:
 
 @contextmanager
 def serving(redis_url: str, port: int = 0) -> Iterator[Serving]:
-    """A streamer of the published site, in threads of this process."""
+    """Runs a streamer of the published site in threads of this process."""
     options = ServiceOptions(SITE, redis_url, host="127.0.0.1", port=port)
     connected = connect_site(options, threading.Event())
     assert connected is not None

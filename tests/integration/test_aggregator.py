@@ -1,4 +1,4 @@
-"""The aggregator against a real Redis: a feeder plays the workers' part, and whatever can happen to it happens."""
+"""The aggregator against a real Redis: a feeder plays the workers, and all kinds of faults are injected."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ORIGIN_NS = 1_700_000_000 * 10**9
 def site_of(
     client: Client, name: str, cameras: Sequence[str] = CAMERAS, mode: str = "virtual", **association: Any
 ) -> PublishedSite:
-    """Publishes a site: 10 ticks a second, all views overlapping."""
+    """Publishes a site with 10 ticks per second and overlapping views."""
     config = SiteConfig.model_validate(
         {
             "site": name,
@@ -66,14 +66,14 @@ class Feeder:
         self.join()
 
     def join(self) -> None:
-        """Claims every camera and takes part."""
+        """Claims every camera and joins the clock."""
         self.leases: dict[str, Lease] = {}
         for camera in self.site.config.camera_names:
             self.client.delete(self.keys.lease(f"camera:{camera}"))
             self.join_one(camera)
 
     def join_one(self, camera: str) -> None:
-        """Takes up a camera that was added."""
+        """Claims a camera that was added."""
         lease = Leases(self.client, self.keys).acquire(f"camera:{camera}", 600)
         assert lease is not None
         self.gate.join(camera, lease)
@@ -100,7 +100,7 @@ class Feeder:
 
 
 def aggregator_of(client: Client, site: PublishedSite) -> Aggregator:
-    """A new process, as it were: the lease of a dead one has run out."""
+    """An aggregator as in a new process, after the lease of a dead one has expired."""
     client.delete(site.keys.lease("aggregator"))
     return Aggregator(client, site)
 
@@ -111,7 +111,7 @@ def scan(client: Client, site: PublishedSite, pattern: str) -> list[str]:
 
 
 def outcome(client: Client, site: PublishedSite) -> dict[str, Any]:
-    """All that the aggregator publishes."""
+    """Everything that the aggregator publishes."""
     keys = site.keys
     prefix = keys.config.removesuffix("config")
     found: dict[str, Any] = {
@@ -128,7 +128,7 @@ def outcome(client: Client, site: PublishedSite) -> dict[str, Any]:
 
 
 def scene() -> list[CameraTick]:
-    """Noisy enough for merges and a split, long enough for objects to be forgotten."""
+    """A scene noisy enough for merges and a split, and long enough for objects to be forgotten."""
     return entries(random_scene(22, TICKS), 2.5, 22)
 
 
@@ -156,11 +156,11 @@ def calm(redis_server_url: str) -> dict[str, Any]:
 
 
 class Killed(Exception):
-    """The process is gone at this point."""
+    """The process dies at this point."""
 
 
 class Storm:
-    """Runs an aggregator and does something to it at many ticks."""
+    """Runs an aggregator and injects a fault at many ticks."""
 
     def __init__(self, client: Client, site: PublishedSite, seed: int) -> None:
         self.client, self.site, self.rng = client, site, random.Random(seed)
@@ -223,7 +223,7 @@ class Storm:
         self._commit_then(patch, RedisConnectionError("gone"), before=True)
 
     def lose_the_lease(self, patch: pytest.MonkeyPatch) -> None:
-        """Between computing and committing, to somebody who is gone again before it did anything."""
+        """Loses the lease between computing and committing to an owner that dies before it does anything."""
         self._commit_then(patch, LeaseLost("aggregator"), before=True)
         self.client.delete(self.site.keys.lease("aggregator"))
 
@@ -261,7 +261,7 @@ class Storm:
 
 @pytest.mark.parametrize("checkpoint_seconds", [0.3, 2, 80000])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_whatever_happens_to_the_aggregator_the_outcome_is_that_of_an_undisturbed_run(
+def test_any_fault_of_the_aggregator_leaves_the_outcome_of_an_undisturbed_run(
     redis_client: Client, calm: dict[str, Any], monkeypatch: pytest.MonkeyPatch, checkpoint_seconds: float, seed: int
 ) -> None:
     given = {"checkpoint_seconds": checkpoint_seconds, "replay_seconds": 86400}
@@ -303,7 +303,7 @@ def test_more_entries_than_are_read_at_once_are_all_used_in_order(
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing"])
-def test_a_damaged_checkpoint_costs_nothing_because_the_one_before_it_is_kept(
+def test_a_damaged_checkpoint_loses_nothing_because_the_previous_one_is_kept(
     redis_client: Client, calm: dict[str, Any], damage: str
 ) -> None:
     seen = scene()
@@ -325,7 +325,7 @@ def test_a_damaged_checkpoint_costs_nothing_because_the_one_before_it_is_kept(
     assert outcome(redis_client, site) == calm
 
 
-def test_without_any_sound_checkpoint_work_goes_on_under_new_gids_and_events_go_on_counting(
+def test_without_an_intact_checkpoint_new_gids_are_assigned_and_event_numbers_continue(
     redis_client: Client,
 ) -> None:
     site, seen = site_of(redis_client, "lost"), scene()
@@ -356,7 +356,7 @@ def prefixed(site: PublishedSite, key: str) -> str:
 
 
 def check_map(client: Client, site: PublishedSite, aggregator: Aggregator) -> None:
-    """The published map is what the aggregator believes."""
+    """The published map matches the aggregator's state."""
     rows = aggregator.association.table.rows
     shown = rows[rows["used"] & (rows["gid"] > 0) & (~rows["ended"] | rows["lingering"])]
     believed = {(CAMERAS[row["camera"]], int(row["track_id"])): int(row["gid"]) for row in shown}
@@ -371,7 +371,7 @@ def check_map(client: Client, site: PublishedSite, aggregator: Aggregator) -> No
 # -- owners ----------------------------------------------------------------------------------------------
 
 
-def test_of_two_aggregators_one_stands_by_until_the_other_leaves(redis_client: Client) -> None:
+def test_of_two_aggregators_one_is_a_standby_until_the_other_stops(redis_client: Client) -> None:
     site, seen = site_of(redis_client, "two"), scene()
     feeder, one, other = (
         Feeder(redis_client, site, seen),
@@ -423,7 +423,7 @@ def test_an_old_owner_that_wakes_up_is_refused(
         new.step()
         feeder.feed(1)
     else:
-        # It was asleep while it held the lease that the new one has now.
+        # It was suspended while it held the lease that the new one holds now.
         redis_client.set(site.keys.lease("aggregator"), old._lease.value)  # type: ignore[union-attr]
         monkeypatch.setattr(Lease, "commit", interrupted)
     with pytest.raises(LeaseLost):
@@ -467,7 +467,7 @@ def test_an_old_owner_cannot_damage_the_checkpoint_of_the_new_one(
         assert hashlib.sha256(packed).hexdigest() == generation["sha256"]
 
 
-def test_a_failed_close_after_losing_the_lease_disturbs_nobody(redis_client: Client) -> None:
+def test_a_failed_close_after_losing_the_lease_does_not_affect_the_new_owner(redis_client: Client) -> None:
     site, seen = site_of(redis_client, "closing"), scene()
     feeder, old = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
     feeder.feed(15)
@@ -500,7 +500,7 @@ def step_through(aggregator: Aggregator) -> None:
     raise AssertionError("Redis does not come back")
 
 
-def test_a_restart_of_redis_with_its_log_changes_nothing(
+def test_a_restart_of_redis_with_aof_changes_nothing(
     redis_process: RedisProcess, own_client: Client, calm: dict[str, Any]
 ) -> None:
     seen = scene()
@@ -517,7 +517,7 @@ def test_a_restart_of_redis_with_its_log_changes_nothing(
     assert outcome(own_client, site) == calm
 
 
-def test_when_redis_has_lost_everything_new_gids_go_on_after_the_old_ones(
+def test_when_redis_has_lost_everything_new_gids_continue_after_the_old_ones(
     redis_process: RedisProcess, own_client: Client
 ) -> None:
     site, seen = site_of(own_client, "lost"), scene()
@@ -543,7 +543,7 @@ def test_when_redis_has_lost_everything_new_gids_go_on_after_the_old_ones(
     check_map(own_client, site, aggregator)
 
 
-def test_when_redis_has_lost_its_last_writes_the_state_is_loaded_anew(
+def test_when_redis_has_lost_its_last_writes_the_state_is_reloaded(
     redis_process: RedisProcess, own_client: Client
 ) -> None:
     site, seen = site_of(own_client, "rollback"), scene()
@@ -563,7 +563,7 @@ def test_when_redis_has_lost_its_last_writes_the_state_is_loaded_anew(
         earlier = folder.parent / "earlier" / path.name
         shutil.copytree(earlier, path) if earlier.is_dir() else shutil.copy(earlier, path)
     redis_process.start()
-    # The driver connects anew without telling anybody.
+    # redis-py reconnects silently.
     own_client.connection_pool.disconnect()
     while feeder.tick < TICKS:
         feeder.feed()
@@ -629,7 +629,7 @@ def test_a_gap_between_two_reads_is_noticed(redis_client: Client, restarted: boo
     assert [(gap[b"after_seq"], gap[b"next_seq"]) for gap in gaps] == [(b"25", b"27")]
 
 
-def test_a_gap_in_the_numbers_becomes_one_event_also_when_the_aggregator_dies_over_it(redis_client: Client) -> None:
+def test_a_gap_in_the_numbers_becomes_one_event_even_if_the_aggregator_dies_meanwhile(redis_client: Client) -> None:
     site, seen = site_of(redis_client, "gap", checkpoint_seconds=80000), scene()
     feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
     feeder.feed(20)
@@ -648,7 +648,7 @@ def test_a_gap_in_the_numbers_becomes_one_event_also_when_the_aggregator_dies_ov
     ]
 
 
-def test_entries_that_come_too_late_are_counted_and_join_the_next_cycle(redis_client: Client) -> None:
+def test_late_entries_are_counted_and_used_in_the_next_cycle(redis_client: Client) -> None:
     site = site_of(redis_client, "late", max_late_ticks=5, min_track_frames=1)
     seen = entries([Stay(1, 0, 1, 60), Stay(2, 1, 1, 60)])
     monitor = Monitor()
@@ -672,7 +672,7 @@ def test_entries_that_come_too_late_are_counted_and_join_the_next_cycle(redis_cl
 # -- the site changes ----------------------------------------------------------------------------------------
 
 
-def test_one_camera_fewer_takes_its_lines_along_and_leaves_all_identities(redis_client: Client) -> None:
+def test_removing_a_camera_removes_its_map_and_keeps_all_identities(redis_client: Client) -> None:
     site = site_of(redis_client, "fewer")
     seen = entries([Stay(1, 0, 1, 200), Stay(1, 1, 1, 200), Stay(2, 1, 1, 200), Stay(3, 3, 1, 200)])
     feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
@@ -696,7 +696,7 @@ def test_one_camera_fewer_takes_its_lines_along_and_leaves_all_identities(redis_
     assert {(f[b"camera"], f[b"track_id"]) for f in taken_out} == {(b"B", b"2"), (b"B", b"3")}
 
 
-def test_one_camera_more_joins_in_without_disturbing_the_others(redis_client: Client) -> None:
+def test_adding_a_camera_does_not_affect_the_others(redis_client: Client) -> None:
     site = site_of(redis_client, "more", ("A", "B", "D"))
     seen = entries([Stay(1, 0, 1, 200), Stay(1, 3, 1, 200), Stay(1, 2, 60, 200)])
     feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
@@ -715,7 +715,7 @@ def test_one_camera_more_joins_in_without_disturbing_the_others(redis_client: Cl
 
 
 def changing_site(client: Client, name: str, seed: int | None) -> dict[str, Any]:
-    """What comes of `scene()` when C is added, D removed and added again; with a `seed` the aggregator dies often."""
+    """The outcome of `scene()` when C is added, D removed and added again; with a `seed` the aggregator dies often."""
     site = site_of(client, name, ("A", "B", "D"), replay_seconds=86400)
     feeder, storm = Feeder(client, site, scene()), Storm(client, site, 0)
     deaths = [storm.die_idle, storm.close_in_good_order, storm.die_before_committing, storm.die_after_committing]
@@ -735,7 +735,7 @@ def changing_site(client: Client, name: str, seed: int | None) -> dict[str, Any]
     return outcome(client, site)
 
 
-def test_cameras_that_come_and_go_while_it_runs_give_the_same_however_often_the_aggregator_dies(
+def test_adding_and_removing_cameras_has_the_same_outcome_however_often_the_aggregator_dies(
     redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.aggregator.service._LOOK_AROUND_S", 0.0)
@@ -781,7 +781,7 @@ def test_an_object_of_a_removed_camera_gets_its_gid_back_in_another_and_in_the_o
 # -- bounds --------------------------------------------------------------------------------------------------
 
 
-def test_lines_of_the_map_and_records_last_as_long_as_they_should(redis_client: Client) -> None:
+def test_entries_of_the_map_and_records_expire_on_time(redis_client: Client) -> None:
     site = site_of(redis_client, "records", linger_seconds=1, retention_seconds=4)
     feeder = Feeder(redis_client, site, entries([Stay(1, 0, 1, 20, hidden=10)]))
     aggregator = Aggregator(redis_client, site)

@@ -111,16 +111,20 @@ def unset_variable(site: Site, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "key", "says"),
     [
-        (missing_recording, "cameras.1.source", "there is no file at .*; give a video file, an rtsp:// or http:// URL"),
-        (missing_model, "embedder.model", "there is no file at .*; give a path relative to the site file"),
+        (
+            missing_recording,
+            "cameras.1.source",
+            "there is no file at .*; use the path of a video file, an rtsp:// or http:// URL",
+        ),
+        (missing_model, "embedder.model", "there is no file at .*; use an absolute path, or one relative to"),
         (unreadable_model, "detector.model", "is not an ONNX model; export the weights to ONNX"),
         (model_of_an_unknown_head, "detector.model", "unknown kind of detector: .*; supported are Ultralytics"),
         (embedder_that_gives_no_vectors, "embedder.model", "an embedder must output one vector per crop"),
         (unknown_key, "clock.target_fsp", "there is no such setting; see `mtmc config schema`"),
         (value_out_of_bounds, "clock.target_fps = 0", "greater than 0"),
         (unknown_class, "detector.classes", "unknown class 'persn'.*person"),
-        (two_cameras_of_one_name, "cameras", "camera names must differ, and a stands there more than once"),
-        (layout_for_three_cameras, "layout.file", "line 2: 3 numbers in 'fps', but the site has 2 cameras: give"),
+        (two_cameras_of_one_name, "cameras", "camera names must be unique; used more than once: a"),
+        (layout_for_three_cameras, "layout.file", "line 2: 3 numbers in 'fps', but the site has 2 cameras; write one"),
         (layout_of_a_camera_that_is_not_there, "layout.overlaps.0.1 = yard", "no such camera; the site has a, b"),
         (empty_mask, "cameras.0.mask", "is entirely black, so .*; paint the areas to watch white"),
         (mask_that_is_no_picture, "cameras.0.mask", "is not an image"),
@@ -146,9 +150,9 @@ def test_a_wrong_site_is_one_line_with_the_key_and_what_to_do(
     ("name", "content", "says"),
     [
         ("none.yaml", None, "there is no such file"),
-        ("site.yaml", "", "holds no settings; it must be a mapping with at least site, detector"),
+        ("site.yaml", "", "contains no settings; it must be a mapping with at least site, detector"),
         ("site.yaml", "site: [", "is not valid YAML"),
-        ("site.yaml", "just words", "holds no settings; it must be a mapping"),
+        ("site.yaml", "just words", "contains no settings; it must be a mapping"),
     ],
 )
 def test_what_is_no_site_file_is_told(
@@ -199,8 +203,8 @@ class OldRedis:
 @pytest.mark.parametrize(
     ("settings", "url", "says"),
     [
-        ({}, "redis://127.0.0.1:{free}", "no Redis answers at .*refused.*; start one, or correct the address"),
-        ({"requirepass": SECRET}, "redis://127.0.0.1:{port}", "needs a password; set MTMC_REDIS_PASSWORD"),
+        ({}, "redis://127.0.0.1:{free}", "Redis does not answer at .*refused.*; start it, or correct the address"),
+        ({"requirepass": SECRET}, "redis://127.0.0.1:{port}", "requires a password; set MTMC_REDIS_PASSWORD"),
         (
             {"requirepass": SECRET},
             "redis://:wrong@127.0.0.1:{port}",
@@ -211,8 +215,8 @@ class OldRedis:
             "redis://127.0.0.1:{port}",
             "evicts keys .*; run: redis-cli CONFIG SET maxmemory-policy noeviction",
         ),
-        ({}, "redis://127.0.0.1:{old}", r"is version 5\.[\d.]+; 6.2 or newer is needed"),
-        ({}, "http://127.0.0.1:{port}", "is no Redis URL .*; write redis://HOST:PORT"),
+        ({}, "redis://127.0.0.1:{old}", r"is version 5\.[\d.]+; upgrade it to 6.2 or newer"),
+        ({}, "http://127.0.0.1:{port}", "is not a Redis URL .*; use redis://HOST:PORT"),
     ],
 )
 def test_an_unfit_redis_is_one_line_with_what_to_do(
@@ -317,7 +321,9 @@ def test_a_disk_that_fills_up_makes_everything_wait_and_nothing_is_lost(
     room = shutil.disk_usage(disk).total
     with pytest.raises(OSError, match="No space left"):
         (disk / "ballast").write_bytes(bytes(room))
-    site.wait_for_words("Redis takes no writes, so everything waits: it cannot write to its disk; make room there")
+    site.wait_for_words(
+        "Redis takes no writes, so everything waits: it cannot write to its disk; free disk space there"
+    )
     (disk / "ballast").unlink()
     site.wait_for_words("Redis takes writes again", 30)
     assert site.process.poll() is None

@@ -18,11 +18,11 @@ from tests.unit.vision.model_files import write_constant_model
 from vision.inference.detection import Detector
 
 LONGEST_GAP_S = 0.45
-"""Between two ticks of a healthy camera. Its lease lasts 0.6 s; closing one hanging source takes 0.9 s."""
+"""Longest time between two ticks of a healthy camera. Its lease lasts 0.6 s; closing a hung source takes 0.9 s."""
 
 
 class Gaps:
-    """Watches how long the worker's cameras go without a tick."""
+    """Measures the longest time that the worker's cameras go without a tick."""
 
     def __init__(self, site: WorkerSite, *cameras: str) -> None:
         self._site, self._cameras = site, cameras
@@ -47,7 +47,7 @@ def running_cameras(site: WorkerSite, worker: CameraWorker, *names: str) -> bool
     return set(names) <= set(worker.loop.cameras) and all(site.entries(name) for name in names)
 
 
-def test_removing_four_cameras_that_hang_disturbs_nobody(
+def test_removing_four_hung_cameras_does_not_affect_the_others(
     redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = WorkerSite(redis_client, tmp_path, "abwxyz")
@@ -66,7 +66,7 @@ def test_removing_four_cameras_that_hang_disturbs_nobody(
         gaps.assert_undisturbed()
 
 
-def test_a_camera_whose_model_takes_seconds_to_load_disturbs_nobody(
+def test_a_camera_whose_model_loads_slowly_does_not_affect_the_others(
     redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = WorkerSite(redis_client, tmp_path, "ab")
@@ -94,7 +94,7 @@ def test_a_camera_whose_model_takes_seconds_to_load_disturbs_nobody(
         gaps.assert_undisturbed()
 
 
-def test_a_roster_that_fails_unexpectedly_is_tried_again_and_the_loop_goes_on(
+def test_a_roster_that_fails_unexpectedly_is_retried_and_the_loop_continues(
     redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = WorkerSite(redis_client, tmp_path, "ab")
@@ -106,7 +106,7 @@ def test_a_roster_that_fails_unexpectedly_is_tried_again_and_the_loop_goes_on(
         def fail(claims: Claims, mine: Any) -> Any:
             if len(failures) < 3:
                 failures.append(mine)
-                raise KeyError("something that nobody thought of")
+                raise KeyError("something unexpected")
             return look(claims, mine)
 
         monkeypatch.setattr(Claims, "look", fail)
@@ -117,7 +117,7 @@ def test_a_roster_that_fails_unexpectedly_is_tried_again_and_the_loop_goes_on(
         assert gaps.longest_s() < LONGEST_GAP_S
 
 
-def test_a_worker_that_closes_gives_its_cameras_up_at_once_also_when_their_sources_hang(
+def test_a_closing_worker_releases_its_cameras_at_once_even_if_their_sources_hang(
     redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = WorkerSite(redis_client, tmp_path, "wxyz")
@@ -143,7 +143,7 @@ def test_the_settings_of_the_site_reach_the_tracker_and_the_pictures(redis_clien
         "a",
         tracker={"min_hits": 4, "high_score": 0.6, "new_track_score": 0.7},
         streamer={"max_width": 64, "jpeg_quality": 10},
-        clock={"target_fps": 10, "stall_seconds": 5},  # as many as the file has pictures
+        clock={"target_fps": 10, "stall_seconds": 5},  # the frame rate of the file
     )
     # Always one person, with a score of 0.9, in the middle of the picture.
     output = np.zeros((5, 21), np.float32)

@@ -316,7 +316,7 @@ def test_pausing_resuming_and_removing_say_what_they_did_and_what_to_write(
     assert "delete a from cameras and layout" in cameras("remove", "a").stdout
     assert list(read_cameras(redis_client, KEYS)) == ["b"]
     for words, expected in (
-        (("remove", "b"), "a site has at least one camera"),
+        (("remove", "b"), "a site needs at least one camera"),
         (("remove", "a", "x"), "site room has no camera 'a', 'x'; it has b"),
         (("pause", "b", "x"), "site room has no camera 'x'; it has b"),
         (("pause",), "name the cameras"),
@@ -445,7 +445,7 @@ def test_who_names_no_site_or_a_wrong_one_is_told_in_one_line(
         (("pause", "x"), "which site? Give its file first, as in 'mtmc cameras pause site.yaml NAME'"),
         (("pause", "none.yaml", "x"), "none.yaml: there is no such file"),
         (("list", "--site", "hall", "--redis", redis_url), "nobody has published site hall"),
-        (("list", "--site", "hall", "--redis", "redis://127.0.0.1:1"), "no Redis answers at redis://127.0.0.1:1"),
+        (("list", "--site", "hall", "--redis", "redis://127.0.0.1:1"), "Redis does not answer at redis://127.0.0.1:1"),
     ):
         done = mtmc("cameras", *words)
         assert done.returncode == 2

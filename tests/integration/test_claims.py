@@ -29,7 +29,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
 
 
 class Worker:
-    """What the camera worker does with its claims, without the cameras."""
+    """A worker that uses `Claims` like the camera worker, without the cameras."""
 
     def __init__(self, client: Client, *, labels: tuple[str, ...] = (), capacity: int = 64) -> None:
         self.claims = Claims(
@@ -53,7 +53,7 @@ class Worker:
         for name, camera in self.wanted.claims.items():
             if (lease := self.claims.claim(camera, None)) is not None:
                 self.leases[name] = lease
-                self.claims.tell(name, lease, {"owner": self.claims.worker, "state": "live"})
+                self.claims.write_facts(name, lease, {"owner": self.claims.worker, "state": "live"})
         return set(self.leases)
 
     def give_up(self, name: str, state: str) -> None:
@@ -73,7 +73,7 @@ def configure(client: Client, *cameras: dict[str, Any] | str) -> None:
 
 @pytest.fixture
 def pair(redis_client: Client) -> tuple[Worker, Worker]:
-    """Two workers that know of each other."""
+    """Two workers that see each other's heartbeats."""
     configure(redis_client, *(f"c{i}" for i in range(7)))
     one, other = Worker(redis_client), Worker(redis_client)
     one.claims.heartbeat({})
@@ -99,7 +99,7 @@ def test_a_worker_that_comes_later_gets_its_share(redis_client: Client) -> None:
         assert held[0] | held[1] == {f"c{i}" for i in range(7)}
 
 
-def test_the_cameras_of_a_dead_worker_are_taken_within_seconds(pair: tuple[Worker, Worker]) -> None:
+def test_the_cameras_of_a_dead_worker_are_claimed_within_seconds(pair: tuple[Worker, Worker]) -> None:
     one, other = pair
     wait_for(lambda: len(one.act()) + len(other.act()) == 7)
     kept = set(other.leases)
@@ -110,10 +110,10 @@ def test_the_cameras_of_a_dead_worker_are_taken_within_seconds(pair: tuple[Worke
     assert set(one.claims.renew(dict(one.leases))) <= set(one.leases)
     for name, lease in one.leases.items():
         with pytest.raises(LeaseLost):
-            one.claims.tell(name, lease, {"state": "live"})
+            one.claims.write_facts(name, lease, {"state": "live"})
 
 
-def test_an_owner_that_only_lost_its_connection_finds_its_cameras_untouched(redis_client: Client) -> None:
+def test_an_owner_that_only_lost_its_connection_keeps_its_cameras(redis_client: Client) -> None:
     configure(redis_client, "north")
     one, other = Worker(redis_client), Worker(redis_client)
     assert (one.act(), other.act()) == ({"north"}, set())
@@ -124,7 +124,7 @@ def test_an_owner_that_only_lost_its_connection_finds_its_cameras_untouched(redi
         assert (one.act(), other.act()) == ({"north"}, set())
 
 
-def test_released_cameras_are_taken_at_once(pair: tuple[Worker, Worker]) -> None:
+def test_released_cameras_are_claimed_at_once(pair: tuple[Worker, Worker]) -> None:
     one, other = pair
     wait_for(lambda: len(one.act()) + len(other.act()) == 7)
     for name in list(one.leases):
@@ -143,7 +143,7 @@ def test_a_resigned_worker_leaves_nothing_behind(redis_client: Client) -> None:
     assert not redis_client.exists(KEYS.workers, KEYS.worker(worker.claims.worker))
 
 
-def test_a_paused_or_removed_camera_is_given_up_and_comes_back(redis_client: Client) -> None:
+def test_a_paused_or_removed_camera_is_released_and_claimed_again_later(redis_client: Client) -> None:
     configure(redis_client, "north", "south")
     worker = Worker(redis_client)
     assert worker.act() == {"north", "south"}
@@ -154,7 +154,7 @@ def test_a_paused_or_removed_camera_is_given_up_and_comes_back(redis_client: Cli
     assert worker.act() == {"north", "south"}
 
 
-def test_a_camera_that_is_removed_in_the_moment_it_is_claimed_is_let_go(redis_client: Client) -> None:
+def test_a_camera_that_is_removed_while_it_is_claimed_is_released(redis_client: Client) -> None:
     configure(redis_client, "a", "b")
     worker = Worker(redis_client)
     wanted = worker.claims.look({})
@@ -164,7 +164,7 @@ def test_a_camera_that_is_removed_in_the_moment_it_is_claimed_is_let_go(redis_cl
     assert worker.claims.claim(wanted.claims["b"], None) is not None
 
 
-def test_the_owner_of_a_removed_camera_can_write_nothing_more_and_does_not_take_it_up_again(
+def test_the_owner_of_a_removed_camera_can_write_nothing_and_does_not_get_its_lease_back(
     redis_client: Client,
 ) -> None:
     configure(redis_client, "a", "b")
@@ -177,7 +177,7 @@ def test_the_owner_of_a_removed_camera_can_write_nothing_more_and_does_not_take_
     assert not redis_client.exists(KEYS.seen, KEYS.marked_at)
     assert 0 < redis_client.ttl(KEYS.camera("a")) <= 60
     with pytest.raises(LeaseLost):
-        worker.claims.tell("a", lease, {"state": "live"})
+        worker.claims.write_facts("a", lease, {"state": "live"})
     assert worker.act() == {"b"}
     assert not redis_client.exists(KEYS.lease("camera:a"))
     assert add_camera(redis_client, KEYS, CameraConfig(name="a", source="rtsp://nowhere"))
@@ -205,7 +205,7 @@ def test_labels_and_capacity_are_respected(redis_client: Client) -> None:
     assert small.leases.keys() == {"hall"}
 
 
-def test_two_workers_at_the_same_camera_make_one_owner(redis_client: Client) -> None:
+def test_two_workers_that_claim_the_same_camera_make_one_owner(redis_client: Client) -> None:
     configure(redis_client, "north")
     one, other = Worker(redis_client), Worker(redis_client)
     camera = CameraConfig(name="north", source="x.mp4")
@@ -213,7 +213,7 @@ def test_two_workers_at_the_same_camera_make_one_owner(redis_client: Client) -> 
     assert other.claims.claim(camera, None) is None
 
 
-def test_a_lost_camera_is_named(redis_client: Client) -> None:
+def test_a_lost_camera_is_returned(redis_client: Client) -> None:
     configure(redis_client, "north", "south")
     worker = Worker(redis_client)
     worker.act()

@@ -68,12 +68,12 @@ def ticks_of(client: Client, site: PublishedSite) -> list[tuple[int, int]]:
     return [(int(fields[b"tick"]), int(fields[b"time_ns"])) for _, fields in entries]
 
 
-def stands_at(client: Client, site: PublishedSite, tick: int) -> bool:
+def has_reached(client: Client, site: PublishedSite, tick: int) -> bool:
     return int(client.get(site.keys.tick)) == tick
 
 
 def step_until(clock: Clock, client: Client, site: PublishedSite, count: int, seconds: float = 15.0) -> None:
-    """Steps until so many ticks were published."""
+    """Steps until this many ticks were published."""
     deadline = time.monotonic() + seconds
     while len(ticks_of(client, site)) < count:
         assert time.monotonic() < deadline, "the clock does not tick"
@@ -102,7 +102,7 @@ def running(service: Clock) -> Iterator[None]:
 
 @contextmanager
 def clock_process(client: Client, url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A clock of its own process, once it has connected."""
+    """A clock in its own process, once it has connected."""
     before = len(client.client_list())
     process = subprocess.Popen([sys.executable, "-c", SOURCE, url], cwd=ROOT)
     try:
@@ -129,13 +129,13 @@ def test_a_standby_takes_over_from_a_killed_clock_within_a_lease_and_a_second(
     assert redis_client.get(site.keys.lease("clock")) != owner
     ticks = ticks_of(redis_client, site)
     assert_time_goes_on(ticks)
-    # They went on by time: the ticks that nobody published are left out, not made up for.
+    # Ticks continue by time: those that were not published are skipped, not published later.
     (first_tick, first_ns), (last_tick, last_ns) = ticks[0], ticks[-1]
     assert last_ns - first_ns == pytest.approx((last_tick - first_tick) * 1e9 / 20, abs=2000)
     assert any(after - before > 20 for (before, _), (after, _) in itertools.pairwise(ticks))
 
 
-def test_a_clock_that_stops_in_good_order_is_followed_at_once(redis_client: Client) -> None:
+def test_a_clock_that_stops_cleanly_is_replaced_at_once(redis_client: Client) -> None:
     site = published(redis_client, target_fps=50)
     first, second = Clock(redis_client, site), Clock(redis_client, site)
     first.step()
@@ -145,7 +145,7 @@ def test_a_clock_that_stops_in_good_order_is_followed_at_once(redis_client: Clie
     step_until(second, redis_client, site, 1, seconds=1.0)
 
 
-def test_the_rate_is_right_and_each_tick_comes_when_it_is_due(redis_client: Client, redis_url: str) -> None:
+def test_the_rate_is_right_and_each_tick_is_on_time(redis_client: Client, redis_url: str) -> None:
     site = published(redis_client, target_fps=40)
     with running(Clock(connect(redis_url), site)):
         wait_for(lambda: ticks_of(redis_client, site))
@@ -159,7 +159,7 @@ def test_the_rate_is_right_and_each_tick_comes_when_it_is_due(redis_client: Clie
         assert late_ms > -1.1, "a tick was published before its time"
 
 
-def test_another_rate_goes_on_where_the_last_clock_left_off(redis_client: Client) -> None:
+def test_a_new_rate_continues_from_the_last_tick(redis_client: Client) -> None:
     for fps in (50.0, 8.0, 30.0):
         site = published(redis_client, target_fps=fps)
         before = len(ticks_of(redis_client, site))
@@ -181,7 +181,7 @@ def test_two_clocks_never_tick_together(redis_client: Client, redis_url: str) ->
     assert redis_client.hlen(site.keys.epochs) == 1
 
 
-def test_a_clock_that_was_replaced_notices_and_stands_by(redis_client: Client) -> None:
+def test_a_clock_that_was_replaced_notices_and_becomes_a_standby(redis_client: Client) -> None:
     site = published(redis_client, target_fps=30)
     clock = Clock(redis_client, site)
     clock.step()
@@ -214,7 +214,7 @@ def test_a_connection_lost_while_taking_over_makes_no_ticks_without_an_origin(
     clock.close()
 
 
-def test_seldom_ticks_let_neither_the_lease_expire_nor_a_step_block(redis_client: Client) -> None:
+def test_a_low_tick_rate_neither_loses_the_lease_nor_blocks_a_step(redis_client: Client) -> None:
     site = published(redis_client, target_fps=0.05, stall_seconds=600)
     clock = Clock(redis_client, site)
     longest, until = 0.0, time.monotonic() + LEASE_SECONDS + 0.5
@@ -229,7 +229,7 @@ def test_seldom_ticks_let_neither_the_lease_expire_nor_a_step_block(redis_client
     clock.close()
 
 
-def test_a_hung_camera_is_named_and_its_next_mark_brings_it_back(redis_client: Client, redis_url: str) -> None:
+def test_a_hung_camera_is_reported_and_its_next_mark_brings_it_back(redis_client: Client, redis_url: str) -> None:
     site = published(redis_client, ("north", "south"), target_fps=30, stall_seconds=0.2, max_skew_ticks=1)
     gate, leases = Gate(redis_client, site.keys, site.config.clock), Leases(redis_client, site.keys)
     empty = TrackBatch().encode()
@@ -279,7 +279,7 @@ def test_in_virtual_mode_the_clock_ticks_when_all_have_handled_and_never_by_time
             assert int(redis_client.get(site.keys.tick)) == tick
             redis_client.xadd(site.keys.cycles, {"tick": tick}, id=f"{tick}-0")
             gate.wake()
-            wait_for(partial(stands_at, redis_client, site, tick + 1), 5)
+            wait_for(partial(has_reached, redis_client, site, tick + 1), 5)
         for name, lease in owned.items():
             gate.retire(name, lease, "ended")
     times = dict(ticks_of(redis_client, site))

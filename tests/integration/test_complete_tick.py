@@ -15,12 +15,12 @@ from shared.redis_connection import Client, server_time_ns
 
 KEYS = Keys("yard")
 FPS = 0.001
-"""A tick lasts 1000 s: the tests say when the clock ticks."""
+"""A tick lasts 1000 s, so that the tests decide when the clock ticks."""
 EMPTY = TrackBatch().encode()
 
 
 class Yard:
-    """A site whose clock stands where the test puts it."""
+    """A site whose clock is set by the test."""
 
     def __init__(self, client: Client, max_skew_ticks: int = 1) -> None:
         self.client = client
@@ -60,7 +60,7 @@ def yard(redis_client: Client) -> Yard:
     return Yard(redis_client)
 
 
-def test_an_entry_reads_back_as_it_was_handed_in(yard: Yard) -> None:
+def test_an_entry_is_read_back_as_it_was_written(yard: Yard) -> None:
     north = yard.camera("north")
     yard.tick(1)
     yard.complete(1, north)
@@ -68,7 +68,7 @@ def test_an_entry_reads_back_as_it_was_handed_in(yard: Yard) -> None:
     assert (entry.seq, entry.camera, entry.tick, entry.time_ns) == (1, "north", 1, 1001)
 
 
-def test_the_same_tick_handed_in_again_is_written_once(yard: Yard) -> None:
+def test_a_repeated_tick_is_written_once(yard: Yard) -> None:
     north = yard.camera("north")
     yard.tick(1)
     first = yard.complete(1, north)
@@ -76,8 +76,8 @@ def test_the_same_tick_handed_in_again_is_written_once(yard: Yard) -> None:
     assert [entry.tick for entry in yard.entries("north")] == [1]
 
 
-def test_a_mark_repeated_after_a_pause_lets_the_camera_go_on_at_the_current_tick(yard: Yard) -> None:
-    """The answer was lost, and the clock ticked on: nobody may wait for ticks that the camera skips."""
+def test_a_mark_repeated_after_a_pause_lets_the_camera_continue_at_the_current_tick(yard: Yard) -> None:
+    """The reply was lost and the clock ticked on: the gate must not wait for ticks that the camera skips."""
     north = yard.camera("north")
     yard.tick(1)
     yard.complete(1, north)
@@ -126,7 +126,7 @@ def test_a_lost_lease_is_refused_while_the_other_cameras_of_the_call_are_accepte
     assert progress.gate == 1, "the refused camera's mark does not count"
 
 
-def test_a_handled_tick_renews_the_lease_but_not_that_of_somebody_else(yard: Yard) -> None:
+def test_a_handled_tick_renews_the_lease_but_not_that_of_another_owner(yard: Yard) -> None:
     north, south = yard.camera("north"), yard.camera("south")
     yard.tick(1)
     yard.client.set(south.key, "9:somebody-else", px=5000)
@@ -137,7 +137,7 @@ def test_a_handled_tick_renews_the_lease_but_not_that_of_somebody_else(yard: Yar
     assert not north.due()
 
 
-def test_a_lease_that_ran_out_is_taken_up_again_while_nobody_else_owned_the_camera(
+def test_an_expired_lease_is_taken_back_if_no_one_owned_the_camera_since(
     yard: Yard,
 ) -> None:
     north, south = yard.camera("north"), yard.camera("south")
@@ -190,7 +190,7 @@ def test_a_change_that_is_not_a_number_is_skipped_counted_and_logged_once(yard: 
     assert [line["log_level"] for line in logs] == ["warning"]
 
 
-def test_a_line_of_the_map_that_is_not_a_number_is_skipped_counted_and_logged_once(yard: Yard) -> None:
+def test_an_entry_of_the_map_that_is_not_a_number_is_skipped_counted_and_logged_once(yard: Yard) -> None:
     lines = {"1": "10", "2": "seven", "three": "30", "4": "-1", "5": "50", "6": "9" * 400}
     yard.client.hset(KEYS.gids("north"), mapping=lines)
     with capture_logs() as logs:
@@ -208,7 +208,7 @@ def test_no_change_is_missed_by_a_call_for_only_some_of_the_own_cameras(yard: Ya
     assert ("south", 5, 50) in yard.complete(1, north).gids
 
 
-def test_a_call_that_only_asks_leaves_the_changes_for_the_next(yard: Yard) -> None:
+def test_a_call_without_cameras_leaves_the_changes_for_the_next(yard: Yard) -> None:
     north = yard.camera("north")
     yard.assign("north", 1, 10)
     start = yard.complete(0)
@@ -219,7 +219,7 @@ def test_a_call_that_only_asks_leaves_the_changes_for_the_next(yard: Yard) -> No
     assert yard.complete(2, north, cursor=asked.assignments_cursor).gids == (("north", 2, 20),)
 
 
-def test_more_changes_than_fit_one_answer_come_with_the_next(yard: Yard) -> None:
+def test_more_changes_than_fit_one_reply_come_with_the_next(yard: Yard) -> None:
     north = yard.camera("north")
     with yard.client.pipeline() as pipe:
         for track in range(2500):
@@ -233,7 +233,7 @@ def test_more_changes_than_fit_one_answer_come_with_the_next(yard: Yard) -> None
     assert tracks == list(range(2500))
 
 
-def test_only_cameras_watched_of_late_count_as_watched(yard: Yard) -> None:
+def test_only_recently_watched_cameras_count_as_watched(yard: Yard) -> None:
     now_ms = server_time_ns(yard.client) // 1_000_000
     yard.client.zadd(KEYS.viewers, {"north": now_ms, "south": now_ms - 60_000})
     assert yard.complete(0).watched == {"north"}
@@ -253,7 +253,7 @@ def test_the_stream_of_ticks_is_trimmed(yard: Yard) -> None:
     assert 1000 <= yard.client.xlen(KEYS.ticks) <= 1100
 
 
-def test_many_cameras_take_one_call(yard: Yard) -> None:
+def test_many_cameras_need_one_call(yard: Yard) -> None:
     leases = [yard.camera(f"c{i}") for i in range(500)]
     yard.tick(1)
     progress = yard.complete(1, *leases)
@@ -261,7 +261,7 @@ def test_many_cameras_take_one_call(yard: Yard) -> None:
     assert progress.gate == 2
 
 
-def test_a_camera_that_waits_for_another_is_never_called_stalled(redis_client: Client) -> None:
+def test_a_camera_that_waits_for_another_never_counts_as_stalled(redis_client: Client) -> None:
     yard = Yard(redis_client, max_skew_ticks=1)
     fast, slow = yard.camera("north"), yard.camera("south")
     yard.tick(1)
@@ -278,7 +278,7 @@ def test_a_camera_that_waits_for_another_is_never_called_stalled(redis_client: C
     assert redis_client.zscore(KEYS.seen, "south") == 4, "it is back at the current tick"
 
 
-def test_a_stalled_camera_that_is_removed_or_paused_is_no_longer_named(yard: Yard) -> None:
+def test_a_stalled_camera_that_is_removed_or_paused_is_no_longer_reported(yard: Yard) -> None:
     for name in ("north", "south", "east"):
         yard.client.zadd(KEYS.marked_at, {name: 1})
     yard.client.hdel(KEYS.cameras, "north")
@@ -287,7 +287,7 @@ def test_a_stalled_camera_that_is_removed_or_paused_is_no_longer_named(yard: Yar
     assert yard.client.hget(KEYS.skew, "stalled") == b"east"
 
 
-def test_a_clock_that_lost_its_lease_moves_nothing(yard: Yard) -> None:
+def test_a_clock_that_lost_its_lease_changes_nothing(yard: Yard) -> None:
     yard.tick(3)
     yard.client.set(yard.clock.key, "9:somebody-else")
     with pytest.raises(LeaseLost):
@@ -295,7 +295,7 @@ def test_a_clock_that_lost_its_lease_moves_nothing(yard: Yard) -> None:
     assert yard.client.get(KEYS.tick) == b"3"
 
 
-def test_a_retired_camera_holds_nobody_up_and_says_why(yard: Yard) -> None:
+def test_a_retired_camera_delays_no_other_and_has_the_reason(yard: Yard) -> None:
     north, south = yard.camera("north"), yard.camera("south")
     yard.tick(3)
     yard.complete(3, north)
@@ -308,7 +308,7 @@ def test_a_retired_camera_holds_nobody_up_and_says_why(yard: Yard) -> None:
         yard.gate.retire("south", south, "ended")
 
 
-def test_whoever_waits_is_woken_when_a_mark_moves_the_gate(yard: Yard) -> None:
+def test_waiting_processes_wake_when_a_mark_moves_the_gate(yard: Yard) -> None:
     north, south = yard.camera("north"), yard.camera("south")
     yard.tick(1)
     before = yard.complete(1, north)

@@ -188,7 +188,7 @@ def test_little_memory_is_a_warning() -> None:
         ({"appendonly": "no"}, "warning", "it keeps no log"),
         ({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, "error", "evicts keys"),
         ({"maxmemory": "1kb"}, "error", "it takes no writes now: its memory is full"),
-        ({"requirepass": SECRET}, "error", "needs a password"),
+        ({"requirepass": SECRET}, "error", "requires a password"),
     ],
 )
 def test_a_redis_that_is_not_fit_for_use_is_found(
@@ -208,7 +208,7 @@ def test_a_redis_that_is_not_fit_for_use_is_found(
 def test_a_redis_that_is_gone_and_one_that_is_none_are_told_apart(examine: Examine) -> None:
     code, findings = examine("--redis", f"redis://:{SECRET}@127.0.0.1:{any_free_port()}")
     assert code == 2
-    assert "no Redis answers at redis://***@127.0.0.1" in of(findings, "redis")[0]["what"]
+    assert "Redis does not answer at redis://***@127.0.0.1" in of(findings, "redis")[0]["what"]
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.settimeout(10)
         code, findings = examine("--redis", f"redis://127.0.0.1:{other.getsockname()[1]}")

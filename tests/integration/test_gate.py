@@ -19,7 +19,7 @@ from shared.redis_connection import Client, server_time_ns
 
 CAMERAS = ("a", "b", "c")
 SLOW_FPS = 0.001
-"""So that a tick lasts 1000 s: the test decides when the clock ticks, by the origin it gives."""
+"""A tick lasts 1000 s, so that the test decides when the clock ticks, by the origin that it passes."""
 STALL_S = 500.0
 LEASE_S = 60.0
 _numbers = itertools.count()
@@ -27,13 +27,13 @@ EMPTY = TrackBatch().encode()
 
 
 def origin_us(client: Client, tick: int) -> int:
-    """The origin with which the clock stands at `tick` now, in its middle."""
+    """The origin with which the clock is in the middle of `tick` now."""
     return server_time_ns(client) // 1000 - round((tick + 0.5) / SLOW_FPS * 1e6)
 
 
 @dataclass
 class Worker:
-    """What the owner of one camera knows."""
+    """What the owner of a camera knows."""
 
     lease: Lease
     handled: int
@@ -53,7 +53,7 @@ class Model:
     tick: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     late: set[str] = field(default_factory=set)
-    """Live cameras of which the last mark is longer ago than `stall_seconds`."""
+    """Live cameras whose last mark is older than `stall_seconds`."""
     written: dict[str, int] = field(default_factory=dict)
     entries: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
@@ -105,7 +105,7 @@ class LiveSite(RuleBasedStateMachine):
         self.model = Model(max(1, max_skew_ticks))
         client.hset(self.keys.cameras, mapping=dict.fromkeys(CAMERAS, "{}"))
 
-    # -- what may happen ---------------------------------------------------------------------------------
+    # -- rules: what may happen --------------------------------------------------------------------------
 
     @rule(camera=st.sampled_from(CAMERAS))
     def join(self, camera: str) -> None:
@@ -135,7 +135,7 @@ class LiveSite(RuleBasedStateMachine):
 
     @rule(cameras=st.lists(st.sampled_from(CAMERAS), unique=True, min_size=1), answered=st.booleans())
     def finish(self, cameras: list[str], answered: bool) -> None:
-        """One call for all cameras of a tick; when the answer is lost, the same call is made again later."""
+        """One call for all cameras of a tick; if the reply is lost, the same call is made again later."""
         busy = {camera: w for camera in cameras if (w := self.workers.get(camera)) and w.started is not None}
         for tick in {worker.started for worker in busy.values()}:
             assert tick is not None
@@ -162,7 +162,7 @@ class LiveSite(RuleBasedStateMachine):
 
     @rule(camera=st.sampled_from(CAMERAS), ticks=st.integers(0, 4), answered=st.booleans())
     def work(self, camera: str, ticks: int, answered: bool) -> None:
-        """A whole tick, during which the clock goes on."""
+        """A whole tick, during which the clock continues."""
         self.look(camera)
         self.start(camera)
         self.advance(ticks, set())
@@ -170,7 +170,7 @@ class LiveSite(RuleBasedStateMachine):
 
     @rule(ticks=st.integers(-2, 4), late=st.sets(st.sampled_from(CAMERAS)))
     def advance(self, ticks: int, late: set[str]) -> None:
-        """Time passes, also back; `late` have marked nothing for long."""
+        """Time passes, or goes back; the cameras `late` have not marked for long."""
         long_ago = server_time_ns(self.client) // 1_000_000 - round(2000 * STALL_S)
         for camera in late & set(self.model.seen):
             self.client.zadd(self.keys.marked_at, {camera: long_ago})
@@ -190,13 +190,13 @@ class LiveSite(RuleBasedStateMachine):
 
     @rule(camera=st.sampled_from(CAMERAS))
     def die(self, camera: str) -> None:
-        """The lease expires; what was in hand is never sent."""
+        """The worker dies: the lease expires, and an unsent tick is never sent."""
         if worker := self.workers.pop(camera, None):
             self.client.delete(worker.lease.key)
 
     @rule(camera=st.sampled_from(CAMERAS), dead=st.booleans())
     def take_over(self, camera: str, dead: bool) -> None:
-        """Another worker follows before the clock ticks again."""
+        """Another worker takes over before the clock ticks again."""
         self.work(camera, 0, answered=True)
         if dead:
             self.die(camera)
@@ -204,7 +204,7 @@ class LiveSite(RuleBasedStateMachine):
             self.retire(camera)
         self.join(camera)
 
-    # -- what must hold ----------------------------------------------------------------------------------
+    # -- invariants --------------------------------------------------------------------------------------
 
     @invariant()
     def redis_holds_what_the_model_says(self) -> None:
@@ -219,7 +219,7 @@ class LiveSite(RuleBasedStateMachine):
                 range(1, self.model.entries.get(camera, 0) + 1)
             )
             ticks = [int(fields[b"tick"]) for _, fields in entries]
-            assert ticks == sorted(set(ticks)), "a tick stands in the stream twice"
+            assert ticks == sorted(set(ticks)), "a tick is in the stream twice"
 
     @invariant()
     def the_clock_never_goes_back(self) -> None:
@@ -227,7 +227,7 @@ class LiveSite(RuleBasedStateMachine):
         assert ticks == sorted(ticks)
 
     def teardown(self) -> None:
-        """Nobody is left waiting: only the dead stall, one after the other as the gate comes to them."""
+        """No live camera keeps waiting: only dead ones stall, one after the other as the gate reaches them."""
         self.advance(2, set())
         for _ in range(2 * len(CAMERAS)):
             self.advance(0, set(self.model.seen) - set(self.workers))
@@ -236,7 +236,7 @@ class LiveSite(RuleBasedStateMachine):
                 self.start(camera)
                 self.finish([camera], answered=True)
         for camera, worker in self.workers.items():
-            assert worker.handled == self.model.tick, f"{camera} waits for a gate that nobody opens"
+            assert worker.handled == self.model.tick, f"{camera} waits for the gate forever"
 
 
 @pytest.mark.parametrize("max_skew_ticks", [0, 1, 2, 5])
@@ -254,7 +254,7 @@ def test_the_gate_keeps_the_rules_in_live_mode(redis_client: Client, max_skew_ti
 
 
 class VirtualSite(RuleBasedStateMachine):
-    """Cameras and an aggregator that take as long as they like."""
+    """Cameras and an aggregator of any speed."""
 
     def __init__(self, client: Client) -> None:
         super().__init__()
@@ -289,7 +289,7 @@ class VirtualSite(RuleBasedStateMachine):
         lease = self.leases.acquire(f"camera:{camera}", LEASE_S, least_epoch=self.tick)
         assert lease is not None
         tick, gate, handled = self.gate.join(camera, lease)
-        # What the last owner left undone is to be done; a camera that is new begins after this tick.
+        # The tick that the last owner did not finish must be handled; a new camera begins after this tick.
         expected = self.seen.get(camera, (self.handled_ticks[camera] or [self.tick])[-1])
         assert (tick, handled) == (self.tick, expected)
         self.seen[camera] = handled
@@ -385,7 +385,7 @@ class VirtualSite(RuleBasedStateMachine):
                 assert ticks == list(range(ticks[0], ticks[-1] + 1))
 
     def teardown(self) -> None:
-        """Whoever is left, the site goes on."""
+        """The site continues with the remaining cameras."""
         before = self.tick
         for _ in range(4):
             for camera in self.waited_for():
@@ -394,7 +394,7 @@ class VirtualSite(RuleBasedStateMachine):
             self.aggregate()
             self.advance()
         if self.waited_for():
-            assert self.tick >= before + 3, "nobody moves"
+            assert self.tick >= before + 3, "no camera advances"
 
 
 def test_the_gate_keeps_the_rules_in_virtual_mode(redis_client: Client) -> None:

@@ -142,8 +142,8 @@ def test_what_cannot_be_decoded_is_told_of_and_the_rest_is_shown(site: Client, i
     done = inspect("tracks", "gate", "--count", "9", "--json")
     ticks = [json.loads(line).get("tick") for line in done.stdout.splitlines()]
     assert (done.returncode, ticks) == (0, [7, 8, None])
-    assert "schema 9 is not known" in json.loads(done.stdout.splitlines()[-1])["error"]
-    assert "cannot be decoded: schema 9 is not known" in inspect("tracks", "gate").stdout
+    assert "unknown schema 9" in json.loads(done.stdout.splitlines()[-1])["error"]
+    assert "cannot be decoded: unknown schema 9" in inspect("tracks", "gate").stdout
 
 
 def test_following_shows_every_new_entry_until_it_is_stopped(site: Client, redis_url: str) -> None:
@@ -293,7 +293,7 @@ def test_no_redis_and_a_wrong_password_are_one_line_each(
 ) -> None:
     done = mtmc(*words, "--site", "hall", "--redis", f"redis://me:{SECRET}@127.0.0.1:{any_free_port()}")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no Redis answers at redis://***@127.0.0.1" in done.stderr
+    assert "Redis does not answer at redis://***@127.0.0.1" in done.stderr
     client = connect(redis_process.url)
     client.config_set("requirepass", SECRET)
     client.close()

@@ -35,7 +35,7 @@ def acquired(client: Client, ttl_seconds: float = 30.0) -> Lease:
 
 
 def expire(client: Client) -> None:
-    """What Redis does when the time has come."""
+    """Makes a lease expire, as Redis would."""
     assert client.delete(KEYS.lease(ROLE)) == 1
 
 
@@ -57,12 +57,12 @@ def test_a_role_has_one_owner_whose_writes_are_accepted(redis_client: Client) ->
     assert redis_client.get("written") == b"2"
 
 
-def test_roles_are_owned_apart(redis_client: Client) -> None:
+def test_roles_are_owned_independently(redis_client: Client) -> None:
     acquired(redis_client)
     assert Leases(redis_client, KEYS).acquire("camera:south", 30) is not None
 
 
-def test_a_lease_runs_out_by_itself(redis_client: Client) -> None:
+def test_a_lease_expires(redis_client: Client) -> None:
     lease = acquired(redis_client, 0.1)
     assert redis_client.pttl(lease.key) <= 100
     wait_for(lambda: not redis_client.exists(lease.key))
@@ -71,7 +71,7 @@ def test_a_lease_runs_out_by_itself(redis_client: Client) -> None:
     assert (accepted(redis_client, lease), accepted(redis_client, other)) == (False, True)
 
 
-def test_an_owner_notices_that_its_lease_is_due_and_over_before_redis_does(redis_client: Client) -> None:
+def test_an_owner_notices_that_its_lease_is_due_and_expired_before_redis_does(redis_client: Client) -> None:
     lease = acquired(redis_client, 0.3)
     assert not lease.due()
     wait_for(lease.due)
@@ -83,7 +83,7 @@ def test_an_owner_notices_that_its_lease_is_due_and_over_before_redis_does(redis
     assert not lease.expired()
 
 
-def test_an_expired_lease_is_taken_up_again_when_nobody_owned_the_role_since(redis_client: Client) -> None:
+def test_an_expired_lease_is_taken_back_if_no_one_owned_the_role_since(redis_client: Client) -> None:
     lease = acquired(redis_client)
     expire(redis_client)
     lease.renew()
@@ -91,7 +91,7 @@ def test_an_expired_lease_is_taken_up_again_when_nobody_owned_the_role_since(red
 
 
 @pytest.mark.parametrize("released", [False, True], ids=["still owned", "free again"])
-def test_an_expired_lease_is_gone_once_somebody_else_owned_the_role(redis_client: Client, released: bool) -> None:
+def test_an_expired_lease_is_lost_once_another_process_owned_the_role(redis_client: Client, released: bool) -> None:
     old = acquired(redis_client)
     expire(redis_client)
     new = acquired(redis_client)
@@ -104,7 +104,7 @@ def test_an_expired_lease_is_gone_once_somebody_else_owned_the_role(redis_client
     assert accepted(redis_client, new) is not released
 
 
-def test_a_late_release_leaves_the_next_owner_alone(redis_client: Client) -> None:
+def test_a_late_release_does_not_affect_the_next_owner(redis_client: Client) -> None:
     old = acquired(redis_client)
     expire(redis_client)
     new = acquired(redis_client)
@@ -112,7 +112,7 @@ def test_a_late_release_leaves_the_next_owner_alone(redis_client: Client) -> Non
     assert accepted(redis_client, new)
 
 
-def test_epochs_grow_and_are_at_least_redis_time(redis_client: Client) -> None:
+def test_epochs_increase_and_are_at_least_redis_time(redis_client: Client) -> None:
     epochs = []
     for _ in range(50):
         lease = acquired(redis_client)
@@ -122,7 +122,7 @@ def test_epochs_grow_and_are_at_least_redis_time(redis_client: Client) -> None:
     assert epochs == sorted(set(epochs)), "an epoch came twice"
 
 
-def test_epochs_grow_also_when_redis_has_lost_them(redis_client: Client) -> None:
+def test_epochs_increase_even_if_redis_has_lost_them(redis_client: Client) -> None:
     lease = acquired(redis_client)
     before = server_time_ns(redis_client) // 1_000_000
     wait_for(lambda: server_time_ns(redis_client) // 1_000_000 > before)
@@ -130,13 +130,13 @@ def test_epochs_grow_also_when_redis_has_lost_them(redis_client: Client) -> None
     assert acquired(redis_client).epoch > lease.epoch
 
 
-def test_epochs_grow_when_redis_time_goes_back(redis_client: Client) -> None:
+def test_epochs_increase_when_redis_time_goes_back(redis_client: Client) -> None:
     future = server_time_ns(redis_client) // 1_000_000 + 3_600_000
     redis_client.hset(KEYS.epochs, ROLE, future)
     assert acquired(redis_client).epoch == future + 1
 
 
-def test_an_owner_survives_that_redis_loses_everything(redis_client: Client) -> None:
+def test_an_owner_keeps_its_lease_when_redis_loses_everything(redis_client: Client) -> None:
     lease = acquired(redis_client)
     redis_client.flushall()
     lease.renew()
@@ -158,7 +158,7 @@ def test_of_two_owners_after_lost_writes_only_one_is_accepted(redis_client: Clie
     assert (accepted(redis_client, old), accepted(redis_client, new)) == (True, False)
 
 
-def test_a_given_epoch_makes_a_run_repeatable(redis_client: Client) -> None:
+def test_a_fixed_epoch_makes_a_run_repeatable(redis_client: Client) -> None:
     leases = Leases(redis_client, KEYS)
     lease = leases.acquire(ROLE, 30, least_epoch=700)
     assert lease is not None
@@ -181,7 +181,7 @@ def test_a_commit_of_a_lost_lease_writes_nothing_at_all(redis_client: Client) ->
     assert len(redis_client.keys("key*")) == 50
 
 
-def test_a_commit_takes_an_expired_lease_up_again_when_nobody_owned_the_role_since(redis_client: Client) -> None:
+def test_a_commit_takes_back_an_expired_lease_if_no_one_owned_the_role_since(redis_client: Client) -> None:
     lease = acquired(redis_client)
     expire(redis_client)
     lease.commit([["SET", "key", 1]], ["key"])
@@ -190,7 +190,7 @@ def test_a_commit_takes_an_expired_lease_up_again_when_nobody_owned_the_role_sin
     assert not lease.due()
 
 
-def test_a_commit_carries_any_bytes_numbers_and_letters(redis_client: Client) -> None:
+def test_a_commit_accepts_bytes_numbers_and_text(redis_client: Client) -> None:
     lease = acquired(redis_client)
     everything = bytes(range(256)) * 300
     lease.commit([["SET", "b", everything], ["SET", "i", 2**62], ["SET", "t", "größe"]], ["b", "i", "t"])
@@ -224,7 +224,7 @@ except LeaseLost as error:
 """
 
 
-def test_an_owner_that_was_stopped_for_long_is_refused_when_it_wakes_up(redis_client: Client, redis_url: str) -> None:
+def test_an_owner_that_was_suspended_for_long_is_refused_when_it_wakes_up(redis_client: Client, redis_url: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, redis_url], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:

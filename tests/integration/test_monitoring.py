@@ -36,7 +36,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
 
 
 class Working:
-    """Asks Redis at every step; a test can hold it up, or give it a problem."""
+    """Contacts Redis at every step; a test can block it or set a problem."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -63,7 +63,7 @@ class Working:
 
 
 class Probed:
-    """A service on a thread of its own, and what its probes say."""
+    """A service on its own thread, and a client of its probes."""
 
     def __init__(self, service: Working, stack: ExitStack) -> None:
         self.monitor = Monitor("worker", "yard")
@@ -127,20 +127,20 @@ def test_a_service_is_ready_while_redis_answers_and_counts_how_often_it_was_lost
     assert probed.metric("mtmc_service_step_seconds_count") > 2
 
 
-def test_a_redis_that_takes_no_writes_is_told_apart(
+def test_a_redis_that_refuses_writes_is_reported_as_such(
     redis_process: RedisProcess, probe: Callable[[Working], Probed]
 ) -> None:
     probed, admin = probe(Working(connect(redis_process.url))), connect(redis_process.url)
     wait_for(probed.ready)
     admin.config_set("maxmemory", 1)
-    wait_for(lambda: probed.get("/readyz")[1].startswith("Redis takes no writes: its memory is full"))
+    wait_for(lambda: probed.get("/readyz")[1].startswith("Redis refuses writes: its memory is full"))
     assert probed.metric('mtmc_service_redis_failures_total{reason="refused"}') > 0
     admin.config_set("maxmemory", 0)
     wait_for(probed.ready)
     admin.close()
 
 
-def test_a_redis_that_hangs_makes_the_service_unready_within_seconds(
+def test_a_hung_redis_makes_the_service_unready_within_seconds(
     redis_process: RedisProcess, probe: Callable[[Working], Probed]
 ) -> None:
     probed = probe(Working(connect(redis_process.url)))
@@ -156,7 +156,7 @@ def test_a_redis_that_hangs_makes_the_service_unready_within_seconds(
     wait_for(probed.ready)
 
 
-def test_a_loop_that_hangs_is_not_ready_and_then_not_healthy(
+def test_a_hung_loop_is_not_ready_and_then_not_healthy(
     redis_client: Client, redis_url: str, probe: Callable[[Working], Probed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "READY_SECONDS", 0.2)
@@ -185,7 +185,7 @@ def test_a_lost_lease_is_counted_and_leaves_a_standby_ready(
     wait_for(probed.ready)
 
 
-def test_a_service_that_is_stopping_takes_no_more_work(
+def test_a_stopping_service_is_not_ready(
     redis_client: Client, redis_url: str, probe: Callable[[Working], Probed]
 ) -> None:
     probed = probe(Working(connect(redis_url)))
@@ -195,7 +195,7 @@ def test_a_service_that_is_stopping_takes_no_more_work(
     assert probed.get("/healthz") == (200, "ok\n")
 
 
-def test_no_probe_gives_a_credential_away(redis_process: RedisProcess, probe: Callable[[Working], Probed]) -> None:
+def test_no_probe_shows_a_credential(redis_process: RedisProcess, probe: Callable[[Working], Probed]) -> None:
     admin = connect(redis_process.url)
     admin.config_set("requirepass", SECRET)
     url = redis_process.url.replace("redis://", f"redis://:{SECRET}@")
@@ -208,7 +208,7 @@ def test_no_probe_gives_a_credential_away(redis_process: RedisProcess, probe: Ca
     wait_for(lambda: probed.get("/readyz")[1].startswith("Redis does not answer"))
     for path in ("/metrics", "/healthz", "/readyz", f"/{SECRET}"):
         assert SECRET not in probed.get(path)[1]
-    redis_process.start()  # Without its password, so that the old one is refused.
+    redis_process.start()  # without a password, so that the old password is refused
     wait_for(lambda: not probed.get("/readyz")[1].startswith("Redis does not answer: Error"))
     assert SECRET not in probed.get("/readyz")[1]
     admin.close()
@@ -233,7 +233,7 @@ def test_with_port_minus_1_nothing_listens() -> None:
         assert threading.active_count() == before
 
 
-def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
+def test_a_port_in_use_is_reported_with_what_to_do() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -270,7 +270,7 @@ def test_ipv6_addresses_are_served_too() -> None:
         assert get(address, "/healthz")[0] == 200
 
 
-def test_more_connections_than_are_served_at_once_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_excess_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server._Handler, "timeout", 60)
     with serving(Monitor(), "127.0.0.1", 0) as address, ExitStack() as stack:
         assert address is not None
@@ -279,7 +279,7 @@ def test_more_connections_than_are_served_at_once_are_closed(monkeypatch: pytest
         assert sum("process_request_thread" in thread.name for thread in threading.enumerate()) <= 16
 
 
-def test_clients_that_say_nothing_are_cut_off_and_keep_nobody_out_for_long() -> None:
+def test_silent_clients_are_disconnected_and_do_not_block_others_for_long() -> None:
     with serving(Monitor(), "127.0.0.1", 0) as address, ExitStack() as stack:
         assert address is not None
         silent = [stack.enter_context(connected(address)) for _ in range(http_server._CONNECTIONS)]
@@ -289,7 +289,7 @@ def test_clients_that_say_nothing_are_cut_off_and_keep_nobody_out_for_long() -> 
         assert get(address, "/healthz")[0] == 200
 
 
-def test_a_client_that_dribbles_is_cut_off_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slowly_dribbling_client_is_disconnected_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "_CONNECTION_S", 0.5)
     with (
         serving(Monitor(), "127.0.0.1", 0) as address,
@@ -303,7 +303,7 @@ def test_a_client_that_dribbles_is_cut_off_as_well(monkeypatch: pytest.MonkeyPat
         assert time.monotonic() - began < 3
 
 
-def test_a_probe_that_fails_is_logged_without_credentials_and_the_next_one_is_answered(
+def test_a_failing_probe_is_logged_without_credentials_and_the_next_one_is_answered(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monitor = Monitor()

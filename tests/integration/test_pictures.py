@@ -44,7 +44,7 @@ def picture(camera: str, tick: int, image: Any = None, gid: Any = 7) -> Drawing:
 
 
 class Annotating:
-    """Holds the annotation of pictures up until it is let go."""
+    """Blocks the annotation of pictures until it is released."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.entered, self.go_on = threading.Event(), threading.Event()
@@ -97,7 +97,7 @@ def test_only_the_last_two_pictures_are_kept_for_an_hour(redis_client: Client, p
     assert 3590 < redis_client.ttl(KEYS.frames("north")) <= 3600
 
 
-def test_a_newer_picture_takes_the_place_of_a_waiting_one_and_the_drop_is_counted(
+def test_a_newer_picture_replaces_a_waiting_one_and_the_drop_is_counted(
     redis_client: Client, publisher: PicturePublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     annotating = Annotating(monkeypatch)
@@ -109,7 +109,7 @@ def test_a_newer_picture_takes_the_place_of_a_waiting_one_and_the_drop_is_counte
     publisher.offer(picture("north", 6))
     annotating.go_on.set()
     wait_for(lambda: publisher.published == 3)
-    assert annotating.order == [1, 6, 5], "a camera with many pictures keeps its place, and overtakes nobody"
+    assert annotating.order == [1, 6, 5], "a camera with many pictures keeps its place in the queue"
     assert publisher.dropped[DropReason.REPLACED] == sum(publisher.dropped.values()) == 3
     assert shown(redis_client, "north") == [1, 6]
 
@@ -123,7 +123,7 @@ def test_offering_never_waits_for_the_drawing(publisher: PicturePublisher, monke
 
 
 @pytest.mark.parametrize("image", [np.zeros((0, 9, 3), np.uint8), np.zeros((9, 9, 2), np.uint8)])
-def test_a_picture_that_cannot_be_drawn_stops_no_other(
+def test_a_picture_that_cannot_be_drawn_does_not_stop_the_others(
     redis_client: Client, publisher: PicturePublisher, image: Any
 ) -> None:
     publisher.offer(picture("bad", 1, image))
@@ -132,7 +132,7 @@ def test_a_picture_that_cannot_be_drawn_stops_no_other(
     wait_for(lambda: shown(redis_client, "north") == [2])
 
 
-def test_a_picture_that_cannot_be_encoded_is_counted_and_said_once(
+def test_a_picture_that_cannot_be_encoded_is_counted_and_logged_once(
     redis_client: Client, publisher: PicturePublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pictures_module.cv2, "imencode", lambda *_: (False, np.zeros(0, np.uint8)))
@@ -171,7 +171,7 @@ def test_an_unexpected_exception_delays_no_other_camera_and_is_retried(redis_cli
     assert isinstance(errors[0]["exc_info"], TypeError | OverflowError)
 
 
-def test_a_redis_that_is_full_stops_nothing(redis_client: Client, publisher: PicturePublisher) -> None:
+def test_a_full_redis_stops_nothing(redis_client: Client, publisher: PicturePublisher) -> None:
     redis_client.set(KEYS.frames("north"), "of a wrong type, so that Redis refuses")
     publisher.offer(picture("north", 1))
     wait_for(lambda: publisher.dropped[DropReason.REDIS] == 1)
@@ -179,7 +179,7 @@ def test_a_redis_that_is_full_stops_nothing(redis_client: Client, publisher: Pic
     wait_for(lambda: shown(redis_client, "south") == [2])
 
 
-def test_pictures_go_on_when_redis_is_back(redis_process: Any) -> None:
+def test_pictures_continue_when_redis_is_back(redis_process: Any) -> None:
     client = connect(redis_process.url)
     publisher = PicturePublisher(client, KEYS, SETTINGS)
     redis_process.kill()
@@ -191,7 +191,7 @@ def test_pictures_go_on_when_redis_is_back(redis_process: Any) -> None:
     publisher.close()
 
 
-def test_closing_drops_what_still_waits_and_comes_back_soon(
+def test_closing_drops_waiting_pictures_and_returns_soon(
     publisher: PicturePublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     annotating = Annotating(monkeypatch)

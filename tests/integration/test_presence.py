@@ -1,4 +1,4 @@
-"""Which processes of a site run: as they tell it to Redis, as `mtmc status` and `mtmc doctor` show it."""
+"""The list of running processes: in Redis, in `mtmc status` and in `mtmc doctor`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture
 def site_file(tmp_path: Path) -> Path:
-    """A site whose files are elsewhere: clock, aggregator and streamer need none of them."""
+    """A site whose files do not exist here: clock, aggregator and streamer do not need them."""
     (tmp_path / "site.yaml").write_text(
         "site: hall\n"
         "detector: {model: d.onnx}\n"
@@ -94,7 +94,7 @@ def get(url: str) -> tuple[int, str]:
         connection.close()
 
 
-def test_every_process_is_listed_with_an_address_at_which_it_answers(
+def test_every_process_is_listed_with_a_working_address(
     run: Run, site_file: Path, redis_client: Client, redis_url: str
 ) -> None:
     started = {
@@ -115,7 +115,7 @@ def test_every_process_is_listed_with_an_address_at_which_it_answers(
         assert get(one.metrics_url.replace("/metrics", "/readyz")) == (200, "ready\n")
         assert get(one.metrics_url.replace("/metrics", "/healthz")) == (200, "ok\n")
     owners = [re.findall(r"^mtmc_clock_owner (.*)$", get(url)[1], re.M)[0] for url in urls(services, "clock")]
-    assert sorted(owners) == ["0.0", "1.0"], "one ticks, the other stands by; both are ready"
+    assert sorted(owners) == ["0.0", "1.0"], "one is the clock, the other a standby; both are ready"
     (of_streamer,) = urls(services, "streamer")
     assert "mtmc_redis_up 1.0" in get(of_streamer)[1]
 
@@ -124,7 +124,7 @@ def urls(services: tuple[ServiceInfo, ...], role: str) -> list[str]:
     return [one.metrics_url for one in services if one.role == role and one.metrics_url is not None]
 
 
-def test_a_process_can_do_without_a_port_and_one_that_stops_is_listed_no_longer(
+def test_a_process_may_have_no_port_and_a_stopped_one_is_no_longer_listed(
     run: Run, site_file: Path, redis_client: Client, redis_url: str
 ) -> None:
     process = run("clock", site_file, "--redis", redis_url, "--metrics-port", "-1")
@@ -138,7 +138,7 @@ def test_a_process_can_do_without_a_port_and_one_that_stops_is_listed_no_longer(
     assert redis_client.keys("mtmc:{hall}:service*") == []
 
 
-def test_a_port_of_its_own_is_taken_from_the_environment_and_one_in_use_ends_the_process(
+def test_the_port_can_come_from_the_environment_and_one_in_use_ends_the_process(
     run: Run, site_file: Path, redis_client: Client, redis_url: str
 ) -> None:
     port = any_free_port()
@@ -151,7 +151,7 @@ def test_a_port_of_its_own_is_taken_from_the_environment_and_one_in_use_ends_the
     assert f"mtmc: port {port} for metrics is in use; stop" in (site_file.parent / "log").read_text()
 
 
-def test_a_service_that_starts_over_with_a_new_site_keeps_its_port_and_counts_anew(
+def test_a_service_that_restarts_with_a_new_site_keeps_its_port_and_resets_its_counters(
     run: Run, site_file: Path, redis_client: Client, redis_url: str
 ) -> None:
     run("clock", site_file, "--redis", redis_url)
@@ -179,18 +179,18 @@ def test_a_process_that_waits_says_why_and_shows_no_password(run: Run, tmp_path:
     run("clock", MTMC_SITE="hall", MTMC_REDIS_URL=url, MTMC_METRICS_PORT=str(port))
     address = f"http://127.0.0.1:{port}"
     wait_for(lambda: answers(address))
-    wait_for(lambda: "no Redis yet" in get(f"{address}/readyz")[1])
+    wait_for(lambda: "Redis does not answer yet" in get(f"{address}/readyz")[1])
     assert get(f"{address}/readyz")[0] == 503
     assert get(f"{address}/healthz") == (200, "ok\n")
     for path in ("/readyz", "/metrics"):
         assert SECRET not in get(address + path)[1]
 
 
-def test_one_whose_site_is_not_published_yet_says_so(run: Run, redis_client: Client, redis_url: str) -> None:
+def test_a_process_whose_site_is_not_published_yet_says_so(run: Run, redis_client: Client, redis_url: str) -> None:
     port = any_free_port()
     run("clock", "--site", "hall", "--redis", redis_url, "--metrics-port", str(port))
     wait_for(lambda: answers(f"http://127.0.0.1:{port}"))
-    wait_for(lambda: "nobody has published the site yet" in get(f"http://127.0.0.1:{port}/readyz")[1])
+    wait_for(lambda: "the site is not published yet" in get(f"http://127.0.0.1:{port}/readyz")[1])
 
 
 def answers(address: str) -> bool:
@@ -215,7 +215,7 @@ def test_a_process_that_is_stopped_loses_its_heartbeat_and_status_says_so(
     assert "no heartbeat for 6 s" in mtmc("status", "--site", "hall", "--redis", redis_url).stdout
 
 
-def test_what_status_gives_to_machines_is_what_the_help_says(
+def test_the_json_of_status_matches_its_help(
     run: Run, site_file: Path, redis_client: Client, redis_url: str, mtmc: CommandLine
 ) -> None:
     run("clock", site_file, "--redis", redis_url)
@@ -235,7 +235,7 @@ def test_what_status_gives_to_machines_is_what_the_help_says(
 
 @pytest.fixture
 def present(redis_client: Client) -> Iterator[Callable[..., Presence]]:
-    """Makes processes that are present until the end of the test."""
+    """Creates processes that are present until the end of the test."""
     made: list[Presence] = []
 
     def make(role: str, health: Health, address: Address | None = None, started_at: float = 0.0) -> Presence:
@@ -267,7 +267,7 @@ def test_a_problem_of_a_service_is_listed_also_while_its_loop_hangs(
     wait_for(lambda: "its loop has finished no step" in (read_services(redis_client, KEYS)[0].problem or ""))
 
 
-def test_processes_without_a_heartbeat_are_forgotten(redis_client: Client, present: Callable[..., Presence]) -> None:
+def test_processes_without_a_heartbeat_are_removed(redis_client: Client, present: Callable[..., Presence]) -> None:
     seconds, _ = redis_client.time()
     ages = {"recent": FORGOTTEN_SECONDS - 5, "old": FORGOTTEN_SECONDS + 5}
     redis_client.zadd(KEYS.services, {name: (seconds - age_s) * 1000 for name, age_s in ages.items()})
@@ -281,7 +281,7 @@ def test_processes_without_a_heartbeat_are_forgotten(redis_client: Client, prese
         assert 0 < redis_client.pttl(key) <= FORGOTTEN_SECONDS * 1000
 
 
-def test_a_heartbeat_that_fails_is_tried_again(redis_process: RedisProcess) -> None:
+def test_a_failed_heartbeat_is_retried(redis_process: RedisProcess) -> None:
     client = connect(redis_process.url)
     presence = Presence(client, KEYS, "clock", Health(), None, time.monotonic())
     wait_for(lambda: read_services(client, KEYS))
@@ -297,7 +297,7 @@ def test_a_heartbeat_that_fails_is_tried_again(redis_process: RedisProcess) -> N
 
 
 @pytest.mark.parametrize("spoilt", [KEYS.services, KEYS.service("bad")])
-def test_garbage_in_the_list_harms_nothing(redis_client: Client, spoilt: str) -> None:
+def test_malformed_entries_in_the_list_are_skipped(redis_client: Client, spoilt: str) -> None:
     seconds, _ = redis_client.time()
     beats = dict.fromkeys(("good", "bad", "odd", "gone", b"\xff\xfe"), seconds * 1000)
     redis_client.zadd(KEYS.services, {**beats, "endless": "inf"})

@@ -95,7 +95,7 @@ def test_the_tracker_over_detections(mtmc: CommandLine, tmp_path: Path) -> None:
         (("replay", "nowhere"), "nowhere: is not a recording"),
         (("replay", "nowhere", "--speed", "fast"), "write max, or how many times real time"),
         (("track-mot", "nowhere.txt", "--fps", "10", "-o", "x"), "nowhere.txt: there is no such file"),
-        (("record", "--site", "x", "--redis", "redis://127.0.0.1:1", "-o", "r"), "no Redis answers"),
+        (("record", "--site", "x", "--redis", "redis://127.0.0.1:1", "-o", "r"), "Redis does not answer"),
     ],
 )
 def test_errors_are_reported(mtmc: CommandLine, words: tuple[str, ...], message: str) -> None:

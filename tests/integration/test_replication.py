@@ -1,4 +1,4 @@
-"""Waiting for a replica of Redis, a real one."""
+"""Waiting for a Redis replica, with a real one."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_every_commit_of_the_aggregator_waits_for_the_replica(primary: Client, r
     assert steps == ["commit", "wait"] * 5
 
 
-def test_a_replica_that_hangs_is_told_once_and_holds_nobody_up(primary: Client, replica: Any) -> None:
+def test_a_hung_replica_is_logged_once_and_blocks_nothing(primary: Client, replica: Any) -> None:
     replicas = Replicas(primary)
     primary.set("written", 1)
     assert replicas.confirm()
@@ -101,11 +101,11 @@ def test_a_replica_that_hangs_is_told_once_and_holds_nobody_up(primary: Client, 
                 assert time.monotonic() - began < 2
     finally:
         os.kill(replica.pid, signal.SIGCONT)
-    assert [line["event"] for line in logs] == ["no replica of Redis keeps up; a failover now would lose writes"]
+    assert [line["event"] for line in logs] == ["no Redis replica keeps up; a failover now would lose writes"]
     wait_for(replicas.confirm)
 
 
-def test_without_a_replica_nothing_is_waited_for(primary: Client) -> None:
+def test_without_a_replica_there_is_no_wait(primary: Client) -> None:
     primary.set("written", 1)
     assert Replicas(primary).confirm()
     assert waits(primary) == 0

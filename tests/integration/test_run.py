@@ -98,7 +98,7 @@ def test_it_waits_for_a_redis_that_is_not_there_yet(run: Run, site_file: Path, r
     log = site_file.parent / "log"
     wait_until(lambda: log.exists() and "no Redis yet" in log.read_text())
     redis_process.start()
-    wait_until(lambda: "this clock ticks now" in log.read_text())
+    wait_until(lambda: "acquired the clock" in log.read_text())
 
 
 def test_a_mask_that_is_not_here_is_told_of(run: Run, site_file: Path, redis_url: str) -> None:

@@ -1,4 +1,4 @@
-"""What each service counts, for real events, and that the documentation lists all of it."""
+"""What each service counts, for real events, and that the documentation lists every metric."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def value(monitor: Monitor, name: str, **labels: str) -> float | None:
 
 
 def live_site(client: Client) -> PublishedSite:
-    """Its clock takes three steps for each tick, because it looks for stalled cameras more often than it ticks."""
+    """A site whose clock makes three steps per tick, because it checks for stalled cameras more often than it ticks."""
     site = site_of(client, "yard", mode="live")
     clock = site.config.clock.model_copy(update={"target_fps": 5.0, "stall_seconds": 0.3})
     return PublishedSite(1, site.config.model_copy(update={"clock": clock}), site.layout, {})
@@ -74,7 +74,7 @@ def test_a_clock_counts_its_ticks_and_the_stalls_of_cameras(redis_client: Client
     assert value(monitor, "mtmc_clock_owner") == 1
 
 
-def test_a_clock_that_loses_its_role_shows_figures_of_nobody(redis_client: Client) -> None:
+def test_the_gauges_of_a_clock_that_lost_its_role_are_zero(redis_client: Client) -> None:
     site, monitor = live_site(redis_client), Monitor()
     clock = Clock(redis_client, site, monitor)
     clock.step()
@@ -125,19 +125,19 @@ def test_an_aggregator_counts_what_it_commits(redis_client: Client) -> None:
 
 
 def trimmed(monitor: Monitor) -> int:
-    """Cycles that `cycles` no longer has: of all but the last two checkpoints, and the one at which they were saved."""
+    """Number of cycles that `cycles` no longer has: those before the last two checkpoints."""
     saved = value(monitor, "mtmc_aggregator_checkpoints_total")
     assert saved is not None
     return 20 * (int(saved) - 1) - 1
 
 
-def test_a_cycle_whose_commit_was_refused_is_counted_by_nobody_but_the_new_owner(redis_client: Client) -> None:
+def test_a_cycle_whose_commit_was_refused_is_counted_only_by_the_new_owner(redis_client: Client) -> None:
     site, monitors = site_of(redis_client, "refused"), [Monitor(), Monitor()]
     feeder, aggregator = Feeder(redis_client, site, scene()), Aggregator(redis_client, site, monitors[0])
     feeder.feed(5)
     aggregator.step()
     feeder.feed(5)
-    # Another one takes over between the reading of the entries and the commit.
+    # Another aggregator takes over between reading the entries and the commit.
     reader = aggregator._reader
     original = reader.take_upto
 
@@ -221,7 +221,7 @@ def test_many_cycles_in_one_step_are_progress(redis_client: Client) -> None:
 # -- streamer --------------------------------------------------------------------------------------------------
 
 
-def test_the_streamer_answers_the_same_at_the_port_of_its_page(redis_client: Client, redis_url: str) -> None:
+def test_the_streamer_serves_the_same_probes_at_the_port_of_its_page(redis_client: Client, redis_url: str) -> None:
     publish(redis_url, ["north"])
     with serving(redis_url) as streamer:
         wait_until(lambda: streamer.get("/readyz")[0] == 200, "ready")
@@ -245,7 +245,7 @@ def test_a_streamer_without_its_redis_for_pictures_is_not_ready(
     frames.close()
 
 
-def test_a_redis_for_pictures_that_hangs_holds_up_one_probe_and_not_all(
+def test_a_hung_redis_for_pictures_blocks_one_probe_and_not_all(
     redis_client: Client, redis_process: RedisProcess
 ) -> None:
     frames = connect(redis_process.url, timeout_s=3)
@@ -264,7 +264,7 @@ def test_a_redis_for_pictures_that_hangs_holds_up_one_probe_and_not_all(
             longest = max(longest, time.monotonic() - began)
             return (said or "").startswith("the Redis for pictures has not answered for 1.")
 
-        wait_until(lambda: held.is_alive() and slow(), "somebody says so", 3)
+        wait_until(lambda: held.is_alive() and slow(), "a probe that reports it", 3)
         assert longest < 0.5
         held.join()
     finally:
@@ -295,7 +295,7 @@ def test_a_worker_counts_ticks_pictures_sources_and_lost_cameras(redis_client: C
         wait_until(lambda: value(monitor, "mtmc_camera_worker_cameras") == 1, "one camera is left", 5)
 
 
-def test_a_worker_whose_roster_hangs_is_not_ready(
+def test_a_worker_with_a_hung_roster_is_not_ready(
     redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.camera_worker.worker._ROSTER_LIMIT_S", 0.3)
@@ -312,7 +312,7 @@ def test_a_worker_whose_roster_hangs_is_not_ready(
 
 
 def exported(text: str) -> dict[str, str]:
-    """Metric → type, as a Prometheus would find them; the client's own `process_*` and `*_created` left out."""
+    """Metric → type, as Prometheus reads them, without the client's own `process_*` and `*_created`."""
     found = {}
     for family in text_string_to_metric_families(text):
         if family.name.startswith("mtmc_") and not family.name.endswith("_created"):

@@ -33,7 +33,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
 
 
 class Counting:
-    """Counts in its memory, and tells Redis."""
+    """Counts in its memory, and writes the count to Redis."""
 
     def __init__(self, client: Client) -> None:
         self.client, self.count, self.attempts, self.closed = client, 0, 0, 0
@@ -53,7 +53,7 @@ class Counting:
 
 
 class Running:
-    """A service on a thread of its own; its error comes out at the end."""
+    """Runs a service on its own thread; raises its error at the end."""
 
     def __init__(self, service: Any) -> None:
         self.stop = threading.Event()
@@ -76,7 +76,7 @@ class Running:
         self.join()
 
 
-def test_a_lost_connection_is_told_once_and_retried_with_the_memory_intact(redis_process: Any) -> None:
+def test_a_lost_connection_is_logged_once_and_retried_with_the_state_intact(redis_process: Any) -> None:
     service = Counting(connect(redis_process.url))
     with capture_logs() as logs:
         running = Running(service)
@@ -89,10 +89,10 @@ def test_a_lost_connection_is_told_once_and_retried_with_the_memory_intact(redis
         wait_for(lambda: service.count > count + 10)
         running.finish()
     assert service.closed == 1
-    assert [line["event"] for line in logs] == ["Redis is gone, retrying until it is back", "Redis is back"]
+    assert [line["event"] for line in logs] == ["Redis is unreachable, retrying until it is back", "Redis is back"]
 
 
-def test_retries_wait_longer_and_longer_but_never_long(redis_process: Any) -> None:
+def test_retries_back_off_up_to_a_short_limit(redis_process: Any) -> None:
     service = Counting(connect(redis_process.url))
     redis_process.kill()
     running = Running(service)
@@ -104,7 +104,7 @@ def test_retries_wait_longer_and_longer_but_never_long(redis_process: Any) -> No
     assert time.monotonic() - stopped < 1, "stopping interrupts the wait"
 
 
-def test_stopping_while_redis_is_gone_raises_nothing(redis_process: Any) -> None:
+def test_stopping_while_redis_is_unreachable_does_not_raise(redis_process: Any) -> None:
     service = Counting(connect(redis_process.url))
     running = Running(service)
     wait_for(lambda: service.count > 1)
@@ -113,11 +113,11 @@ def test_stopping_while_redis_is_gone_raises_nothing(redis_process: Any) -> None
         running.finish()
     assert service.closed == 1
     assert running.error is None
-    assert "leases will expire by themselves" in logs[-1]["event"]
+    assert "the leases will expire" in logs[-1]["event"]
 
 
 class Owning:
-    """Owns a role; somebody takes it away."""
+    """Owns a role that another process takes over."""
 
     def __init__(self, client: Client, *, at_close: bool = False) -> None:
         self.leases = Leases(client, Keys("yard"))
@@ -148,7 +148,7 @@ class Owning:
             raise LeaseLost("clock")
 
 
-def test_a_lost_lease_is_told_and_the_service_goes_on(redis_client: Client) -> None:
+def test_a_lost_lease_is_logged_and_the_service_continues(redis_client: Client) -> None:
     service = Owning(redis_client)
     with capture_logs() as logs:
         running = Running(service)
@@ -161,7 +161,7 @@ def test_a_lost_lease_is_told_and_the_service_goes_on(redis_client: Client) -> N
     assert {"event": "lost a lease", "role": "clock", "log_level": "warning"} in logs
 
 
-def test_a_lease_lost_while_stopping_is_no_error(redis_client: Client) -> None:
+def test_a_lease_lost_while_stopping_is_not_an_error(redis_client: Client) -> None:
     service = Owning(redis_client, at_close=True)
     running = Running(service)
     wait_for(lambda: service.acquired)
@@ -169,7 +169,7 @@ def test_a_lease_lost_while_stopping_is_no_error(redis_client: Client) -> None:
     assert running.error is None
 
 
-def test_a_bug_ends_the_service_after_it_gave_up_what_it_holds(redis_client: Client) -> None:
+def test_a_bug_ends_the_service_after_it_released_its_leases(redis_client: Client) -> None:
     class Broken(Counting):
         def step(self) -> None:
             raise RuntimeError("a bug")
@@ -207,7 +207,7 @@ time.sleep(60)
 """
 
 
-def test_a_service_whose_parent_is_gone_stops_by_itself(redis_client: Client, redis_url: str) -> None:
+def test_a_service_whose_parent_died_stops(redis_client: Client, redis_url: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, SERVICE, redis_url], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as parent:
@@ -225,7 +225,7 @@ def test_a_service_whose_parent_is_gone_stops_by_itself(redis_client: Client, re
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_a_service_in_good_order(redis_client: Client, redis_url: str, number: signal.Signals) -> None:
+def test_a_signal_stops_a_service_cleanly(redis_client: Client, redis_url: str, number: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-c", SERVICE, redis_url], cwd=ROOT) as process:
         try:
             wait_for(lambda: redis_client.get("beats"))
@@ -236,7 +236,7 @@ def test_a_signal_stops_a_service_in_good_order(redis_client: Client, redis_url:
     assert redis_client.exists("closed")
 
 
-def test_a_service_waits_for_redis_and_for_the_site_until_it_is_told_to_stop(redis_process: Any) -> None:
+def test_a_service_waits_for_redis_and_for_the_site_until_it_is_stopped(redis_process: Any) -> None:
     redis_process.kill()
     stop, answers = threading.Event(), []
     options = ServiceOptions(site="yard", redis_url=redis_process.url)
@@ -248,7 +248,7 @@ def test_a_service_waits_for_redis_and_for_the_site_until_it_is_told_to_stop(red
         stop.set()
         thread.join(10)
     assert answers == [None]
-    assert "no Redis yet" in logs[0]["reason"]
+    assert "Redis does not answer yet" in logs[0]["reason"]
 
 
 def test_options_show_no_password() -> None:
@@ -288,7 +288,7 @@ def publish_yard(client: Client, target_fps: float) -> None:
     )
 
 
-def test_a_service_starts_over_when_the_site_is_published_anew(redis_client: Client, redis_url: str) -> None:
+def test_a_service_restarts_when_the_site_is_published_again(redis_client: Client, redis_url: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", FOLLOWER, redis_url], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -16,7 +16,7 @@ from shared.gate import Gate, Handled
 from shared.keys import Keys
 from shared.redis_connection import Client, connect, open_redis
 from shared.scripts import Scripts
-from shared.site import publish_site, read_site, restart_recordings
+from shared.site import publish_site, read_site, restart_files
 from shared.site_time import SiteTime
 
 KEYS = Keys("yard")
@@ -53,7 +53,7 @@ def site_config(**sections: Any) -> SiteConfig:
     )
 
 
-def test_a_published_site_is_read_as_it_was(redis_client: Client, tmp_path: Path) -> None:
+def test_a_published_site_is_read_back_unchanged(redis_client: Client, tmp_path: Path) -> None:
     mask = tmp_path / "mask.png"
     cv2.imwrite(str(mask), np.full((4, 6), 255, np.uint8))
     layout = tmp_path / "layout.txt"
@@ -75,12 +75,12 @@ def test_a_published_site_is_read_as_it_was(redis_client: Client, tmp_path: Path
     assert read_cameras(redis_client, KEYS) == {camera.name: camera for camera in config.cameras}
 
 
-def test_a_site_that_nobody_has_published_is_none(redis_client: Client) -> None:
+def test_a_site_that_is_not_published_is_none(redis_client: Client) -> None:
     assert read_site(redis_client, "yard") is None
     assert read_cameras(redis_client, KEYS) == {}
 
 
-def test_the_revision_grows_only_with_the_content_and_an_operators_changes_stay(redis_client: Client) -> None:
+def test_the_revision_increases_only_with_new_content_and_an_operators_changes_are_kept(redis_client: Client) -> None:
     assert publish_site(redis_client, site_config()) == 1
     redis_client.hset(KEYS.cameras, "north", '{"name": "north", "source": "north.mp4", "paused": true}')
     assert publish_site(redis_client, site_config()) == 1
@@ -89,13 +89,13 @@ def test_the_revision_grows_only_with_the_content_and_an_operators_changes_stay(
     assert not read_cameras(redis_client, KEYS)["north"].paused
 
 
-def test_a_camera_that_is_no_longer_configured_goes(redis_client: Client) -> None:
+def test_a_camera_that_is_no_longer_configured_is_removed(redis_client: Client) -> None:
     publish_site(redis_client, site_config())
     publish_site(redis_client, site_config(cameras=[{"name": "east", "source": "east.mp4"}]))
     assert list(read_cameras(redis_client, KEYS)) == ["east"]
 
 
-def test_what_is_left_of_a_camera_that_is_no_longer_configured_expires_unless_it_comes_back(
+def test_the_keys_of_a_removed_camera_expire_unless_it_is_added_again(
     redis_client: Client,
 ) -> None:
     publish_site(redis_client, site_config())
@@ -112,7 +112,7 @@ def test_what_is_left_of_a_camera_that_is_no_longer_configured_expires_unless_it
     assert redis_client.hgetall(own[0]) == {b"seq": b"5"}
 
 
-def test_a_camera_whose_settings_nobody_understands_is_left_out(redis_client: Client) -> None:
+def test_a_camera_with_unreadable_settings_is_left_out(redis_client: Client) -> None:
     publish_site(redis_client, site_config())
     redis_client.hset(KEYS.cameras, "south", '{"name": "south", "colour": 7}')
     assert list(read_cameras(redis_client, KEYS)) == ["north"]
@@ -144,19 +144,19 @@ def test_a_site_of_another_version_is_an_error_that_says_what_to_do(redis_client
         read_site(redis_client, "yard")
 
 
-def test_what_is_no_json_is_an_error_too(redis_client: Client) -> None:
+def test_invalid_json_is_an_error_too(redis_client: Client) -> None:
     redis_client.set(KEYS.config, b"\xff{")
     with pytest.raises(ConfigError, match="publish the site again"):
         read_site(redis_client, "yard")
 
 
-def test_recordings_start_over_where_live_state_is_forgotten_and_ticks_are_not(redis_client: Client) -> None:
+def test_files_restart_and_ticks_continue(redis_client: Client) -> None:
     publish_site(redis_client, site_config())
     redis_client.set(KEYS.tick, 7)
     redis_client.set(KEYS.files_origin, 3)
     redis_client.zadd(KEYS.seen, {"north": 7})
     redis_client.hset(KEYS.camera("north"), mapping={"state": "ended", "error": "x", "seq": 9, "tick": 7})
-    restart_recordings(redis_client, KEYS)
+    restart_files(redis_client, KEYS)
     assert redis_client.get(KEYS.tick) == b"7"
     assert not redis_client.exists(KEYS.files_origin, KEYS.seen)
     assert redis_client.hgetall(KEYS.camera("north")) == {b"seq": b"9", b"tick": b"7"}
@@ -189,17 +189,17 @@ def test_a_script_in_a_pipeline_costs_one_round_trip_and_survives_a_flush(redis_
     assert not [name for name in calls if "script" in name], "the driver asked for the script first"
 
 
-def test_a_script_that_the_server_forgot_is_told_again(redis_client: Client) -> None:
+def test_a_script_that_the_server_lost_is_loaded_again(redis_client: Client) -> None:
     scripts = Scripts(redis_client)
     for _ in range(2):
         assert scripts.run("leases", ["lease", "epochs"], ["release", "role", "value"]) == 0
         redis_client.script_flush()
 
 
-def test_addresses_that_are_of_no_use_say_what_to_do_and_hide_the_password() -> None:
-    with pytest.raises(RedisUnusable, match="no Redis answers") as caught:
+def test_unusable_addresses_say_what_to_do_and_hide_the_password() -> None:
+    with pytest.raises(RedisUnusable, match="Redis does not answer") as caught:
         open_redis(f"redis://:{SECRET}@127.0.0.1:1/0")
     assert SECRET not in str(caught.value)
-    with pytest.raises(RedisUnusable, match="no Redis URL") as caught:
+    with pytest.raises(RedisUnusable, match="not a Redis URL") as caught:
         connect(f"http://u:{SECRET}@127.0.0.1")
     assert SECRET not in str(caught.value)

@@ -44,7 +44,7 @@ def reader_of(client: Client, frames: Client | None = None, **sections: Any) -> 
 
 
 def run_camera(client: Client, name: str, state: str = "live", owner: str = "w1", **fields: Any) -> None:
-    """What a live worker writes about a camera, and a picture."""
+    """Writes the state of a camera and a picture, like a live worker."""
     client.hset(KEYS.camera(name), mapping={"state": state, "owner": owner, **fields})
     client.zadd(KEYS.workers, {owner: now_ms(client)})
     client.xadd(KEYS.frames(name), {"tick": 1, "jpeg": b"\xff\xd8"})
@@ -77,7 +77,7 @@ def states(state: SiteState) -> dict[str, str]:
     return {camera.name: camera.state for camera in state.cameras}
 
 
-def test_a_site_is_read_as_it_stands(redis_client: Client) -> None:
+def test_a_site_is_read_completely(redis_client: Client) -> None:
     reader = reader_of(redis_client)
     redis_client.set(KEYS.tick, 42)
     redis_client.set(KEYS.lease("clock"), "1:x", px=60_000)
@@ -122,7 +122,7 @@ def test_cameras_that_were_added_follow_those_of_the_file(redis_client: Client) 
 
 
 @pytest.mark.parametrize("age_ms", [WORKER_GONE_MS - 1000, WORKER_GONE_MS + 100])
-def test_a_worker_is_gone_for_everybody_after_the_same_time(redis_client: Client, age_ms: int) -> None:
+def test_a_worker_counts_as_dead_for_all_readers_after_the_same_time(redis_client: Client, age_ms: int) -> None:
     reader = reader_of(redis_client)
     run_camera(redis_client, "a")
     redis_client.zadd(KEYS.workers, {"w1": now_ms(redis_client) - age_ms})
@@ -150,18 +150,18 @@ def test_pictures_of_before_the_claim_are_not_taken_for_late_ones(redis_client: 
     assert states(reader.read())["a"] == "stalled"
     redis_client.hset(KEYS.epochs, "camera:a", now_ms(redis_client) - 100)
     assert states(reader.read())["a"] == "starting"
-    # Left from a run in virtual time, which had outrun the clock on the wall.
+    # Left over from a run in virtual mode that was ahead of real time.
     redis_client.hset(KEYS.epochs, "camera:a", now_ms(redis_client) + 60_000)
     assert states(reader.read())["a"] == "stalled"
 
 
-def test_a_redis_that_came_back_empty_does_not_make_the_cameras_unknown(redis_client: Client) -> None:
+def test_an_empty_redis_still_shows_the_cameras_of_the_site(redis_client: Client) -> None:
     reader = reader_of(redis_client)
     redis_client.flushall()
     assert states(reader.read()) == dict.fromkeys("bac", "waiting")
 
 
-def test_while_the_redis_of_the_pictures_is_away_nothing_is_live(redis_client: Client) -> None:
+def test_while_the_redis_for_pictures_is_unreachable_no_camera_is_live(redis_client: Client) -> None:
     frames = connect(f"redis://127.0.0.1:{any_free_port()}")
     reader = reader_of(redis_client, frames)
     run_camera(redis_client, "a")
@@ -200,7 +200,7 @@ GARBAGE: list[Callable[[Client], Any]] = [
 
 
 @pytest.mark.parametrize("spoil", GARBAGE)
-def test_garbage_spoils_only_itself(redis_client: Client, spoil: Callable[[Client], Any]) -> None:
+def test_malformed_data_affects_only_itself(redis_client: Client, spoil: Callable[[Client], Any]) -> None:
     reader = reader_of(redis_client)
     run_camera(redis_client, "a", owner="")
     see(redis_client, "a", 1, 5, 6)
@@ -210,7 +210,7 @@ def test_garbage_spoils_only_itself(redis_client: Client, spoil: Callable[[Clien
     assert (camera.state, camera.live_tracks) == ("live", 2)
 
 
-def test_a_settings_key_of_another_type_leaves_the_cameras_of_the_site_file(redis_client: Client) -> None:
+def test_with_a_settings_key_of_the_wrong_type_the_cameras_of_the_site_file_are_shown(redis_client: Client) -> None:
     reader = reader_of(redis_client)
     redis_client.delete(KEYS.cameras)
     redis_client.set(KEYS.cameras, "of another type")
@@ -222,7 +222,7 @@ def test_a_settings_key_of_another_type_leaves_the_cameras_of_the_site_file(redi
 
 @pytest.fixture
 def count(redis_client: Client) -> Callable[[], int | None]:
-    """How many tracks camera `a` has."""
+    """Number of live tracks of camera `a`."""
     reader = reader_of(redis_client)
 
     def tracks() -> int | None:
@@ -271,7 +271,7 @@ def test_an_entry_that_cannot_be_read_has_tracks_that_are_not_known(
 
 
 @pytest.mark.parametrize(("picture", "of_a"), [(False, 12), (True, 1)], ids=["no pictures", "an empty view"])
-def test_few_entries_are_looked_at_however_many_there_are(redis_client: Client, picture: bool, of_a: int) -> None:
+def test_the_number_of_entries_read_is_limited(redis_client: Client, picture: bool, of_a: int) -> None:
     reader = reader_of(redis_client)
     for tick in range(1, 200):
         see(redis_client, "a", tick, picture=picture)
@@ -283,7 +283,7 @@ def test_few_entries_are_looked_at_however_many_there_are(redis_client: Client, 
 
 def test_reading_takes_three_round_trips_however_many_cameras_there_are(redis_client: Client) -> None:
     reader = reader_of(redis_client, cameras=[{"name": f"c{i}", "source": "rtsp://x"} for i in range(50)])
-    reader.read()  # the scripts are known to the server from now on
+    reader.read()  # loads the scripts into the server
     sent: list[str] = []
     connection = redis_client.connection_pool.get_connection()
     send = connection.send_packed_command

@@ -125,7 +125,7 @@ def test_the_tables_show_what_a_person_looks_for_and_no_secret(site: Client) -> 
         (CameraState("a", "live", "live"), "live"),
         (CameraState("a", "down", "refused"), "down (refused)"),
         (CameraState("a", "stalled", "no new picture"), "stalled (no new picture)"),
-        (CameraState("a", "ended", "the recording has ended"), "ended"),
+        (CameraState("a", "ended", "the file has ended"), "ended"),
     ],
 )
 def test_a_state_that_is_not_well_comes_with_its_reason(camera: CameraState, text: str) -> None:

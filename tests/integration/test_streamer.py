@@ -54,7 +54,7 @@ def streamer(redis_url: str, redis_client: Client) -> Iterator[Serving]:
 
 
 def size_of(jpeg: bytes) -> tuple[int, int]:
-    """Width and height; fails when it is no picture."""
+    """Width and height; fails if it is not a picture."""
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     return image.shape[1], image.shape[0]
@@ -85,7 +85,7 @@ def test_a_small_picture_does_not_wait_for_the_next_one(streamer: Serving, redis
     assert viewer.part().tick == 1
 
 
-def test_a_slow_viewer_skips_pictures_and_slows_nobody(streamer: Serving, redis_client: Client) -> None:
+def test_a_slow_viewer_skips_pictures_and_does_not_delay_others(streamer: Serving, redis_client: Client) -> None:
     fast, slow = streamer.watch("north"), streamer.watch("north", receive_bytes=8192)
     begin(redis_client, fast)
     begin(redis_client, slow)
@@ -112,7 +112,7 @@ def test_a_slow_viewer_skips_pictures_and_slows_nobody(streamer: Serving, redis_
     assert skipped >= last - len(ticks)
 
 
-def test_two_viewers_get_the_same_bytes_and_redis_is_asked_once(streamer: Serving, redis_client: Client) -> None:
+def test_two_viewers_get_the_same_bytes_and_redis_is_read_once(streamer: Serving, redis_client: Client) -> None:
     viewers = [streamer.watch("north"), streamer.watch("north")]
     begin(redis_client, viewers[0])
     while viewers[1].part().tick is None:
@@ -127,7 +127,7 @@ def test_two_viewers_get_the_same_bytes_and_redis_is_asked_once(streamer: Servin
     assert streamer.metric("mtmc_streamer_frames_fetched_total", 'camera="north"') == 11
 
 
-def test_with_nobody_watching_nothing_is_fetched(streamer: Serving, redis_client: Client) -> None:
+def test_without_viewers_nothing_is_fetched(streamer: Serving, redis_client: Client) -> None:
     viewer = streamer.watch("north")
     begin(redis_client, viewer)
     viewer.close()
@@ -150,7 +150,7 @@ def test_with_nobody_watching_nothing_is_fetched(streamer: Serving, redis_client
 
 
 @pytest.mark.parametrize("path", ["/west.mjpg", "/west.jpg", "/nothing"])
-def test_what_does_not_exist_is_404(streamer: Serving, path: str) -> None:
+def test_an_unknown_path_is_404(streamer: Serving, path: str) -> None:
     assert streamer.get(path)[0] == 404
 
 
@@ -162,7 +162,7 @@ def test_errors_of_the_api_are_json(streamer: Serving) -> None:
     assert b"west" in streamer.get("/api/v1/tracks?camera=west")[2]
 
 
-def test_the_newest_picture_is_fetched_for_whoever_asks_once(streamer: Serving, redis_client: Client) -> None:
+def test_a_single_request_gets_the_newest_picture(streamer: Serving, redis_client: Client) -> None:
     set_status(redis_client, "north")
     jpegs = [numbered_jpeg(7), numbered_jpeg(8)]
     publish_picture(redis_client, "north", 7, jpegs[0])
@@ -193,7 +193,7 @@ def test_a_camera_without_a_picture_shows_that_it_waits(streamer: Serving) -> No
         ({"state": "starting"}, "starting"),
     ],
 )
-def test_what_keeps_a_camera_from_giving_pictures_is_shown_in_the_pictures_place(
+def test_the_reason_for_missing_pictures_is_shown_instead_of_them(
     streamer: Serving, redis_client: Client, fields: dict[str, str], state: str
 ) -> None:
     viewer = streamer.watch("north")
@@ -262,7 +262,7 @@ def test_workers_learn_which_cameras_are_watched(streamer: Serving, redis_client
     assert wait_until(lambda: redis_client.zscore(KEYS.viewers, "south"), "south was looked at")
 
 
-def test_a_viewer_who_leaves_is_noticed_although_no_picture_comes(streamer: Serving, redis_client: Client) -> None:
+def test_a_viewer_that_disconnects_is_noticed_even_without_pictures(streamer: Serving, redis_client: Client) -> None:
     viewers = [streamer.watch("north") for _ in range(3)]
     wait_until(lambda: streamer.metric("mtmc_streamer_viewers", 'camera="north"') == 3, "three viewers")
     for viewer in viewers:
@@ -270,7 +270,7 @@ def test_a_viewer_who_leaves_is_noticed_although_no_picture_comes(streamer: Serv
     wait_until(lambda: streamer.metric("mtmc_streamer_viewers", 'camera="north"') == 0, "all have left")
 
 
-def test_a_viewer_who_has_stopped_reading_is_cut_off(
+def test_a_viewer_that_stopped_reading_is_disconnected(
     streamer: Serving, redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_server, "_STUCK_S", 0.5)
@@ -304,7 +304,7 @@ def test_one_viewer_too_many_is_refused(redis_url: str, streamer: Serving) -> No
     again.close()
 
 
-def test_unreadable_pictures_of_one_camera_leave_the_others_alone(streamer: Serving, redis_client: Client) -> None:
+def test_unreadable_pictures_of_one_camera_do_not_affect_the_others(streamer: Serving, redis_client: Client) -> None:
     viewer = streamer.watch("south")
     begin(redis_client, viewer, "south")
     redis_client.xadd(KEYS.frames("north"), {"tick": "no number", "jpeg": b"\xff\xd8"})
@@ -324,7 +324,7 @@ def test_unreadable_pictures_of_one_camera_leave_the_others_alone(streamer: Serv
 
 
 SLOW = {"fps": "0.05"}
-"""Of a worker that handles so few ticks that the tracks of the last picture do not go stale within a test."""
+"""Rate of a worker that is so slow that the tracks of the last picture do not go stale within a test."""
 
 
 def track_entry(
@@ -348,7 +348,7 @@ def track_entry(
     return {**entry, "payload": batch.encode(), **changes}
 
 
-def test_tracks_are_given_out_with_their_global_ids(streamer: Serving, redis_client: Client) -> None:
+def test_tracks_are_served_with_their_global_ids(streamer: Serving, redis_client: Client) -> None:
     track_id = 2**53 - 1
     redis_client.xadd(KEYS.tracks("north"), track_entry("north", [track_id, 5]))
     redis_client.xadd(KEYS.tracks("south"), track_entry("south", [1], payload=b"rubbish"))
@@ -380,7 +380,7 @@ def test_tracks_are_given_out_with_their_global_ids(streamer: Serving, redis_cli
 
 
 def test_a_camera_slower_than_the_clock_does_not_flicker(streamer: Serving, redis_client: Client) -> None:
-    """8 pictures a second at 10 ticks a second: every fifth tick has none, and says nothing about tracks."""
+    """8 pictures per second at 10 ticks per second: every fifth tick has none, and no information about tracks."""
     set_status(redis_client, "north", **SLOW)
     shown, counts = [], []
     for tick in range(1, 31):
@@ -394,7 +394,7 @@ def test_a_camera_slower_than_the_clock_does_not_flicker(streamer: Serving, redi
     assert set(counts[counts.index(1) :]) == {1}
 
 
-def test_tracks_go_when_they_end_when_the_view_is_empty_and_when_they_are_stale(
+def test_tracks_disappear_when_they_end_when_the_view_is_empty_and_when_they_are_stale(
     streamer: Serving, redis_client: Client
 ) -> None:
     set_status(redis_client, "north", fps="0.5")  # two of its intervals are 4 s
@@ -424,7 +424,7 @@ def test_tracks_go_when_they_end_when_the_view_is_empty_and_when_they_are_stale(
     assert (north()["tick"], north()["width"]) == (13, None)
 
 
-def test_cameras_and_site_are_told_as_redis_has_them(streamer: Serving, redis_client: Client) -> None:
+def test_cameras_and_site_are_served_as_redis_has_them(streamer: Serving, redis_client: Client) -> None:
     redis_client.set(KEYS.tick, 100)
     redis_client.zadd(KEYS.seen, {"north": 97, "south": 100})
     redis_client.hset(
@@ -447,7 +447,7 @@ def test_cameras_and_site_are_told_as_redis_has_them(streamer: Serving, redis_cl
     assert streamer.metric("mtmc_camera_state", 'camera="north"', 'state="live"') == 1
 
 
-def test_keys_of_another_type_spoil_one_camera_only(streamer: Serving, redis_client: Client) -> None:
+def test_keys_of_the_wrong_type_affect_only_their_camera(streamer: Serving, redis_client: Client) -> None:
     redis_client.xadd(KEYS.tracks("north"), track_entry("north", [1]))
     set_status(redis_client, "north", **SLOW)
     for key in (KEYS.camera("south"), KEYS.gids("south"), KEYS.tracks("south"), KEYS.frames("south")):
@@ -461,7 +461,7 @@ def test_keys_of_another_type_spoil_one_camera_only(streamer: Serving, redis_cli
 
 
 def conforms(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> None:
-    """Fails where `value` is not as the JSON schema says; as much of JSON Schema as the document uses."""
+    """Fails if `value` does not match the schema; supports the part of JSON Schema that the document uses."""
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
@@ -478,7 +478,7 @@ def conforms(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> No
             conforms(item, schema["items"], document)
 
 
-def test_the_openapi_document_says_what_is_answered(streamer: Serving, redis_client: Client) -> None:
+def test_the_openapi_document_matches_the_responses(streamer: Serving, redis_client: Client) -> None:
     redis_client.xadd(KEYS.tracks("north"), track_entry("north", [1, 2]))
     redis_client.xadd(KEYS.tracks("south"), track_entry("south", [1], n=9))
     document = streamer.json("/api/v1/openapi.json")
@@ -492,7 +492,7 @@ def test_the_openapi_document_says_what_is_answered(streamer: Serving, redis_cli
     assert {rule for rule in rules if rule.startswith("/api/")} == described
 
 
-def test_no_credential_is_ever_given_out(redis_url: str, redis_client: Client) -> None:
+def test_no_response_contains_a_credential(redis_url: str, redis_client: Client) -> None:
     source = f"rtsp://{LOGIN}@10.0.0.5/stream?password=p4ss-too"
     publish(redis_url, [{"name": "gate", "source": source}, {"name": "yard", "source": source}])
     set_status(redis_client, "gate", state="down", error=f"cannot open {source}: 401 for admin:p4ss/w@rd-hunter2")
@@ -511,7 +511,7 @@ def test_no_credential_is_ever_given_out(redis_url: str, redis_client: Client) -
             assert secret not in answer, answer
 
 
-def test_every_answer_carries_the_security_headers(streamer: Serving) -> None:
+def test_every_response_has_the_security_headers(streamer: Serving) -> None:
     for path in ("/", "/static/wall.js", "/north.jpg", "/api/v1/site", "/nothing"):
         headers = streamer.get(path)[1]
         assert headers["x-content-type-options"] == "nosniff"
@@ -545,7 +545,7 @@ def test_the_wall_gets_all_cameras_over_one_connection(streamer: Serving, redis_
     wait_until(lambda: streamer.metric("mtmc_streamer_wall_viewers") == 0, "the page was closed")
 
 
-def test_the_streamer_outlives_redis(redis_process: RedisProcess) -> None:
+def test_the_streamer_survives_a_restart_of_redis(redis_process: RedisProcess) -> None:
     publish(redis_process.url, ["north", "south"])
     client = connect(redis_process.url)
     with serving(redis_process.url) as streamer:
@@ -571,7 +571,7 @@ def test_the_streamer_outlives_redis(redis_process: RedisProcess) -> None:
             pass
 
         redis_process.start()
-        client.flushall()  # it came back without its memory, and ids of streams begin anew
+        client.flushall()  # it came back without its data, and stream ids restart
         publish(redis_process.url, ["north", "south"])
         set_status(client, "north")
         wait_until(lambda: streamer.get("/readyz")[0] == 200, "ready again")
@@ -615,7 +615,7 @@ def test_a_camera_added_while_running_can_be_watched(streamer: Serving, redis_ur
     wait_until(lambda: streamer.get("/west.jpg")[0] == 404, "it was removed")
 
 
-def test_a_port_in_use_is_named() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

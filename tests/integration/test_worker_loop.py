@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from services.camera_worker.handover import Goodbye, Outcome
+from services.camera_worker.handover import Outcome, ReleaseWhen
 from services.camera_worker.loop import TickLoop
 from shared import stream_cap
 from shared.gate import Gate
@@ -37,7 +37,7 @@ def step_until(loop: TickLoop, condition: Any, seconds: float = 10.0) -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_a_camera_that_is_given_takes_part_and_every_tick_of_it_is_sent(site: WorkerSite) -> None:
+def test_a_camera_from_the_roster_takes_part_and_sends_every_tick(site: WorkerSite) -> None:
     loop = site.loop()
     site.handover.give(site.camera("a", StillSource()))
     step_until(loop, lambda: len(site.entries("a")) >= 5)
@@ -48,7 +48,7 @@ def test_a_camera_that_is_given_takes_part_and_every_tick_of_it_is_sent(site: Wo
 
 
 @pytest.mark.usefixtures("ticking")
-def test_a_gid_that_the_camera_has_already_is_known_and_what_is_no_number_is_passed_over(site: WorkerSite) -> None:
+def test_an_existing_gid_of_the_camera_is_loaded_and_a_malformed_one_is_skipped(site: WorkerSite) -> None:
     site.client.hset(site.keys.gids("a"), mapping={"7": 3, "8": "nonsense", "nonsense": 4})
     loop, camera = site.loop(), site.camera("a", StillSource())
     site.handover.give(camera)
@@ -61,27 +61,27 @@ def test_a_paused_camera_sends_one_more_tick_that_ends_its_tracks(site: WorkerSi
     loop, camera = site.loop(), site.camera("a", StillSource())
     site.handover.give(camera)
     step_until(loop, lambda: site.entries("a"))
-    site.handover.ask_back(camera, Goodbye.AFTER_NEXT_TICK)
+    site.handover.request_release(camera, ReleaseWhen.AFTER_NEXT_TICK)
     before = len(site.entries("a"))
     step_until(loop, lambda: not loop.cameras)
     assert len(site.entries("a")) == before + 1
-    assert site.handover.returned() == [(camera, Outcome.LET_GO)]
+    assert site.handover.returned() == [(camera, Outcome.RELEASED)]
 
 
 @pytest.mark.usefixtures("ticking")
-def test_a_camera_that_another_worker_takes_is_let_go_at_once(site: WorkerSite) -> None:
+def test_a_camera_for_another_worker_is_released_at_once(site: WorkerSite) -> None:
     loop, camera, stays = site.loop(), site.camera("a", StillSource()), site.camera("b", StillSource())
     site.handover.give(camera)
     site.handover.give(stays)
     step_until(loop, lambda: set(loop.cameras) == {"a", "b"})
-    site.handover.ask_back(camera, Goodbye.NOW)
+    site.handover.request_release(camera, ReleaseWhen.NOW)
     loop.step()
     assert set(loop.cameras) == {"b"}
-    assert site.handover.returned() == [(camera, Outcome.LET_GO)]
+    assert site.handover.returned() == [(camera, Outcome.RELEASED)]
 
 
 @pytest.mark.usefixtures("ticking")
-def test_a_camera_whose_lease_another_owner_has_is_given_back_and_the_others_go_on(site: WorkerSite) -> None:
+def test_a_camera_with_another_owner_is_given_back_and_the_others_continue(site: WorkerSite) -> None:
     loop, lost, stays = site.loop(), site.camera("a", StillSource()), site.camera("b", StillSource())
     site.handover.give(lost)
     site.handover.give(stays)
@@ -96,10 +96,10 @@ def test_a_camera_whose_lease_another_owner_has_is_given_back_and_the_others_go_
 
 @pytest.mark.parametrize("carried_out", [False, True])
 @pytest.mark.usefixtures("ticking")
-def test_a_tick_whose_sending_was_cut_off_is_sent_again_and_not_perceived_again(
+def test_a_tick_that_failed_to_send_is_sent_again_and_not_computed_again(
     site: WorkerSite, monkeypatch: pytest.MonkeyPatch, carried_out: bool
 ) -> None:
-    """The ends of tracks are in it: perceived again, the tick would not name them a second time."""
+    """It contains the ends of tracks, which a second computation of the tick would not include."""
     loop, camera = site.loop(), site.camera("a", StillSource())
     camera._ended = [41, 42]  # two tracks that end at the next tick
     site.handover.give(camera)
@@ -124,7 +124,7 @@ def test_a_tick_whose_sending_was_cut_off_is_sent_again_and_not_perceived_again(
 
 
 @pytest.mark.usefixtures("ticking")
-def test_a_file_that_has_ended_is_given_back_after_its_last_tick(site: WorkerSite) -> None:
+def test_an_ended_file_is_given_back_after_its_last_tick(site: WorkerSite) -> None:
     loop, source = site.loop(), StillSource()
     camera = site.camera("a", source)
     site.handover.give(camera)
@@ -136,8 +136,8 @@ def test_a_file_that_has_ended_is_given_back_after_its_last_tick(site: WorkerSit
     assert site.handover.returned() == [(camera, Outcome.ENDED)]
 
 
-def test_a_loop_that_has_nothing_to_do_keeps_its_leases(site: WorkerSite) -> None:
-    """There is no clock: nothing but the loop itself renews them."""
+def test_an_idle_loop_keeps_its_leases(site: WorkerSite) -> None:
+    """Without a clock, so that only the loop itself renews them."""
     loop, camera = site.loop(), site.camera("a", StillSource())
     site.handover.give(camera)
     until = time.monotonic() + 3 * site.config.worker.lease_seconds
@@ -165,14 +165,14 @@ def test_a_stream_is_capped_in_bytes(site: WorkerSite, monkeypatch: pytest.Monke
     assert max(asked) < 20, "fourteen of these entries are 2,000 bytes; replay_seconds alone would keep 1,200"
 
 
-@pytest.mark.parametrize("goodbye", list(Goodbye))
+@pytest.mark.parametrize("goodbye", list(ReleaseWhen))
 @pytest.mark.usefixtures("ticking")
-def test_a_camera_that_is_asked_back_before_the_loop_has_seen_it_is_given_back(
-    site: WorkerSite, goodbye: Goodbye
+def test_a_camera_that_is_requested_back_before_the_loop_has_seen_it_is_given_back(
+    site: WorkerSite, goodbye: ReleaseWhen
 ) -> None:
     loop, camera = site.loop(), site.camera("a", StillSource())
     site.handover.give(camera)
-    site.handover.ask_back(camera, goodbye)
+    site.handover.request_release(camera, goodbye)
     loop.step()
-    assert site.handover.returned() == [(camera, Outcome.LET_GO)]
+    assert site.handover.returned() == [(camera, Outcome.RELEASED)]
     assert loop.cameras == {}

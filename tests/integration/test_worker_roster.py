@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.camera_worker import preparation
 from services.camera_worker.camera import Camera
-from services.camera_worker.handover import Goodbye, Outcome
+from services.camera_worker.handover import Outcome, ReleaseWhen
 from services.camera_worker.held import Phase
 from services.camera_worker.roster import Roster
 from shared.camera_settings import add_camera, remove_cameras, set_paused
@@ -25,7 +25,7 @@ from tests.integration.worker_parts import StillSource, WorkerSite, wait_for
 
 @pytest.fixture
 def sources(monkeypatch: pytest.MonkeyPatch) -> dict[str, StillSource]:
-    """Camera → the source that was opened for it last; a test may put one here first."""
+    """Camera → the source that was opened for it last; a test may add one before."""
     opened: dict[str, StillSource] = {}
 
     def open_source(_: str, *, camera: str, **__: object) -> StillSource:
@@ -49,7 +49,7 @@ def stepped(roster: Roster, condition: Callable[[], object]) -> None:
 
 
 def given(site: WorkerSite) -> dict[str, Camera]:
-    """What the roster has given the loop since the last call."""
+    """The cameras that the roster has given to the loop since the last call."""
     return {camera.name: camera for camera in site.handover.arrivals(0.0)}
 
 
@@ -82,7 +82,7 @@ def test_a_camera_is_given_only_once_its_source_has_answered(site: WorkerSite, s
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_paused_camera_is_asked_back_and_given_up_once_the_loop_let_go(
+def test_a_paused_camera_is_released_after_the_loop_gave_it_back(
     site: WorkerSite, sources: dict[str, StillSource]
 ) -> None:
     roster = site.roster()
@@ -90,34 +90,34 @@ def test_a_paused_camera_is_asked_back_and_given_up_once_the_loop_let_go(
     camera = given(site)["a"]
     set_paused(site.client, site.keys, ["a"], paused=True)
     stepped(roster, in_phase(roster, Phase.LEAVING, "a"))
-    assert site.handover.goodbyes() == [(camera, Goodbye.AFTER_NEXT_TICK)]
+    assert site.handover.release_requests() == [(camera, ReleaseWhen.AFTER_NEXT_TICK)]
     assert site.owned("a"), "until the loop has sent the last tick"
-    site.handover.give_back(camera, Outcome.LET_GO)
+    site.handover.give_back(camera, Outcome.RELEASED)
     stepped(roster, lambda: "a" not in roster.phases())
     assert (site.state("a")["state"], site.owned("a")) == ("paused", False)
     wait_for(sources["a"].closed.is_set)
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_camera_with_new_settings_is_prepared_anew(site: WorkerSite) -> None:
+def test_a_camera_with_new_settings_is_prepared_again(site: WorkerSite) -> None:
     roster = site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
     camera = given(site)["a"]
     changed = camera.config.model_copy(update={"time_offset_seconds": 1.0})
     site.client.hset(site.keys.cameras, "a", changed.model_dump_json(by_alias=True))
     stepped(roster, in_phase(roster, Phase.LEAVING, "a"))
-    assert site.handover.goodbyes() == [(camera, Goodbye.NOW)]
-    site.handover.give_back(camera, Outcome.LET_GO)
+    assert site.handover.release_requests() == [(camera, ReleaseWhen.NOW)]
+    site.handover.give_back(camera, Outcome.RELEASED)
     stepped(roster, in_phase(roster, Phase.RUNNING, "a"))
     again = given(site)["a"]
     assert again.config == changed
     assert again.lease.epoch > camera.lease.epoch
 
 
-def test_the_roster_renews_what_it_prepares_and_leaves_what_runs_to_the_loop(
+def test_the_roster_renews_leases_while_preparing_and_the_loop_while_running(
     site: WorkerSite, sources: dict[str, StillSource]
 ) -> None:
-    """A loop that hangs must lose its cameras, or nobody would ever take them over."""
+    """Because a hung loop must lose its cameras, so that another worker takes them over."""
     sources["a"] = StillSource()
     sources["a"].answered.clear()
     roster = site.roster()
@@ -148,10 +148,8 @@ def test_a_lease_that_expired_on_a_busy_machine_is_still_the_workers_when_the_st
 
 @pytest.mark.usefixtures("sources")
 @pytest.mark.parametrize("lease_seconds", [0.6, 2.0])
-def test_the_cameras_of_a_loop_that_hangs_are_taken_over(
-    redis_client: Client, tmp_path: Path, lease_seconds: float
-) -> None:
-    """The hung worker's roster lives on: it goes on with heartbeats and reports."""
+def test_the_cameras_of_a_hung_loop_are_taken_over(redis_client: Client, tmp_path: Path, lease_seconds: float) -> None:
+    """Although the roster of the hung worker continues to send heartbeats and reports."""
     site = WorkerSite(redis_client, tmp_path, "ab", worker={"lease_seconds": lease_seconds})
     hung = site.roster()
     stepped(hung, in_phase(hung, Phase.RUNNING, "a", "b"))
@@ -168,7 +166,7 @@ def test_the_cameras_of_a_loop_that_hangs_are_taken_over(
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_connection_that_is_lost_while_a_camera_is_given_up_leaves_that_to_the_next_step(
+def test_a_release_that_fails_because_of_a_lost_connection_is_retried_by_the_next_step(
     site: WorkerSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roster = site.roster()
@@ -185,7 +183,7 @@ def test_a_connection_that_is_lost_while_a_camera_is_given_up_leaves_that_to_the
         retire(gate, *words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Gate, "retire", cut)
-    site.handover.give_back(camera, Outcome.LET_GO)
+    site.handover.give_back(camera, Outcome.RELEASED)
     for _ in range(2):
         with pytest.raises(RedisConnectionError):
             roster.step()
@@ -195,7 +193,7 @@ def test_a_connection_that_is_lost_while_a_camera_is_given_up_leaves_that_to_the
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_file_that_has_ended_is_held_and_stays_ended_for_the_next_owner(site: WorkerSite) -> None:
+def test_an_ended_file_keeps_its_lease_and_stays_ended_for_the_next_owner(site: WorkerSite) -> None:
     roster = site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
     site.handover.give_back(given(site)["a"], Outcome.ENDED)
@@ -211,7 +209,7 @@ def test_a_file_that_has_ended_is_held_and_stays_ended_for_the_next_owner(site: 
     assert "a" not in given(site)
 
 
-def test_a_camera_that_cannot_be_run_says_why_is_let_go_and_the_others_run(
+def test_a_camera_that_cannot_run_says_why_and_is_released_and_the_others_run(
     site: WorkerSite, sources: dict[str, StillSource], tmp_path: Path
 ) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"not a model")
@@ -227,7 +225,7 @@ def test_a_camera_that_cannot_be_run_says_why_is_let_go_and_the_others_run(
     assert "c" not in sources
 
 
-def test_a_preparation_that_hangs_is_abandoned_and_its_source_closed_when_it_comes_after_all(
+def test_a_hung_preparation_is_abandoned_and_a_source_that_it_opens_later_is_closed(
     site: WorkerSite, sources: dict[str, StillSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preparation, "OPENING_LIMIT_S", 0.3)
@@ -250,7 +248,7 @@ def test_a_preparation_that_hangs_is_abandoned_and_its_source_closed_when_it_com
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_removed_camera_whose_preparation_still_goes_on_is_given_up_at_once(
+def test_a_removed_camera_is_released_at_once_while_it_is_being_prepared(
     site: WorkerSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = threading.Event()
@@ -273,7 +271,7 @@ def test_site_time_is_measured_again_while_the_roster_runs(site: WorkerSite, mon
 
 
 @pytest.mark.usefixtures("sources")
-def test_what_one_camera_has_in_redis_cannot_stop_the_others(site: WorkerSite) -> None:
+def test_malformed_data_of_one_camera_in_redis_does_not_stop_the_others(site: WorkerSite) -> None:
     site.client.hset(site.keys.camera("a"), "origin", "soon")
     roster = site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "b"))
@@ -284,7 +282,7 @@ def test_what_one_camera_has_in_redis_cannot_stop_the_others(site: WorkerSite) -
     assert site.registry.get_sample_value("mtmc_camera_worker_roster_restarts_total") == 1
 
 
-def test_a_source_that_never_answers_is_abandoned_and_tried_again_later(
+def test_a_source_that_never_answers_is_abandoned_and_retried_later(
     site: WorkerSite, sources: dict[str, StillSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.camera_worker.roster.ANSWER_LIMIT_S", 0.3)
@@ -301,9 +299,7 @@ def test_a_source_that_never_answers_is_abandoned_and_tried_again_later(
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_preparation_that_still_hangs_is_not_followed_by_another(
-    site: WorkerSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_preparation_that_still_hangs_is_not_retried(site: WorkerSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation, "OPENING_LIMIT_S", 0.1)
     monkeypatch.setattr("services.camera_worker.roster._RETRY_UNFIT_S", (0.05, 0.1))
     released, calls = threading.Event(), []
@@ -326,8 +322,8 @@ def test_a_preparation_that_still_hangs_is_not_followed_by_another(
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_camera_that_cannot_be_run_here_goes_to_a_worker_that_can(site: WorkerSite, tmp_path: Path) -> None:
-    """The first worker lacks the mask; both own as many cameras as is fair."""
+def test_a_camera_that_cannot_run_here_goes_to_a_worker_that_can_run_it(site: WorkerSite, tmp_path: Path) -> None:
+    """The first worker lacks the mask; both own an equal share of the cameras."""
     mask = tmp_path / "mask.png"
     masked = site.config_of("a").model_copy(update={"mask": mask})
     site.client.hset(site.keys.cameras, "a", masked.model_dump_json(by_alias=True))
@@ -345,7 +341,7 @@ def test_a_camera_that_cannot_be_run_here_goes_to_a_worker_that_can(site: Worker
 
 
 @pytest.mark.usefixtures("sources")
-def test_a_file_that_has_ended_shows_no_rate(site: WorkerSite) -> None:
+def test_an_ended_file_has_no_rate(site: WorkerSite) -> None:
     roster = site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
     camera = given(site)["a"]
@@ -365,9 +361,9 @@ def test_a_released_camera_is_free_once_its_source_is_closed(site: WorkerSite, s
     camera = given(site)["a"]
     set_paused(site.client, site.keys, ["a"], paused=True)
     stepped(roster, in_phase(roster, Phase.LEAVING, "a"))
-    site.handover.give_back(camera, Outcome.LET_GO)
+    site.handover.give_back(camera, Outcome.RELEASED)
     roster.step()
-    assert site.state("a")["state"] == "paused", "Redis knows at once, so that nobody waits for its ticks"
+    assert site.state("a")["state"] == "paused", "written at once, so that no other camera waits for its ticks"
     while site.owned("a"):
         assert not sources["a"].closed.is_set() or roster.phases()["a"] is Phase.CLOSING
         roster.step()

@@ -47,7 +47,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
 
 
 class StillSource:
-    """A live source whose pictures are grey; a test says when it answers, fails or ends."""
+    """A live source with grey pictures; a test decides when it answers, fails or ends."""
 
     def __init__(self, close_seconds: float = 0.0) -> None:
         self.state, self.error, self.dropped, self.length = SourceState.LIVE, None, 0, None
@@ -70,7 +70,7 @@ class StillSource:
 
 
 class WorkerSite:
-    """A published site of small files, and what a worker needs to hold its cameras."""
+    """A published site of small files, and the parts that a worker needs to own its cameras."""
 
     def __init__(self, client: Client, folder: Path, cameras: str, **sections: Any) -> None:
         content = small_site(folder, cameras)
@@ -141,7 +141,7 @@ class WorkerSite:
 
     @contextmanager
     def ticking(self) -> Iterator[None]:
-        """A clock that ticks on a thread of its own."""
+        """Runs a clock on its own thread."""
         clock, stop = Clock(self.client, self.site), threading.Event()
 
         def run() -> None:
@@ -160,7 +160,7 @@ class WorkerSite:
 
 @contextmanager
 def running(site: WorkerSite, monitor: Monitor | None = None) -> Iterator[CameraWorker]:
-    """A worker on a thread of its own, and a clock."""
+    """Runs a worker on its own thread, and a clock."""
     connected = Connected(site.client, site.client, site.site, monitor or Monitor())
     worker = CameraWorker(connected, ServiceOptions(site.config.site, ""))
     stop = threading.Event()

@@ -5,9 +5,9 @@ const notice = document.getElementById("notice");
 const ASPECT = 16 / 9;
 const GAP = 8;
 const PHONE_WIDTH = 640;
-const LEAST_TILE = 200; // pixels; rather scroll than show less
+const LEAST_TILE = 200; // pixels; the page scrolls rather than show smaller tiles
 const TITLES = { starting: "Starting", waiting: "Waiting", stalled: "Stalled", down: "No signal", ended: "Ended", paused: "Paused" };
-const WORDS = { live: "live", starting: "starting", waiting: "waiting", stalled: "stalled", down: "no signal", ended: "ended", paused: "paused" };
+const LABELS = { live: "live", starting: "starting", waiting: "waiting", stalled: "stalled", down: "no signal", ended: "ended", paused: "paused" };
 
 class Tile {
   constructor(element) {
@@ -21,7 +21,7 @@ class Tile {
     element.querySelector(".open").addEventListener("click", () => toggleLarge(this.name));
   }
 
-  // Only the newest picture waits while one is decoded: a slow browser skips.
+  // While a picture is being decoded only the newest one waits: a slow browser skips pictures.
   async show(jpeg) {
     this.waiting = jpeg;
     if (this.busy) return;
@@ -39,7 +39,7 @@ class Tile {
         image.close();
         this.element.dataset.picture = "shown";
       } catch {
-        // One unreadable picture: the next one comes.
+        // Ignore an unreadable picture; the next one will come.
       }
     }
     this.busy = false;
@@ -47,7 +47,7 @@ class Tile {
 
   describe(camera) {
     this.element.dataset.state = camera.state;
-    put(this.element.querySelector(".state"), WORDS[camera.state] || camera.state);
+    put(this.element.querySelector(".state"), LABELS[camera.state] || camera.state);
     put(this.element.querySelector(".reason strong"), TITLES[camera.state] || "");
     put(this.element.querySelector(".reason span"), camera.message === camera.state ? "" : camera.message);
     put(this.element.querySelector(".age"), camera.picture_age_s === null ? "" : age(camera.picture_age_s));
@@ -70,7 +70,7 @@ function age(seconds) {
   return `${Math.round(seconds / 3600)} h`;
 }
 
-function say(text) {
+function showNotice(text) {
   put(notice, text);
   notice.hidden = !text;
 }
@@ -96,7 +96,7 @@ function setCameras(cameras) {
   for (const camera of cameras) tiles.get(camera.name).describe(camera);
 }
 
-// As many columns as make the pictures largest; a phone held upright gets one, and scrolls.
+// Chooses the number of columns that makes the pictures largest; an upright phone gets one column and scrolls.
 function arrange() {
   const count = Math.max(1, tiles.size);
   const width = document.documentElement.clientWidth - 2 * GAP;
@@ -119,7 +119,7 @@ function arrange() {
   wall.style.setProperty("--tile", `${Math.floor(tile)}px`);
 }
 
-// -- one camera, large: in the address, so that "back" closes it and a link can name it ----------------------
+// -- one large camera: in the URL, so that "back" closes it and a link can open it ---------------------------
 function large() {
   return new URLSearchParams(location.hash.slice(1)).get("camera");
 }
@@ -141,7 +141,7 @@ function showLarge() {
 
 // -- the connection ------------------------------------------------------------------------------------------
 const stream = new WallStream("/wall.stream", onMessage, (reason) => {
-  say(reason || "The streamer does not answer. Trying again …");
+  showNotice(reason || "The streamer does not answer. Retrying …");
   for (const tile of tiles.values()) {
     tile.describe({ state: "stalled", message: "no connection to the streamer", picture_age_s: null, live_tracks: null });
   }
@@ -154,13 +154,13 @@ function onMessage(header, body) {
     return;
   }
   if (!header.redis) {
-    say("Redis does not answer. This page goes on when it is back.");
+    showNotice("Redis does not answer. Retrying …");
     for (const tile of tiles.values()) {
       tile.describe({ state: "stalled", message: "no connection to Redis", picture_age_s: null, live_tracks: null });
     }
     return;
   }
-  say("");
+  showNotice("");
   setCameras(header.cameras);
   const site = header.site;
   put(document.getElementById("live"), `${site.cameras_live} / ${site.cameras}`);
@@ -169,7 +169,7 @@ function onMessage(header, body) {
   put(document.getElementById("skew"), String(site.skew_ticks));
 }
 
-// A page that nobody sees costs nothing.
+// A hidden page closes its connection, so that it costs nothing.
 function onVisibility() {
   if (document.hidden) stream.close();
   else stream.open();

@@ -1,9 +1,9 @@
 "use strict";
 
-// The one connection of a live page. `/wall.stream` is a row of messages: two little-endian uint32 lengths, a JSON
+// The only connection of a live page. `/wall.stream` is a sequence of messages: two little-endian uint32 lengths, a JSON
 // header, a body (a JPEG or nothing). See services/streamer/viewing.py.
 
-const SILENCE_MS = 5000; // the state comes twice a second: after so long without a byte the connection is dead
+const SILENCE_MS = 5000; // the state comes twice a second: after this long without a byte the connection is dead
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 5000;
 
@@ -33,7 +33,7 @@ class ByteQueue {
     this.end += chunk.length;
   }
 
-  // The next message, or null while it is not whole. The body is a copy: the queue goes on being written to.
+  // The next message, or null while it is incomplete. The body is a copy, because the queue's buffer is reused.
   next() {
     if (this.length < 8) return null;
     const lengths = new DataView(this.bytes.buffer, this.start, 8);
@@ -49,7 +49,7 @@ class ByteQueue {
 }
 
 class WallStream {
-  // onMessage(header, body) for each message; onLost(reason) when there is no connection.
+  // Calls onMessage(header, body) for each message, and onLost(reason) when the connection is lost.
   constructor(url, onMessage, onLost) {
     this.url = url;
     this.onMessage = onMessage;
@@ -99,7 +99,7 @@ class WallStream {
         }
       }
     } catch {
-      // Whatever it was, the connection is gone; what follows is the same.
+      // The connection is lost, whatever the error; the code below handles it.
     }
     clearTimeout(silence);
     if (this.abort !== abort) return; // closed on purpose

@@ -1,4 +1,4 @@
-"""A cycle as commands for one fenced script."""
+"""The commands of a cycle, for one fenced script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEYS = Keys("s")
 
 
 def commands(result: CycleResult, gaps: tuple[Gap, ...] = (), letters: tuple[DeadLetter, ...] = ()) -> list[Command]:
-    """Of cycle 9, after 4 events, for an identity 1 that has left and an identity 2 in view."""
+    """The commands of cycle 9, after 4 events, for an identity 1 that has left and an identity 2 in view."""
     table, identities = TrackTable(), Identities()
     for present in (False, True):
         identity = identities.create(0, 1, 2)
@@ -23,25 +23,25 @@ def commands(result: CycleResult, gaps: tuple[Gap, ...] = (), letters: tuple[Dea
     return Publication(KEYS, ("A", "B"), 30.2).commands(record, table, identities)
 
 
-def test_the_cycle_comes_first_under_its_tick_so_that_a_second_try_is_refused() -> None:
+def test_the_cycle_comes_first_with_its_tick_as_id_so_that_a_retry_is_refused() -> None:
     assert [str(part) for part in commands(CycleResult(assignments=[Assignment(0, 5, 1)]))[0]] == [
         *("XADD", KEYS.cycles, "9-0", "tick", "9", "time_ns", "900", "events", "4", "next_gid", "3", "cursor", "A=7-0")
     ]
 
 
-def test_every_change_of_the_map_is_also_told_in_the_stream() -> None:
+def test_every_change_of_the_map_is_also_in_the_stream() -> None:
     changes = [Assignment(0, 5, 1), Assignment(1, 6, 0)]
     written = commands(CycleResult(assignments=changes))
     assert ["HSET", KEYS.gids("A"), 5, 1] in written
     assert ["HDEL", KEYS.gids("B"), 6] in written
-    told = [list(command)[-8:] for command in written if command[1] == KEYS.assignments]
-    assert told == [
+    published = [list(command)[-8:] for command in written if command[1] == KEYS.assignments]
+    assert published == [
         ["tick", 9, "camera", "A", "track_id", 5, "gid", 1],
         ["tick", 9, "camera", "B", "track_id", 6, "gid", 0],
     ]
 
 
-def test_events_and_gaps_are_numbered_on_without_a_hole() -> None:
+def test_events_and_gaps_continue_the_numbering_without_gaps() -> None:
     written = commands(CycleResult(events=[Event("appeared", 1), Event("left", 1)]), (Gap("A", 3, 6),))
     assert [command[5] for command in written if command[1] == KEYS.events] == ["5-0", "6-0", "7-0"]
     assert written[0][written[0].index("events") + 1] == 7
@@ -55,7 +55,7 @@ def test_a_record_expires_only_after_its_identity_has_left() -> None:
     assert ["PERSIST", KEYS.sightings(2)] in written
 
 
-def test_what_is_forgotten_goes_with_its_journey_and_aliases() -> None:
+def test_a_forgotten_identity_is_deleted_with_its_sightings_and_aliases() -> None:
     result = CycleResult(forgotten=[Identity(8, 0, 1, 2)], dropped_aliases=[3])
     written = commands(result)
     assert ["DEL", KEYS.identity(8), KEYS.sightings(8)] in written
@@ -69,7 +69,7 @@ def test_a_merged_gid_becomes_an_alias_and_loses_its_record() -> None:
     assert ["DEL", KEYS.identity(2)] in written
 
 
-def test_a_dead_letter_says_where_it_lay_and_why() -> None:
+def test_a_dead_letter_has_its_stream_and_the_reason() -> None:
     written = commands(CycleResult(), letters=(DeadLetter("stream", "1-1", "torn"),))
     letter = next(command for command in written if command[1] == KEYS.dead_letters)
     assert list(letter)[-6:] == ["stream", "stream", "entry", "1-1", "reason", "torn"]

@@ -24,13 +24,13 @@ def has_colour(image: Image, colour: tuple[int, int, int]) -> bool:
     return bool((image == np.array(colour, np.uint8)).all(axis=2).any())
 
 
-def test_the_colour_of_an_identity_is_the_same_for_ever() -> None:
-    """Recorded pictures, and a streamer of another version, must agree."""
+def test_the_colour_of_an_identity_never_changes() -> None:
+    """Because recorded pictures, and pictures from another version, must have the same colours."""
     known = {1: (236, 82, 19), 2: (76, 240, 172), 3: (159, 15, 179), 1000: (19, 63, 236)}
     assert {gid: colour_of(gid) for gid in known} == known
 
 
-def test_neighbouring_identities_are_told_apart() -> None:
+def test_consecutive_identities_have_different_colours() -> None:
     colours = [np.array(colour_of(gid), int) for gid in range(1, 200)]
     for i, one in enumerate(colours):
         for other in colours[max(0, i - 4) : i]:
@@ -42,7 +42,7 @@ def test_every_identity_has_a_colour(gid: int) -> None:
     assert all(0 <= part <= 255 for part in colour_of(gid))
 
 
-def test_the_picture_handed_in_is_not_changed() -> None:
+def test_the_input_picture_is_not_changed() -> None:
     image = blank()
     image.flags.writeable = False
     before = image.copy()
@@ -70,7 +70,7 @@ def test_a_track_without_identity_is_grey_and_has_no_number() -> None:
     assert (unknown[plate] == 90).all()
 
 
-def test_the_tick_stands_in_the_corner() -> None:
+def test_the_tick_is_in_the_corner() -> None:
     none = np.zeros((0, 4), np.float32)
     one, other = (annotate(blank(), none, np.zeros(0, np.int64), {}, tick, 10_000) for tick in (7, 8))
     assert (one[:30, :80] != other[:30, :80]).any()

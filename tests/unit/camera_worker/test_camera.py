@@ -25,7 +25,7 @@ SETTINGS = TrackerSettings(min_hits=1, max_lost_seconds=1.0)
 
 
 class StillSource:
-    """A source of which the tests hand out the pictures themselves."""
+    """A source without pictures: the tests pass them to the camera."""
 
     state, error, dropped = SourceState.LIVE, None, 0
     answered = threading.Event()
@@ -87,7 +87,7 @@ def ids(observed: Observed) -> list[int]:
     return list(observed.tracked.track_ids.tolist())
 
 
-def test_track_ids_carry_the_claim_and_never_repeat_over_claims() -> None:
+def test_track_ids_contain_the_epoch_and_never_repeat_over_claims() -> None:
     first, second = camera(epoch=5), camera(epoch=6)
     assert ids(observe(first, frame(0), TWO)) == [5000, 5001]
     assert ids(observe(second, frame(0), TWO)) == [6000, 6001]
@@ -119,7 +119,7 @@ def test_track_ids_never_repeat_over_loops_and_sizes_and_every_track_ends_once(
     assert alive <= set(gone), "a track never ended"
 
 
-def test_a_loop_ends_all_tracks_and_starts_over() -> None:
+def test_a_loop_of_the_file_ends_all_tracks() -> None:
     one = camera()
     before = ids(observe(one, frame(0), ONE))
     batch_of(one, None)
@@ -128,7 +128,7 @@ def test_a_loop_ends_all_tracks_and_starts_over() -> None:
     assert ids(again) == [before[0] + 1]
 
 
-def test_another_picture_size_ends_all_tracks_and_is_told() -> None:
+def test_a_new_picture_size_ends_all_tracks_and_is_in_the_batch() -> None:
     one = camera()
     before = ids(observe(one, frame(0), ONE))
     again = observe(one, frame(1, size=(320, 240)), ONE)
@@ -138,7 +138,7 @@ def test_another_picture_size_ends_all_tracks_and_is_told() -> None:
     assert ids(again) == [before[0] + 1]
 
 
-def test_a_tick_without_a_picture_is_told_apart_from_an_empty_view() -> None:
+def test_a_tick_without_a_picture_differs_from_an_empty_view() -> None:
     one = camera()
     assert (batch_of(one, None).width, batch_of(one, None).height) == (0, 0)
     before = ids(observe(one, frame(0), ONE))
@@ -185,7 +185,7 @@ def test_without_refresh_time_every_picture_is_embedded() -> None:
     assert all(len(observe(one, frame(index), TWO).due) == 2 for index in range(20))
 
 
-def test_embeddings_stand_beside_their_tracks_and_empty_ones_are_left_out() -> None:
+def test_embeddings_belong_to_their_tracks_and_zero_vectors_are_left_out() -> None:
     one = camera()
     observed = observe(one, frame(0), seen((0, 0, 50, 90), (200, 0, 250, 90), (400, 0, 450, 90)))
     vectors = np.array([[0, 1], [0, 0], [1, 0]], np.float32)
@@ -208,7 +208,7 @@ LEFT_BLACK[:, 32:] = 255
 
 
 @pytest.mark.parametrize("scale", [1, 2, 10])
-def test_a_mask_drops_what_is_centred_on_black_whatever_its_own_size(scale: int) -> None:
+def test_a_mask_of_any_size_drops_detections_centred_on_black(scale: int) -> None:
     one = camera(mask=LEFT_BLACK.repeat(scale, axis=0).repeat(scale, axis=1))
     observed = observe(one, frame(0), TWO)
     assert observed.tracked.boxes_xyxy.tolist() == [[400, 100, 500, 300]]
@@ -216,7 +216,7 @@ def test_a_mask_drops_what_is_centred_on_black_whatever_its_own_size(scale: int)
     assert smaller.tracked.boxes_xyxy.tolist() == [[200, 10, 250, 90]]
 
 
-def test_a_mask_stands_boxes_outside_the_picture_and_such_that_are_none() -> None:
+def test_a_mask_accepts_boxes_outside_the_picture_and_nan() -> None:
     one = camera(mask=LEFT_BLACK)
     strange = seen((-500, -500, -400, -400), (9000, 9000, 9100, 9100), (np.nan, 0, 1, 1), (0, 0, np.inf, 10))
     observed = observe(one, frame(0), strange)
@@ -273,14 +273,14 @@ def test_a_source_that_is_down_ends_its_tracks_by_time_also_with_an_offset(offse
     assert len(batch_of(one, None).ended) == 1
 
 
-def test_a_recording_at_another_speed_bears_site_time() -> None:
+def test_a_file_at_another_speed_has_site_time() -> None:
     timing = Timing(T0, 0, 2.0)
     one = camera(source="north.mp4", timing=timing)
     assert timing.media_time_s(T0 + 3 * S) == 6
     assert one.time_ns(frame(0, time_ns=T0 + 6 * S), T0 + 3 * S) == T0 + 3 * S
 
 
-def test_gids_follow_the_map_and_go_with_their_tracks() -> None:
+def test_gids_follow_the_map_and_are_dropped_with_their_tracks() -> None:
     one = camera()
     [track] = ids(observe(one, frame(0), ONE))
     one.change_gid(track, 7)
@@ -293,7 +293,7 @@ def test_gids_follow_the_map_and_go_with_their_tracks() -> None:
     assert one.gids == {}
 
 
-def test_the_rate_counts_the_ticks_of_late() -> None:
+def test_the_rate_counts_recent_ticks() -> None:
     one = camera()
     assert one.rate() == 0
     for _ in range(5):

@@ -14,7 +14,7 @@ LABELS = ("gpu", "hall")
 
 @dataclass
 class Site:
-    """Workers that act one after the other, in any order, on what they see."""
+    """Workers that act one after the other, in any order."""
 
     workers: dict[str, LiveWorker]
     cameras: dict[str, CameraToClaim]
@@ -24,7 +24,7 @@ class Site:
         claims, releases = wanted_changes(worker, self.workers, self.cameras, rebalance=rebalance)
         for name in claims:
             camera = self.cameras[name]
-            assert camera.owner is None, "claims a camera that somebody owns"
+            assert camera.owner is None, "claims a camera that has an owner"
             assert camera.labels <= self.workers[worker].labels, "claims a camera without its labels"
             self.cameras[name] = replace(camera, owner=worker)
         for name in releases:
@@ -35,7 +35,7 @@ class Site:
         self.changes += len(claims) + len(releases)
 
     def settle(self, random: Random, *, rebalance: bool = True) -> None:
-        """Everybody acts until nobody wants a change; fails when they never agree."""
+        """Lets all workers act until none wants a change; fails if they never agree."""
         for _ in range(40):
             before = self.changes
             for worker in random.sample(sorted(self.workers), len(self.workers)):
@@ -64,14 +64,14 @@ labels = st.frozensets(st.sampled_from(LABELS))
 @st.composite
 def sites(draw: st.DrawFn) -> Site:
     workers = {f"w{i}": LiveWorker(draw(labels), draw(st.integers(1, 6))) for i in range(draw(st.integers(1, 5)))}
-    owner = st.none() | st.sampled_from(sorted(workers)) | st.just("somebody")
+    owner = st.none() | st.sampled_from(sorted(workers)) | st.just("another")
     cameras = {f"c{i:02d}": CameraToClaim(draw(labels), draw(owner)) for i in range(draw(st.integers(0, 14)))}
     return Site(workers, cameras)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 6), st.integers(0, 20), st.randoms(use_true_random=False), st.data())
-def test_equal_workers_end_up_with_even_shares_whoever_owned_what(
+def test_equal_workers_end_up_with_even_shares_from_any_start(
     workers: int, cameras: int, random: Random, data: st.DataObject
 ) -> None:
     site = Site(equal_workers(workers), free_cameras(cameras))
@@ -86,22 +86,18 @@ def test_equal_workers_end_up_with_even_shares_whoever_owned_what(
 
 @settings(max_examples=150, deadline=None)
 @given(sites(), st.randoms(use_true_random=False), st.booleans())
-def test_any_workers_agree_and_leave_no_camera_free_that_one_could_take(
-    site: Site, random: Random, rebalance: bool
-) -> None:
+def test_any_workers_agree_and_leave_no_claimable_camera_free(site: Site, random: Random, rebalance: bool) -> None:
     site.settle(random, rebalance=rebalance)
     counts = site.counts()
     for name, camera in site.cameras.items():
         if camera.owner is None:
             able = [w for w, view in site.workers.items() if camera.labels <= view.labels]
-            assert all(counts[w] >= site.workers[w].capacity for w in able), f"{name} is left to nobody"
+            assert all(counts[w] >= site.workers[w].capacity for w in able), f"no worker claims {name}"
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 6), st.integers(1, 20), st.randoms(use_true_random=False))
-def test_the_cameras_of_a_dead_worker_are_all_taken_and_shared_evenly(
-    workers: int, cameras: int, random: Random
-) -> None:
+def test_the_cameras_of_a_dead_worker_are_claimed_evenly(workers: int, cameras: int, random: Random) -> None:
     site = Site(equal_workers(workers), free_cameras(cameras))
     site.settle(random)
     kept = {name: camera.owner for name, camera in site.cameras.items() if camera.owner != "w0"}
@@ -130,13 +126,13 @@ def test_seven_cameras_over_three_workers_are_not_left_at_three_three_one() -> N
     assert sorted(site.counts().values()) == [2, 2, 3]
 
 
-def test_without_rebalancing_nobody_gives_a_camera_up() -> None:
+def test_without_rebalancing_no_worker_releases_a_camera() -> None:
     site = Site(equal_workers(3), {name: replace(c, owner="w0") for name, c in free_cameras(9).items()})
     site.settle(Random(1), rebalance=False)
     assert site.counts()["w0"] == 9
 
 
-def test_a_camera_that_only_one_worker_may_take_goes_there_beyond_its_share() -> None:
+def test_a_camera_that_only_one_worker_can_claim_goes_there_beyond_its_share() -> None:
     workers = {"gpu": LiveWorker(frozenset({"gpu"}), 10), "cpu": LiveWorker(frozenset(), 10)}
     cameras = {f"c{i}": CameraToClaim(frozenset({"gpu"}), None) for i in range(6)}
     site = Site(workers, cameras)
@@ -150,7 +146,7 @@ def test_what_does_not_fit_a_small_worker_goes_to_a_large_one() -> None:
     assert site.counts() == {"s": 1, "m": 7}
 
 
-def test_a_camera_that_nobody_may_take_hinders_no_sharing() -> None:
+def test_a_camera_that_no_worker_can_claim_does_not_affect_the_shares() -> None:
     cameras = {name: replace(c, owner="w0") for name, c in free_cameras(4).items()}
     cameras["strange"] = CameraToClaim(frozenset({"moon"}), None)
     site = Site(equal_workers(2), cameras)
@@ -165,7 +161,7 @@ def test_a_camera_whose_source_is_on_another_host_goes_to_a_worker_there() -> No
     assert wanted_changes("w1", workers, refused, rebalance=True) == (["c"], [])
 
 
-def test_a_camera_that_nobody_can_open_is_held_all_the_same_so_that_its_error_shows() -> None:
+def test_a_camera_that_no_worker_can_open_is_still_claimed_so_that_its_error_shows() -> None:
     workers = equal_workers(2)
     refused = {"c": CameraToClaim(frozenset(), None, frozenset({"w0", "w1", "a worker that is gone"}))}
     assert any(wanted_changes(name, workers, refused, rebalance=True)[0] == ["c"] for name in workers)

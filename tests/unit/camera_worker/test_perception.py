@@ -1,4 +1,4 @@
-"""One tick of several cameras, with real trackers; sources and networks are what the tests make them."""
+"""One tick of several cameras, with real trackers and fake sources and networks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_LOST_S = 1.0
 
 
 class Source:
-    """Gives what is put into `pictures`, once each."""
+    """A source that returns each of `pictures` once."""
 
     def __init__(self) -> None:
         self.state, self.error, self.dropped = SourceState.LIVE, None, 0
@@ -46,7 +46,7 @@ class Source:
 
 
 class Detector:
-    """Finds the same object in every picture; counts the pictures of each call."""
+    """A detector that finds the same object in every picture, and counts the pictures of each call."""
 
     def __init__(self) -> None:
         self.calls: list[int] = []
@@ -70,7 +70,7 @@ class Embedder:
 
 
 class Worker:
-    """Cameras, all of one detector, and the tick that comes next."""
+    """Cameras that share one detector, and the next tick."""
 
     def __init__(self, *names: str) -> None:
         self.detector, self.embedder = Detector(), Embedder()
@@ -95,7 +95,7 @@ class Worker:
         )
 
     def perceive(self, *showing: str) -> dict[str, Seen]:
-        """The next tick, at which the cameras `showing` have a new picture."""
+        """Handles the next tick, at which the cameras `showing` have a new picture."""
         self.tick += 1
         began_ns = T0 + self.tick * S // FPS
         for name in showing:
@@ -104,14 +104,14 @@ class Worker:
 
 
 def ended_within(worker: Worker, name: str, ticks: int, *showing: str) -> float | None:
-    """After how many seconds the camera tells that its track ended."""
+    """After how many seconds the camera reports that its track ended."""
     for count in range(1, ticks + 1):
         if len(worker.perceive(*showing)[name].batch.ended):
             return count / FPS
     return None
 
 
-def test_the_tracks_of_a_source_that_is_down_end_by_time() -> None:
+def test_the_tracks_of_a_source_that_is_down_time_out() -> None:
     worker = Worker("north", "south")
     first = worker.perceive("north", "south")["north"].batch.track_ids
     worker.sources["north"].state = SourceState.DOWN
@@ -140,7 +140,7 @@ def test_a_live_source_without_a_new_picture_ends_no_tracks() -> None:
 
 
 @pytest.mark.parametrize("why", ["ended", "leaving"])
-def test_a_camera_that_is_over_ends_its_tracks_at_once(why: str) -> None:
+def test_a_camera_whose_file_ended_ends_its_tracks_at_once(why: str) -> None:
     worker = Worker("north")
     worker.perceive("north")
     if why == "ended":

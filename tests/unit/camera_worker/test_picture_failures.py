@@ -5,7 +5,7 @@ from services.camera_worker.picture_failures import SETTLED_S, DropReason, Pictu
 REDIS, ENCODING = DropReason.REDIS, DropReason.ENCODING
 
 
-def test_a_failure_is_news_once_and_so_is_the_recovery() -> None:
+def test_a_failure_is_logged_once_and_so_is_the_recovery() -> None:
     failures = PictureFailures()
     assert [failures.failed("north", ENCODING, now_s) for now_s in (1.0, 2.0, 3.0)] == [True, False, False]
     assert not failures.published("north", 4.0)
@@ -14,7 +14,7 @@ def test_a_failure_is_news_once_and_so_is_the_recovery() -> None:
     assert failures.failed("north", ENCODING, 5.0 + SETTLED_S)
 
 
-def test_a_camera_that_flaps_fills_no_log() -> None:
+def test_a_flapping_camera_does_not_fill_the_log() -> None:
     failures = PictureFailures()
     news = []
     for second in range(0, 600, 2):
@@ -22,14 +22,14 @@ def test_a_camera_that_flaps_fills_no_log() -> None:
     assert news == [True] + [False] * 599
 
 
-def test_another_reason_is_news() -> None:
+def test_a_new_reason_is_logged() -> None:
     failures = PictureFailures()
     assert failures.failed("north", ENCODING, 0.0)
     assert failures.failed("north", REDIS, 1.0)
     assert failures.failed("north", ENCODING, 2.0)
 
 
-def test_of_all_cameras_that_fail_at_redis_the_first_failure_and_the_last_recovery_are_news() -> None:
+def test_of_cameras_that_fail_because_of_redis_the_first_failure_and_the_last_recovery_are_logged() -> None:
     failures = PictureFailures()
     cameras = ("north", "south", "east")
     assert [failures.failed(camera, REDIS, at_s) for at_s, camera in enumerate(cameras)] == [True, False, False]

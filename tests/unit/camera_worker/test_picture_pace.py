@@ -11,7 +11,7 @@ def test_every_picture_of_a_watched_camera_is_published() -> None:
     assert published(PicturePace(), watched=True) == list(range(31))
 
 
-def test_a_camera_that_nobody_watches_gets_its_first_picture_at_once_and_then_one_a_second() -> None:
+def test_an_unwatched_camera_publishes_its_first_picture_at_once_and_then_one_per_second() -> None:
     assert published(PicturePace(), watched=False) == [0, 10, 20, 30]
 
 

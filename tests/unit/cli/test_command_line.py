@@ -152,7 +152,7 @@ def test_the_schema_is_json_schema_with_bounds_and_descriptions() -> None:
     ("words", "expected"),
     [
         (["run", "clock"], "which site? Give a site file, or --site NAME"),
-        (["run", "clock", "--site", "x", "--redis", "http://box"], "is no Redis URL"),
+        (["run", "clock", "--site", "x", "--redis", "http://box"], "is not a Redis URL"),
         (["run", "camera"], "camera-worker"),
         (["up"], "Missing argument"),
         (["up", "none.yaml"], "none.yaml: there is no such file"),
@@ -170,5 +170,5 @@ def test_a_redis_that_does_not_answer_is_told_of_without_its_password(site_file:
     for command in ("config publish", "up"):
         done = mtmc(*command.split(), site_file)
         assert done.returncode == 2
-        assert "no Redis answers at redis://***@127.0.0.1" in done.stderr
+        assert "Redis does not answer at redis://***@127.0.0.1" in done.stderr
         assert SECRET not in done.stderr + done.stdout

@@ -193,7 +193,7 @@ def test_where_the_page_can_be_reached_is_said_and_can_be_changed(
         ({"MTMC__CAMERA_LAYOUT": "a.mp4"}, "MTMC.CAMERA_LAYOUT: "),
         (
             {"EXPRESS__CAMERAS": [{"video": "a.mp4", "name": "a"}, {"video": "a.mp4", "name": "a"}]},
-            "EXPRESS.CAMERAS: camera names must differ, and a stands there more than once",
+            "EXPRESS.CAMERAS: camera names must be unique; used more than once: a",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Reading a site file: what is refused, with which words, and what is never shown."""
+"""Reading a site file: what is refused, with which message, and what is never shown."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CAMERA = {"name": "a", "source": "a.mp4"}
             {"clock": {"fps": 5}},
             ["site.yaml: clock.fps: there is no such setting; see `mtmc config schema`"],
         ),
-        ({"site": "no spaces"}, ["site.yaml: site = no spaces: must be letters, digits, '.', '_' and '-'"]),
+        ({"site": "no spaces"}, ["site.yaml: site = no spaces: must consist of letters, digits, '.', '_' and '-'"]),
         ({"site": True}, ["site.yaml: site = True: must be text; put it in quotes"]),
         ({"site": "x" * 65}, ["site.yaml: site = xxxx"]),
         ({"clock": {"target_fps": 0}}, ["site.yaml: clock.target_fps = 0: Input should be greater than 0"]),
@@ -72,11 +72,11 @@ CAMERA = {"name": "a", "source": "a.mp4"}
         ({"cameras": []}, ["site.yaml: cameras: must not be empty"]),
         ({"cameras": "a.mp4"}, ["site.yaml: cameras = a.mp4: must be a list"]),
         ({"cameras": ["a.mp4"]}, ["site.yaml: cameras.0 = a.mp4: must be a mapping of settings"]),
-        ({"cameras": [CAMERA, CAMERA]}, ["site.yaml: cameras: camera names must differ, and a stands there more"]),
+        ({"cameras": [CAMERA, CAMERA]}, ["site.yaml: cameras: camera names must be unique; used more than once: a"]),
         ({"cameras": [{"name": "a"}]}, ["site.yaml: cameras.0.source: is required"]),
         ({"cameras": [{**CAMERA, "source": "c.mp4"}]}, ["site.yaml: cameras.0.source = c.mp4: there is no file at c"]),
         ({"cameras": [{**CAMERA, "mask": "m.png"}]}, ["site.yaml: cameras.0.mask = m.png: there is no file at m.png"]),
-        ({"detector": {"model": "x.onnx"}}, ["site.yaml: detector.model = x.onnx: there is no file at x.onnx; give"]),
+        ({"detector": {"model": "x.onnx"}}, ["site.yaml: detector.model = x.onnx: there is no file at x.onnx; use"]),
         (
             {"detector": {"model": "detector.onnx", "classes": [1.5]}},
             ["site.yaml: detector.classes.0 = 1.5: Input should be a valid integer"],
@@ -98,9 +98,12 @@ CAMERA = {"name": "a", "source": "a.mp4"}
         ),
         (
             {"layout": {"transitions": [{"from": "a", "to": "b", "min_seconds": 9, "max_seconds": 1}]}},
-            ["site.yaml: layout.transitions.0: min_seconds 9 is above max_seconds 1"],
+            ["site.yaml: layout.transitions.0: min_seconds 9 is greater than max_seconds 1"],
         ),
-        ({"layout": {"cameras": ["a", "b"]}}, ["site.yaml: layout: 'cameras' are those of a 'file'"]),
+        (
+            {"layout": {"cameras": ["a", "b"]}},
+            ["site.yaml: layout: 'cameras' can only be used with 'file'; remove it, or set"],
+        ),
         ({"layout": {"file": "none.txt"}}, ["site.yaml: layout.file = none.txt: there is no file at none.txt"]),
         ({"redis": {"password": 12345}}, ["site.yaml: redis.password = ***: must be text; put it in quotes"]),
         (
@@ -108,7 +111,7 @@ CAMERA = {"name": "a", "source": "a.mp4"}
             [
                 "site.yaml: site: is required",
                 "site.yaml: clock.target_fps = -1: Input should be greater than 0",
-                "site.yaml: cameras.0.name = ?: must be letters, digits",
+                "site.yaml: cameras.0.name = ?: must consist of letters, digits",
                 "site.yaml: cameras.0.source = c.mp4: there is no file",
                 "site.yaml: cameras.0.colour: there is no such setting",
             ],
@@ -127,23 +130,25 @@ def test_every_problem_is_named_with_key_value_and_what_is_allowed(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "site.yaml: holds no settings; it must be a mapping"),
-        (b"# nothing\n", "site.yaml: holds no settings"),
-        (b"- a\n- b\n", "site.yaml: holds no settings"),
-        (b"hello", "site.yaml: holds no settings"),
+        (b"", "site.yaml: contains no settings; it must be a mapping"),
+        (b"# nothing\n", "site.yaml: contains no settings"),
+        (b"- a\n- b\n", "site.yaml: contains no settings"),
+        (b"hello", "site.yaml: contains no settings"),
         (b"site: \xff\xfe\n", "site.yaml: is not UTF-8 text (byte 6); save it as UTF-8"),
         (b"site: a\ncameras: [\n", "site.yaml: is not valid YAML: line 3, column 1: "),
         (b"site: a\n\tcameras: b\n", "site.yaml: is not valid YAML: line 2, column 1: found character '\\t'"),
-        (b"site: a\x07\n", "site.yaml: is not valid YAML: a character that text does not contain"),
+        (b"site: a\x07\n", "site.yaml: is not valid YAML: it contains a character that is not allowed in text"),
         (b"site: *nowhere\n", "site.yaml: is not valid YAML: line 1, column 7: found undefined alias '…'"),
         (b"site: &a [*a]\n", "site.yaml: is not valid YAML: line 1, column 7: an anchor refers to itself"),
         (b"{[a]: b}: c\n", "site.yaml: is not valid YAML: line 1, column 1: found unhashable key"),
         (b"site: 2024-02-31\n", "site.yaml: is not valid YAML: day is out of range for month"),
         (b"site: a\n---\nsite: b\n", "site.yaml: is not valid YAML: line 2, column 1: "),
-        (b"[" * 3000, "site.yaml: nests too deeply"),
+        (b"[" * 3000, "site.yaml: is nested too deeply"),
     ],
 )
-def test_what_is_no_mapping_in_yaml_is_refused_with_the_line(tmp_path: Path, content: bytes, expected: str) -> None:
+def test_a_file_that_is_not_a_yaml_mapping_is_refused_with_the_line(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
     path = tmp_path / "site.yaml"
     path.write_bytes(content)
     (found,) = problems_of(path)
@@ -151,17 +156,19 @@ def test_what_is_no_mapping_in_yaml_is_refused_with_the_line(tmp_path: Path, con
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    assert problems_of(tmp_path / "none.yaml") == ["none.yaml: there is no such file; name the site's YAML file"]
+    assert problems_of(tmp_path / "none.yaml") == [
+        "none.yaml: there is no such file; give the path of the site's YAML file"
+    ]
     (tmp_path / "folder").mkdir()
-    assert problems_of(tmp_path / "folder") == ["folder: is a folder; name the site's YAML file in it"]
+    assert problems_of(tmp_path / "folder") == ["folder: is a folder; give the path of the site's YAML file in it"]
 
 
-def test_a_key_that_stands_twice_is_an_error_in_every_mapping_at_once(write: Write) -> None:
+def test_duplicate_keys_of_all_mappings_are_reported_together(write: Write) -> None:
     path = write()
     path.write_text(path.read_text() + "site: other\nclock: {target_fps: 5, mode: live, target_fps: 6}\n")
     found = problems_of(path)
     assert [line.split(":")[1].strip() for line in found] == ["site", "clock.target_fps"]
-    assert "keep one" in found[0]
+    assert "remove one" in found[0]
 
 
 def test_a_merge_key_may_be_overridden(write: Write) -> None:
@@ -192,10 +199,10 @@ def test_a_layout_file_may_name_more_cameras_than_the_site_has(write: Write, tmp
     layout = site_layout(read_site_file(write(layout={"file": "layout.txt", "cameras": ["b", "x", "a"]}), {}))
     assert (layout.cameras, layout.dtmin[0, 1], layout.dtmax[1, 0]) == (("a", "b"), 1, 9)
     (found,) = problems_of(write(layout={"file": "layout.txt", "cameras": ["a", "x", "y"]}))
-    assert found == "site.yaml: layout.file: layout.cameras lacks b; it names every camera of the file, in order"
+    assert found == "site.yaml: layout.file: layout.cameras lacks b; list every camera of the file, in its order"
 
 
-def test_a_layout_file_on_another_host_need_not_be_here(write: Write) -> None:
+def test_a_layout_file_on_another_host_need_not_exist_here(write: Write) -> None:
     path = write(layout={"file": "none.txt"})
     site = read_site_file(path, {}, check_files=False)
     assert site.layout is not None
@@ -220,11 +227,11 @@ def test_a_detector_may_be_the_name_of_published_weights(write: Write, name: str
 
 
 @pytest.mark.parametrize("name", ["yolov8", "yolov8q", "yolov8s.pt", "yolov11n", "weights/yolov8s", "YOLOv8s", "osnet"])
-def test_what_looks_like_a_published_name_is_a_path(write: Write, name: str) -> None:
+def test_a_name_similar_to_a_published_one_is_a_path(write: Write, name: str) -> None:
     (found,) = problems_of(write(detector={"model": name}))
 
-    assert found.startswith(f"site.yaml: detector.model = {name}: there is no file at {name}; give a path relative to")
-    assert found.endswith("or the name of weights that Ultralytics publishes, such as yolov8s")
+    assert found.startswith(f"site.yaml: detector.model = {name}: there is no file at {name}; use an absolute path")
+    assert found.endswith("or the name of published Ultralytics weights, such as yolov8s")
 
 
 def test_an_embedder_has_no_published_name(write: Write) -> None:
@@ -265,13 +272,16 @@ class TestReferences:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            ("${HOST}", "redis.url = ${HOST}: the environment variable HOST is not set; set it, or write ${HOST:-def"),
-            ("${file:none}", "redis.url = ${file:none}: none cannot be read (No such file or directory)"),
-            ("${no such}", "redis.url = ${no such}: write ${VARIABLE}, ${VARIABLE:-default} or ${file:PATH}"),
-            ("${}", "redis.url = ${}: write ${VARIABLE}"),
+            ("${HOST}", "redis.url = ${HOST}: the environment variable HOST is not set; set it, or use ${HOST:-def"),
+            ("${file:none}", "redis.url = ${file:none}: cannot read none (No such file or directory)"),
+            (
+                "${no such}",
+                "redis.url = ${no such}: is not a valid reference; use ${VARIABLE}, ${VARIABLE:-default} or ${file:",
+            ),
+            ("${}", "redis.url = ${}: is not a valid reference; use ${VARIABLE}"),
         ],
     )
-    def test_that_lead_nowhere_are_named_once_among_the_other_problems(
+    def test_that_cannot_be_resolved_are_reported_once_among_the_other_problems(
         self, write: Write, text: str, expected: str
     ) -> None:
         found = problems_of(write(redis={"url": text}, clock={"target_fps": 0}))
@@ -332,11 +342,11 @@ class TestOverrides:
         assert site.redis.password is not None
         assert site.redis.password.get_secret_value() == SECRET
 
-    def test_replace_a_reference_that_leads_nowhere(self, write: Write) -> None:
+    def test_replace_a_reference_that_cannot_be_resolved(self, write: Write) -> None:
         site = read_site_file(write(redis={"url": "${HOST}"}), {"MTMC__REDIS__URL": "redis://box"})
         assert site.redis.url is not None
 
-    def test_null_takes_a_setting_back(self, write: Write) -> None:
+    def test_null_resets_a_setting(self, write: Write) -> None:
         assert read_site_file(write(layout={"overlaps": [["a", "b"]]}), {"MTMC__LAYOUT": "null"}).layout is None
 
     @pytest.mark.parametrize(
@@ -351,7 +361,7 @@ class TestOverrides:
             ("MTMC__REDIS__URL", "${NOPE}", "MTMC__REDIS__URL: redis.url = ${NOPE}: the environment variable NOPE is"),
         ],
     )
-    def test_that_are_wrong_are_blamed_by_their_own_name(
+    def test_that_are_wrong_are_reported_by_their_own_name(
         self, write: Write, name: str, value: str, expected: str
     ) -> None:
         (found,) = problems_of(write(), {name: value})
@@ -371,7 +381,7 @@ class TestOverrides:
         {"detector": {"model": f"http://me:{SECRET}@box/model.onnx"}},
     ],
 )
-def test_no_secret_stands_in_an_error(write: Write, changes: dict[str, Any]) -> None:
+def test_no_error_contains_a_secret(write: Write, changes: dict[str, Any]) -> None:
     path = write(**changes)
     assert SECRET in path.read_text()
     assert SECRET not in "\n".join(problems_of(path))

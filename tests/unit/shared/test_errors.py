@@ -38,7 +38,7 @@ HIDDEN = "hunter2"
         ("rtsp://u:hun?key=ter2@cam/live", "rtsp://***"),
     ],
 )
-def test_a_credential_is_replaced_and_the_rest_stays(text: str, shown: str) -> None:
+def test_a_credential_is_replaced_and_the_rest_kept(text: str, shown: str) -> None:
     assert redact(text) == shown
     assert HIDDEN not in shown
 
@@ -60,7 +60,7 @@ def test_addresses_joined_by_a_comma_leak_nothing() -> None:
         "monkey=1 in http://cam/v?monkey=1",
     ],
 )
-def test_text_without_credentials_stays_as_it_is(text: str) -> None:
+def test_text_without_credentials_is_not_changed(text: str) -> None:
     assert redact(text) == text
 
 
@@ -97,7 +97,7 @@ logging.getLogger("driver").warning("cannot reach %s", url)
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_no_log_line_shows_a_credential_in_whatever_field(form: str) -> None:
+def test_no_log_line_shows_a_credential_in_any_field(form: str) -> None:
     command = [sys.executable, "-c", LOGGING, form]
     text = subprocess.run(command, check=True, stderr=subprocess.PIPE, text=True, timeout=30).stderr
     assert HIDDEN not in text

@@ -25,10 +25,10 @@ def health(watch: Watch) -> Health:
     return Health(watch)
 
 
-def test_a_process_that_starts_is_not_ready_and_never_hangs(health: Health, watch: Watch) -> None:
-    health.waiting("it waits: no Redis yet")
+def test_a_starting_process_is_not_ready_and_not_hung(health: Health, watch: Watch) -> None:
+    health.waiting("it waits: Redis does not answer yet")
     watch.now += 600
-    assert (health.hung(), health.not_ready()) == (None, "it waits: no Redis yet")
+    assert (health.hung(), health.not_ready()) == (None, "it waits: Redis does not answer yet")
 
 
 def test_a_service_is_ready_after_its_first_step(health: Health) -> None:
@@ -49,7 +49,7 @@ def test_a_loop_without_a_step_is_first_not_ready_and_then_hung(health: Health, 
     assert (health.hung(), health.not_ready()) == (None, None)
 
 
-def test_a_long_step_that_makes_progress_does_not_hang(health: Health, watch: Watch) -> None:
+def test_a_long_step_that_makes_progress_is_not_hung(health: Health, watch: Watch) -> None:
     health.enter_loop(lambda: None)
     health.stepped()
     for _ in range(10):
@@ -59,7 +59,7 @@ def test_a_long_step_that_makes_progress_does_not_hang(health: Health, watch: Wa
     assert health.not_ready() == "its loop has finished no step for 50.0 s"
 
 
-def test_a_failed_step_is_progress_and_the_next_good_one_ends_the_trouble(health: Health, watch: Watch) -> None:
+def test_a_failed_step_is_progress_and_the_next_good_one_clears_the_problem(health: Health, watch: Watch) -> None:
     health.enter_loop(lambda: None)
     for _ in range(5):
         watch.now += HUNG_SECONDS / 2

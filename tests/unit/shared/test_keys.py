@@ -28,7 +28,7 @@ def all_names(keys: Keys) -> dict[str, str]:
     return names
 
 
-def test_every_key_of_a_site_lies_in_one_cluster_slot() -> None:
+def test_every_key_of_a_site_is_in_one_cluster_slot() -> None:
     assert {name[: len("mtmc:{yard}:")] for name in all_names(Keys("yard")).values()} == {"mtmc:{yard}:"}
     assert all(name.count("{") == 1 for name in all_names(Keys("yard")).values())
 
@@ -45,6 +45,6 @@ def test_a_camera_called_like_a_part_of_a_key_collides_with_nothing() -> None:
         assert not fixed & {keys.camera(camera), keys.tracks(camera), keys.gids(camera), keys.frames(camera)}
 
 
-def test_the_state_of_a_camera_stands_where_the_scripts_look_for_it() -> None:
+def test_the_state_of_a_camera_is_where_the_scripts_expect_it() -> None:
     keys = Keys("yard")
     assert keys.camera("north") == keys.tick.removesuffix("clock:tick") + "camera:north"

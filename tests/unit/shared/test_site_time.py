@@ -19,14 +19,14 @@ UNUSED: Any = None
 
 
 class Network:
-    """A Redis server behind a network; only asking it takes time."""
+    """A Redis server behind a network; only round trips take time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.local_ns = 5_000 * MS
         self.ahead_ns = 1_790_000_000_000 * MS
         """How far the server's clock is ahead of the local monotonic one."""
         self.delays_ns: list[tuple[int, int]] = []
-        """There and back again, for the next round trips."""
+        """Delays there and back of the next round trips."""
         self.asked = 0
         self.is_away = False
         clock = SimpleNamespace(
@@ -48,7 +48,7 @@ class Network:
         return answer
 
     def pass_s(self, seconds: float) -> float:
-        """Lets time pass; the local monotonic time after it, seconds."""
+        """Lets time pass; returns the local monotonic time after it, seconds."""
         self.local_ns += round(seconds * 1e9)
         return self.local_ns / 1e9
 
@@ -68,7 +68,7 @@ def test_the_shortest_round_trip_decides(network: Network) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(delays_ns=st.lists(st.tuples(DELAY, DELAY), min_size=5, max_size=5))
-def test_site_time_is_wrong_by_half_of_the_shortest_round_trip_at_most(
+def test_the_error_of_site_time_is_at_most_half_of_the_shortest_round_trip(
     network: Network, delays_ns: list[tuple[int, int]]
 ) -> None:
     network.delays_ns = list(delays_ns)
@@ -77,7 +77,7 @@ def test_site_time_is_wrong_by_half_of_the_shortest_round_trip_at_most(
     assert abs(error_ns) <= min(there + back for there, back in delays_ns) / 2 + 1
 
 
-def test_it_is_measured_again_from_time_to_time(network: Network) -> None:
+def test_it_is_measured_again_periodically(network: Network) -> None:
     site_time = SiteTime(UNUSED)
     for _ in range(3):
         network.ahead_ns += 50 * MS  # the clocks drift apart
@@ -89,7 +89,7 @@ def test_it_is_measured_again_from_time_to_time(network: Network) -> None:
         assert network.error_ns(site_time) == 0
 
 
-def test_a_measurement_that_fails_is_made_up_for(network: Network) -> None:
+def test_a_failed_measurement_is_retried(network: Network) -> None:
     site_time = SiteTime(UNUSED)
     network.ahead_ns += 50 * MS
     network.is_away = True

@@ -37,6 +37,6 @@ def test_the_cap_follows_a_crowd_that_comes_later() -> None:
     assert longest * 1_000_000 <= 1.01 * STREAM_BYTES
 
 
-def test_a_few_entries_are_kept_however_large_they_are() -> None:
+def test_a_few_entries_are_kept_even_if_they_are_large() -> None:
     assert StreamCap(site()).entries(STREAM_BYTES) == LEAST_ENTRIES
     assert StreamCap(site(replay_seconds=0.1)).entries(10) == LEAST_ENTRIES

@@ -16,7 +16,7 @@ def test_a_camera_is_watched_until_its_last_viewer_leaves() -> None:
     assert watching.cameras() == frozenset()
 
 
-def test_a_single_look_counts_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_request_counts_as_watching_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     watching = Watching()
     watching.touch(["a", "b"])
     assert watching.cameras() == {"a", "b"}

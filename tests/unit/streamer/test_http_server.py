@@ -1,4 +1,4 @@
-"""The HTTP server by itself."""
+"""The HTTP server on its own."""
 
 from __future__ import annotations
 

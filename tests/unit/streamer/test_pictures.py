@@ -68,7 +68,7 @@ def test_a_placeholder_is_repeated_only_after_a_second_and_a_new_one_is_shown_at
     assert (second.jpeg, second.picture) == (down, None)
 
 
-def test_a_judgement_from_before_the_newest_picture_does_not_hide_it(pictures: Pictures) -> None:
+def test_an_outdated_placeholder_does_not_hide_the_newest_picture(pictures: Pictures) -> None:
     judged_at = time.monotonic()
     pictures.put(picture(1))
     pictures.put_placeholder("a", b"stalled", judged_at)
@@ -77,7 +77,7 @@ def test_a_judgement_from_before_the_newest_picture_does_not_hide_it(pictures: P
     assert shown.picture == picture(1)
 
 
-def test_what_nobody_has_looked_at_is_not_shown_as_new(pictures: Pictures) -> None:
+def test_an_old_picture_is_not_shown_as_new(pictures: Pictures) -> None:
     pictures.put(picture(1))
     pictures.open("a")
     assert pictures.wait("a", -1, 0) is None

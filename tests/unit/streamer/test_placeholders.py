@@ -26,23 +26,23 @@ def test_it_is_as_large_as_the_last_picture_and_darker() -> None:
 
 
 @pytest.mark.parametrize("last", [None, b"", b"no picture"])
-def test_without_a_picture_it_has_a_plain_ground(last: bytes | None) -> None:
+def test_without_a_picture_it_has_a_plain_background(last: bytes | None) -> None:
     assert image_of(rendered("gate", "waiting", "waiting", last)).shape == (360, 640, 3)
 
 
-def test_the_words_show() -> None:
+def test_the_text_is_visible() -> None:
     said = image_of(rendered("gate", "down", "connection refused", None)).astype(int)
     other = image_of(rendered("gate", "down", "no route to host", None)).astype(int)
     assert abs(said - other).max() > 60
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 2000), (3000, 40)])
-def test_odd_sizes_and_long_words_are_no_matter(size: tuple[int, int]) -> None:
+def test_odd_sizes_and_long_texts_work(size: tuple[int, int]) -> None:
     jpeg = rendered("n" * 64, "down", "é" * 500 + " word" * 200, white(*size))
     assert image_of(jpeg).shape[:2] == (size[1], size[0])
 
 
-def test_it_is_made_once_while_nothing_changes() -> None:
+def test_it_is_rendered_once_while_nothing_changes() -> None:
     placeholders, last = Placeholders(), white(64, 36)
     first = placeholders.jpeg(CameraState("gate", "down", "refused"), last)
     assert placeholders.jpeg(CameraState("gate", "down", "refused"), last) is first

@@ -20,7 +20,7 @@ FPS = 10
 def entry(
     tick: int, *, tracks: Collection[int] = (), ended: Collection[int] = (), picture: bool = True, fps: float = FPS
 ) -> TickEntry:
-    """An entry as a worker writes it 20 ms after its tick, whose site time is 5 s behind that of Redis."""
+    """An entry that a worker writes 20 ms after its tick; site time is 5 s behind Redis time."""
     at_ms = round(tick * 1000 / fps)
     entry_id = f"{T0_MS + at_ms + 20}-0"
     time_ns = (T0_MS + at_ms - 5000) * 1_000_000
@@ -28,7 +28,7 @@ def entry(
 
 
 def shown(*entries: TickEntry, after_ms: int | None = 0, fps: float = FPS) -> ShownTracks:
-    """What is shown `after_ms` after the last of the entries, which are given oldest first; None: in virtual time."""
+    """What is shown `after_ms` after the last of the entries, oldest first; None: in virtual mode."""
     now_ms = entries[-1].written_ms + after_ms if after_ms is not None else None
     newest = entries[-entries_needed(fps) :][::-1]
     found = shown_tracks(newest, limit_s=tracks_limit_s(fps), now_ms=now_ms)
@@ -37,7 +37,7 @@ def shown(*entries: TickEntry, after_ms: int | None = 0, fps: float = FPS) -> Sh
 
 
 def ids(*entries: TickEntry, after_ms: int | None = 0, fps: float = FPS) -> set[int]:
-    """The tracks in view, as a reader picks them from the entry that it is told."""
+    """The tracks in view, as a reader selects them from the returned entry."""
     found = shown(*entries, after_ms=after_ms, fps=fps)
     holder = next(entry for entry in entries if entry.entry_id == found.entry_id)
     picked = set(holder.track_ids - found.ended) if found.fresh else set()
@@ -70,13 +70,13 @@ def test_tracks_are_shown_for_a_second_and_for_two_ticks(fps: float, last_shown:
         assert shown(*entries, fps=fps).fresh is bool(expected)
 
 
-def test_tracks_of_a_camera_that_writes_no_more_go_stale_as_well() -> None:
+def test_tracks_of_a_camera_that_stopped_writing_go_stale_too() -> None:
     entries = entry(1, tracks=[7]), entry(2, picture=False)
     assert [ids(*entries, after_ms=ms) for ms in (0, 900, 901)] == [{7}, {7}, set()]
     assert [ids(entries[0], after_ms=ms) for ms in (1000, 1001)] == [{7}, set()]
 
 
-def test_in_virtual_time_waiting_makes_nothing_stale() -> None:
+def test_in_virtual_mode_tracks_do_not_go_stale_while_waiting() -> None:
     assert ids(entry(1, tracks=[7]), after_ms=None) == {7}
 
 
@@ -90,7 +90,7 @@ def test_an_entry_that_cannot_be_read_hides_what_was_before_it() -> None:
 
 
 Step = tuple[bool, frozenset[int], frozenset[int]]
-"""Whether there is a picture, who would be seen in it, and who ends meanwhile."""
+"""Whether there is a picture, which tracks would be in it, and which tracks end meanwhile."""
 STEPS = st.lists(
     st.tuples(st.booleans(), st.frozensets(st.integers(1, 5)), st.frozensets(st.integers(1, 5))),
     min_size=1,
@@ -100,8 +100,8 @@ STEPS = st.lists(
 
 @given(steps=STEPS, after_ms=st.integers(0, 1500))
 @example(steps=[(True, frozenset({1}), frozenset()), *([(False, frozenset(), frozenset())] * 12)], after_ms=0)
-def test_what_is_shown_follows_the_last_picture_whatever_came(steps: list[Step], after_ms: int) -> None:
-    """Against a model that goes through all entries from the beginning, remembering what is in view."""
+def test_what_is_shown_follows_the_last_picture_for_any_entries(steps: list[Step], after_ms: int) -> None:
+    """Compares with a model that goes through all entries from the beginning and remembers what is in view."""
     entries: list[TickEntry] = []
     in_view: set[int] = set()
     picture_tick = None
@@ -119,7 +119,7 @@ def test_what_is_shown_follows_the_last_picture_whatever_came(steps: list[Step],
 
 @pytest.mark.parametrize("pictures_per_s", [2, 3, 5, 7, 8, 9])
 def test_a_camera_slower_than_the_clock_never_flickers(pictures_per_s: int) -> None:
-    """Somebody in view all the time is shown at every tick."""
+    """A track that is in view all the time is shown at every tick."""
     entries: list[TickEntry] = []
     for tick in range(50):
         picture = tick * pictures_per_s // FPS != (tick - 1) * pictures_per_s // FPS
@@ -149,7 +149,7 @@ def payload(*track_ids: int, ended: int = 3, width: int = 640) -> bytes:
         (b"1", payload(9), TickEntry("77-0", 5, 1, True, frozenset({9}), frozenset({3}))),
         (b"0", payload(), TickEntry("77-0", 5, 0, True, frozenset(), frozenset({3}))),
         (b"0", payload(width=0), TickEntry("77-0", 5, 0, False, frozenset(), frozenset({3}))),
-        # A recording that was imported without the size of its pictures.
+        # A recording that was imported without the picture size.
         (b"1", payload(9, width=0), TickEntry("77-0", 5, 1, True, frozenset({9}), frozenset({3}))),
     ],
 )
@@ -164,6 +164,6 @@ def test_rows_of_the_script_become_entries(n: bytes, content: bytes, expected: T
         *((b"5", b"0", b""), (b"5", b"0", b"rubbish"), (b"", b"2", b""), (b"5", b"9" * 30, b"")),
     ],
 )
-def test_rows_that_follow_no_format_are_marked(time_ns: bytes, n: bytes, content: bytes) -> None:
+def test_malformed_rows_are_marked(time_ns: bytes, n: bytes, content: bytes) -> None:
     (found,) = tick_entries([[b"77-0", time_ns, n, content]])
     assert not found.readable
