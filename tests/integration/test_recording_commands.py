@@ -52,7 +52,7 @@ def test_any_trackers_text_becomes_tracks_with_one_id_in_all_cameras(
     assert "40 ticks, 4 tracks, 160 boxes, 160 embeddings" in done.stdout
     done = mtmc("export", tmp_path / "r", "--format", "cityflow", "-o", tmp_path / "text")
     assert done.returncode == 2
-    assert f"has no global ids; give it some first: mtmc replay {tmp_path / 'r'} -o r-ids" in done.stderr
+    assert f"has no global ids; create them first: mtmc replay {tmp_path / 'r'} -o r-ids" in done.stderr
     done = mtmc("replay", tmp_path / "r", "-o", tmp_path / "ids", "--set", "association.min_track_frames=5")
     assert (done.returncode, done.stderr) == (0, "")
     assert "40 of 40 ticks, 4 assignments, 2 identities" in done.stdout
@@ -87,7 +87,7 @@ def test_the_tracker_over_detections(mtmc: CommandLine, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (("import-mot", "a", "--fps", "10", "-o", "r"), "write CAMERA=TRACKS.txt"),
-        (("import-mot", "a=x.txt", "a=y.txt", "--fps", "10", "-o", "r"), "camera a stands there more than once"),
+        (("import-mot", "a=x.txt", "a=y.txt", "--fps", "10", "-o", "r"), "camera a is given more than once"),
         (("import-mot", "a=nowhere.txt", "--fps", "10", "-o", "r"), "nowhere.txt: there is no such file"),
         (("import-mot", "a=x.txt", "--fps", "10", "-o", "r", "--size", "big"), "write width and height as in"),
         (("export", "nowhere", "--format", "csv", "-o", "x"), "nowhere: is no recording: it has no recording.json"),
