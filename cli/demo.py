@@ -50,9 +50,11 @@ def demo(
 ) -> None:
     """Run a synthetic site with six cameras around a road junction. Nothing to download.
 
-    The site is rendered once, as video files with exact ground truth, and cached. It then runs as with `mtmc up`, until
-    Ctrl-C. The cameras: crossing-southwest, crossing-northwest, crossing-northeast, crossing-southeast, roundabout,
-    north-street.
+    The site is rendered once, as video files with exact ground truth, and
+    cached. It then runs as with `mtmc up`, until Ctrl-C.
+
+    Cameras: crossing-southwest, crossing-northwest, crossing-northeast,
+    crossing-southeast, roundabout, north-street.
 
     Examples:
       mtmc demo --seed 7 --cameras crossing-southwest,roundabout

@@ -29,11 +29,13 @@ def doctor(
 ) -> None:
     """Check everything that a site needs, and say how to fix what is wrong.
 
-    Checks this machine, the site file, Redis and its memory policy, the hosts' clocks, the models, every camera, the
-    port of the web page, and the site itself if it is running. Changes nothing. With --site it checks the published
-    site, for example on another host for workers.
+    Checks this machine, the site file, Redis and its memory policy, the
+    hosts' clocks, the models, every camera, the port of the web page, and
+    the site itself if it is running. Changes nothing. With --site it checks
+    the published site, for example on another host for workers.
 
-    The fields of --json are stable: well, findings (area, level: ok, warning or error, what, do).
+    The fields of --json are stable: well, findings (area, level: ok,
+    warning or error, what, do).
 
     Exit code 2: there is at least one error.
 

@@ -115,7 +115,7 @@ class Foreground:
         reason = refusal(redis_info)
         if reason and not self._refusal:
             folder = f" (its folder: {shown_path(self._state.redis)})" if self._address.embedded else ""
-            self._print(News(f"Redis rejects writes, so the site waits: {reason}{folder}", "bad"))
+            self._print(News(f"Redis refuses writes, so the site waits: {reason}{folder}", "bad"))
         elif self._refusal and not reason:
             self._print(News("Redis accepts writes again", "good"))
         self._refusal = reason

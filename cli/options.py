@@ -74,7 +74,10 @@ RecordingFolder = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the recording; must not contain one yet.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", envvar="MTMC_LOG_LEVEL", case_sensitive=False)]
+LogLevelOption = Annotated[
+    LogLevel,
+    typer.Option("--log-level", envvar="MTMC_LOG_LEVEL", case_sensitive=False, help="Lowest level that is logged."),
+]
 
 
 def site_and_words(words: Sequence[str], site: str | None, example: str) -> tuple[Path | None, list[str]]:

@@ -82,13 +82,19 @@ def run(
         ),
     ] = 0,
     log_level: LogLevelOption = LogLevel.INFO,
-    log_format: Annotated[LogFormat, typer.Option(envvar="MTMC_LOG_FORMAT", case_sensitive=False)] = LogFormat.TEXT,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="MTMC_LOG_FORMAT", case_sensitive=False, help="Format of log lines.")
+    ] = LogFormat.TEXT,
 ) -> None:
     """Run one service in the foreground, for containers and extra hosts.
 
-    With a site file, the site is published first if its content changed. With --site, the service waits until the site
-    is published. Any number of each service may run, on any host. More environment variables: MTMC_REDIS_PASSWORD,
-    MTMC_FRAMES_URL (a second Redis for pictures), and MTMC_ENGINE_CACHE (folder for built TensorRT engines).
+    With a site file, the site is published first if its content changed.
+    With --site, the service waits until the site is published. Any number
+    of each service may run, on any host.
+
+    Further environment variables: MTMC_REDIS_PASSWORD, MTMC_FRAMES_URL (a
+    second Redis for pictures), and MTMC_ENGINE_CACHE (folder for built
+    TensorRT engines).
 
     Example:  MTMC_REDIS_URL=redis://redis:6379 mtmc run camera-worker --site campus --labels gpu
     """

@@ -46,8 +46,8 @@ def up(
 ) -> None:
     """Run a whole site on this machine, until Ctrl-C.
 
-    Starts its own Redis unless the site file or --redis names one, restarts processes that die, and prints what
-    changes.
+    Starts its own Redis unless the site file or --redis names one, restarts
+    processes that die, and prints changes of cameras and processes.
 
     Example:  mtmc up site.yaml --workers 2 --port 8081
     """

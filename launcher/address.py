@@ -60,7 +60,7 @@ class RedisAddress:
         """Turns connection errors into a message for the user. For commands that do not retry.
 
         Raises:
-            RedisUnusable: the connection was lost, or Redis rejects writes.
+            RedisUnusable: the connection was lost, or Redis refuses writes.
         """
         try:
             yield

@@ -86,7 +86,7 @@ def _try_to_publish(client: Client, site: SiteConfig, address: RedisAddress) -> 
         check(client, address.url)
         result = publish(client, site)
     except RETRYABLE as error:
-        return f"Redis is not ready: {error}"
+        return f"Redis does not answer yet: {error}"
     _log.info("site published", site=site.site, revision=result.revision)
     if result.note:
         _log.warning(result.note, site=site.site)

@@ -53,7 +53,7 @@ class RunningSite:
             if server_answers(self._client):
                 raise
             raise SiteNotRunning(
-                f"site {site} is not running: no Redis answers at {self.redis}; start it: {self._start_command}"
+                f"site {site} is not running: Redis does not answer at {self.redis}; start it: {self._start_command}"
             ) from None
         if state is None:
             raise SiteNotRunning(

@@ -75,9 +75,9 @@ def _server(client: Client, where: RedisAddress) -> Iterator[Finding]:
         yield ok(AREA, found)
     refused = refusal(info)
     if refused:
-        yield error(AREA, f"it rejects writes: {refused}")
+        yield error(AREA, f"it refuses writes: {refused}")
     if info.get("role") == "slave":
-        yield error(AREA, f"{shown} is a replica and rejects writes; use the URL of the primary")
+        yield error(AREA, f"{shown} is a replica and refuses writes; use the URL of the primary")
     if not int(info.get("aof_enabled", 0)):
         yield warning(
             AREA,
@@ -144,7 +144,7 @@ def examine_clocks(client: Client, keys: Keys) -> Iterator[Finding]:
             CLOCKS,
             f"the clock of {name} is {offset / 1000:+.1f} s off Redis time; times in logs are wrong, tracking is not "
             "affected",
-            "synchronize the hosts by NTP (chrony, systemd-timesyncd)",
+            "synchronise the hosts by NTP (chrony, systemd-timesyncd)",
         )
     if not apart:
         furthest = max(offsets.values(), key=abs)

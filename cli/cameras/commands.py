@@ -99,7 +99,7 @@ def add(
     line, so write passwords as '${VARIABLE}' or '${file:PATH}', in quotes.
 
     Examples:
-      mtmc cameras add site.yaml lobby recordings/lobby.mp4 --loop
+      mtmc cameras add site.yaml lobby videos/lobby.mp4 --loop
       mtmc cameras add site.yaml gate 'rtsp://${USER}:${PW}@192.0.2.10/1'
       mtmc cameras add --site campus roof /dev/video0 --labels roof
       mtmc cameras add site.yaml yard yard.mp4 --set detector.min_score=0.3

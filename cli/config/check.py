@@ -1,4 +1,4 @@
-"""`mtmc config check`: checks a site file and the files it names, and summarizes the site."""
+"""`mtmc config check`: checks a site file and the files it names, and summarises the site."""
 
 from __future__ import annotations
 

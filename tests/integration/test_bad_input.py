@@ -317,7 +317,7 @@ def test_while_the_disk_is_full_the_site_waits_and_then_goes_on(
     room = shutil.disk_usage(disk).total
     with pytest.raises(OSError, match="No space left"):
         (disk / "ballast").write_bytes(bytes(room))
-    site.wait_for_words("Redis rejects writes, so the site waits: ")
+    site.wait_for_words("Redis refuses writes, so the site waits: ")
     (disk / "ballast").unlink()
     site.wait_for_words("Redis accepts writes again", 30)
     assert site.process.poll() is None

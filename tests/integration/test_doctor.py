@@ -185,7 +185,7 @@ def test_little_memory_is_a_warning() -> None:
     [
         ({"appendonly": "no"}, "warning", "AOF persistence is off"),
         ({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, "error", "evicts keys"),
-        ({"maxmemory": "1kb"}, "error", "it rejects writes: "),
+        ({"maxmemory": "1kb"}, "error", "it refuses writes: "),
         ({"requirepass": SECRET}, "error", "needs a password"),
     ],
 )
@@ -199,7 +199,7 @@ def test_an_unusable_or_unsafe_redis_is_found(
     code, findings = examine("--redis", redis_process.url)
     found = [one for one in of(findings, "redis") if what in one["what"]]
     assert [one["level"] for one in found] == [level]
-    assert found[0]["do"] or "rejects writes" in what
+    assert found[0]["do"] or "refuses writes" in what
     assert code == (2 if level == "error" else 0)
 
 

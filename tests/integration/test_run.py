@@ -96,7 +96,7 @@ def test_it_waits_until_redis_answers(run: Run, site_file: Path, redis_process: 
     redis_process.stop()
     run("clock", site_file, "--redis", redis_process.url)
     log = site_file.parent / "log"
-    wait_until(lambda: log.exists() and "Redis is not ready" in log.read_text())
+    wait_until(lambda: log.exists() and "Redis does not answer yet" in log.read_text())
     redis_process.start()
     wait_until(lambda: "this clock ticks now" in log.read_text())
 

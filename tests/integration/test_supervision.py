@@ -83,7 +83,7 @@ def test_a_killed_process_is_restarted_within_five_seconds(supervised: Callable[
     began = time.monotonic()
     assert pid_when_running(supervisor, "one", other_than=pid)
     assert time.monotonic() - began < 5
-    assert info(supervisor, "one").exit_code < 0, "nobody learns that it was killed"
+    assert info(supervisor, "one").exit_code < 0, "the exit code must show that it was killed"
     assert info(supervisor, "two").pid == other
 
 
@@ -111,7 +111,7 @@ def test_a_process_that_keeps_failing_is_restarted_with_growing_delay(
 
 
 def test_a_process_with_a_user_error_is_not_restarted(supervised: Callable[..., Supervisor]) -> None:
-    code = f"print('mend me'); raise SystemExit({USER_ERROR})"
+    code = f"print('fix me'); raise SystemExit({USER_ERROR})"
     supervisor = supervised(wrong=(sys.executable, "-c", code))
     wait_until(lambda: info(supervisor, "wrong").user_error)
     assert not supervisor.revive(supervisor.processes())

@@ -98,7 +98,7 @@ def test_the_version_is_printed() -> None:
     assert (done.returncode, done.stdout.split()[0]) == (0, "mtmc")
 
 
-def test_a_valid_site_file_is_summarized_without_secrets(site_file: Path) -> None:
+def test_a_valid_site_file_is_summarised_without_secrets(site_file: Path) -> None:
     done = mtmc("config", "check", site_file)
     assert done.returncode == 0, done.stderr
     for words in (

@@ -42,7 +42,7 @@ WAITING, STALLED = camera("waiting", "no worker has it"), camera("stalled", "no 
             ["camera a: stalled (its worker w handles no tick); the other cameras no longer wait for it"],
         ),
         (STALLED, LIVE, ["camera a: live again"]),
-        (LIVE, camera("ended", "the recording has ended"), ["camera a: the file has ended"]),
+        (LIVE, camera("ended", "the file has ended"), ["camera a: the file has ended"]),
         (LIVE, camera("paused"), ["camera a: paused"]),
         (LIVE, camera("live", error="a hiccup"), []),
     ],

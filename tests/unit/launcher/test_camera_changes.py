@@ -16,7 +16,7 @@ def test_each_kind_of_change_has_a_name() -> None:
     assert changes.removed == ["b"]
     assert str(camera_changes([paused], {"a": A})) == "a resumed"
     assert str(camera_changes([A], {"a": moved.model_copy(update={"paused": True})})) == "a changed"
-    assert str(camera_changes([A], {"a": None})) == "a changed", "settings that nobody can read"
+    assert str(camera_changes([A], {"a": None})) == "a changed", "unreadable settings count as a change"
     assert str(changes.among(["a", "new", "x"])) == "a paused, new added"
 
 

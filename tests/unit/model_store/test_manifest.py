@@ -84,7 +84,7 @@ def test_the_printed_snippet_of_every_model_is_valid_in_a_site_file() -> None:
 def test_a_wrong_entry_is_named_in_one_line(change: dict[str, Any], complaint: str, write: Write) -> None:
     with pytest.raises(MtmcError) as refused:
         read_manifest(write(change))
-    assert "is no list of models: " in str(refused.value)
+    assert "is not a valid list of models: " in str(refused.value)
     assert complaint in str(refused.value)
     assert "\n" not in str(refused.value)
 

@@ -93,7 +93,7 @@ def test_the_json_lists_the_overrides_separately(mtmc: CommandLine, site_file: P
 def test_a_file_of_another_site_than_the_named_one_is_refused(mtmc: CommandLine, site_file: Path) -> None:
     done = mtmc("config", "show", site_file, "--site", "yard", B_SOURCE="/b.mp4")
     assert done.returncode == 2
-    assert "the site file is of 'hall'" in done.stderr
+    assert "the site file is for 'hall'" in done.stderr
 
 
 def test_comments_are_on_the_line_of_their_setting() -> None:
