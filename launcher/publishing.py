@@ -44,7 +44,7 @@ def publish(client: Client, site: SiteConfig) -> PublishResult:
             _check_masks(site)
         revision = publish_site(client, site)
     except OSError as error:
-        raise MtmcError(f"{error.filename}: cannot be read ({error.strerror})") from None
+        raise MtmcError(f"{error.filename}: cannot be read ({error.strerror}); check path and permissions") from None
     note = None
     made = camera_changes(before.config.cameras, running) if before else None
     if before and made:

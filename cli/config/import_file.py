@@ -62,4 +62,4 @@ def _write(target: Path, text: str, source: Path, *, force: bool) -> None:
     except FileExistsError:
         raise MtmcError(f"{target}: already exists; use --force to overwrite") from None
     except OSError as error:
-        raise MtmcError(f"{target}: cannot be written ({error.strerror})") from None
+        raise MtmcError(f"{target}: cannot be written ({error.strerror}); give another file with -o") from None

@@ -54,7 +54,7 @@ def tracks(
 
     site_file, cameras = site_and_words(words, site, "mtmc inspect tracks site.yaml CAMERA")
     if len(cameras) != 1:
-        raise typer.BadParameter("name one camera")
+        raise typer.BadParameter("give one camera")
     choice = SiteChoice(site_file, site, redis_url, state)
     code = inspect_tracks(cameras[0], choice, os.environ, table_console(), count=count, follow=follow, as_json=as_json)
     raise typer.Exit(code)

@@ -80,7 +80,7 @@ def test_the_tracker_over_detections(mtmc: CommandLine, tmp_path: Path) -> None:
     assert "1 track, 27 boxes in 60 frames" in done.stdout
     done = mtmc(*words, "--low-score", "0.9")
     assert done.returncode == 2
-    assert "these tracker options do not fit together: scores must keep 0 <= low_score" in done.stderr
+    assert "invalid tracker options: scores must keep 0 <= low_score" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test_the_tracker_over_detections(mtmc: CommandLine, tmp_path: Path) -> None:
         (("import-mot", "a", "--fps", "10", "-o", "r"), "write CAMERA=TRACKS.txt"),
         (("import-mot", "a=x.txt", "a=y.txt", "--fps", "10", "-o", "r"), "camera a is given more than once"),
         (("import-mot", "a=nowhere.txt", "--fps", "10", "-o", "r"), "nowhere.txt: there is no such file"),
-        (("import-mot", "a=x.txt", "--fps", "10", "-o", "r", "--size", "big"), "write width and height as in"),
+        (("import-mot", "a=x.txt", "--fps", "10", "-o", "r", "--size", "big"), "give width and height"),
         (("export", "nowhere", "--format", "csv", "-o", "x"), "nowhere: is no recording: it has no recording.json"),
-        (("export", "nowhere", "--format", "csv", "-o", "x", "--ids", "track"), "--ids track is for --format mot"),
+        (("export", "nowhere", "--format", "csv", "-o", "x", "--ids", "track"), "--ids track works only"),
         (("replay", "nowhere"), "nowhere: is no recording"),
-        (("replay", "nowhere", "--speed", "fast"), "write max, or how many times real time"),
+        (("replay", "nowhere", "--speed", "fast"), "give max, or a multiple"),
         (("track-mot", "nowhere.txt", "--fps", "10", "-o", "x"), "nowhere.txt: there is no such file"),
         (("record", "--site", "x", "--redis", "redis://127.0.0.1:1", "-o", "r"), "no Redis answers"),
     ],
