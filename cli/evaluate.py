@@ -73,7 +73,7 @@ def evaluate(
     The fields of --json are stable: cameras (hota, deta, assa, idf1, mota,
     idsw), multi_camera and bound (idf1, idp, idr, hota, assa),
     bound_cameras, live and seconds; with --live also wall_clock (the same
-    of that run, and timing) and difference.
+    fields for the run in real time, and timing) and difference.
 
     Examples:
       mtmc evaluate site.yaml --ground-truth truth

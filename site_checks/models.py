@@ -48,9 +48,10 @@ def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> I
         taken_ms = _median_ms(functools.partial(detector.detect, [blank], [Thresholds()]))
         slowest_ms = max(slowest_ms, taken_ms)
         width, height = detector.input_size
+        classes = len(detector.class_names)
         yield ok(
             AREA,
-            f"detector {path.name}: input {width}×{height}, {len(detector.class_names)} classes, on "
+            f"detector {path.name}: input {width}×{height}, {classes} {'class' if classes == 1 else 'classes'}, on "
             f"{detector.device} ({detector.runtime}), {taken_ms:.1f} ms per picture",
         )
     yield from _rate(site, slowest_ms)

@@ -25,7 +25,7 @@ def list_models(store: ModelStore, console: Console, *, as_json: bool) -> None:
         console.out(json.dumps(content), highlight=False)
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("name", "kind", "what"):
+    for heading in ("name", "kind", "description"):
         table.add_column(heading, overflow="fold")
     table.add_column("size", justify="right", no_wrap=True)
     for heading in ("licence", "downloaded"):
