@@ -1,1 +1,1 @@
-"""The `mtmc` command: one module per subcommand."""
+"""The `mtmc` command line: one module per subcommand."""

@@ -1,7 +1,7 @@
-"""The `mtmc` command line: assembles the commands, and turns errors into messages and exit codes.
+"""The entry point of `mtmc`: registers the commands, and turns errors into messages and exit codes.
 
-Each command or group of commands has a module or package of its own. They import what is heavy only when they run, so
-that help and completion are quick.
+Each command or group of commands has its own module or package. Heavy imports happen inside the command functions, so
+that `--help` and shell completion stay fast.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from shared.errors import MtmcError
 
 app = typer.Typer(
     name="mtmc",
-    epilog="Start with:  mtmc demo  or, with cameras of your own,  mtmc doctor site.yaml  and  mtmc up site.yaml",
+    epilog="Start with:  mtmc demo   With your own cameras:  mtmc doctor site.yaml,  then  mtmc up site.yaml",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -39,10 +39,10 @@ app = typer.Typer(
 )
 for command in (up, demo, run, status, doctor, evaluate, record, replay, import_mot, export, track_mot):
     app.command(command.__name__.replace("_", "-"))(command)
-app.add_typer(cameras, name="cameras", help="Change the cameras of a running site.")
-app.add_typer(inspect, name="inspect", help="Look at what stands in Redis.")
-app.add_typer(models, name="models", help="Fetch, check and time the networks that find and describe objects.")
-app.add_typer(config, name="config", help="Check, describe and publish site files.")
+app.add_typer(cameras, name="cameras", help="List and change the cameras of a running site.")
+app.add_typer(inspect, name="inspect", help="Show the data of a site in Redis.")
+app.add_typer(models, name="models", help="Download, verify and benchmark detectors and embedders.")
+app.add_typer(config, name="config", help="Check, show, publish and import site files.")
 
 
 def _version(wanted: bool) -> None:
@@ -59,19 +59,19 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback if the command fails.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Live multi-camera tracking: one global id for every vehicle or person, across all cameras.
 
-    Exit codes: 0 all is well, 1 it failed while running, 2 something must be mended (the message says what).
+    Exit codes: 0 success; 1 failed while running; 2 wrong input or setup (the message says what to fix).
     """
 
 
 def main() -> None:
-    """The entry point. An error that the user can fix becomes lines on stderr and an exit code."""
+    """Runs the command. An error that the user can fix is printed on stderr and sets the exit code."""
     try:
         app(prog_name="mtmc")
     except MtmcError as error:

@@ -1,4 +1,4 @@
-"""What a shell offers while a command is typed: quick, or nothing at all."""
+"""Shell completion. It answers within a fraction of a second or offers nothing."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import typer
 if TYPE_CHECKING:
     from shared.redis_connection import Client
 
-_ANSWER_S = 0.4
-_MOST = 1000
+_REDIS_TIMEOUT_S = 0.4
+_MAX_NAMES = 1000
 SITE_FILE_ENDINGS = (".yaml", ".yml")
 MODEL_FILE_ENDINGS = (".onnx",)
 
 
 def site_file(incomplete: str) -> list[str]:
-    """Site files, and folders on the way to one."""
+    """Site files, and folders that may contain one."""
     return _files(incomplete, SITE_FILE_ENDINGS)
 
 
 def model_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The models that mtmc knows, but for those that were named already."""
+    """Known models, except those already on the command line."""
     names: list[str] = []
     with _quiet():
         from model_store.manifest import read_manifest
@@ -36,7 +36,7 @@ def model_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def model_names_or_files(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The models that mtmc knows, and files of models."""
+    """Known models, and model files."""
     return model_names(ctx, incomplete) + _files(incomplete, MODEL_FILE_ENDINGS)
 
 
@@ -54,7 +54,7 @@ def _files(incomplete: str, endings: tuple[str, ...]) -> list[str]:
 
 
 def site_file_or_cameras(ctx: typer.Context, incomplete: str) -> list[str]:
-    """First the site file, unless the site is named otherwise; then its cameras."""
+    """Site files until a site is given as a file or with --site; then its cameras."""
     words = [word for word in _words(ctx) if word != incomplete]
     named = bool(ctx.params.get("site")) or any(word.endswith(SITE_FILE_ENDINGS) for word in words)
     if not named:
@@ -63,14 +63,14 @@ def site_file_or_cameras(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def site_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The sites in the Redis that the command would use without a site file."""
+    """The sites published in the Redis that the command would use without a site file."""
     names: set[str] = set()
     with _quiet():
         from launcher.address import find_redis
 
         address = find_redis(ctx.params.get("redis_url"), None, None, None, os.environ)
         with _connected(address.url, address.password) as client:
-            for key in client.scan_iter("mtmc:{*}:config", count=_MOST):
+            for key in client.scan_iter("mtmc:{*}:config", count=_MAX_NAMES):
                 if match := re.fullmatch(r"mtmc:\{([^}]*)\}:config", key.decode()):
                     names.add(match[1])
     return sorted(name for name in names if name.startswith(incomplete))
@@ -88,7 +88,7 @@ def _cameras(ctx: typer.Context, words: list[str]) -> list[str]:
         keys = Keys(site_name(site, ctx.params.get("site")))
         address = find_redis(ctx.params.get("redis_url"), site, path, ctx.params.get("state"), os.environ)
         with _connected(address.url, address.password) as client:
-            names = sorted(name.decode() for name in client.hkeys(keys.cameras)[:_MOST])
+            names = sorted(name.decode() for name in client.hkeys(keys.cameras)[:_MAX_NAMES])
     return names
 
 
@@ -101,7 +101,7 @@ def _words(ctx: typer.Context) -> list[str]:
 def _connected(url: str, password: str | None) -> Iterator[Client]:
     from shared.redis_connection import connect
 
-    client = connect(url, password, timeout_s=_ANSWER_S)
+    client = connect(url, password, timeout_s=_REDIS_TIMEOUT_S)
     try:
         yield client
     finally:
@@ -110,7 +110,7 @@ def _connected(url: str, password: str | None) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """A person who is typing is told of no error."""
+    """Suppresses errors: they would garble the line that the user is typing."""
     from redis.exceptions import RedisError
 
     from shared.errors import MtmcError

@@ -7,14 +7,14 @@ import os
 import typer
 from rich.console import Console
 
-_WIDTH_OF_A_FILE = 200
+_WIDTH_IN_A_FILE = 200
 
 
 def table_console() -> Console:
-    """A console for tables: as wide as the terminal, or 200 columns in a file or pipe, so that lines stay whole."""
+    """A console for tables: as wide as the terminal, or 200 columns in a file or pipe, so that lines do not wrap."""
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = _WIDTH_OF_A_FILE
+        console.width = _WIDTH_IN_A_FILE
     return console
 
 

@@ -1,4 +1,4 @@
-"""`mtmc demo`: renders the synthetic site once, then runs it like any other site."""
+"""`mtmc demo`: renders the synthetic site once, then runs it as `mtmc up` does."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ from cli.options import LogLevel, LogLevelOption
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Another number gives another site.")] = 1,
-    seconds: Annotated[float, typer.Option(help="Length of the recordings, which start over at their end.")] = 120.0,
+    seed: Annotated[int, typer.Option(help="Random seed; each number renders a different site.")] = 1,
+    seconds: Annotated[float, typer.Option(help="Length of the video files; they loop.")] = 120.0,
     cameras: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Names of some of the cameras.", show_default="all six")
+        str | None, typer.Option(metavar="A,B", help="Use only these cameras.", show_default="all six")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=256, help="Camera workers on this machine.", show_default="1")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Of the page; 0: any free one.", show_default="8080")
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the web page (0 picks a free port).", show_default="8080"),
     ] = None,
-    cache: Annotated[Path, typer.Option(metavar="DIR", help="Where rendered sites are kept.")] = Path(".mtmc"),
+    cache: Annotated[Path, typer.Option(metavar="DIR", help="Folder in which rendered sites are cached.")] = Path(
+        ".mtmc"
+    ),
     models: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Holds demo_detector.onnx and demo_embedder.onnx.", show_default="the shipped"
+            metavar="DIR",
+            help="Folder with demo_detector.onnx and demo_embedder.onnx.",
+            show_default="the shipped models",
         ),
     ] = None,
     output: Annotated[
@@ -37,17 +42,19 @@ def demo(
             "--output",
             "-o",
             metavar="DIR",
-            help="Render into this folder, and run nothing. A site rendered there before is replaced.",
+            help="Only render, into this folder. A site rendered there earlier is replaced.",
             show_default=False,
         ),
     ] = None,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
-    """Run a synthetic site: six cameras on a junction and what lies around it, with nothing to download.
+    """Run a synthetic site with six cameras around a road junction. Nothing to download.
 
-    It is rendered once, as video files with exact truth beside them, and then runs as `mtmc up` runs any site, until
-    Ctrl-C. The cameras: crossing-southwest, crossing-northwest, crossing-northeast, crossing-southeast, roundabout,
-    north-street.
+    The site is rendered once, as video files with exact ground truth, and
+    cached. It then runs as with `mtmc up`, until Ctrl-C.
+
+    Cameras: crossing-southwest, crossing-northwest, crossing-northeast,
+    crossing-southeast, roundabout, north-street.
 
     Examples:
       mtmc demo --seed 7 --cameras crossing-southwest,roundabout
@@ -67,7 +74,7 @@ def demo(
     with progress_bar(f"rendering {seconds:g} s") as progress:
         site_file = rendered_site(folder, site, processes=usable_cores(), progress=progress)
     console = Console(highlight=False)
-    console.print(f"the site: {site_file}, with the truth beside it", markup=False, soft_wrap=True)
+    console.print(f"site file: {site_file} (ground truth is in the same folder)", markup=False, soft_wrap=True)
     if output is not None:
         return
     raise typer.Exit(

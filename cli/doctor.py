@@ -1,4 +1,4 @@
-"""`mtmc doctor`: shows the findings as they come, then a summary."""
+"""`mtmc doctor`: prints findings as the checks finish, then a summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text
 
-from cli.console import table_console
+from cli.console import counted, table_console
 from cli.options import JsonOption, MaybeSiteFile, RedisUrl, RootOption, SiteName, StateOption
 
 if TYPE_CHECKING:
@@ -27,15 +27,17 @@ def doctor(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Examine everything that a site needs, and say what to do.
+    """Check everything that a site needs, and say how to fix what is wrong.
 
-    Looks at this machine, the site file, Redis and its memory policy, the hosts' clocks, models, every camera, the port
-    of the page, and the site itself if it runs. Changes nothing. With --site it examines what is published, as on a
-    further host for workers.
+    Checks this machine, the site file, Redis and its memory policy, the
+    hosts' clocks, the models, every camera, the port of the web page, and
+    the site itself if it is running. Changes nothing. With --site it checks
+    the published site, for example on another host for workers.
 
-    The fields of --json are stable: well, findings (area, level: ok, warning or error, what, do).
+    The fields of --json are stable: well, findings (area, level: ok,
+    warning or error, what, do).
 
-    Exit code 2: something must be mended.
+    Exit code 2: there is at least one error.
 
     Example:  mtmc doctor site.yaml
     """
@@ -80,6 +82,6 @@ def _shown(finding: Finding) -> Text:
 def _summary(count: Mapping[str, int]) -> Text:
     errors, warnings = count["error"], count["warning"]
     if not errors and not warnings:
-        return Text("all is well", style="green")
-    parts = [f"{errors} must be mended"] * bool(errors) + [f"{warnings} could be better"] * bool(warnings)
+        return Text("no problems", style="green")
+    parts = [counted(errors, "error")] * bool(errors) + [counted(warnings, "warning")] * bool(warnings)
     return Text(", ".join(parts), style=_SIGNS["error" if errors else "warning"][1])

@@ -1,4 +1,4 @@
-"""`mtmc evaluate`: runs a site, a recording or the demo, and scores the published ids."""
+"""`mtmc evaluate`: runs a site, a recording or the demo, and scores the global ids against ground truth."""
 
 from __future__ import annotations
 
@@ -26,28 +26,37 @@ def evaluate(
     site_file: MaybeSiteFile = None,
     recording: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A recording: only the aggregator runs, over its tracks.", show_default=False),
+        typer.Option(metavar="DIR", help="Run only the aggregator, over this recording's tracks.", show_default=False),
     ] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="A synthetic site, which is made with its truth.")] = False,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Run the synthetic site, which has its own ground truth.")
+    ] = False,
     ground_truth: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="MOTChallenge text: CAMERA.txt or CAMERA/gt.txt.", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="Folder of MOTChallenge text: CAMERA.txt or CAMERA/gt.txt for each camera.",
+            show_default=False,
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the synthetic site.", show_default="1")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed of the synthetic site.", show_default="1")] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, max=86400, help="So much site time.", show_default="to the end; demo: 120")
+        float | None,
+        typer.Option(
+            min=0.1, max=86400, help="Seconds of site time to run.", show_default="until the files end; demo: 120"
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Camera workers.", show_default="1, or one for each GPU")
     ] = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Run the files by the wall clock too, and show the difference.")
+        bool, typer.Option("--live", help="Run a second time in real time, and show the difference.")
     ] = False,
     as_recorded: Annotated[
-        bool, typer.Option("--as-recorded", help="With --recording: score the gids it holds; nothing runs.")
+        bool, typer.Option("--as-recorded", help="With --recording: score the recorded gids; run nothing.")
     ] = False,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Write a page with everything.", show_default=False)
+        Path | None, typer.Option(metavar="FILE.html", help="Write an HTML report.", show_default=False)
     ] = None,
     keep: Annotated[
         Path | None,
@@ -55,16 +64,16 @@ def evaluate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score the global ids against ground truth, as they were published live.
+    """Score the published global ids against ground truth.
 
-    Runs the real services over a site's recordings in virtual time, on a
-    Redis of its own: the same figures every time. What each figure means
-    stands in docs/evaluation.md.
+    Runs the real services over a site's video files in virtual time, on a
+    Redis of its own, so every run yields the same scores. The scores are
+    explained in docs/evaluation.md.
 
     The fields of --json are stable: cameras (hota, deta, assa, idf1, mota,
     idsw), multi_camera and bound (idf1, idp, idr, hota, assa),
     bound_cameras, live and seconds; with --live also wall_clock (the same
-    of that run, and timing) and difference.
+    fields for the run in real time, and timing) and difference.
 
     Examples:
       mtmc evaluate site.yaml --ground-truth truth
@@ -74,9 +83,9 @@ def evaluate(
     chosen = [name for name, given in (("SITE.yaml", site_file), ("--recording", recording), ("--demo", demo)) if given]
     if len(chosen) != 1:
         found = f", not {' and '.join(chosen)}" if chosen else ""
-        raise MtmcError(f"evaluate what? Give one of SITE.yaml, --recording DIR and --demo{found}")
+        raise MtmcError(f"give exactly one of SITE.yaml, --recording DIR and --demo{found}")
     if demo and ground_truth:
-        raise MtmcError("--demo makes its own ground truth; leave out --ground-truth")
+        raise MtmcError("--demo renders its own ground truth; omit --ground-truth")
     if not demo and ground_truth is None:
         raise MtmcError(f"{chosen[0]} needs --ground-truth DIR, with CAMERA.txt or CAMERA/gt.txt for each camera")
     for name, given, allowed in (
@@ -87,7 +96,7 @@ def evaluate(
         ("--keep", keep is not None, recording is None),
     ):
         if given and not allowed:
-            raise MtmcError(f"{name} means nothing with {chosen[0]}")
+            raise MtmcError(f"{name} cannot be combined with {chosen[0]}")
 
     import tempfile
 
@@ -115,7 +124,7 @@ def evaluate(
 
 @contextmanager
 def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """SIGTERM ends the command as Ctrl-C does, so that processes and temporary files are cleaned up."""
+    """Makes SIGTERM end the command as Ctrl-C does, so that processes and temporary files are cleaned up."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -141,7 +150,7 @@ def _render_demo(folder: Path, seed: int, seconds: float) -> tuple[Path, Path]:
 def _run_site(
     site_file: Path, ground_truth: Path, folder: Path, *, seconds: float | None, workers: int | None, live: bool
 ) -> list[EvaluatedRun]:
-    """Evaluates in virtual time, and with `live` by the wall clock too."""
+    """Evaluates in virtual time, and with `live` in real time too."""
     from cli.console import print_note
     from evaluation.truth import read_truth
     from launcher.site_evaluation import evaluate_site
@@ -160,25 +169,25 @@ def _run_site(
 
 
 def _require_empty(folder: Path) -> None:
-    """Creates the folder if needed; raises MtmcError if there is something in it."""
+    """Creates the folder if needed; raises MtmcError if it is not empty."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         occupied = any(folder.iterdir())
     except OSError as error:
-        raise MtmcError(f"{folder}: cannot be used ({error.strerror}); name another folder") from None
+        raise MtmcError(f"{folder}: cannot be used ({error.strerror}); give another folder") from None
     if occupied:
-        raise MtmcError(f"{folder}: is not empty; name another folder for --keep")
+        raise MtmcError(f"{folder}: is not empty; give another folder with --keep")
 
 
 def _require_writable(report: Path) -> None:
-    """Raises MtmcError before a long run instead of after it."""
+    """Raises MtmcError if the report could not be written. Called before the run, which takes long."""
     nearest = next(folder for folder in report.absolute().parents if folder.exists())
     if report.is_dir() or not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise MtmcError(f"{report}: no report can be written there; name a file in a folder of yours")
+        raise MtmcError(f"{report}: the report cannot be written there; give a file in a writable folder")
 
 
 def _show(runs: list[EvaluatedRun], report: Path | None, *, as_json: bool) -> None:
-    """Shows the first run, and the difference to a second one by the wall clock."""
+    """Prints the scores of the first run, and how the second one (in real time) differs."""
     import json
 
     from evaluation.tables import show_differences, show_run
@@ -201,7 +210,7 @@ def _show(runs: list[EvaluatedRun], report: Path | None, *, as_json: bool) -> No
         console.print()
         show_differences(difference, console)
     if report is not None:
-        console.print(f"\n{report}: the report", soft_wrap=True)
+        console.print(f"\nreport: {report}", soft_wrap=True)
 
 
 def _write_report(path: Path, run: EvaluatedRun) -> None:

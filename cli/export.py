@@ -1,4 +1,4 @@
-"""`mtmc export`: a recording's boxes and ids in the formats of other tools."""
+"""`mtmc export`: writes a recording's boxes and ids in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.errors import MtmcError
 
 
 class ExportFormat(str, Enum):
-    """A format, as named on the command line."""
+    """Values of `--format`."""
 
     MOT = "mot"
     CITYFLOW = "cityflow"
@@ -22,7 +22,7 @@ class ExportFormat(str, Enum):
 
 
 class NumberedBy(str, Enum):
-    """Which ids objects get, as named on the command line."""
+    """Values of `--ids`."""
 
     GID = "gid"
     TRACK = "track"
@@ -30,17 +30,17 @@ class NumberedBy(str, Enum):
 
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The recording.", show_default=False)],
-    style: Annotated[ExportFormat, typer.Option("--format", help="See docs/recordings.md.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="mot: a folder, with a file for each camera; else a file.")],
-    ids: Annotated[
-        NumberedBy, typer.Option(help="mot: number objects by global id, or by each camera's tracks.")
-    ] = NumberedBy.GID,
+    style: Annotated[
+        ExportFormat, typer.Option("--format", help="Output format; see docs/recordings.md.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="mot: folder for one file per camera; otherwise a file.")],
+    ids: Annotated[NumberedBy, typer.Option(help="mot: use global ids, or each camera's track ids.")] = NumberedBy.GID,
 ) -> None:
-    """Write a recording's boxes with the global ids that were published at their ticks.
+    """Export a recording's boxes with the global ids published at each tick.
 
     mot       frame,id,left,top,width,height,conf,-1,-1,-1
     cityflow  camera_id obj_id frame_id xmin ymin width height -1 -1
-    csv       all there is, with a header
+    csv       all fields, with a header
 
     Example:  mtmc export run1 --format mot -o run1-text
     """
@@ -48,12 +48,12 @@ def export(
     from recording.reading import Recording
 
     if ids is NumberedBy.TRACK and style is not ExportFormat.MOT:
-        raise typer.BadParameter("--ids track is for --format mot; csv has both ids anyhow")
+        raise typer.BadParameter("--ids track works only with --format mot; csv contains both ids")
     recording = Recording.open(folder)
     if ids is NumberedBy.GID and style is not ExportFormat.CSV and not len(recording.assignments()):
         raise MtmcError(
-            f"{folder} has no global ids; give it some first: mtmc replay {folder} -o {folder.name}-ids"
-            + (" (or export its tracks: --ids track)" if style is ExportFormat.MOT else "")
+            f"{folder} has no global ids; create them first: mtmc replay {folder} -o {folder.name}-ids"
+            + (" (or export the track ids: --ids track)" if style is ExportFormat.MOT else "")
         )
     with progress_bar("exporting") as progress:
         done = export_recording(recording, style.value, out, ids=ids.value, progress=progress)
@@ -61,5 +61,5 @@ def export(
     counts = f"{counted(done.boxes, 'box', 'boxes')} in {counted(len(done.files), 'file')}"
     console.print(f"{out}: {counts}", soft_wrap=True)
     if done.without_gid:
-        kept = "have none in the table" if style is ExportFormat.CSV else "were left out"
-        console.print(f"note: {done.without_gid} boxes had no gid at their tick; they {kept}", soft_wrap=True)
+        kept = "their gid column is empty" if style is ExportFormat.CSV else "they were left out"
+        console.print(f"note: {done.without_gid} boxes had no gid at their tick; {kept}", soft_wrap=True)

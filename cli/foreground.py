@@ -1,4 +1,4 @@
-"""What `mtmc up` shows: what runs where, the cameras coming up, the page's address, and then only what changes."""
+"""The terminal output of `mtmc up`: processes, cameras starting, the URL of the page, and then only changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.news import News, Patience, camera_news, is_settled, process_news
+from cli.news import News, RepeatLimit, camera_news, is_settled, process_news
 from launcher.address import RedisAddress
 from launcher.state_folder import StateFolder
 from launcher.supervision import ProcessInfo, Supervisor
@@ -27,14 +27,14 @@ from shared.site_state.reading import StateReader
 from shared.site_state.states import CameraState
 
 _POLL_S = 0.25
-_PATIENCE_S = 60.0
-"""How long the page's address waits for the cameras: loading models and building engines takes time."""
+_STARTUP_TIMEOUT_S = 60.0
+"""Longest wait for the cameras before the page's URL is printed: loading models and building engines takes time."""
 _LAST_LINES = 15
 _STYLES = {"good": "green", "bad": "bold red", "plain": ""}
 
 
 class Foreground:
-    """Follows a started site, and talks to the person in front of the terminal."""
+    """Follows a started site and prints what changes."""
 
     def __init__(
         self,
@@ -53,16 +53,16 @@ class Foreground:
         self._status_line, self._keys = status_line, Keys(site.site)
         self._cameras: dict[str, CameraState] = {}
         self._processes: dict[str, ProcessInfo] = {}
-        self._patience = Patience()
+        self._repeats = RepeatLimit()
         self._been_live: set[str] = set()
         self._redis_gone = False
         self._refusal: str | None = None
 
     def follow(self, names: Sequence[str], stop: threading.Event) -> int:
-        """Until `stop`, or until a process says that the user must mend something; the exit code."""
+        """Runs until `stop` is set or a process exits with a user error; returns the exit code."""
         self._processes = self._supervisor.processes()
-        self._tell_processes(names)
-        deadline = time.monotonic() + _PATIENCE_S
+        self._print_processes(names)
+        deadline = time.monotonic() + _STARTUP_TIMEOUT_S
         with self._waiting() as waiting:
             while not stop.is_set():
                 if (failed := self._look()) is not None:
@@ -73,51 +73,51 @@ class Foreground:
                 waiting(f"loading models, opening cameras: {self._live()} of {len(self._cameras)} live")
                 stop.wait(_POLL_S)
         if not stop.is_set():
-            self._tell_address()
+            self._print_addresses()
         while not stop.wait(_POLL_S):
             if (failed := self._look()) is not None:
                 return self._give_up(failed)
         return 0
 
     def _look(self) -> str | None:
-        """Tells what changed; the name of the process that the user must help, if any."""
+        """Prints what changed; returns the name of a process that exited with a user error, if any."""
         relaunched = self._supervisor.relaunch()
         if relaunched:
-            self._tell(News("supervisord died and was restarted, and with it every process", "bad"))
+            self._print(News("supervisord died; restarted it and every process", "bad"))
         processes = self._supervisor.processes()
         if self._supervisor.revive(processes):
             processes = self._supervisor.processes()
         if processes:
             if not relaunched:
                 news = process_news(self._processes, processes)
-                for item in self._patience.filtered(news, time.monotonic()):
-                    self._tell(item)
+                for item in self._repeats.filtered(news, time.monotonic()):
+                    self._print(item)
             self._processes = processes
         try:
             cameras = {camera.name: camera for camera in self._reader.read().cameras}
             redis_info = self._client.info()
         except RETRYABLE as error:
             if not self._redis_gone:
-                self._tell(News(f"Redis does not answer ({redact(str(error))})", "bad"))
+                self._print(News(f"Redis does not answer ({redact(str(error))}); retrying", "bad"))
             self._redis_gone = True
         else:
             if self._redis_gone:
-                self._tell(News("Redis answers again", "good"))
+                self._print(News("Redis answers again", "good"))
             self._redis_gone = False
-            self._tell_refusal(redis_info)
+            self._print_refusal(redis_info)
             for item in camera_news(self._cameras, cameras, self._been_live):
-                self._tell(item)
+                self._print(item)
             self._been_live |= {name for name, camera in cameras.items() if camera.state == "live"}
             self._cameras = cameras
         return next((name for name, info in processes.items() if info.user_error), None)
 
-    def _tell_refusal(self, redis_info: dict[str, Any]) -> None:
+    def _print_refusal(self, redis_info: dict[str, Any]) -> None:
         reason = refusal(redis_info)
         if reason and not self._refusal:
             folder = f" (its folder: {shown_path(self._state.redis)})" if self._address.embedded else ""
-            self._tell(News(f"Redis takes no writes, so everything waits: {reason}{folder}", "bad"))
+            self._print(News(f"Redis refuses writes, so the site waits: {reason}{folder}", "bad"))
         elif self._refusal and not reason:
-            self._tell(News("Redis takes writes again", "good"))
+            self._print(News("Redis accepts writes again", "good"))
         self._refusal = reason
 
     def _live(self) -> int:
@@ -126,8 +126,8 @@ class Foreground:
     def _pending(self) -> list[str]:
         return [name for name, camera in self._cameras.items() if not is_settled(camera)]
 
-    def _tell_processes(self, names: Sequence[str]) -> None:
-        """A table on a terminal; elsewhere a line for each, which no path is too long for."""
+    def _print_processes(self, names: Sequence[str]) -> None:
+        """A table on a terminal; elsewhere one line per process, so that long paths are not wrapped."""
         pids = {name: info.pid for name, info in self._processes.items()}
         rows = [(name, pids.get(name, 0), shown_path(self._state.log(name))) for name in names]
         if not self._console.is_terminal:
@@ -141,16 +141,16 @@ class Foreground:
             table.add_row(name, str(pid), Text(log))
         self._console.print(table)
 
-    def _tell_address(self) -> None:
+    def _print_addresses(self) -> None:
         pending = self._pending()
         if pending:
-            self._tell(News(f"still waiting for {', '.join(pending)}; see the logs of the camera workers", "bad"))
+            self._print(News(f"still waiting for {', '.join(pending)}; see the logs of the camera workers", "bad"))
         if not self._page_answers():
-            self._tell(News("the page does not answer yet; see the log of the streamer", "bad"))
+            self._print(News("the web page does not answer yet; see the log of the streamer", "bad"))
         self._console.print()
-        self._console.print(f"[bold]http://{self._page_host()}:{self._port}/[/bold]  the cameras, live")
-        self._console.print(Text(f"{self._redis_line()}  the clock, in Redis"), soft_wrap=True)
-        self._console.print(Text(f"{self._status_line}  everything at a glance"), soft_wrap=True)
+        self._console.print(f"[bold]http://{self._page_host()}:{self._port}/[/bold]  live view of the cameras")
+        self._console.print(Text(f"{self._redis_line()}  state of the clock in Redis"), soft_wrap=True)
+        self._console.print(Text(f"{self._status_line}  overview of the site"), soft_wrap=True)
         self._console.print("Ctrl-C stops the site")
         self._console.print()
 
@@ -176,18 +176,18 @@ class Foreground:
     def _give_up(self, name: str) -> int:
         log = self._state.log(name)
         lines = log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-_LAST_LINES:]
-        self._tell(News(f"{name} cannot run until something is mended; the end of {shown_path(log)}:", "bad"))
+        self._print(News(f"{name} stopped with an error that you have to fix; end of {shown_path(log)}:", "bad"))
         for line in lines:
             self._console.print(Text(f"  {line}"), soft_wrap=True)
         return 2
 
-    def _tell(self, news: News) -> None:
+    def _print(self, news: News) -> None:
         line = Text(f"{time.strftime('%H:%M:%S')}  ").append(news.text, style=_STYLES[news.tone])
         self._console.print(line, soft_wrap=True)
 
     @contextmanager
     def _waiting(self) -> Iterator[Callable[[str], None]]:
-        """A line that moves on a terminal, nothing elsewhere."""
+        """A spinner with a status text on a terminal; nothing elsewhere."""
         if not self._console.is_terminal:
             yield lambda _: None
             return
@@ -196,7 +196,7 @@ class Foreground:
 
 
 def shown_path(path: Path) -> str:
-    """Relative to the working directory where that is shorter."""
+    """`path` relative to the working directory if it lies below it, else unchanged."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

@@ -1,4 +1,4 @@
-"""`mtmc import-mot`: a recording from the output of any tracker."""
+"""`mtmc import-mot`: makes a recording from the output of any tracker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def import_mot(
         list[str],
         typer.Argument(
             metavar="CAMERA=TRACKS.txt[,FEATURES.npy] …",
-            help="For each camera its tracks, and an array (rows, D) of embeddings, row by row.",
+            help="Tracks of each camera, and optionally a (rows, D) array with one embedding per row of the text.",
             show_default=False,
         ),
     ],
@@ -30,21 +30,23 @@ def import_mot(
     out: RecordingFolder,
     layout: Annotated[
         Path | None,
-        typer.Option(help="A layout text file of these cameras, in this order.", show_default="every step is possible"),
+        typer.Option(
+            help="Layout text file of these cameras, in this order.", show_default="every transition is possible"
+        ),
     ] = None,
     size: FrameSize = None,
     stride: Stride = 1,
     first_frame: FirstFrame = 1,
     max_lost_seconds: Annotated[
-        float, typer.Option(min=0.01, max=86400, help="So long after its last box a track counts as ended.")
+        float, typer.Option(min=0.01, max=86400, help="A track ends this long after its last box.")
     ] = 2.5,
-    site: Annotated[str, typer.Option("--name", help="Of the site.")] = "imported",
+    site: Annotated[str, typer.Option("--name", help="Name of the site.")] = "imported",
 ) -> None:
-    """Make a recording out of MOTChallenge text, of any tracker.
+    """Make a recording from the MOTChallenge text of any tracker.
 
-    A line is frame,id,left,top,width,height[,conf[,class,visibility]],
-    in any order; ids are those of one camera. Without embeddings no track
-    gets a global id. The formats are described in docs/recordings.md.
+    Each line is frame,id,left,top,width,height[,conf[,class,visibility]];
+    lines may be in any order, and ids are per camera. Tracks without
+    embeddings get no global id. Formats: docs/recordings.md.
 
     Example:  mtmc import-mot a=a.txt,a.npy b=b.txt,b.npy --fps 10 -o run1
     """
@@ -57,14 +59,14 @@ def import_mot(
     counts = [counted(done.ticks, "tick"), counted(done.tracks, "track"), counted(done.boxes, "box", "boxes")]
     console.print(f"{out}: {', '.join(counts)}, {counted(done.embeddings, 'embedding')}", soft_wrap=True)
     if done.clipped:
-        console.print(f"note: {done.clipped} confidences lay beyond 0 to 1 and were clipped", soft_wrap=True)
+        console.print(f"note: {done.clipped} confidences were outside 0 to 1 and were clipped", soft_wrap=True)
 
 
 def _sources(words: list[str]) -> list[MotSource]:
-    """`CAMERA=TRACKS[,FEATURES.npy]` of each camera.
+    """Parses `CAMERA=TRACKS[,FEATURES.npy]` of each camera.
 
     Raises:
-        BadParameter: a word is something else, or a camera is named twice.
+        BadParameter: a word has another form, or a camera is given twice.
     """
     from recording.mot_import import MotSource
     from shared.config import NAME_PATTERN
@@ -85,5 +87,5 @@ def _sources(words: list[str]) -> list[MotSource]:
     names = [source.camera for source in sources]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise typer.BadParameter(f"camera {', '.join(twice)} stands there more than once")
+        raise typer.BadParameter(f"camera {', '.join(twice)} is given more than once")
     return sources

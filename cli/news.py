@@ -1,4 +1,4 @@
-"""What changed since the last look, in sentences: `mtmc up` prints them."""
+"""Turns changes of cameras and processes into the lines that `mtmc up` prints. Pure."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class News:
     text: str
     tone: Tone = "plain"
     about: str = ""
-    """The process or camera that it is about."""
+    """Name of the process or camera."""
 
 
 def is_settled(camera: CameraState) -> bool:
-    """Whether a camera has come up or failed, so that nobody need wait for it."""
+    """Whether a camera has started or failed, so that `mtmc up` need not wait for it."""
     return camera.state in ("live", "ended", "paused", "down")
 
 
 def camera_news(
     before: Mapping[str, CameraState], now: Mapping[str, CameraState], been_live: Collection[str] = ()
 ) -> list[News]:
-    """One line for each camera whose state changed, or that is down for another reason.
+    """One line for each camera whose state changed, or that is down for a new reason.
 
-    Cameras in `been_live` are live *again*. That a camera waits is no news while it was not in another state before.
+    Cameras in `been_live` are reported as live *again*. The first state of a camera is not reported if it is `waiting`.
     """
     news = []
     for name, camera in now.items():
@@ -60,13 +60,13 @@ def _words(camera: CameraState, *, again: bool) -> tuple[str, Tone]:
         case "waiting":
             return f"waiting ({camera.message})", "plain"
         case "ended":
-            return "its recording has ended", "plain"
+            return "the file has ended", "plain"
         case _:
             return camera.state, "plain"
 
 
 def process_news(before: Mapping[str, ProcessInfo], now: Mapping[str, ProcessInfo]) -> list[News]:
-    """Which processes died, and which came back."""
+    """One line for each process that died or was restarted."""
     news = []
     for name, info in now.items():
         old = before.get(name)
@@ -87,22 +87,22 @@ def _how(info: ProcessInfo) -> str:
     return "killed" if info.exit_code < 0 else f"exit code {info.exit_code}"
 
 
-class Patience:
-    """Passes the first lines about a process, then one that there are too many, then nothing for a minute."""
+class RepeatLimit:
+    """Limits lines about one process: the first `lines` pass, then one summary, then none until `seconds` are over."""
 
     def __init__(self, lines: int = 4, seconds: float = 60.0) -> None:
         self._lines, self._seconds = lines, seconds
-        self._told_at: dict[str, list[float]] = {}
+        self._printed_at: dict[str, list[float]] = {}
 
     def filtered(self, news: Sequence[News], now_s: float) -> list[News]:
         """The part of `news` to print at the monotonic time `now_s`."""
-        told = []
+        kept = []
         for item in news:
-            recent = [at for at in self._told_at.get(item.about, []) if now_s - at < self._seconds]
+            recent = [at for at in self._printed_at.get(item.about, []) if now_s - at < self._seconds]
             if len(recent) <= self._lines:
-                self._told_at[item.about] = [*recent, now_s]
-                told.append(item)
+                self._printed_at[item.about] = [*recent, now_s]
+                kept.append(item)
             if len(recent) == self._lines:
                 text = f"{item.about} keeps dying and is being restarted; see its log"
-                told[-1] = News(text, "bad", item.about)
-        return told
+                kept[-1] = News(text, "bad", item.about)
+        return kept

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.errors import MtmcError
 
 
 class LogLevel(str, Enum):
-    """How much is logged."""
+    """Values of `--log-level`."""
 
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -22,7 +22,7 @@ class LogLevel(str, Enum):
     ERROR = "ERROR"
 
 
-# Not `readable`: the error comes from reading the file, and says more than Click would.
+# Not `readable`: reading the file raises a better error than Click's.
 SiteFile = Annotated[
     Path, typer.Argument(metavar="SITE.yaml", help="The site file.", show_default=False, readable=False)
 ]
@@ -35,7 +35,7 @@ SiteName = Annotated[
         "--site",
         metavar="NAME",
         envvar="MTMC_SITE",
-        help="The site, when no file is given.",
+        help="Name of the site, instead of a site file.",
         autocompletion=completion.site_names,
     ),
 ]
@@ -45,8 +45,8 @@ RedisUrl = Annotated[
         "--redis",
         metavar="URL",
         envvar="MTMC_REDIS_URL",
-        help="redis://, rediss:// or unix:// URL; before that of the site file. Anybody can read a command line: give "
-        "a password as MTMC_REDIS_PASSWORD.",
+        help="URL of Redis (redis://, rediss:// or unix://); overrides the site file. Pass a password in "
+        "MTMC_REDIS_PASSWORD: other users can read a command line.",
     ),
 ]
 StateOption = Annotated[
@@ -55,8 +55,8 @@ StateOption = Annotated[
         "--state",
         metavar="DIR",
         envvar="MTMC_STATE",
-        help="Data, logs and locks of `mtmc up`.",
-        show_default=".mtmc/NAME beside the site file",
+        help="State folder of `mtmc up`: data, logs, lock.",
+        show_default=".mtmc/SITE beside the site file",
     ),
 ]
 RootOption = Annotated[
@@ -66,26 +66,29 @@ RootOption = Annotated[
         metavar="DIR",
         exists=True,
         file_okay=False,
-        help="Of a run_live_mtmc.py file: the folder that its paths start from.",
-        show_default="the file's, or that of the config folder around it",
+        help="For a run_live_mtmc.py file: the folder that its relative paths start from.",
+        show_default="its own folder, or the parent of its config folder",
     ),
 ]
 RecordingFolder = Annotated[
-    Path, typer.Option("--out", "-o", metavar="DIR", help="The folder of the recording; must not hold one yet.")
+    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the recording; must not contain one yet.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="For machines.")]
-LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", envvar="MTMC_LOG_LEVEL", case_sensitive=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LogLevelOption = Annotated[
+    LogLevel,
+    typer.Option("--log-level", envvar="MTMC_LOG_LEVEL", case_sensitive=False, help="Lowest level that is logged."),
+]
 
 
 def site_and_words(words: Sequence[str], site: str | None, example: str) -> tuple[Path | None, list[str]]:
-    """The site file, if one stands first, and the other words.
+    """Splits `words` into the site file, if the first word is one, and the rest.
 
     Raises:
-        MtmcError: there is none, and no `site` is named; the message shows the `example`.
+        MtmcError: there is neither a site file nor a `site`; the message shows the `example`.
     """
     first = Path(words[0]) if words else None
     if first is not None and (first.suffix in completion.SITE_FILE_ENDINGS or (site is None and first.is_file())):
         return first, list(words[1:])
     if site is None:
-        raise MtmcError(f"which site? Give its file first, as in '{example}', or --site NAME (or set MTMC_SITE)")
+        raise MtmcError(f"no site given; give its file first, as in '{example}', or --site NAME (or set MTMC_SITE)")
     return None, list(words)

@@ -1,4 +1,4 @@
-"""Progress bars on stderr, so that results can be piped; none if stderr is not a terminal."""
+"""Progress bars, on stderr so that results can be piped. None if stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.progress import ReportProgress
 
 @contextlib.contextmanager
 def progress_bar(description: str) -> Iterator[ReportProgress]:
-    """A bar, and the function that moves it."""
+    """Shows a bar; yields the function that updates it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

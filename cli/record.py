@@ -26,21 +26,21 @@ def record(
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, max=1e7, help="Of the site's ticks.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, max=1e7, help="Stop after this much site time.")] = None,
     video: Annotated[
-        bool, typer.Option("--video", help="Also DIR/video/CAMERA.mp4, annotated as on the page.")
+        bool, typer.Option("--video", help="Also write DIR/video/CAMERA.mp4, annotated as on the web page.")
     ] = False,
     from_start: Annotated[
-        bool, typer.Option("--from-start", help="Begin with the tracks that Redis still holds.")
+        bool, typer.Option("--from-start", help="Include the past tracks that Redis still holds.")
     ] = False,
 ) -> None:
-    """Record what a running site tracks and publishes, until Ctrl-C or its end.
+    """Record the tracks and global ids of a running site, until Ctrl-C or its end.
 
-    Takes every entry of tracks:* and assignments from the tick on at which
-    all cameras are; entries that were trimmed before they could be read are
-    named. No credential is written. The format is docs/recordings.md.
+    Records every entry of tracks:* and assignments, starting at a tick that
+    all cameras have reached. Entries that Redis trimmed before they were
+    read are reported. No credentials are written. Format: docs/recordings.md.
 
-    Exit code 1: nothing came.
+    Exit code 1: nothing was recorded.
 
     Examples:
       mtmc record site.yaml -o monday
@@ -85,7 +85,7 @@ def record(
 
 @contextlib.contextmanager
 def _status_line(recorder: Recorder, fps: float, console: Console) -> Iterator[Callable[[], None]]:
-    """A line on a terminal, nothing elsewhere; and the function that updates it."""
+    """Shows a status line on a terminal, nothing elsewhere; yields the function that updates it."""
     from rich.live import Live
     from rich.text import Text
 
@@ -99,7 +99,7 @@ def _status_line(recorder: Recorder, fps: float, console: Console) -> Iterator[C
             live.update(
                 Text(
                     f"recording {len(recorder.cameras)} cameras: {max(0, ticks) / fps:.1f} s, {recorder.boxes} boxes, "
-                    f"{recorder.assignments} assignments, {recorder.size_bytes / 1e6:.1f} MB; Ctrl-C ends it"
+                    f"{recorder.assignments} assignments, {recorder.size_bytes / 1e6:.1f} MB; Ctrl-C stops"
                 )
             )
 
@@ -118,7 +118,7 @@ def _print_summary(done: Recorded, folder: Path, fps: float, console: Console) -
         f"camera {gap.camera}: entries are missing between tick {gap.after_tick} and tick {gap.next_tick}"
         for gap in done.missing
     ]
-    notes += [f"camera {camera} was added meanwhile and is not recorded" for camera in done.not_recorded]
+    notes += [f"camera {camera} was added during the recording and is not in it" for camera in done.not_recorded]
     if done.undecodable:
         notes.append(f"{done.undecodable} entries could not be decoded and were left out")
     for note in notes:

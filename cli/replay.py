@@ -1,4 +1,4 @@
-"""`mtmc replay`: plays a recording through an aggregator again."""
+"""`mtmc replay`: plays a recording back through an aggregator."""
 
 from __future__ import annotations
 
@@ -19,35 +19,38 @@ _SECTION = "association."
 
 def replay(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The recording.", show_default=False)],
-    speed: Annotated[str, typer.Option(metavar="max|N", help="1.0: in real time.")] = "max",
+    speed: Annotated[str, typer.Option(metavar="max|N", help="Times real time (1.0: real time).")] = "max",
     redis_url: Annotated[
         str | None,
         typer.Option(
             "--redis",
             metavar="URL|embedded",
-            help="Where an aggregator runs; embedded: a Redis and an aggregator just for this.",
+            help="Redis of a running aggregator, or embedded: a temporary Redis and aggregator.",
             show_default="embedded",
         ),
     ] = None,
     site: Annotated[
-        str | None, typer.Option("--site", metavar="NAME", help="Under this name.", show_default="the recorded one")
+        str | None,
+        typer.Option("--site", metavar="NAME", help="Name of the replayed site.", show_default="as recorded"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Write tracks and new gids as a recording.")
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Write tracks and new gids to a new recording.")
     ] = None,
-    layout: Annotated[Path | None, typer.Option(help="A layout text file, in place of the recorded layout.")] = None,
+    layout: Annotated[
+        Path | None, typer.Option(help="Layout text file to use.", show_default="the recorded layout")
+    ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="association.NAME=VALUE", help="A setting in place of the recorded one."),
+        typer.Option("--set", metavar="association.NAME=VALUE", help="Override a recorded association setting."),
     ] = None,
 ) -> None:
-    """Play a recording into Redis, for the aggregator to associate anew.
+    """Play a recording into Redis, so that the aggregator assigns new gids.
 
-    Time is virtual: each tick waits for the aggregator, so the result is the
-    same every time. A site that runs, or holds data that no replay wrote, is
-    left alone.
+    Time is virtual: each tick waits for the aggregator, so every replay has
+    the same result. A replay refuses to overwrite a site that is running, or
+    whose data in Redis comes from anything but a replay.
 
-    Exit code 1: it was stopped before its end.
+    Exit code 1: stopped before the end of the recording.
 
     Examples:
       mtmc replay monday -o monday-again --set association.min_similarity=0.6
@@ -95,7 +98,7 @@ def replay(
                 pace=Pace(times_real_time, recording.fps) if times_real_time else None,
                 stop=stop,
                 copy=copy,
-                watcher=Watcher(progress, lambda: console.print(f"waiting for an aggregator; start it: {start}")),
+                watcher=Watcher(progress, lambda: console.print(f"waiting for an aggregator; start one: {start}")),
             )
         except RETRYABLE as error:
             raise unreachable(url, error) from None
@@ -112,7 +115,7 @@ def replay(
 
 
 def _speed(text: str) -> float | None:
-    """Times real time; None: as fast as possible."""
+    """Parses `--speed` into a multiple of real time; None means as fast as possible."""
     if text == "max":
         return None
     try:
@@ -120,12 +123,14 @@ def _speed(text: str) -> float | None:
     except ValueError:
         speed = 0.0
     if not 0.001 <= speed <= 1000:
-        raise typer.BadParameter(f"--speed {text}: write max, or how many times real time, such as 1.0")
+        raise typer.BadParameter(
+            f"--speed {text}: give max, or a multiple of real time from 0.001 to 1000, for example 1.0"
+        )
     return speed
 
 
 def _changed_settings(assignments: Sequence[str]) -> dict[str, Any]:
-    """`association.NAME=VALUE` as settings of that section; raises MtmcError for anything else."""
+    """Parses each `association.NAME=VALUE`; raises MtmcError for anything else."""
     from shared.config_file import setting_value
 
     found = {}

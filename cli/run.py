@@ -1,4 +1,4 @@
-"""`mtmc run`: one service in this process."""
+"""`mtmc run`: runs one service in this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cli.options import LogLevel, LogLevelOption, MaybeSiteFile, RedisUrl, RootO
 
 
 class ServiceName(str, Enum):
-    """A service, as named on the command line."""
+    """Values of the argument SERVICE."""
 
     CLOCK = "clock"
     CAMERA_WORKER = "camera-worker"
@@ -22,39 +22,54 @@ class ServiceName(str, Enum):
 
     @property
     def module(self) -> str:
-        """The module with the service's `main(options)`."""
+        """The module that has the service's `main(options)`."""
         return f"services.{self.value.replace('-', '_')}.__main__"
 
 
 class LogFormat(str, Enum):
-    """How a line of the log is written."""
+    """Values of `--log-format`."""
 
     TEXT = "text"
     JSON = "json"
 
 
 def run(
-    service: Annotated[ServiceName, typer.Argument(help="Which service.", show_default=False)],
+    service: Annotated[ServiceName, typer.Argument(help="Service to run.", show_default=False)],
     site_file: MaybeSiteFile = None,
     site: SiteName = None,
     redis_url: RedisUrl = None,
     labels: Annotated[
-        str, typer.Option(envvar="MTMC_WORKER_LABELS", metavar="A,B", help="camera-worker: what it can reach.")
+        str,
+        typer.Option(
+            envvar="MTMC_WORKER_LABELS",
+            metavar="A,B",
+            help="camera-worker: its labels; it runs only cameras whose labels it has.",
+        ),
     ] = "",
-    capacity: Annotated[int | None, typer.Option(min=1, max=1024, help="camera-worker: cameras at most.")] = None,
-    threads: Annotated[int, typer.Option(min=0, max=256, help="camera-worker: of a network; 0: all cores.")] = 0,
+    capacity: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="camera-worker: largest number of cameras.")
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(min=0, max=256, help="camera-worker: CPU threads per model (0: all cores).")
+    ] = 0,
     publish: Annotated[
-        bool, typer.Option(help="Publish the site file; else only its site's name is used.", show_default=True)
+        bool,
+        typer.Option(help="Publish the site file first; otherwise only its site name is used.", show_default=True),
     ] = True,
     root: RootOption = None,
-    host: Annotated[str | None, typer.Option(help="streamer: address to listen at.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="streamer: port.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="streamer: address to listen on.", show_default="streamer.host")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="streamer: port (0 picks a free port).", show_default="streamer.port"),
+    ] = None,
     metrics_host: Annotated[
         str,
         typer.Option(
             envvar="MTMC_METRICS_HOST",
             metavar="HOST",
-            help="Address of --metrics-port; 0.0.0.0: all of this machine's.",
+            help="Address to serve metrics on (0.0.0.0: all interfaces).",
         ),
     ] = "127.0.0.1",
     metrics_port: Annotated[
@@ -63,18 +78,23 @@ def run(
             min=-1,
             max=65535,
             envvar="MTMC_METRICS_PORT",
-            help="Of /metrics, /healthz and /readyz; 0: any free port, which status shows; -1: none.",
+            help="Port of /metrics, /healthz and /readyz (0 picks a free port, which `mtmc status` shows; -1: off).",
         ),
     ] = 0,
     log_level: LogLevelOption = LogLevel.INFO,
-    log_format: Annotated[LogFormat, typer.Option(envvar="MTMC_LOG_FORMAT", case_sensitive=False)] = LogFormat.TEXT,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="MTMC_LOG_FORMAT", case_sensitive=False, help="Format of log lines.")
+    ] = LogFormat.TEXT,
 ) -> None:
-    """Run one service in the foreground, as containers do.
+    """Run one service in the foreground, for containers and extra hosts.
 
-    With a site file the site is published first, if its content changed; with --site it waits until somebody has
-    published it. Any number of each service may run, on any host. Also read from the environment:
-    MTMC_REDIS_PASSWORD, MTMC_FRAMES_URL (a second Redis for pictures), and MTMC_ENGINE_CACHE (the folder that keeps
-    TensorRT's engines).
+    With a site file, the site is published first if its content changed.
+    With --site, the service waits until the site is published. Any number
+    of each service may run, on any host.
+
+    Further environment variables: MTMC_REDIS_PASSWORD, MTMC_FRAMES_URL (a
+    second Redis for pictures), and MTMC_ENGINE_CACHE (folder for built
+    TensorRT engines).
 
     Example:  MTMC_REDIS_URL=redis://redis:6379 mtmc run camera-worker --site campus --labels gpu
     """

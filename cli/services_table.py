@@ -1,4 +1,4 @@
-"""The processes of a site as a table, for people."""
+"""The processes of a site as a table."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SILENT_SECONDS = 5 * HEARTBEAT_SECONDS
 
 
 def services_table(services: Sequence[ServiceInfo]) -> RenderableType:
-    """One row for each process that was there within the last minute."""
+    """One row for each process with a heartbeat within the last minute."""
     table = Table(title="services", title_justify="left", title_style="bold")
     for heading in ("service", "host", "pid", "state", "metrics"):
         table.add_column(heading, overflow="fold")
     for service in services:
         pid = "-" if service.pid is None else str(service.pid)
         table.add_row(Text(service.role), Text(service.host), pid, _state(service), Text(service.metrics_url or "none"))
-    return table if services else Text("no service has given a heartbeat within the last minute")
+    return table if services else Text("no service had a heartbeat within the last minute")
 
 
 def _state(service: ServiceInfo) -> Text:

@@ -1,4 +1,4 @@
-"""`mtmc status`: a site at a glance."""
+"""`mtmc status`: shows the state of a running site."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ def status(
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again every second, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines; with --watch one object a line.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every second, until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch one object per line.")] = False,
 ) -> None:
-    """Show clock, workers, cameras and processes of a site at a glance.
+    """Show clock, workers, cameras and processes of a running site.
 
-    The fields of --json are stable: site, redis, revision, running, tick, gate, skew_ticks, slowest, fastest, stalled,
-    skipped_ticks, clock, aggregator, workers (id, host, pid, labels, device, backend, cameras, fps,
-    heartbeat_age_seconds), cameras (name, state, message, stalled, owner, error, seen_tick, lag_ticks, fps, tracks,
-    gids) and services (id, role, host, pid, metrics_url, ready, problem, uptime_seconds, heartbeat_age_seconds); null
-    means unknown. The state of a camera is live, starting, waiting, stalled, down, ended or paused.
+    The fields of --json are stable: site, redis, revision, running, tick,
+    gate, skew_ticks, slowest, fastest, stalled, skipped_ticks, clock,
+    aggregator, workers (id, host, pid, labels, device, backend, cameras,
+    fps, heartbeat_age_seconds), cameras (name, state, message, stalled,
+    owner, error, seen_tick, lag_ticks, fps, tracks, gids) and services (id,
+    role, host, pid, metrics_url, ready, problem, uptime_seconds,
+    heartbeat_age_seconds); null means unknown. The state of a camera is
+    live, starting, waiting, stalled, down, ended or paused.
 
-    Exit code 1: nothing runs.
+    Exit code 1: the site is not running.
 
     Example:  mtmc status site.yaml --watch
     """
@@ -72,14 +75,14 @@ def _watch(running: RunningSite, console: Console, *, as_json: bool) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from launcher.running_site import NothingRuns
+    from launcher.running_site import SiteNotRunning
     from shared.service import stop_on_signals
 
     def newest() -> RenderableType:
         try:
             return _tables(running.read(), running)
-        except NothingRuns as reason:
-            return Text(f"{reason}; looking again …")
+        except SiteNotRunning as reason:
+            return Text(f"{reason}; retrying …")
 
     stop = stop_on_signals()
     state = running.read()

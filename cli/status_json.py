@@ -11,7 +11,7 @@ from shared.site_state.states import CameraState, SiteState
 
 
 def status_json(state: SiteState, redis: str, services: Sequence[ServiceInfo]) -> dict[str, Any]:
-    """The fields that the help of `mtmc status` promises; `redis` is the address to show."""
+    """The fields that `mtmc status --help` documents; `redis` is the address to show."""
     return {
         "site": state.site,
         "redis": redis,

@@ -1,4 +1,4 @@
-"""The state of a site as tables, for people."""
+"""The state of a site as tables."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _STATE_STYLES: dict[State, str] = {
 
 
 def tables(state: SiteState, redis: str) -> Group:
-    """The clock in two lines, a table of workers, a table of cameras. `redis` is the address to show."""
+    """Two lines about the clock, a table of workers, and a table of cameras. `redis` is the address to show."""
     parts: list[RenderableType] = [_clock(state, redis)]
     workers = Table(title="workers", title_justify="left", title_style="bold")
-    for heading in ("worker", "host", "pid", "labels", "device", "backend", "cameras", "fps", "seen"):
+    for heading in ("worker", "host", "pid", "labels", "device", "backend", "cameras", "fps", "heartbeat"):
         workers.add_column(heading, overflow="fold", min_width=len(heading))
     for worker in state.workers:
         texts = (worker.id, worker.host, worker.pid, worker.labels, worker.device, worker.backend, worker.cameras)
-        workers.add_row(*map(Text, texts), Text(worker.fps), f"{worker.heartbeat_age_seconds:.1f} s")
-    parts.append(workers if state.workers else Text("no worker is alive", style="bold red"))
+        workers.add_row(*map(Text, texts), Text(worker.fps), f"{worker.heartbeat_age_seconds:.1f} s ago")
+    parts.append(workers if state.workers else Text("no worker is running", style="bold red"))
     cameras = Table(title="cameras", title_justify="left", title_style="bold")
     for heading in ("camera", "state", "owner"):
         cameras.add_column(heading, overflow="fold")
@@ -55,14 +55,14 @@ def _clock(state: SiteState, redis: str) -> Text:
     )  # fmt: skip
     for role, alive in (("clock", state.clock), ("aggregator", state.aggregator)):
         if not alive:
-            text.append(f"\nno {role} runs", style="bold red")
+            text.append(f"\nno {role} is running", style="bold red")
     if state.stalled:
         text.append(f"\nstalled: {', '.join(state.stalled)}", style="bold red")
     return text
 
 
 def camera_state(camera: CameraState) -> Text:
-    """The state of a camera, and the reason where it says more than the state."""
+    """The state of a camera, with the reason unless it only repeats the state."""
     text = Text(camera.state, style=_STATE_STYLES.get(camera.state, ""))
     if camera.state in ("starting", "waiting", "stalled", "down") and camera.message != camera.state:
         text.append(f" ({camera.message})")

@@ -1,4 +1,4 @@
-"""`mtmc track-mot`: our tracker over the detections of any detector."""
+"""`mtmc track-mot`: runs the tracker over detections of any detector."""
 
 from __future__ import annotations
 
@@ -14,32 +14,37 @@ from shared.errors import MtmcError
 
 
 def track_mot(
-    detections: Annotated[Path, typer.Argument(metavar="DET.txt", help="Detections.", show_default=False)],
+    detections: Annotated[
+        Path, typer.Argument(metavar="DET.txt", help="Detections in MOTChallenge text.", show_default=False)
+    ],
     fps: Fps,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
     stride: Stride = 1,
     first_frame: FirstFrame = 1,
     size: FrameSize = None,
-    high_score: Annotated[float, typer.Option(help="Detections from here on are matched first.")] = 0.5,
-    low_score: Annotated[float, typer.Option(help="Detections from here on continue tracks.")] = 0.1,
+    high_score: Annotated[float, typer.Option(help="Lowest score of detections that are matched first.")] = 0.5,
+    low_score: Annotated[float, typer.Option(help="Lowest score of detections that can continue a track.")] = 0.1,
     new_track_score: Annotated[
-        float | None, typer.Option(help="Detections from here on begin tracks.", show_default="0.5, or --high-score")
+        float | None,
+        typer.Option(
+            help="Lowest score of detections that start a track.", show_default="0.5 or --high-score, the higher one"
+        ),
     ] = None,
-    match_iou: Annotated[float, typer.Option(help="Least IoU of a confident detection with its track.")] = 0.2,
-    low_match_iou: Annotated[float, typer.Option(help="Least IoU of an unsure detection with its track.")] = 0.5,
+    match_iou: Annotated[float, typer.Option(help="Lowest IoU to match a high-score detection.")] = 0.2,
+    low_match_iou: Annotated[float, typer.Option(help="Lowest IoU to match a low-score detection.")] = 0.5,
     search_per_second: Annotated[
-        float, typer.Option(help="How far a new track is looked for, in box sizes per second.")
+        float, typer.Option(help="Search radius for the second detection of a track, in box sizes per second.")
     ] = 2.0,
-    max_lost_seconds: Annotated[float, typer.Option(help="A track not seen for so long has ended.")] = 2.5,
-    min_hits: Annotated[int, typer.Option(help="Detections until a track is believed.")] = 2,
+    max_lost_seconds: Annotated[float, typer.Option(help="A track ends this long after its last detection.")] = 2.5,
+    min_hits: Annotated[int, typer.Option(help="Detections needed to confirm a track.")] = 2,
     match_classes: Annotated[
         bool, typer.Option("--match-classes", help="Match only detections of the track's class.")
     ] = False,
 ) -> None:
-    """Run our tracker over detections in MOTChallenge text.
+    """Run the mtmc tracker over detections in MOTChallenge text.
 
-    Detections are lines frame,-1,left,top,width,height,conf; the result has
-    the same frame numbers. The defaults are those of a site.
+    Each line is frame,-1,left,top,width,height,conf. The output keeps the
+    frame numbers. The defaults are those of a site file.
 
     Example:  mtmc track-mot det.txt --fps 30 --stride 3 -o tracks.txt
     """
@@ -59,7 +64,7 @@ def track_mot(
             match_classes=match_classes,
         )
     except ValueError as error:
-        raise MtmcError(f"these tracker options do not fit together: {error}") from None
+        raise MtmcError(f"invalid tracker options: {error}") from None
     options = mot_tracking.TrackingOptions(fps, stride, first_frame, frame_size(size))
     with progress_bar("tracking") as progress:
         done = mot_tracking.track_mot(detections, options, settings, out, progress)

@@ -1,4 +1,4 @@
-"""`mtmc up`: a whole site on one machine."""
+"""`mtmc up`: runs a whole site on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from cli.options import LogLevel, LogLevelOption, RedisUrl, RootOption, SiteFile, StateOption
 
 _REDIS_TIMEOUT_S = 1.0
-"""If Redis hangs, Ctrl-C takes effect no later than this."""
+"""Bounds how long Ctrl-C takes while Redis hangs."""
 
 
 def up(
@@ -26,15 +26,18 @@ def up(
     ] = None,
     redis_url: RedisUrl = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Of the page; 0: any free one.", show_default="streamer.port")
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port of the web page (0 picks a free port).", show_default="streamer.port"
+        ),
     ] = None,
     metrics_port: Annotated[
         int,
         typer.Option(
             min=-1,
             max=65000,
-            help="Of /metrics, /healthz and /readyz of the processes, counting up from this one; 0: any free ports, "
-            "which status shows; -1: none.",
+            help="Port of /metrics, /healthz and /readyz of the first process; the others count up from it (0 picks "
+            "free ports, which `mtmc status` shows; -1: off).",
         ),
     ] = 0,
     state: StateOption = None,
@@ -43,7 +46,8 @@ def up(
 ) -> None:
     """Run a whole site on this machine, until Ctrl-C.
 
-    Starts a Redis of its own when none is named, keeps every process running, and says what happens.
+    Starts its own Redis unless the site file or --redis names one, restarts
+    processes that die, and prints changes of cameras and processes.
 
     Example:  mtmc up site.yaml --workers 2 --port 8081
     """
@@ -76,10 +80,10 @@ def run_until_stopped(
     log_level: str = "INFO",
     root: Path | None = None,
 ) -> int:
-    """Runs the site until a signal comes; returns the exit code.
+    """Runs the site until a signal arrives; returns the exit code.
 
     Raises:
-        MtmcError: the user must fix something.
+        MtmcError: the site file, Redis, a port or the state folder is unusable.
     """
     import shlex
 

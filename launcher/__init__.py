@@ -1,1 +1,1 @@
-"""Runs a site on this machine: finds its Redis, publishes its file, starts and watches its processes."""
+"""Runs a site on this machine: finds its Redis, publishes its file, starts and supervises its processes."""

@@ -1,4 +1,4 @@
-"""Which site, and which Redis: from the command line, the environment, the site file, or a running `mtmc up`."""
+"""Finds the site's name and Redis from the command line, the environment, the site file or a running `mtmc up`."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ class RedisAddress:
     password: str | None = field(default=None, repr=False)
     frames_url: str | None = field(default=None, repr=False)
     embedded: bool = False
-    """Whether it is (or was) started by `mtmc up`."""
+    """Whether `mtmc up` started this server (it may have stopped since)."""
 
     def connect(self) -> Client:
-        """A client that has checked nothing yet.
+        """A client; connects on first use.
 
         Raises:
-            RedisUnusable: the URL is not one.
+            RedisUnusable: the URL is invalid.
         """
         return connect(self.url, self.password)
 
     def open(self) -> Client:
-        """A client of a Redis that is fit for use.
+        """A client of a Redis that was checked: reachable, new enough, no eviction.
 
         Raises:
-            RedisUnusable: it is not; says what to do.
+            RedisUnusable: Redis failed a check; the message says what to do.
         """
         return open_redis(self.url, self.password)
 
     @contextlib.contextmanager
     def pictures(self, client: Client, *, timeout_s: float = 1.0) -> Iterator[Client]:
-        """A client of the Redis that holds the pictures: `client` itself unless there is a second one.
+        """A client of the Redis that holds the pictures: `client` itself unless there is a second Redis.
 
         Raises:
-            RedisUnusable: its URL is none.
+            RedisUnusable: the URL is invalid.
         """
         if self.frames_url is None:
             yield client
@@ -60,7 +60,7 @@ class RedisAddress:
         """Turns connection errors into a message for the user. For commands that do not retry.
 
         Raises:
-            RedisUnusable: the connection was lost, or Redis takes no writes.
+            RedisUnusable: the connection was lost, or Redis refuses writes.
         """
         try:
             yield
@@ -68,7 +68,7 @@ class RedisAddress:
             raise unreachable(self.url, error) from None
 
     def environment(self) -> dict[str, str]:
-        """What a service needs to know, so that no command line shows it."""
+        """The address as environment variables of a service, because other users can read a command line."""
         values = {
             "MTMC_REDIS_URL": self.url,
             "MTMC_REDIS_PASSWORD": self.password,
@@ -78,7 +78,7 @@ class RedisAddress:
 
 
 def configured(url: str | None, site: SiteConfig | None, environment: Mapping[str, str]) -> RedisAddress | None:
-    """The Redis that somebody named: `url` (of the command line or MTMC_REDIS_URL) before the site file's."""
+    """The configured Redis: `url` (from --redis or MTMC_REDIS_URL), else that of the site file; None if neither."""
     secret = site.redis if site else None
     chosen = url or (secret.url.get_secret_value() if secret and secret.url else None)
     if chosen is None:
@@ -88,7 +88,7 @@ def configured(url: str | None, site: SiteConfig | None, environment: Mapping[st
 
 
 def frames_address(site: SiteConfig | None, environment: Mapping[str, str]) -> str | None:
-    """The second Redis for pictures, if somebody named one."""
+    """The URL of the second Redis, for pictures; None if none is configured."""
     configured = site.redis.frames_url if site else None
     return environment.get("MTMC_FRAMES_URL") or (configured.get_secret_value() if configured else None)
 
@@ -96,7 +96,7 @@ def frames_address(site: SiteConfig | None, environment: Mapping[str, str]) -> s
 def find_redis(
     url: str | None, site: SiteConfig | None, site_file: Path | None, state: Path | None, environment: Mapping[str, str]
 ) -> RedisAddress:
-    """The Redis that somebody named, else the one that `mtmc up` started for this site file, else the usual port."""
+    """The configured Redis, else the one that `mtmc up` started for this site file, else `DEFAULT_URL`."""
     named = configured(url, site, environment)
     if named is not None:
         return named
@@ -115,12 +115,12 @@ def site_name(site: SiteConfig | None, name: str | None) -> str:
     """The name of the site.
 
     Raises:
-        MtmcError: neither a file nor a name was given, or they disagree.
+        MtmcError: neither a file nor a name is given, or they disagree.
     """
     if site is not None:
         if name is not None and name != site.site:
-            raise MtmcError(f"the site file is of '{site.site}', but --site (or MTMC_SITE) says '{name}'; give one")
+            raise MtmcError(f"the site file is for '{site.site}', but --site (or MTMC_SITE) is '{name}'; omit one")
         return site.site
     if not name:
-        raise MtmcError("which site? Give a site file, or --site NAME (or set MTMC_SITE)")
+        raise MtmcError("no site given; give a site file, or --site NAME (or set MTMC_SITE)")
     return name

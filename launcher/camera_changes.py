@@ -1,4 +1,4 @@
-"""How the running cameras differ from those of a site file. Pure."""
+"""Compares the running cameras with those of a site file. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.config import CameraConfig
 
 @dataclass(frozen=True)
 class CameraChanges:
-    """Camera → what was done: `added`, `removed`, `paused`, `resumed` or `changed`; sorted by name."""
+    """Camera → its change: `added`, `removed`, `paused`, `resumed` or `changed`; sorted by name."""
 
     by_camera: dict[str, str]
 
@@ -23,16 +23,16 @@ class CameraChanges:
 
     @property
     def removed(self) -> list[str]:
-        """The cameras that only the file has."""
+        """The cameras that are in the file but not running."""
         return [camera for camera, done in self.by_camera.items() if done == "removed"]
 
     def among(self, cameras: Collection[str]) -> CameraChanges:
-        """Those of some cameras."""
+        """The changes of these `cameras` only."""
         return CameraChanges({camera: done for camera, done in self.by_camera.items() if camera in cameras})
 
 
 def camera_changes(of_the_file: Sequence[CameraConfig], running: Settings) -> CameraChanges:
-    """What was done to the cameras `of_the_file` to make them those that are `running`."""
+    """The changes that lead from the cameras `of_the_file` to the `running` ones."""
     before = {camera.name: camera for camera in of_the_file}
     found = {}
     for name in sorted({*before, *running}):

@@ -18,10 +18,10 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 def page_port(site: SiteConfig, chosen: int | None) -> int:
-    """The port of the page, known to be free; 0 becomes a free one.
+    """The port of the web page, checked to be free: `chosen`, else that of the site; 0 picks a free port.
 
     Raises:
-        MtmcError: it is taken, or not ours to take.
+        MtmcError: the port is in use or not permitted, or the address is not one of this machine.
     """
     port = site.streamer.port if chosen is None else chosen
     host = site.streamer.host
@@ -31,12 +31,14 @@ def page_port(site: SiteConfig, chosen: int | None) -> int:
         free = is_free(port, host)
     except PermissionError:
         raise MtmcError(
-            f"port {port} may not be opened by this user; give one above 1023 with --port (0: any free one)"
+            f"this user may not open port {port}; use one above 1023 with --port (0 picks a free port)"
         ) from None
     except OSError as error:
-        raise MtmcError(f"streamer.host = {host}: this machine cannot listen there ({error.strerror})") from None
+        raise MtmcError(
+            f"streamer.host = {host}: cannot listen on this address ({error.strerror}); use an address of this machine"
+        ) from None
     if not free:
-        raise MtmcError(f"port {port} is taken by another program; give another with --port (0: any free one)")
+        raise MtmcError(f"port {port} is in use by another program; choose one with --port (0 picks a free port)")
     return port
 
 
@@ -49,10 +51,11 @@ def site_programs(
     log_level: str = "INFO",
     metrics_port: int = OFF,
 ) -> list[Program]:
-    """The services, in the order in which they are started.
+    """The services, in start order.
 
-    `port` is that of the page; `workers` None: one, or one for each GPU that the site names. `metrics_port` is that of
-    the first service, and the others count up from there; 0 gives each any free one, `OFF` none.
+    `port` is that of the web page. `workers` is the number of camera workers; None: one, or one for each GPU that the
+    site names. `metrics_port` is that of the first service, and the others count up from it; with 0 each service picks
+    a free port, `OFF` serves no metrics.
     """
     gpus = site.worker.gpus
     count = workers or max(1, min(len(gpus), len(site.cameras)))
@@ -78,7 +81,7 @@ def site_programs(
 
 
 def visible_gpu(number: int, environment: Mapping[str, str]) -> str:
-    """What a worker is to see of the GPUs that this process sees: the one with `number`, or none if it is not there."""
+    """CUDA_VISIBLE_DEVICES for a worker: the GPU with `number` among those this process sees, or "" if none has it."""
     ours = environment.get("CUDA_VISIBLE_DEVICES")
     if ours is None:
         return str(number)
@@ -87,14 +90,14 @@ def visible_gpu(number: int, environment: Mapping[str, str]) -> str:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """The number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def child_environment(address: RedisAddress, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of every process: ours, the addresses, and where the `cli` package lies."""
+    """The environment of every process: ours, the addresses of Redis, and the path of the `cli` package."""
     inherited = {name: value for name, value in environment.items() if not name.startswith("MTMC_REDIS_")}
     inherited.pop("MTMC_SITE", None)
     inherited.pop("MTMC_FRAMES_URL", None)

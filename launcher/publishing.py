@@ -24,19 +24,19 @@ _RETRY_S = 0.5
 
 @dataclass(frozen=True)
 class PublishResult:
-    """The revision that is published now, and how the running cameras differ from it."""
+    """The published revision, and a note if cameras were changed at runtime."""
 
     revision: int
     """Higher than before if the content changed."""
     note: str | None
-    """What happened to cameras that were added, paused … at runtime; None if there were no such changes."""
+    """What became of cameras added, paused … at runtime; None if there were no such changes."""
 
 
 def publish(client: Client, site: SiteConfig) -> PublishResult:
     """Publishes the site.
 
     Raises:
-        MtmcError: a mask or the layout cannot be used.
+        MtmcError: a mask or the layout is unusable.
     """
     before, running = _published(client, site.site), read_settings(client, Keys(site.site))
     try:
@@ -44,7 +44,7 @@ def publish(client: Client, site: SiteConfig) -> PublishResult:
             _check_masks(site)
         revision = publish_site(client, site)
     except OSError as error:
-        raise MtmcError(f"{error.filename}: cannot be read ({error.strerror})") from None
+        raise MtmcError(f"{error.filename}: cannot be read ({error.strerror}); check path and permissions") from None
     note = None
     made = camera_changes(before.config.cameras, running) if before else None
     if before and made:
@@ -52,15 +52,15 @@ def publish(client: Client, site: SiteConfig) -> PublishResult:
         if revision == before.revision:
             note = f"the running cameras differ from the site file ({made}); see: mtmc cameras list"
         elif lost:
-            note = f"changes made while the site ran are gone ({lost}); write them into the site file to keep them"
+            note = f"publishing undid changes made at runtime ({lost}); add them to the site file to keep them"
     return PublishResult(revision, note)
 
 
 def publish_when_redis_answers(address: RedisAddress, site: SiteConfig, stop: threading.Event) -> bool:
-    """Publishes the site as soon as Redis answers; False if `stop` came first. Logs why it waits.
+    """Publishes the site as soon as Redis answers; returns False if `stop` was set first. Logs why it waits.
 
     Raises:
-        MtmcError: Redis cannot be used, or a mask or the layout cannot be used.
+        MtmcError: Redis, a mask or the layout is unusable.
     """
     client = address.connect()
     is_waiting = False
@@ -79,15 +79,15 @@ def publish_when_redis_answers(address: RedisAddress, site: SiteConfig, stop: th
 
 
 def _try_to_publish(client: Client, site: SiteConfig, address: RedisAddress) -> str | None:
-    """None if the site was published, else why Redis cannot be written yet."""
+    """Publishes the site; returns None on success, else why Redis cannot be written yet."""
     try:
         with contextlib.suppress(AuthenticationError):  # `check` has the better message
             client.ping()
         check(client, address.url)
         result = publish(client, site)
     except RETRYABLE as error:
-        return f"no Redis yet: {error}"
-    _log.info("the site is published", site=site.site, revision=result.revision)
+        return f"Redis does not answer yet: {error}"
+    _log.info("site published", site=site.site, revision=result.revision)
     if result.note:
         _log.warning(result.note, site=site.site)
     return None
@@ -96,12 +96,12 @@ def _try_to_publish(client: Client, site: SiteConfig, address: RedisAddress) -> 
 def _published(client: Client, site: str) -> PublishedSite | None:
     try:
         return read_site(client, site)
-    except ConfigError:  # of another version, and about to be replaced
+    except ConfigError:  # published by another version, and about to be replaced
         return None
 
 
 def _check_masks(site: SiteConfig) -> None:
-    from vision.video.mask import decode_mask  # with OpenCV, which takes a moment to load
+    from vision.video.mask import decode_mask  # imports OpenCV, which is slow to load
 
     for camera in site.cameras:
         if camera.mask is not None:

@@ -1,4 +1,4 @@
-"""The Redis of a site that runs on this machine: the one that was named, or servers of our own."""
+"""The Redis of a site that runs on this machine: the configured one, or embedded servers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ _REDIS_START_SECONDS = 60.0
 def redis_for(
     site: SiteConfig, redis_url: str | None, state: StateFolder, environment: Mapping[str, str]
 ) -> tuple[RedisAddress, dict[str, RedisServer]]:
-    """The Redis that somebody named, or servers of our own: one with a log, and one without for pictures.
+    """The configured Redis, or embedded servers: one with AOF persistence, and one without for pictures.
+
+    Returns the address, and the servers to start by name (`REDIS`, `PICTURES`); none for a configured Redis.
 
     Raises:
-        RedisUnusable: no server can be had, or the named one is not fit for use.
+        RedisUnusable: the configured Redis failed a check, or no `redis-server` was found.
     """
     named = configured(redis_url, site, environment)
     if named is not None:
@@ -43,10 +45,10 @@ def redis_for(
 
 
 def wait_for_redis(address: RedisAddress, supervisor: Supervisor, state: StateFolder, stop: threading.Event) -> None:
-    """Until the embedded server answers, and is the one that was started.
+    """Waits until the embedded server answers, and is the process that was started; or until `stop` is set.
 
     Raises:
-        MtmcError: it does not start; the message holds its last words.
+        MtmcError: it did not start; the message has the last lines of its log.
     """
     client = address.connect()
     deadline = time.monotonic() + _REDIS_START_SECONDS
@@ -55,14 +57,14 @@ def wait_for_redis(address: RedisAddress, supervisor: Supervisor, state: StateFo
             info = supervisor.processes().get(REDIS)
             try:
                 if info and info.pid and info.pid == client.info("server")["process_id"]:
-                    client.ping()  # refused while the log is still being read
+                    client.ping()  # fails while Redis still loads its AOF
                     return
             except RETRYABLE:
                 pass
             if (info and info.state in ("EXITED", "FATAL")) or time.monotonic() > deadline:
                 log = state.log(REDIS)
-                words = log.read_text(errors="replace").strip().splitlines()[-3:] if log.is_file() else []
-                raise MtmcError(f"the embedded Redis does not start: {' | '.join(words)} (log: {log})")
+                lines = log.read_text(errors="replace").strip().splitlines()[-3:] if log.is_file() else []
+                raise MtmcError(f"the embedded Redis did not start: {' | '.join(lines)} (log: {log})")
             stop.wait(0.05)
     finally:
         client.close()

@@ -1,15 +1,16 @@
-"""When a process that ended is started again: at once, or later and later if it keeps ending. Pure."""
+"""Backoff for restarting a process: at once, or with growing delay if it keeps ending. Pure."""
 
 from __future__ import annotations
 
 SETTLED_SECONDS = 10.0
-"""Who ran for so long is started again at once: it was killed, or met with something rare."""
+"""A process that ran at least this long is restarted at once: it was killed, or hit something rare."""
 LONGEST_SECONDS = 30.0
+"""The longest delay."""
 _DOUBLINGS = 5
 
 
 class Restarts:
-    """For one process; all times are seconds of one monotonic clock."""
+    """The backoff of one process; all times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
         self._started_at = 0.0
@@ -17,11 +18,11 @@ class Restarts:
         self._due_at: float | None = None
 
     def note_start(self, now: float) -> None:
-        """It was started."""
+        """Call when the process is started."""
         self._started_at, self._due_at = now, None
 
     def wait_s(self, now: float) -> float:
-        """It has ended: how long it is left alone yet before it is started again."""
+        """Call when the process has ended; returns the seconds left until its restart."""
         if self._due_at is None:
             settled = now - self._started_at >= SETTLED_SECONDS
             self._failures = 0 if settled else self._failures + 1

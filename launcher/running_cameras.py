@@ -15,15 +15,16 @@ from shared.errors import MtmcError
 
 @dataclass(frozen=True)
 class PausedCameras:
-    """Cameras that are paused now, or all running."""
+    """The result of pausing or resuming cameras."""
 
     paused: bool
+    """Whether the cameras are now paused (or resumed)."""
     cameras: tuple[str, ...]
-    """In the order in which they were named."""
+    """In the order given."""
     unchanged: frozenset[str]
-    """Those that were in this state already."""
+    """Cameras that already were in this state."""
     unlike_published: tuple[str, ...]
-    """Those of the published site whose `paused` differs from it now."""
+    """Cameras whose `paused` now differs from the published site."""
 
 
 def pause_cameras(site: OpenSite, names: Sequence[str] | None, *, paused: bool) -> PausedCameras:
@@ -42,10 +43,10 @@ def pause_cameras(site: OpenSite, names: Sequence[str] | None, *, paused: bool) 
             raise unknown_cameras(site.keys.site, unknown, list(running))
     changed = [name for name in wanted if (camera := running[name]) is None or camera.paused != paused]
     if not paused:
-        _delete_pictures(changed, site)  # They are from before the pause.
+        _delete_pictures(changed, site)  # The pictures are from before the pause.
     refused = set_paused(site.client, site.keys, changed, paused=paused)
     if refused:
-        raise MtmcError(f"the settings of {', '.join(refused)} cannot be read; remove and add again")
+        raise MtmcError(f"the settings of {', '.join(refused)} cannot be read; remove the camera and add it again")
     published = {camera.name: camera.paused for camera in site.published.config.cameras}
     return PausedCameras(
         paused,
@@ -74,13 +75,13 @@ def require_changeable(site: OpenSite) -> None:
     """Raises MtmcError if the site runs in virtual time."""
     if site.published.config.clock.mode == "virtual":
         raise MtmcError(
-            f"site {site.keys.site} runs in virtual time, which waits for every camera of the site file: its cameras "
-            "are fixed; change the file and publish it"
+            f"site {site.keys.site} runs in virtual time, in which the cameras cannot be changed at runtime; change "
+            "the site file and publish it"
         )
 
 
 def _delete_pictures(cameras: Collection[str], site: OpenSite) -> None:
-    """Deletes them now. A picture that is published meanwhile, or in a Redis that is away, expires on its own."""
+    """Deletes pictures now. One that is published meanwhile, or is in an unreachable Redis, expires anyway."""
     keys = [site.keys.frames(camera) for camera in cameras]
     if not keys:
         return

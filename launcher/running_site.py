@@ -1,4 +1,4 @@
-"""Reads the state of a site that should be running, for `mtmc status`."""
+"""Reads the state of a running site, for `mtmc status`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from shared.site_state.reading import StateReader
 from shared.site_state.states import SiteState
 
 
-class NothingRuns(MtmcError):
-    """No process of the site is alive; the message says which Redis was asked."""
+class SiteNotRunning(MtmcError):
+    """No process of the site is alive; the message names the Redis that was queried."""
 
     exit_code = 1
 
 
 class RunningSite:
-    """Reads the state of one site, also after it was published anew."""
+    """Reads the state of one site, also across new revisions of it."""
 
     def __init__(self, client: Client, frames: Client, keys: Keys, url: str, start_command: str) -> None:
         self._client, self._frames, self._keys, self._url = client, frames, keys, url
@@ -32,7 +32,7 @@ class RunningSite:
         self.redis = redact(url)
         """The address without credentials."""
         self.services: tuple[ServiceInfo, ...] = ()
-        """The processes that had a heartbeat within the last minute, as `read` found them."""
+        """The processes with a heartbeat within the last minute, as of the last `read`."""
         self._revision: int | None = None
         self._reader: StateReader | None = None
 
@@ -40,27 +40,30 @@ class RunningSite:
         """The state of the site.
 
         Raises:
-            NothingRuns: no process of the site is alive.
-            MtmcError: Redis answers, but is not fit for use.
+            SiteNotRunning: no process of the site is alive.
+            MtmcError: Redis answers, but failed a check.
         """
         site = self._keys.site
         try:
             check(self._client, self._url)
             state = self._read()
         except RETRYABLE as error:
-            raise NothingRuns(f"Redis at {self.redis} does not answer ({redact(str(error))})") from None
+            raise SiteNotRunning(f"Redis at {self.redis} does not answer ({redact(str(error))})") from None
         except RedisUnusable:
             if server_answers(self._client):
                 raise
-            raise NothingRuns(
-                f"nothing runs for site {site}: no Redis answers at {self.redis}; start it: {self._start_command}"
+            raise SiteNotRunning(
+                f"site {site} is not running: Redis does not answer at {self.redis}; start it: {self._start_command}"
             ) from None
         if state is None:
-            raise NothingRuns(f"nothing runs for site {site}: nobody has published it in Redis at {self.redis}")
+            raise SiteNotRunning(
+                f"site {site} is not running: it is not published in Redis at {self.redis}; start it: "
+                f"{self._start_command}"
+            )
         if not state.running:
-            raise NothingRuns(
-                f"nothing runs for site {site} now: no clock and no worker at {self.redis} (its last tick was "
-                f"{state.tick})"
+            raise SiteNotRunning(
+                f"site {site} is not running: no clock and no worker in Redis at {self.redis} (its last tick was "
+                f"{state.tick}); start it: {self._start_command}"
             )
         return state
 
@@ -77,10 +80,10 @@ class RunningSite:
 
 @contextlib.contextmanager
 def running_site(choice: SiteChoice, environment: Mapping[str, str]) -> Iterator[RunningSite]:
-    """The chosen site, to be read any number of times.
+    """Opens the chosen site, which may not be running.
 
     Raises:
-        MtmcError: the site or Redis cannot be used.
+        MtmcError: the site file is invalid, or no site is given.
     """
     site = load_site_leniently(choice.site_file, environment)
     address = find_redis(choice.redis_url, site, choice.site_file, choice.state, environment)

@@ -1,4 +1,4 @@
-"""Opens the site that a command is about: its name, its Redis, and what is published there."""
+"""Opens the site that a command works on: its name, its Redis, and what is published there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shared.site_state.states import SiteState
 
 @dataclass(frozen=True)
 class SiteChoice:
-    """Which site a command is about, as given on the command line."""
+    """The site that a command works on, as given on the command line."""
 
     site_file: Path | None = None
     site: str | None = None
@@ -31,7 +31,7 @@ class SiteChoice:
 
 @dataclass(frozen=True)
 class SiteRedis:
-    """The Redis of a site, fit for use."""
+    """The Redis of a site, checked."""
 
     keys: Keys
     client: Client
@@ -39,21 +39,21 @@ class SiteRedis:
 
     @property
     def shown_url(self) -> str:
-        """Without credentials."""
+        """The URL without credentials."""
         return redact(self.address.url)
 
 
 @dataclass(frozen=True)
 class OpenSite(SiteRedis):
-    """A site that is published."""
+    """A published site."""
 
     published: PublishedSite
 
     def read_state(self) -> SiteState:
-        """The site as it is now.
+        """The current state of the site.
 
         Raises:
-            RedisError: Redis is away or refuses.
+            RedisError: Redis does not answer, or refuses.
         """
         with self.address.pictures(self.client) as frames:
             return StateReader(self.client, frames, self.published).read()
@@ -61,10 +61,10 @@ class OpenSite(SiteRedis):
 
 @contextlib.contextmanager
 def open_redis_of(choice: SiteChoice, environment: Mapping[str, str]) -> Iterator[SiteRedis]:
-    """The Redis of the chosen site, whether it is published there or not.
+    """Opens the Redis of the chosen site, whether or not the site is published there.
 
     Raises:
-        MtmcError: Redis is not fit for use, or goes away meanwhile.
+        MtmcError: Redis failed a check, or the connection was lost inside the `with` block.
     """
     site = load_site_leniently(choice.site_file, environment)
     name = site_name(site, choice.site)
@@ -72,41 +72,39 @@ def open_redis_of(choice: SiteChoice, environment: Mapping[str, str]) -> Iterato
     client = address.connect()
     try:
         if address.embedded and not server_answers(client):
-            raise MtmcError(f"site {name} does not run; start it: mtmc up {choice.site_file}")
+            raise MtmcError(f"site {name} is not running; start it: mtmc up {choice.site_file}")
         with address.translating_errors():
             check(client, address.url)
             yield SiteRedis(Keys(name), client, address)
     except ResponseError as error:
-        raise RedisUnusable(f"Redis at {redact(address.url)} refused ({redact(str(error))})") from None
+        raise RedisUnusable(f"Redis at {redact(address.url)} refused a command ({redact(str(error))})") from None
     finally:
         client.close()
 
 
 @contextlib.contextmanager
 def open_site(choice: SiteChoice, environment: Mapping[str, str]) -> Iterator[OpenSite]:
-    """The chosen site, as it is published.
+    """Opens the chosen site as published.
 
     Raises:
-        MtmcError: it is not, or Redis is not fit for use.
+        MtmcError: the site is not published, or Redis failed a check.
     """
     with open_redis_of(choice, environment) as redis:
         published = read_site(redis.client, redis.keys.site)
         if published is None:
             start = f"mtmc up {choice.site_file}" if choice.site_file else "mtmc up SITE.yaml"
-            raise MtmcError(
-                f"nobody has published site {redis.keys.site} in Redis at {redis.shown_url}; start it: {start}"
-            )
+            raise MtmcError(f"site {redis.keys.site} is not published in Redis at {redis.shown_url}; start it: {start}")
         yield OpenSite(redis.keys, redis.client, redis.address, published)
 
 
 def unknown_cameras(site: str, unknown: Sequence[str], there: Sequence[str]) -> MtmcError:
-    """What to say of cameras that a site does not have."""
+    """The error for cameras that the site does not have; `there` are those it has."""
     names = ", ".join(f"'{name}'" for name in unknown)
     return MtmcError(f"site {site} has no camera {names}; it has {', '.join(there)}")
 
 
 def server_answers(client: Client) -> bool:
-    """Whether a Redis server answers at all, even if it refuses us."""
+    """Whether a Redis server answers at all, even with an error."""
     try:
         client.ping()
     except RETRYABLE as error:

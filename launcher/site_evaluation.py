@@ -24,10 +24,10 @@ def evaluate_site(
     workers: int | None = None,
     live: bool = False,
 ) -> EvaluatedRun:
-    """Runs a site in virtual time, or by the wall clock if `live`; writes to a subfolder of `folder`.
+    """Runs a site in virtual time, or in real time if `live`; writes to a subfolder of `folder`.
 
-    `truth`: camera → its ground truth. `seconds` of site time are run; None: until every video file has ended.
-    `workers` None: one, or one for each GPU.
+    `truth`: camera → its ground truth. `seconds`: site time to run; None: until every video file has ended.
+    `workers`: number of camera workers; None: one, or one for each GPU.
 
     Raises:
         MtmcError: the site cannot be run, or the scores cannot be computed.

@@ -1,4 +1,4 @@
-"""The keys of a site in Redis, with type, size and expiry. What each key is for comes from `shared.keys`."""
+"""Lists the keys of a site in Redis with type, size and expiry. Their purpose comes from `shared.keys`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True)
 class KeyKind:
-    """One name in `Keys`."""
+    """One kind of key in `Keys`."""
 
     name: str
-    """Without the site; `*` in place of the variable parts."""
+    """The name without the site, with `*` for the variable parts."""
     what: str
 
     @property
@@ -31,7 +31,7 @@ class KeyKind:
 
 @dataclass(frozen=True)
 class FoundKey:
-    """One existing key; None: unknown, or does not apply."""
+    """One existing key; None means unknown or not applicable."""
 
     key: str
     redis: str
@@ -44,7 +44,7 @@ class FoundKey:
 
 
 def key_kinds() -> list[KeyKind]:
-    """Every name in `Keys`, in its order."""
+    """Every kind of key in `Keys`, in its order."""
     keys = Keys("")
     prefix = keys.config.removesuffix("config")
     kinds = []
@@ -61,7 +61,7 @@ def key_kinds() -> list[KeyKind]:
 
 
 def _description(docstring: str) -> str:
-    """What the docstring in `Keys` says of a key, without its type."""
+    """The purpose of a key from its docstring in `Keys`, without its type."""
     text = " ".join(docstring.split()).rstrip(".")
     kind = _TYPE.match(text)
     if kind is None:
@@ -71,10 +71,10 @@ def _description(docstring: str) -> str:
 
 
 def find_keys(client: Client, keys: Keys, redis: str) -> Iterator[FoundKey]:
-    """The keys of a site, in order of kind and name.
+    """The keys of a site, ordered by kind and name.
 
     Raises:
-        RedisError: Redis is not available, or refuses.
+        RedisError: Redis does not answer, or refuses.
     """
     prefix = keys.config.removesuffix("config")
     kinds = key_kinds()
@@ -85,7 +85,7 @@ def find_keys(client: Client, keys: Keys, redis: str) -> Iterator[FoundKey]:
 
 
 def _place(name: str, kinds: Sequence[KeyKind]) -> int:
-    """The index of its kind, beyond the last for an unknown one; `state:current` is no `state:*`."""
+    """The index of the key's kind, or `len(kinds)` if unknown. The kind with the fewest `*` wins."""
     fitting = [i for i, kind in enumerate(kinds) if kind.pattern.fullmatch(name)]
     return min(fitting, key=lambda i: kinds[i].name.count("*"), default=len(kinds))
 

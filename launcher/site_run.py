@@ -1,4 +1,4 @@
-"""Runs a site's video files once through the real services, on a Redis of its own, and records the run."""
+"""Runs a site's video files once through the real services, on an embedded Redis, and records the run."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ from shared.site import read_site, restart_files
 from vision.video.video_file import VideoFile
 
 _LAST_LINES = 15
-_LOOK_AROUND_S = 0.5
+_CHECK_INTERVAL_S = 0.5
 _LEASE_SECONDS = 60.0
-"""There is no other worker to take a camera over, and on a busy machine a shorter lease would end its tracks."""
+"""Long, because a lease that expires on a busy machine would end the camera's tracks."""
 _TICK_TIMEOUT_S = 300.0
-"""Longest time without a new tick; before the first one, engines may be built."""
+"""Longest time without a new tick; before the first one, TensorRT engines may be built."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that came to its end."""
+    """A finished run."""
 
     recording: Recording
     seconds: float
-    """By the wall clock, from the first process to the last tick."""
+    """Real time from the start of the first process to the last tick."""
 
 
 def runnable(site: SiteConfig, seconds: float | None, *, live: bool) -> SiteConfig:
-    """The site with the settings of an evaluation: virtual time, or the wall clock if `live`.
+    """The site with the settings of an evaluation: virtual time, or real time if `live`.
 
     Raises:
-        MtmcError: a camera is not a video file, or never ends.
+        MtmcError: a source is not a video file, or loops without end; or every camera is paused.
     """
     streams = [camera.name for camera in site.cameras if not camera.is_file]
     if streams:
-        raise MtmcError(f"camera {', '.join(streams)}: only recordings can be evaluated; give video files as sources")
+        raise MtmcError(f"camera {', '.join(streams)}: only video files can be evaluated; use files as sources")
     loops = [camera.name for camera in site.cameras if camera.loop and not camera.paused]
     if loops and seconds is None:
-        raise MtmcError(f"camera {', '.join(loops)} loops and never ends; say how long with --seconds")
+        raise MtmcError(f"camera {', '.join(loops)} loops and never ends; limit the run with --seconds")
     if all(camera.paused for camera in site.cameras):
-        raise MtmcError("every camera of the site is paused")
+        raise MtmcError("every camera of the site is paused; delete 'paused: true' from the site file")
     clock = site.clock.model_copy(update={"mode": "live" if live else "virtual"})
     worker = site.worker.model_copy(update={"lease_seconds": _LEASE_SECONDS})
     return site.model_copy(update={"clock": clock, "worker": worker})
@@ -72,13 +72,14 @@ def run_site(
     workers: int | None = None,
     progress: ReportProgress = ignore_progress,
 ) -> FinishedRun:
-    """Runs a site that is `runnable` to its end.
+    """Runs a site, as returned by `runnable`, to its end.
 
-    `folder` is empty: it gets the recording, and what the run itself needs. `seconds` of site time are run; None: until
-    every video file has ended. `workers` None: one, or one for each GPU. `progress` counts ticks.
+    `folder` must be empty; the recording and the state of the run go there. `seconds`: site time to run; None: until
+    every video file has ended. `workers`: number of camera workers; None: one, or one for each GPU. `progress` counts
+    ticks.
 
     Raises:
-        MtmcError: a process or a recording cannot be used, or something hangs.
+        MtmcError: a process ended, a source failed, the site hangs, or the recording is incomplete.
     """
     began = time.monotonic()
     state = StateFolder((folder / "run").resolve())
@@ -111,7 +112,7 @@ def run_site(
 
 
 class _Watch:
-    """Records a run, and fails when the run does."""
+    """Records a run until it ends or fails."""
 
     def __init__(
         self,
@@ -127,22 +128,22 @@ class _Watch:
         self._supervisor, self._state, self._recorder, self._progress = supervisor, state, recorder, progress
         self._fps = site.clock.target_fps
         self._total = _total_ticks(site, seconds)
-        self._tick, self._moved_at, self._look_at = 0, time.monotonic(), 0.0
+        self._tick, self._moved_at, self._check_at = 0, time.monotonic(), 0.0
         self._claims: dict[str, bytes] = {}
 
     def until_the_end(self) -> None:
-        """Raises MtmcError if the end will never come."""
+        """Records until the last tick; raises MtmcError if the run fails or hangs."""
         while (why := self._recorder.step()) is None:
             last_tick = self._last_wanted()
             if last_tick is not None and self._recorder.slowest_tick >= last_tick:
-                why = "so many seconds were asked for"
+                why = "the time limit was reached"
                 break
-            self._look(time.monotonic())
+            self._check(time.monotonic())
         recorded = self._recorder.finish(why, self._last_wanted())
         if recorded.missing or recorded.undecodable:
-            raise MtmcError("entries were lost before they were recorded; the machine is too busy for this site")
+            raise MtmcError("entries were trimmed before they were recorded; run it on a machine that is less busy")
         if recorded.last_tick < recorded.first_tick:
-            raise MtmcError(f"nothing was seen: {why}")
+            raise MtmcError(f"no tick was recorded: {why}")
 
     def _last_wanted(self) -> int | None:
         if self._seconds is None:
@@ -150,42 +151,47 @@ class _Watch:
         origin = int(self._client.get(self._keys.files_origin) or self._recorder.first_tick)
         return origin + max(1, round(self._seconds * self._fps)) - 1
 
-    def _look(self, now: float) -> None:
-        if now < self._look_at:
+    def _check(self, now: float) -> None:
+        if now < self._check_at:
             return
-        self._look_at = now + _LOOK_AROUND_S
+        self._check_at = now + _CHECK_INTERVAL_S
         newest = self._recorder.newest_tick
         if newest > self._tick:
             self._tick, self._moved_at = newest, now
             self._progress(min(newest, self._total), self._total)
-        self._look_at_processes()
+        self._check_processes()
         for camera in self._recorder.cameras:
             state, error = self._client.hmget(self._keys.camera(camera), "state", "error")
             if state == b"down" and error:
                 raise MtmcError(f"camera {camera}: {error.decode()}")
             claim = self._client.hget(self._keys.epochs, f"camera:{camera}")
             if claim is not None and self._claims.setdefault(camera, claim) != claim:
-                raise MtmcError(f"camera {camera} lost its worker, and its tracks with it; is the machine too busy?")
+                raise MtmcError(
+                    f"camera {camera} lost its worker and its tracks; run it on a machine that is less busy"
+                )
         if now - self._moved_at > _TICK_TIMEOUT_S:
-            raise MtmcError(f"no tick for {_TICK_TIMEOUT_S:.0f} s, at tick {self._tick}; something hangs")
+            raise MtmcError(
+                f"no new tick for {_TICK_TIMEOUT_S:.0f} s after tick {self._tick}: a process hangs; see the logs in "
+                f"{self._state.logs}"
+            )
 
-    def _look_at_processes(self) -> None:
-        """Raises MtmcError if one has ended. It is not restarted: without its memory this would be another run."""
+    def _check_processes(self) -> None:
+        """Raises MtmcError if a process has ended. Restarting it would change the result, as its memory is lost."""
         for name, info in self._supervisor.processes().items():
             if info.state in ("EXITED", "FATAL"):
                 raise MtmcError(f"{name} ended; the end of its log:\n{self._end_of_log(name)}")
 
     def _end_of_log(self, name: str) -> str:
         log = self._state.log(name)
-        words = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-        return "\n".join(words.rstrip().splitlines()[-_LAST_LINES:])
+        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        return "\n".join(text.rstrip().splitlines()[-_LAST_LINES:])
 
 
 def _total_ticks(site: SiteConfig, wanted_seconds: float | None) -> int:
-    """Of the longest video file, or of `wanted_seconds`.
+    """The number of ticks of the longest video file, or of `wanted_seconds`.
 
     Raises:
-        MtmcError: a looped file would start over, which ground truth does not cover.
+        MtmcError: a looped file would restart within the run, which ground truth does not cover.
     """
     fps, longest = site.clock.target_fps, 0.0
     for camera in site.cameras:
@@ -196,7 +202,7 @@ def _total_ticks(site: SiteConfig, wanted_seconds: float | None) -> int:
         video.release()
         if camera.loop and wanted_seconds is not None and 0 < seconds < wanted_seconds - 1 / fps:
             raise MtmcError(
-                f"camera {camera.name} loops after {seconds:g} s, and its truth does not; ask for fewer seconds"
+                f"camera {camera.name} restarts after {seconds:g} s, but its ground truth ends there; lower --seconds"
             )
         longest = max(longest, seconds)
     return max(1, round((longest if wanted_seconds is None else wanted_seconds) * fps))

@@ -1,4 +1,4 @@
-"""The state folder of `mtmc up`: data, logs, and what later commands need to know about the last start."""
+"""The state folder of `mtmc up`: data, logs, and the addresses that later commands need."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from pathlib import Path
 from shared.errors import MtmcError
 
 _LONGEST_SOCKET_PATH = 80
-"""sun_path holds 108 bytes, 104 on macOS; supervisord binds a name that is some 10 longer and renames it."""
+"""sun_path holds 108 bytes, 104 on macOS; supervisord first binds a name about 10 bytes longer, then renames it."""
 
 _LEAST_FREE_BYTES = 16 * 2**20
-"""With less, Redis and the logs (5 MB and two backups of each) would soon fill it."""
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""With less, Redis and the logs (5 MB and two backups of each) would soon fill the disk."""
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class AlreadyRunning(MtmcError):
-    """Another `mtmc up` uses the state folder."""
+    """Another `mtmc up` is using the state folder."""
 
 
 @dataclass(frozen=True)
 class LastStart:
-    """What later commands need to know about the last `mtmc up`."""
+    """The addresses of the last `mtmc up`, for later commands."""
 
     redis_port: int | None = None
-    """Of the embedded Redis; None when there was none."""
+    """Port of the embedded Redis; None if there was none."""
     supervisor_socket: str | None = None
     pictures_port: int | None = None
-    """Of the embedded Redis for pictures."""
+    """Port of the embedded Redis for pictures; None if there was none."""
 
 
 @dataclass(frozen=True)
 class StateFolder:
-    """One folder; one `mtmc up` at a time."""
+    """One state folder, used by one `mtmc up` at a time."""
 
     path: Path
 
     @property
     def logs(self) -> Path:
-        """One file for each process."""
+        """The folder with one log file per process."""
         return self.path / "logs"
 
     @property
@@ -57,7 +57,7 @@ class StateFolder:
 
     @property
     def pictures(self) -> Path:
-        """The settings of the embedded Redis for pictures, which keeps no data on disk."""
+        """The settings of the embedded Redis for pictures, which stores no data on disk."""
         return self.path / "redis-pictures"
 
     @property
@@ -67,13 +67,13 @@ class StateFolder:
 
     @property
     def supervisor_socket(self) -> Path:
-        """In the folder itself, or in a short one of this user's where the path is too long for a socket."""
+        """Path of the socket: in the state folder, or in a private temporary folder if that path is too long."""
         near = self.path / "supervisor.sock"
         if len(os.fsencode(near)) <= _LONGEST_SOCKET_PATH:
             return near
         base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
         if len(os.fsencode(base)) > _LONGEST_SOCKET_PATH - 40:
-            base = Path("/tmp")  # noqa: S108 (the folder below is this user's alone, which `prepare` checks)
+            base = Path("/tmp")  # noqa: S108 (`prepare` checks that the folder below belongs to this user)
         digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
         return base / f"mtmc-{os.getuid()}-{digest}" / "supervisor.sock"
 
@@ -82,60 +82,66 @@ class StateFolder:
         return self.logs / f"{name}.log"
 
     def prepare(self) -> None:
-        """Makes the folders.
+        """Creates the folders.
 
         Raises:
-            MtmcError: that is not allowed here, or there is no room.
+            MtmcError: a folder cannot be created or written, or the disk is full.
         """
         try:
             for folder in (self.path, self.logs, self.supervisor_socket.parent):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except FileExistsError as error:
-            raise MtmcError(f"{error.filename}: is a file; name a folder with --state") from None
+            raise MtmcError(f"{error.filename}: is a file; give a folder with --state") from None
         except OSError as error:
             raise MtmcError(
-                f"{error.filename}: cannot be made ({error.strerror}); name another --state folder"
+                f"{error.filename}: cannot be created ({error.strerror}); give another folder with --state"
             ) from None
         owner = self.supervisor_socket.parent.stat().st_uid
         if owner != os.getuid():
-            raise MtmcError(f"{self.supervisor_socket.parent} belongs to another user; name a shorter --state folder")
+            raise MtmcError(
+                f"{self.supervisor_socket.parent} belongs to another user; give a folder with a shorter path with "
+                "--state"
+            )
         self.check_room(self.path)
 
     def check_room(self, folder: Path) -> None:
-        """Looks whether `folder`, which exists, can be written and has room: the state folder, or one around it.
+        """Checks that `folder`, an existing folder (the state folder or a parent), is writable and has free space.
 
         Raises:
-            MtmcError: it cannot, or has not.
+            MtmcError: it is not writable, or has too little free space.
         """
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise MtmcError(f"{folder}: this user may not write there; name another --state folder")
+            raise MtmcError(f"{folder}: this user may not write there; give another folder with --state")
         free = shutil.disk_usage(folder).free
         if free < _LEAST_FREE_BYTES:
-            raise MtmcError(self._no_room(f"only {free / 2**20:.1f} MiB are free"))
+            raise MtmcError(self._no_space(f"only {free / 2**20:.1f} MiB free"))
 
-    def _no_room(self, reason: str) -> str:
-        return f"the state folder {self.path} has no room ({reason}); make some there, or name another --state folder"
+    def _no_space(self, reason: str) -> str:
+        return (
+            f"not enough disk space for the state folder {self.path} ({reason}); free some, or give another folder "
+            "with --state"
+        )
 
     @contextlib.contextmanager
     def reporting_full_disk(self) -> Iterator[None]:
-        """Turns the errors of a full disk into a message for the user. Wraps whatever writes to the folder.
+        """Turns errors of a full disk into a message for the user. Wraps all code that writes to the folder.
 
         Raises:
-            MtmcError: the disk is full, or the quota is used up.
+            MtmcError: the disk is full or read-only, or the quota is used up.
         """
         try:
             yield
         except OSError as error:
-            if error.errno not in _NO_ROOM:
+            if error.errno not in _NO_SPACE:
                 raise
-            raise MtmcError(self._no_room(os.strerror(error.errno))) from None
+            raise MtmcError(self._no_space(os.strerror(error.errno))) from None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the folder for this process; the system lets go of it also when the process is killed.
+        """Locks the folder for this process; the system releases the lock also when the process is killed.
 
         Raises:
-            AlreadyRunning: another process holds it.
+            AlreadyRunning: another process holds the lock.
         """
         with (self.path / "lock").open("a+", encoding="utf-8") as file:
             try:
@@ -144,8 +150,8 @@ class StateFolder:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
                 raise AlreadyRunning(
-                    f"'mtmc up' already runs with the state folder {self.path} (pid {holder}); stop that one, or give "
-                    "another --state folder"
+                    f"'mtmc up' is already running with the state folder {self.path} (pid {holder}); stop it, or give "
+                    "another folder with --state"
                 ) from None
             file.truncate(0)
             file.write(str(os.getpid()))
@@ -159,7 +165,7 @@ class StateFolder:
         new.replace(self.path / "facts.json")
 
     def last_start(self) -> LastStart:
-        """What was saved at the last start; empty if there was none or the file cannot be read."""
+        """What the last start saved; empty if there was none or the file cannot be read."""
         try:
             content = json.loads((self.path / "facts.json").read_text(encoding="utf-8"))
             port, path = content["redis_port"], content["supervisor_socket"]
@@ -174,7 +180,7 @@ class StateFolder:
 
 
 def state_folder(site_file: Path, site: str, chosen: Path | None, environment: Mapping[str, str]) -> StateFolder:
-    """`chosen`, else `.mtmc/{site}` beside the site file, else (nothing may be written there) one in the XDG folder."""
+    """`chosen`, else `.mtmc/{site}` beside the site file, or a folder in XDG_STATE_HOME if that is not writable."""
     if chosen is not None:
         return StateFolder(chosen.expanduser().resolve())
     beside = site_file.resolve().parent / ".mtmc" / site

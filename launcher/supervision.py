@@ -1,8 +1,8 @@
-"""Keeps processes running, by supervisord: its configuration, and a handle on it.
+"""Keeps processes running with supervisord: writes its configuration and controls it.
 
-supervisord runs the programs, keeps their logs and stops them all; it starts none by itself. `Supervisor.revive` does,
-because supervisord knows no growing delay for what runs a while before it fails, and forgets the exit code of what
-fails at once.
+supervisord runs the programs, rotates their logs and stops them. `Supervisor.revive` does the restarting, because
+supervisord has no backoff for programs that run a while before they fail, and it forgets the exit code of programs that
+fail at once.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from shared import tether
 from shared.errors import MtmcError
 
 USER_ERROR = 2
-"""The exit code of a process that will fail again until somebody mends something; it is not restarted."""
+"""The exit code of a process that would fail again until the user fixes something; it is not restarted."""
 SERVICES = "site"
 _LOG_BYTES = 5_000_000
 _STOP_SECONDS = 2
 _ANSWER_SECONDS = 10.0
-_LAST_WORDS = 20
+_LAST_LINES = 20
 _ENDED = frozenset({"EXITED", "FATAL"})
 
 
@@ -45,34 +45,34 @@ class Program:
     name: str
     command: tuple[str, ...]
     service: bool = True
-    """Whether it is one of the site's services: they stop together, before the rest."""
+    """Whether it is one of the site's services. They stop together, before the other programs."""
 
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """What supervisord says of one process."""
+    """The state of one process, from supervisord."""
 
     name: str
     state: str
-    """STOPPED, STARTING, RUNNING, STOPPING, EXITED, or FATAL (it cannot be started at all)."""
+    """STOPPED, STARTING, RUNNING, STOPPING, EXITED, or FATAL (it could not be started)."""
     pid: int
-    """0 when it does not run."""
+    """0 if it is not running."""
     exit_code: int
-    """Of its last end; negative: a signal killed it."""
+    """The last exit code; negative if a signal killed it."""
     restart_in_s: float = 0.0
-    """When it does not run: how long it is left alone before it is started again."""
+    """Seconds until it is restarted, if it is not running."""
 
     @property
     def user_error(self) -> bool:
-        """It ended because the user must mend something."""
+        """Whether it exited because of something that the user has to fix."""
         return self.state == "EXITED" and self.exit_code == USER_ERROR
 
 
 def supervisord_settings(state: StateFolder, programs: Sequence[Program], log_bytes: int = _LOG_BYTES) -> str:
-    """The text of a supervisord.conf, for a supervisord whose working directory is the state folder.
+    """The text of supervisord.conf, for a supervisord whose working directory is the state folder.
 
-    No program starts by itself. It holds no secret: those go by the environment. Paths are relative where they can be,
-    because supervisord expands `%` in some of them twice.
+    Autostart is off for every program. The file contains no secrets; those are passed in the environment. Paths are
+    relative where possible, because supervisord expands `%` twice in some of them.
     """
     lines = [
         "[supervisord]",
@@ -107,7 +107,7 @@ def supervisord_settings(state: StateFolder, programs: Sequence[Program], log_by
             f"stdout_logfile={state.log(program.name).relative_to(state.path)}",
             f"stdout_logfile_maxbytes={log_bytes}",
             "stdout_logfile_backups=2",
-            # Groups stop from the highest number to the lowest: first the services, then Redis.
+            # Groups stop from the highest priority number to the lowest: the services first, then Redis.
             "priority=1",
             "",
         ]
@@ -122,14 +122,17 @@ def _socket_setting(state: StateFolder) -> str:
 
 
 def _escaped(text: str) -> str:
-    """`text` as supervisord reads it back: it expands `%(…)s`, and ` ;` starts a comment."""
+    """`text` escaped for supervisord.conf, which expands `%(…)s` and in which ` ;` starts a comment."""
     if "\n" in text or " ;" in text:
-        raise MtmcError(f"supervisord cannot run {text!r}: it takes what follows ' ;' for a comment")
+        raise MtmcError(
+            f"supervisord cannot run {text!r}: a path must not contain a newline or ' ;', which starts a comment; "
+            "rename it"
+        )
     return text.replace("%", "%%")
 
 
 class Supervisor:
-    """A running supervisord, which dies with this process and takes all its programs along."""
+    """A running supervisord. It and all its programs die with this process."""
 
     def __init__(self, state: StateFolder, programs: Sequence[Program], environment: Mapping[str, str]) -> None:
         self._state, self._environment = state, dict(environment)
@@ -154,11 +157,11 @@ class Supervisor:
         """Starts programs, and keeps them running from now on."""
         for name in names:
             self._wanted.setdefault(name, Restarts()).note_start(time.monotonic())
-            with contextlib.suppress(xmlrpc.client.Fault):  # it runs already, or cannot be started and is tried again
+            with contextlib.suppress(xmlrpc.client.Fault):  # already running, or it failed to start and is retried
                 self._call("startProcess", self._names[name], False)
 
     def processes(self) -> dict[str, ProcessInfo]:
-        """Name → what is known of it; empty while supervisord does not answer, or is about to end."""
+        """Name → state of the process; empty while supervisord does not answer or is shutting down."""
         try:
             answer = self._call("getAllProcessInfo")
         except (*GONE, xmlrpc.client.Fault):
@@ -173,7 +176,7 @@ class Supervisor:
         return ProcessInfo(name, state, 0, item["exitstatus"], restarts.wait_s(time.monotonic()))
 
     def revive(self, processes: Mapping[str, ProcessInfo]) -> bool:
-        """Starts what has ended and whose time has come; whether there was anything."""
+        """Restarts each process that has ended and whose backoff is over; returns whether there was any."""
         due = [
             name
             for name, info in processes.items()
@@ -184,10 +187,10 @@ class Supervisor:
         return bool(due)
 
     def relaunch(self) -> bool:
-        """Starts supervisord again, and with it every program, if it has died; whether it had.
+        """Restarts supervisord and every program if it has died; returns whether it had.
 
         Raises:
-            MtmcError: it does not start.
+            MtmcError: supervisord did not start.
         """
         if self._process is None or self._process.poll() is None:
             return False
@@ -196,7 +199,7 @@ class Supervisor:
         return True
 
     def stop(self) -> None:
-        """Stops the services, then the rest; at most 5 s."""
+        """Stops the services, then the other programs; takes at most 5 s."""
         if self._process is None:
             return
         self._process.terminate()
@@ -214,15 +217,15 @@ class Supervisor:
             tether.command(command, signal.SIGTERM, os.getpid()),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            # No file: when the disk is full it complains here that it cannot write its logs, and would die of it.
+            # Not a file: on a full disk supervisord reports here that it cannot write its logs, and would crash.
             stderr=subprocess.PIPE,
             cwd=self._state.path,
             env=self._environment,
-            # Ctrl-C in a terminal reaches every process of a group; only this one is to act on it.
+            # A terminal sends Ctrl-C to every process of its group; only this process must handle it.
             start_new_session=True,
         )
-        words: deque[bytes] = deque(maxlen=_LAST_WORDS)
-        listener = threading.Thread(target=_listen, args=(self._process.stderr, words), daemon=True)
+        lines: deque[bytes] = deque(maxlen=_LAST_LINES)
+        listener = threading.Thread(target=_listen, args=(self._process.stderr, lines), daemon=True)
         listener.start()
         deadline = time.monotonic() + _ANSWER_SECONDS
         while time.monotonic() < deadline:
@@ -235,20 +238,20 @@ class Supervisor:
         self._process.kill()
         self._process.wait()
         listener.join(_ANSWER_SECONDS)
-        said = b"".join(words).decode(errors="replace").split("\n", 1)[0]
-        raise MtmcError(f"supervisord does not start ({said}); see {self._state.log('supervisord')}")
+        reason = b"".join(lines).decode(errors="replace").split("\n", 1)[0]
+        raise MtmcError(f"supervisord did not start ({reason}); see {self._state.log('supervisord')}")
 
     def _call(self, method: str, *arguments: Any) -> Any:
         return call(self._state.supervisor_socket, method, *arguments)
 
 
-def _listen(stream: IO[bytes], words: deque[bytes]) -> None:
+def _listen(stream: IO[bytes], lines: deque[bytes]) -> None:
     with stream:
-        words.extend(stream)
+        lines.extend(stream)
 
 
 def stop_leftover(address: Path) -> None:
-    """Stops a supervisord that outlived its `mtmc up` (where the kernel cannot do that), and its programs."""
+    """Stops a supervisord that outlived its `mtmc up` (where the kernel could not end it), and its programs."""
     if not address.exists():
         return
     with contextlib.suppress(*GONE, xmlrpc.client.Fault):

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 GONE = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
-"""What a call raises if supervisord is not there."""
+"""The exceptions of a call while supervisord is not running."""
 _TIMEOUT_S = 10.0
 
 
 def call(address: Path, method: str, *arguments: Any) -> Any:
-    """The answer to a call of `supervisor.{method}`.
+    """Calls `supervisor.{method}` and returns its result.
 
     Raises:
         OSError, HTTPException or ProtocolError (`GONE`): supervisord does not answer.
-        Fault: it refused.
+        Fault: supervisord reported an error.
     """
     with xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(address)) as server:
         return getattr(server.supervisor, method)(*arguments)
@@ -32,7 +32,7 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._address = address
 
     def make_connection(self, _host: Any) -> http.client.HTTPConnection:
-        """Replaces the TCP connection of the base class, which closes what it finds in `_connection`."""
+        """Replaces the TCP connection of the base class, which later closes `_connection`."""
         connection = _UnixConnection(self._address)
         self._connection = ("localhost", connection)
         return connection

@@ -1,4 +1,4 @@
-"""Reads and decodes the entries of a camera's `tracks:*` stream, for people and scripts to look at."""
+"""Reads and decodes the entries of a camera's `tracks:*` stream, for `mtmc inspect`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _AT_ONCE = 100
 
 @dataclass(frozen=True)
 class SeenTrack:
-    """One track of an entry; 64-bit numbers are strings, because JSON readers round them."""
+    """One track of an entry. 64-bit numbers are strings, because many JSON readers would round them."""
 
     track_id: str
     gid: int | None
     class_id: int
     class_: str | None
-    """Its name, if the camera's detector is known."""
+    """Name of the class, if the camera's class names are known."""
     box_xyxy: list[float]
     score: float
     quality: float
     embedding: bool
-    """Whether it was embedded at this tick."""
+    """Whether the entry has an embedding of the track."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class SeenEntry:
 
     camera: str
     entry: str
-    """Its id in the stream."""
+    """The entry's id in the stream."""
     seq: int
     tick: int
     time_ns: str
     time: str | None
     width: int | None
-    """None: there was no picture, so the entry says nothing about tracks, except for those that ended."""
+    """None: there was no picture, so the entry only lists the tracks that ended."""
     height: int | None
     embedder: str
     tracks: list[SeenTrack]
@@ -61,7 +61,7 @@ class BrokenEntry:
 
 
 def newest_entries(site: OpenSite, camera: str, count: int) -> tuple[list[SeenEntry | BrokenEntry], bytes]:
-    """The newest entries of a camera, oldest first, and the stream id to follow from."""
+    """The newest `count` entries of a camera, oldest first, and the stream id to follow from."""
     found = site.client.xrevrange(site.keys.tracks(camera), count=count)[::-1]
     return list(_decoded(found, site, camera)), found[-1][0] if found else b"0-0"
 
@@ -69,7 +69,7 @@ def newest_entries(site: OpenSite, camera: str, count: int) -> tuple[list[SeenEn
 def following_entries(
     site: OpenSite, camera: str, cursor: bytes, stop: threading.Event
 ) -> Iterator[SeenEntry | BrokenEntry]:
-    """The entries after the stream id `cursor` as they come, until `stop`."""
+    """Yields the entries after the stream id `cursor` as they arrive, until `stop` is set."""
     key = site.keys.tracks(camera)
     while not stop.is_set():
         answer = site.client.xread({key: cursor}, count=_AT_ONCE, block=_WAIT_MS)
@@ -79,7 +79,7 @@ def following_entries(
 
 
 def described(entry_id: str, entry: TrackEntry, gids: Mapping[bytes, bytes], class_names: Sequence[str]) -> SeenEntry:
-    """The decoded fields of an entry; pure."""
+    """The decoded fields of an entry. Pure."""
     batch = entry.batch
     tracks = [
         SeenTrack(

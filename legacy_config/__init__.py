@@ -1,1 +1,1 @@
-"""Configurations of `run_live_mtmc.py`, mtmc's ancestor, read as sites."""
+"""Converts configurations of `run_live_mtmc.py`, the predecessor of mtmc, to sites."""

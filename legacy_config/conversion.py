@@ -1,4 +1,4 @@
-"""Turns the settings of a configuration of `run_live_mtmc.py` into those of a site."""
+"""Converts the settings of a `run_live_mtmc.py` configuration to those of a site."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from shared.yaml_file import Path_, dotted
 
 _DEFAULT = "default of run_live_mtmc.py"
 _REQUIRED = "missing"
-"""Stands where a setting must have a value and a problem says why it has none."""
+"""Placeholder for a required setting without a value; a problem says why."""
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 _TRACKERS = ("bytetrack_iou", "deepsort", "fairmot")
 _CROP_WIDTH, _CROP_HEIGHT = 128, 256
-"""Pixels; the ancestor scales to it whatever it feeds to REID_ONNX, and its exporter fixes it in the model."""
+"""Pixels; `run_live_mtmc.py` scales every input of REID_ONNX to this size, and its exporter fixes it in the model."""
 _EMBEDDED_AT_ONCE = 5
-"""Ticks at which a new track is embedded one after the other."""
+"""A new track is embedded at each of its first ticks, this many."""
 _OTHER_EMBEDDERS = frozenset({"MOT.REID_TRT", "MOT.REID_MODEL_OPTS", "MOT.REID_MODEL_CKPT"})
-"""What the ancestor takes before or instead of REID_ONNX."""
+"""Keys that `run_live_mtmc.py` prefers over REID_ONNX, or uses instead of it."""
 
 
 @dataclass
 class Conversion:
-    """What a configuration describes, and what is to be said of it."""
+    """The result of a conversion: the settings of a site, and findings about the configuration."""
 
     findings: Findings
     site: dict[str, Any] = field(default_factory=dict)
     """The settings of a site file; paths are absolute."""
     comments: dict[Path_, str] = field(default_factory=dict)
-    """Setting → why it is not what stood there."""
+    """Setting → why it differs from the configuration."""
     origins: dict[Path_, str] = field(default_factory=dict)
-    """Setting → the key that it comes from."""
+    """Setting → the key of the configuration that it comes from."""
     relative: set[Path_] = field(default_factory=set)
-    """Settings whose paths were written as relative ones."""
+    """Settings whose paths were relative in the configuration."""
 
     def put(self, location: Path_, value: Any, key: str, comment: str = "") -> None:
-        """Sets one setting, which comes from `key`."""
+        """Sets one setting that comes from `key`."""
         target: Any = self.site
         for part in location[:-1]:
             target = target[part] if isinstance(part, int) else target.setdefault(part, {})
@@ -62,8 +62,8 @@ class Conversion:
         return value
 
     def as_written(self, problem: Problem) -> Problem:
-        """`problem` of a setting, told of the key that the setting comes from."""
-        if problem.where != str(self.findings.file):  # a variable that overrides the file
+        """`problem` of a setting, as a problem of the key that the setting comes from."""
+        if problem.where != str(self.findings.file):  # an environment variable that overrides the file
             return problem
         parts = problem.key.split(".")
         origins = {dotted(location): key for location, key in self.origins.items()}
@@ -74,19 +74,19 @@ class Conversion:
         return problem
 
 
-def is_ancestral(written: Mapping[str, Any]) -> bool:
-    """Whether these are settings of `run_live_mtmc.py`, and not of a site."""
+def is_legacy_config(written: Mapping[str, Any]) -> bool:
+    """Whether these settings are a configuration of `run_live_mtmc.py` and not a site file."""
     return not SECTIONS.isdisjoint(written)
 
 
 def convert(
     written: Mapping[str, Any], file: Path, root: Path | None = None, *, check_files: bool = True
 ) -> Conversion:
-    """The site that `written`, the content of `file`, describes.
+    """Converts `written`, the content of `file`.
 
-    Relative paths start from `root`, else from SYSTEM.ROOT_DIR, else from where the file lies (see `Roots`). With
-    `check_files`, every file that is named must exist. What is wrong is collected in the findings; such a key counts as
-    not set.
+    Relative paths start from `root`, else from SYSTEM.ROOT_DIR, else from the folder of the file (see `Roots`). With
+    `check_files`, every file that is named must exist. Problems are collected in the findings; a key with a problem
+    counts as not set.
     """
     findings = Findings(file)
     values = read_keys(written, findings)
@@ -94,7 +94,7 @@ def convert(
     if root is None and named is not None:
         root = file.parent / Path(named).expanduser()
         if check_files and not root.is_dir():
-            findings.problem("SYSTEM.ROOT_DIR", named, "there is no such folder; --root names another")
+            findings.problem("SYSTEM.ROOT_DIR", named, "folder not found; give another with --root")
             root = None
     converter = _Converter(values, Roots.of(file, root), findings, check_files)
     converter.convert()
@@ -102,14 +102,14 @@ def convert(
 
 
 class _Converter:
-    """One conversion on its way."""
+    """One conversion in progress."""
 
     def __init__(self, values: Mapping[str, Any], roots: Roots, findings: Findings, check_files: bool) -> None:
         self._values, self._roots, self._findings, self._check_files = values, roots, findings, check_files
         self.result = Conversion(findings)
 
     def convert(self) -> None:
-        self.result.put(("site",), name_from(self._findings.file.stem, "site"), "", "the name of the file")
+        self.result.put(("site",), name_from(self._findings.file.stem, "site"), "", "from the name of the file")
         self._cameras()
         self._detector()
         self._embedder()
@@ -130,14 +130,14 @@ class _Converter:
         return "" if key in self._values else _DEFAULT
 
     def _plain(self, key: str) -> None:
-        """A key whose value a setting takes as it is."""
+        """Copies the value of a key that has the same meaning as a setting."""
         if self._value(key) is not None:
             self.result.put(USED[key].becomes, self._value(key), key, self._comment(key))
 
     def _file(self, location: Path_, written: str, key: str, *alternatives: str, advice: str = "") -> None:
-        """A setting that is the path of a file: `written`, or the first of the `alternatives` that there is."""
+        """Sets the path of a file: `written`, or the first of the `alternatives` that exists."""
         found = self._roots.find(written, *alternatives)
-        if found is None and self._check_files and not self._findings.told(key):
+        if found is None and self._check_files and not self._findings.has_problem(key):
             self._findings.problem(key, written, self._roots.missing(written) + advice)
         self.result.put(location, str(found or next(self._roots.places(written))), key)
         if not Path(written).expanduser().is_absolute():
@@ -148,7 +148,7 @@ class _Converter:
     def _cameras(self) -> None:
         key = "EXPRESS.CAMERAS"
         cameras = self._values.get(key, [])
-        if not cameras and not self._findings.told(key):
+        if not cameras and not self._findings.has_problem(key):
             self._findings.problem(key, "", "is required: a list of cameras, each with at least a video")
         self.result.put(("cameras",), [{} for _ in cameras], key)
         for i, camera in enumerate(cameras):
@@ -175,7 +175,7 @@ class _Converter:
         changed = name != written
         self.result.put(("cameras", i, "name"), name, f"{key}.name", f"was {written!r}" if changed else "")
         if changed:
-            self._findings.notes.append(f"camera {written!r} is called {name} here, also in addresses")
+            self._findings.notes.append(f"camera {written!r} is renamed to {name}, also in URLs")
 
     def _source(self, i: int, video: str, key: str, *, given: bool) -> None:
         location: Path_ = ("cameras", i, "source")
@@ -193,25 +193,25 @@ class _Converter:
         if key in self._values:
             self._model(("detector", "model"), self._values[key], key)
         elif of_cameras and None not in of_cameras:
-            self.result.put(("detector", "model"), of_cameras[0], key, "every camera has one of its own")
+            self.result.put(("detector", "model"), of_cameras[0], key, "unused: every camera has its own")
         else:
             self.result.put(("detector", "model"), _REQUIRED, key)
-            if not self._findings.told(key):
+            if not self._findings.has_problem(key):
                 self._findings.problem(key, "", "is required: the path of a detector")
         if self._values.get("SYSTEM.GPU_IDS") == []:
             self.result.put(("detector", "backend"), "cpu", "SYSTEM.GPU_IDS")
         self._plain("MOT.TRACKED_CLASSES")
 
     def _model(self, location: Path_, written: str, key: str) -> None:
-        """A detector: a file, also without its `.pt`, or weights that Ultralytics publishes under this name."""
+        """Sets a detector: a file (`.pt` may be omitted), or the name of weights that Ultralytics publishes."""
         name = written.removesuffix(".pt")
         if self._roots.find(written, f"{written}.pt") is None and is_published_detector(Path(name)):
             self.result.put(location, name, key)
         else:
             self._file(location, written, key, f"{written}.pt")
         if not str(self.result.at(location)).endswith(".onnx") and not can_run_torch():
-            advice = "pip install 'mtmc[torch]', or export it to ONNX and name that file"
-            self._findings.notes.append(f"{key} = {written} needs PyTorch, which is not installed here; {advice}")
+            advice = "run: pip install 'mtmc[torch]', or export it to ONNX and use that file"
+            self._findings.notes.append(f"{key} = {written} needs PyTorch, which is not installed; {advice}")
 
     def _embedder(self) -> None:
         key = "MOT.REID_ONNX"
@@ -232,18 +232,18 @@ class _Converter:
             message = "is required: the file that the engine of MOT.REID_TRT was built from"
         else:
             message = f"is required: the path of the embedder{self._export()}"
-        if not self._findings.told(key):
+        if not self._findings.has_problem(key):
             self._findings.problem(key, "", message)
 
     def _export(self) -> str:
-        """How to make the ONNX file out of what the ancestor gives to PyTorch; empty when that is nothing."""
+        """How to export the configured PyTorch checkpoint to ONNX; empty if there is none."""
         options, checkpoint = self._values.get("MOT.REID_MODEL_OPTS"), self._values.get("MOT.REID_MODEL_CKPT")
         if not options and not checkpoint:
             return ""
         given = f" --checkpoint {checkpoint}" if checkpoint else ""
         output = Path(checkpoint or options or "").parent / "model.onnx"
         return (
-            "; its checkpoint is not read here, so export it where run_live_mtmc.py lies: "
+            "; mtmc cannot load its checkpoint, so export it in the folder of run_live_mtmc.py: "
             f"python3 reid/onnx_exporter.py --opts {options or 'OPTS.yaml'}{given} --output {output}"
         )
 
@@ -252,9 +252,7 @@ class _Converter:
     def _tracker(self) -> None:
         tracker = self._values.get("MOT.TRACKER", _TRACKERS[0])
         if tracker not in _TRACKERS:
-            self._findings.problem(
-                "MOT.TRACKER", tracker, f"there is no such tracker; there are {', '.join(_TRACKERS)}"
-            )
+            self._findings.problem("MOT.TRACKER", tracker, f"unknown tracker; use one of {', '.join(_TRACKERS)}")
         elif tracker != _TRACKERS[0]:
             self._findings.ignore("MOT.TRACKER")
         self._plain("MOT.MIN_FRAMES")
@@ -265,12 +263,14 @@ class _Converter:
         key = "LIVE.MIN_TRACK_FRAMES"
         frames, comment = self._value(key) or 1, self._comment(key)
         if frames > _EMBEDDED_AT_ONCE:
-            comment = f"counts embeddings: at {_EMBEDDED_AT_ONCE} ticks, then one every embedder.refresh_seconds"
+            comment = (
+                f"counts embeddings: one at each of {_EMBEDDED_AT_ONCE} ticks, then one every embedder.refresh_seconds"
+            )
         self.result.put(("association", "min_track_frames"), frames, key, comment)
         key = "LIVE.CLUSTER_INTERVAL"
         seconds, comment = self._value(key), self._comment(key)
         if seconds == 0:
-            seconds, comment = 0.001, "was 0: at every tick"
+            seconds, comment = 0.001, "was 0, which means at every tick"
         self.result.put(("association", "cluster_interval_seconds"), seconds, key, comment)
 
     def _layout(self) -> None:
@@ -285,12 +285,12 @@ class _Converter:
         if columns > len(names):
             unused = [f"unused_{i}" for i in range(len(names), columns)]
             self.result.put(("layout", "cameras"), [*names, *unused], key)
-            self._findings.notes.append(f"{key} is for {columns} cameras; its first {len(names)} are used")
+            self._findings.notes.append(f"{key} has {columns} cameras; only the first {len(names)} are used")
 
     def _gpus(self) -> None:
         numbers = self._values.get("SYSTEM.GPU_IDS")
         if numbers:
-            self.result.put(("worker", "gpus"), list(numbers), "SYSTEM.GPU_IDS", "`mtmc up` runs a worker for each")
+            self.result.put(("worker", "gpus"), list(numbers), "SYSTEM.GPU_IDS", "`mtmc up` runs one worker per GPU")
 
 
 def can_run_torch() -> bool:
@@ -299,5 +299,5 @@ def can_run_torch() -> bool:
 
 
 def name_from(text: str, otherwise: str) -> str:
-    """`text` as the name of a site or a camera; `otherwise` when nothing is left of it."""
+    """`text` without characters that are not allowed in a site or camera name; `otherwise` if nothing remains."""
     return _NOT_IN_A_NAME.sub("_", text).lstrip("_.-")[:64] or otherwise

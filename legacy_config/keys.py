@@ -1,4 +1,4 @@
-"""The keys that a configuration of `run_live_mtmc.py` may hold: type, default, and the setting each becomes."""
+"""The keys of a `run_live_mtmc.py` configuration: type, default, and the setting each becomes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from shared.yaml_file import Path_
 
 @dataclass(frozen=True)
 class ValueKind:
-    """What a value may be."""
+    """A type of value."""
 
     fits: Callable[[Any], bool]
-    words: str
+    requirement: str
+    """The message for a value that does not fit."""
 
 
 def _is_whole(value: Any) -> bool:
@@ -41,15 +42,15 @@ CAMERAS = ValueKind(lambda value: isinstance(value, list), "must be a list of ca
 
 @dataclass(frozen=True)
 class Key:
-    """A key that means something here."""
+    """A key that is converted."""
 
     kind: ValueKind
     default: Any = None
     becomes: Path_ = ()
-    """The setting that takes its value as it is; empty: there is more to it."""
+    """The setting that the value is copied to; empty if the conversion needs code."""
 
 
-# The defaults are those of the ancestor's config/defaults.py.
+# The defaults are those of config/defaults.py of run_live_mtmc.py.
 USED: Mapping[str, Key] = {
     "SYSTEM.ROOT_DIR": Key(TEXT),
     "SYSTEM.GPU_IDS": Key(GPUS),
@@ -99,7 +100,7 @@ SECTIONS = frozenset(name.partition(".")[0] for name in (*USED, *IGNORED) if "."
 
 
 def decoded(value: Any) -> Any:
-    """`value` as the ancestor's yacs read it: text that is a Python literal is its value; empty is not set."""
+    """`value` as yacs in `run_live_mtmc.py` reads it: Python literals are evaluated; empty text means not set."""
     if isinstance(value, str) and _LITERAL.fullmatch(value):
         with contextlib.suppress(ValueError, SyntaxError):
             value = ast.literal_eval(value)
@@ -107,7 +108,7 @@ def decoded(value: Any) -> Any:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """What an unknown key may have been meant to be, or else what there is."""
+    """A suggestion for an unknown key, or else the list of known ones."""
     names = sorted(known)
     section, _, word = name.rpartition(".")
     same_word = [other for other in names if other.rpartition(".")[2] == word.upper()]
@@ -117,4 +118,4 @@ def meant(name: str, known: Iterable[str]) -> str:
     likely = same_word or [other for other in names if other.casefold() in close] or holding
     if likely:
         return f"did you mean {likely[0]}?"
-    return f"there are {', '.join(nearby)}" if nearby else f"there are the sections {', '.join(sorted(SECTIONS))}"
+    return f"known are {', '.join(nearby)}" if nearby else f"known sections are {', '.join(sorted(SECTIONS))}"

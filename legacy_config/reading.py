@@ -1,4 +1,4 @@
-"""Reads the keys of a configuration of `run_live_mtmc.py`: what is known, set and of the right type."""
+"""Reads the keys of a `run_live_mtmc.py` configuration, and checks their names and types."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from shared.errors import Problem
 
 @dataclass
 class Findings:
-    """What is to be said of a file."""
+    """Problems and notes about a configuration."""
 
     file: Path
     problems: list[Problem] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
-    """Keys that mean nothing here."""
+    """Keys without a counterpart in a site file."""
     notes: list[str] = field(default_factory=list)
 
     def problem(self, key: str, value: Any, message: str) -> None:
         shown = "" if isinstance(value, dict | list) else masked(str(value))
         self.problems.append(Problem(str(self.file), key, shown, masked(message)))
 
-    def told(self, key: str) -> bool:
-        """Whether a problem with this key is known already."""
+    def has_problem(self, key: str) -> bool:
+        """Whether a problem with this key is already recorded."""
         return any(problem.key == key for problem in self.problems)
 
     def ignore(self, key: str) -> None:
@@ -35,15 +35,15 @@ class Findings:
             self.ignored.append(key)
 
     def fits(self, kind: ValueKind, key: str, value: Any) -> bool:
-        """Whether `value` is one of `kind`; a problem if not."""
+        """Whether `value` is of this `kind`; records a problem if not."""
         if not kind.fits(value):
-            self.problem(key, value, kind.words)
+            self.problem(key, value, kind.requirement)
             return False
         return True
 
 
 def read_keys(written: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
-    """`SECTION.KEY` → value for every key that means something, is set, and has the right type."""
+    """`SECTION.KEY` → value, for every key that is used, set, and of the right type."""
     known = {*USED, *IGNORED, *SECTIONS}
     values = {}
     for key, value in _flat(written, findings).items():
@@ -58,9 +58,9 @@ def read_keys(written: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
 
 
 def read_camera(camera: Any, key: str, findings: Findings) -> dict[str, Any]:
-    """What one entry of `EXPRESS.CAMERAS`, called `key`, sets."""
+    """The valid settings of one entry of `EXPRESS.CAMERAS`; `key` is its name in problems."""
     if not isinstance(camera, dict):
-        findings.problem(key, camera, "must be a mapping with at least a video")
+        findings.problem(key, camera, "must be a mapping with at least the key 'video'")
         return {}
     values = {}
     for name, value in camera.items():
@@ -71,7 +71,7 @@ def read_camera(camera: Any, key: str, findings: Findings) -> dict[str, Any]:
             findings.problem(f"{key}.{name}", "", f"a camera has no such key; {meant(str(name), known)}")
         elif value not in (None, "", "None") and findings.fits(CAMERA_USED[name], f"{key}.{name}", value):
             values[name] = value
-    if "video" not in values and not findings.told(f"{key}.video"):
+    if "video" not in values and not findings.has_problem(f"{key}.video"):
         findings.problem(f"{key}.video", "", "is required: the path of a video file, or a URL")
     return values
 

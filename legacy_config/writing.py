@@ -1,4 +1,4 @@
-"""A conversion as the text of a site file."""
+"""Writes a conversion as the text of a site file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_WRAPPING = 1 << 30
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists of values in one line, all else in blocks, list items indented."""
+    """Writes lists of plain values on one line, everything else in block style, with list items indented."""
 
     def represent_values(self, values: list[Any]) -> yaml.Node:
         plain = not any(isinstance(value, list | dict) for value in values)
@@ -32,9 +32,9 @@ _Dumper.add_representer(list, _Dumper.represent_values)
 
 
 def converted_site_text(conversion: Conversion, source: Path, folder: Path | None = None) -> str:
-    """The site file that does what `source` did, with a comment where a value is not what stood there.
+    """The text of a site file equivalent to `source`, with a comment on each value that differs.
 
-    Paths that were written as relative ones are relative to `folder`, where the file will lie; None: absolute.
+    Paths that were relative in `source` become relative to `folder`, the folder of the new file; None: absolute.
     """
     site = {name: conversion.site[name] for name in _ORDER if name in conversion.site}
     if folder is not None:
@@ -50,14 +50,16 @@ def converted_site_text(conversion: Conversion, source: Path, folder: Path | Non
     for location, line in _last_lines(root) if root is not None else ():
         if location in conversion.comments:
             lines[line] += f"  # {conversion.comments[location]}"
-    head = [f"# Made of {source.name} by `mtmc config import`; docs/from-run-live-mtmc.md says what is different."]
+    head = [
+        f"# Converted from {source.name} by `mtmc config import`; docs/from-run-live-mtmc.md lists the differences."
+    ]
     if conversion.findings.ignored:
-        head.append(f"# Left out, because it means nothing here: {', '.join(conversion.findings.ignored)}")
+        head.append(f"# Ignored keys: {', '.join(conversion.findings.ignored)}")
     return "\n".join([*head, "", *lines, ""])
 
 
 def relative_to(path: Path, folder: Path) -> str:
-    """`path` as seen from `folder`; absolute where the two have nothing in common."""
+    """`path` relative to `folder`; absolute if they have only the root in common."""
     start, target = folder.resolve(), path.parent.resolve() / path.name
     if os.path.commonpath([start, target]) == os.sep:
         return str(target)
@@ -65,7 +67,7 @@ def relative_to(path: Path, folder: Path) -> str:
 
 
 def _last_lines(node: yaml.Node, at: Path_ = ()) -> Iterator[tuple[Path_, int]]:
-    """Each setting with the number of the line that a comment on it may end: of its value, or of its key."""
+    """Each setting, and the number of the line that a comment on it can be appended to."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*at, key.value)

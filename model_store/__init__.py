@@ -1,1 +1,1 @@
-"""Models that others publish: which there are, fetching them, checking them, timing them."""
+"""Published models: the manifest, downloading, verifying, benchmarking."""

@@ -1,4 +1,4 @@
-"""Describes and times a model, loaded and called as a worker does it."""
+"""Describes and benchmarks a model, loaded and called as in a camera worker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SEED = 7
 
 @dataclass(frozen=True)
 class BatchTiming:
-    """Milliseconds for one picture or crop, preparation and decoding included."""
+    """Milliseconds per picture or crop, including pre- and post-processing."""
 
     batch: int
     calls: int
@@ -45,13 +45,13 @@ def load_network(
     crop_size: tuple[int, int] | None = None,
     engine_cache: Path | None = None,
 ) -> Detector | Embedder:
-    """Loads the model named `word`, or the file at that path. A file of an unknown model may be either kind.
+    """Loads the model named `word`, or the file at that path; an unknown file is tried as detector, then as embedder.
 
-    `crop_size` is width and height in pixels, for an embedder whose file leaves them open. `engine_cache` is
-    the folder that keeps TensorRT's engines; None: they are built anew.
+    `crop_size` is width and height in pixels, for an embedder whose file does not fix them. `engine_cache` is the
+    folder with built TensorRT engines; None builds them every time.
 
     Raises:
-        MtmcError: the model is not here, or cannot be used.
+        MtmcError: the model is not downloaded, or cannot be loaded.
     """
     kinds, settings, path = ["detector"], {}, Path(word)
     if not is_published_detector(path):
@@ -61,7 +61,7 @@ def load_network(
         else:
             kinds, settings = [model.entry.kind], model.entry.settings
             if path == model.path and not path.is_file():
-                raise MtmcError(f"{word}: is not here yet; `mtmc models pull {model.entry.name}` fetches it")
+                raise MtmcError(f"{word}: is not downloaded; run: mtmc models pull {model.entry.name}")
     size = dict(zip(("width", "height"), crop_size or (), strict=False))
     problems = []
     for kind in kinds:
@@ -76,7 +76,7 @@ def load_network(
 
 
 def describe(network: Detector | Embedder) -> dict[str, Any]:
-    """What the file contains, and what runs it."""
+    """The facts about a model that `mtmc models benchmark` prints."""
     facts: dict[str, Any]
     if isinstance(network, Detector):
         width, height = network.input_size
@@ -96,7 +96,7 @@ def describe(network: Detector | Embedder) -> dict[str, Any]:
 
 
 def measure_network(network: Detector | Embedder, batch: int, seconds: float) -> BatchTiming:
-    """Times calls with `batch` pictures or crops of noise, for at least `seconds`."""
+    """Times calls with `batch` pictures or crops of random noise, for at least `seconds`."""
     call = _detection(network) if isinstance(network, Detector) else _embedding(network)
     return measure(call, batch, seconds)
 
@@ -123,7 +123,7 @@ def _noise() -> npt.NDArray[np.uint8]:
 def measure(
     call: Callable[[int], object], batch: int, seconds: float, clock: Callable[[], float] = time.perf_counter
 ) -> BatchTiming:
-    """Calls with `batch` until `seconds` have passed, at least `_FEWEST_CALLS` times, after a first call to warm up."""
+    """Times `call(batch)` until `seconds` have passed, at least `_FEWEST_CALLS` times, after one warm-up call."""
     call(batch)
     marks = [clock()]
     while len(marks) <= _FEWEST_CALLS or marks[-1] - marks[0] < seconds:

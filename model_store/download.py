@@ -1,7 +1,8 @@
-"""One file over HTTP: goes on where an earlier try ended, and gets its name once it is what it should be.
+"""Downloads one model file over HTTP, with resume, retries and verification.
 
-What was fetched lies in `FILE.partial`. No validator such as an ETag is kept beside it, because size and checksum of
-the whole are known beforehand: pieces of two different files do not pass for one, and then all is fetched anew.
+The data is kept in `FILE.partial`, which is renamed once size and checksum are right. No validator such as an ETag is
+stored with it: the expected size and checksum are known, so a mix of two different files fails verification, and the
+whole file is downloaded again.
 """
 
 from __future__ import annotations
@@ -23,63 +24,63 @@ from tenacity.wait import wait_base
 from model_store.store import KnownModel
 from shared.errors import MtmcError
 
-_CONNECT_S, _SILENCE_S = 10, 30
+_CONNECT_S, _READ_S = 10, 30
 _CHUNK_BYTES = 1 << 14
-"""What a cut loses at most."""
+"""At most this much is lost when the connection breaks."""
 _FRUITLESS_TRIES = 3
-"""In a row without a new byte, before it is given up."""
+"""Gives up after this many attempts in a row without a new byte."""
 _WAIT = wait_exponential(multiplier=0.5, max=10)
-_PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 ReportBytes = Callable[[int], None]
-"""Called with the number of bytes that are here."""
+"""Called with the number of bytes downloaded so far."""
 ReportRetry = Callable[[str, float], None]
-"""Called with what went wrong, and the seconds until the next try."""
+"""Called with the reason of a failure, and the seconds until the next attempt."""
 
 
-class _Passing(Exception):
-    """It may work at the next try."""
+class _Retryable(Exception):
+    """The next attempt may succeed."""
 
 
 def download(model: KnownModel, progress: ReportBytes, on_retry: ReportRetry, wait: wait_base = _WAIT) -> None:
-    """Fetches the file of a model, in place of one that may be there. `wait` is between two tries.
+    """Downloads the file of a model, and replaces an existing one. `wait` is the time between two attempts.
 
     Raises:
-        MtmcError: it cannot be fetched or stored, or is not what it should be.
+        MtmcError: the file cannot be downloaded or stored, or fails verification.
     """
     with _translating_errors(model), _exclusive(model) as file:
         transfer = _Transfer(model, file, progress)
         for attempt in Retrying(
-            retry=retry_if_exception_type(_Passing),
+            retry=retry_if_exception_type(_Retryable),
             wait=wait,
             stop=lambda _: transfer.fruitless >= _FRUITLESS_TRIES,
             before_sleep=lambda state: _report(state, on_retry),
             reraise=True,
         ):
             with attempt:
-                transfer.go_on()
+                transfer.resume()
         os.fsync(file.fileno())
         model.partial.replace(model.path)
 
 
 class _Transfer:
-    """The way of one file from its server into the partial file."""
+    """The download of one file into its partial file."""
 
     def __init__(self, model: KnownModel, file: FileIO, progress: ReportBytes) -> None:
         self._model, self._file, self._progress = model, file, progress
         self._whole = model.entry.size_bytes
         self._pieced = self._size > 0
-        """Whether what is here came in several pieces, perhaps of several files."""
+        """Whether the partial file was downloaded in several pieces, which may come from different files."""
         self._furthest = self._size
         self.fruitless = 0
 
-    def go_on(self) -> None:
-        """Fetches what is missing, and looks whether the whole is right.
+    def resume(self) -> None:
+        """Downloads the rest, and verifies the whole file.
 
         Raises:
-            _Passing: it came to an end before.
-            MtmcError: another try would end in the same way.
+            _Retryable: the download was interrupted, or has to start over.
+            MtmcError: another attempt would fail in the same way.
         """
         self.fruitless += 1
         if self._size < self._whole:
@@ -90,40 +91,40 @@ class _Transfer:
         pieced = self._pieced
         self._start_over()
         if pieced:
-            raise _Passing("its pieces do not fit together")
+            raise _Retryable("the resumed download does not match the checksum; starting over")
         raise self._refusal(fault)
 
     def _fetch(self) -> None:
-        # What a server packs for the way would have another size than the file.
+        # Compressed content would have another size than the file and could not be resumed.
         headers = {"Accept-Encoding": "identity", "User-Agent": "mtmc"}
         if self._size:
             headers["Range"] = f"bytes={self._size}-"
         url = self._model.entry.url
         assert url is not None
         try:
-            with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, _SILENCE_S)) as reply:
+            with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, _READ_S)) as reply:
                 self._accept(reply)
                 for chunk in reply.iter_content(_CHUNK_BYTES):
                     self._append(chunk)
         except requests.exceptions.SSLError as error:
-            raise self._failure(f"no safe connection ({_reason(error)})") from None
+            raise self._failure(f"no secure connection ({_reason(error)})") from None
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-            raise _Passing(_reason(error)) from None
+            raise _Retryable(_reason(error)) from None
         except requests.RequestException as error:
             raise self._failure(_reason(error)) from None
         if self._size < self._whole:
-            raise _Passing("the connection was cut")
+            raise _Retryable("the connection was closed early")
 
     def _accept(self, reply: requests.Response) -> None:
-        """Makes the partial file ready for the body of `reply`, or refuses it."""
+        """Prepares the partial file for the body of `reply`; raises if the reply cannot be the right file."""
         status = reply.status_code
-        if status in _PASSING_STATUSES:
-            raise _Passing(f"the server says {status} {reply.reason}")
-        if status == 416:  # the server's file is shorter than what is here
+        if status in _RETRYABLE_STATUSES:
+            raise _Retryable(f"the server answered {status} {reply.reason}")
+        if status == 416:  # the server's file is shorter than the partial file
             self._start_over()
-            raise _Passing("the server does not have the rest")
+            raise _Retryable("the server cannot resume the download; starting over")
         if status not in (200, 206):
-            raise self._failure(f"the server says {status} {reply.reason}")
+            raise self._failure(f"the server answered {status} {reply.reason}")
         if reply.headers.get("Content-Type", "").startswith("text/html"):
             raise self._refusal("it is a web page")
         if status == 200:
@@ -132,7 +133,7 @@ class _Transfer:
             content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", reply.headers.get("Content-Range", ""))
             if content_range is None or int(content_range[1]) != self._size:
                 self._start_over()
-                raise _Passing("the server sent another piece than it was asked for")
+                raise _Retryable("the server sent the wrong part of the file; starting over")
             total = content_range[2]
         if total is not None and total.isdecimal() and int(total) != self._whole:
             raise self._refusal(f"it has {int(total):,} bytes instead of {self._whole:,}")
@@ -146,7 +147,7 @@ class _Transfer:
             self._start_over()
             raise self._refusal(f"it has more than {self._whole:,} bytes")
         rest = memoryview(chunk)
-        while rest:  # a nearly full disk takes a part of it, and refuses the next one
+        while rest:  # on a nearly full disk, a write may be partial, and the next one fails
             rest = rest[self._file.write(rest) :]
         self._progress(self._size)
         if self._size > self._furthest:
@@ -164,12 +165,12 @@ class _Transfer:
 
     def _refusal(self, fault: str) -> MtmcError:
         entry = self._model.entry
-        wanted = "the file that was published"
-        if entry.checksum_by == "others":  # the publisher gives no checksum
-            wanted = "the file that others got from there"
+        expected = "the published file"
+        if entry.checksum_by == "others":  # the publisher states no checksum
+            expected = "the file that others downloaded from there"
         return MtmcError(
-            f"{entry.name}: what {entry.url} gives is not {wanted}: {fault}; nothing of it was kept. "
-            "Look whether a proxy answers with a page of its own"
+            f"{entry.name}: {entry.url} did not return {expected}: {fault}; nothing was kept. Check whether a proxy "
+            "answers with its own page"
         )
 
     def _failure(self, reason: str) -> MtmcError:
@@ -180,56 +181,54 @@ def _failure(model: KnownModel, reason: str) -> MtmcError:
     entry = model.entry
     host = urlsplit(entry.url or "").hostname
     kept = model.partial.stat().st_size if model.partial.is_file() else 0
-    partly = f" ({kept / entry.size_bytes:.0%} of it is here, and the next pull goes on from there)" if kept else ""
+    partly = f" ({kept / entry.size_bytes:.0%} downloaded; the next pull resumes there)" if kept else ""
     return MtmcError(
-        f"{entry.name} cannot be fetched from {host}: {reason}{partly}; mend the network (HTTPS_PROXY names a proxy), "
-        f"or fetch {entry.url} on another machine and put it at {model.path}"
+        f"{entry.name} cannot be downloaded from {host}: {reason}{partly}; check the network (set HTTPS_PROXY to use a "
+        f"proxy), or download {entry.url} on another machine and save it as {model.path}"
     )
 
 
 @contextlib.contextmanager
 def _exclusive(model: KnownModel) -> Iterator[FileIO]:
-    """The partial file, its end ready to be written, for this process alone; without anything in it, it goes."""
+    """Opens the partial file for appending and locks it; deletes it at the end if it is empty."""
     model.path.parent.mkdir(parents=True, exist_ok=True)
     with model.partial.open("ab", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             mine = os.path.samestat(os.fstat(file.fileno()), model.partial.stat())
         except (BlockingIOError, FileNotFoundError):
-            mine = False  # the other one has it, or has just given it its name
+            mine = False  # another process has the lock, or has just renamed the finished file
         if not mine:
-            raise MtmcError(
-                f"{model.entry.name}: another process is fetching it to {model.path} right now; wait for it"
-            )
+            raise MtmcError(f"{model.entry.name}: another process is downloading it to {model.path}; wait for it")
         try:
-            _need_room(model, file.tell())
+            _require_space(model, file.tell())
             yield file
         finally:
             if file.tell() == 0:
                 model.partial.unlink(missing_ok=True)
 
 
-def _need_room(model: KnownModel, here: int) -> None:
-    free, missing = shutil.disk_usage(model.path.parent).free, model.entry.size_bytes - here
+def _require_space(model: KnownModel, downloaded: int) -> None:
+    free, missing = shutil.disk_usage(model.path.parent).free, model.entry.size_bytes - downloaded
     if free < missing:
-        raise OSError(errno.ENOSPC, f"{missing / 1e6:,.1f} MB are missing, {free / 1e6:,.1f} MB are free")
+        raise OSError(errno.ENOSPC, f"{missing / 1e6:,.1f} MB needed, {free / 1e6:,.1f} MB free")
 
 
 @contextlib.contextmanager
 def _translating_errors(model: KnownModel) -> Iterator[None]:
     try:
         yield
-    except _Passing as error:
+    except _Retryable as error:
         raise _failure(model, str(error)) from None
     except OSError as error:
         folder = model.path.parent
-        if error.errno in _NO_ROOM:
+        if error.errno in _NO_SPACE:
             raise MtmcError(
-                f"{model.entry.name}: {folder} has no room for it ({error.strerror}); make some, or name another "
+                f"{model.entry.name}: not enough disk space in {folder} ({error.strerror}); free some, or give another "
                 "folder with --to"
             ) from None
         raise MtmcError(
-            f"{model.entry.name}: cannot be stored in {folder} ({error.strerror}); name another folder with --to"
+            f"{model.entry.name}: cannot be stored in {folder} ({error.strerror}); give another folder with --to"
         ) from None
 
 
@@ -239,7 +238,7 @@ def _report(state: RetryCallState, on_retry: ReportRetry) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """What lies at the bottom of an error of the HTTP library, in the system's words."""
+    """The message of the innermost cause of an error of the HTTP library."""
     if isinstance(error, requests.Timeout):
         return "it does not answer"
     proxy = "the proxy: " if isinstance(error, requests.exceptions.ProxyError) else ""

@@ -1,4 +1,4 @@
-"""The list of models: where each is published, what its file must be, and the settings that a site file needs."""
+"""The list of models: where each is published, size and checksum of its file, and the settings for a site file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from shared.config import DetectorConfig, EmbedderConfig, Name, Section, is_publ
 from shared.errors import MtmcError
 
 MANIFEST = Path(__file__).resolve().parents[1] / "models" / "models.yaml"
-"""mtmc's own; the same place in a checkout and where mtmc is installed."""
+"""The manifest of mtmc; at this place both in a checkout and in an installation."""
 
 _CONFIGS: Mapping[str, type[Section]] = {"detector": DetectorConfig, "embedder": EmbedderConfig}
 _CHECKSUM = r"^(sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$"
 
 
 class ModelEntry(Section):
-    """One model. Without a `url` it is shipped: its file lies beside the manifest."""
+    """One model. A model without a `url` is shipped: its file is beside the manifest."""
 
     name: Name
     kind: Literal["detector", "embedder"]
@@ -34,11 +34,11 @@ class ModelEntry(Section):
 
     @property
     def file_name(self) -> str:
-        """What its file is called, wherever it lies."""
+        """The name of its file, in any folder."""
         return f"{self.name}.onnx"
 
     def section(self, path: Path) -> dict[str, Any]:
-        """What stands in a site file for this model at `path`."""
+        """The section of a site file that uses this model, stored at `path`."""
         return {self.kind: {"model": str(path), **self.settings}}
 
     @model_validator(mode="after")
@@ -61,9 +61,9 @@ class Manifest(Section):
     def _names_are_clear(self) -> Manifest:
         names = [entry.name for entry in self.models]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} stands there more than once")
+            raise ValueError(f"{', '.join(twice)} is listed more than once")
         if taken := [name for name in names if is_published_detector(Path(name))]:
-            raise ValueError(f"{', '.join(taken)}: is a name of Ultralytics")
+            raise ValueError(f"{', '.join(taken)}: this name is reserved for a model of Ultralytics")
         return self
 
 
@@ -71,23 +71,23 @@ def read_manifest(path: Path = MANIFEST) -> Manifest:
     """The manifest in the YAML file `path`.
 
     Raises:
-        MtmcError: it cannot be read, or is none.
+        MtmcError: the file cannot be read, or is not a manifest.
     """
     try:
         return Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise MtmcError(f"{path}: cannot be read ({error.strerror}); install mtmc again") from None
+        raise MtmcError(f"{path}: cannot be read ({error.strerror}); reinstall mtmc") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise MtmcError(f"{path}: is not valid YAML ({' '.join(str(error).split())}); correct it") from None
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
         what = problem["msg"].removeprefix("Value error, ")
-        raise MtmcError(f"{path}: is no list of models: {where}{': ' if where else ''}{what}") from None
+        raise MtmcError(f"{path}: is not a valid list of models: {where}{': ' if where else ''}{what}") from None
 
 
 def site_snippet(section: dict[str, Any]) -> str:
-    """A section as it may stand in a site file."""
+    """The YAML text of a section of a site file."""
     text: str = yaml.dump(section, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
     return text.rstrip("\n")
 

@@ -1,4 +1,4 @@
-"""Where the files of known models lie, and whether they are what they should be."""
+"""The files of known models: where they are, and whether they are intact."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FileState: TypeAlias = Literal["here", "damaged", "partial", "missing"]
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model, and where its file lies or would lie."""
+    """A model, and the path of its file, which may not exist yet."""
 
     entry: ModelEntry
     path: Path
 
     @property
     def partial(self) -> Path:
-        """What has been fetched of it so far."""
+        """The file of an unfinished download."""
         return self.path.with_name(f"{self.path.name}.partial")
 
     @property
@@ -35,10 +35,10 @@ class KnownModel:
 
     @property
     def state(self) -> FileState:
-        """What there is of it, by a look at the size alone; whether the content is right, only `fault_of` tells.
+        """The state of the file, judged by its size only; `fault_of` also verifies the content.
 
         Raises:
-            MtmcError: its folder cannot be read.
+            MtmcError: the folder cannot be read.
         """
         try:
             if self.path.is_file():
@@ -46,14 +46,14 @@ class KnownModel:
             return "partial" if self.partial.is_file() else "missing"
         except OSError as error:
             raise MtmcError(
-                f"{self.path}: cannot be read ({error.strerror}); name another folder as MTMC_MODELS"
+                f"{self.path}: cannot be read ({error.strerror}); set MTMC_MODELS to another folder"
             ) from None
 
     def fault_of(self, path: Path) -> str | None:
-        """What is wrong with the file at `path`, which should be this model's; None: nothing.
+        """Compares the file at `path` with this model; returns what is wrong, or None if the file is intact.
 
         Raises:
-            MtmcError: it cannot be read.
+            MtmcError: the file cannot be read.
         """
         algorithm, expected = self.entry.checksum.split(":")
         digest = hashlib.new(algorithm)
@@ -65,19 +65,19 @@ class KnownModel:
                 while chunk := file.read(1 << 20):
                     digest.update(chunk)
         except OSError as error:
-            raise MtmcError(f"{path}: cannot be read ({error.strerror}); name a file that can be read") from None
+            raise MtmcError(f"{path}: cannot be read ({error.strerror}); give a readable file") from None
         found = digest.hexdigest()
         return None if found == expected else f"its {algorithm} is {found} instead of {expected}"
 
 
 class ModelStore:
-    """Every model that is known: the shipped ones beside the manifest, the others in a folder for what was fetched."""
+    """All known models: shipped ones are beside the manifest, downloaded ones in `folder`."""
 
     def __init__(self, folder: Path, manifest: Path = MANIFEST) -> None:
-        """Without a file yet, a model has its place in `folder` all the same.
+        """Reads the manifest; `folder` need not exist.
 
         Raises:
-            MtmcError: the manifest is none.
+            MtmcError: the manifest is invalid.
         """
         self.folder = folder.expanduser().absolute()
         self.known = [
@@ -87,23 +87,25 @@ class ModelStore:
         """In the order of the manifest."""
 
     def named(self, name: str) -> KnownModel:
-        """The model of that name.
+        """The model with this name.
 
         Raises:
-            MtmcError: there is none.
+            MtmcError: there is none; the message suggests similar names.
         """
         names = {model.entry.name: model for model in self.known}
         if name not in names:
             close = difflib.get_close_matches(name, names, n=3)
             meant = f"did you mean {' or '.join(close)}? See" if close else "see"
-            raise MtmcError(f"{name}: no model of this name is known; {meant} `mtmc models list`")
+            raise MtmcError(f"{name}: unknown model; {meant} `mtmc models list`")
         return names[name]
 
     def found(self, word: str) -> tuple[KnownModel | None, Path]:
-        """What a person means by `word`: a model and its file, or any file, with the model that it is by its name.
+        """Resolves a word of the command line, a model name or a path, to a model and a file.
+
+        For a path, the model is the one whose file has this name, or None.
 
         Raises:
-            MtmcError: it is neither a known name nor a path.
+            MtmcError: `word` is neither a known name nor a path.
         """
         path = Path(word)
         if "/" in word or (path.suffix and all(model.entry.name != word for model in self.known)):
@@ -114,5 +116,5 @@ class ModelStore:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    """`$MTMC_MODELS`, else the folder for models among the user's caches."""
+    """The folder for downloaded models: `$MTMC_MODELS`, else one in the user's cache folder."""
     return Path(environment.get("MTMC_MODELS") or user_cache("models", environment))

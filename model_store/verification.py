@@ -1,4 +1,4 @@
-"""Whether model files hold what their publishers, or mtmc, put into them."""
+"""Verifies model files against the size and checksum in the manifest."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from shared.errors import MtmcError
 
 @dataclass(frozen=True)
 class VerifiedFile:
-    """One file that was compared with the manifest."""
+    """The result for one file."""
 
     name: str
     file: str
     fault: str | None
-    """None: it is sound."""
+    """What is wrong; None if the file is intact."""
 
 
 def verify_files(words: Sequence[str], store: ModelStore) -> list[VerifiedFile]:
-    """Checks the files of models, or files named like theirs; without `words` all that should be here.
+    """Verifies the files of models, or files with the name of a model's file; without `words`, all local ones.
 
     Raises:
-        MtmcError: a word is neither a known name nor a file with the name of one, or a file cannot be read.
+        MtmcError: a word is neither a known model nor a file with the name of one, or a file cannot be read.
     """
     return [_verified(model, path) for model, path in _chosen(words, store)]
 
@@ -36,17 +36,14 @@ def _chosen(words: Sequence[str], store: ModelStore) -> list[tuple[KnownModel, P
     for word in words:
         model, path = store.found(word)
         if model is None:
-            raise MtmcError(
-                f"{path}: no known model has a file of this name, so there is nothing to compare it with; "
-                "see `mtmc models list`"
-            )
+            raise MtmcError(f"{path}: no known model has a file of this name; see `mtmc models list`")
         chosen.append((model, path))
     return chosen
 
 
 def _verified(model: KnownModel, path: Path) -> VerifiedFile:
-    fault = model.fault_of(path) if path.is_file() else "there is no such file"
+    fault = model.fault_of(path) if path.is_file() else "file not found"
     if fault is not None and path == model.path:
-        remedy = "install mtmc again" if model.is_shipped else f"`mtmc models pull {model.entry.name}` fetches it"
+        remedy = "reinstall mtmc" if model.is_shipped else f"run: mtmc models pull {model.entry.name}"
         fault = f"{fault}; {remedy}"
     return VerifiedFile(model.entry.name, str(path), fault)

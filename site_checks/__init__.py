@@ -1,1 +1,1 @@
-"""Examines a site before and while it runs: machine, Redis, models, masks, sources."""
+"""The checks of `mtmc doctor`: machine, site file, Redis, models, masks, sources, running site."""

@@ -1,4 +1,4 @@
-"""The whole examination, in the order in which things have to be right."""
+"""Runs all checks of `mtmc doctor`, in order of dependency."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ AREA = "site file"
 
 
 class Examination:
-    """Looks at everything; goes on after whatever is wrong, as far as that is possible."""
+    """All checks of one site. After an error it continues with the checks that are still possible."""
 
     def __init__(self, choice: SiteChoice, root: Path | None, environment: Mapping[str, str], cores: int) -> None:
-        """`root`: the folder that paths in a configuration of `run_live_mtmc.py` start from."""
+        """`root`: the folder that relative paths in a configuration of `run_live_mtmc.py` start from."""
         self._choice, self._root, self._environment, self._cores = choice, root, environment, cores
         self._site: SiteConfig | None = None
         self._client: Client | None = None
@@ -46,10 +46,10 @@ class Examination:
         self._is_foreign = False
 
     def findings(self) -> Iterator[Finding]:
-        """One after the other, as they are found.
+        """Yields each finding as soon as its check is done.
 
         Raises:
-            MtmcError: the command line contradicts itself.
+            MtmcError: the command line is inconsistent.
         """
         prepare_decoders()
         yield from examine_machine(self._cores)
@@ -68,7 +68,7 @@ class Examination:
             self._site = load_site(path, self._environment, root=self._root)
         except ConfigError as problems:
             yield from (error(AREA, str(problem)) for problem in problems.problems)
-            with contextlib.suppress(ConfigError):  # so that the rest can be looked at all the same
+            with contextlib.suppress(ConfigError):  # so that the other checks can run
                 self._site = load_site(path, self._environment, root=self._root, check_files=False)
             return
         checks = FileChecks(path, self._site, self._environment)
@@ -79,7 +79,7 @@ class Examination:
             yield ok(AREA, f"{path}: site {self._site.site}, {cameras} cameras; masks and models can be read")
 
     def _where(self) -> RedisAddress | None:
-        """None: `mtmc up` would start a Redis of its own."""
+        """The address of Redis; None if `mtmc up` would start an embedded one."""
         choice, environment = self._choice, self._environment
         named = configured(choice.redis_url, self._site, environment)
         if named is not None:
@@ -88,7 +88,7 @@ class Examination:
         return found if found.embedded or choice.site is not None else None
 
     def _connected(self, where: RedisAddress | None, stack: contextlib.ExitStack) -> Client | None:
-        """A client of a server that is fit for use; what is wrong with one that is not, `examine_redis` tells."""
+        """A client of a usable server, else None; `examine_redis` reports what is wrong with the server."""
         if where is None:
             return None
         try:
@@ -108,13 +108,13 @@ class Examination:
                     yield from self._published(client, name, where, stack)
                     state = self._reader.read() if self._reader is not None else None
             except RedisError as problem:
-                yield error(RUNNING, f"Redis failed meanwhile ({problem}); look at its log")
+                yield error(RUNNING, f"Redis failed during the check ({problem}); see its log")
         yield from self._site_parts(state)
         if client is not None and self._site is not None and not self._is_foreign:
             try:
                 yield from examine_running_site(client, Keys(self._site.site), state, self._reader)
             except RedisError as problem:
-                yield error(RUNNING, f"Redis failed meanwhile ({problem}); look at its log")
+                yield error(RUNNING, f"Redis failed during the check ({problem}); see its log")
 
     @property
     def _named(self) -> bool:
@@ -123,7 +123,7 @@ class Examination:
     def _published(
         self, client: Client, name: str, where: RedisAddress, stack: contextlib.ExitStack
     ) -> Iterator[Finding]:
-        """Whether the site in Redis is that of the file; without a file, the one in Redis is what is examined."""
+        """Checks that the published site is that of the file; without a file, the published site is checked."""
         try:
             published = read_site(client, name)
         except ConfigError as problem:
@@ -135,24 +135,24 @@ class Examination:
             self._reader = StateReader(client, frames, published)
         if self._choice.site_file is None:
             if published is None:
-                yield error(RUNNING, f"nobody has published site {name}; start it: mtmc up SITE.yaml")
+                yield error(RUNNING, f"site {name} is not published; start it: mtmc up SITE.yaml")
             else:
                 self._site = published.config
         elif published is not None and self._site is not None and not self._is_published(client, self._site):
             yield warning(
                 RUNNING,
-                f"revision {published.revision}, which is published, is not what stands in {self._choice.site_file}",
+                f"the published revision {published.revision} differs from {self._choice.site_file}",
                 f"publish it: mtmc config publish {self._choice.site_file}",
             )
 
     def _is_published(self, client: Client, site: SiteConfig) -> bool:
         try:
             return is_published(client, site)
-        except (MtmcError, OSError):  # a file that it names cannot be read, which was told of
+        except (MtmcError, OSError):  # a file that it names cannot be read, which is already reported
             return True
 
     def _site_parts(self, state: SiteState | None) -> Iterator[Finding]:
-        """What needs the site's settings."""
+        """The checks that need the site's settings."""
         site, choice = self._site, self._choice
         if site is None:
             return

@@ -1,4 +1,4 @@
-"""What is wrong with the files that a valid site names: masks, recordings, models. Each is really opened."""
+"""Opens the files that a valid site names (masks, video files, models) and reports the unusable ones."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from vision.video.mask import decode_mask
 from vision.video.video_file import VideoFile
 
 _FOR_ANY_MACHINE = ".onnx"
-"""Such models are tried on the CPU, which runs all of them; others may need what only the workers' hosts have."""
+"""These models are tried on the CPU, which runs all of them. Others may need hardware of the workers' hosts."""
 
 
 class FileChecks:
-    """Looks into the files of one site. A problem names the site file, or the variable that overrides it."""
+    """Checks the files of one site. A problem names the site file, or the environment variable that overrides it."""
 
     def __init__(self, site_file: Path, site: SiteConfig, environment: Mapping[str, str]) -> None:
         self._site_file, self._site = site_file, site
         self._overrides = {name.upper() for name in environment if name.startswith(ENV_PREFIX)}
 
     def masks(self) -> Iterator[Problem]:
-        """Masks that are no pictures, or hide everything."""
+        """Masks that are not pictures, or hide everything."""
         for i, camera in enumerate(self._site.cameras):
             if camera.mask is not None:
                 try:
@@ -36,7 +36,7 @@ class FileChecks:
                     reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
                     yield self._problem(f"cameras.{i}.mask", camera.mask, reason)
 
-    def recordings(self) -> Iterator[Problem]:
+    def videos(self) -> Iterator[Problem]:
         """Video files without a picture that can be decoded."""
         prepare_decoders()
         for i, camera in enumerate(self._site.cameras):
@@ -46,7 +46,7 @@ class FileChecks:
                     yield self._problem(f"cameras.{i}.source", "", reason)
 
     def models(self) -> list[Problem]:
-        """Models that cannot be opened or are of an unknown kind, and classes that they do not know."""
+        """Models that cannot be opened or have an unknown format, and configured classes that they do not have."""
         return list(dict.fromkeys([*self._embedder(), *self._detectors()]))
 
     def _embedder(self) -> Iterator[Problem]:
@@ -108,10 +108,10 @@ def _video_problem(path: Path, camera: str) -> str | None:
 
 
 def require_usable_files(site_file: Path, site: SiteConfig, environment: Mapping[str, str]) -> None:
-    """Opens the models and masks, before any process has to fail with them. A bad recording stops only its camera.
+    """Opens the models and masks before any process starts. Video files are not checked: a bad one stops one camera.
 
     Raises:
-        ConfigError: with every problem.
+        ConfigError: a file is unusable; carries every problem.
     """
     checks = FileChecks(site_file, site, environment)
     problems = [*checks.models(), *checks.masks()]

@@ -1,4 +1,4 @@
-"""What the doctor found out about one thing."""
+"""One finding of `mtmc doctor`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Severity(str, Enum):
     """How bad a finding is."""
 
     OK = "ok"
-    WARNING = "warning"  # it runs, but not as well as it should
-    ERROR = "error"  # it does not run until this is fixed
+    WARNING = "warning"  # the site runs, but not as well as it should
+    ERROR = "error"  # the site does not run until this is fixed
 
 
 @dataclass(frozen=True)
@@ -24,22 +24,22 @@ class Finding:
     """`site file`, `machine`, `redis`, `clocks`, `models`, `sources`, `ports` or `running site`."""
     level: Severity
     what: str
-    """What is so; without credentials."""
+    """What was found; without credentials."""
     do: str | None = None
-    """What to do about it; None when nothing needs to be done."""
+    """How to fix it; None if there is nothing to fix."""
 
 
 def ok(area: str, what: str) -> Finding:
-    """All is well."""
+    """A finding without a problem."""
     return Finding(area, Severity.OK, redact(what))
 
 
 def warning(area: str, what: str, do: str) -> Finding:
-    """It runs, but not as well as it should."""
+    """A problem that does not stop the site; `do` says how to fix it."""
     return Finding(area, Severity.WARNING, redact(what), redact(do))
 
 
 def error(area: str, message: str) -> Finding:
-    """It does not run; `message` is that of an error, whose last part says what to do."""
+    """A problem that stops the site. `message` is an error message; what follows its last `; ` says what to do."""
     what, _, do = redact(message).rpartition("; ")
     return Finding(area, Severity.ERROR, what or do, do if what else None)

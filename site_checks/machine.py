@@ -1,4 +1,4 @@
-"""This machine: processor, memory, disk, limits, GPU."""
+"""Checks this machine: CPU, memory, disk, limits, GPU."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from site_checks.finding import Finding, error, ok, warning
 AREA = "machine"
 DISK = "disk"
 _LOW_MEMORY_BYTES = 2 * 2**30
-"""A worker with two networks takes about half of it, Redis with a day of identities another quarter."""
+"""A worker with two models needs about half of it, Redis with a day of identities another quarter."""
 _LOW_DISK_BYTES = 2**30
 _FEW_FILES = 1024
-"""A streamer holds a connection for each viewer, a worker a file for each camera."""
+"""A streamer holds one connection per viewer, a worker one file per camera."""
 _NVIDIA = Path("/dev/nvidiactl")
-"""There as soon as the driver is loaded."""
+"""Exists once the driver is loaded."""
 
 
 def examine_machine(cores: int, memory_bytes: int | None = None) -> Iterator[Finding]:
-    """Processor, memory, open files, GPU; `memory_bytes` is what is available (None: ask the system)."""
+    """Checks CPU, memory, open files and GPU. `memory_bytes` is the available memory; None asks the system."""
     available = available_memory_bytes() if memory_bytes is None else memory_bytes
-    memory = "" if available is None else f", {available / 2**30:.1f} GiB of memory free"
+    memory = "" if available is None else f", {available / 2**30:.1f} GiB of memory available"
     yield ok(AREA, f"Python {platform.python_version()}, {cores} cores{memory}")
     if available is not None and available < _LOW_MEMORY_BYTES:
         yield warning(
             AREA,
-            f"only {available / 2**30:.1f} GiB of memory are free",
-            "end other programs, or run the camera workers on another host",
+            f"only {available / 2**30:.1f} GiB of memory available",
+            "close other programs, or run the camera workers on another host",
         )
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= files < _FEW_FILES:
-        yield warning(AREA, f"a process may open only {files} files", f"raise the limit: ulimit -n {4 * _FEW_FILES}")
+        yield warning(AREA, f"a process can open only {files} files", f"raise the limit: ulimit -n {4 * _FEW_FILES}")
     yield from _gpu()
 
 
 def examine_disk(state: StateFolder) -> Iterator[Finding]:
-    """Whether the state folder of `mtmc up` can be written, and has room. Makes nothing."""
+    """Checks that the state folder of `mtmc up` is writable and has free space. Creates nothing."""
     folder = next(path for path in (state.path, *state.path.parents) if path.exists())
     try:
         state.check_room(folder)
@@ -50,30 +50,30 @@ def examine_disk(state: StateFolder) -> Iterator[Finding]:
         yield error(DISK, str(problem))
         return
     free = shutil.disk_usage(folder).free
-    said = f"{free / 2**30:.1f} GiB free for the state folder {state.path}"
+    found = f"{free / 2**30:.1f} GiB free for the state folder {state.path}"
     if free < _LOW_DISK_BYTES:
-        yield warning(DISK, said, "make room there, or name another folder with --state")
+        yield warning(DISK, found, "free some disk space, or give another folder with --state")
     else:
-        yield ok(DISK, said)
+        yield ok(DISK, found)
 
 
 def _gpu() -> Iterator[Finding]:
     import onnxruntime
 
     if not _NVIDIA.exists():
-        yield ok(AREA, "no NVIDIA GPU; models run on the processor")
+        yield ok(AREA, "no NVIDIA GPU; models run on the CPU")
     elif "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         yield warning(
             AREA,
-            "there is an NVIDIA GPU, but this ONNX Runtime cannot use it",
-            "install the build for GPUs: pip uninstall onnxruntime && pip install 'mtmc[cuda]'",
+            "there is an NVIDIA GPU, but the installed ONNX Runtime cannot use it",
+            "install the GPU build: pip uninstall onnxruntime && pip install 'mtmc[cuda]'",
         )
     else:
-        yield ok(AREA, "an NVIDIA GPU, and an ONNX Runtime that knows it")
+        yield ok(AREA, "there is an NVIDIA GPU, and the installed ONNX Runtime supports it")
 
 
 def available_memory_bytes() -> int | None:
-    """Memory that programs can still have; None where the system does not tell."""
+    """Memory available to programs, in bytes; None if the system does not report it."""
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):

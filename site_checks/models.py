@@ -1,4 +1,4 @@
-"""The networks of a site: whether they can be used, where they run, and how many pictures they manage."""
+"""Checks the models of a site: whether they load, where they run, and whether they are fast enough."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _FRAME = (720, 1280, 3)
 
 
 def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> Iterator[Finding]:
-    """Loads every network as a worker would, and times it. A site whose models are wrong was told of before.
+    """Loads every model as a worker would, and measures the detectors.
 
-    TensorRT engines that are built on the way stay in `engine_cache`, where a worker finds them.
+    TensorRT engines that are built for this stay in `engine_cache`, where workers reuse them.
     """
     try:
         models = Models(site, site.worker.threads or cores, engine_cache)
@@ -39,8 +39,8 @@ def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> I
     size = embedder.preprocessing
     yield ok(
         AREA,
-        f"embedder {site.embedder.model.name}: crops of {size.width}×{size.height} to {embedder.dimension} values, "
-        f"on {embedder.device} ({embedder.runtime})",
+        f"embedder {site.embedder.model.name}: input {size.width}×{size.height}, {embedder.dimension} dimensions, on "
+        f"{embedder.device} ({embedder.runtime})",
     )
     blank = np.zeros(_FRAME, np.uint8)
     slowest_ms = 0.0
@@ -48,10 +48,11 @@ def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> I
         taken_ms = _median_ms(functools.partial(detector.detect, [blank], [Thresholds()]))
         slowest_ms = max(slowest_ms, taken_ms)
         width, height = detector.input_size
+        classes = len(detector.class_names)
         yield ok(
             AREA,
-            f"detector {path.name}: pictures of {width}×{height}, {len(detector.class_names)} classes, on "
-            f"{detector.device} ({detector.runtime}), {taken_ms:.1f} ms each",
+            f"detector {path.name}: input {width}×{height}, {classes} {'class' if classes == 1 else 'classes'}, on "
+            f"{detector.device} ({detector.runtime}), {taken_ms:.1f} ms per picture",
         )
     yield from _rate(site, slowest_ms)
 
@@ -59,12 +60,12 @@ def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> I
 def _rate(site: SiteConfig, taken_ms: float) -> Iterator[Finding]:
     cameras = sum(not camera.paused for camera in site.cameras)
     wanted, possible = cameras * site.clock.target_fps, 1000 / taken_ms
-    said = f"detection alone manages {possible:.0f} pictures/s here; {cameras} cameras at "
-    said += f"{site.clock.target_fps:g} ticks/s ask for {wanted:.0f}"
+    found = f"detection alone runs at {possible:.0f} pictures/s on this machine; {cameras} cameras at "
+    found += f"{site.clock.target_fps:g} ticks/s need {wanted:.0f}"
     if site.clock.mode == "live" and wanted > possible:
-        yield warning(AREA, said, "lower clock.target_fps, take a smaller model, or add workers on other hosts")
+        yield warning(AREA, found, "lower clock.target_fps, use a smaller model, or add workers on other hosts")
     else:
-        yield ok(AREA, said)
+        yield ok(AREA, found)
 
 
 def _median_ms(run: Callable[[], object]) -> float:

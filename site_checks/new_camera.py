@@ -1,4 +1,4 @@
-"""Checks a camera before it is added to a running site: its settings, its files, and where a recording begins."""
+"""Checks a camera before it is added to a running site: its settings, its files, and where its video file starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from site_checks.files import FileChecks
 from vision.video.video_file import VideoFile
 
 WHERE = "cameras add"
-"""Where problems of a new camera are, for messages."""
+"""Takes the place of the file name in problems of a new camera."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class CheckedCamera:
 
     config: CameraConfig
     origin_tick: int | None
-    """The tick at which its recording begins; None: that of the site's recordings."""
+    """The tick at which its video file starts; None: with the site's other files."""
 
 
 def check_new_camera(
@@ -38,13 +38,13 @@ def check_new_camera(
     from_start: bool,
     check_files: bool,
 ) -> CheckedCamera:
-    """The camera `name` of the settings `written`, as they may appear in a site file.
+    """Validates the camera `name` with the settings `written`, which have the form of those in a site file.
 
-    `known` are problems found before. With `from_start`, a recording begins now instead of where the site's recordings
-    are. Without `check_files`, its files need not be on this host.
+    `known` are problems found earlier. With `from_start` a file starts now, instead of at the position of the site's
+    other files. Without `check_files` its files need not exist on this host.
 
     Raises:
-        ConfigError: with every problem.
+        ConfigError: the camera is invalid; carries every problem.
     """
     problems = list(known)
     camera = None
@@ -58,33 +58,35 @@ def check_new_camera(
     if camera is not None:
         problems += _file_problems(camera, site) if check_files else []
         if not problems:
-            origin_tick, problems = _beginning(camera, site, from_start=from_start, check_length=check_files)
+            origin_tick, problems = _start_tick(camera, site, from_start=from_start, check_length=check_files)
     if camera is None or problems:
         raise ConfigError(problems)
     return CheckedCamera(camera, origin_tick)
 
 
 def name_taken(name: str) -> Problem:
-    """The problem of a camera whose name is in use."""
-    return Problem(WHERE, "name", name, "the site has a camera of this name; give another, or remove that one first")
+    """The problem of a camera whose name is already in use."""
+    return Problem(
+        WHERE, "name", name, "the site already has a camera of this name; choose another, or remove that camera first"
+    )
 
 
 def _file_problems(camera: CameraConfig, site: OpenSite) -> list[Problem]:
-    """Opens the mask, the recording and the model of the camera."""
+    """Opens the mask, the video file and the model of the camera."""
     if camera.mask is None and camera.detector is None and not camera.is_file:
         return []
     alone = site.published.config.model_copy(update={"cameras": (camera,)})
     checks = FileChecks(Path(WHERE), alone, {})
-    found = [*checks.masks(), *checks.recordings(), *(checks.models() if camera.detector else [])]
+    found = [*checks.masks(), *checks.videos(), *(checks.models() if camera.detector else [])]
     return [replace(problem, key=problem.key.removeprefix("cameras.0.")) for problem in found]
 
 
-def _beginning(
+def _start_tick(
     camera: CameraConfig, site: OpenSite, *, from_start: bool, check_length: bool
 ) -> tuple[int | None, list[Problem]]:
-    """The tick at which a recording begins, if it is not that of the site's recordings."""
+    """The tick at which a file starts, or None if it starts with the site's other files; and the problems found."""
     if not camera.is_file:
-        about = "is for recordings; a live source has no beginning"
+        about = "works only with video files; omit it for a live source"
         return None, [Problem(WHERE, "--from-start", "", about)] if from_start else []
     tick, origin = (int(text) if text else None for text in site.client.mget(site.keys.tick, site.keys.files_origin))
     fps = site.published.config.clock.target_fps
@@ -103,8 +105,8 @@ def _beginning(
             WHERE,
             "source",
             "",
-            f"all recordings of a site begin together, here {began_s:.0f} s ago, and this one lasts {lasts_s:.0f} s: "
-            "it would be over at once; give --loop, or --from-start to begin it now",
+            f"all files of a site start together, here {began_s:.0f} s ago, so this one ({lasts_s:.0f} s long) would "
+            "already be over; use --loop, or --from-start to start it now",
         )
     ]
 

@@ -1,4 +1,4 @@
-"""The port of the page."""
+"""Checks the port of the web page."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ _ANSWER_S = 2.0
 
 
 def examine_port(streamer: StreamerConfig, site: str) -> Finding:
-    """Whether the page can be served there, or is."""
+    """Checks that the port is free, or that this site's web page is being served there."""
     if streamer.port == 0:
-        return ok(AREA, "the page takes any free port")
+        return ok(AREA, "the web page picks a free port (streamer.port is 0)")
     host = streamer.host
     try:
         free = is_free(streamer.port, host)
     except PermissionError:
-        return error(AREA, f"port {streamer.port} may not be opened by this user; set streamer.port to one above 1023")
+        return error(AREA, f"this user may not open port {streamer.port}; set streamer.port to one above 1023")
     except OSError as problem:
-        return error(AREA, f"streamer.host = {host}: this machine cannot listen there ({problem.strerror}); correct it")
+        return error(
+            AREA,
+            f"streamer.host = {host}: cannot listen on this address ({problem.strerror}); use an address of this "
+            "machine",
+        )
     if free:
-        return ok(AREA, f"port {streamer.port} is free for the page")
+        return ok(AREA, f"port {streamer.port} is free for the web page")
     if _site_served_at(host, streamer.port) == site:
-        return ok(AREA, f"port {streamer.port} is where the page of this site is served now")
+        return ok(AREA, f"the web page of this site is served on port {streamer.port}")
     return error(
         AREA,
-        f"port {streamer.port} is taken by another program; stop that one, or set streamer.port to another "
-        "(0: any free one)",
+        f"port {streamer.port} is in use by another program; stop it, or set another streamer.port "
+        "(0 picks a free port)",
     )
 
 
 def _site_served_at(host: str, port: int) -> str | None:
-    """The site whose streamer answers there; None: none of ours does."""
+    """The name of the site whose streamer answers there; None if none does."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     address = f"[{name}]" if ":" in name else name
     try:

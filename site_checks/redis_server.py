@@ -1,4 +1,4 @@
-"""The Redis of a site, and the one for pictures; and the clocks of the hosts, which are compared with it."""
+"""Checks the Redis of a site and the one for pictures, and compares the hosts' clocks with Redis time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from site_checks.finding import Finding, error, ok, warning
 AREA = "redis"
 CLOCKS = "clocks"
 _FAR_MS = 3.0
-"""A worker asks Redis about twice a tick; at 10 ticks a second that is where waiting begins to show."""
+"""A worker queries Redis about twice per tick; at 10 ticks per second, longer delays become noticeable."""
 _FULL = 0.8
 _APART_MS = 1000
 _PINGS = 15
@@ -29,9 +29,9 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1", "unix")
 
 
 def examine_redis(where: RedisAddress | None, client: Client | None) -> Iterator[Finding]:
-    """The server that the site would use. `client` is None where none answers.
+    """Checks the server that the site would use; `client` is None if no server answers.
 
-    Without an address `mtmc up` starts a server of its own; then only the program is looked for.
+    Without an address, `mtmc up` starts an embedded server; then only the presence of `redis-server` is checked.
     """
     if where is None or (where.embedded and client is None):
         yield _embedded()
@@ -44,21 +44,21 @@ def examine_redis(where: RedisAddress | None, client: Client | None) -> Iterator
         yield error(AREA, str(problem))
         return
     except RedisError as problem:
-        yield error(AREA, f"Redis at {where.url} failed ({problem}); look at its log")
+        yield error(AREA, f"Redis at {where.url} failed ({problem}); see its log")
         return
     if where.frames_url and where.frames_url != where.url:
         yield _pictures(where.frames_url, where.password)
     elif not where.embedded:
         yield warning(
             AREA,
-            "pictures go through the same Redis as everything else",
-            "name a second one without persistence as redis.frames_url (or MTMC_FRAMES_URL)",
+            "pictures share the Redis of all other data, and its persistence",
+            "set redis.frames_url (or MTMC_FRAMES_URL) to a second Redis without persistence",
         )
 
 
 def _embedded() -> Finding:
     try:
-        return ok(AREA, f"none is named; `mtmc up` starts its own ({find_binary()})")
+        return ok(AREA, f"no Redis is configured; `mtmc up` starts its own ({find_binary()})")
     except MtmcError as problem:
         return error(AREA, str(problem))
 
@@ -68,28 +68,28 @@ def _server(client: Client, where: RedisAddress) -> Iterator[Finding]:
     shown = redact(where.url)
     delays_ms = [_ping_ms(client) for _ in range(_PINGS)]
     delay_ms = statistics.median(delays_ms)
-    said = f"Redis {info['redis_version']} at {shown} answers in {delay_ms:.1f} ms"
+    found = f"Redis {info['redis_version']} at {shown} answers in {delay_ms:.1f} ms"
     if delay_ms > _FAR_MS:
-        yield warning(AREA, said, "bring Redis and the workers closer together: every tick waits for it")
+        yield warning(AREA, found, "run Redis closer to the workers: every tick waits for it")
     else:
-        yield ok(AREA, said)
+        yield ok(AREA, found)
     refused = refusal(info)
     if refused:
-        yield error(AREA, f"it takes no writes now: {refused}")
+        yield error(AREA, f"it refuses writes: {refused}")
     if info.get("role") == "slave":
-        yield error(AREA, f"{shown} is a replica and takes no writes; name the primary")
+        yield error(AREA, f"{shown} is a replica and refuses writes; use the URL of the primary")
     if not int(info.get("aof_enabled", 0)):
         yield warning(
             AREA,
-            "it keeps no log: a restart of Redis would lose every identity",
-            "run: redis-cli CONFIG SET appendonly yes, and write that into its redis.conf",
+            "AOF persistence is off: a restart of Redis would lose every identity",
+            "run: redis-cli CONFIG SET appendonly yes, and set 'appendonly yes' in redis.conf",
         )
     yield from _memory(info)
     if not where.embedded and address(where.url)[0] not in _LOOPBACK and not _has_password(where):
         yield warning(
             AREA,
-            f"{shown} asks for no password, and holds those of the cameras",
-            "give it one: requirepass in its redis.conf, MTMC_REDIS_PASSWORD for everybody who uses it",
+            f"{shown} has no password, but stores the passwords of the cameras",
+            "set requirepass in redis.conf, and MTMC_REDIS_PASSWORD for every process of mtmc",
         )
 
 
@@ -98,12 +98,12 @@ def _memory(info: dict[str, Any]) -> Iterator[Finding]:
     if limit and used > _FULL * limit:
         yield warning(
             AREA,
-            f"{used / limit:.0%} of its maxmemory of {limit / 2**20:.0f} MiB is in use",
-            "raise maxmemory; mtmc inspect keys shows what takes it",
+            f"{used / limit:.0%} of maxmemory ({limit / 2**20:.0f} MiB) is in use",
+            "raise maxmemory; `mtmc inspect keys` shows what uses it",
         )
     else:
-        of = f" of {limit / 2**20:.0f} MiB" if limit else ", without a limit"
-        yield ok(AREA, f"{used / 2**20:.0f} MiB in use{of}; nothing is evicted")
+        of = f" of {limit / 2**20:.0f} MiB" if limit else " (no maxmemory limit)"
+        yield ok(AREA, f"{used / 2**20:.0f} MiB in use{of}; keys are never evicted")
 
 
 def _has_password(where: RedisAddress) -> bool:
@@ -117,21 +117,21 @@ def _pictures(url: str, password: str | None) -> Finding:
             if int(client.info("persistence").get("aof_enabled", 0)):
                 return warning(
                     AREA,
-                    f"the Redis for pictures at {url} writes each of them to its log",
-                    "run there: redis-cli CONFIG SET appendonly no",
+                    f"the Redis for pictures at {url} writes every picture to its AOF",
+                    "run on that server: redis-cli CONFIG SET appendonly no",
                 )
         except RedisUnusable as problem:
             return error(AREA, f"for pictures: {problem}")
         except RedisError as problem:
-            return error(AREA, f"the Redis for pictures at {url} failed ({problem}); look at its log")
-    return ok(AREA, f"the Redis for pictures at {url} answers, and keeps nothing on disk")
+            return error(AREA, f"the Redis for pictures at {url} failed ({problem}); see its log")
+    return ok(AREA, f"the Redis for pictures at {url} answers; AOF persistence is off")
 
 
 def examine_clocks(client: Client, keys: Keys) -> Iterator[Finding]:
-    """How far the clocks of this host and of the workers' hosts are from Redis time. Site time does not depend on them.
+    """Compares the clocks of this host and of the workers' hosts with Redis time. Site time does not depend on them.
 
     Raises:
-        RedisError: Redis is gone.
+        RedisError: Redis does not answer.
     """
     offsets = {"this host": SiteTime(client).clock_offset_ms()}
     for name in client.zrange(keys.workers, 0, -1):
@@ -142,12 +142,13 @@ def examine_clocks(client: Client, keys: Keys) -> Iterator[Finding]:
     for name, offset in apart.items():
         yield warning(
             CLOCKS,
-            f"the clock of {name} is {offset / 1000:+.1f} s from that of Redis; identities do not suffer, logs do",
-            "let the hosts keep time by NTP (chrony, systemd-timesyncd)",
+            f"the clock of {name} is {offset / 1000:+.1f} s off Redis time; times in logs are wrong, tracking is not "
+            "affected",
+            "synchronise the hosts by NTP (chrony, systemd-timesyncd)",
         )
     if not apart:
         furthest = max(offsets.values(), key=abs)
-        yield ok(CLOCKS, f"{len(offsets)} compared with that of Redis, {furthest:+d} ms at most")
+        yield ok(CLOCKS, f"{len(offsets)} compared with Redis time; the largest offset is {furthest:+d} ms")
 
 
 def _ping_ms(client: Client) -> float:

@@ -1,4 +1,4 @@
-"""A site that runs now: who does its work, and what falls behind."""
+"""Checks a running site: missing processes, failing cameras, skipped ticks, lost entries."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from shared.site_state.states import CameraState, SiteState, State
 from site_checks.finding import Finding, Severity, ok, warning
 
 AREA = "running site"
-_WATCHED_S = 1.5
+_INTERVAL_S = 1.5
 """Long enough for several ticks, and for a heartbeat of each worker."""
 
 
 def examine_running_site(
     client: Client, keys: Keys, first: SiteState | None, reader: StateReader | None
 ) -> Iterator[Finding]:
-    """Compares `first` with a second look a little later; both arguments are None for a site that is not published.
+    """Compares the state `first` with the state a moment later; `first` and `reader` are None if it is not published.
 
     Raises:
-        RedisError: Redis is gone.
+        RedisError: Redis does not answer.
     """
     if first is None or reader is None or not first.running:
-        yield ok(AREA, "it does not run now")
+        yield ok(AREA, "the site is not running")
         return
-    time.sleep(_WATCHED_S)
+    time.sleep(_INTERVAL_S)
     now = reader.read()
     yield from _roles(first, now)
     yield from (finding for camera in now.cameras if (finding := _camera(camera)) is not None)
@@ -40,17 +40,20 @@ def examine_running_site(
 def _roles(first: SiteState, now: SiteState) -> Iterator[Finding]:
     for role, alive in (("clock", now.clock), ("aggregator", now.aggregator)):
         if not alive:
-            yield Finding(AREA, Severity.ERROR, f"no {role} runs", f"start one: mtmc run {role} --site {now.site}")
+            yield Finding(
+                AREA, Severity.ERROR, f"no {role} is running", f"start one: mtmc run {role} --site {now.site}"
+            )
     if not now.workers:
         yield Finding(
-            AREA, Severity.ERROR, "no camera worker runs", f"start one: mtmc run camera-worker --site {now.site}"
+            AREA, Severity.ERROR, "no camera worker is running", f"start one: mtmc run camera-worker --site {now.site}"
         )
     ended = all(camera.state in ("ended", "paused") for camera in now.cameras)
     if now.clock and now.tick == first.tick and not ended:
-        yield Finding(AREA, Severity.ERROR, f"its clock stands at tick {now.tick}", "see the log of the clock")
+        yield Finding(AREA, Severity.ERROR, f"the clock is stuck at tick {now.tick}", "see the log of the clock")
     elif now.clock and now.aggregator and now.workers:
         yield ok(
-            AREA, f"clock, aggregator and {_counted(len(now.workers))} run; tick {now.tick}, revision {now.revision}"
+            AREA,
+            f"clock, aggregator and {_counted(len(now.workers))} are running; tick {now.tick}, revision {now.revision}",
         )
 
 
@@ -60,9 +63,9 @@ def _camera(camera: CameraState) -> Finding | None:
 
 
 _ADVICE: dict[State, str] = {
-    "stalled": "if it stays so, see the log of its worker; when a worker dies, another takes its cameras over",
-    "down": "repair the source; its worker keeps retrying",
-    "waiting": "start a worker that has its labels and, if its source is a file or device, its host's disk",
+    "stalled": "if this persists, see the log of its worker; when a worker dies, another one takes over its cameras",
+    "down": "fix the source; its worker keeps retrying",
+    "waiting": "start a worker that has its labels, on a host that has its file or device",
 }
 
 
@@ -72,8 +75,8 @@ def _falling_behind(first: SiteState, now: SiteState) -> Iterator[Finding]:
     if ticks > 0 and cameras and skipped > 0:
         yield warning(
             AREA,
-            f"workers skip {skipped / (ticks * cameras):.0%} of the ticks: they are slower than the clock",
-            "add workers, lower clock.target_fps, or take a smaller detector",
+            f"workers skip {skipped / (ticks * cameras):.0%} of the ticks because they are slower than the clock",
+            "add workers, lower clock.target_fps, or use a smaller detector",
         )
 
 
@@ -90,10 +93,11 @@ def _lost(client: Client, keys: Keys) -> Iterator[Finding]:
         yield warning(
             AREA,
             f"{dead} entries could not be decoded",
-            f"bring all processes to one version; the reasons: redis-cli XREVRANGE '{keys.dead_letters}' + - COUNT 3",
+            "run the same version of mtmc everywhere; to see the reasons: "
+            f"redis-cli XREVRANGE '{keys.dead_letters}' + - COUNT 3",
         )
     if late:
-        yield warning(AREA, f"{late} entries came too late for their cycle", "see skew: mtmc status --watch")
+        yield warning(AREA, f"{late} entries arrived too late for their cycle", "check the skew: mtmc status --watch")
 
 
 def _counted(workers: int) -> str:

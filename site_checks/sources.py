@@ -1,4 +1,4 @@
-"""The cameras of a site: each is really opened, all at once, until it gives a picture."""
+"""Checks the cameras of a site: opens every source, in parallel, and waits for a picture."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LIVE = ("live", "ended")
 def examine_sources(
     cameras: tuple[CameraConfig, ...], target_fps: float, running: Mapping[str, CameraState]
 ) -> Iterator[Finding]:
-    """One finding a camera, in their order. What a running site gets pictures of is not opened a second time."""
+    """One finding per camera, in their order. Sources that a running site is reading are not opened again."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="source") as pool:
         yield from pool.map(lambda camera: _examine(camera, target_fps, running.get(camera.name)), cameras)
 
@@ -34,13 +34,13 @@ def examine_sources(
 def _examine(camera: CameraConfig, target_fps: float, state: CameraState | None) -> Finding:
     name = f"{camera.name}: {display_name(camera.source)}"
     if camera.paused:
-        return ok(AREA, f"{name} is paused, and was not tried")
+        return ok(AREA, f"{name} is paused and was not opened")
     if state is not None and state.owner and state.state in _LIVE:
-        return ok(AREA, f"{name} is {state.state}, its worker is {state.owner}")
+        return ok(AREA, f"{name} is {state.state} on worker {state.owner}")
     if is_local(camera.source) and (problem := local_problem(camera.source)):
         return _missing_here(camera, problem)
     if camera.is_file:
-        return _recording(camera, name, target_fps)
+        return _video_file(camera, name, target_fps)
     return _stream(camera, name)
 
 
@@ -49,10 +49,10 @@ def _missing_here(camera: CameraConfig, problem: str) -> Finding:
     if not camera.labels:
         return found
     labels = ", ".join(camera.labels)
-    return Finding(AREA, Severity.OK, f"{found.what}; workers labelled {labels} must have it")
+    return Finding(AREA, Severity.OK, f"{found.what}; the hosts of workers labelled {labels} must have it")
 
 
-def _recording(camera: CameraConfig, name: str, target_fps: float) -> Finding:
+def _video_file(camera: CameraConfig, name: str, target_fps: float) -> Finding:
     try:
         video = VideoFile(Path(camera.source), camera.name, decoder_threads=1)
     except SourceUnavailable as problem:
@@ -66,11 +66,11 @@ def _recording(camera: CameraConfig, name: str, target_fps: float) -> Finding:
         return error(AREA, f"{name} has no picture that can be decoded; convert it, or copy it again")
     size = f"{picture.shape[1]}×{picture.shape[0]}"
     if not plausible_fps(fps):
-        return warning(AREA, f"{name}, {size}, does not tell its frame rate", "give it as 'fps' of the camera")
+        return warning(AREA, f"{name}, {size}, does not state its frame rate", "set 'fps' of the camera")
     if fps * (camera.time_scale or 1) < target_fps / 2:
         return warning(
             AREA,
-            f"{name}, {size} at {fps:g} fps: fewer pictures than half of the {target_fps:g} ticks/s",
+            f"{name}, {size} at {fps:g} fps: less than half of the clock's {target_fps:g} ticks/s",
             f"lower clock.target_fps to about {fps:g}",
         )
     length = f", {video.claimed_count / fps:.0f} s" if video.claimed_count else ""
@@ -90,7 +90,7 @@ def _stream(camera: CameraConfig, name: str) -> Finding:
         source.answered.wait(_ANSWER_S)
         frame = source.frame_at(0.0, 1.0) if source.state is SourceState.LIVE else None
         if frame is None:
-            reason = source.error or f"{name} has given no picture for {_ANSWER_S:.0f} s; see what the camera does"
+            reason = source.error or f"{name} sent no picture within {_ANSWER_S:.0f} s; check the camera"
             return error(AREA, f"{camera.name}: {reason}")
         height, width = frame.image.shape[:2]
         return ok(AREA, f"{name}, {width}×{height}, first picture after {time.monotonic() - began:.1f} s")

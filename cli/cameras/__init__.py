@@ -1,1 +1,1 @@
-"""`mtmc cameras`: look at the cameras of a running site and change them."""
+"""`mtmc cameras`: list and change the cameras of a running site."""

@@ -23,12 +23,12 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[SITE.yaml] NAME",
-        help="The site file, unless --site names the site; then cameras.",
+        help="Site file (omit with --site), then one or more cameras.",
         show_default=False,
         autocompletion=completion.site_file_or_cameras,
     ),
 ]
-Every = Annotated[bool, typer.Option("--all", help="Every camera of the site.")]
+Every = Annotated[bool, typer.Option("--all", help="All cameras of the site.")]
 
 
 @app.command("list")
@@ -39,12 +39,12 @@ def list_(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the cameras of a site as they are set now.
+    """List the cameras of a site with their current settings and state.
 
     The fields of --json are stable: site, redis, revision, cameras
     (name, source, state, stalled, owner, error, paused, loop, labels,
     change: added, paused, resumed or changed since the site was
-    published) and removed (names); null is what is not known.
+    published) and removed (names); null means unknown.
 
     Example:  mtmc cameras list site.yaml
     """
@@ -59,40 +59,47 @@ def add(
         list[str],
         typer.Argument(
             metavar="[SITE.yaml] NAME SOURCE",
-            help="The site file, unless --site names the site; the camera's name; the path of a video file, an rtsp:// "
+            help="Site file (omit with --site), name of the new camera, and its source: path of a video file, rtsp:// "
             "or http:// URL, or /dev/videoN.",
             show_default=False,
             autocompletion=completion.site_file,
         ),
     ],
-    loop: Annotated[bool, typer.Option("--loop", help="A file starts over at its end.")] = False,
-    fps: Annotated[float | None, typer.Option(help="Of a file whose container does not tell.")] = None,
-    mask: Annotated[
-        Path | None, typer.Option(metavar="PICTURE", help="Detections centred on its black parts are dropped.")
+    loop: Annotated[bool, typer.Option("--loop", help="Restart the file when it ends.")] = False,
+    fps: Annotated[
+        float | None, typer.Option(help="Frame rate of the file, if its container does not state one.")
     ] = None,
-    labels: Annotated[str, typer.Option(metavar="A,B", help="Only workers with all of them take the camera.")] = "",
-    paused: Annotated[bool, typer.Option("--paused", help="It waits for `mtmc cameras resume`.")] = False,
+    mask: Annotated[
+        Path | None, typer.Option(metavar="PICTURE", help="Mask: detections centred on a black pixel are dropped.")
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(metavar="A,B", help="Only workers with all of these labels run the camera.")
+    ] = "",
+    paused: Annotated[
+        bool, typer.Option("--paused", help="Add it paused; start it with `mtmc cameras resume`.")
+    ] = False,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting of a camera, as `mtmc config schema` has."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other camera setting; see `mtmc config schema`."),
     ] = None,
     from_start: Annotated[
-        bool, typer.Option("--from-start", help="A file begins now, not where the site's other files are.")
+        bool,
+        typer.Option("--from-start", help="Start the file now, instead of at the position of the site's other files."),
     ] = False,
     no_check: Annotated[
-        bool, typer.Option("--no-check", help="Do not look for its files: they lie on the workers' hosts.")
+        bool, typer.Option("--no-check", help="Do not check its files; for files that only the workers' hosts have.")
     ] = False,
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
 ) -> None:
-    """Add a camera to a running site; workers take it up within a second.
+    """Add a camera to a running site; a worker starts it within a second.
 
-    Everything is checked as in a site file. Anybody can read a command
-    line: give a password as '${VARIABLE}' or '${file:PATH}', in quotes.
+    Settings are checked as in a site file. Other users can read a command
+    line, so write passwords as '${VARIABLE}' or '${file:PATH}', in quotes.
 
     Examples:
-      mtmc cameras add site.yaml lobby recordings/lobby.mp4 --loop
+      mtmc cameras add site.yaml lobby videos/lobby.mp4 --loop
       mtmc cameras add site.yaml gate 'rtsp://${USER}:${PW}@192.0.2.10/1'
       mtmc cameras add --site campus roof /dev/video0 --labels roof
       mtmc cameras add site.yaml yard yard.mp4 --set detector.min_score=0.3
@@ -106,7 +113,7 @@ def add(
 
     site_file, rest = site_and_words(words, site, "mtmc cameras add site.yaml NAME SOURCE")
     if len(rest) != 2:
-        raise typer.BadParameter("after the site, give the camera's name and its source")
+        raise typer.BadParameter("give the camera's name and its source after the site")
     name, source = rest
     settings: dict[str, Any] = {
         "name": name,
@@ -137,7 +144,7 @@ def pause(
     redis_url: RedisUrl = None,
     state: StateOption = None,
 ) -> None:
-    """Stop cameras until they are resumed; the others go on.
+    """Pause cameras until `mtmc cameras resume`; the others keep running.
 
     Example:  mtmc cameras pause site.yaml gate yard
     """
@@ -153,7 +160,7 @@ def resume(
     redis_url: RedisUrl = None,
     state: StateOption = None,
 ) -> None:
-    """Start paused cameras again.
+    """Resume paused cameras.
 
     Example:  mtmc cameras resume site.yaml --all
     """
@@ -163,9 +170,9 @@ def resume(
 
 @app.command()
 def remove(words: Names = None, site: SiteName = None, redis_url: RedisUrl = None, state: StateOption = None) -> None:
-    """Take cameras out of a running site.
+    """Remove cameras from a running site.
 
-    Who was seen there can still be recognised in other cameras.
+    Objects seen there can still be recognised in other cameras.
 
     Example:  mtmc cameras remove site.yaml lobby
     """
@@ -188,7 +195,7 @@ def _set_paused(choice: SiteChoice, names: list[str] | None, *, paused: bool) ->
 
 
 def _add_assignments(written: dict[str, Any], assignments: Sequence[str]) -> list[Problem]:
-    """Adds `KEY=VALUE`, with dotted keys, to the settings `written`; returns what is wrong with them."""
+    """Adds each `KEY=VALUE` (keys may be dotted) to the settings `written`; returns the problems."""
     from shared.config_file import masked, setting_value
     from shared.errors import Problem
     from site_checks.new_camera import WHERE
@@ -212,7 +219,7 @@ def _site_and_names(
 ) -> tuple[Path | None, list[str]]:
     site_file, names = site_and_words(words or [], site, f"mtmc cameras {command} site.yaml NAME")
     if bool(names) == every:
-        raise typer.BadParameter("give either names or --all" if every else "name the cameras")
+        raise typer.BadParameter("give either camera names or --all" if every else "give at least one camera")
     return site_file, names
 
 

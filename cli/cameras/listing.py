@@ -1,4 +1,4 @@
-"""`mtmc cameras list`: the cameras of a site as they are set now."""
+"""`mtmc cameras list`: the cameras of a site with their current settings and state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from shared.site_state.states import CameraState
 
 @dataclass(frozen=True)
 class ListedCamera:
-    """One camera of the list; None: unknown."""
+    """One camera of the list; None means unknown."""
 
     name: str
     source: str
@@ -39,7 +39,7 @@ class ListedCamera:
 
 
 def list_cameras(choice: SiteChoice, environment: Mapping[str, str], console: Console, *, as_json: bool) -> None:
-    """Shows the cameras as they are set now.
+    """Prints the cameras with their current settings and state.
 
     Raises:
         MtmcError: the site cannot be read.
@@ -60,7 +60,7 @@ def list_cameras(choice: SiteChoice, environment: Mapping[str, str], console: Co
         console.out(json.dumps(content), highlight=False)
         return
     table = Table()
-    for heading in ("camera", "state", "source", "settings", "since published"):
+    for heading in ("camera", "state", "source", "settings", "change since publish"):
         table.add_column(heading, overflow="fold")
     for name, camera in cameras.items():
         shown = Text(_shown_settings(settings[name]))
@@ -79,7 +79,7 @@ def _listed(settings: CameraConfig | None, camera: CameraState, changes: CameraC
         state=camera.state,
         stalled=camera.stalled,
         owner=camera.owner,
-        error=camera.error if settings else "its settings cannot be read; remove it and add it again",
+        error=camera.error if settings else "its settings cannot be read; remove the camera and add it again",
         paused=settings is not None and settings.paused,
         loop=settings is not None and settings.loop,
         labels=list(settings.labels) if settings else [],

@@ -1,1 +1,1 @@
-"""`mtmc config`: check, describe, convert and publish site files."""
+"""`mtmc config`: check, show, publish and import site files."""

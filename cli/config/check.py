@@ -1,11 +1,11 @@
-"""`mtmc config check`: opens what a site file names, and sums up the site."""
+"""`mtmc config check`: checks a site file and the files it names, and summarises the site."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from cli.console import print_note
+from cli.console import counted, print_note
 from launcher.site_file import as_written, load_site
 from shared.config import CameraConfig, SiteConfig
 from shared.config_file import site_layout
@@ -15,14 +15,14 @@ from site_checks.files import FileChecks
 
 
 def check_site_file(site_file: Path, environment: Mapping[str, str], root: Path | None = None) -> str:
-    """Returns a summary of the site in a few lines.
+    """Checks the site file and every file it names; returns a summary of the site.
 
     Raises:
-        ConfigError: with every problem.
+        ConfigError: carries every problem found.
     """
     site = load_site(site_file, environment, root=root, note=print_note)
     checks = FileChecks(site_file, site, environment)
-    problems = [*checks.models(), *checks.masks(), *checks.recordings()]
+    problems = [*checks.models(), *checks.masks(), *checks.videos()]
     if problems:
         raise ConfigError(as_written(site_file, problems, root))
     return summary(site_file, site)
@@ -33,9 +33,9 @@ def summary(site_file: Path, site: SiteConfig) -> str:
     redis = site.redis.url.get_secret_value() if site.redis.url else "started by `mtmc up`"
     layout = site_layout(site)
     lines = [
-        f"{site_file}: all is well",
-        f"  site      {site.site}, {site.clock.mode} at {site.clock.target_fps:g} ticks/s, "
-        f"cameras at most {max(1, site.clock.max_skew_ticks)} ticks apart",
+        f"{site_file}: no problems",
+        f"  site      {site.site}, {site.clock.mode} mode at {site.clock.target_fps:g} ticks/s, "
+        f"skew at most {counted(max(1, site.clock.max_skew_ticks), 'tick')}",
         f"  redis     {redact(redis)}",
         f"  detector  {site.detector.model}",
         f"  embedder  {site.embedder.model}",
@@ -48,7 +48,7 @@ def summary(site_file: Path, site: SiteConfig) -> str:
 def described_layout(layout: Layout, *, given: bool) -> str:
     """Describes which camera can follow which."""
     if not given:
-        return "none: whoever leaves a camera may turn up in any other, at any time"
+        return "none: an object that leaves a camera may appear in any other, at any time"
     words = []
     overlapping = layout.overlapping
     n = len(layout.cameras)

@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command()
 def check(site_file: SiteFile, root: RootOption = None) -> None:
-    """Name every problem of a site file at once, and what is allowed instead.
+    """Check a site file and the files it names, and report every problem at once.
 
     Example:  mtmc config check site.yaml
     """
@@ -28,7 +28,7 @@ def check(site_file: SiteFile, root: RootOption = None) -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of site files, for editors.
+    """Print the JSON Schema of site files, for validation in editors.
 
     Example:  mtmc config schema > site.schema.json
     """
@@ -45,7 +45,7 @@ def schema() -> None:
 def publish(
     site_file: SiteFile, redis_url: RedisUrl = None, state: StateOption = None, root: RootOption = None
 ) -> None:
-    """Write a site into Redis, where every service reads it.
+    """Publish a site in Redis, where the services read it.
 
     Example:  mtmc config publish site.yaml --redis redis://redis:6379
     """
@@ -59,7 +59,7 @@ def publish(
     address = find_redis(redis_url, site, site_file, state, os.environ)
     with contextlib.closing(address.open()) as client, address.translating_errors():
         result = publish_checked_site(client, site)
-    typer.echo(f"site {site.site}, revision {result.revision}, is published at {redact(address.url)}")
+    typer.echo(f"published site {site.site}, revision {result.revision}, in Redis at {redact(address.url)}")
     if result.note:
         typer.echo(result.note)
 
@@ -68,7 +68,7 @@ def publish(
 def show(
     site_file: MaybeSiteFile = None,
     defaults: Annotated[
-        bool, typer.Option("--defaults/--no-defaults", help="Also what nobody has set; or only what was set.")
+        bool, typer.Option("--defaults/--no-defaults", help="Include settings that are at their default.")
     ] = True,
     as_json: JsonOption = False,
     site: SiteName = None,
@@ -76,13 +76,13 @@ def show(
     state: StateOption = None,
     root: RootOption = None,
 ) -> None:
-    """Print the settings in force: of a site file with the overrides of
-    the environment, or of a site as it is published in Redis.
+    """Print the effective settings: of a site file, with overrides from the
+    environment applied, or of a site as it is published in Redis.
 
-    Secrets are masked. A comment names the variable behind a setting that
-    the environment overrides. The fields of --json are stable: settings,
-    with overridden (setting: variable) for a file, with revision and
-    changes (camera: what was done since) for a published site.
+    Secrets are masked. A comment names the environment variable that
+    overrides a setting. The fields of --json are stable: settings, and
+    overridden (setting: variable) for a file, or revision and
+    changes (camera: change since publishing) for a published site.
 
     Examples:
       mtmc config show site.yaml --no-defaults
@@ -101,18 +101,18 @@ def show(
 @app.command("import")
 def import_(
     live_file: Annotated[
-        Path, typer.Argument(metavar="LIVE.yaml", help="A file of run_live_mtmc.py.", show_default=False)
+        Path, typer.Argument(metavar="LIVE.yaml", help="Configuration of run_live_mtmc.py.", show_default=False)
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="SITE.yaml", help="Where to write.", show_default="the terminal"),
+        typer.Option("-o", "--output", metavar="SITE.yaml", help="Site file to write.", show_default="stdout"),
     ] = None,
     root: RootOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Make a site file of a configuration of run_live_mtmc.py.
+    """Convert a configuration of run_live_mtmc.py to a site file.
 
-    Such a file also works as it is: `mtmc up LIVE.yaml`.
+    This is optional: `mtmc up LIVE.yaml` runs such a file directly.
 
     Example:  mtmc config import config/examples/live.yaml -o site.yaml
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cli.console import print_note
 from launcher.site_file import conversion_notes, converted_site
-from legacy_config.conversion import Conversion, convert, is_ancestral
+from legacy_config.conversion import Conversion, convert, is_legacy_config
 from legacy_config.writing import converted_site_text
 from shared.config_file import ENV_PREFIX
 from shared.errors import MtmcError, Problem, redact
@@ -21,17 +21,15 @@ def import_file(
     """Writes the site file `target` and returns a message; without `target`, returns the text of the site file.
 
     Raises:
-        ConfigError: with every problem of `source`.
-        MtmcError: `source` is not such a configuration, or `target` cannot be written.
+        ConfigError: `source` is invalid; carries every problem.
+        MtmcError: `source` is not a configuration of `run_live_mtmc.py`, or `target` cannot be written.
     """
     problems: list[Problem] = []
     written = read_yaml(source, problems)
-    if not is_ancestral(written):
-        raise MtmcError(
-            f"{source}: is no configuration of run_live_mtmc.py: it has none of its sections (MOT, LIVE, …)"
-        )
+    if not is_legacy_config(written):
+        raise MtmcError(f"{source}: is not a configuration of run_live_mtmc.py (no section such as MOT or LIVE)")
     conversion = convert(written, source, root)
-    # Overrides apply to the running site, not to its file.
+    # Overrides from the environment apply to a running site; the written file does not include them.
     kept = {name: value for name, value in environment.items() if not name.startswith(ENV_PREFIX)}
     converted_site(conversion, source, kept, known=problems)
     if target is not None:
@@ -41,7 +39,7 @@ def import_file(
     _warn_of_passwords(conversion, source)
     if target is None:
         return converted_site_text(conversion, source).rstrip("\n")
-    return f"{target} is written; look at it, then:  mtmc config check {target}"
+    return f"wrote {target}; review it, then run: mtmc config check {target}"
 
 
 def _warn_of_passwords(conversion: Conversion, source: Path) -> None:
@@ -49,19 +47,19 @@ def _warn_of_passwords(conversion: Conversion, source: Path) -> None:
     holders = [name for name, text in sources.items() if "${" not in text and redact(text) != text]
     if holders:
         print_note(
-            f"{source}: note: the addresses of {', '.join(holders)} hold passwords; better write them as "
-            "${VARIABLE} or ${file:PATH}"
+            f"{source}: note: the source URLs of {', '.join(holders)} contain passwords; write them as ${{VARIABLE}} "
+            "or ${file:PATH} instead"
         )
 
 
 def _write(target: Path, text: str, source: Path, *, force: bool) -> None:
     if target.exists() and target.samefile(source):
-        raise MtmcError(f"{target}: is the file to import itself; give another name with -o")
+        raise MtmcError(f"{target}: is the input file itself; give another name with -o")
     try:
         with target.open("w" if force else "x", encoding="utf-8") as file:
-            shutil.copymode(source, target)  # addresses of cameras may hold passwords
+            shutil.copymode(source, target)  # source URLs may contain passwords
             file.write(text)
     except FileExistsError:
-        raise MtmcError(f"{target}: is there already; --force writes over it") from None
+        raise MtmcError(f"{target}: already exists; use --force to overwrite") from None
     except OSError as error:
-        raise MtmcError(f"{target}: cannot be written ({error.strerror})") from None
+        raise MtmcError(f"{target}: cannot be written ({error.strerror}); give another file with -o") from None

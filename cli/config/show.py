@@ -1,4 +1,4 @@
-"""`mtmc config show`: the settings in force and where they come from, without secrets."""
+"""`mtmc config show`: the effective settings and where they come from, without secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def show_file(
     """The settings of a site file with the overrides of the environment.
 
     Raises:
-        MtmcError: with every problem of the file; or it is not of the chosen site.
+        ConfigError: the file is invalid; carries every problem.
+        MtmcError: the file is not that of the chosen site.
     """
     assert choice.site_file is not None
     site = load_site(choice.site_file, environment, root=root, check_files=False)
@@ -39,7 +40,7 @@ def show_file(
 
 
 def show_published(choice: SiteChoice, environment: Mapping[str, str], *, defaults: bool, as_json: bool) -> str:
-    """The settings of the site as it is published in Redis, with the cameras as they are set now.
+    """The settings of the site as published in Redis, with the cameras that were changed since.
 
     Raises:
         MtmcError: the site cannot be read.
@@ -48,25 +49,25 @@ def show_published(choice: SiteChoice, environment: Mapping[str, str], *, defaul
         published, running = site.published, read_settings(site.client, site.keys)
     changes = camera_changes(published.config.cameras, running)
     settings = settings_of(published.config, defaults=defaults, nulls=as_json)
-    settings.pop("redis", None)  # It is not published.
+    settings.pop("redis", None)  # This section is not published.
     if as_json:
         content = {"settings": settings, "revision": published.revision, "changes": changes.by_camera}
         return json.dumps(content)
     heading = [f"# revision {published.revision}, as published in Redis at {site.shown_url}"]
     if changes:
-        heading.append(f"# but for cameras that were changed since: {changes} (see: mtmc cameras list)")
+        heading.append(f"# cameras changed since (not shown below): {changes}; see: mtmc cameras list")
     return "\n".join([*heading, annotated(settings, {})])
 
 
 def settings_of(site: SiteConfig, *, defaults: bool, nulls: bool) -> dict[str, Any]:
-    """All settings, plain and without secrets; with `defaults` also those that nobody gave, with `nulls` empty ones."""
+    """The settings as plain values without secrets; `defaults` includes unset ones, `nulls` those that are None."""
     dumped = site.model_dump(mode="python", by_alias=True, exclude_unset=not defaults, exclude_none=not nulls)
     plain: dict[str, Any] = _plain(dumped)
     return plain
 
 
 def annotated(settings: Mapping[str, Any], overridden: Mapping[Path_, str]) -> str:
-    """`settings` as YAML; a comment names the variable behind each one that is `overridden`."""
+    """`settings` as YAML; a comment names the environment variable of each `overridden` setting."""
     text: str = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=10_000)
     lines = text.rstrip("\n").splitlines()
     for at, line in _places(yaml.compose(text, yaml.SafeLoader), ()):
@@ -88,7 +89,7 @@ def _places(node: Any, at: Path_) -> Iterator[tuple[Path_, int]]:
 
 
 def _plain(value: Any, key: str = "") -> Any:
-    """`value` of a setting `key` as YAML and JSON have it; addresses lose their credentials, other secrets all."""
+    """`value` of a setting `key` for YAML or JSON; URLs lose their credentials, passwords become `***`."""
     if isinstance(value, SecretStr):
         return "***" if key == "password" else without_credentials(value.get_secret_value())
     if isinstance(value, Mapping):

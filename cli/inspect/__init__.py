@@ -1,1 +1,1 @@
-"""`mtmc inspect`: show what a site has in Redis."""
+"""`mtmc inspect`: show the data of a site in Redis."""

@@ -20,28 +20,30 @@ def tracks(
         list[str],
         typer.Argument(
             metavar="[SITE.yaml] CAMERA",
-            help="The site file, unless --site names the site; then the camera.",
+            help="Site file (omit with --site), then the camera.",
             show_default=False,
             autocompletion=completion.site_file_or_cameras,
         ),
     ],
-    count: Annotated[int, typer.Option("--count", "-n", min=1, max=10_000, help="So many of the newest entries.")] = 1,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="And every new one, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines; one object a line for each entry.")] = False,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, max=10_000, help="Number of entries to show, newest last.")
+    ] = 1,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Also show new entries, until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line and entry.")] = False,
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
 ) -> None:
-    """Show what a camera sees: the newest entry of its tracks, decoded.
+    """Show the newest entries of a camera's tracks stream, decoded.
 
     The fields of --json are stable: camera, entry, seq, tick, time_ns,
     time, width, height, embedder, tracks (track_id, gid, class_id, class,
-    box_xyxy, score, quality, embedding) and ended; gids are those of now,
-    null means unknown. An entry whose width and height are null had no
-    picture: of tracks it tells only those that ended. An entry that cannot
-    be decoded has camera, entry and error.
+    box_xyxy, score, quality, embedding) and ended. Gids are the current
+    ones; null means unknown. An entry whose width and height are null had
+    no picture and lists only the tracks that ended. An entry that cannot be
+    decoded has the fields camera, entry and error.
 
-    Exit code 1: there is none yet.
+    Exit code 1: the camera has no entry yet.
 
     Examples:
       mtmc inspect tracks site.yaml gate --follow
@@ -52,7 +54,7 @@ def tracks(
 
     site_file, cameras = site_and_words(words, site, "mtmc inspect tracks site.yaml CAMERA")
     if len(cameras) != 1:
-        raise typer.BadParameter("name one camera")
+        raise typer.BadParameter("give one camera")
     choice = SiteChoice(site_file, site, redis_url, state)
     code = inspect_tracks(cameras[0], choice, os.environ, table_console(), count=count, follow=follow, as_json=as_json)
     raise typer.Exit(code)
@@ -61,17 +63,17 @@ def tracks(
 @app.command()
 def keys(
     site_file: MaybeSiteFile = None,
-    every: Annotated[bool, typer.Option("--all", help="Each key by itself.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines; each key by itself.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="List every key, without grouping.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every key.")] = False,
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
 ) -> None:
-    """List what a site has in Redis: size, memory, expiry, and what it is.
+    """List a site's keys in Redis with size, memory, expiry and purpose.
 
     The fields of --json are stable: site, redis, frames_redis, keys (key,
     redis: main or frames, type, entries, bytes, expires_in_seconds, what)
-    and bytes; null is what is not known or does not apply.
+    and bytes; null means unknown or not applicable.
 
     Example:  mtmc inspect keys site.yaml
     """

@@ -1,4 +1,4 @@
-"""`mtmc inspect keys`: what a site has in Redis."""
+"""`mtmc inspect keys`: lists the keys of a site in Redis."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from launcher.site_keys import FoundKey, find_keys, key_kinds
 from shared.errors import redact
 from shared.keys import Keys
 
-_UNKNOWN = "unknown: nothing of this version of mtmc writes it"
+_UNKNOWN = "unknown: this version of mtmc does not write it"
 
 
 def inspect_keys(
     choice: SiteChoice, environment: Mapping[str, str], console: Console, *, every: bool, as_json: bool
 ) -> None:
-    """Shows every key of the site, in its Redis and in the one for pictures.
+    """Lists every key of the site, in its Redis and in the one for pictures.
 
     Raises:
-        MtmcError: Redis is not fit for use.
+        MtmcError: Redis is not usable.
     """
     with open_redis_of(choice, environment) as redis:
         found = list(find_keys(redis.client, redis.keys, "main"))
@@ -50,7 +50,7 @@ def inspect_keys(
         console.print(_table(found, Keys(redis.keys.site), every=every))
         console.print(_summary(found, total_bytes), markup=False, soft_wrap=True)
     else:
-        console.print(f"site {redis.keys.site} has no key in Redis at {redis.shown_url}", markup=False, soft_wrap=True)
+        console.print(f"site {redis.keys.site} has no keys in Redis at {redis.shown_url}", markup=False, soft_wrap=True)
     if problem:
         Console(stderr=True, highlight=False).print(f"mtmc: {problem}", markup=False, soft_wrap=True)
 
@@ -66,7 +66,7 @@ def _table(found: Sequence[FoundKey], keys: Keys, *, every: bool) -> Table:
     table.add_column("type")
     for heading in ("entries", "memory", "expires"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("what", overflow="fold")
+    table.add_column("purpose", overflow="fold")
     prefix = keys.config.removesuffix("config")
     for _, group in groupby(found, key=lambda key: (key.redis, key.what) if key.what and not every else key):
         members = list(group)
@@ -89,7 +89,7 @@ def _row(members: Sequence[FoundKey], prefix: str) -> tuple[Text, ...]:
 
 
 def _expiry(members: Sequence[FoundKey]) -> str:
-    """When the first and the last of them expire."""
+    """The range of remaining times until the keys expire."""
     expiries = [key.expires_in_seconds for key in members]
     known = sorted(seconds for seconds in expiries if seconds is not None)
     if not known:

@@ -1,4 +1,4 @@
-"""`mtmc inspect tracks`: what a camera sees, entry by entry."""
+"""`mtmc inspect tracks`: prints the entries of a camera's tracks stream."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def inspect_tracks(
     follow: bool,
     as_json: bool,
 ) -> int:
-    """Shows the newest entries of a camera, and with `follow` every new one; the exit code (1: there is none yet).
+    """Prints the newest entries, and with `follow` every new one; returns the exit code (1: there is none yet).
 
     Raises:
         MtmcError: the site has no such camera, or cannot be read.
@@ -44,7 +44,7 @@ def inspect_tracks(
                 _show(entry, console, as_json=as_json)
         elif not entries:
             found = site.read_state().camera(camera)
-            state = camera_state(found).plain if found else "removed meanwhile"
+            state = camera_state(found).plain if found else "just removed"
             message = f"mtmc: camera {camera} has handled no tick yet: {state}"
             Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
             return 1

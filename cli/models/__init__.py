@@ -1,1 +1,1 @@
-"""`mtmc models`: list, fetch, check and time models."""
+"""`mtmc models`: list, download, verify and benchmark models."""

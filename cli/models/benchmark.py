@@ -1,4 +1,4 @@
-"""`mtmc models benchmark`: shows what a model is and how fast it is."""
+"""`mtmc models benchmark`: prints what a model is and how fast it runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def show_benchmark(
     threads: int,
     as_json: bool,
 ) -> None:
-    """Shows the `facts` of the model that was given as `word`, and its timings."""
+    """Prints the `facts` about the model given as `word` on the command line, and its timings."""
     if as_json:
         content = {"model": word, **facts, "threads": threads, "timings": list(map(asdict, timings))}
         console.out(json.dumps(content), highlight=False)
@@ -31,31 +31,33 @@ def show_benchmark(
         console.print(f"{key:<11}{value}", markup=False, soft_wrap=True)
     console.print(_table(timings))
     if facts["kind"] == "detector":
-        what, noise = "picture", f"pictures of {PICTURE_WIDTH}×{PICTURE_HEIGHT} pixels of noise"
+        what, noise = "picture", f"{PICTURE_WIDTH}×{PICTURE_HEIGHT} noise"
     else:
-        what, noise = "crop", f"boxes of {CROP_SIDE}×{CROP_SIDE} pixels of noise"
-    console.print(f"Milliseconds for one {what}, with all that a worker does to it; {noise}.", soft_wrap=True)
+        what, noise = "crop", f"{CROP_SIDE}×{CROP_SIDE} boxes of noise"
+    console.print(
+        f"Times are milliseconds per {what}, including pre- and post-processing. Input: {noise}.", soft_wrap=True
+    )
 
 
 def _lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if facts["kind"] == "detector":
         names = facts["classes"]
-        yield "detector", f"head of {facts['head']}"
+        yield "detector", f"{facts['head']} head"
         yield "classes", f"{len(names)}: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}"
     else:
-        yield "embedder", f"{facts['dimension']} values"
+        yield "embedder", f"{facts['dimension']} dimensions"
     batch = facts["fixed_batch"]
     yield (
         "input",
-        f"{facts['input_width']}×{facts['input_height']}, {'any number' if batch is None else batch} in a call",
+        f"{facts['input_width']}×{facts['input_height']}, batch size {'any' if batch is None else batch}",
     )
-    yield "runs on", f"{facts['device']} by {facts['runtime']}"
+    yield "runs on", f"{facts['device']} ({facts['runtime']})"
     yield "checksum", facts["checksum"]
 
 
 def _table(timings: Sequence[BatchTiming]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("batch", "calls", "min", "median", "p90", "a second"):
+    for heading in ("batch", "calls", "min", "median", "p90", "per second"):
         table.add_column(heading, justify="right")
     for timing in timings:
         times = (f"{ms:.2f}" for ms in (timing.min_ms, timing.median_ms, timing.p90_ms))

@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True)
 
 
 class BackendName(str, Enum):
-    """What runs a model, as named on the command line."""
+    """Values of `--backend`."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -31,15 +31,15 @@ class BackendName(str, Enum):
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """Show the models that mtmc knows, and which are here.
+    """List the models that mtmc can download, and which are on this machine.
 
-    Shipped models come with mtmc. The others lie where `pull` puts them:
-    in the folder MTMC_MODELS, or else in ~/.cache/mtmc/models.
+    Shipped models come with mtmc. `pull` downloads the others to the
+    folder $MTMC_MODELS, or ~/.cache/mtmc/models if that is not set.
 
     The fields of --json are stable: folder and models (name, kind, what,
     licence, url, size_bytes, checksum, checksum_by: publisher or others,
-    shipped, state: here, damaged, partial or missing, by the size alone,
-    file, and site: what a site file needs).
+    shipped, state: here, damaged, partial or missing, judged by size only,
+    file, and site: the settings for a site file).
 
     Example:  mtmc models list
     """
@@ -52,7 +52,12 @@ def list_(as_json: JsonOption = False) -> None:
 def pull(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="NAME", help="Models.", show_default=False, autocompletion=completion.model_names),
+        typer.Argument(
+            metavar="NAME",
+            help="Models; see `mtmc models list`.",
+            show_default=False,
+            autocompletion=completion.model_names,
+        ),
     ],
     to: Annotated[
         Path | None,
@@ -60,15 +65,15 @@ def pull(
             "--to",
             metavar="DIR",
             file_okay=False,
-            help="Where to put them: the folder of the site file, say.",
+            help="Folder for the files, for example that of the site file.",
             show_default="$MTMC_MODELS, or ~/.cache/mtmc/models",
         ),
     ] = None,
 ) -> None:
-    """Fetch models, and print what to write into the site file.
+    """Download models, and print the settings for the site file.
 
-    Goes on where an earlier pull was interrupted. A file gets its name
-    once its size and checksum are right. HTTPS_PROXY names a proxy.
+    An interrupted download is resumed. Size and checksum are verified
+    before a file gets its final name. Set HTTPS_PROXY to use a proxy.
 
     Examples:
       mtmc models pull yolox_s vehicle-reid-0001
@@ -88,17 +93,17 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="[NAME|PATH]",
-            help="Models, or files that are named like theirs; none: all that should be here.",
+            help="Models, or files with the name of a model's file. Default: all models on this machine.",
             show_default=False,
             autocompletion=completion.model_names_or_files,
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check size and checksum of model files.
+    """Verify size and checksum of model files.
 
-    The fields of --json are stable: files (name, file, fault: null where
-    it is sound).
+    The fields of --json are stable: files (name, file, fault: null if the
+    file is intact).
 
     Exit code 1: a file is damaged or missing.
 
@@ -117,7 +122,7 @@ def benchmark(
         str,
         typer.Argument(
             metavar="NAME|PATH",
-            help="A model that is here, or the file of any detector or embedder.",
+            help="A model on this machine, or the file of any detector or embedder.",
             show_default=False,
             autocompletion=completion.model_names_or_files,
         ),
@@ -125,23 +130,28 @@ def benchmark(
     batch: Annotated[
         list[int] | None,
         typer.Option(
-            "--batch", min=1, max=1024, help="Pictures or crops in one call; may be repeated.", show_default="1, 8"
+            "--batch",
+            min=1,
+            max=1024,
+            help="Batch size: pictures or crops per call. Repeat it for several.",
+            show_default="1, 8",
         ),
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, max=256, help="On a CPU; 0: one for each core.")] = 0,
-    seconds: Annotated[float, typer.Option(min=0, max=600, help="For each batch size, at least.")] = 3.0,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="CPU threads (0: one per core).")] = 0,
+    seconds: Annotated[float, typer.Option(min=0, max=600, help="Shortest time to measure each batch size.")] = 3.0,
     backend: Annotated[
-        BackendName, typer.Option(help="What runs it; auto: the best that works here.")
+        BackendName, typer.Option(help="Inference backend (auto: the fastest that works here).")
     ] = BackendName.AUTO,
     size: Annotated[
-        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Of crops, for an embedder that leaves it open.")
+        str | None,
+        typer.Option(metavar="WIDTHxHEIGHT", help="Crop size in pixels, for an embedder whose file does not fix it."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a model is, and measure how fast it is here.
+    """Describe a model and measure its speed on this machine.
 
-    It is loaded and called as a camera worker does it: the times include
-    preparing the pictures and decoding what comes out.
+    The model is loaded and called as in a camera worker, so the times
+    include pre- and post-processing.
 
     The fields of --json are stable: model, kind, device, runtime, checksum,
     head and classes, or dimension, input_width, input_height, fixed_batch
@@ -182,5 +192,5 @@ def _pixels(size: str | None) -> tuple[int, int] | None:
         return None
     sides = size.lower().replace("×", "x").split("x")
     if len(sides) != 2 or not all(side.isdecimal() and 8 <= int(side) <= 2048 for side in sides):
-        raise typer.BadParameter(f"--size takes width and height, 8 to 2048 pixels, as in 128x256, not {size!r}")
+        raise typer.BadParameter(f"--size {size}: give width and height, 8 to 2048 pixels each, for example 128x256")
     return int(sides[0]), int(sides[1])

@@ -1,4 +1,4 @@
-"""`mtmc models list`: every known model, and whether it is here."""
+"""`mtmc models list`: every known model, and whether it is on this machine."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _STYLES = {"here": "green", "damaged": "bold red", "partial": "yellow", "missing
 
 
 def list_models(store: ModelStore, console: Console, *, as_json: bool) -> None:
-    """Shows all models.
+    """Prints all models.
 
     Raises:
-        MtmcError: the folder for them cannot be read.
+        MtmcError: the folder for downloaded models cannot be read.
     """
     if as_json:
         content = {"folder": str(store.folder), "models": [_described(model) for model in store.known]}
         console.out(json.dumps(content), highlight=False)
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("name", "kind", "what"):
+    for heading in ("name", "kind", "description"):
         table.add_column(heading, overflow="fold")
     table.add_column("size", justify="right", no_wrap=True)
-    for heading in ("licence", "here"):
+    for heading in ("licence", "downloaded"):
         table.add_column(heading, no_wrap=True)
     for model in store.known:
         entry = model.entry
@@ -36,8 +36,8 @@ def list_models(store: ModelStore, console: Console, *, as_json: bool) -> None:
         table.add_row(*map(Text, texts), _presence(model))
     console.print(table)
     console.print(
-        f"What `mtmc models pull NAME` fetches lies in {store.folder}. Detectors of Ultralytics (AGPL-3.0), such as "
-        "yolo11n, go by their name in a site file, and need the extra torch.",
+        f"`mtmc models pull NAME` downloads to {store.folder}. A site file can also name a detector of Ultralytics "
+        "(AGPL-3.0), such as yolo11n; these need the extra 'torch'.",
         markup=False,
         soft_wrap=True,
     )
@@ -59,7 +59,7 @@ def _presence(model: KnownModel) -> Text:
     words = {
         "here": "shipped" if model.is_shipped else "yes",
         "damaged": "damaged",
-        "partial": "in part",
+        "partial": "partly",
         "missing": "missing" if model.is_shipped else "no",
     }
     return Text(words[state], style="bold red" if model.is_shipped and state == "missing" else _STYLES[state])

@@ -1,4 +1,4 @@
-"""`mtmc models pull`: fetches models, and prints what to write into a site file."""
+"""`mtmc models pull`: downloads models, and prints the settings for the site file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from shared.errors import MtmcError
 def pull_models(
     names: Sequence[str], store: ModelStore, out: Console, err: Console, *, beside_site: bool = False
 ) -> None:
-    """Fetches each model; prints to `out` what can be pasted into a site file, and everything else to `err`.
+    """Downloads each model; prints settings for a site file to `out`, and everything else to `err`.
 
-    `beside_site`: the site file is, or will be, in the store's folder, so it names models without a path.
+    `beside_site`: the site file is or will be in the store's folder, so it names the models without a path.
 
     Raises:
-        MtmcError: a name is not known, or a model cannot be fetched or stored, or is not what it should be.
+        MtmcError: a name is unknown, or a model cannot be downloaded, stored or verified.
     """
     wanted = [(name, None if is_published_detector(Path(name)) else store.named(name)) for name in names]
     for name, model in wanted:
@@ -40,14 +40,14 @@ def _pull(model: KnownModel, err: Console) -> None:
     name = model.entry.name
     is_sound = model.path.is_file() and model.fault_of(model.path) is None
     if model.is_shipped and not is_sound:
-        raise MtmcError(f"{name}: comes with mtmc, but {model.path} is missing or damaged; install mtmc again")
+        raise MtmcError(f"{name}: comes with mtmc, but {model.path} is missing or damaged; reinstall mtmc")
     if model.is_shipped:
         _say(err, f"{name} comes with mtmc: {model.path}")
     elif is_sound:
-        _say(err, f"{name} is here already, and sound: {model.path}")
+        _say(err, f"{name} is already downloaded and verified: {model.path}")
     else:
         _fetch(model, err)
-        _say(err, f"{name} is here, its size and checksum are right: {model.path}")
+        _say(err, f"{name} downloaded and verified: {model.path}")
 
 
 def _fetch(model: KnownModel, err: Console) -> None:
@@ -63,15 +63,15 @@ def _fetch(model: KnownModel, err: Console) -> None:
         download(
             model,
             lambda here: bar.update(task, completed=here),
-            lambda reason, wait_s: _say(bar.console, f"{model.entry.name}: {reason}; tried again in {wait_s:.1f} s"),
+            lambda reason, wait_s: _say(bar.console, f"{model.entry.name}: {reason}; retrying in {wait_s:.1f} s"),
         )
 
 
 def _pull_from_ultralytics(name: str, err: Console) -> str:
-    """The site file snippet for weights that Ultralytics publishes; its own package fetches and checks them."""
+    """Downloads weights of Ultralytics through its own package; returns the snippet for the site file."""
     from vision.inference.backends.published import published_weights
 
-    _say(err, f"{name} is here: {published_weights(name)}")
+    _say(err, f"{name} downloaded: {published_weights(name)}")
     return f"# {name}: AGPL-3.0\n{site_snippet({'detector': {'model': name}})}"
 
 

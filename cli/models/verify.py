@@ -1,4 +1,4 @@
-"""`mtmc models verify`: shows which model files are sound."""
+"""`mtmc models verify`: checks model files and prints the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model_store.verification import verify_files
 
 
 def verify_models(words: Sequence[str], store: ModelStore, console: Console, *, as_json: bool) -> int:
-    """Checks files and shows the result; the exit code: 1 if one is damaged or missing.
+    """Verifies files and prints the result; returns exit code 1 if one is damaged or missing, else 0.
 
     Raises:
         MtmcError: as `verify_files`.
@@ -23,7 +23,7 @@ def verify_models(words: Sequence[str], store: ModelStore, console: Console, *, 
         console.out(json.dumps({"files": [asdict(file) for file in files]}), highlight=False)
     for file in () if as_json else files:
         style = "bold red" if file.fault else ""
-        console.print(f"{file.file}: {file.fault or 'sound'}", style=style, markup=False, soft_wrap=True)
+        console.print(f"{file.file}: {file.fault or 'ok'}", style=style, markup=False, soft_wrap=True)
     if not files and not as_json:
-        console.print(f"no model is in {store.folder} yet; `mtmc models pull NAME` fetches one", soft_wrap=True)
+        console.print(f"no models in {store.folder}; download one: mtmc models pull NAME", soft_wrap=True)
     return 1 if any(file.fault for file in files) else 0

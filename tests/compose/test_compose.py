@@ -53,7 +53,7 @@ def test_variables_reach_the_site_file(site: Project) -> None:
     assert published["clock"]["target_fps"] == 5
     assert published["cameras"][0]["source"] == "/site/cam0.mp4"
     again = site.run("exec", "-T", "clock", "mtmc", "config", "publish", "/site/site.yaml")
-    assert "site room, revision 1, is published" in again, "the same content is no news"
+    assert "published site room, revision 1, in Redis" in again, "the same content must not become a new revision"
 
 
 def test_every_container_is_as_tight_as_it_can_be(site: Project) -> None:

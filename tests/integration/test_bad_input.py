@@ -1,4 +1,4 @@
-"""Whatever a person can get wrong: one line says what is wrong and what to do, exit code 2, and nothing is started."""
+"""User errors: one line says what is wrong and what to do, the exit code is 2, and nothing is started."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECRET = "hunter2"  # noqa: S105
 
 @pytest.fixture
 def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[CommandLine]:
-    """`mtmc` in this process; what `mtmc up` makes of signals is undone."""
+    """`mtmc` in this process; restores the signal handlers that `mtmc up` replaces."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     yield command_line(monkeypatch, capsys)
@@ -41,7 +41,7 @@ def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture
 def site(tmp_path: Path) -> dict[str, Any]:
-    """A site of two recordings, with nothing wrong."""
+    """A valid site of two video files."""
     return small_site(tmp_path, "ab")
 
 
@@ -49,7 +49,7 @@ Site = dict[str, Any]
 Spoil = Callable[[Site, Path], None]
 
 
-def missing_recording(site: Site, folder: Path) -> None:
+def missing_video(site: Site, folder: Path) -> None:
     (folder / "b.avi").unlink()
 
 
@@ -65,7 +65,7 @@ def model_of_an_unknown_head(site: Site, folder: Path) -> None:
     write_constant_model(folder / "detector.onnx", np.zeros((3, 7, 9), np.float32), ("batch", 3, 32, 32))
 
 
-def embedder_that_gives_no_vectors(site: Site, folder: Path) -> None:
+def embedder_without_vectors_as_output(site: Site, folder: Path) -> None:
     write_constant_model(folder / "embedder.onnx", np.zeros((3, 7, 9), np.float32), ("batch", 3, 32, 32))
 
 
@@ -112,14 +112,14 @@ def unset_variable(site: Site, folder: Path) -> None:
     ("spoil", "key", "says"),
     [
         (
-            missing_recording,
+            missing_video,
             "cameras.1.source",
             "there is no file at .*; use the path of a video file, an rtsp:// or http:// URL",
         ),
         (missing_model, "embedder.model", "there is no file at .*; use an absolute path, or one relative to"),
         (unreadable_model, "detector.model", "is not an ONNX model; export the weights to ONNX"),
         (model_of_an_unknown_head, "detector.model", "unknown kind of detector: .*; supported are Ultralytics"),
-        (embedder_that_gives_no_vectors, "embedder.model", "an embedder must output one vector per crop"),
+        (embedder_without_vectors_as_output, "embedder.model", "an embedder must output one vector per crop"),
         (unknown_key, "clock.target_fsp", "there is no such setting; see `mtmc config schema`"),
         (value_out_of_bounds, "clock.target_fps = 0", "greater than 0"),
         (unknown_class, "detector.classes", "unknown class 'persn'.*person"),
@@ -131,7 +131,7 @@ def unset_variable(site: Site, folder: Path) -> None:
         (unset_variable, "cameras.0.source", "the environment variable NOT_SET is not set; set it"),
     ],
 )
-def test_a_wrong_site_is_one_line_with_the_key_and_what_to_do(
+def test_a_wrong_site_file_is_reported_in_one_line_with_the_key_and_what_to_do(
     spoil: Spoil, key: str, says: str, site: Site, tmp_path: Path, mtmc: CommandLine
 ) -> None:
     spoil(site, tmp_path)
@@ -155,7 +155,7 @@ def test_a_wrong_site_is_one_line_with_the_key_and_what_to_do(
         ("site.yaml", "just words", "contains no settings; it must be a mapping"),
     ],
 )
-def test_what_is_no_site_file_is_told(
+def test_a_file_that_is_not_a_site_file_is_reported(
     name: str, content: str | None, says: str, tmp_path: Path, mtmc: CommandLine
 ) -> None:
     path = tmp_path / name
@@ -168,7 +168,7 @@ def test_what_is_no_site_file_is_told(
 
 
 class OldRedis:
-    """A real Redis that says it is of version 5: what passes between it and a client is otherwise untouched."""
+    """A proxy in front of a real Redis that makes it report version 5, and changes nothing else."""
 
     def __init__(self, server: tuple[str, int]) -> None:
         self._server = server
@@ -219,7 +219,7 @@ class OldRedis:
         ({}, "http://127.0.0.1:{port}", "is not a Redis URL .*; use redis://HOST:PORT"),
     ],
 )
-def test_an_unfit_redis_is_one_line_with_what_to_do(
+def test_an_unusable_redis_is_reported_in_one_line_with_what_to_do(
     settings: dict[str, str],
     url: str,
     says: str,
@@ -245,19 +245,19 @@ def test_an_unfit_redis_is_one_line_with_what_to_do(
     assert "wrong@" not in line
 
 
-def test_a_port_in_use_is_told_with_the_way_out(site: Site, tmp_path: Path, mtmc: CommandLine) -> None:
+def test_a_port_in_use_is_reported_with_what_to_do(site: Site, tmp_path: Path, mtmc: CommandLine) -> None:
     path = tmp_path / "site.yaml"
     path.write_text(yaml.safe_dump(site))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = mtmc("up", path, "--port", port)
     assert done.returncode == 2
-    said = f"mtmc: port {port} is taken by another program; give another with --port (0: any free one)"
-    assert done.stderr.splitlines() == [said]
+    line = f"mtmc: port {port} is in use by another program; choose one with --port (0 picks a free port)"
+    assert done.stderr.splitlines() == [line]
 
 
 @pytest.mark.timeout(90)
-def test_one_bad_camera_among_others_is_told_of_and_disturbs_nobody(
+def test_one_bad_camera_is_reported_and_does_not_disturb_the_others(
     start: Callable[..., RunningSite], four_cameras_site: Callable[..., Path], shared_data: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "garbage.mp4").write_bytes(os.urandom(10_000))
@@ -277,7 +277,7 @@ def test_one_bad_camera_among_others_is_told_of_and_disturbs_nobody(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Makes a file system of so many MiB; gone at the end."""
+    """Mounts a file system of the given size in MiB; unmounts it after the test."""
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -292,7 +292,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     subprocess.run(["umount", "--lazy", str(folder)], capture_output=True)
 
 
-def test_a_disk_without_room_is_told_of_before_anything_starts(
+def test_a_full_disk_is_reported_before_anything_starts(
     site: Site, tmp_path: Path, mtmc: CommandLine, small_disk: Callable[[int], Path]
 ) -> None:
     path = tmp_path / "site.yaml"
@@ -301,12 +301,12 @@ def test_a_disk_without_room_is_told_of_before_anything_starts(
     done = mtmc("up", path, "--state", state)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"mtmc: the state folder {state} has no room (only ")
-    assert line.endswith("; make some there, or name another --state folder")
+    assert line.startswith(f"mtmc: not enough disk space for the state folder {state} (only ")
+    assert line.endswith("; free some, or give another folder with --state")
 
 
 @pytest.mark.timeout(90)
-def test_a_disk_that_fills_up_makes_everything_wait_and_nothing_is_lost(
+def test_while_the_disk_is_full_the_site_waits_and_then_goes_on(
     start: Callable[..., RunningSite],
     four_cameras_site: Callable[..., Path],
     shared_data: Path,
@@ -321,11 +321,9 @@ def test_a_disk_that_fills_up_makes_everything_wait_and_nothing_is_lost(
     room = shutil.disk_usage(disk).total
     with pytest.raises(OSError, match="No space left"):
         (disk / "ballast").write_bytes(bytes(room))
-    site.wait_for_words(
-        "Redis takes no writes, so everything waits: it cannot write to its disk; free disk space there"
-    )
+    site.wait_for_words("Redis refuses writes, so the site waits: ")
     (disk / "ballast").unlink()
-    site.wait_for_words("Redis takes writes again", 30)
+    site.wait_for_words("Redis accepts writes again", 30)
     assert site.process.poll() is None
     assert "Traceback" not in site.output()
     code, seconds = site.end(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""`mtmc cameras`: what it writes and says, and what becomes of it in a running site."""
+"""`mtmc cameras`: what it writes and prints, and its effect on a running site."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ SECRET = "hunter2"  # noqa: S105
 
 @pytest.fixture
 def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    """`mtmc`, as a person types it."""
+    """`mtmc` as typed on a command line."""
     return command_line(monkeypatch, capsys)
 
 
 def write_video(path: Path, colour: int = 120, frames: int = 20) -> Path:
-    """A plain recording at 10 pictures a second."""
+    """Writes a video file of plain pictures at 10 fps."""
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
     for _ in range(frames):
         video.write(np.full((48, 64, 3), colour, np.uint8))
@@ -53,7 +53,7 @@ def write_video(path: Path, colour: int = 120, frames: int = 20) -> Path:
 
 
 def site_settings(folder: Path, **sections: Any) -> dict[str, Any]:
-    """A site of two looped recordings, whose detector sees one person in the middle of every picture."""
+    """A site of two looped files, whose detector finds one person in the middle of every picture."""
     if not (folder / "detector.onnx").exists():
         output = np.zeros((5, 21), np.float32)
         output[:, 0] = (16, 12, 8, 10, 0.9)  # centre, size and score, in a picture of 32 × 32
@@ -75,7 +75,7 @@ def site_settings(folder: Path, **sections: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def published(redis_client: Client, tmp_path: Path) -> Callable[..., SiteConfig]:
-    """Publishes the site, with `sections` in place of its own."""
+    """Publishes the site, with `sections` replacing its own."""
 
     def publish(**sections: Any) -> SiteConfig:
         config = SiteConfig.model_validate(site_settings(tmp_path, **sections))
@@ -99,7 +99,7 @@ def cameras(mtmc: CommandLine, redis_url: str) -> CommandLine:
 
 
 class Page:
-    """What a viewer of the running site is told."""
+    """What the web page of the running site answers."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -120,7 +120,7 @@ class Page:
         return list(json.loads(self.get(f"api/v1/tracks?camera={camera}")[2])["cameras"][0]["tracks"])
 
     def cameras_on_the_wall(self) -> set[str]:
-        """Those whose pictures come over the wall's connection, within a few messages."""
+        """The cameras whose pictures arrive within a few messages of the wall's stream."""
         seen = set()
         with urllib.request.urlopen(self._url + "wall.stream", timeout=10) as stream:  # noqa: S310
             for _ in range(40):
@@ -132,13 +132,13 @@ class Page:
 
 
 @pytest.mark.timeout(180)
-def test_a_camera_comes_pauses_resumes_and_goes_while_the_others_run_on(
+def test_a_camera_is_added_paused_resumed_and_removed_while_the_others_keep_running(
     start: Callable[..., RunningSite], mtmc: CommandLine, tmp_path: Path, redis_client: Client, redis_url: str
 ) -> None:
     site_file = tmp_path / "site.yaml"
     site_file.write_text(yaml.safe_dump(site_settings(tmp_path, association={"linger_seconds": 1})))
     for name in ("a", "b", "c"):
-        write_video(tmp_path / f"{name}.avi", frames=3000)  # They do not start over, so that nobody leaves meanwhile.
+        write_video(tmp_path / f"{name}.avi", frames=3000)  # Long enough not to loop, which would end the tracks.
     site = start(site_file, "--redis", redis_url)
     page = Page(site.wait_for_words(r"http://127\.0\.0\.1:\d+/").group())
 
@@ -154,11 +154,11 @@ def test_a_camera_comes_pauses_resumes_and_goes_while_the_others_run_on(
     def states() -> dict[str, CameraState]:
         return {camera.name: camera for camera in reader.read().cameras}
 
-    # Added: pictures, tracks, ids, on the page as well.
+    # Added: there are pictures, tracks and gids, also on the page.
     cv2.imwrite(str(tmp_path / "blind.png"), np.pad(np.full((1, 1), 255, np.uint8), ((0, 47), (0, 63))))
-    said = change("add", "new", tmp_path / "c.avi", "--loop")
-    assert "layout does not know it" in said
-    assert "No worker" not in said
+    message = change("add", "new", tmp_path / "c.avi", "--loop")
+    assert "layout does not name it" in message
+    assert "worker" not in message
     change("add", "blind", tmp_path / "c.avi", "--loop", "--mask", tmp_path / "blind.png")
     site.wait_for(lambda: page.states() == dict.fromkeys(("a", "b", "new", "blind"), "live"))
     site.wait_for(lambda: set(redis_client.hvals(KEYS.gids("new"))) & set(redis_client.hvals(KEYS.gids("a"))))
@@ -169,7 +169,7 @@ def test_a_camera_comes_pauses_resumes_and_goes_while_the_others_run_on(
     site.wait_for(lambda: states()["blind"].seen_tick is not None)
     assert {entry[b"n"] for _, entry in redis_client.xrange(KEYS.tracks("blind"))} == {b"0"}, "its mask hides all"
 
-    # Paused: its tracks end, and it says so everywhere.
+    # Paused: its tracks end, and its state is `paused` everywhere.
     change("pause", "new")
     site.wait_for(lambda: redis_client.hget(KEYS.camera("new"), "state") == b"paused")
     site.wait_for(lambda: page.states()["new"] == "paused")
@@ -187,7 +187,7 @@ def test_a_camera_comes_pauses_resumes_and_goes_while_the_others_run_on(
     site.wait_for(lambda: page.states()["new"] == "live")
     site.wait_for(lambda: set(redis_client.hvals(KEYS.gids("new"))) & set(redis_client.hvals(KEYS.gids("a"))))
 
-    # Removed: gone everywhere at once, but for what expires.
+    # Removed: gone everywhere at once, except for keys that expire.
     gid = redis_client.hvals(KEYS.gids("new"))[0].decode()
     change("remove", "new", "blind")
     assert redis_client.zrange(KEYS.seen, 0, -1) == [b"a", b"b"]
@@ -200,7 +200,7 @@ def test_a_camera_comes_pauses_resumes_and_goes_while_the_others_run_on(
     prefix = KEYS.config.removesuffix("config")
     left = {key for key in redis_client.scan_iter(f"{prefix}*") if key.endswith((b":new", b":blind"))}
     assert all(redis_client.ttl(key) > 0 for key in left), left
-    # Who is seen elsewhere lives on.
+    # An identity that is seen in another camera stays.
     site.wait_for(lambda: redis_client.hget(KEYS.identity(int(gid)), "present") == b"1")
     assert "Traceback" not in site.output()
     assert "camera new: removed from the site" in site.output()
@@ -210,7 +210,7 @@ def test_a_camera_comes_pauses_resumes_and_goes_while_the_others_run_on(
 # -- what is written ------------------------------------------------------------------------------------------
 
 
-def test_a_camera_is_written_as_a_site_file_would_have_it_and_the_answer_says_how_to_keep_it(
+def test_a_camera_is_stored_as_from_a_site_file_and_the_message_says_how_to_keep_it(
     redis_client: Client,
     published: Callable[..., SiteConfig],
     cameras: CommandLine,
@@ -246,7 +246,7 @@ def test_a_camera_is_written_as_a_site_file_would_have_it_and_the_answer_says_ho
     done = cameras("add", "clip", "c.avi", "--from-start")
     assert done.returncode == 0, done.stderr
     assert read_cameras(redis_client, KEYS)["clip"].source == str(tmp_path / "c.avi")
-    assert "No worker runs now" in done.stdout
+    assert "No worker is running" in done.stdout
     assert redis_client.hget(KEYS.camera("clip"), "origin") == b"10"
 
     done = cameras("add", "plain", f"rtsp://me:{SECRET}@192.0.2.1/1")
@@ -254,7 +254,7 @@ def test_a_camera_is_written_as_a_site_file_would_have_it_and_the_answer_says_ho
     assert SECRET not in done.stdout
 
 
-def test_every_problem_of_a_new_camera_is_named_at_once(
+def test_every_problem_of_a_new_camera_is_reported_at_once(
     redis_client: Client, published: Callable[..., SiteConfig], cameras: CommandLine, tmp_path: Path
 ) -> None:
     published()
@@ -273,10 +273,10 @@ def test_every_problem_of_a_new_camera_is_named_at_once(
 
     (tmp_path / "text.avi").write_text("no video")
     for words, expected in (
-        (("a", tmp_path / "c.avi"), "name = a: the site has a camera of this name"),
+        (("a", tmp_path / "c.avi"), "name = a: the site already has a camera of this name"),
         (("x", tmp_path / "text.avi"), "text.avi is not a video"),
         (("x", tmp_path / "c.avi", "--set", "detector.classes=[plane]"), "detector.classes: unknown class 'plane'"),
-        (("x", "rtsp://192.0.2.1/1", "--from-start"), "--from-start: is for recordings"),
+        (("x", "rtsp://192.0.2.1/1", "--from-start"), "--from-start: works only with video files"),
         (("x", "rtsp://${NOBODY_SET_THIS}@192.0.2.1/1"), "NOBODY_SET_THIS is not set"),
     ):
         done = cameras("add", *words)
@@ -286,41 +286,41 @@ def test_every_problem_of_a_new_camera_is_named_at_once(
     assert redis_client.hgetall(KEYS.cameras) == before
 
 
-def test_a_recording_that_would_be_over_at_once_is_refused_with_what_to_do(
+def test_a_file_that_would_already_be_over_is_refused_with_what_to_do(
     redis_client: Client, published: Callable[..., SiteConfig], cameras: CommandLine, tmp_path: Path
 ) -> None:
     published()
     redis_client.mset({KEYS.files_origin: 100, KEYS.tick: 700})
     done = cameras("add", "late", tmp_path / "c.avi")
     assert done.returncode == 2
-    assert "begin together, here 60 s ago, and this one lasts 2 s" in done.stderr
+    assert "start together, here 60 s ago, so this one (2 s long) would already be over" in done.stderr
     assert "--loop, or --from-start" in done.stderr
     assert cameras("add", "late", tmp_path / "c.avi", "--from-start").returncode == 0
     assert redis_client.hget(KEYS.camera("late"), "origin") == b"710"
     assert cameras("add", "looped", tmp_path / "c.avi", "--loop").returncode == 0
 
 
-def test_pausing_resuming_and_removing_say_what_they_did_and_what_to_write(
+def test_pause_resume_and_remove_say_what_they_did_and_how_to_keep_it(
     redis_client: Client, published: Callable[..., SiteConfig], cameras: CommandLine
 ) -> None:
     published()
     done = cameras("pause", "a")
-    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "camera a is paused")
-    assert "write 'paused: true' at a in the site file" in done.stdout
-    assert cameras("pause", "a", "b").stdout.splitlines()[:2] == ["camera a was paused already", "camera b is paused"]
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "camera a paused")
+    assert "add 'paused: true' to a in the site file" in done.stdout
+    assert cameras("pause", "a", "b").stdout.splitlines()[:2] == ["camera a was already paused", "camera b paused"]
     assert [camera.paused for camera in read_cameras(redis_client, KEYS).values()] == [True, True]
     redis_client.hset(KEYS.cameras, "odd", "{")
     assert "the settings of odd cannot be read; remove" in cameras("resume", "a", "odd").stderr
     assert cameras("remove", "odd").returncode == 0
-    assert cameras("resume", "--all").stdout.splitlines() == ["camera a is resumed", "camera b is resumed"]
+    assert cameras("resume", "--all").stdout.splitlines() == ["camera a resumed", "camera b resumed"]
     assert "delete a from cameras and layout" in cameras("remove", "a").stdout
     assert list(read_cameras(redis_client, KEYS)) == ["b"]
     for words, expected in (
         (("remove", "b"), "a site needs at least one camera"),
         (("remove", "a", "x"), "site room has no camera 'a', 'x'; it has b"),
         (("pause", "b", "x"), "site room has no camera 'x'; it has b"),
-        (("pause",), "name the cameras"),
-        (("pause", "b", "--all"), "either names or --all"),
+        (("pause",), "give at least one camera"),
+        (("pause", "b", "--all"), "either camera names or --all"),
     ):
         done = cameras(*words)
         assert done.returncode == 2
@@ -328,7 +328,7 @@ def test_pausing_resuming_and_removing_say_what_they_did_and_what_to_write(
     assert not read_cameras(redis_client, KEYS)["b"].paused, "all or none"
 
 
-def test_changes_of_different_cameras_at_the_same_time_all_count(redis_client: Client, redis_url: str) -> None:
+def test_concurrent_changes_of_different_cameras_are_all_kept(redis_client: Client, redis_url: str) -> None:
     names = [f"c{number}" for number in range(8)]
     publish_site(
         redis_client,
@@ -360,7 +360,7 @@ def test_changes_of_different_cameras_at_the_same_time_all_count(redis_client: C
 
 
 @pytest.mark.parametrize("words", [("add", "x", "rtsp://nowhere"), ("pause", "a"), ("resume", "a"), ("remove", "a")])
-def test_in_virtual_time_the_cameras_are_fixed(
+def test_cameras_cannot_be_changed_in_virtual_time(
     redis_client: Client, published: Callable[..., SiteConfig], cameras: CommandLine, words: Sequence[str]
 ) -> None:
     published(clock={"mode": "virtual"})
@@ -375,7 +375,7 @@ def test_in_virtual_time_the_cameras_are_fixed(
 # -- what is shown --------------------------------------------------------------------------------------------
 
 
-def test_the_list_tells_what_was_changed_and_hides_secrets(
+def test_the_list_shows_what_was_changed_and_hides_secrets(
     redis_client: Client, published: Callable[..., SiteConfig], mtmc: CommandLine, cameras: CommandLine
 ) -> None:
     config = published()
@@ -413,7 +413,7 @@ def test_the_list_tells_what_was_changed_and_hides_secrets(
         assert name in help_text
 
 
-def test_publishing_tells_of_cameras_that_differ_from_the_file_and_of_changes_that_it_undoes(
+def test_publishing_reports_cameras_that_differ_from_the_file_and_changes_that_it_undoes(
     redis_client: Client, redis_url: str, mtmc: CommandLine, tmp_path: Path
 ) -> None:
     site_file = tmp_path / "site.yaml"
@@ -433,18 +433,18 @@ def test_publishing_tells_of_cameras_that_differ_from_the_file_and_of_changes_th
     assert list(read_cameras(redis_client, KEYS)) == ["a", "b", "new"]
     settings["cameras"][0]["paused"] = True
     _, note = publish()
-    assert note.startswith("changes made while the site ran are gone (new added)")
+    assert note.startswith("publishing undid changes made at runtime (new added)")
     assert list(read_cameras(redis_client, KEYS)) == ["a", "b"]
     assert len(publish()) == 1
 
 
-def test_who_names_no_site_or_a_wrong_one_is_told_in_one_line(
+def test_a_missing_or_wrong_site_is_reported_in_one_line(
     redis_client: Client, redis_url: str, mtmc: CommandLine
 ) -> None:
     for words, expected in (
-        (("pause", "x"), "which site? Give its file first, as in 'mtmc cameras pause site.yaml NAME'"),
+        (("pause", "x"), "no site given; give its file first, as in 'mtmc cameras pause site.yaml NAME'"),
         (("pause", "none.yaml", "x"), "none.yaml: there is no such file"),
-        (("list", "--site", "hall", "--redis", redis_url), "nobody has published site hall"),
+        (("list", "--site", "hall", "--redis", redis_url), "site hall is not published"),
         (("list", "--site", "hall", "--redis", "redis://127.0.0.1:1"), "Redis does not answer at redis://127.0.0.1:1"),
     ):
         done = mtmc("cameras", *words)
@@ -453,7 +453,7 @@ def test_who_names_no_site_or_a_wrong_one_is_told_in_one_line(
         assert (done.stdout, len(done.stderr.splitlines())) == ("", 1)
 
 
-def test_a_closed_pipe_is_no_error_that_anybody_reads(published: Callable[..., SiteConfig], redis_url: str) -> None:
+def test_a_closed_pipe_prints_no_error(published: Callable[..., SiteConfig], redis_url: str) -> None:
     published()
     read, write = os.pipe()
     os.close(read)

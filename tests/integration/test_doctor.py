@@ -1,4 +1,4 @@
-"""`mtmc doctor`: what it finds of a healthy site, of a running one, and of everything that can be wrong."""
+"""`mtmc doctor`: its findings for a healthy site, a running one, and everything that can be wrong."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture
 def site(tmp_path: Path) -> dict[str, Any]:
-    """A site of one recording, whose files are what they should be."""
+    """A valid site of one video file."""
     return small_site(tmp_path, "a")
 
 
 @pytest.fixture
 def examine(site: dict[str, Any], tmp_path: Path, mtmc: CommandLine) -> Examine:
-    """Writes the site file and examines it: exit code and findings."""
+    """Writes the site file and runs `mtmc doctor`: exit code and findings."""
 
     def run(*words: str, **environment: str) -> tuple[int, list[dict[str, Any]]]:
         path = tmp_path / "site.yaml"
@@ -58,24 +58,24 @@ def of(findings: list[dict[str, Any]], area: str) -> list[dict[str, Any]]:
     return [finding for finding in findings if finding["area"] == area]
 
 
-def test_a_healthy_site_that_does_not_run_is_well(examine: Examine, tmp_path: Path) -> None:
+def test_a_healthy_site_that_is_not_running_has_no_errors(examine: Examine, tmp_path: Path) -> None:
     code, findings = examine()
     assert code == 0
-    said = {(one["area"], one["level"]) for one in findings if one["level"] != "warning"}
-    assert {area for area, _ in said} == {"machine", "site file", "redis", "disk", "models", "sources", "ports"}
+    shown = {(one["area"], one["level"]) for one in findings if one["level"] != "warning"}
+    assert {area for area, _ in shown} == {"machine", "site file", "redis", "disk", "models", "sources", "ports"}
     assert "mtmc up` starts its own" in of(findings, "redis")[0]["what"]
     assert of(findings, "sources")[0]["what"].endswith("a.avi, 64×48 at 10 fps, 2 s")
-    assert any("detector detector.onnx: pictures of 32×32, 1 classes, on cpu" in one["what"] for one in findings)
-    assert not (tmp_path / ".mtmc").exists(), "it changes nothing"
+    assert any("detector detector.onnx: input 32×32, 1 class, on cpu" in one["what"] for one in findings)
+    assert not (tmp_path / ".mtmc").exists(), "doctor must not change anything"
 
 
-def test_it_leaves_the_logs_of_its_process_as_they_were(examine: Examine) -> None:
+def test_it_restores_the_logging_of_its_process(examine: Examine) -> None:
     before = structlog.get_config()
     examine()
     assert structlog.get_config() == before
 
 
-def test_a_person_reads_signs_areas_advice_and_a_sum(
+def test_the_text_shows_areas_signs_advice_and_a_summary(
     site: dict[str, Any], examine: Examine, mtmc: CommandLine, tmp_path: Path
 ) -> None:
     site["cameras"].append({"name": "b", "source": f"rtsp://me:{SECRET}@127.0.0.1:{any_free_port()}/b"})
@@ -86,7 +86,7 @@ def test_a_person_reads_signs_areas_advice_and_a_sum(
     assert "sources" in lines
     assert any(line.startswith("  ✗ b: rtsp://127.0.0.1:") for line in lines)
     assert any(line.startswith("    → check address, path, user and password") for line in lines)
-    assert lines[-1].startswith("1 must be mended")
+    assert lines[-1].startswith("1 error")
     assert done.stderr == ""
 
 
@@ -131,7 +131,7 @@ def black_mask(site: dict[str, Any], folder: Path) -> None:
         (black_mask, "site file", "cameras.0.mask"),
     ],
 )
-def test_what_is_wrong_is_found_with_what_to_do_and_the_rest_is_looked_at_all_the_same(
+def test_errors_are_reported_with_what_to_do_and_the_other_checks_still_run(
     spoil: Callable[[dict[str, Any], Path], None],
     area: str,
     what: str,
@@ -148,50 +148,48 @@ def test_what_is_wrong_is_found_with_what_to_do_and_the_rest_is_looked_at_all_th
     assert of(findings, "redis")
 
 
-def test_a_device_that_labelled_workers_have_is_no_error_here(site: dict[str, Any], examine: Examine) -> None:
+def test_a_missing_device_of_a_camera_with_labels_is_not_an_error(site: dict[str, Any], examine: Examine) -> None:
     site["cameras"].append({"name": "roof", "source": "/dev/video77", "labels": ["roof"]})
     code, findings = examine()
     assert code == 0
-    assert "workers labelled roof must have it" in of(findings, "sources")[1]["what"]
+    assert "hosts of workers labelled roof must have it" in of(findings, "sources")[1]["what"]
 
 
-def test_a_taken_port_is_an_error(site: dict[str, Any], examine: Examine) -> None:
+def test_a_port_in_use_is_an_error(site: dict[str, Any], examine: Examine) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         site["streamer"] = {"port": taken.getsockname()[1]}
         code, findings = examine()
     assert code == 2
-    assert "is taken by another program" in of(findings, "ports")[0]["what"]
+    assert "is in use by another program" in of(findings, "ports")[0]["what"]
 
 
-def test_a_clock_that_asks_for_more_than_the_detector_manages_is_a_warning(
-    site: dict[str, Any], examine: Examine
-) -> None:
+def test_a_clock_that_is_too_fast_for_the_detector_is_a_warning(site: dict[str, Any], examine: Examine) -> None:
     site["clock"] = {"target_fps": 120}
     site["cameras"] = [{"name": f"c{i}", "source": "a.avi", "time_scale": 20} for i in range(400)]
     code, findings = examine()
     assert code == 0
-    (rate,) = [one for one in of(findings, "models") if "ticks/s ask for 48000" in one["what"]]
+    (rate,) = [one for one in of(findings, "models") if "ticks/s need 48000" in one["what"]]
     assert (rate["level"], rate["do"].split(",")[0]) == ("warning", "lower clock.target_fps")
 
 
 def test_little_memory_is_a_warning() -> None:
     levels = {finding.what: finding.level.value for finding in examine_machine(2, memory_bytes=2**29)}
-    assert levels["only 0.5 GiB of memory are free"] == "warning"
+    assert levels["only 0.5 GiB of memory available"] == "warning"
     assert "warning" not in {finding.level.value for finding in examine_machine(2, memory_bytes=2**33)}
 
 
 @pytest.mark.parametrize(
     ("settings", "level", "what"),
     [
-        ({"appendonly": "no"}, "warning", "it keeps no log"),
+        ({"appendonly": "no"}, "warning", "AOF persistence is off"),
         ({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, "error", "evicts keys"),
-        ({"maxmemory": "1kb"}, "error", "it takes no writes now: its memory is full"),
+        ({"maxmemory": "1kb"}, "error", "it refuses writes: "),
         ({"requirepass": SECRET}, "error", "requires a password"),
     ],
 )
-def test_a_redis_that_is_not_fit_for_use_is_found(
+def test_an_unusable_or_unsafe_redis_is_found(
     settings: dict[str, str], level: str, what: str, examine: Examine, redis_process: RedisProcess
 ) -> None:
     client = connect(redis_process.url)
@@ -201,11 +199,11 @@ def test_a_redis_that_is_not_fit_for_use_is_found(
     code, findings = examine("--redis", redis_process.url)
     found = [one for one in of(findings, "redis") if what in one["what"]]
     assert [one["level"] for one in found] == [level]
-    assert found[0]["do"] or "memory is full" in what
+    assert found[0]["do"] or "refuses writes" in what
     assert code == (2 if level == "error" else 0)
 
 
-def test_a_redis_that_is_gone_and_one_that_is_none_are_told_apart(examine: Examine) -> None:
+def test_a_missing_redis_and_a_server_that_is_not_redis_are_errors(examine: Examine) -> None:
     code, findings = examine("--redis", f"redis://:{SECRET}@127.0.0.1:{any_free_port()}")
     assert code == 2
     assert "Redis does not answer at redis://***@127.0.0.1" in of(findings, "redis")[0]["what"]
@@ -225,11 +223,11 @@ def test_a_worker_whose_clock_is_wrong_is_named(examine: Examine, redis_client: 
     _, findings = examine("--redis", redis_url)
     (wrong,) = of(findings, "clocks")
     assert wrong["level"] == "warning"
-    assert wrong["what"].startswith("the clock of worker w2 on host-w2 is -93.5 s from that of Redis")
+    assert wrong["what"].startswith("the clock of worker w2 on host-w2 is -93.5 s off Redis time")
 
 
 @pytest.mark.timeout(120)
-def test_a_running_site_is_examined_from_its_file_and_from_redis(
+def test_a_running_site_is_checked_from_its_file_and_from_redis(
     start: Callable[..., RunningSite],
     four_cameras_site: Callable[..., Path],
     shared_data: Path,
@@ -237,9 +235,9 @@ def test_a_running_site_is_examined_from_its_file_and_from_redis(
     mtmc: CommandLine,
     redis_url: str,
 ) -> None:
-    recordings = shared_data / "data" / "ufes-four-cameras"
+    videos = shared_data / "data" / "ufes-four-cameras"
     cameras: list[dict[str, Any]] = [
-        {"name": f"cam{i}", "source": str(recordings / f"cam{i}.mp4"), "loop": True} for i in range(2)
+        {"name": f"cam{i}", "source": str(videos / f"cam{i}.mp4"), "loop": True} for i in range(2)
     ]
     cameras.append({"name": "gone", "source": f"http://127.0.0.1:{any_free_port()}/gone.mjpg"})
     path = four_cameras_site(
@@ -260,9 +258,9 @@ def test_a_running_site_is_examined_from_its_file_and_from_redis(
     for words in ((path,), ("--site", "room")):
         found = areas(*words)
         assert [one["level"] for one in found["sources"]] == ["ok", "ok", "error"]
-        assert "cam0.mp4 is live, its worker is " in found["sources"][0]["what"]
-        assert found["running site"][0]["what"].startswith("clock, aggregator and 1 worker run; tick ")
-        # On a busy machine ticks may be skipped, and be told of.
+        assert "cam0.mp4 is live on worker " in found["sources"][0]["what"]
+        assert found["running site"][0]["what"].startswith("clock, aggregator and 1 worker are running; tick ")
+        # A busy machine may also skip ticks, which is another warning.
         (down,) = [one for one in found["running site"] if "is down" in one["what"]]
         assert (down["level"], down["what"].split(":")[0]) == ("warning", "gone is down")
         assert "error" not in [one["level"] for one in found["running site"]]
@@ -270,7 +268,7 @@ def test_a_running_site_is_examined_from_its_file_and_from_redis(
     changed = yaml.safe_load(path.read_text())
     changed["association"] = {"min_similarity": 0.7}
     path.write_text(yaml.safe_dump(changed))
-    assert "is not what stands in" in areas(path)["running site"][0]["what"]
+    assert "the published revision 1 differs from" in areas(path)["running site"][0]["what"]
 
     connect(redis_url).xadd(Keys("room").dead_letters, {"stream": "x", "entry": "1-0", "reason": "garbage"})
     assert any("1 entries could not be decoded" in one["what"] for one in areas(path)["running site"])

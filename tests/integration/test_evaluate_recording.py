@@ -146,7 +146,7 @@ def _film(path: Path) -> None:
         (["--recording", "{truth}", "--ground-truth", "{truth}"], "is not a recording"),
         (
             ["--recording", "{recording}", "--ground-truth", "{truth}", "--report", "{truth}"],
-            "no report can be written",
+            "the report cannot be written",
         ),
     ],
 )

@@ -86,7 +86,7 @@ def inspect(mtmc: CommandLine, redis_url: str) -> Callable[..., Done]:
 # -- tracks ---------------------------------------------------------------------------------------------------
 
 
-def test_the_newest_entries_are_decoded_with_the_gids_of_now(site: Client, inspect: Callable[..., Done]) -> None:
+def test_the_newest_entries_are_decoded_with_the_current_gids(site: Client, inspect: Callable[..., Done]) -> None:
     done = inspect("tracks", "gate", "-n", "2", "--json")
     assert done.returncode == 0, done.stderr
     first, second = (json.loads(line) for line in done.stdout.splitlines())
@@ -118,7 +118,7 @@ def test_the_newest_entries_are_decoded_with_the_gids_of_now(site: Client, inspe
     assert inspect("tracks", "gate", "--json").stdout.splitlines() == [done.stdout.splitlines()[1]]
 
 
-def test_people_get_a_table(site: Client, inspect: Callable[..., Done]) -> None:
+def test_without_json_it_prints_a_table(site: Client, inspect: Callable[..., Done]) -> None:
     shown = inspect("tracks", "gate", "-n", "2").stdout
     assert re.search(rf"{TRACK} +4 +0 person +1 2 30 40 +0.90 +0.75 +yes", shown)
     assert re.search(rf"{TRACK + 1} +- +5 ", shown)
@@ -137,7 +137,9 @@ def test_an_entry_without_a_picture_says_so(site: Client, inspect: Callable[...,
     assert (as_json["width"], as_json["tracks"], as_json["ended"]) == (None, [], [str(TRACK)])
 
 
-def test_what_cannot_be_decoded_is_told_of_and_the_rest_is_shown(site: Client, inspect: Callable[..., Done]) -> None:
+def test_an_entry_that_cannot_be_decoded_is_reported_and_the_others_are_shown(
+    site: Client, inspect: Callable[..., Done]
+) -> None:
     site.xadd(KEYS.tracks("gate"), {"schema": 9})
     done = inspect("tracks", "gate", "--count", "9", "--json")
     ticks = [json.loads(line).get("tick") for line in done.stdout.splitlines()]
@@ -161,7 +163,7 @@ def test_following_shows_every_new_entry_until_it_is_stopped(site: Client, redis
         assert (following.wait(20), following.stderr.read()) == (0, b"")
 
 
-def test_a_camera_that_is_not_there_or_has_seen_nothing_is_told_of(site: Client, inspect: Callable[..., Done]) -> None:
+def test_an_unknown_camera_or_one_without_entries_is_reported(site: Client, inspect: Callable[..., Done]) -> None:
     done = inspect("tracks", "door")
     assert (done.returncode, done.stderr) == (2, "mtmc: site hall has no camera 'door'; it has gate, yard\n")
     done = inspect("tracks", "yard")
@@ -172,7 +174,7 @@ def test_a_camera_that_is_not_there_or_has_seen_nothing_is_told_of(site: Client,
 # -- keys -----------------------------------------------------------------------------------------------------
 
 
-def test_every_key_is_listed_with_what_it_is(site: Client, inspect: Callable[..., Done]) -> None:
+def test_every_key_is_listed_with_its_purpose(site: Client, inspect: Callable[..., Done]) -> None:
     site.set(KEYS.lease("clock"), "1:x", px=60_000)
     site.set(KEYS.state_current, "{}")
     site.set(KEYS.state_chunk(3, 0), b"x" * 5000, ex=600)
@@ -199,16 +201,14 @@ def test_every_key_is_listed_with_what_it_is(site: Client, inspect: Callable[...
     assert listed["frames_redis"] is None
 
 
-def test_people_get_one_line_for_all_keys_of_a_kind_unless_they_want_each(
-    site: Client, inspect: Callable[..., Done]
-) -> None:
+def test_keys_of_one_kind_share_a_line_unless_all_are_wanted(site: Client, inspect: Callable[..., Done]) -> None:
     for gid in range(1, 41):
         site.hset(KEYS.identity(gid), "gid", gid)
         site.expire(KEYS.identity(gid), 600 * gid)
     site.set("mtmc:{hall}:odd", 1)
     shown = inspect("keys").stdout
     assert re.search(r"^identity:\*  \(40\) +hash +40 .* 10 min–7 h ", shown, re.MULTILINE)
-    assert re.search(r"^odd .*unknown: nothing of this version of mtmc writes it", shown, re.MULTILINE)
+    assert re.search(r"^odd .*unknown: this version of mtmc does not write it", shown, re.MULTILINE)
     assert re.search(r"^tracks:gate +stream +2 ", shown, re.MULTILINE)
     assert re.search(r"^47 keys, \d+\.\d KiB of memory$", shown, re.MULTILINE)
     assert len(re.findall(r"^identity:", inspect("keys", "--all").stdout, re.MULTILINE)) == 40
@@ -220,7 +220,7 @@ def test_keys_in_the_redis_for_pictures_of_a_running_site_are_found_by_its_state
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(SITE))
     state = StateFolder(tmp_path / ".mtmc" / "hall")
     state.prepare()
-    # Two servers that listen on this machine, as those of `mtmc up` do.
+    # Two servers on this machine, as with `mtmc up`.
     pictures = RedisProcess(tmp_path / "pictures")
     pictures.start()
     try:
@@ -246,13 +246,13 @@ def test_keys_in_the_redis_for_pictures_of_a_running_site_are_found_by_its_state
     assert f"the Redis for pictures at {pictures.url} does not answer" in done.stderr
 
 
-def test_of_a_site_without_keys_that_is_said(redis_client: Client, inspect: Callable[..., Done]) -> None:
+def test_a_site_without_keys_is_reported_as_such(redis_client: Client, inspect: Callable[..., Done]) -> None:
     done = inspect("keys")
     assert done.returncode == 0
-    assert "site hall has no key in Redis" in done.stdout
+    assert "site hall has no keys in Redis" in done.stdout
 
 
-def test_every_name_of_a_key_says_what_it_is_once() -> None:
+def test_every_kind_of_key_has_its_own_purpose() -> None:
     kinds = key_kinds()
     assert len({kind.name for kind in kinds}) == len({kind.what for kind in kinds}) == len(kinds) > 20
     assert all(len(kind.what) > 5 and not kind.what[0].isspace() for kind in kinds)
@@ -267,7 +267,7 @@ def test_the_published_settings_are_shown_without_secrets(site: Client, mtmc: Co
     done = mtmc("config", "show", "--site", "hall", "--redis", redis_url)
     assert done.returncode == 0, done.stderr
     assert "# revision 1, as published in Redis at redis://" in done.stdout
-    assert "# but for cameras that were changed since: yard paused" in done.stdout
+    assert "# cameras changed since (not shown below): yard paused" in done.stdout
     settings = yaml.safe_load(done.stdout)
     assert settings["cameras"][0]["source"] == "rtsp://***@box/1"
     assert settings["clock"]["target_fps"] == 10
@@ -288,7 +288,7 @@ def test_the_help_documents_every_field_of_the_json(mtmc: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("words", [("inspect", "keys"), ("inspect", "tracks", "gate"), ("config", "show")])
-def test_no_redis_and_a_wrong_password_are_one_line_each(
+def test_a_missing_redis_and_a_wrong_password_are_reported_in_one_line(
     mtmc: CommandLine, redis_process: RedisProcess, words: tuple[str, ...]
 ) -> None:
     done = mtmc(*words, "--site", "hall", "--redis", f"redis://me:{SECRET}@127.0.0.1:{any_free_port()}")

@@ -1,4 +1,4 @@
-"""Fetching models from a real HTTP server on this machine, which does whatever goes wrong elsewhere."""
+"""Downloads of models from a real local HTTP server, which simulates everything that can go wrong."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from shared.redis_server import any_free_port
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
 CONTENT = random.Random(1).randbytes(600_000)
-HALF = 18 << 14  # a whole number of the pieces in which it is read, of which a cut loses the last
+HALF = 18 << 14  # a multiple of the chunk size, because a broken connection loses the last partial chunk
 OTHER = random.Random(2).randbytes(600_000)
 
 Handler = http.server.BaseHTTPRequestHandler
@@ -46,7 +46,7 @@ Answer = Callable[[Handler], None]
 
 
 class ModelServer:
-    """Answers each request as the next of `answers` says, then with `CONTENT`, or the part of it asked for."""
+    """Handles each request with the next of `answers`, then with `CONTENT` or the requested part of it."""
 
     def __init__(self) -> None:
         self.answers: deque[Answer] = deque()
@@ -57,7 +57,7 @@ class ModelServer:
             def do_GET(self) -> None:  # noqa: N802
                 outer.requests.append(dict(self.headers))
                 answer = outer.answers.popleft() if outer.answers else whole
-                with contextlib.suppress(ConnectionError):  # the client may have heard enough
+                with contextlib.suppress(ConnectionError):  # the client may have closed the connection
                     answer(self)
 
             def log_message(self, *_: Any) -> None:
@@ -71,7 +71,7 @@ class ModelServer:
 
     @property
     def ranges(self) -> list[str | None]:
-        """What part each request asked for."""
+        """The Range header of each request."""
         return [request.get("Range") for request in self.requests]
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ def send(handler: Handler, status: int, body: bytes, length: int | None = None, 
 
 
 def whole(handler: Handler, content: bytes = CONTENT, stop_after: int | None = None) -> None:
-    """`content` from where it is asked for; with `stop_after` so many bytes, then the line is cut."""
+    """Sends `content` from the requested offset; with `stop_after`, closes the connection after that many bytes."""
     asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
     start = int(asked[1]) if asked else 0
     body = content[start:]
@@ -113,7 +113,7 @@ def says(status: int) -> Answer:
 
 
 def gives(body: bytes, length: int | None = None, **headers: str) -> Answer:
-    """`body` as a whole, whatever part was asked for; without `length` it ends where the connection ends."""
+    """Sends all of `body` whatever range is requested; without `length`, closing the connection ends it."""
     return lambda handler: send(handler, 200, body, length, **headers)
 
 
@@ -139,14 +139,14 @@ def model(server: ModelServer, tmp_path: Path) -> KnownModel:
 
 
 class Reported:
-    """What one download reports."""
+    """The reports of one download."""
 
     def __init__(self) -> None:
-        self.bytes_here: list[int] = []
+        self.bytes_done: list[int] = []
         self.retries: list[str] = []
 
     def fetch(self, model: KnownModel) -> Reported:
-        download(model, self.bytes_here.append, lambda reason, _: self.retries.append(reason), wait_none())
+        download(model, self.bytes_done.append, lambda reason, _: self.retries.append(reason), wait_none())
         return self
 
     def refusal(self, model: KnownModel) -> str:
@@ -165,7 +165,7 @@ def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-def assert_it_is_here(model: KnownModel) -> None:
+def assert_it_is_complete(model: KnownModel) -> None:
     assert model.path.read_bytes() == CONTENT
     assert names_in(model.path.parent) == [model.path.name]
 
@@ -174,13 +174,13 @@ def assert_nothing_is_kept(model: KnownModel) -> None:
     assert names_in(model.path.parent) == []
 
 
-def test_a_whole_file_arrives_and_every_byte_is_told(server: ModelServer, model: KnownModel) -> None:
-    told = Reported().fetch(model)
-    assert_it_is_here(model)
-    assert told.bytes_here == sorted(told.bytes_here)
-    assert told.bytes_here[-1] == len(CONTENT)
-    assert told.retries == []
-    # What is packed for the way would have another size and could not be resumed.
+def test_a_whole_file_is_downloaded_with_progress(server: ModelServer, model: KnownModel) -> None:
+    reported = Reported().fetch(model)
+    assert_it_is_complete(model)
+    assert reported.bytes_done == sorted(reported.bytes_done)
+    assert reported.bytes_done[-1] == len(CONTENT)
+    assert reported.retries == []
+    # Compressed content would have another size and could not be resumed.
     assert server.requests[0]["Accept-Encoding"] == "identity"
 
 
@@ -188,36 +188,36 @@ def test_a_redirection_is_followed_with_its_range(server: ModelServer, model: Kn
     server.answers.append(lambda handler: send(handler, 302, b"", 0, Location="/elsewhere/tiny.onnx"))
     partial(model, CONTENT[:1000])
     Reported().fetch(model)
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
     assert server.ranges == ["bytes=1000-"] * 2
 
 
-def test_after_a_cut_it_goes_on_where_it_was(server: ModelServer, model: KnownModel) -> None:
+def test_a_broken_connection_is_resumed(server: ModelServer, model: KnownModel) -> None:
     server.answers.append(cut_after(HALF))
-    told = Reported().fetch(model)
-    assert_it_is_here(model)
+    reported = Reported().fetch(model)
+    assert_it_is_complete(model)
     assert server.ranges == [None, f"bytes={HALF}-"]
-    assert len(told.retries) == 1
+    assert len(reported.retries) == 1
 
 
-def test_many_cuts_do_no_harm_while_something_arrives(server: ModelServer, model: KnownModel) -> None:
+def test_it_keeps_retrying_while_there_is_progress(server: ModelServer, model: KnownModel) -> None:
     server.answers.extend([cut_after(HALF // 3)] * 6)
     Reported().fetch(model)
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
     assert len(server.requests) == 7
 
 
-def test_a_later_pull_goes_on_where_an_earlier_one_gave_up(server: ModelServer, model: KnownModel) -> None:
+def test_a_later_pull_resumes_where_an_earlier_one_gave_up(server: ModelServer, model: KnownModel) -> None:
     server.answers.extend([cut_after(HALF), *[says(503)] * 3])
     refusal = Reported().refusal(model)
-    assert "503 Service Unavailable (49% of it is here" in refusal
+    assert "503 Service Unavailable (49% downloaded" in refusal
     assert not model.path.exists()
     Reported().fetch(model)
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
     assert server.ranges[-1] == f"bytes={HALF}-"
 
 
-def test_a_killed_pull_is_gone_on_with(server: ModelServer, model: KnownModel, tmp_path: Path) -> None:
+def test_a_killed_pull_can_be_resumed(server: ModelServer, model: KnownModel, tmp_path: Path) -> None:
     hold = threading.Event()
 
     def half(handler: Handler) -> None:
@@ -242,7 +242,7 @@ def test_a_killed_pull_is_gone_on_with(server: ModelServer, model: KnownModel, t
         pulling.wait(PATIENCE_S)
         hold.set()
     Reported().fetch(model)
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
     assert server.ranges == [None, f"bytes={HALF}-"]
 
 
@@ -254,20 +254,20 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_a_server_in_trouble_is_asked_again(status: int, server: ModelServer, model: KnownModel) -> None:
+def test_a_temporary_server_error_is_retried(status: int, server: ModelServer, model: KnownModel) -> None:
     server.answers.extend([says(status)] * 2)
-    told = Reported().fetch(model)
-    assert_it_is_here(model)
-    assert len(told.retries) == 2
-    assert str(status) in told.retries[0]
+    reported = Reported().fetch(model)
+    assert_it_is_complete(model)
+    assert len(reported.retries) == 2
+    assert str(status) in reported.retries[0]
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_server_that_says_no_is_asked_once(status: int, server: ModelServer, model: KnownModel) -> None:
+def test_a_permanent_error_is_not_retried(status: int, server: ModelServer, model: KnownModel) -> None:
     server.answers.append(says(status))
     refusal = Reported().refusal(model)
-    assert f"the server says {status}" in refusal
-    assert f"fetch {server.url} on another machine and put it at {model.path}" in refusal
+    assert f"the server answered {status}" in refusal
+    assert f"download {server.url} on another machine and save it as {model.path}" in refusal
     assert len(server.requests) == 1
     assert_nothing_is_kept(model)
 
@@ -279,103 +279,105 @@ def test_another_file_of_the_same_size_is_refused_and_the_old_file_stays(
     model.path.parent.mkdir(parents=True)
     model.path.write_bytes(b"an older one")
     refusal = Reported().refusal(model)
-    assert "is not the file that was published: its sha256 is " in refusal
+    assert "did not return the published file: its sha256 is " in refusal
     assert names_in(model.path.parent) == [model.path.name]
     assert model.path.read_bytes() == b"an older one"
     assert len(server.requests) == 1
 
 
-def test_what_nobody_published_is_not_said_to_be_published(server: ModelServer, model: KnownModel) -> None:
+def test_a_checksum_that_is_not_the_publishers_is_described_as_such(server: ModelServer, model: KnownModel) -> None:
     server.answers.append(gives(OTHER, len(OTHER)))
     recorded = KnownModel(model.entry.model_copy(update={"checksum_by": "others"}), model.path)
     refusal = Reported().refusal(recorded)
-    assert "is not the file that others got from there" in refusal
+    assert "did not return the file that others downloaded from there" in refusal
     assert "published" not in refusal
 
 
-def test_another_size_is_refused_before_a_byte_is_taken(server: ModelServer, model: KnownModel) -> None:
+def test_a_wrong_size_is_refused_before_downloading(server: ModelServer, model: KnownModel) -> None:
     server.answers.append(gives(OTHER[:1000], 1000))
-    told = Reported()
-    assert "it has 1,000 bytes instead of 600,000" in told.refusal(model)
-    assert max(told.bytes_here, default=0) == 0
+    reported = Reported()
+    assert "it has 1,000 bytes instead of 600,000" in reported.refusal(model)
+    assert max(reported.bytes_done, default=0) == 0
     assert_nothing_is_kept(model)
 
 
-def test_a_file_that_does_not_end_is_refused_where_the_right_one_ends(server: ModelServer, model: KnownModel) -> None:
+def test_a_file_that_is_too_long_is_refused_at_the_expected_size(server: ModelServer, model: KnownModel) -> None:
     server.answers.append(gives(CONTENT * 2))
-    told = Reported()
-    assert "it has more than 600,000 bytes" in told.refusal(model)
-    assert max(told.bytes_here) <= len(CONTENT)
+    reported = Reported()
+    assert "it has more than 600,000 bytes" in reported.refusal(model)
+    assert max(reported.bytes_done) <= len(CONTENT)
     assert_nothing_is_kept(model)
 
 
-def test_the_page_of_a_proxy_is_no_model(server: ModelServer, model: KnownModel) -> None:
+def test_the_login_page_of_a_proxy_is_refused(server: ModelServer, model: KnownModel) -> None:
     server.answers.append(gives(b"<html>Please log in</html>", Content_Type="text/html; charset=utf-8"))
     refusal = Reported().refusal(model)
     assert "it is a web page" in refusal
-    assert "Look whether a proxy answers" in refusal
+    assert "Check whether a proxy answers" in refusal
     assert_nothing_is_kept(model)
 
 
-def test_a_server_that_ignores_the_range_gives_all_of_it_anew(server: ModelServer, model: KnownModel) -> None:
+def test_if_the_server_ignores_the_range_the_download_starts_over(server: ModelServer, model: KnownModel) -> None:
     partial(model, OTHER[:100_000])
     server.answers.append(gives(CONTENT, len(CONTENT)))
-    told = Reported().fetch(model)
-    assert_it_is_here(model)
+    reported = Reported().fetch(model)
+    assert_it_is_complete(model)
     assert server.ranges == ["bytes=100000-"]
-    assert 0 in told.bytes_here
+    assert 0 in reported.bytes_done
 
 
-def test_pieces_of_two_files_are_thrown_away_and_all_is_fetched_anew(server: ModelServer, model: KnownModel) -> None:
+def test_a_mix_of_two_files_is_deleted_and_downloaded_again(server: ModelServer, model: KnownModel) -> None:
     partial(model, OTHER[:100_000])
-    told = Reported().fetch(model)
-    assert_it_is_here(model)
+    reported = Reported().fetch(model)
+    assert_it_is_complete(model)
     assert server.ranges == ["bytes=100000-", None]
-    assert told.retries == ["its pieces do not fit together"]
+    assert reported.retries == ["the resumed download does not match the checksum; starting over"]
 
 
 def test_a_complete_partial_file_needs_no_server(server: ModelServer, model: KnownModel) -> None:
     partial(model, CONTENT)
     Reported().fetch(model)
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
     assert server.requests == []
 
 
-def test_a_partial_file_that_is_too_long_is_thrown_away(server: ModelServer, model: KnownModel) -> None:
+def test_a_partial_file_that_is_too_long_is_deleted(server: ModelServer, model: KnownModel) -> None:
     partial(model, CONTENT + b"!")
     Reported().fetch(model)
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
     assert server.ranges == [None]
 
 
-def test_a_server_whose_file_ends_before_what_is_here_is_asked_for_all(server: ModelServer, model: KnownModel) -> None:
+def test_if_the_file_is_shorter_than_the_partial_file_the_download_starts_over(
+    server: ModelServer, model: KnownModel
+) -> None:
     partial(model, CONTENT[:100_000])
     server.answers.append(lambda handler: whole(handler, CONTENT[:50_000]))
     Reported().fetch(model)
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
     assert server.ranges == ["bytes=100000-", None]
 
 
-def test_another_part_than_was_asked_for_is_not_taken(server: ModelServer, model: KnownModel) -> None:
+def test_the_wrong_part_of_a_file_is_not_used(server: ModelServer, model: KnownModel) -> None:
     partial(model, CONTENT[:100_000])
     where = f"bytes 5-{len(CONTENT) - 1}/{len(CONTENT)}"
     server.answers.append(lambda handler: send(handler, 206, CONTENT[5:], len(CONTENT) - 5, Content_Range=where))
     Reported().fetch(model)
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
     assert server.ranges == ["bytes=100000-", None]
 
 
-def test_where_nothing_listens_it_says_so_and_what_to_do(model: KnownModel, server: ModelServer) -> None:
+def test_a_refused_connection_is_reported_with_what_to_do(model: KnownModel, server: ModelServer) -> None:
     url = f"http://127.0.0.1:{any_free_port()}/tiny.onnx"
-    told = Reported()
-    refusal = told.refusal(KnownModel(entry(url), model.path))
-    assert "tiny cannot be fetched from 127.0.0.1: Connection refused; " in refusal
-    assert f"fetch {url} on another machine and put it at {model.path}" in refusal
-    assert len(told.retries) == 2
+    reported = Reported()
+    refusal = reported.refusal(KnownModel(entry(url), model.path))
+    assert "tiny cannot be downloaded from 127.0.0.1: Connection refused; " in refusal
+    assert f"download {url} on another machine and save it as {model.path}" in refusal
+    assert len(reported.retries) == 2
     assert_nothing_is_kept(model)
 
 
-def test_a_proxy_that_is_away_is_named_as_such(
+def test_an_unreachable_proxy_is_named_in_the_error(
     model: KnownModel, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://me:geh3im@127.0.0.1:{any_free_port()}")
@@ -386,8 +388,10 @@ def test_a_proxy_that_is_away_is_named_as_such(
     assert server.requests == []
 
 
-def test_a_silent_server_is_given_up(server: ModelServer, model: KnownModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download_module, "_SILENCE_S", 0.1)
+def test_a_server_that_does_not_answer_times_out(
+    server: ModelServer, model: KnownModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download_module, "_READ_S", 0.1)
     hold = threading.Event()
     server.answers.extend([lambda _: bool(hold.wait(PATIENCE_S)) and None] * 3)
     try:
@@ -397,32 +401,32 @@ def test_a_silent_server_is_given_up(server: ModelServer, model: KnownModel, mon
     assert_nothing_is_kept(model)
 
 
-def test_a_disk_that_fills_up_keeps_what_it_has(server: ModelServer, model: KnownModel) -> None:
+def test_a_full_disk_keeps_the_partial_file(server: ModelServer, model: KnownModel) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, hard))
     try:
         refusal = Reported().refusal(model)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert f"{model.path.parent} has no room for it" in refusal
+    assert f"not enough disk space in {model.path.parent}" in refusal
     assert "--to" in refusal
     assert model.partial.read_bytes() == CONTENT[:250_000]
     Reported().fetch(model)
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
     assert server.ranges == [None, "bytes=250000-"]
 
 
-def test_a_disk_without_room_is_not_written_to(
+def test_the_disk_space_is_checked_before_downloading(
     server: ModelServer, model: KnownModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(model.path.parents[1])
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
-    assert "has no room for it (0.6 MB are missing, 0.1 MB are free)" in Reported().refusal(model)
+    assert f"space in {model.path.parent} (0.6 MB needed, 0.1 MB free)" in Reported().refusal(model)
     assert server.requests == []
     assert_nothing_is_kept(model)
 
 
-def test_a_folder_that_cannot_be_made_or_written_is_named(
+def test_a_folder_that_cannot_be_created_or_written_is_reported(
     server: ModelServer, model: KnownModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model.path.parent.write_text("a file where the folder should be")
@@ -434,11 +438,11 @@ def test_a_folder_that_cannot_be_made_or_written_is_named(
 
     monkeypatch.setattr(Path, "open", denied)
     refusal = Reported().refusal(model)
-    assert "(Permission denied); name another folder with --to" in refusal
+    assert "(Permission denied); give another folder with --to" in refusal
     assert server.requests == []
 
 
-def test_of_two_pulls_at_once_one_fetches_and_the_other_says_so(server: ModelServer, model: KnownModel) -> None:
+def test_two_pulls_of_one_model_do_not_run_at_the_same_time(server: ModelServer, model: KnownModel) -> None:
     asked, hold = threading.Event(), threading.Event()
 
     def slowly(handler: Handler) -> None:
@@ -451,16 +455,16 @@ def test_of_two_pulls_at_once_one_fetches_and_the_other_says_so(server: ModelSer
     first.start()
     try:
         assert asked.wait(PATIENCE_S)
-        assert "another process is fetching it" in Reported().refusal(model)
+        assert "another process is downloading it" in Reported().refusal(model)
     finally:
         hold.set()
         first.join(PATIENCE_S)
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
     assert len(server.requests) == 1
 
 
 class Pulled:
-    """`mtmc models pull` on a manifest of the test's own."""
+    """`mtmc models pull` with a manifest of the test."""
 
     def __init__(self, folder: Path, manifest: Path) -> None:
         self._store = ModelStore(folder, manifest)
@@ -481,7 +485,7 @@ def pulled(model: KnownModel, server: ModelServer, tmp_path: Path) -> Pulled:
     return Pulled(model.path.parent, tmp_path / "models.yaml")
 
 
-def test_what_is_pulled_comes_with_what_a_site_file_needs(pulled: Pulled, model: KnownModel, tmp_path: Path) -> None:
+def test_pull_prints_the_settings_for_a_site_file(pulled: Pulled, model: KnownModel, tmp_path: Path) -> None:
     out, err = pulled("tiny", "shipped")
     assert out.splitlines() == [
         "# tiny: MIT",
@@ -493,10 +497,10 @@ def test_what_is_pulled_comes_with_what_a_site_file_needs(pulled: Pulled, model:
         "  classes: [car]",
     ]
     assert err.splitlines() == [
-        f"tiny is here, its size and checksum are right: {model.path}",
+        f"tiny downloaded and verified: {model.path}",
         f"shipped comes with mtmc: {tmp_path / 'shipped.onnx'}",
     ]
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
 
 
 def test_beside_a_site_file_a_model_needs_no_path(pulled: Pulled, tmp_path: Path) -> None:
@@ -507,37 +511,37 @@ def test_beside_a_site_file_a_model_needs_no_path(pulled: Pulled, tmp_path: Path
     ]
 
 
-def test_what_is_here_is_not_fetched_again_unless_it_is_damaged(
+def test_an_existing_model_is_not_downloaded_again_unless_it_is_damaged(
     pulled: Pulled, model: KnownModel, server: ModelServer
 ) -> None:
     pulled("tiny")
-    assert "tiny is here already, and sound" in pulled("tiny")[1]
+    assert "tiny is already downloaded and verified" in pulled("tiny")[1]
     assert len(server.requests) == 1
     model.path.write_bytes(OTHER)
-    assert "its size and checksum are right" in pulled("tiny")[1]
+    assert "tiny downloaded and verified" in pulled("tiny")[1]
     assert len(server.requests) == 2
-    assert_it_is_here(model)
+    assert_it_is_complete(model)
 
 
-def test_a_shipped_file_that_is_damaged_cannot_be_fetched(pulled: Pulled, tmp_path: Path) -> None:
+def test_a_damaged_shipped_file_cannot_be_downloaded(pulled: Pulled, tmp_path: Path) -> None:
     (tmp_path / "shipped.onnx").write_bytes(OTHER)
-    with pytest.raises(MtmcError, match="is missing or damaged; install mtmc again"):
+    with pytest.raises(MtmcError, match="is missing or damaged; reinstall mtmc"):
         pulled("shipped")
 
 
-def test_weights_that_ultralytics_publishes_go_by_their_name(
+def test_weights_of_ultralytics_are_pulled_by_name(
     pulled: Pulled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     weights = tmp_path / "mtmc" / "weights" / "yolo11n.pt"
     weights.parent.mkdir(parents=True)
-    weights.touch()  # its package would have fetched it
+    weights.touch()  # the package of Ultralytics would have downloaded it
     out, err = pulled("yolo11n")
     assert out.splitlines() == ["# yolo11n: AGPL-3.0", "detector:", "  model: yolo11n"]
     assert str(weights) in err
 
 
-def test_nothing_is_fetched_when_one_name_is_wrong(pulled: Pulled, server: ModelServer) -> None:
-    with pytest.raises(MtmcError, match="tini: no model of this name is known; did you mean tiny"):
+def test_nothing_is_downloaded_if_one_name_is_wrong(pulled: Pulled, server: ModelServer) -> None:
+    with pytest.raises(MtmcError, match="tini: unknown model; did you mean tiny"):
         pulled("tiny", "tini")
     assert server.requests == []

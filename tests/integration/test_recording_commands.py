@@ -52,7 +52,7 @@ def test_the_text_of_any_tracker_becomes_tracks_with_global_ids(
     assert "40 ticks, 4 tracks, 160 boxes, 160 embeddings" in done.stdout
     done = mtmc("export", tmp_path / "r", "--format", "cityflow", "-o", tmp_path / "text")
     assert done.returncode == 2
-    assert f"has no global ids; give it some first: mtmc replay {tmp_path / 'r'} -o r-ids" in done.stderr
+    assert f"has no global ids; create them first: mtmc replay {tmp_path / 'r'} -o r-ids" in done.stderr
     done = mtmc("replay", tmp_path / "r", "-o", tmp_path / "ids", "--set", "association.min_track_frames=5")
     assert (done.returncode, done.stderr) == (0, "")
     assert "40 of 40 ticks, 4 assignments, 2 identities" in done.stdout
@@ -80,20 +80,20 @@ def test_the_tracker_over_detections(mtmc: CommandLine, tmp_path: Path) -> None:
     assert "1 track, 27 boxes in 60 frames" in done.stdout
     done = mtmc(*words, "--low-score", "0.9")
     assert done.returncode == 2
-    assert "these tracker options do not fit together: scores must satisfy 0 <= low_score" in done.stderr
+    assert "invalid tracker options: scores must satisfy 0 <= low_score" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("import-mot", "a", "--fps", "10", "-o", "r"), "write CAMERA=TRACKS.txt"),
-        (("import-mot", "a=x.txt", "a=y.txt", "--fps", "10", "-o", "r"), "camera a stands there more than once"),
+        (("import-mot", "a=x.txt", "a=y.txt", "--fps", "10", "-o", "r"), "camera a is given more than once"),
         (("import-mot", "a=nowhere.txt", "--fps", "10", "-o", "r"), "nowhere.txt: there is no such file"),
-        (("import-mot", "a=x.txt", "--fps", "10", "-o", "r", "--size", "big"), "write width and height as in"),
+        (("import-mot", "a=x.txt", "--fps", "10", "-o", "r", "--size", "big"), "give width and height"),
         (("export", "nowhere", "--format", "csv", "-o", "x"), "nowhere: is not a recording: it has no recording.json"),
-        (("export", "nowhere", "--format", "csv", "-o", "x", "--ids", "track"), "--ids track is for --format mot"),
+        (("export", "nowhere", "--format", "csv", "-o", "x", "--ids", "track"), "--ids track works only"),
         (("replay", "nowhere"), "nowhere: is not a recording"),
-        (("replay", "nowhere", "--speed", "fast"), "write max, or how many times real time"),
+        (("replay", "nowhere", "--speed", "fast"), "give max, or a multiple"),
         (("track-mot", "nowhere.txt", "--fps", "10", "-o", "x"), "nowhere.txt: there is no such file"),
         (("record", "--site", "x", "--redis", "redis://127.0.0.1:1", "-o", "r"), "Redis does not answer"),
     ],

@@ -1,4 +1,4 @@
-"""`mtmc run`, as containers do."""
+"""`mtmc run`, as containers use it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEYS = Keys("hall")
 
 @pytest.fixture
 def site_file(tmp_path: Path) -> Path:
-    """A site whose files are elsewhere: a clock needs none of them."""
+    """A site whose files do not exist; the clock does not need them."""
     (tmp_path / "site.yaml").write_text(
         "site: hall\n"
         "detector: {model: d.onnx}\n"
@@ -73,13 +73,13 @@ def test_with_a_site_file_the_site_is_published_and_the_service_runs(
     wait_until(lambda: int(redis_client.get(KEYS.tick) or 0) > 2)
     assert json.loads(redis_client.get(KEYS.config))["revision"] == 1
     run("clock", site_file, MTMC_REDIS_URL=redis_url)
-    wait_until(lambda: (site_file.parent / "log").read_text().count("the site is published") == 2)
+    wait_until(lambda: (site_file.parent / "log").read_text().count("site published") == 2)
     assert json.loads(redis_client.get(KEYS.config))["revision"] == 1, "the same content is no new revision"
     process.terminate()
     assert process.wait(10) == 0
 
 
-def test_without_one_it_waits_until_somebody_has_published_the_site(
+def test_without_a_site_file_it_waits_until_the_site_is_published(
     run: Run, site_file: Path, redis_client: Client, redis_url: str
 ) -> None:
     run("clock", MTMC_SITE="hall", MTMC_REDIS_URL=redis_url, MTMC_LOG_FORMAT="json")
@@ -92,16 +92,16 @@ def test_without_one_it_waits_until_somebody_has_published_the_site(
     wait_until(lambda: redis_client.get(KEYS.tick))
 
 
-def test_it_waits_for_a_redis_that_is_not_there_yet(run: Run, site_file: Path, redis_process: Any) -> None:
+def test_it_waits_until_redis_answers(run: Run, site_file: Path, redis_process: Any) -> None:
     redis_process.stop()
     run("clock", site_file, "--redis", redis_process.url)
     log = site_file.parent / "log"
-    wait_until(lambda: log.exists() and "no Redis yet" in log.read_text())
+    wait_until(lambda: log.exists() and "Redis does not answer yet" in log.read_text())
     redis_process.start()
     wait_until(lambda: "acquired the clock" in log.read_text())
 
 
-def test_a_mask_that_is_not_here_is_told_of(run: Run, site_file: Path, redis_url: str) -> None:
+def test_a_missing_mask_is_reported(run: Run, site_file: Path, redis_url: str) -> None:
     site_file.write_text(site_file.read_text().replace("source: a.mp4", "source: a.mp4, mask: none.png"))
     assert run("clock", site_file, "--redis", redis_url).wait(20) == 2
     assert "none.png: cannot be read (No such file or directory)" in (site_file.parent / "log").read_text()
@@ -112,5 +112,5 @@ def test_a_site_can_be_published_from_the_command_line(site_file: Path, redis_cl
         (site_file.parent / name).touch()
     command = [sys.executable, "-m", "cli", "config", "publish", str(site_file), "--redis", redis_url]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
-    assert done.stdout == f"site hall, revision 1, is published at {redis_url}\n", done.stderr
+    assert done.stdout == f"published site hall, revision 1, in Redis at {redis_url}\n", done.stderr
     assert json.loads(redis_client.get(KEYS.config))["site"]["site"] == "hall"

@@ -45,14 +45,14 @@ def publish(client: Client, target_fps: int = 10) -> None:
 
 @pytest.fixture
 def site(redis_client: Client) -> Client:
-    """A site of three cameras: one live and two ticks late, one down, one that no worker took."""
+    """A site of three cameras: one live and two ticks late, one down, one without a worker."""
     publish(redis_client)
     redis_client.set(KEYS.tick, 42)
     redis_client.set(KEYS.lease("clock"), "1:x", px=60_000)
     skew = {"tick": 42, "gate": 44, "slowest": "a@40", "fastest": "a@40", "skew": 0, "stalled": "b", "skipped": 3}
     redis_client.hset(KEYS.skew, mapping=skew)
     redis_client.zadd(KEYS.seen, {"a": 40})
-    # Both are as good as new until the test is over.
+    # Dated in the future, so that both count as fresh until the test ends.
     soon_ms = (redis_client.time()[0] + 3600) * 1000
     redis_client.zadd(KEYS.workers, {"w1": soon_ms})
     redis_client.xadd(KEYS.frames("a"), {"tick": 40}, id=f"{soon_ms}-0")
@@ -77,7 +77,7 @@ def status(*words: str | Path, **environment: str) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True, text=True, timeout=30)
 
 
-def test_the_command_gives_every_documented_field_as_json(site: Client, redis_url: str) -> None:
+def test_the_json_has_every_documented_field(site: Client, redis_url: str) -> None:
     done = status("--site", "hall", "--redis", redis_url, "--json")
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
@@ -110,11 +110,21 @@ def test_the_command_gives_every_documented_field_as_json(site: Client, redis_ur
         assert name in help_text
 
 
-def test_the_tables_show_what_a_person_looks_for_and_no_secret(site: Client) -> None:
+def test_the_tables_show_the_state_and_no_secrets(site: Client) -> None:
     shown = io.StringIO()
     Console(width=120, file=shown).print(tables(read(site), "redis://here"))
     text = shown.getvalue()
-    for words in ("tick 42", "gate 44", "stalled: b", "no aggregator runs", "w1", "gpu roof", "19.5", "9.8", "waiting"):
+    for words in (
+        "tick 42",
+        "gate 44",
+        "stalled: b",
+        "no aggregator is running",
+        "w1",
+        "gpu roof",
+        "19.5",
+        "9.8",
+        "waiting",
+    ):
         assert words in text
     assert SECRET not in text
 
@@ -128,31 +138,31 @@ def test_the_tables_show_what_a_person_looks_for_and_no_secret(site: Client) -> 
         (CameraState("a", "ended", "the file has ended"), "ended"),
     ],
 )
-def test_a_state_that_is_not_well_comes_with_its_reason(camera: CameraState, text: str) -> None:
+def test_a_bad_state_is_shown_with_its_reason(camera: CameraState, text: str) -> None:
     assert camera_state(camera).plain == text
 
 
 @pytest.mark.parametrize("published", [False, True])
-def test_a_site_of_which_nothing_runs_ends_with_1(redis_client: Client, redis_url: str, published: bool) -> None:
+def test_a_site_that_is_not_running_exits_with_1(redis_client: Client, redis_url: str, published: bool) -> None:
     if published:
         publish(redis_client)
     done = status("--site", "hall", "--redis", redis_url)
     assert done.returncode == 1
-    assert done.stderr.startswith("mtmc: nothing runs for site hall")
+    assert done.stderr.startswith("mtmc: site hall is not running: ")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_no_redis_at_all_ends_with_1_and_says_how_to_start() -> None:
+def test_without_redis_it_exits_with_1_and_says_how_to_start_the_site() -> None:
     done = status("--site", "hall", "--redis", f"redis://:{SECRET}@127.0.0.1:{any_free_port()}")
     assert done.returncode == 1
     assert "mtmc up" in done.stderr
     assert SECRET not in done.stderr
 
 
-def test_the_pictures_are_looked_for_in_their_own_redis(
+def test_pictures_are_read_from_the_redis_for_pictures(
     site: Client, redis_url: str, redis_process: RedisProcess
 ) -> None:
-    """As the streamer does: else the two would disagree on what is live."""
+    """As in the streamer: otherwise the two would disagree on which cameras are live."""
 
     def state_of_a() -> str:
         words = ("--site", "hall", "--redis", redis_url, "--json")
@@ -167,7 +177,7 @@ def test_the_pictures_are_looked_for_in_their_own_redis(
     assert state_of_a() == "stalled"
 
 
-def test_watching_looks_again_until_the_site_stops_and_follows_a_new_revision(site: Client, redis_url: str) -> None:
+def test_watch_refreshes_until_the_site_stops_and_follows_a_new_revision(site: Client, redis_url: str) -> None:
     command = [sys.executable, "-m", "cli", "status", "--site", "hall", "--redis", redis_url, "--json", "--watch"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None

@@ -1,4 +1,4 @@
-"""supervisord and the programs that it keeps running: small ones here, so that this is fast."""
+"""Supervision of processes by supervisord, with small programs to keep the tests fast."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEAF = (sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 15.0) -> float:
-    """Seconds until `condition` held."""
+    """Waits for `condition`; returns how many seconds it took."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, "it did not come true"
@@ -32,7 +32,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 15.0) -> float:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; one that ended and was not waited for does not."""
+    """Whether the process is running; a zombie is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
@@ -41,7 +41,7 @@ def alive(pid: int) -> bool:
 
 @pytest.fixture
 def state(tmp_path: Path) -> StateFolder:
-    """A prepared folder, with a name that needs quoting."""
+    """A prepared state folder whose name needs quoting."""
     folder = StateFolder(tmp_path / "a 100% 'odd' folder")
     folder.prepare()
     return folder
@@ -49,7 +49,7 @@ def state(tmp_path: Path) -> StateFolder:
 
 @pytest.fixture
 def supervised(state: StateFolder) -> Iterator[Callable[..., Supervisor]]:
-    """Starts supervisord with some programs, all of them started."""
+    """Starts supervisord and all of the given programs."""
     stack = contextlib.ExitStack()
 
     def start(**commands: tuple[str, ...]) -> Supervisor:
@@ -76,19 +76,19 @@ def pid_when_running(supervisor: Supervisor, name: str, other_than: int = 0) -> 
     return info(supervisor, name).pid
 
 
-def test_a_killed_process_is_back_within_five_seconds(supervised: Callable[..., Supervisor]) -> None:
+def test_a_killed_process_is_restarted_within_five_seconds(supervised: Callable[..., Supervisor]) -> None:
     supervisor = supervised(one=SLEEP, two=SLEEP)
     pid, other = pid_when_running(supervisor, "one"), pid_when_running(supervisor, "two")
     os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
     assert pid_when_running(supervisor, "one", other_than=pid)
     assert time.monotonic() - began < 5
-    assert info(supervisor, "one").exit_code < 0, "nobody learns that it was killed"
+    assert info(supervisor, "one").exit_code < 0, "the exit code must show that it was killed"
     assert info(supervisor, "two").pid == other
 
 
 @pytest.mark.parametrize("lives_s", [0, 1.2])
-def test_a_process_that_fails_again_and_again_is_started_later_and_later(
+def test_a_process_that_keeps_failing_is_restarted_with_growing_delay(
     supervised: Callable[..., Supervisor], tmp_path: Path, lives_s: float
 ) -> None:
     starts = tmp_path / "starts"
@@ -110,8 +110,8 @@ def test_a_process_that_fails_again_and_again_is_started_later_and_later(
     assert info(supervisor, "broken").exit_code == 1
 
 
-def test_a_process_that_needs_the_user_is_not_tried_again(supervised: Callable[..., Supervisor]) -> None:
-    code = f"print('mend me'); raise SystemExit({USER_ERROR})"
+def test_a_process_with_a_user_error_is_not_restarted(supervised: Callable[..., Supervisor]) -> None:
+    code = f"print('fix me'); raise SystemExit({USER_ERROR})"
     supervisor = supervised(wrong=(sys.executable, "-c", code))
     wait_until(lambda: info(supervisor, "wrong").user_error)
     assert not supervisor.revive(supervisor.processes())
@@ -135,7 +135,7 @@ def test_logs_are_rotated(state: StateFolder) -> None:
         assert sum(file.stat().st_size for file in state.logs.glob("chatty.log*")) < 4 * 50_000
 
 
-def test_all_stop_within_five_seconds_also_those_that_do_not_listen(supervised: Callable[..., Supervisor]) -> None:
+def test_all_stop_within_five_seconds_even_if_they_ignore_sigterm(supervised: Callable[..., Supervisor]) -> None:
     supervisor = supervised(one=SLEEP, deaf=DEAF)
     pids = [pid_when_running(supervisor, "one"), pid_when_running(supervisor, "deaf")]
     began = time.monotonic()
@@ -145,7 +145,7 @@ def test_all_stop_within_five_seconds_also_those_that_do_not_listen(supervised: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_a_killed_supervisord_takes_its_programs_along_and_is_started_again(
+def test_a_killed_supervisord_ends_its_programs_and_is_restarted(
     supervised: Callable[..., Supervisor], state: StateFolder
 ) -> None:
     supervisor = supervised(one=DEAF)
@@ -156,9 +156,7 @@ def test_a_killed_supervisord_takes_its_programs_along_and_is_started_again(
     assert pid_when_running(supervisor, "one") != pid
 
 
-def test_a_supervisord_that_was_left_behind_is_stopped(
-    supervised: Callable[..., Supervisor], state: StateFolder
-) -> None:
+def test_a_leftover_supervisord_is_stopped(supervised: Callable[..., Supervisor], state: StateFolder) -> None:
     pid = pid_when_running(supervised(one=SLEEP), "one")
     stop_leftover(state.supervisor_socket)
     assert not state.supervisor_socket.exists()
@@ -166,7 +164,7 @@ def test_a_supervisord_that_was_left_behind_is_stopped(
     stop_leftover(state.supervisor_socket)
 
 
-def test_the_settings_are_for_their_owner_only_and_hold_no_secret(state: StateFolder) -> None:
+def test_the_settings_are_private_and_contain_no_secrets(state: StateFolder) -> None:
     Supervisor(state, [Program("one", SLEEP)], {"MTMC_REDIS_URL": "redis://:hunter2@box"})
     assert state.supervisor_settings.stat().st_mode & 0o777 == 0o600
     assert "hunter2" not in state.supervisor_settings.read_text()
@@ -180,7 +178,7 @@ def test_a_tethered_program_dies_with_its_parent() -> None:
         try:
             assert parent.stdout is not None
             pid = int(parent.stdout.readline())
-            # It is tied once it has become the program.
+            # The tether is active once the child has executed the program.
             wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:2] == [b"-c"])
         finally:
             parent.kill()
@@ -188,7 +186,7 @@ def test_a_tethered_program_dies_with_its_parent() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_a_tethered_program_whose_parent_is_gone_already_does_not_start() -> None:
+def test_a_tethered_program_does_not_start_if_its_parent_has_already_died() -> None:
     another = os.getpid() + 1
     assert subprocess.run(tether.command((sys.executable, "-c", ""), signal.SIGKILL, another)).returncode == 1
     assert subprocess.run(tether.command((sys.executable, "-c", ""), signal.SIGKILL, os.getpid())).returncode == 0

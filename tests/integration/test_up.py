@@ -1,4 +1,4 @@
-"""`mtmc up` as a person runs it: real processes, real recordings, real models."""
+"""`mtmc up` with real processes, video files and models."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ SECRET = "hunter2"  # noqa: S105
 
 @pytest.fixture
 def site_file(four_cameras_site: Callable[..., Path], shared_data: Path, tmp_path: Path) -> Path:
-    """Two cameras, looped, so that it runs as long as a test needs."""
-    recordings = shared_data / "data" / "ufes-four-cameras"
-    cameras = [{"name": f"cam{i}", "source": str(recordings / f"cam{i}.mp4"), "loop": True} for i in range(2)]
+    """Two looped cameras, so that the site runs as long as a test needs."""
+    videos = shared_data / "data" / "ufes-four-cameras"
+    cameras = [{"name": f"cam{i}", "source": str(videos / f"cam{i}.mp4"), "loop": True} for i in range(2)]
     return four_cameras_site(
         tmp_path, cameras=cameras, layout={"overlaps": [["cam0", "cam1"]]}, clock={"target_fps": 5}
     )
 
 
 @pytest.mark.timeout(180)
-def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., RunningSite], site_file: Path) -> None:
+def test_a_site_starts_restarts_killed_processes_and_stops_cleanly(
+    start: Callable[..., RunningSite], site_file: Path
+) -> None:
     up = start(site_file)
     page = up.wait_for_words(r"http://127\.0\.0\.1:\d+/").group()
     assert re.search(r"camera cam0: live", up.output())
@@ -43,7 +45,7 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Runni
     assert "redis-cli -p " in up.output()
     with urllib.request.urlopen(page, timeout=10) as answer:  # noqa: S310
         assert answer.status == 200
-    # The page is told of as soon as cameras and page are there; the aggregator may need a moment more.
+    # The URL is printed once the cameras are live and the page answers; the aggregator may need a moment more.
     up.wait_for(lambda: up.status().get("aggregator"))
     status = up.status()
     assert [camera["name"] for camera in status["cameras"]] == ["cam0", "cam1"]
@@ -59,11 +61,11 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Runni
 
     second = start(site_file)
     assert second.process.wait(20) == 2
-    assert "already runs with the state folder" in second.output()
+    assert "is already running with the state folder" in second.output()
 
     for name in ("redis", *SERVICES):
         pid = up.pid(name)
-        assert Path(f"/proc/{pid}").exists(), f"{name} died by itself: {up.output()}"
+        assert Path(f"/proc/{pid}").exists(), f"{name} died before it was killed: {up.output()}"
         os.kill(pid, signal.SIGKILL)
         assert up.wait_for_another(name, pid) < 5
     tick = up.status().get("tick", 0)
@@ -77,7 +79,7 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Runni
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_nothing_is_left_of_a_killed_up(start: Callable[..., RunningSite], site_file: Path) -> None:
+def test_no_process_survives_a_killed_up(start: Callable[..., RunningSite], site_file: Path) -> None:
     up = start(site_file)
     up.wait_for_words("camera-worker-1")
     up.wait_for(lambda: sum(" -m cli run " in line for line in up.family()) == len(SERVICES))
@@ -103,22 +105,22 @@ def test_data_and_port_survive_a_restart(start: Callable[..., RunningSite], site
     assert not first
 
 
-def test_what_only_a_process_finds_ends_it_with_2_and_the_last_words_of_the_process(
+def test_a_user_error_in_a_process_ends_up_with_2_and_the_end_of_its_log(
     start: Callable[..., RunningSite], site_file: Path, tmp_path: Path
 ) -> None:
-    # Weights of PyTorch are opened by workers alone: their hosts may have what this one lacks.
+    # Only workers open PyTorch weights, because PyTorch may be installed on their hosts only.
     (tmp_path / "broken.pt").write_text("no model")
     site = yaml.safe_load(site_file.read_text())
     site["detector"]["model"] = "broken.pt"
     site_file.write_text(yaml.safe_dump(site))
     up = start(site_file)
     assert up.process.wait(60) == 2
-    assert "camera-worker-1 cannot run until something is mended" in up.output()
+    assert "camera-worker-1 stopped with an error that you have to fix" in up.output()
     assert re.search(r"^  mtmc: .*(broken\.pt|mtmc\[torch\])", up.output(), re.MULTILINE)
     assert up.family() == []
 
 
-def test_a_taken_metrics_port_ends_it_with_what_to_do(start: Callable[..., RunningSite], site_file: Path) -> None:
+def test_a_metrics_port_in_use_ends_up_with_what_to_do(start: Callable[..., RunningSite], site_file: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -126,20 +128,20 @@ def test_a_taken_metrics_port_ends_it_with_what_to_do(start: Callable[..., Runni
         up = start(site_file, "--metrics-port", str(port))
         assert up.process.wait(30) == 2
     assert f"port {port} for metrics is in use" in up.output()
-    assert "clock cannot run until something is mended" in up.output()
+    assert "clock stopped with an error that you have to fix" in up.output()
 
 
-def test_a_taken_port_is_told_of_before_anything_starts(start: Callable[..., RunningSite], site_file: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(start: Callable[..., RunningSite], site_file: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
         up = start(site_file, "--port", port)
         assert up.process.wait(20) == 2
-    assert f"port {port} is taken by another program; give another with --port" in up.output()
+    assert f"port {port} is in use by another program; choose one with --port" in up.output()
 
 
-def test_a_password_is_on_no_command_line_in_no_file_and_in_no_output(
+def test_a_password_appears_in_no_command_line_file_or_output(
     start: Callable[..., RunningSite], site_file: Path, redis_process: Any
 ) -> None:
     client = connect(redis_process.url)

@@ -1,4 +1,4 @@
-"""What can be typed, and what comes back: help, exit codes, errors on stderr."""
+"""The command line: help, exit codes, errors on stderr."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def mtmc(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[
 
 @pytest.fixture
 def site_file(tmp_path: Path) -> Path:
-    """A site whose files are what they should be."""
+    """A valid site with all its files."""
     person = {"names": "{0: 'person'}"}
     write_constant_model(
         tmp_path / "detector.onnx", np.zeros((5, 21), np.float32), ("batch", 3, 32, 32), metadata=person
@@ -93,17 +93,17 @@ def test_help_does_not_show_the_values_of_the_environment() -> None:
     assert SECRET not in mtmc("status", "--help", MTMC_REDIS_URL=f"redis://:{SECRET}@box").stdout
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     done = mtmc("--version")
     assert (done.returncode, done.stdout.split()[0]) == (0, "mtmc")
 
 
-def test_a_good_site_file_is_summed_up_without_its_secrets(site_file: Path) -> None:
+def test_a_valid_site_file_is_summarised_without_secrets(site_file: Path) -> None:
     done = mtmc("config", "check", site_file)
     assert done.returncode == 0, done.stderr
     for words in (
-        "all is well",
-        "hall, live at 10 ticks/s",
+        "no problems",
+        "hall, live mode at 10 ticks/s",
         "a.avi (looped; masked)",
         "only workers labelled roof",
         "a and b overlap; b to c in 0 to 30 s; c to b in 0 to 30 s",
@@ -122,7 +122,7 @@ def test_every_problem_of_a_site_file_is_a_line_on_stderr(changed: Callable[[str
     assert all(line.startswith("mtmc: ") and "site.yaml: " in line for line in lines)
 
 
-def test_a_mask_that_is_no_picture_and_a_source_that_is_no_video_are_found(
+def test_a_mask_that_is_not_a_picture_and_a_source_that_is_not_a_video_are_found(
     site_file: Path, changed: Callable[[str, str], Path]
 ) -> None:
     (site_file.parent / "mask.png").write_text("no picture")
@@ -151,7 +151,7 @@ def test_the_schema_is_json_schema_with_bounds_and_descriptions() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["run", "clock"], "which site? Give a site file, or --site NAME"),
+        (["run", "clock"], "no site given; give a site file, or --site NAME"),
         (["run", "clock", "--site", "x", "--redis", "http://box"], "is not a Redis URL"),
         (["run", "camera"], "camera-worker"),
         (["up"], "Missing argument"),
@@ -159,14 +159,14 @@ def test_the_schema_is_json_schema_with_bounds_and_descriptions() -> None:
         (["up", "none.yaml", "--workers", "0"], "--workers"),
     ],
 )
-def test_what_the_user_must_mend_ends_with_2_and_says_so(words: list[str], expected: str) -> None:
+def test_a_user_error_exits_with_2_and_says_what_is_wrong(words: list[str], expected: str) -> None:
     done = mtmc(*words)
     assert done.returncode == 2
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_redis_that_does_not_answer_is_told_of_without_its_password(site_file: Path) -> None:
+def test_a_redis_that_does_not_answer_is_reported_without_its_password(site_file: Path) -> None:
     for command in ("config publish", "up"):
         done = mtmc(*command.split(), site_file)
         assert done.returncode == 2

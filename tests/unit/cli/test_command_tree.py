@@ -1,4 +1,4 @@
-"""Every command that there is: its help comes at once, by -h as well, and shows an example."""
+"""The help of every command: -h works, every option is described, and there is an example."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.command_line import CommandLine, command_line
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command below `command`, with the words that lead to it."""
+    """Every command below `command`, with its path of command words."""
     children = getattr(command, "commands", {})
     if not children:
         yield path, command
@@ -46,12 +46,12 @@ def test_every_command_shows_an_example_and_takes_h(path: tuple[str, ...], mtmc:
     done = mtmc(*path, "-h")
     assert done.returncode == 0
     assert done.stdout == mtmc(*path, "--help").stdout
-    # An example is the command itself, behind the word that says so; a variable may stand before it.
+    # An example is the command itself after "Example:"; a variable may precede it.
     examples = re.split(r"Examples?:", done.stdout)[1]
     assert re.search(rf"\bmtmc {' '.join(path)}\b", examples)
 
 
-def test_every_option_says_what_it_is() -> None:
+def test_every_option_has_a_help_text() -> None:
     silent = [
         (*path, option.name)
         for path, command in TREE.items()
@@ -62,7 +62,7 @@ def test_every_option_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("path", [(), ("cameras",), ("inspect",), ("models",), ("config",)], ids=" ".join)
-def test_a_group_by_itself_shows_its_commands(path: tuple[str, ...], mtmc: CommandLine) -> None:
+def test_a_group_without_a_command_lists_its_commands(path: tuple[str, ...], mtmc: CommandLine) -> None:
     done = mtmc(*path)
     said = done.stdout + done.stderr
     children = {words[len(path)] for words in TREE if words[: len(path)] == path}

@@ -25,7 +25,8 @@ SITE = {
     "embedder": {"model": "/e.onnx"},
     "cameras": [{"name": name, "source": "rtsp://nowhere"} for name in ("gate", "garden", "yard")],
 }
-# What bash does at a Tab: sets these variables, and calls the function with the command, the word and the one before.
+# What bash does at a Tab: it sets these variables, and calls the function with the command, the word and the previous
+# word.
 _TAB = """
 source "$1"; shift
 [[ "$(complete -p mtmc)" == *"-F _mtmc_completion"* ]] || exit 9
@@ -39,7 +40,7 @@ Tab = Callable[..., list[str]]
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the program `mtmc`, and the script that it gives to bash."""
+    """A folder with the program `mtmc` and its completion script for bash."""
     folder = tmp_path_factory.mktemp("bin")
     (folder / "mtmc").write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m cli "$@"\n')
     (folder / "mtmc").chmod(0o755)
@@ -51,7 +52,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tab(program: Path, tmp_path: Path) -> Tab:
-    """What is offered for the last of the words, in a folder of its own."""
+    """The completions of the last word, in an empty folder."""
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("there is no bash")
@@ -102,10 +103,10 @@ def test_models_and_files_of_models(tab: Tab, tmp_path: Path) -> None:
     assert "notes.txt" not in offered
 
 
-def test_where_redis_does_not_answer_nothing_is_offered_and_nothing_is_said(tab: Tab) -> None:
+def test_without_redis_completion_offers_nothing_and_prints_no_error(tab: Tab) -> None:
     assert tab("cameras", "pause", "none.yaml", "") == []
     took_s = []
-    # At the second, an address for documentation, nobody answers, and nobody says that nobody does.
+    # The second address is reserved for documentation: connections to it are not even refused.
     for address in (f"127.0.0.1:{any_free_port()}", "192.0.2.1:6379"):
         began = time.monotonic()
         assert tab("cameras", "pause", "--site", "hall", "--redis", f"redis://{address}", "") == []

@@ -8,17 +8,17 @@ from tests.command_line import command_line
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "evaluate what? Give one of SITE.yaml, --recording DIR and --demo"),
+        ([], "give exactly one of SITE.yaml, --recording DIR and --demo"),
         (["--demo", "--recording", "x"], "not --recording and --demo"),
         (["--recording", "x"], "--recording needs --ground-truth DIR"),
         (["site.yaml"], "SITE.yaml needs --ground-truth DIR"),
-        (["--demo", "--ground-truth", "x"], "--demo makes its own ground truth"),
-        (["--recording", "x", "--ground-truth", "y", "--live"], "--live means nothing with --recording"),
-        (["--recording", "x", "--ground-truth", "y", "--seed", "3"], "--seed means nothing with --recording"),
-        (["site.yaml", "--ground-truth", "y", "--as-recorded"], "--as-recorded means nothing with SITE.yaml"),
+        (["--demo", "--ground-truth", "x"], "--demo renders its own ground truth"),
+        (["--recording", "x", "--ground-truth", "y", "--live"], "--live cannot be combined with --recording"),
+        (["--recording", "x", "--ground-truth", "y", "--seed", "3"], "--seed cannot be combined with --recording"),
+        (["site.yaml", "--ground-truth", "y", "--as-recorded"], "--as-recorded cannot be combined with SITE.yaml"),
     ],
 )
-def test_options_that_do_not_go_together_are_told(
+def test_options_that_cannot_be_combined_are_refused(
     words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = command_line(monkeypatch, capsys)("evaluate", *words)

@@ -1,10 +1,10 @@
-"""What `mtmc up` tells of processes and cameras."""
+"""The lines that `mtmc up` prints about processes and cameras."""
 
 from __future__ import annotations
 
 import pytest
 
-from cli.news import News, Patience, camera_news, is_settled, process_news
+from cli.news import News, RepeatLimit, camera_news, is_settled, process_news
 from launcher.supervision import ProcessInfo
 from shared.site_state.states import STATES, CameraState, State
 
@@ -42,14 +42,12 @@ WAITING, STALLED = camera("waiting", "no worker has it"), camera("stalled", "no 
             ["camera a: stalled (its worker w handles no tick); the other cameras no longer wait for it"],
         ),
         (STALLED, LIVE, ["camera a: live again"]),
-        (LIVE, camera("ended", "the file has ended"), ["camera a: its recording has ended"]),
+        (LIVE, camera("ended", "the file has ended"), ["camera a: the file has ended"]),
         (LIVE, camera("paused"), ["camera a: paused"]),
         (LIVE, camera("live", error="a hiccup"), []),
     ],
 )
-def test_a_camera_that_changed_is_told_of_in_one_line(
-    before: CameraState | None, now: CameraState, expected: list[str]
-) -> None:
+def test_each_changed_camera_gets_one_line(before: CameraState | None, now: CameraState, expected: list[str]) -> None:
     seen = {"a": before} if before else {}
     assert [item.text for item in camera_news(seen, {"a": now}, {"a"})] == expected
 
@@ -58,7 +56,7 @@ def test_a_camera_that_was_never_live_is_not_live_again() -> None:
     assert [item.text for item in camera_news({}, {"a": LIVE})] == ["camera a: live"]
 
 
-def test_a_camera_taken_out_of_the_site_is_told_of() -> None:
+def test_a_removed_camera_gets_one_line() -> None:
     assert [item.text for item in camera_news({"a": LIVE, "b": LIVE}, {"a": LIVE})] == [
         "camera b: removed from the site"
     ]
@@ -77,23 +75,23 @@ def test_a_camera_taken_out_of_the_site_is_told_of() -> None:
         (process(), process("EXITED", 0, 2), []),
     ],
 )
-def test_a_process_that_died_or_came_back_is_told_of(
+def test_each_process_that_died_or_was_restarted_gets_one_line(
     before: ProcessInfo, now: ProcessInfo, expected: list[str]
 ) -> None:
     assert [item.text for item in process_news({"clock": before}, {"clock": now})] == expected
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_nobody_waits_for_a_camera_that_is_live_or_has_failed(state: State) -> None:
+def test_up_does_not_wait_for_a_camera_that_is_live_or_has_failed(state: State) -> None:
     assert is_settled(camera(state)) is (state in {"live", "down", "ended", "paused"})
 
 
 def test_a_process_that_keeps_dying_does_not_fill_the_screen() -> None:
-    patience = Patience(lines=2, seconds=60)
+    limit = RepeatLimit(lines=2, seconds=60)
     died, other = News("it died", "bad", "clock"), News("it died too", "bad", "streamer")
-    told = [patience.filtered([died], now_s) for now_s in range(10)]
-    assert told[:2] == [[died], [died]]
-    assert [item.text for item in told[2]] == ["clock keeps dying and is being restarted; see its log"]
-    assert told[3:] == [[]] * 7
-    assert patience.filtered([died, other], 10) == [other]
-    assert patience.filtered([died], 70) == [died]
+    printed = [limit.filtered([died], now_s) for now_s in range(10)]
+    assert printed[:2] == [[died], [died]]
+    assert [item.text for item in printed[2]] == ["clock keeps dying and is being restarted; see its log"]
+    assert printed[3:] == [[]] * 7
+    assert limit.filtered([died, other], 10) == [other]
+    assert limit.filtered([died], 70) == [died]

@@ -1,4 +1,4 @@
-"""Which Redis, and which site."""
+"""How the site and its Redis are chosen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def site(**redis: str) -> SiteConfig:
     )
 
 
-def test_the_command_line_comes_before_the_site_file(tmp_path: Path) -> None:
+def test_the_command_line_overrides_the_site_file(tmp_path: Path) -> None:
     configured = site(url="redis://file", password="p", frames_url="redis://frames")  # noqa: S106
     assert find_redis("redis://line", configured, tmp_path / "s.yaml", None, {}) == RedisAddress(
         "redis://line", "p", "redis://frames"
@@ -32,7 +32,7 @@ def test_the_command_line_comes_before_the_site_file(tmp_path: Path) -> None:
     assert find_redis(None, configured, tmp_path / "s.yaml", None, {}).url == "redis://file"
 
 
-def test_secrets_of_the_environment_come_before_those_of_the_site_file() -> None:
+def test_secrets_in_the_environment_override_those_of_the_site_file() -> None:
     environment = {"MTMC_REDIS_PASSWORD": "q", "MTMC_FRAMES_URL": "redis://g"}
     found = find_redis(None, site(url="redis://file", password="p"), None, None, environment)  # noqa: S106
     assert (found.password, found.frames_url) == ("q", "redis://g")
@@ -46,11 +46,11 @@ def test_the_redis_of_a_running_up_is_found_through_its_state_folder(tmp_path: P
     assert (found.url, found.embedded) == ("redis://127.0.0.1:7000/0", True)
 
 
-def test_else_it_is_the_usual_port(tmp_path: Path) -> None:
+def test_the_default_is_the_standard_port(tmp_path: Path) -> None:
     assert find_redis(None, site(), tmp_path / "s.yaml", None, {}).url == DEFAULT_URL
 
 
-def test_an_address_hides_itself_when_printed_and_is_handed_on_by_the_environment() -> None:
+def test_an_address_hides_its_secrets_and_is_passed_in_the_environment() -> None:
     address = RedisAddress("redis://:secret@box", "secret")
     assert "secret" not in repr(address)
     assert address.environment() == {"MTMC_REDIS_URL": "redis://:secret@box", "MTMC_REDIS_PASSWORD": "secret"}
@@ -58,7 +58,7 @@ def test_an_address_hides_itself_when_printed_and_is_handed_on_by_the_environmen
 
 def test_a_site_needs_one_name() -> None:
     assert site_name(None, "hall") == site_name(site(), None) == site_name(site(), "hall") == "hall"
-    with pytest.raises(MtmcError, match="which site"):
+    with pytest.raises(MtmcError, match="no site given"):
         site_name(None, None)
-    with pytest.raises(MtmcError, match=r"'hall', but --site .* says 'yard'"):
+    with pytest.raises(MtmcError, match=r"'hall', but --site .* is 'yard'"):
         site_name(site(), "yard")

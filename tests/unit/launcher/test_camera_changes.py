@@ -1,4 +1,4 @@
-"""How running cameras differ from those of a site file."""
+"""Differences between the running cameras and those of a site file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from shared.config import CameraConfig
 A, B, C = (CameraConfig(name=name, source=f"rtsp://box/{name}") for name in "abc")
 
 
-def test_each_kind_of_change_has_its_word() -> None:
+def test_each_kind_of_change_has_a_name() -> None:
     paused, moved = A.model_copy(update={"paused": True}), C.model_copy(update={"source": "rtsp://box/other"})
     new = CameraConfig(name="new", source="rtsp://box/new")
     changes = camera_changes([A, B, C], {"a": paused, "c": moved, "new": new})
@@ -16,9 +16,9 @@ def test_each_kind_of_change_has_its_word() -> None:
     assert changes.removed == ["b"]
     assert str(camera_changes([paused], {"a": A})) == "a resumed"
     assert str(camera_changes([A], {"a": moved.model_copy(update={"paused": True})})) == "a changed"
-    assert str(camera_changes([A], {"a": None})) == "a changed", "settings that nobody can read"
+    assert str(camera_changes([A], {"a": None})) == "a changed", "unreadable settings count as a change"
     assert str(changes.among(["a", "new", "x"])) == "a paused, new added"
 
 
-def test_no_change_is_none() -> None:
+def test_without_changes_the_result_is_empty() -> None:
     assert not camera_changes([A, B], {"b": B, "a": A})

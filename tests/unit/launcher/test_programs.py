@@ -25,7 +25,7 @@ SITE = SiteConfig.model_validate(
         (-1, ["-1"] * 5),
     ],
 )
-def test_every_process_is_told_where_to_serve_its_metrics(chosen: int, given: list[str]) -> None:
+def test_every_process_gets_a_metrics_port(chosen: int, given: list[str]) -> None:
     programs = site_programs(SITE, 8080, {}, workers=2, metrics_port=chosen)
     assert [program.name for program in programs] == [
         *("clock", "aggregator", "streamer", "camera-worker-1", "camera-worker-2")
@@ -33,5 +33,5 @@ def test_every_process_is_told_where_to_serve_its_metrics(chosen: int, given: li
     assert [program.command[program.command.index("--metrics-port") + 1] for program in programs] == given
 
 
-def test_a_run_that_nobody_watches_serves_none() -> None:
+def test_metrics_are_off_by_default() -> None:
     assert all("-1" in program.command for program in site_programs(SITE, 8080, {}))

@@ -26,8 +26,8 @@ def test_a_site_is_run_in_virtual_time_whatever_its_file_says() -> None:
 @pytest.mark.parametrize(
     ("camera", "message"),
     [
-        ({"source": "rtsp://10.0.0.7/1"}, "camera gate: only recordings can be evaluated"),
-        ({"loop": True}, "camera gate loops and never ends; say how long with --seconds"),
+        ({"source": "rtsp://10.0.0.7/1"}, "camera gate: only video files can be evaluated"),
+        ({"loop": True}, "camera gate loops and never ends; limit the run with --seconds"),
         ({"paused": True}, "every camera of the site is paused"),
     ],
 )
@@ -36,5 +36,5 @@ def test_a_site_that_cannot_be_evaluated_is_refused(camera: dict[str, object], m
         runnable(site(**camera), None, live=False)
 
 
-def test_a_loop_ends_after_so_many_seconds() -> None:
+def test_a_looped_file_can_be_limited_to_some_seconds() -> None:
     assert runnable(site(loop=True), 5.0, live=False).cameras[0].loop

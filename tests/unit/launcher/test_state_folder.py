@@ -10,15 +10,15 @@ from launcher.state_folder import AlreadyRunning, LastStart, StateFolder, state_
 from shared.errors import MtmcError
 
 
-def test_it_lies_beside_the_site_file(tmp_path: Path) -> None:
+def test_it_is_beside_the_site_file(tmp_path: Path) -> None:
     assert state_folder(tmp_path / "site.yaml", "hall", None, {}).path == tmp_path / ".mtmc" / "hall"
 
 
-def test_a_chosen_one_is_taken(tmp_path: Path) -> None:
+def test_a_chosen_folder_is_used(tmp_path: Path) -> None:
     assert state_folder(tmp_path / "site.yaml", "hall", tmp_path / "x", {}).path == tmp_path / "x"
 
 
-def test_where_nothing_may_be_written_it_lies_in_the_state_home(
+def test_it_is_in_the_state_home_if_the_folder_of_the_site_file_is_not_writable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
@@ -29,15 +29,15 @@ def test_where_nothing_may_be_written_it_lies_in_the_state_home(
     assert one.path != other.path
 
 
-def test_one_process_at_a_time_holds_it(tmp_path: Path) -> None:
+def test_only_one_process_at_a_time_can_lock_it(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
-    with state.lock(), pytest.raises(AlreadyRunning, match=r"already runs .* \(pid \d+\); stop that one"), state.lock():
+    with state.lock(), pytest.raises(AlreadyRunning, match=r"already running .* \(pid \d+\); stop it"), state.lock():
         pass
     with state.lock():
         pass
 
 
-def test_facts_come_back_and_broken_ones_are_none(tmp_path: Path) -> None:
+def test_the_last_start_is_read_back_and_a_broken_file_counts_as_none(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     assert state.last_start() == LastStart()
     state.save_last_start(LastStart(7000, "/x/supervisor.sock"))
@@ -47,7 +47,7 @@ def test_facts_come_back_and_broken_ones_are_none(tmp_path: Path) -> None:
         assert state.last_start() == LastStart()
 
 
-def test_the_socket_has_a_short_path_also_in_a_deep_folder(tmp_path: Path) -> None:
+def test_the_socket_has_a_short_path_even_in_a_deep_folder(tmp_path: Path) -> None:
     assert StateFolder(Path("/srv/site")).supervisor_socket == Path("/srv/site/supervisor.sock")
     deep = StateFolder(tmp_path / ("x" * 100) / ("y" * 100))
     assert len(str(deep.supervisor_socket)) < 100
@@ -57,7 +57,7 @@ def test_the_socket_has_a_short_path_also_in_a_deep_folder(tmp_path: Path) -> No
     deep.supervisor_socket.parent.rmdir()
 
 
-def test_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(MtmcError, match="cannot be made"):
+    with pytest.raises(MtmcError, match="cannot be created"):
         StateFolder(tmp_path / "file" / "state").prepare()

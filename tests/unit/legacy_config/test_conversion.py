@@ -1,4 +1,4 @@
-"""Configurations of `run_live_mtmc.py`, as every command reads them."""
+"""How commands read configurations of `run_live_mtmc.py`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a configuration into a checkout of the ancestor, `SECTION__KEY=value` replaced (None: left out)."""
+    """Writes a configuration into a checkout of `run_live_mtmc.py`, with each `SECTION__KEY=value` (None: omitted)."""
     folder = tmp_path / "repo"
     for name in ("models/yolo.onnx", "models/reid.onnx", "a.mp4", "config/layout.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -81,13 +81,13 @@ def write(tmp_path: Path) -> Write:
 
 
 def problems_of(path: Path, environment: dict[str, str] | None = None, root: Path | None = None) -> list[str]:
-    """Each problem without the folder of the checkout."""
+    """Each problem, without the path of the checkout."""
     with pytest.raises(ConfigError) as caught:
         load_site(path, environment or {}, root=root)
     return [str(problem).replace(f"{path.parents[2]}/", "") for problem in caught.value.problems]
 
 
-def test_a_configuration_is_the_site_that_it_describes(write: Write) -> None:
+def test_a_configuration_is_converted_to_a_site(write: Write) -> None:
     file = write()
     folder = file.parents[2]
     expected = {
@@ -118,7 +118,7 @@ def test_a_configuration_is_the_site_that_it_describes(write: Write) -> None:
     assert load_site(file, {}) == SiteConfig.model_validate(expected)
 
 
-def test_what_a_configuration_leaves_out_is_as_in_the_ancestor(write: Write) -> None:
+def test_missing_keys_have_the_defaults_of_run_live_mtmc(write: Write) -> None:
     site = load_site(write(LIVE={}, MTMC={}, SYSTEM={}, MOT__TRACKED_CLASSES=None, MOT__MIN_FRAMES=None), {})
     assert (site.clock.target_fps, site.clock.max_skew_ticks, site.clock.stall_seconds) == (15, 1, 5)
     assert (site.association.min_track_frames, site.association.cluster_interval_seconds) == (3, 0.5)
@@ -129,26 +129,26 @@ def test_what_a_configuration_leaves_out_is_as_in_the_ancestor(write: Write) -> 
     assert site.tracker == type(site.tracker)()
 
 
-def test_keys_that_mean_nothing_here_are_named_in_one_warning(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ignored_keys_are_named_in_one_warning(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     changes = {name.replace(".", "__"): "anything" for name in IGNORED}
     camera = {"video": "a.mp4", **dict.fromkeys(CAMERA_IGNORED, "anything")}
     load_site(write(**changes, EXPRESS__CAMERAS=[camera, camera], MOT__TRACKER="deepsort"), {}, note=print_note)
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "means nothing here" in line]
-    named = line.partition("means nothing here: ")[2].removesuffix(" (docs/from-run-live-mtmc.md)").split(", ")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "ignored keys" in line]
+    named = line.partition("ignored keys: ")[2].removesuffix(" (see docs/from-run-live-mtmc.md)").split(", ")
     others = {"MOT.REID_MODEL_OPTS", "MOT.REID_MODEL_CKPT", "MOT.TRACKER"}
     assert sorted(named) == sorted({*IGNORED, *others, *(f"EXPRESS.CAMERAS.*.{name}" for name in CAMERA_IGNORED)})
 
 
-def test_only_commands_that_ask_for_it_warn(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_note_function_nothing_is_printed(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     load_site(write(), {})
     assert capsys.readouterr().err == ""
 
 
-def test_where_the_page_can_be_reached_is_said_and_can_be_changed(
+def test_a_note_says_how_to_reach_the_page_from_other_machines(
     write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load_site(write(), {}, note=print_note)
-    assert "the page listens on 127.0.0.1 only; MTMC__STREAMER__HOST=0.0.0.0 opens it" in capsys.readouterr().err
+    assert "the web page listens on 127.0.0.1 only; set MTMC__STREAMER__HOST=0.0.0.0" in capsys.readouterr().err
     site = load_site(write(), {"MTMC__STREAMER__HOST": "0.0.0.0"}, note=print_note)
     assert site.streamer.host == "0.0.0.0"
     assert "listens" not in capsys.readouterr().err
@@ -163,10 +163,10 @@ def test_where_the_page_can_be_reached_is_said_and_can_be_changed(
         ({"LIVE__target_fps": 8}, "LIVE.target_fps: run_live_mtmc.py has no such key; did you mean LIVE.TARGET_FPS?"),
         ({"OUTPUTDIR": "x"}, "OUTPUTDIR: run_live_mtmc.py has no such key; did you mean OUTPUT_DIR?"),
         ({"LIFE": {}}, "LIFE: run_live_mtmc.py has no such key; did you mean LIVE?"),
-        ({"MTMC__XYZ": 1}, "MTMC.XYZ: run_live_mtmc.py has no such key; there are MTMC.CAMERA_LAYOUT, MTMC.LINKAGE, "),
+        ({"MTMC__XYZ": 1}, "MTMC.XYZ: run_live_mtmc.py has no such key; known are MTMC.CAMERA_LAYOUT, MTMC.LINKAGE, "),
         ({"EXPRESS__CAMERAS": [{"vidio": 1, "video": "a.mp4"}]}, "EXPRESS.CAMERAS.0.vidio: a camera has no such key;"),
         ({"EXPRESS__CAMERAS": [{"name": "a"}]}, "EXPRESS.CAMERAS.0.video: is required: "),
-        ({"EXPRESS__CAMERAS": ["a.mp4"]}, "EXPRESS.CAMERAS.0 = a.mp4: must be a mapping with at least a video"),
+        ({"EXPRESS__CAMERAS": ["a.mp4"]}, "EXPRESS.CAMERAS.0 = a.mp4: must be a mapping with at least the key 'video'"),
         ({"EXPRESS__CAMERAS": []}, "EXPRESS.CAMERAS: is required: a list of cameras"),
         ({"EXPRESS__CAMERAS": {"a": 1}}, "EXPRESS.CAMERAS: must be a list of cameras"),
         ({"EXPRESS": None}, "EXPRESS.CAMERAS: is required: a list of cameras"),
@@ -181,7 +181,7 @@ def test_where_the_page_can_be_reached_is_said_and_can_be_changed(
         ({"LIVE__MIN_TRACK_FRAMES": -1}, "LIVE.MIN_TRACK_FRAMES = -1: Input should be greater than or equal to 1"),
         ({"MTMC__LINKAGE": "ward"}, "MTMC.LINKAGE = ward: Input should be 'average', 'single', 'complete' or"),
         ({"MTMC__MIN_SIM": 2}, "MTMC.MIN_SIM = 2: Input should be less than or equal to 1"),
-        ({"MOT__TRACKER": "sort"}, "MOT.TRACKER = sort: there is no such tracker; there are bytetrack_iou, deepsort"),
+        ({"MOT__TRACKER": "sort"}, "MOT.TRACKER = sort: unknown tracker; use one of bytetrack_iou, deepsort"),
         ({"MOT__TRACKED_CLASSES": ["car"]}, "MOT.TRACKED_CLASSES: must be a list of class numbers"),
         ({"MOT__DETECTOR": 5}, "MOT.DETECTOR = 5: must be text; put it in quotes"),
         ({"MOT__DETECTOR": None}, "MOT.DETECTOR: is required: the path of a detector"),
@@ -197,34 +197,32 @@ def test_where_the_page_can_be_reached_is_said_and_can_be_changed(
         ),
     ],
 )
-def test_what_is_wrong_is_told_by_the_key_that_stands_in_the_file(
-    write: Write, changes: dict[str, Any], expected: str
-) -> None:
+def test_a_problem_names_the_key_as_written_in_the_file(write: Write, changes: dict[str, Any], expected: str) -> None:
     (problem,) = problems_of(write(**changes))
     assert problem.startswith(f"config/examples/live_gate.yaml: {expected}")
 
 
-def test_every_problem_is_told_at_once(write: Write) -> None:
+def test_every_problem_is_reported_at_once(write: Write) -> None:
     changes: dict[str, Any] = {"LIVE__FPS": 8, "LIVE__TARGET_FPS": "x", "MTMC__MIN_SIM": 7, "MOT__REID_ONNX": "no.onnx"}
-    told = problems_of(write(**changes), {"MTMC__CLOCK__MODE": "slow"})
-    assert [problem.split(": ")[1].split(" = ")[0] for problem in told] == [
+    problems = problems_of(write(**changes), {"MTMC__CLOCK__MODE": "slow"})
+    assert [problem.split(": ")[1].split(" = ")[0] for problem in problems] == [
         "LIVE.FPS",
         "LIVE.TARGET_FPS",
         "MOT.REID_ONNX",
         "clock.mode",
         "MTMC.MIN_SIM",
     ]
-    assert told[3].startswith("MTMC__CLOCK__MODE: clock.mode = slow")
+    assert problems[3].startswith("MTMC__CLOCK__MODE: clock.mode = slow")
 
 
 @pytest.mark.parametrize("video", [f"rtsp:/me:{SECRET}@box/1", f"x/{SECRET}:{SECRET}@box", [f"rtsp://me:{SECRET}@b"]])
 def test_no_error_shows_a_password(write: Write, video: Any) -> None:
-    told = problems_of(write(EXPRESS__CAMERAS=[{"video": video}]))
-    assert told
-    assert SECRET not in " ".join(told)
+    problems = problems_of(write(EXPRESS__CAMERAS=[{"video": video}]))
+    assert problems
+    assert SECRET not in " ".join(problems)
 
 
-def test_values_are_read_as_the_ancestor_reads_them(write: Write) -> None:
+def test_values_are_read_as_run_live_mtmc_reads_them(write: Write) -> None:
     site = load_site(
         write(
             MOT__DETECTION_MASK="None",
@@ -244,7 +242,7 @@ def test_values_are_read_as_the_ancestor_reads_them(write: Write) -> None:
 
 
 @pytest.mark.parametrize("at", ["live.yaml", "config/live.yaml", "config/a/b/live.yaml"])
-def test_paths_start_from_the_file_or_from_what_holds_the_config_folder(write: Write, at: str) -> None:
+def test_paths_start_from_the_folder_of_the_file_or_the_parent_of_the_config_folder(write: Write, at: str) -> None:
     assert load_site(write(at), {}).detector.model.name == "yolo.onnx"
 
 
@@ -255,31 +253,32 @@ def test_paths_start_from_the_root_that_is_given(write: Write, tmp_path: Path) -
     assert load_site(elsewhere, {}, root=tmp_path / "repo").detector.model == tmp_path / "repo" / "models/yolo.onnx"
     elsewhere.write_text(write("config/live.yaml", SYSTEM__ROOT_DIR="repo").read_text())
     assert load_site(elsewhere, {}).detector.model == tmp_path / "repo" / "models" / "yolo.onnx"
-    with pytest.raises(ConfigError, match=r"SYSTEM.ROOT_DIR = gone: there is no such folder; --root names another"):
+    with pytest.raises(ConfigError, match=r"SYSTEM.ROOT_DIR = gone: folder not found; give another with --root"):
         load_site(write(SYSTEM__ROOT_DIR="gone"), {})
 
 
-def test_a_missing_file_is_named_with_every_place_where_it_was_looked_for(write: Write, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_every_path_that_was_tried(write: Write, tmp_path: Path) -> None:
     missing = write(EXPRESS__CAMERAS=[{"video": "gone.mp4"}])
-    (told,) = problems_of(missing)
+    (problem,) = problems_of(missing)
     assert (
-        "EXPRESS.CAMERAS.0.video = gone.mp4: there is no file at config/examples/gone.mp4 or gone.mp4; --root" in told
+        "EXPRESS.CAMERAS.0.video = gone.mp4: there is no file at config/examples/gone.mp4 or gone.mp4; give the folder"
+        in problem
     )
-    (told,) = [one for one in problems_of(missing, root=tmp_path) if "video" in one]
-    assert told.endswith(f"there is no file at {tmp_path}/gone.mp4; paths are relative to that folder")
-    (told,) = problems_of(write(MOT__DETECTION_MASK="/gone.png"))
-    assert told.endswith("MOT.DETECTION_MASK = /gone.png: there is no file at /gone.png")
+    (problem,) = [one for one in problems_of(missing, root=tmp_path) if "video" in one]
+    assert problem.endswith(f"there is no file at {tmp_path}/gone.mp4; correct the path or --root")
+    (problem,) = problems_of(write(MOT__DETECTION_MASK="/gone.png"))
+    assert problem.endswith("MOT.DETECTION_MASK = /gone.png: there is no file at /gone.png")
 
 
-def test_a_command_that_needs_no_files_misses_none(write: Write) -> None:
+def test_a_command_that_needs_no_files_does_not_check_them(write: Write) -> None:
     changes = {"MOT__DETECTOR": "gone.onnx", "MTMC__CAMERA_LAYOUT": "gone.txt", "MOT__REID_ONNX": "gone.onnx"}
     site = load_site(write(**changes, EXPRESS__CAMERAS=[{"video": "gone.mp4"}]), {}, check_files=False)
     assert site.detector.model.name == "gone.onnx"
 
 
-def test_a_root_is_for_the_ancestors_files_only(tmp_path: Path) -> None:
+def test_a_root_is_only_for_files_of_run_live_mtmc(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text("site: hall\n")
-    with pytest.raises(MtmcError, match=r"--root is for files of run_live_mtmc.py"):
+    with pytest.raises(MtmcError, match=r"--root is only for files of run_live_mtmc.py"):
         load_site(tmp_path / "site.yaml", {}, root=tmp_path)
 
 
@@ -312,24 +311,24 @@ def test_a_detector_is_a_file_or_the_name_of_published_weights(
     assert "PyTorch" not in capsys.readouterr().err
 
 
-def test_the_embedder_is_the_onnx_file_or_the_way_to_one_is_told(write: Write) -> None:
+def test_the_embedder_is_an_onnx_file_or_the_error_says_how_to_export_one(write: Write) -> None:
     export = (
-        "its checkpoint is not read here, so export it where run_live_mtmc.py lies: python3 reid/onnx_exporter.py "
-        "--opts models/opts.yaml --checkpoint models/net_19.pth --output models/model.onnx"
+        "mtmc cannot load its checkpoint, so export it in the folder of run_live_mtmc.py: python3 "
+        "reid/onnx_exporter.py --opts models/opts.yaml --checkpoint models/net_19.pth --output models/model.onnx"
     )
-    (told,) = problems_of(write(MOT__REID_ONNX=None))
-    assert told.endswith(f"MOT.REID_ONNX: is required: the path of the embedder; {export}")
-    (told,) = problems_of(write(MOT__REID_ONNX="gone.onnx"))
-    assert "MOT.REID_ONNX = gone.onnx: there is no file at " in told
-    assert told.endswith(export)
-    (told,) = problems_of(write(MOT__REID_ONNX=None, MOT__REID_TRT="models/reid.engine"))
-    assert told.endswith("MOT.REID_ONNX: is required: the file that the engine of MOT.REID_TRT was built from")
+    (problem,) = problems_of(write(MOT__REID_ONNX=None))
+    assert problem.endswith(f"MOT.REID_ONNX: is required: the path of the embedder; {export}")
+    (problem,) = problems_of(write(MOT__REID_ONNX="gone.onnx"))
+    assert "MOT.REID_ONNX = gone.onnx: there is no file at " in problem
+    assert problem.endswith(export)
+    (problem,) = problems_of(write(MOT__REID_ONNX=None, MOT__REID_TRT="models/reid.engine"))
+    assert problem.endswith("MOT.REID_ONNX: is required: the file that the engine of MOT.REID_TRT was built from")
     nothing = write(MOT__REID_ONNX=None, MOT__REID_MODEL_OPTS=None, MOT__REID_MODEL_CKPT=None)
-    (told,) = problems_of(nothing)
-    assert told.endswith("MOT.REID_ONNX: is required: the path of the embedder")
+    (problem,) = problems_of(nothing)
+    assert problem.endswith("MOT.REID_ONNX: is required: the path of the embedder")
 
 
-def test_cameras_take_what_is_theirs_before_what_is_everybodys(write: Write) -> None:
+def test_settings_of_a_camera_override_those_for_all_cameras(write: Write) -> None:
     file = write(
         MOT__DETECTION_MASK="all.png",
         EXPRESS__CAMERAS=[
@@ -352,7 +351,7 @@ def test_detectors_of_all_cameras_are_enough(write: Write) -> None:
     assert site.detector.model.name == "yolo.onnx"
 
 
-def test_of_a_layout_for_more_cameras_the_first_ones_are_used(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_layout_for_more_cameras_is_cut_to_the_first_ones(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     file = write()
     three = "fps\n8 8 8\noffset\n1 2 3\ncompatibility\n" + "1 1 1\n" * 3
     three += "dtmin\n" + "0 2 3\n" * 3 + "dtmax\n" + "9 8 7\n" * 3
@@ -362,17 +361,19 @@ def test_of_a_layout_for_more_cameras_the_first_ones_are_used(write: Write, caps
     assert (layout.dtmin[0, 1], layout.dtmax[0, 1]) == (2, 8)
     assert layout.offset is not None
     assert layout.offset.tolist() == [1, 2]
-    assert "note: MTMC.CAMERA_LAYOUT is for 3 cameras; its first 2 are used" in capsys.readouterr().err
-    (told,) = problems_of(write(EXPRESS__CAMERAS=[{"video": "a.mp4"}] * 4))
-    assert "MTMC.CAMERA_LAYOUT: " in told
-    assert "3 numbers in 'fps', but the site has 4 cameras" in told
+    assert "note: MTMC.CAMERA_LAYOUT has 3 cameras; only the first 2 are used" in capsys.readouterr().err
+    (problem,) = problems_of(write(EXPRESS__CAMERAS=[{"video": "a.mp4"}] * 4))
+    assert "MTMC.CAMERA_LAYOUT: " in problem
+    assert "3 numbers in 'fps', but the site has 4 cameras" in problem
 
 
-def test_a_name_that_no_address_can_hold_is_changed_and_told(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_is_not_valid_in_a_url_is_changed_with_a_note(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
     cameras = [{"video": "a.mp4", "name": "Tor 3 / Süd"}, {"video": "a.mp4", "name": 7}]
     site = load_site(write(EXPRESS__CAMERAS=cameras), {}, note=print_note)
     assert site.camera_names == ("Tor_3_S_d", "7")
-    assert "note: camera 'Tor 3 / Süd' is called Tor_3_S_d here, also in addresses" in capsys.readouterr().err
+    assert "note: camera 'Tor 3 / Süd' is renamed to Tor_3_S_d, also in URLs" in capsys.readouterr().err
 
 
 def test_no_gpu_means_the_cpu(write: Write) -> None:
@@ -381,7 +382,7 @@ def test_no_gpu_means_the_cpu(write: Write) -> None:
 
 
 def workers_of(site: SiteConfig, workers: int | None, environment: dict[str, str] | None = None) -> Iterator[str]:
-    """What each worker sees of the GPUs."""
+    """The CUDA_VISIBLE_DEVICES of each worker."""
     for program in site_programs(site, 8080, environment or {}, workers=workers):
         if program.name.startswith("camera-worker"):
             yield next((word for word in program.command if word.startswith("CUDA_VISIBLE_DEVICES=")), "all")
@@ -401,7 +402,7 @@ def test_a_gpu_is_one_of_those_that_this_process_sees(ours: str | None, expected
     assert visible_gpu(1, {} if ours is None else {"CUDA_VISIBLE_DEVICES": ours}) == expected
 
 
-def test_problems_that_are_found_later_are_told_by_the_files_keys_too(write: Write) -> None:
+def test_problems_found_later_also_name_the_keys_of_the_file(write: Write) -> None:
     file = write()
     found = [
         Problem(str(file), "cameras.0.source", "", "x"),

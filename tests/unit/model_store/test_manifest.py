@@ -1,4 +1,4 @@
-"""The list of models, what stands in it, and the places of their files."""
+"""The manifest of models, its entries, and the paths of their files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """A manifest of entries that are like `ENTRY` but for what is given."""
+    """Writes a manifest of entries like `ENTRY`, with the given changes."""
 
     def write(*changes: dict[str, Any]) -> Path:
         path = tmp_path / "models.yaml"
@@ -40,19 +40,19 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def test_the_files_that_mtmc_ships_are_what_its_list_says() -> None:
+def test_the_shipped_files_match_the_manifest() -> None:
     for model in ModelStore(Path("none")).known:
         if model.is_shipped:
             assert model.path.is_file(), model.path
             assert model.fault_of(model.path) is None
 
 
-def test_mtmc_ships_no_weights_that_its_list_does_not_know() -> None:
+def test_all_shipped_weights_are_in_the_manifest() -> None:
     listed = {model.path.name for model in ModelStore(Path("none")).known if model.is_shipped}
     assert {path.name for path in MANIFEST.parent.glob("*.onnx")} == listed
 
 
-def test_every_model_of_mtmc_can_stand_in_a_site_file_as_it_is_printed() -> None:
+def test_the_printed_snippet_of_every_model_is_valid_in_a_site_file() -> None:
     models = read_manifest().models
     assert {"vehicle-reid-0001", "yolox_nano", "yolox_x"} <= {entry.name for entry in models}
     for entry in models:
@@ -78,23 +78,23 @@ def test_every_model_of_mtmc_can_stand_in_a_site_file_as_it_is_printed() -> None
         ({"settings": {"clases": ["car"]}}, "tiny: settings.clases"),
         ({"kind": "embedder", "settings": {"width": 3}}, "tiny: settings.width"),
         ({"size": 10}, "models.0.size: Extra inputs"),
-        ({"name": "yolov8s"}, "yolov8s: is a name of Ultralytics"),
+        ({"name": "yolov8s"}, "yolov8s: this name is reserved for a model of Ultralytics"),
     ],
 )
 def test_a_wrong_entry_is_named_in_one_line(change: dict[str, Any], complaint: str, write: Write) -> None:
     with pytest.raises(MtmcError) as refused:
         read_manifest(write(change))
-    assert "is no list of models: " in str(refused.value)
+    assert "is not a valid list of models: " in str(refused.value)
     assert complaint in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_a_name_stands_there_once(write: Write) -> None:
-    with pytest.raises(MtmcError, match="tiny stands there more than once"):
+def test_a_name_may_be_listed_only_once(write: Write) -> None:
+    with pytest.raises(MtmcError, match="tiny is listed more than once"):
         read_manifest(write({}, {}))
 
 
-def test_what_is_no_manifest_at_all_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(MtmcError, match=r"none\.yaml: cannot be read"):
         read_manifest(tmp_path / "none.yaml")
     for content in (b"models: [", b"\xff\xfe", b"- 1", b""):
@@ -104,13 +104,13 @@ def test_what_is_no_manifest_at_all_is_refused_in_one_line(tmp_path: Path) -> No
         assert "\n" not in str(refused.value)
 
 
-def test_shipped_files_lie_beside_the_list_and_others_in_the_folder(write: Write, tmp_path: Path) -> None:
+def test_shipped_files_are_beside_the_manifest_and_others_in_the_folder(write: Write, tmp_path: Path) -> None:
     store = ModelStore(Path("cache"), write({}, {"name": "own", "url": None}))
     assert [model.path for model in store.known] == [Path.cwd() / "cache" / "tiny.onnx", tmp_path / "own.onnx"]
     assert [model.is_shipped for model in store.known] == [False, True]
 
 
-def test_the_state_of_a_file_is_seen_by_its_size(write: Write, tmp_path: Path) -> None:
+def test_the_state_of_a_file_is_judged_by_its_size(write: Write, tmp_path: Path) -> None:
     (model,) = ModelStore(tmp_path, write({})).known
     assert model.state == "missing"
     model.partial.touch()
@@ -130,9 +130,9 @@ def test_a_word_is_a_name_before_it_is_a_path(write: Write, tmp_path: Path) -> N
     assert store.found("tiny.onnx") == (tiny, Path("tiny.onnx"))
     assert store.found("./own") == (None, Path("own"))
     assert store.found("~/own.pt") == (None, Path.home() / "own.pt")
-    with pytest.raises(MtmcError, match="tinny: no model of this name is known; did you mean tiny"):
+    with pytest.raises(MtmcError, match="tinny: unknown model; did you mean tiny"):
         store.found("tinny")
-    with pytest.raises(MtmcError, match="zzz: no model of this name is known; see `mtmc models list`"):
+    with pytest.raises(MtmcError, match="zzz: unknown model; see `mtmc models list`"):
         store.found("zzz")
 
 

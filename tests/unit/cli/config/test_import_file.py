@@ -1,4 +1,4 @@
-"""`mtmc config import`: the site file that does what a configuration of `run_live_mtmc.py` did."""
+"""`mtmc config import`: converts a configuration of `run_live_mtmc.py` to an equivalent site file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENVIRONMENT = {"CAMERA_PASSWORD": "hunter2", "MTMC__CLOCK__TARGET_FPS": "99"}
 
 @pytest.fixture
 def live(tmp_path: Path) -> Path:
-    """A configuration in a checkout of the ancestor, and the files that it names."""
+    """A configuration in a checkout of `run_live_mtmc.py`, and the files that it names."""
     folder = tmp_path / "repo" / "config"
     (folder.parent / "models").mkdir(parents=True)
     for name in ("models/yolo.onnx", "models/reid.onnx", "a # b: c.mp4", "mask.png"):
@@ -50,15 +50,15 @@ def without_name(file: Path) -> dict[str, Any]:
     return load_site(file, environment).model_dump(exclude={"site"})
 
 
-def test_the_written_site_is_the_site_that_the_file_describes(live: Path) -> None:
+def test_the_written_site_file_describes_the_same_site(live: Path) -> None:
     for target in (live.parent / "site.yaml", live.parent.parent / "site.yaml", live.parents[2] / "site.yaml"):
-        told = import_file(live, target, None, ENVIRONMENT)
-        assert f"mtmc config check {target}" in told
+        message = import_file(live, target, None, ENVIRONMENT)
+        assert f"mtmc config check {target}" in message
         assert without_name(target) == without_name(live)
         assert load_site(target, ENVIRONMENT).site == "live"
 
 
-def test_paths_stay_relative_or_absolute_as_they_were(live: Path) -> None:
+def test_relative_paths_stay_relative_and_absolute_paths_absolute(live: Path) -> None:
     target = live.parents[2] / "site.yaml"
     import_file(live, target, None, ENVIRONMENT)
     site = yaml.safe_load(target.read_text())
@@ -76,24 +76,24 @@ def test_a_path_with_nothing_in_common_is_absolute(path: str, folder: str, expec
     assert relative_to(Path(path), Path(folder)) == expected
 
 
-def test_without_a_file_to_write_the_text_is_shown_with_absolute_paths(live: Path) -> None:
+def test_without_an_output_file_the_text_has_absolute_paths(live: Path) -> None:
     site = yaml.safe_load(import_file(live, None, None, ENVIRONMENT))
     assert site["cameras"][0]["source"] == str(live.parents[1] / "a # b: c.mp4")
 
 
-def test_the_file_reads_well_and_says_what_was_changed(live: Path) -> None:
+def test_the_file_is_readable_and_comments_what_was_changed(live: Path) -> None:
     import_file(live, live.parent / "site.yaml", None, ENVIRONMENT)
     text = (live.parent / "site.yaml").read_text()
     for line in (
-        "# Left out, because it means nothing here: OUTPUT_DIR",
+        "# Ignored keys: OUTPUT_DIR",
         "  - name: S_d_1  # was 'Süd #1'",
         "      classes: [0]",
         "    source: rtsp://me:${CAMERA_PASSWORD}@box/1?a=b#c",
-        "  min_track_frames: 9  # counts embeddings: at 5 ticks, then one every embedder.refresh_seconds",
-        "  cluster_interval_seconds: 0.001  # was 0: at every tick",
+        "  min_track_frames: 9  # counts embeddings: one at each of 5 ticks, then one every embedder.refresh_seconds",
+        "  cluster_interval_seconds: 0.001  # was 0, which means at every tick",
         "  host: 127.0.0.1  # run_live_mtmc.py listened on every interface, as 0.0.0.0 does",
         "  target_fps: 15  # default of run_live_mtmc.py",
-        "  gpus: [0, 1]  # `mtmc up` runs a worker for each",
+        "  gpus: [0, 1]  # `mtmc up` runs one worker per GPU",
     ):
         assert line in text.splitlines(), text
     sections = [line.rstrip(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
@@ -110,28 +110,28 @@ def test_the_file_reads_well_and_says_what_was_changed(live: Path) -> None:
     ]
 
 
-def test_nothing_is_written_over_unless_told_to(live: Path) -> None:
+def test_an_existing_file_is_only_overwritten_with_force(live: Path) -> None:
     target = live.parent / "site.yaml"
     target.write_text("precious")
-    with pytest.raises(MtmcError, match=r"site.yaml: is there already; --force writes over it"):
+    with pytest.raises(MtmcError, match=r"site.yaml: already exists; use --force to overwrite"):
         import_file(live, target, None, ENVIRONMENT)
     assert target.read_text() == "precious"
     import_file(live, target, None, ENVIRONMENT, force=True)
     assert "cameras:" in target.read_text()
-    with pytest.raises(MtmcError, match=r"live.yaml: is the file to import itself"):
+    with pytest.raises(MtmcError, match=r"live.yaml: is the input file itself"):
         import_file(live, live, None, ENVIRONMENT, force=True)
     with pytest.raises(MtmcError, match="cannot be written"):
         import_file(live, live.parent / "no folder" / "site.yaml", None, ENVIRONMENT)
 
 
-def test_passwords_that_are_written_out_are_told_of(live: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_passwords_in_plain_text_cause_a_note(live: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import_file(live, None, None, ENVIRONMENT)
-    assert "hold passwords" not in capsys.readouterr().err
+    assert "contain passwords" not in capsys.readouterr().err
     live.write_text(live.read_text().replace("${CAMERA_PASSWORD}", "hunter2"))
     import_file(live, None, None, ENVIRONMENT)
-    told = capsys.readouterr().err
-    assert "note: the addresses of cam_1 hold passwords; better write them as ${VARIABLE}" in told
-    assert "hunter2" not in told
+    note = capsys.readouterr().err
+    assert "note: the source URLs of cam_1 contain passwords; write them as ${VARIABLE} or ${file:PATH}" in note
+    assert "hunter2" not in note
 
 
 def test_a_private_file_stays_private(live: Path) -> None:
@@ -140,27 +140,27 @@ def test_a_private_file_stays_private(live: Path) -> None:
     assert (live.parent / "site.yaml").stat().st_mode & 0o777 == 0o600
 
 
-def test_what_cannot_be_a_site_is_not_written(live: Path) -> None:
+def test_an_invalid_configuration_writes_no_site_file(live: Path) -> None:
     live.write_text(live.read_text().replace("MIN_FRAMES: 3", "MIN_FRAMES: 0"))
     with pytest.raises(ConfigError, match=r"MOT.MIN_FRAMES = 0: "):
         import_file(live, live.parent / "site.yaml", None, ENVIRONMENT)
     assert not (live.parent / "site.yaml").exists()
 
 
-def test_a_site_file_is_no_configuration_of_the_ancestor(tmp_path: Path) -> None:
+def test_a_site_file_is_not_a_configuration_of_run_live_mtmc(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text("site: hall\n")
-    with pytest.raises(MtmcError, match=r"is no configuration of run_live_mtmc.py"):
+    with pytest.raises(MtmcError, match=r"is not a configuration of run_live_mtmc.py"):
         import_file(tmp_path / "site.yaml", None, None, {})
 
 
-def test_the_command_line_takes_it_all(live: Path, tmp_path: Path) -> None:
+def test_the_command_line_passes_every_option_on(live: Path, tmp_path: Path) -> None:
     moved = tmp_path / "live.yaml"
     live.rename(moved)
     words = ["config", "import", moved, "-o", tmp_path / "site.yaml", "--root", live.parents[1]]
     done = mtmc(*words, CAMERA_PASSWORD="hunter2")  # noqa: S106
     assert done.returncode == 0, done.stderr
-    assert "is written" in done.stdout
-    assert "means nothing here: OUTPUT_DIR (" in done.stderr
+    assert "review it" in done.stdout
+    assert "ignored keys: OUTPUT_DIR (" in done.stderr
     assert "hunter2" not in (tmp_path / "site.yaml").read_text()
     assert mtmc(*words, CAMERA_PASSWORD="hunter2").returncode == 2  # noqa: S106
     shown = mtmc("config", "import", moved, "--root", tmp_path / "gone")

@@ -1,4 +1,4 @@
-"""`mtmc config show SITE.yaml`: what is in force, where it comes from, and no secret."""
+"""`mtmc config show SITE.yaml`: the effective settings, where they come from, and no secrets."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def site_file(tmp_path: Path) -> Path:
     return tmp_path / "site.yaml"
 
 
-def test_it_shows_what_is_in_force_and_no_secret(mtmc: CommandLine, site_file: Path) -> None:
+def test_it_shows_the_effective_settings_and_no_secrets(mtmc: CommandLine, site_file: Path) -> None:
     overrides = {
         "MTMC__CLOCK__TARGET_FPS": "7",
         "MTMC__DETECTOR__CLASSES": "[car, truck]",
@@ -82,7 +82,7 @@ def test_without_defaults_only_what_was_set_is_shown(mtmc: CommandLine, site_fil
     assert "tracker" not in settings
 
 
-def test_machines_get_the_overrides_apart(mtmc: CommandLine, site_file: Path) -> None:
+def test_the_json_lists_the_overrides_separately(mtmc: CommandLine, site_file: Path) -> None:
     done = mtmc("config", "show", site_file, "--json", B_SOURCE="/b.mp4", MTMC__REDIS__PASSWORD=SECRET)
     content = json.loads(done.stdout)
     assert content["overridden"] == {"redis.password": "MTMC__REDIS__PASSWORD"}
@@ -93,10 +93,10 @@ def test_machines_get_the_overrides_apart(mtmc: CommandLine, site_file: Path) ->
 def test_a_file_of_another_site_than_the_named_one_is_refused(mtmc: CommandLine, site_file: Path) -> None:
     done = mtmc("config", "show", site_file, "--site", "yard", B_SOURCE="/b.mp4")
     assert done.returncode == 2
-    assert "the site file is of 'hall'" in done.stderr
+    assert "the site file is for 'hall'" in done.stderr
 
 
-def test_comments_stand_on_the_line_of_their_setting() -> None:
+def test_comments_are_on_the_line_of_their_setting() -> None:
     settings = {"a": [{"b": "x: # y", "c": [1, 2]}, 3], "d": {"e": "two\nlines"}}
     text = annotated(settings, {("a", 0, "b"): "B", ("a", 0, "c", 1): "C", ("a", 1): "A", ("d", "e"): "E"})
     assert yaml.safe_load(text) == settings

@@ -1,4 +1,4 @@
-"""`mtmc models list`, `verify` and `benchmark`; `pull` needs a server and has its tests among those of integration."""
+"""`mtmc models list`, `verify` and `benchmark`; `pull` needs a server and is tested in tests/integration."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture
 def store(tmp_path: Path) -> ModelStore:
-    """A shipped embedder, and a detector that can be fetched; neither is there yet."""
+    """A shipped embedder and a downloadable detector; neither file exists yet."""
 
     def entry(name: str, content: bytes, **more: Any) -> dict[str, Any]:
         checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -64,12 +64,12 @@ def listed(store: ModelStore) -> list[str]:
     return [line.split("MIT")[1].strip() for line in text.getvalue().splitlines() if "MIT" in line]
 
 
-def test_the_list_says_what_is_here(store: ModelStore) -> None:
+def test_the_list_shows_which_models_are_on_this_machine(store: ModelStore) -> None:
     own, tiny = store.known
     assert listed(store) == ["missing", "no"]
     own.path.write_bytes(b"own content")
     tiny.partial.touch()
-    assert listed(store) == ["shipped", "in part"]
+    assert listed(store) == ["shipped", "partly"]
     tiny.path.write_bytes(b"tiny content")
     assert listed(store) == ["shipped", "yes"]
     tiny.path.write_bytes(b"tiny")
@@ -86,7 +86,7 @@ def test_the_list_has_every_model_with_its_size_and_licence(mtmc: CommandLine, t
     assert "AGPL-3.0" in shown
 
 
-def test_the_fields_of_the_list_for_machines(mtmc: CommandLine, tmp_path: Path) -> None:
+def test_the_fields_of_the_list_as_json(mtmc: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "yolox_s.onnx").write_bytes(b"too short")
     done = mtmc("models", "list", "--json", MTMC_MODELS=str(tmp_path))
     content = json.loads(done.stdout)
@@ -101,23 +101,23 @@ def test_the_fields_of_the_list_for_machines(mtmc: CommandLine, tmp_path: Path) 
     assert models["yolox_s"]["site"]["detector"]["model"] == str(tmp_path / "yolox_s.onnx")
 
 
-def test_without_words_all_that_should_be_here_is_verified(store: ModelStore) -> None:
+def test_without_arguments_all_local_models_are_verified(store: ModelStore) -> None:
     own, tiny = store.known
     code, lines = verified(store)
     assert (code, len(lines)) == (1, 1)
-    assert lines[0] == f"{own.path}: there is no such file; install mtmc again"
+    assert lines[0] == f"{own.path}: file not found; reinstall mtmc"
     own.path.write_bytes(b"own content")
     tiny.path.write_bytes(b"tiny content")
-    assert verified(store) == (0, [f"{own.path}: sound", f"{tiny.path}: sound"])
+    assert verified(store) == (0, [f"{own.path}: ok", f"{tiny.path}: ok"])
 
 
-def test_a_damaged_file_is_told_with_what_mends_it(store: ModelStore) -> None:
+def test_a_damaged_file_is_reported_with_the_command_that_fixes_it(store: ModelStore) -> None:
     _, tiny = store.known
     tiny.path.write_bytes(b"tiny contenT")
     code, (line,) = verified(store, "tiny")
     assert code == 1
     assert f"{tiny.path}: its sha256 is " in line
-    assert line.endswith("; `mtmc models pull tiny` fetches it")
+    assert line.endswith("; run: mtmc models pull tiny")
     tiny.path.write_bytes(b"tiny")
     assert "it has 4 bytes instead of 12" in verified(store, "tiny")[1][0]
 
@@ -125,24 +125,24 @@ def test_a_damaged_file_is_told_with_what_mends_it(store: ModelStore) -> None:
 def test_a_file_elsewhere_is_verified_by_its_name(store: ModelStore, tmp_path: Path) -> None:
     elsewhere = tmp_path / "tiny.onnx"
     elsewhere.write_bytes(b"tiny content")
-    assert verified(store, str(elsewhere)) == (0, [f"{elsewhere}: sound"])
+    assert verified(store, str(elsewhere)) == (0, [f"{elsewhere}: ok"])
     elsewhere.write_bytes(b"other")
     code, (line,) = verified(store, str(elsewhere))
-    # A pull would mend another file.
+    # No advice: a pull would replace another file.
     assert (code, line) == (1, f"{elsewhere}: it has 5 bytes instead of 12")
     with pytest.raises(MtmcError, match=r"other\.onnx: no known model has a file of this name"):
         verified(store, str(tmp_path / "other.onnx"))
 
 
-def test_where_nothing_is_here_verify_says_so(store: ModelStore, tmp_path: Path) -> None:
+def test_verify_says_so_if_there_are_no_models(store: ModelStore, tmp_path: Path) -> None:
     fetched = yaml.safe_load((tmp_path / "models.yaml").read_text())["models"][1:]
     (tmp_path / "models.yaml").write_text(yaml.safe_dump({"models": fetched}))
     code, lines = verified(ModelStore(tmp_path / "cache", tmp_path / "models.yaml"))
     assert code == 0
-    assert "no model is in" in " ".join(lines)
+    assert "no models in" in " ".join(lines)
 
 
-def test_verify_ends_with_1_for_damage_and_with_2_for_a_wrong_word(mtmc: CommandLine, tmp_path: Path) -> None:
+def test_verify_exits_with_1_for_damage_and_with_2_for_an_unknown_name(mtmc: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "yolox_s.onnx").write_bytes(b"too short")
     damaged = mtmc("models", "verify", "yolox_s", "--json", MTMC_MODELS=str(tmp_path))
     assert damaged.returncode == 1
@@ -151,7 +151,7 @@ def test_verify_ends_with_1_for_damage_and_with_2_for_a_wrong_word(mtmc: Command
     assert "9 bytes instead of 35,858,002" in finding["fault"]
     wrong = mtmc("models", "verify", "yolox-s")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.startswith("mtmc: yolox-s: no model of this name is known; did you mean yolox_s")
+    assert wrong.stderr.startswith("mtmc: yolox-s: unknown model; did you mean yolox_s")
 
 
 def refusal(store: ModelStore, word: str | Path) -> str:
@@ -163,7 +163,7 @@ def refusal(store: ModelStore, word: str | Path) -> str:
 
 
 def timed(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`mtmc models benchmark WORDS…` in a process of its own, as it sets up logging."""
+    """`mtmc models benchmark WORDS…` in a separate process, because it configures logging."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MTMC_")}
     command = [sys.executable, "-m", "cli", "models", "benchmark", *words, "--seconds", "0", "--threads", "1"]
     return subprocess.run(
@@ -189,16 +189,16 @@ def test_a_detector_is_described_and_timed_as_a_worker_runs_it(tmp_path: Path) -
         assert 0 < timing["min_ms"] <= timing["median_ms"] <= timing["p90_ms"]
 
 
-def test_an_embedder_is_told_from_a_detector_and_its_open_size_can_be_given(store: ModelStore, tmp_path: Path) -> None:
+def test_an_embedder_is_recognised_and_its_input_size_can_be_given(store: ModelStore, tmp_path: Path) -> None:
     path = write_mean_model(tmp_path / "own.onnx", (2, 3, "height", "width"))
     assert "has a dynamic input size" in refusal(store, path)
     done = timed(path, "--size", "16x24")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "embedder   3 values" in done.stdout
-    assert "16×24, 2 in a call" in done.stdout
+    assert "embedder   3 dimensions" in done.stdout
+    assert "16×24, batch size 2" in done.stdout
 
 
-def test_what_cannot_be_timed_is_refused_in_one_line(store: ModelStore, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_refused_in_one_line(store: ModelStore, tmp_path: Path) -> None:
     (tmp_path / "page.onnx").write_text("<html>")
     neither = write_constant_model(tmp_path / "neither.onnx", np.zeros((7, 9), np.float32), (1, 3, 32, 32))
     assert "is not an ONNX model" in refusal(store, tmp_path / "page.onnx")
@@ -206,12 +206,12 @@ def test_what_cannot_be_timed_is_refused_in_one_line(store: ModelStore, tmp_path
     both = refusal(store, neither)
     assert "unknown kind of detector" in both
     assert "; and as an embedder: " in both
-    assert refusal(store, "tiny") == "tiny: is not here yet; `mtmc models pull tiny` fetches it"
-    assert "tinny: no model of this name is known" in refusal(store, "tinny")
+    assert refusal(store, "tiny") == "tiny: is not downloaded; run: mtmc models pull tiny"
+    assert "tinny: unknown model" in refusal(store, "tinny")
 
 
 @pytest.mark.parametrize("size", ["16", "16x", "4x16", "16x4096", "ax16", "16x16x16"])
-def test_a_size_that_is_none_is_refused(size: str, mtmc: CommandLine) -> None:
+def test_an_invalid_size_is_refused(size: str, mtmc: CommandLine) -> None:
     done = mtmc("models", "benchmark", "any.onnx", "--size", size)
     assert done.returncode == 2
-    assert "as in 128x256" in done.stderr
+    assert "128x256" in done.stderr

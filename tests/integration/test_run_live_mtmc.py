@@ -1,4 +1,4 @@
-"""`mtmc up live.yaml`: a configuration of `run_live_mtmc.py` as it is, on four real cameras."""
+"""`mtmc up live.yaml`: runs an unchanged configuration of `run_live_mtmc.py`, on files of four real cameras."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ CAMERAS = ("cam0", "cam1", "cam_2", "cam_3")
 
 @pytest.fixture
 def checkout(shared_data: Path, tmp_path: Path) -> Path:
-    """The folders of the ancestor, with recordings, models, and a layout in which all four views overlap."""
+    """The folders of `run_live_mtmc.py`, with video files, models, and a layout in which all four views overlap."""
     (tmp_path / "datasets").symlink_to(shared_data / "data" / "ufes-four-cameras")
     (tmp_path / "models").symlink_to(shared_data / "weights")
     (tmp_path / "config" / "examples").mkdir(parents=True)
@@ -60,18 +60,18 @@ def checkout(shared_data: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(180)
-def test_its_files_run_unchanged_and_its_addresses_stay(checkout: Path, start: Callable[..., RunningSite]) -> None:
+def test_its_configuration_runs_unchanged_and_its_urls_stay_the_same(
+    checkout: Path, start: Callable[..., RunningSite]
+) -> None:
     port = any_free_port()
     file = checkout / "config" / "examples" / "room.yaml"
     file.write_text(LIVE % {"port": port})
     site = start(file)
     site.wait_for_words(rf"http://127\.0\.0\.1:{port}/")
-    assert (
-        "means nothing here: OUTPUT_DIR, DEBUG_RUN, MOT.REID_BATCHSIZE, MOT.SHOW, LIVE.SLEEP_ON_EMPTY" in site.output()
-    )
+    assert "ignored keys: OUTPUT_DIR, DEBUG_RUN, MOT.REID_BATCHSIZE, MOT.SHOW, LIVE.SLEEP_ON_EMPTY" in site.output()
     for camera in CAMERAS:
         with contextlib.closing(pictures(f"http://127.0.0.1:{port}/{camera}.mjpg")) as stream:
-            # What comes before the first picture of the camera is a smaller placeholder.
+            # Before the first picture of the camera the stream shows a smaller placeholder.
             recorded = (picture for picture in stream if picture.shape == (543, 960, 3))
             first, second = next(recorded), next(recorded)
         assert (first != second).any()
@@ -80,7 +80,7 @@ def test_its_files_run_unchanged_and_its_addresses_stay(checkout: Path, start: C
 
 
 def gids_of(site: RunningSite) -> dict[str, int]:
-    """Camera → how many tracks of it have a gid now."""
+    """Camera → the number of its tracks that have a gid."""
     return {camera["name"]: camera["gids"] for camera in site.status().get("cameras", [])}
 
 
