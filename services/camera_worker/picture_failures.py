@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from shared.backoff import Backoff
 
@@ -12,7 +12,7 @@ SETTLED_S = 10.0
 """A camera has recovered once none of its pictures failed for this long: one that flaps must not fill the log."""
 
 
-class DropReason(str, Enum):
+class DropReason(StrEnum):
     """Why a picture was not published."""
 
     REPLACED = "replaced"  # a newer picture of the camera came before it was drawn

@@ -131,7 +131,6 @@ class Page:
         return seen
 
 
-@pytest.mark.timeout(180)
 def test_a_camera_comes_pauses_resumes_and_goes_while_the_others_run_on(
     start: Callable[..., RunningSite], mtmc: CommandLine, tmp_path: Path, redis_client: Client, redis_url: str
 ) -> None:

@@ -16,10 +16,10 @@ import yaml
 
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
-from shared.redis_server import any_free_port
 from site_checks.machine import examine_machine
 from tests.command_line import CommandLine, command_line
 from tests.conftest import RedisProcess
+from tests.free_ports import free_port
 from tests.running_site import RunningSite
 from tests.small_site import small_site
 
@@ -78,7 +78,7 @@ def test_it_leaves_the_logs_of_its_process_as_they_were(examine: Examine) -> Non
 def test_a_person_reads_signs_areas_advice_and_a_sum(
     site: dict[str, Any], examine: Examine, mtmc: CommandLine, tmp_path: Path
 ) -> None:
-    site["cameras"].append({"name": "b", "source": f"rtsp://me:{SECRET}@127.0.0.1:{any_free_port()}/b"})
+    site["cameras"].append({"name": "b", "source": f"rtsp://me:{SECRET}@127.0.0.1:{free_port()}/b"})
     examine()
     done = mtmc("doctor", tmp_path / "site.yaml")
     assert done.returncode == 2
@@ -206,7 +206,7 @@ def test_a_redis_that_is_not_fit_for_use_is_found(
 
 
 def test_a_redis_that_is_gone_and_one_that_is_none_are_told_apart(examine: Examine) -> None:
-    code, findings = examine("--redis", f"redis://:{SECRET}@127.0.0.1:{any_free_port()}")
+    code, findings = examine("--redis", f"redis://:{SECRET}@127.0.0.1:{free_port()}")
     assert code == 2
     assert "no Redis answers at redis://***@127.0.0.1" in of(findings, "redis")[0]["what"]
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -228,7 +228,6 @@ def test_a_worker_whose_clock_is_wrong_is_named(examine: Examine, redis_client: 
     assert wrong["what"].startswith("the clock of worker w2 on host-w2 is -93.5 s from that of Redis")
 
 
-@pytest.mark.timeout(120)
 def test_a_running_site_is_examined_from_its_file_and_from_redis(
     start: Callable[..., RunningSite],
     four_cameras_site: Callable[..., Path],
@@ -241,7 +240,7 @@ def test_a_running_site_is_examined_from_its_file_and_from_redis(
     cameras: list[dict[str, Any]] = [
         {"name": f"cam{i}", "source": str(recordings / f"cam{i}.mp4"), "loop": True} for i in range(2)
     ]
-    cameras.append({"name": "gone", "source": f"http://127.0.0.1:{any_free_port()}/gone.mjpg"})
+    cameras.append({"name": "gone", "source": f"http://127.0.0.1:{free_port()}/gone.mjpg"})
     path = four_cameras_site(
         tmp_path,
         cameras=cameras,

@@ -49,7 +49,6 @@ def pairs_as_published(client: Client, assignments: list[tuple[int, str, int, in
     )
 
 
-@pytest.mark.timeout(300)
 def test_virtual_time_gives_the_same_ids_twice_and_people_seen_by_several_cameras_carry_one(
     start: Callable[..., RunningSite],
     four_cameras_site: Callable[..., Path],
@@ -73,7 +72,7 @@ def test_virtual_time_gives_the_same_ids_twice_and_people_seen_by_several_camera
     assert play_to_the_end(start, site_file, redis_url, redis_client) == first
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.alone
 def test_a_worker_slower_than_the_clock_skips_ticks_and_stays_up_to_date(
     start: Callable[..., RunningSite],
     four_cameras_site: Callable[..., Path],

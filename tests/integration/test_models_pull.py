@@ -33,7 +33,7 @@ from model_store.download import download
 from model_store.manifest import ModelEntry
 from model_store.store import KnownModel, ModelStore
 from shared.errors import MtmcError
-from shared.redis_server import any_free_port
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
@@ -366,7 +366,7 @@ def test_another_part_than_was_asked_for_is_not_taken(server: ModelServer, model
 
 
 def test_where_nothing_listens_it_says_so_and_what_to_do(model: KnownModel, server: ModelServer) -> None:
-    url = f"http://127.0.0.1:{any_free_port()}/tiny.onnx"
+    url = f"http://127.0.0.1:{free_port()}/tiny.onnx"
     told = Reported()
     refusal = told.refusal(KnownModel(entry(url), model.path))
     assert "tiny cannot be fetched from 127.0.0.1: Connection refused; " in refusal
@@ -378,7 +378,7 @@ def test_where_nothing_listens_it_says_so_and_what_to_do(model: KnownModel, serv
 def test_a_proxy_that_is_away_is_named_as_such(
     model: KnownModel, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("http_proxy", f"http://me:geh3im@127.0.0.1:{any_free_port()}")
+    monkeypatch.setenv("http_proxy", f"http://me:geh3im@127.0.0.1:{free_port()}")
     monkeypatch.setenv("no_proxy", "")
     refusal = Reported().refusal(model)
     assert "the proxy: Connection refused" in refusal

@@ -34,6 +34,7 @@ from shared.site import PublishedSite, publish_site
 from tests.conftest import RedisProcess
 from tests.integration.test_aggregator import CAMERAS, ORIGIN_NS, TICKS, Feeder, aggregator_of, scene, site_of
 from tests.recordings import write_recording
+from tests.stopwatch import Stopwatch
 from tests.unit.association.scenes import Stay, batch, entries, overlapping
 
 Changes = list[tuple[int, int, int, int]]
@@ -255,7 +256,7 @@ def test_the_pictures_become_a_video_whose_frames_are_the_ticks(redis_client: Cl
         _, jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), tick * 20, np.uint8))
         fields = {"tick": tick, "time_ns": tick, "width": 64, "height": 48, "jpeg": jpeg.tobytes()}
         redis_client.xadd(key, fields)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while video.frames_written != {"A": 5} and time.monotonic() < deadline:
         time.sleep(0.02)
     video.close()
@@ -373,7 +374,7 @@ def test_a_replay_leaves_nothing_of_the_one_before(
 def test_a_replay_can_be_stopped_and_holds_its_pace(short: Recording, redis_client: Client) -> None:
     site = publish_recording(redis_client, short, ReplaySettings("test"))
     published, _ = collected(redis_client, site)
-    stop, began = threading.Event(), time.monotonic()
+    stop, watch = threading.Event(), Stopwatch()
     aggregator = InProcess(aggregator_of(redis_client, site))
     threading.Timer(1.0, stop.set).start()
     done = play(
@@ -381,7 +382,7 @@ def test_a_replay_can_be_stopped_and_holds_its_pace(short: Recording, redis_clie
     )
     # Twenty ticks a second, and as many as a busy machine manages at least.
     assert 3 <= done <= 25
-    assert time.monotonic() - began < 5
+    assert watch.within(5), watch.seconds
 
 
 def test_a_replay_that_the_machine_held_up_goes_on_to_the_same_gids(short: Recording, redis_client: Client) -> None:

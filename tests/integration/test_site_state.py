@@ -13,10 +13,10 @@ from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.messages import SCHEMA, TrackBatch
 from shared.redis_connection import Client, connect
-from shared.redis_server import any_free_port
 from shared.site import publish_site, read_site
 from shared.site_state.reading import StateReader
 from shared.site_state.states import WORKER_GONE_MS, SiteState, WorkerState
+from tests.free_ports import free_port
 
 KEYS = Keys("hall")
 SECRET = "hunter2"  # noqa: S105
@@ -162,7 +162,7 @@ def test_a_redis_that_came_back_empty_does_not_make_the_cameras_unknown(redis_cl
 
 
 def test_while_the_redis_of_the_pictures_is_away_nothing_is_live(redis_client: Client) -> None:
-    frames = connect(f"redis://127.0.0.1:{any_free_port()}")
+    frames = connect(f"redis://127.0.0.1:{free_port()}")
     reader = reader_of(redis_client, frames)
     run_camera(redis_client, "a")
     camera = reader.read().camera("a")

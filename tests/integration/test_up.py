@@ -34,7 +34,7 @@ def site_file(four_cameras_site: Callable[..., Path], shared_data: Path, tmp_pat
     )
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.alone
 def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., RunningSite], site_file: Path) -> None:
     up = start(site_file)
     page = up.wait_for_words(r"http://127\.0\.0\.1:\d+/").group()
@@ -58,21 +58,21 @@ def test_a_site_comes_up_heals_itself_and_stops_clean(start: Callable[..., Runni
             assert re.search(r'ticks_handled_total\{camera="cam0"\} [1-9]', metrics)
 
     second = start(site_file)
-    assert second.process.wait(20) == 2
+    assert second.process.wait(60) == 2
     assert "already runs with the state folder" in second.output()
 
     for name in ("redis", *SERVICES):
         pid = up.pid(name)
         assert Path(f"/proc/{pid}").exists(), f"{name} died by itself: {up.output()}"
         os.kill(pid, signal.SIGKILL)
-        assert up.wait_for_another(name, pid) < 5
+        assert up.wait_for_another(name, pid).within(5)
     tick = up.status().get("tick", 0)
     up.wait_for(lambda: up.status().get("tick", 0) > tick + 5)
     up.wait_for(lambda: [camera["state"] for camera in up.status()["cameras"]] == ["live", "live"])
 
-    code, seconds = up.end(signal.SIGINT)
-    assert (code, up.family()) == (0, [])
-    assert seconds < 5
+    code, watch = up.end(signal.SIGINT)
+    assert (code, watch.within(5)) == (0, True)
+    assert up.family() == []
     assert "Traceback" not in up.output()
 
 
@@ -82,7 +82,7 @@ def test_nothing_is_left_of_a_killed_up(start: Callable[..., RunningSite], site_
     up.wait_for_words("camera-worker-1")
     up.wait_for(lambda: sum(" -m cli run " in line for line in up.family()) == len(SERVICES))
     up.end(signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while up.family():
         assert time.monotonic() < deadline, up.family()
         time.sleep(0.05)
@@ -124,7 +124,7 @@ def test_a_taken_metrics_port_ends_it_with_what_to_do(start: Callable[..., Runni
         taken.listen()
         port = taken.getsockname()[1]
         up = start(site_file, "--metrics-port", str(port))
-        assert up.process.wait(30) == 2
+        assert up.process.wait(60) == 2
     assert f"port {port} for metrics is in use" in up.output()
     assert "clock cannot run until something is mended" in up.output()
 
@@ -135,7 +135,7 @@ def test_a_taken_port_is_told_of_before_anything_starts(start: Callable[..., Run
         taken.listen()
         port = str(taken.getsockname()[1])
         up = start(site_file, "--port", port)
-        assert up.process.wait(20) == 2
+        assert up.process.wait(60) == 2
     assert f"port {port} is taken by another program; give another with --port" in up.output()
 
 

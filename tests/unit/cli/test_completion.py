@@ -15,8 +15,8 @@ import yaml
 
 from shared.config import SiteConfig
 from shared.redis_connection import Client
-from shared.redis_server import any_free_port
 from shared.site import publish_site
+from tests.free_ports import free_port
 from tests.running_site import ROOT, environment
 
 SITE = {
@@ -106,7 +106,7 @@ def test_where_redis_does_not_answer_nothing_is_offered_and_nothing_is_said(tab:
     assert tab("cameras", "pause", "none.yaml", "") == []
     took_s = []
     # At the second, an address for documentation, nobody answers, and nobody says that nobody does.
-    for address in (f"127.0.0.1:{any_free_port()}", "192.0.2.1:6379"):
+    for address in (f"127.0.0.1:{free_port()}", "192.0.2.1:6379"):
         began = time.monotonic()
         assert tab("cameras", "pause", "--site", "hall", "--redis", f"redis://{address}", "") == []
         took_s.append(time.monotonic() - began)
