@@ -74,7 +74,7 @@ class WorkerSite:
 
     def __init__(self, client: Client, folder: Path, cameras: str, **sections: Any) -> None:
         content = small_site(folder, cameras)
-        content |= {"worker": {"lease_seconds": 0.6}, "clock": {"target_fps": 20, "stall_seconds": 5}} | sections
+        content |= {"worker": {"lease_seconds": 1.5}, "clock": {"target_fps": 20, "stall_seconds": 5}} | sections
         for network in ("detector", "embedder"):
             content[network] = content[network] | {"model": str(folder / content[network]["model"])}
         for camera in content["cameras"]:
