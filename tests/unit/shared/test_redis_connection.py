@@ -19,14 +19,14 @@ from shared.redis_connection import Client, IsReplica, WritesRefused, connect
 
 @contextmanager
 def server_that_answers_set_with(line: str) -> Iterator[str]:
-    """A server that answers SET with an error and everything else with OK; its URL."""
+    """A server that answers SET with an error and everything else as if all were well; its URL."""
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             while head := self.rfile.readline():
                 words = [self.rfile.read(int(self.rfile.readline()[1:]) + 2)[:-2] for _ in range(int(head[1:]))]
-                refused = words[0] == b"SET"
-                self.wfile.write(f"-{line}\r\n".encode() if refused else b"+OK\r\n")
+                answers = {b"SET": f"-{line}", b"PING": "+PONG"}
+                self.wfile.write(f"{answers.get(words[0], '+OK')}\r\n".encode())
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
