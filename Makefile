@@ -46,7 +46,7 @@ $(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
 PYTEST := $(BIN)/python -m pytest --ignore=tests/compose --ignore=tests/evaluation
 test: $(VENV)/.installed-dev ## Run the tests (PYTEST_ARGS='tests/unit -k gate' for some)
 	@tools/install-system-packages
-	$(PYTEST) -n $(TEST_WORKERS) --dist loadgroup -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	@echo "not run here: make test-compose (needs Docker), test-evaluation, test-torch, test-training"
 

@@ -100,17 +100,6 @@ def _unavailable(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Says which tests share a process when several run: those of a module, and all that run a whole site.
-
-    The tests of a module share its fixtures. Two sites that start at once would want the same port for their Redis.
-    """
-    for item in items:
-        runs_a_site = "start" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("sites" if runs_a_site else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Redis for each test process: in a container when Docker answers, else the embedded one."""

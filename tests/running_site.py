@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from launcher.state_folder import LastStart, StateFolder
+from tests.free_ports import free_port
 from tests.stopwatch import Stopwatch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +33,10 @@ class RunningSite:
         self.state = site_file.parent / ".mtmc" / "room"
         self._output = site_file.parent / f"output-{time.monotonic_ns()}.txt"
         self._site_file = site_file
+        # Two sites that start at once would both choose the port 6379 for their Redis.
+        if not self.state.exists():
+            self.state.mkdir(parents=True)
+            StateFolder(self.state).save_last_start(LastStart(redis_port=free_port()))
         with self._output.open("w") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cli", "up", site_file, *words],
