@@ -8,11 +8,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SITE ?=
 PYTEST_ARGS ?=
+# Test processes of the parallel phase. More than the cores of a small machine, because most tests wait more than compute.
+TEST_WORKERS ?= 4
 DEMO_ARGS ?=
 TRAIN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-torch test-training check up bench evaluate lock clean
+.PHONY: help install demo test test-compose test-evaluation test-torch test-training check up bench evaluate lock clean
 .PHONY: train-detector train-embedder evaluate-models
 
 help: ## List the targets
@@ -30,16 +32,29 @@ $(VENV)/.installed: pyproject.toml requirements/base.txt | $(VENV)/bin/pip
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt requirements/evaluate.txt | $(VENV)/bin/pip
+# trackeval computes the scores of `mtmc evaluate`. Without its dependencies: it requires opencv-python, which would
+# replace the opencv-python-headless of the base install, and plotting packages that the scores do not use.
+$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
 	@echo "installing Python packages into $(VENV)"
 	@$(PIP) install -r requirements/dev.txt
-	@$(PIP) install --no-deps -r requirements/evaluate.txt
+	@$(PIP) install --no-deps trackeval==1.3.0
 	@$(PIP) install --no-deps --editable .
 	@touch $@ $(VENV)/.installed
 
-test: $(VENV)/.installed-dev ## Run all tests (PYTEST_ARGS='tests/unit -k gate' for some)
+# The tests marked `alone` measure the speed of a live site, so they run one at a time, after all others. pytest exits
+# with 5 when PYTEST_ARGS selects no test of a phase.
+PYTEST := $(BIN)/python -m pytest --ignore=tests/compose --ignore=tests/evaluation
+test: $(VENV)/.installed-dev ## Run the tests (PYTEST_ARGS='tests/unit -k gate' for some)
 	@tools/install-system-packages
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	@echo "not run here: make test-compose (needs Docker), test-evaluation, test-torch, test-training"
+
+test-compose: $(VENV)/.installed-dev ## Test the Compose files on a Docker engine
+	$(BIN)/python -m pytest tests/compose $(PYTEST_ARGS)
+
+test-evaluation: $(VENV)/.installed-dev ## Test that tracking and identities keep their scores
+	$(BIN)/python -m pytest tests/evaluation $(PYTEST_ARGS)
 
 $(TORCH_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/torch.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || PYTHON=$(PYTHON) tools/install-system-packages
@@ -77,6 +92,7 @@ check: $(VENV)/.installed-dev ## Style, types and import rules: what CI runs bes
 	$(BIN)/lint-imports --no-cache
 
 demo: $(VENV)/.installed ## Run the synthetic site (DEMO_ARGS='--seed 7' for another one)
+	@$(BIN)/python -c 'from shared.redis_server import find_binary; find_binary()' 2>/dev/null || tools/install-system-packages redis-server
 	$(BIN)/mtmc demo $(DEMO_ARGS)
 
 up: $(VENV)/.installed ## Run a site on this machine: make up SITE=my-site.yaml
@@ -94,8 +110,8 @@ evaluate: $(VENV)/.installed-dev ## Score tracker and identities on the demo and
 
 lock: $(VENV)/bin/pip ## Pin the newest versions that pyproject.toml allows
 	@$(PIP) install uv
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate pyproject.toml -o requirements/base.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate --extra dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate pyproject.toml -o requirements/base.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --extra dev pyproject.toml -o requirements/dev.txt
 
 clean: ## Remove what was installed and cached here
 	rm -rf $(VENV) $(TORCH_VENV) $(TRAINING_VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

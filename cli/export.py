@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from cli.progress import progress_bar
 from shared.errors import MtmcError
 
 
-class ExportFormat(str, Enum):
+class ExportFormat(StrEnum):
     """Values of `--format`."""
 
     MOT = "mot"
@@ -21,7 +21,7 @@ class ExportFormat(str, Enum):
     CSV = "csv"
 
 
-class NumberedBy(str, Enum):
+class NumberedBy(StrEnum):
     """Values of `--ids`."""
 
     GID = "gid"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from cli import completion
 from shared.errors import MtmcError
 
 
-class LogLevel(str, Enum):
+class LogLevel(StrEnum):
     """Values of `--log-level`."""
 
     DEBUG = "DEBUG"

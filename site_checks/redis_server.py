@@ -73,6 +73,8 @@ def _server(client: Client, where: RedisAddress) -> Iterator[Finding]:
         yield warning(AREA, found, "run Redis closer to the workers: every tick waits for it")
     else:
         yield ok(AREA, found)
+    if where.embedded and info.get("executable"):
+        yield ok(AREA, f"`mtmc up` started it from {info['executable']}")
     refused = refusal(info)
     if refused:
         yield error(AREA, f"it refuses writes: {refused}")

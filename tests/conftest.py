@@ -13,14 +13,18 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
 from redis.exceptions import RedisError
 
 from shared.errors import RedisUnusable
 from shared.redis_connection import Client, connect
-from shared.redis_server import RedisServer, any_free_port, find_binary
+from shared.redis_server import RedisServer, find_binary
+from tests.free_ports import free_port
 from tests.running_site import RunningSite
 
-_START_SECONDS = 20.0
+settings.register_profile("any machine", deadline=None)  # how long an example takes depends on the machine
+settings.load_profile("any machine")
+_START_SECONDS = 60.0
 _IMAGE = "redis:7-alpine"
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,7 +33,7 @@ class RedisProcess:
     """A Redis of a test's own, which can be stopped, killed and started again on the same port with its log."""
 
     def __init__(self, folder: Path) -> None:
-        self.server = RedisServer(find_binary(), folder, any_free_port())
+        self.server = RedisServer(find_binary(), folder, free_port())
         self.server.write_settings()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -98,7 +102,7 @@ def _unavailable(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One Redis for the whole run: in a container when Docker answers, else the embedded one."""
+    """One Redis for each test process: in a container when Docker answers, else the embedded one."""
     if _docker_has_redis():
         # The container is removed below; testcontainers' own reaper would be one more image to fetch.
         os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")

@@ -14,8 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from launcher.state_folder import LastStart, StateFolder
+from tests.free_ports import free_port
+from tests.stopwatch import Stopwatch
+
 ROOT = Path(__file__).resolve().parents[1]
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 
 def environment() -> dict[str, str]:
@@ -29,6 +33,10 @@ class RunningSite:
         self.state = site_file.parent / ".mtmc" / "room"
         self._output = site_file.parent / f"output-{time.monotonic_ns()}.txt"
         self._site_file = site_file
+        # Two sites that start at once would both choose the port 6379 for their Redis.
+        if not self.state.exists():
+            self.state.mkdir(parents=True)
+            StateFolder(self.state).save_last_start(LastStart(redis_port=free_port()))
         with self._output.open("w") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cli", "up", site_file, *words],
@@ -44,7 +52,7 @@ class RunningSite:
         """What it has said until now."""
         return self._output.read_text()
 
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 30.0) -> float:
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 60.0) -> float:
         """Seconds until `condition` held, while it runs."""
         began = time.monotonic()
         while not condition():
@@ -63,7 +71,7 @@ class RunningSite:
     def status(self) -> dict[str, Any]:
         """`mtmc status SITE.yaml --json`."""
         command = [sys.executable, "-m", "cli", "status", str(self._site_file), "--json"]
-        done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
         return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
 
     def pid(self, name: str) -> int:
@@ -71,9 +79,11 @@ class RunningSite:
         found = re.findall(rf"{name} +pid (\d+)|{name} died.*now (\d+)|{name} was restarted \(pid (\d+)", self.output())
         return int("".join(found[-1]))
 
-    def wait_for_another(self, name: str, pid: int) -> float:
-        """Seconds until the process has another pid than `pid`."""
-        return self.wait_for(lambda: self.pid(name) != pid)
+    def wait_for_another(self, name: str, pid: int) -> Stopwatch:
+        """Waits until the process has another pid than `pid`; the stopwatch began with the call."""
+        watch = Stopwatch()
+        self.wait_for(lambda: self.pid(name) != pid)
+        return watch
 
     def family(self) -> list[str]:
         """The command lines of all processes of the site that are alive."""
@@ -84,12 +94,11 @@ class RunningSite:
                     lines.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
         return lines
 
-    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """The exit code, and the seconds that it took. SIGINT goes to the whole group, as from a terminal."""
-        began = time.monotonic()
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, Stopwatch]:
+        """Exit code, and a stopwatch started with the signal. SIGINT goes to the whole group, as from a terminal."""
+        watch = Stopwatch()
         if number == signal.SIGINT:
             os.killpg(self.process.pid, number)
         else:
             self.process.send_signal(number)
-        code = self.process.wait(20)
-        return code, time.monotonic() - began
+        return self.process.wait(60), watch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from shared.backoff import Backoff
 
@@ -12,7 +12,7 @@ SETTLED_S = 10.0
 """A camera has recovered after this long without a failed picture, so that a flapping one does not fill the log."""
 
 
-class DropReason(str, Enum):
+class DropReason(StrEnum):
     """Why a picture was not published."""
 
     REPLACED = "replaced"  # a newer picture of the camera arrived before it was drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -150,6 +150,6 @@ def _gid(text: bytes | None) -> int | None:
 def _iso(time_ns: int) -> str | None:
     """ISO 8601 in UTC with microseconds; None if the time is out of range."""
     with contextlib.suppress(ValueError, OverflowError, OSError):
-        moment = datetime.fromtimestamp(time_ns // 1_000_000_000, timezone.utc)
+        moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
         return moment.replace(microsecond=time_ns // 1000 % 1_000_000).isoformat(timespec="microseconds")
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 from shared.errors import redact
@@ -79,7 +79,7 @@ def _state(facts: CameraFacts, error: str, *, pictures_away: bool, late: bool) -
     if facts.picture_ms is None or facts.picture_ms < (facts.claimed_ms or 0):
         return "starting", "waiting for the first picture"
     if late:
-        since = datetime.fromtimestamp(facts.picture_ms / 1000, timezone.utc)
+        since = datetime.fromtimestamp(facts.picture_ms / 1000, UTC)
         return "stalled", f"no new picture since {since:%Y-%m-%d %H:%M:%S} UTC"
     return "live", "live"
 

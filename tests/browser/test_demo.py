@@ -16,10 +16,10 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from tests.browser.wall import pictures_change
 from tests.running_site import ROOT, environment
 
+pytestmark = pytest.mark.alone
 CAMERAS = ["crossing-southwest", "crossing-northeast"]
 
 
-@pytest.mark.timeout(120)
 def test_two_cameras_of_the_demo_are_live_and_vehicles_bear_one_gid_in_both(tmp_path: Path, browser: WebDriver) -> None:
     words = ["--seed", "11", "--seconds", "20", "--cameras", ",".join(CAMERAS), "--port", "0", "--cache", "rendered"]
     output = tmp_path / "output.txt"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +13,13 @@ from shared.keys import Keys
 from shared.redis_connection import Client
 from tests.browser.wall import pictures_change
 from tests.running_site import RunningSite
+from tests.stopwatch import Stopwatch
 
+pytestmark = pytest.mark.alone
 CAMERAS = [f"cam{i}" for i in range(4)]
 _STATES = "return Object.fromEntries([...tiles.values()].map(tile => [tile.name, tile.element.dataset.state]))"
 
 
-@pytest.mark.timeout(120)
 def test_four_live_annotated_pictures_within_fifteen_seconds(
     start: Callable[..., RunningSite],
     four_cameras_site: Callable[..., Path],
@@ -34,13 +34,13 @@ def test_four_live_annotated_pictures_within_fifteen_seconds(
     site_file = four_cameras_site(
         tmp_path, cameras=cameras, clock={"target_fps": 5}, association={"min_similarity": 0.6}
     )
-    began = time.monotonic()
+    watch = Stopwatch()
     site = start(site_file, "--redis", redis_url)
     page = site.wait_for_words(r"http://127\.0\.0\.1:\d+/").group()
     browser.get(page)
     site.wait_for(pictures_change(browser, CAMERAS))
     assert browser.execute_script(_STATES) == dict.fromkeys(CAMERAS, "live")
-    assert time.monotonic() - began < 15
+    assert watch.within(15), watch.seconds
 
     keys = Keys("room")
 
@@ -48,6 +48,6 @@ def test_four_live_annotated_pictures_within_fifteen_seconds(
         return set(redis_client.hvals(keys.gids(camera)))
 
     # The man with the dark shirt walks through all four views.
-    site.wait_for(lambda: set.intersection(*(gids(camera) for camera in CAMERAS)), 60)
+    site.wait_for(lambda: set.intersection(*(gids(camera) for camera in CAMERAS)))
     if os.environ.get("MTMC_SCREENSHOT"):
         browser.save_screenshot(os.environ["MTMC_SCREENSHOT"])

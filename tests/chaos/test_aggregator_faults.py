@@ -15,6 +15,7 @@ from services.aggregator.service import LEASE_SECONDS, Aggregator
 from shared.redis_connection import Client
 from shared.site import PublishedSite
 from tests.integration.test_aggregator import TICKS, Feeder, outcome, scene, site_of
+from tests.stopwatch import Stopwatch
 
 ROOT = Path(__file__).resolve().parents[2]
 TICK_S = 0.04
@@ -42,7 +43,7 @@ def start(redis_url: str, tmp_path: Path) -> Iterator[Callable[[PublishedSite], 
         yield begin
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come true"
@@ -71,7 +72,6 @@ def test_a_standby_takes_over_from_a_killed_aggregator_within_seconds_and_no_gid
     lease = site.keys.lease("aggregator")
     wait_for(lambda: redis_client.exists(lease))
     standby = start(site)
-    away: list[float] = []
     for kill_at in (40, 110):
         while feeder.tick < kill_at:
             feeder.feed()
@@ -79,17 +79,16 @@ def test_a_standby_takes_over_from_a_killed_aggregator_within_seconds_and_no_gid
         wait_for(lambda: last_cycle(redis_client, site) == feeder.tick)
         owner.kill()
         owner.wait()
-        began = time.monotonic()
+        watch = Stopwatch()
         died_at = feeder.tick
         while last_cycle(redis_client, site) == died_at:
-            assert time.monotonic() - began < 10, "nobody took over"
+            assert watch.seconds < 60, "nobody took over"
             if feeder.tick < TICKS:
                 feeder.feed()
             time.sleep(TICK_S)
-        away.append(time.monotonic() - began)
+        assert watch.within(LEASE_SECONDS + 1), watch.seconds
         owner, standby = standby, start(site)
     while feeder.tick < TICKS:
         feeder.feed()
-    assert max(away) < LEASE_SECONDS + 1
     wait_for(lambda: last_cycle(redis_client, site) == TICKS)
     assert outcome(redis_client, site) == calm

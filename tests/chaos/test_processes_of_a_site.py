@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,8 +19,10 @@ from shared.messages import TrackEntry
 from shared.redis_connection import Client, connect
 from tests.conftest import RedisProcess
 from tests.running_site import RunningSite
+from tests.stopwatch import Stopwatch
 from vision.tracking.matching import iou_matrix
 
+pytestmark = pytest.mark.alone
 KEYS = Keys("room")
 CAMERAS = [f"cam{i}" for i in range(4)]
 FPS = 5
@@ -72,7 +73,7 @@ class Watched:
                 gid = int(fields[b"gid"])
         return gid
 
-    def wait_for_pictures(self, seconds: float = 15) -> None:
+    def wait_for_pictures(self, seconds: float = 60.0) -> None:
         """Until the page gives another picture of every camera than at the beginning."""
 
         def picture(camera: str) -> bytes:
@@ -149,8 +150,13 @@ def view_of(watched: Watched) -> View:
     return View(tick, {camera: found[0] for camera, found in newest.items() if found}, gids)
 
 
-def seen_again(watched: Watched, before: View, after_tick: int) -> list[tuple[int, int]]:
-    """Of those who were in view and are seen in the same place after a tick: gid before, gid 2 s after their return."""
+def ticks_to_recognise(watch: Stopwatch) -> int:
+    """Within how many ticks those who return must have their gid: 2 s of them, 8 s on a busy machine."""
+    return (8 if watch.was_busy else 2) * FPS
+
+
+def seen_again(watched: Watched, before: View, after_tick: int, ticks: int) -> list[tuple[int, int]]:
+    """Of those who were in view and are seen in the same place after a tick: gid before, gid `ticks` after return."""
     pairs = []
     for camera, entry in before.entries.items():
         first: dict[int, tuple[int, np.ndarray]] = {}
@@ -167,17 +173,16 @@ def seen_again(watched: Watched, before: View, after_tick: int) -> list[tuple[in
             gid = before.gids.get((camera, int(entry.batch.track_ids[row])), 0)
             if gid and overlaps[row, again] >= SAME_PLACE_IOU:
                 new = tracks[again]
-                pairs.append((gid, watched.gid_at(camera, new, first[new][0] + 2 * FPS)))
+                pairs.append((gid, watched.gid_at(camera, new, first[new][0] + ticks)))
     return [(watched.survivor(old), watched.survivor(new)) for old, new in pairs]
 
 
-@pytest.mark.timeout(180)
 def test_killed_clock_aggregator_and_streamer_return_and_no_live_gid_changes(watched: Watched) -> None:
     site = watched.site
     for name in ("clock", "aggregator", "streamer"):
         before, tick, pid = watched.gids(), watched.tick, site.pid(name)
         os.kill(pid, signal.SIGKILL)
-        assert site.wait_for_another(name, pid) < 5
+        assert site.wait_for_another(name, pid).within(5)
         watched.wait_for_pictures()
         site.wait_for(lambda tick=tick: watched.tick > tick + 2 * FPS)
         after = watched.gids()
@@ -189,13 +194,12 @@ def test_killed_clock_aggregator_and_streamer_return_and_no_live_gid_changes(wat
     assert "Traceback" not in site.output()
 
 
-@pytest.mark.timeout(180)
 def test_who_was_in_view_of_a_killed_worker_gets_the_gid_back_within_two_seconds(watched: Watched) -> None:
     site, pairs = watched.site, list[tuple[int, int]]()
     for _ in range(2):
-        before, pid = view_of(watched), site.pid("camera-worker-1")
+        before, pid, watch = view_of(watched), site.pid("camera-worker-1"), Stopwatch()
         os.kill(pid, signal.SIGKILL)
-        assert site.wait_for_another("camera-worker-1", pid) < 5
+        assert site.wait_for_another("camera-worker-1", pid).within(5)
         old = {track for entry in before.entries.values() for track in entry.batch.track_ids.tolist()}
 
         def back(camera: str, since: int = before.tick, old: set[int] = old) -> int | None:
@@ -208,8 +212,9 @@ def test_who_was_in_view_of_a_killed_worker_gets_the_gid_back_within_two_seconds
 
         site.wait_for(lambda back=back, before=before: all(back(camera) for camera in before.entries))
         first = min(back(camera) or 0 for camera in before.entries)
-        site.wait_for(lambda first=first: watched.tick > first + 5 * FPS)
-        pairs += seen_again(watched, before, first - 1)
+        ticks = ticks_to_recognise(watch)
+        site.wait_for(lambda enough=first + 3 * FPS + ticks: watched.tick > enough)
+        pairs += seen_again(watched, before, first - 1, ticks)
         watched.wait_for_pictures()
     kept = sum(old == new for old, new in pairs)
     assert len(pairs) >= 8, "too few stayed in their place to tell"
@@ -217,16 +222,15 @@ def test_who_was_in_view_of_a_killed_worker_gets_the_gid_back_within_two_seconds
     assert watched.unexplained_changes() == []
 
 
-@pytest.mark.timeout(180)
 def test_after_ten_seconds_without_redis_all_reconnect_by_themselves_and_nobody_has_another_gid(
     watched: Watched, redis_process: RedisProcess
 ) -> None:
     site, before = watched.site, view_of(watched)
     pids = {name: site.pid(name) for name in ("clock", "aggregator", "streamer", "camera-worker-1")}
     redis_process.stop()
-    stopped_at = time.monotonic()
+    watch = Stopwatch()
     site.wait_for_words("Redis does not answer")
-    site.wait_for(lambda: time.monotonic() - stopped_at > 10)
+    site.wait_for(lambda: watch.seconds > 10)
     redis_process.start()
     site.wait_for_words("Redis answers again")
 
@@ -237,10 +241,11 @@ def test_after_ten_seconds_without_redis_all_reconnect_by_themselves_and_nobody_
 
     site.wait_for(returned_at)
     first = returned_at()
-    site.wait_for(lambda: watched.tick > first + 5 * FPS)
+    ticks = ticks_to_recognise(watch)
+    site.wait_for(lambda: watched.tick > first + 3 * FPS + ticks)
     watched.wait_for_pictures()
     assert {name: site.pid(name) for name in pids} == pids, "a process was started again"
-    pairs = seen_again(watched, before, first - 1)
+    pairs = seen_again(watched, before, first - 1, ticks)
     assert len(pairs) >= 2, "too few stayed in their place to tell"
     assert sum(old == new for old, new in pairs) >= 0.9 * len(pairs), pairs
     assert watched.unexplained_changes() == []

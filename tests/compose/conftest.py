@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.redis_server import any_free_port
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -190,7 +190,7 @@ def site(image: None, site_folder: Path) -> Iterator[Project]:
         {
             "MTMC_SITE_FOLDER": str(site_folder),
             "MTMC_ENV_FILE": str(site_folder / "variables"),
-            "MTMC_PORT": str(any_free_port()),
+            "MTMC_PORT": str(free_port()),
             "MTMC_REDIS_PASSWORD": 'pass"word with \\ signs',
         },
     )

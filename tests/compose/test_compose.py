@@ -7,17 +7,16 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from shared.redis_server import any_free_port
 from tests.compose.conftest import DEPLOY, VERSION, Project, open_to_all, wait_for
+from tests.free_ports import free_port
+from tests.stopwatch import Stopwatch
 
-pytestmark = pytest.mark.timeout(300)
 CAMERAS = [f"cam{i}" for i in range(4)]
 SITE = ("docker-compose.yml",)
 HOSTS = (*SITE, "docker-compose.hosts.yml")
@@ -32,7 +31,7 @@ def is_spread_over(site: Project, workers: int) -> bool:
 
 def wait_for_another_picture(site: Project, camera: str) -> None:
     first = site.page(f"/{camera}.jpg")
-    wait_for(lambda: site.page(f"/{camera}.jpg") not in (b"", first), 20)
+    wait_for(lambda: site.page(f"/{camera}.jpg") not in (b"", first), 60)
 
 
 def published_gids(site: Project) -> set[int]:
@@ -45,7 +44,7 @@ def test_pictures_and_global_ids_are_there(site: Project) -> None:
     for camera in CAMERAS:
         wait_for_another_picture(site, camera)
         assert site.page(f"/{camera}.jpg").startswith(b"\xff\xd8")
-    wait_for(lambda: published_gids(site), 30)
+    wait_for(lambda: published_gids(site), 60)
 
 
 def test_variables_reach_the_site_file(site: Project) -> None:
@@ -74,7 +73,7 @@ def test_every_container_is_as_tight_as_it_can_be(site: Project) -> None:
 
 
 def test_every_service_can_be_scraped_from_within_the_network(site: Project) -> None:
-    wait_for(lambda: all(one["ready"] for one in services_of(site)), 20)
+    wait_for(lambda: all(one["ready"] for one in services_of(site)), 60)
     services = services_of(site)
     assert [one["role"] for one in services] == ["aggregator", "camera-worker", "clock", "streamer"]
     fetch = "import sys, urllib.request as r; [print(r.urlopen(url).read().decode()) for url in sys.argv[1:]]"
@@ -103,23 +102,23 @@ def test_the_password_stands_on_no_command_line_and_in_no_log(site: Project) -> 
 def test_nothing_is_started_again_because_redis_is(site: Project) -> None:
     tick = int(site.redis("GET", "mtmc:{room}:clock:tick"))
     site.run("restart", "redis", "redis-pictures")
-    wait_for(lambda: len(site.owners()) == len(CAMERAS), 20)
+    wait_for(lambda: len(site.owners()) == len(CAMERAS), 60)
     assert int(site.redis("GET", "mtmc:{room}:clock:tick")) >= tick, "Redis kept its log"
-    wait_for(lambda: int(site.redis("GET", "mtmc:{room}:clock:tick")) > tick, 20)
+    wait_for(lambda: int(site.redis("GET", "mtmc:{room}:clock:tick")) > tick, 60)
     wait_for_another_picture(site, "cam0")
     assert [one["RestartCount"] for one in site.services()] == [0] * 6
 
 
 def test_three_workers_share_the_cameras_and_two_take_over_from_a_killed_one(site: Project) -> None:
     site.run("up", "--wait", "--scale", "camera_worker=3")
-    wait_for(lambda: is_spread_over(site, 3), 30)
+    wait_for(lambda: is_spread_over(site, 3), 60)
     lost = site.owners()["cam0"]
 
-    killed_at = time.monotonic()
+    watch = Stopwatch()
     subprocess.run(["docker", "kill", "--signal", "KILL", lost], check=True, capture_output=True)
-    wait_for(lambda: len(site.owners()) == len(CAMERAS) and lost not in site.owners().values(), 20)
-    assert time.monotonic() - killed_at < 5
-    wait_for(lambda: is_spread_over(site, 2), 30)
+    wait_for(lambda: len(site.owners()) == len(CAMERAS) and lost not in site.owners().values(), 60)
+    assert watch.within(5), watch.seconds
+    wait_for(lambda: is_spread_over(site, 2), 60)
 
 
 def test_a_worker_of_another_project_joins_over_the_network(site: Project, site_folder: Path, tmp_path: Path) -> None:
@@ -129,7 +128,7 @@ def test_a_worker_of_another_project_joins_over_the_network(site: Project, site_
         text=True,
         check=True,
     ).stdout.strip()
-    redis, pictures = str(any_free_port()), str(any_free_port())
+    redis, pictures = str(free_port()), str(free_port())
     opened = Project(
         site.name,
         ("docker-compose.yml", "docker-compose.hosts.yml"),
@@ -150,22 +149,22 @@ def test_a_worker_of_another_project_joins_over_the_network(site: Project, site_
     try:
         guest.run("up", "--wait")
         (worker,) = guest.containers()
-        wait_for(lambda: is_spread_over(site, 2), 30)
+        wait_for(lambda: is_spread_over(site, 2), 60)
         own = [camera for camera, owner in site.owners().items() if worker["Id"].startswith(owner)]
         assert len(own) == 2
         wait_for_another_picture(site, own[0])
     finally:
         guest.down()
     assert guest.leftovers() == []
-    wait_for(lambda: is_spread_over(site, 1), 30)
+    wait_for(lambda: is_spread_over(site, 1), 60)
     shown = site.run("exec", "-T", "aggregator", "mtmc", "status", "/site/site.yaml", "--json")
     assert [worker["cameras"] for worker in json.loads(shown)["workers"]] == [" ".join(CAMERAS)]
 
 
 def test_all_stop_in_good_order_and_soon_and_down_leaves_nothing(site: Project) -> None:
-    began = time.monotonic()
+    watch = Stopwatch()
     site.run("stop")
-    assert time.monotonic() - began < 10
+    assert watch.within(10), watch.seconds
     assert {one["State"]["ExitCode"] for one in site.containers()} == {0}
     assert len(site.leftovers()) == 7 + 2
     site.down()
@@ -173,11 +172,11 @@ def test_all_stop_in_good_order_and_soon_and_down_leaves_nothing(site: Project) 
 
 
 def test_without_a_site_the_demo_runs(image: None) -> None:
-    project = Project(f"mtmc-demo-{os.getpid()}", SITE, {"MTMC_PORT": str(any_free_port())})
+    project = Project(f"mtmc-demo-{os.getpid()}", SITE, {"MTMC_PORT": str(free_port())})
     try:
         project.run("up", "--wait", seconds=200)
-        wait_for(lambda: len(project.owners(state="live")) == 6, 20)
-        wait_for(lambda: published_gids(project), 20)
+        wait_for(lambda: len(project.owners(state="live")) == 6, 60)
+        wait_for(lambda: published_gids(project), 60)
         rendered = project.run("exec", "-T", "clock", "stat", "--format=%y", "/site/site.yaml")
         project.run("up", "--wait", "--force-recreate")
         assert project.run("exec", "-T", "clock", "stat", "--format=%y", "/site/site.yaml") == rendered

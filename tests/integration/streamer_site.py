@@ -28,7 +28,7 @@ from shared.site import publish_site
 
 SITE = "yard"
 KEYS = Keys(SITE)
-WAIT_S = 15.0
+WAIT_S = 60.0
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:

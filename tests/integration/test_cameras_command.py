@@ -131,7 +131,6 @@ class Page:
         return seen
 
 
-@pytest.mark.timeout(180)
 def test_a_camera_is_added_paused_resumed_and_removed_while_the_others_keep_running(
     start: Callable[..., RunningSite], mtmc: CommandLine, tmp_path: Path, redis_client: Client, redis_url: str
 ) -> None:

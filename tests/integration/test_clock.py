@@ -25,6 +25,7 @@ from shared.messages import TrackBatch
 from shared.redis_connection import RETRYABLE, Client, connect, server_time_ns
 from shared.service import run
 from shared.site import PublishedSite, publish_site, read_site
+from tests.stopwatch import Stopwatch
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = """
@@ -39,7 +40,7 @@ run(Clock(client, read_site(client, "yard")), stop_on_signals())
 """
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -72,7 +73,7 @@ def has_reached(client: Client, site: PublishedSite, tick: int) -> bool:
     return int(client.get(site.keys.tick)) == tick
 
 
-def step_until(clock: Clock, client: Client, site: PublishedSite, count: int, seconds: float = 15.0) -> None:
+def step_until(clock: Clock, client: Client, site: PublishedSite, count: int, seconds: float = 60.0) -> None:
     """Steps until this many ticks were published."""
     deadline = time.monotonic() + seconds
     while len(ticks_of(client, site)) < count:
@@ -123,9 +124,9 @@ def test_a_standby_takes_over_from_a_killed_clock_within_a_lease_and_a_second(
         with clock_process(redis_client, redis_url):
             os.kill(first.pid, signal.SIGKILL)
             first.wait()
-            before, killed_at = int(redis_client.get(site.keys.tick)), time.monotonic()
+            before, watch = int(redis_client.get(site.keys.tick)), Stopwatch()
             wait_for(lambda: int(redis_client.get(site.keys.tick)) > before + 2)
-            assert time.monotonic() - killed_at < LEASE_SECONDS + 1
+            assert watch.within(LEASE_SECONDS + 1), watch.seconds
     assert redis_client.get(site.keys.lease("clock")) != owner
     ticks = ticks_of(redis_client, site)
     assert_time_goes_on(ticks)

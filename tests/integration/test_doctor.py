@@ -16,10 +16,10 @@ import yaml
 
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
-from shared.redis_server import any_free_port
 from site_checks.machine import examine_machine
 from tests.command_line import CommandLine, command_line
 from tests.conftest import RedisProcess
+from tests.free_ports import free_port
 from tests.running_site import RunningSite
 from tests.small_site import small_site
 
@@ -78,7 +78,7 @@ def test_it_restores_the_logging_of_its_process(examine: Examine) -> None:
 def test_the_text_shows_areas_signs_advice_and_a_summary(
     site: dict[str, Any], examine: Examine, mtmc: CommandLine, tmp_path: Path
 ) -> None:
-    site["cameras"].append({"name": "b", "source": f"rtsp://me:{SECRET}@127.0.0.1:{any_free_port()}/b"})
+    site["cameras"].append({"name": "b", "source": f"rtsp://me:{SECRET}@127.0.0.1:{free_port()}/b"})
     examine()
     done = mtmc("doctor", tmp_path / "site.yaml")
     assert done.returncode == 2
@@ -204,7 +204,7 @@ def test_an_unusable_or_unsafe_redis_is_found(
 
 
 def test_a_missing_redis_and_a_server_that_is_not_redis_are_errors(examine: Examine) -> None:
-    code, findings = examine("--redis", f"redis://:{SECRET}@127.0.0.1:{any_free_port()}")
+    code, findings = examine("--redis", f"redis://:{SECRET}@127.0.0.1:{free_port()}")
     assert code == 2
     assert "Redis does not answer at redis://***@127.0.0.1" in of(findings, "redis")[0]["what"]
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -226,7 +226,6 @@ def test_a_worker_whose_clock_is_wrong_is_named(examine: Examine, redis_client: 
     assert wrong["what"].startswith("the clock of worker w2 on host-w2 is -93.5 s off Redis time")
 
 
-@pytest.mark.timeout(120)
 def test_a_running_site_is_checked_from_its_file_and_from_redis(
     start: Callable[..., RunningSite],
     four_cameras_site: Callable[..., Path],
@@ -239,7 +238,7 @@ def test_a_running_site_is_checked_from_its_file_and_from_redis(
     cameras: list[dict[str, Any]] = [
         {"name": f"cam{i}", "source": str(videos / f"cam{i}.mp4"), "loop": True} for i in range(2)
     ]
-    cameras.append({"name": "gone", "source": f"http://127.0.0.1:{any_free_port()}/gone.mjpg"})
+    cameras.append({"name": "gone", "source": f"http://127.0.0.1:{free_port()}/gone.mjpg"})
     path = four_cameras_site(
         tmp_path,
         cameras=cameras,

@@ -14,7 +14,6 @@ import pytest
 from recording.mot_import import ImportOptions, MotSource, import_mot
 from tests.command_line import CommandLine, Done, command_line
 
-pytestmark = pytest.mark.timeout(300)
 TICKS, FPS = 60, 10.0
 CAMERAS = ("a", "b")
 OBJECTS = 3

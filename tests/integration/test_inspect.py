@@ -22,10 +22,10 @@ from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.messages import SCHEMA, TrackBatch
 from shared.redis_connection import Client, connect
-from shared.redis_server import any_free_port
 from shared.site import publish_site
 from tests.command_line import CommandLine, Done, command_line
 from tests.conftest import RedisProcess
+from tests.free_ports import free_port
 from tests.running_site import ROOT, environment
 
 KEYS = Keys("hall")
@@ -291,7 +291,7 @@ def test_the_help_documents_every_field_of_the_json(mtmc: CommandLine) -> None:
 def test_a_missing_redis_and_a_wrong_password_are_reported_in_one_line(
     mtmc: CommandLine, redis_process: RedisProcess, words: tuple[str, ...]
 ) -> None:
-    done = mtmc(*words, "--site", "hall", "--redis", f"redis://me:{SECRET}@127.0.0.1:{any_free_port()}")
+    done = mtmc(*words, "--site", "hall", "--redis", f"redis://me:{SECRET}@127.0.0.1:{free_port()}")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Redis does not answer at redis://***@127.0.0.1" in done.stderr
     client = connect(redis_process.url)

@@ -21,7 +21,7 @@ ROLE = "camera:north"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -66,13 +66,13 @@ def test_a_lease_expires(redis_client: Client) -> None:
     lease = acquired(redis_client, 0.1)
     assert redis_client.pttl(lease.key) <= 100
     wait_for(lambda: not redis_client.exists(lease.key))
-    wait_for(lease.expired, 1.0)
+    wait_for(lease.expired)
     other = acquired(redis_client)
     assert (accepted(redis_client, lease), accepted(redis_client, other)) == (False, True)
 
 
 def test_an_owner_notices_that_its_lease_is_due_and_expired_before_redis_does(redis_client: Client) -> None:
-    lease = acquired(redis_client, 0.3)
+    lease = acquired(redis_client, 2.0)
     assert not lease.due()
     wait_for(lease.due)
     assert not lease.expired()
@@ -237,7 +237,7 @@ def test_an_owner_that_was_suspended_for_long_is_refused_when_it_wakes_up(redis_
             written = redis_client.llen("writers")
             new.commit([["RPUSH", "writers", new.value]], ["writers"])
             os.kill(process.pid, signal.SIGCONT)
-            rest, _ = process.communicate(timeout=10)
+            rest, _ = process.communicate(timeout=60)
         finally:
             process.kill()
     assert rest.splitlines()[-1] == f"lost {ROLE}"

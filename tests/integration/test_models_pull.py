@@ -33,7 +33,7 @@ from model_store.download import download
 from model_store.manifest import ModelEntry
 from model_store.store import KnownModel, ModelStore
 from shared.errors import MtmcError
-from shared.redis_server import any_free_port
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
@@ -368,7 +368,7 @@ def test_the_wrong_part_of_a_file_is_not_used(server: ModelServer, model: KnownM
 
 
 def test_a_refused_connection_is_reported_with_what_to_do(model: KnownModel, server: ModelServer) -> None:
-    url = f"http://127.0.0.1:{any_free_port()}/tiny.onnx"
+    url = f"http://127.0.0.1:{free_port()}/tiny.onnx"
     reported = Reported()
     refusal = reported.refusal(KnownModel(entry(url), model.path))
     assert "tiny cannot be downloaded from 127.0.0.1: Connection refused; " in refusal
@@ -380,7 +380,7 @@ def test_a_refused_connection_is_reported_with_what_to_do(model: KnownModel, ser
 def test_an_unreachable_proxy_is_named_in_the_error(
     model: KnownModel, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("http_proxy", f"http://me:geh3im@127.0.0.1:{any_free_port()}")
+    monkeypatch.setenv("http_proxy", f"http://me:geh3im@127.0.0.1:{free_port()}")
     monkeypatch.setenv("no_proxy", "")
     refusal = Reported().refusal(model)
     assert "the proxy: Connection refused" in refusal

@@ -24,11 +24,12 @@ from shared.monitoring.monitor import Monitor
 from shared.redis_connection import Client, connect
 from shared.service import run
 from tests.conftest import RedisProcess
+from tests.stopwatch import Stopwatch
 
 SECRET = "hunter2"  # noqa: S105
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -146,10 +147,10 @@ def test_a_hung_redis_makes_the_service_unready_within_seconds(
     probed = probe(Working(connect(redis_process.url)))
     wait_for(probed.ready)
     os.kill(redis_process.pid, signal.SIGSTOP)
-    stopped_at = time.monotonic()
+    watch = Stopwatch()
     try:
         wait_for(lambda: not probed.ready())
-        assert time.monotonic() - stopped_at < health.READY_SECONDS + 1
+        assert watch.within(health.READY_SECONDS + 1), watch.seconds
         assert "finished no step" in probed.get("/readyz")[1]
     finally:
         os.kill(redis_process.pid, signal.SIGCONT)
@@ -283,9 +284,9 @@ def test_silent_clients_are_disconnected_and_do_not_block_others_for_long() -> N
     with serving(Monitor(), "127.0.0.1", 0) as address, ExitStack() as stack:
         assert address is not None
         silent = [stack.enter_context(connected(address)) for _ in range(http_server._CONNECTIONS)]
-        began = time.monotonic()
+        watch = Stopwatch()
         wait_for(lambda: len(select.select(silent, [], [], 0)[0]) == len(silent))
-        assert time.monotonic() - began < 6
+        assert watch.within(6), watch.seconds
         assert get(address, "/healthz")[0] == 200
 
 
@@ -295,12 +296,12 @@ def test_a_slowly_dribbling_client_is_disconnected_too(monkeypatch: pytest.Monke
         serving(Monitor(), "127.0.0.1", 0) as address,
         connected(address) as dribbling,
     ):
-        began = time.monotonic()
+        watch = Stopwatch()
         with contextlib.suppress(OSError):  # broken pipe, or reset
-            while time.monotonic() - began < 10:
+            while watch.seconds < 30:
                 dribbling.sendall(b"x")
                 time.sleep(0.01)
-        assert time.monotonic() - began < 3
+        assert watch.within(3), watch.seconds
 
 
 def test_a_failing_probe_is_logged_without_credentials_and_the_next_one_is_answered(

@@ -24,7 +24,7 @@ KEYS = Keys("yard")
 SETTINGS = StreamerConfig.model_construct(max_width=30, jpeg_quality=80)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

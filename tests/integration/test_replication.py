@@ -18,11 +18,12 @@ from shared.leases import Leases
 from shared.redis_connection import Client, connect
 from shared.replication import Replicas
 from tests.integration.test_aggregator import Feeder, site_of
+from tests.stopwatch import Stopwatch
 from tests.unit.association.scenes import Stay, entries
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
@@ -96,9 +97,9 @@ def test_a_hung_replica_is_logged_once_and_blocks_nothing(primary: Client, repli
         with capture_logs() as logs:
             for _ in range(3):
                 primary.incr("written")
-                began = time.monotonic()
+                watch = Stopwatch()
                 assert not replicas.confirm()
-                assert time.monotonic() - began < 2
+                assert watch.within(2), watch.seconds
     finally:
         os.kill(replica.pid, signal.SIGCONT)
     assert [line["event"] for line in logs] == ["no Redis replica keeps up; a failover now would lose writes"]

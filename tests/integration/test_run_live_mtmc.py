@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.redis_server import any_free_port
+from tests.free_ports import free_port
 from tests.running_site import RunningSite
 
 LIVE = """
@@ -59,11 +59,10 @@ def checkout(shared_data: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.timeout(180)
 def test_its_configuration_runs_unchanged_and_its_urls_stay_the_same(
     checkout: Path, start: Callable[..., RunningSite]
 ) -> None:
-    port = any_free_port()
+    port = free_port()
     file = checkout / "config" / "examples" / "room.yaml"
     file.write_text(LIVE % {"port": port})
     site = start(file)

@@ -13,10 +13,10 @@ from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.messages import SCHEMA, TrackBatch
 from shared.redis_connection import Client, connect
-from shared.redis_server import any_free_port
 from shared.site import publish_site, read_site
 from shared.site_state.reading import StateReader
 from shared.site_state.states import WORKER_GONE_MS, SiteState, WorkerState
+from tests.free_ports import free_port
 
 KEYS = Keys("hall")
 SECRET = "hunter2"  # noqa: S105
@@ -162,7 +162,7 @@ def test_an_empty_redis_still_shows_the_cameras_of_the_site(redis_client: Client
 
 
 def test_while_the_redis_for_pictures_is_unreachable_no_camera_is_live(redis_client: Client) -> None:
-    frames = connect(f"redis://127.0.0.1:{any_free_port()}")
+    frames = connect(f"redis://127.0.0.1:{free_port()}")
     reader = reader_of(redis_client, frames)
     run_camera(redis_client, "a")
     camera = reader.read().camera("a")

@@ -17,11 +17,11 @@ from cli.status_tables import camera_state, tables
 from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
-from shared.redis_server import any_free_port
 from shared.site import publish_site, read_site
 from shared.site_state.reading import StateReader
 from shared.site_state.states import STATES, CameraState, SiteState
 from tests.conftest import RedisProcess
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = Keys("hall")
@@ -153,7 +153,7 @@ def test_a_site_that_is_not_running_exits_with_1(redis_client: Client, redis_url
 
 
 def test_without_redis_it_exits_with_1_and_says_how_to_start_the_site() -> None:
-    done = status("--site", "hall", "--redis", f"redis://:{SECRET}@127.0.0.1:{any_free_port()}")
+    done = status("--site", "hall", "--redis", f"redis://:{SECRET}@127.0.0.1:{free_port()}")
     assert done.returncode == 1
     assert "mtmc up" in done.stderr
     assert SECRET not in done.stderr

@@ -40,6 +40,7 @@ from tests.integration.streamer_site import (
     set_status,
     wait_until,
 )
+from tests.stopwatch import Stopwatch
 
 LOGIN = "admin:p4ss/w@rd-hunter2"
 SECRETS = (b"p4ss", b"hunter2", b"admin:")
@@ -228,10 +229,11 @@ def test_a_camera_that_stops_is_replaced_at_most_once_a_second_and_resumes(
 ) -> None:
     viewer = streamer.watch("north")
     begin(redis_client, viewer)
-    stopped_at = time.monotonic()
+    watch = Stopwatch()
     first = viewer.part()
     assert first.tick is None
-    assert 1.5 < time.monotonic() - stopped_at < 4
+    assert watch.seconds > 1.5
+    assert watch.within(4)
     again_at = []
     for _ in range(2):
         assert viewer.part() == first
@@ -655,10 +657,10 @@ def test_it_stops_in_time_with_viewers_of_every_kind(redis_url: str, redis_clien
         for tick in range(1, 40):
             publish_picture(redis_client, "north", tick, bulky_jpeg(tick, 200_000))
             stuck.wait(0.01)
-        asked_at = time.monotonic()
+        watch = Stopwatch()
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(10) == 0
-        assert time.monotonic() - asked_at < 2
+        assert process.wait(60) == 0
+        assert watch.within(2), watch.seconds
     finally:
         for viewer in viewers:
             viewer.close()

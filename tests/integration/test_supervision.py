@@ -17,12 +17,13 @@ import pytest
 from launcher.state_folder import StateFolder
 from launcher.supervision import USER_ERROR, ProcessInfo, Program, Supervisor, stop_leftover, supervisord_settings
 from shared import tether
+from tests.stopwatch import Stopwatch
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(1000)")
 DEAF = (sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)")
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 15.0) -> float:
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> float:
     """Waits for `condition`; returns how many seconds it took."""
     began = time.monotonic()
     while not condition():
@@ -80,9 +81,9 @@ def test_a_killed_process_is_restarted_within_five_seconds(supervised: Callable[
     supervisor = supervised(one=SLEEP, two=SLEEP)
     pid, other = pid_when_running(supervisor, "one"), pid_when_running(supervisor, "two")
     os.kill(pid, signal.SIGKILL)
-    began = time.monotonic()
+    watch = Stopwatch()
     assert pid_when_running(supervisor, "one", other_than=pid)
-    assert time.monotonic() - began < 5
+    assert watch.within(5), watch.seconds
     assert info(supervisor, "one").exit_code < 0, "the exit code must show that it was killed"
     assert info(supervisor, "two").pid == other
 
@@ -102,7 +103,7 @@ def test_a_process_that_keeps_failing_is_restarted_with_growing_delay(
         supervisor.revive(supervisor.processes())
         return starts.exists() and len(starts.read_text().splitlines()) >= times
 
-    wait_until(lambda: started(3), seconds=40)
+    wait_until(lambda: started(3), seconds=120)
     times = [float(line) for line in starts.read_text().splitlines()]
     waits = [after - before - lives_s for before, after in itertools.pairwise(times)]
     assert waits[0] >= 1
@@ -138,10 +139,10 @@ def test_logs_are_rotated(state: StateFolder) -> None:
 def test_all_stop_within_five_seconds_even_if_they_ignore_sigterm(supervised: Callable[..., Supervisor]) -> None:
     supervisor = supervised(one=SLEEP, deaf=DEAF)
     pids = [pid_when_running(supervisor, "one"), pid_when_running(supervisor, "deaf")]
-    began = time.monotonic()
+    watch = Stopwatch()
     supervisor.stop()
-    assert time.monotonic() - began < 5
-    wait_until(lambda: not any(map(alive, pids)), seconds=1)
+    assert watch.within(5), watch.seconds
+    wait_until(lambda: not any(map(alive, pids)), seconds=10)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")

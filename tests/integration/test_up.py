@@ -34,7 +34,7 @@ def site_file(four_cameras_site: Callable[..., Path], shared_data: Path, tmp_pat
     )
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.alone
 def test_a_site_starts_restarts_killed_processes_and_stops_cleanly(
     start: Callable[..., RunningSite], site_file: Path
 ) -> None:
@@ -60,21 +60,21 @@ def test_a_site_starts_restarts_killed_processes_and_stops_cleanly(
             assert re.search(r'ticks_handled_total\{camera="cam0"\} [1-9]', metrics)
 
     second = start(site_file)
-    assert second.process.wait(20) == 2
+    assert second.process.wait(60) == 2
     assert "is already running with the state folder" in second.output()
 
     for name in ("redis", *SERVICES):
         pid = up.pid(name)
         assert Path(f"/proc/{pid}").exists(), f"{name} died before it was killed: {up.output()}"
         os.kill(pid, signal.SIGKILL)
-        assert up.wait_for_another(name, pid) < 5
+        assert up.wait_for_another(name, pid).within(5)
     tick = up.status().get("tick", 0)
     up.wait_for(lambda: up.status().get("tick", 0) > tick + 5)
     up.wait_for(lambda: [camera["state"] for camera in up.status()["cameras"]] == ["live", "live"])
 
-    code, seconds = up.end(signal.SIGINT)
-    assert (code, up.family()) == (0, [])
-    assert seconds < 5
+    code, watch = up.end(signal.SIGINT)
+    assert (code, watch.within(5)) == (0, True)
+    assert up.family() == []
     assert "Traceback" not in up.output()
 
 
@@ -84,7 +84,7 @@ def test_no_process_survives_a_killed_up(start: Callable[..., RunningSite], site
     up.wait_for_words("camera-worker-1")
     up.wait_for(lambda: sum(" -m cli run " in line for line in up.family()) == len(SERVICES))
     up.end(signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while up.family():
         assert time.monotonic() < deadline, up.family()
         time.sleep(0.05)
@@ -126,7 +126,7 @@ def test_a_metrics_port_in_use_ends_up_with_what_to_do(start: Callable[..., Runn
         taken.listen()
         port = taken.getsockname()[1]
         up = start(site_file, "--metrics-port", str(port))
-        assert up.process.wait(30) == 2
+        assert up.process.wait(60) == 2
     assert f"port {port} for metrics is in use" in up.output()
     assert "clock stopped with an error that you have to fix" in up.output()
 
@@ -137,7 +137,7 @@ def test_a_port_in_use_is_reported_before_anything_starts(start: Callable[..., R
         taken.listen()
         port = str(taken.getsockname()[1])
         up = start(site_file, "--port", port)
-        assert up.process.wait(20) == 2
+        assert up.process.wait(60) == 2
     assert f"port {port} is in use by another program; choose one with --port" in up.output()
 
 

@@ -29,7 +29,7 @@ def ticking(site: WorkerSite) -> Iterator[None]:
         yield
 
 
-def step_until(loop: TickLoop, condition: Any, seconds: float = 10.0) -> None:
+def step_until(loop: TickLoop, condition: Any, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "stepped in vain"

@@ -147,7 +147,7 @@ def test_a_lease_that_expired_on_a_busy_machine_is_still_the_workers_when_the_st
 
 
 @pytest.mark.usefixtures("sources")
-@pytest.mark.parametrize("lease_seconds", [0.6, 2.0])
+@pytest.mark.parametrize("lease_seconds", [1.0, 2.0])
 def test_the_cameras_of_a_hung_loop_are_taken_over(redis_client: Client, tmp_path: Path, lease_seconds: float) -> None:
     """Although the roster of the hung worker continues to send heartbeats and reports."""
     site = WorkerSite(redis_client, tmp_path, "ab", worker={"lease_seconds": lease_seconds})
@@ -162,7 +162,7 @@ def test_the_cameras_of_a_hung_loop_are_taken_over(redis_client: Client, tmp_pat
         healthy.step()
         return site.epoch("a") > epoch and healthy.phases().get("a") is not None
 
-    wait_for(taken, 6 * lease_seconds)
+    wait_for(taken)
 
 
 @pytest.mark.usefixtures("sources")
@@ -234,7 +234,7 @@ def test_a_hung_preparation_is_abandoned_and_a_source_that_it_opens_later_is_clo
 
     def hang(source: str, *, camera: str, **options: object) -> object:
         if camera == "a":
-            released.wait(20)
+            released.wait(60)
         return open_source(source, camera=camera, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(preparation, "open_source", hang)
@@ -252,7 +252,7 @@ def test_a_removed_camera_is_released_at_once_while_it_is_being_prepared(
     site: WorkerSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = threading.Event()
-    monkeypatch.setattr(preparation, "open_source", lambda *_, **__: released.wait(20) and StillSource())
+    monkeypatch.setattr(preparation, "open_source", lambda *_, **__: released.wait(60) and StillSource())
     roster = site.roster()
     stepped(roster, in_phase(roster, Phase.PREPARING, "a", "b"))
     remove_cameras(site.client, site.keys, ["a"], kept_seconds=60)
@@ -308,7 +308,7 @@ def test_a_preparation_that_still_hangs_is_not_retried(site: WorkerSite, monkeyp
     def hang(source: str, *, camera: str, **options: object) -> object:
         calls.append(camera)
         if camera == "a":
-            released.wait(20)
+            released.wait(60)
         return open_source(source, camera=camera, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(preparation, "open_source", hang)

@@ -39,7 +39,7 @@ from vision.video.source import Frame, SourceState
 from vision.video.timing import Timing
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -74,7 +74,7 @@ class WorkerSite:
 
     def __init__(self, client: Client, folder: Path, cameras: str, **sections: Any) -> None:
         content = small_site(folder, cameras)
-        content |= {"worker": {"lease_seconds": 0.6}, "clock": {"target_fps": 20, "stall_seconds": 5}} | sections
+        content |= {"worker": {"lease_seconds": 1.5}, "clock": {"target_fps": 20, "stall_seconds": 5}} | sections
         for network in ("detector", "embedder"):
             content[network] = content[network] | {"model": str(folder / content[network]["model"])}
         for camera in content["cameras"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 from shared.config import address_problem
@@ -15,7 +15,7 @@ _DEVICE = re.compile(r"(?:device:)?(?P<index>\d+)")
 _SCHEME = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 
 
-class SourceKind(str, Enum):
+class SourceKind(StrEnum):
     FILE = "file"
     STREAM = "stream"
     DEVICE = "device"

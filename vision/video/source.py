@@ -10,7 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
 
 import cv2
@@ -41,7 +41,7 @@ class Frame:
     """Number of times the file has started over; 0 for a live source. All tracks end when it changes."""
 
 
-class SourceState(str, Enum):
+class SourceState(StrEnum):
     STARTING = "starting"  # has neither delivered a picture nor failed yet
     LIVE = "live"  # delivers pictures
     DOWN = "down"  # failed; being retried

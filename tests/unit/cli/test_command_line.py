@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from shared.redis_server import any_free_port
+from tests.free_ports import free_port
 from tests.unit.vision.model_files import write_constant_model, write_mean_model
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,7 +48,7 @@ def site_file(tmp_path: Path) -> Path:
     cv2.imwrite(str(tmp_path / "mask.png"), np.full((48, 64), 255, np.uint8))
     site = {
         "site": "hall",
-        "redis": {"url": f"redis://me:{SECRET}@127.0.0.1:{any_free_port()}"},
+        "redis": {"url": f"redis://me:{SECRET}@127.0.0.1:{free_port()}"},
         "detector": {"model": "detector.onnx"},
         "embedder": {"model": "embedder.onnx"},
         "cameras": [

@@ -15,8 +15,8 @@ import yaml
 
 from shared.config import SiteConfig
 from shared.redis_connection import Client
-from shared.redis_server import any_free_port
 from shared.site import publish_site
+from tests.free_ports import free_port
 from tests.running_site import ROOT, environment
 
 SITE = {
@@ -107,7 +107,7 @@ def test_without_redis_completion_offers_nothing_and_prints_no_error(tab: Tab) -
     assert tab("cameras", "pause", "none.yaml", "") == []
     took_s = []
     # The second address is reserved for documentation: connections to it are not even refused.
-    for address in (f"127.0.0.1:{any_free_port()}", "192.0.2.1:6379"):
+    for address in (f"127.0.0.1:{free_port()}", "192.0.2.1:6379"):
         began = time.monotonic()
         assert tab("cameras", "pause", "--site", "hall", "--redis", f"redis://{address}", "") == []
         took_s.append(time.monotonic() - began)

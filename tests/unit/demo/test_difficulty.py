@@ -14,7 +14,6 @@ from demo.scenario import Scenario
 
 SECONDS, FPS, SEEDS = 120.0, 5.0, (1, 2)
 EVERY_TICKS = 10
-pytestmark = pytest.mark.timeout(300)
 
 SMALLEST_PX, LEAST_VISIBLE = 20, 0.4
 """What is smaller or less visible is neither asked for nor counted here."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ from evaluation import scores
 from evaluation.matching import NOBODY, match_camera, pairs
 from evaluation.scores import IdentifiedCamera, ScoresUnavailable, as_sequence, require_scores
 from tests.unit.evaluation.scenes import tracks_of, truth_of
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_pair_needs_an_iou_of_one_half() -> None:
@@ -70,3 +74,8 @@ def test_a_missing_library_is_reported_with_the_command_to_install_it(monkeypatc
     monkeypatch.setitem(__import__("sys").modules, "trackeval.metrics", None)
     with pytest.raises(ScoresUnavailable, match=r"pip install --no-deps trackeval==1\.3\.0"):
         require_scores()
+
+
+@pytest.mark.parametrize("file", ["Makefile", "README.md", "docs/evaluation.md"])
+def test_the_command_that_installs_the_library_is_the_same_everywhere(file: str) -> None:
+    assert f"install --no-deps {scores.TRACKEVAL}" in (ROOT / file).read_text()

