@@ -1,4 +1,4 @@
-"""Truth against pictures: what the truth says of a vehicle is what its absence changes."""
+"""Truth against pictures: removing a vehicle changes exactly the pixels that the truth has for it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_truth_is_the_same_whether_or_not_a_picture_was_taken(renderers: lis
 
 
 def test_a_box_is_where_a_picture_changes_when_its_vehicle_is_taken_away(renderers: list[Renderer]) -> None:
-    """All but the shadow, which lies low: the upper, left and right edges are where the change begins."""
+    """Ignores the shadow, which is low: the change begins at the upper, left and right edges."""
     checked = 0
     for renderer in renderers:
         for tick in TICKS:
@@ -70,7 +70,7 @@ def test_a_box_is_where_a_picture_changes_when_its_vehicle_is_taken_away(rendere
                 left, top, right, bottom = truth.boxes_xyxy[i].astype(int)
                 if bottom - top < 20:
                     continue
-                # The noise is that of the tick, so it is the same in both pictures.
+                # The noise depends on the tick only, so it is the same in both pictures.
                 other = without(renderer, int(truth.ids[i])).picture(tick)
                 change = np.abs(picture.astype(int) - other).max(axis=2) > 12
                 inside = change[top:bottom, left:right]
@@ -85,7 +85,7 @@ def test_a_box_is_where_a_picture_changes_when_its_vehicle_is_taken_away(rendere
 
 
 def test_visibility_is_the_share_that_a_lonely_vehicle_would_show(renderers: list[Renderer]) -> None:
-    """Counted independently: pixels that change with the vehicle, of those that change on an empty plain."""
+    """Visibility, counted independently: pixels that change with the vehicle, relative to those on an empty plain."""
     checked = 0
     for renderer in renderers:
         empty = replace(
@@ -136,7 +136,7 @@ def test_the_homography_leads_there_and_back(scenario: Scenario) -> None:
 
 
 def test_a_vehicle_stands_where_its_box_and_the_homography_say(renderers: list[Renderer]) -> None:
-    """The middle of its lower edge lies under it, near the side that the camera sees."""
+    """The middle of the lower edge is below the vehicle, near the side that the camera sees."""
     apart = []
     for renderer in renderers:
         for tick in TICKS:

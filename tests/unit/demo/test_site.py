@@ -1,4 +1,4 @@
-"""A rendered site on disk, and its use again."""
+"""A rendered site on disk, and its reuse."""
 
 from __future__ import annotations
 
@@ -102,18 +102,18 @@ def test_an_impossible_site_is_refused_before_anything_is_written(site: DemoSite
     assert not (tmp_path / "site").exists()
 
 
-def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "holiday.mp4").touch()
-    with pytest.raises(DemoError, match="is no rendered site; move it away"):
+    with pytest.raises(DemoError, match="is not a rendered site; move it away"):
         rendered_site(tmp_path, SITE)
-    with pytest.raises(DemoError, match="is there already"):
+    with pytest.raises(DemoError, match="already exists"):
         write_site(tmp_path, SITE)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.mp4"]
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DemoError, match="cannot be written"):
         rendered_site(tmp_path / "file" / "site", SITE)
-    with pytest.raises(DemoError, match="is there already"):
+    with pytest.raises(DemoError, match="already exists"):
         rendered_site(tmp_path / "file", SITE)

@@ -40,7 +40,7 @@ def test_a_false_detection_below_all_right_ones_costs_nothing() -> None:
 
 
 def test_a_missed_object_costs_its_share_of_the_recall() -> None:
-    # Recall ends at one half, which 51 of the 101 levels lie at or below.
+    # Recall ends at one half; 51 of the 101 levels are at or below it.
     assert average_precision([(found((BOX, 0.8)), present((BOX, True), (OTHER, True)))]) == pytest.approx(51 / 101)
 
 

@@ -1,4 +1,4 @@
-"""Assignment, losses, schedule, checkpoints and export; these need torch, which training alone needs."""
+"""Assignment, losses, schedule, checkpoints and export; these tests need torch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def targets(*boxes: tuple[float, float, float, float], asked: list[bool] | None 
 
 
 def assigned(wanted: Targets, boxes_xyxy: torch.Tensor | None = None) -> TargetAssignment:
-    """With the same middling score everywhere, and unless given, boxes of 16 × 16 pixels around every cell."""
+    """Predictions with the same medium score everywhere; by default, boxes of 16 × 16 pixels around every cell."""
     if boxes_xyxy is None:
         boxes_xyxy = torch.cat([CENTRES - 8, CENTRES + 8], dim=1)
     return assign_targets(wanted, boxes_xyxy[None], torch.full((1, len(CENTRES), 3), 0.5), CENTRES)

@@ -1,4 +1,4 @@
-"""The seeds' purposes, and scenes rendered into a folder."""
+"""Seeds and their purposes, and scenes rendered into a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEED = 77
 def test_no_scene_serves_two_purposes() -> None:
     for one, other in itertools.combinations(SCENES.values(), 2):
         assert set(one).isdisjoint(other)
-    assert min(map(min, SCENES.values())) >= 1_000_000  # nobody's `mtmc demo --seed` shows what was trained on
+    assert min(map(min, SCENES.values())) >= 1_000_000  # `mtmc demo --seed` is unlikely to show a training scene
 
 
 def test_a_scene_comes_back_from_its_folder_as_it_was_rendered(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The models in `models/`, as a site loads them, on a scene that no training has seen."""
+"""The models in `models/`, loaded as by a site, on a scene not used for training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MEGABYTE = 1_000_000
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Picture]:
-    """Some 50 pictures of one scene."""
+    """About 50 pictures of one scene."""
     assert all(SEED not in seeds for seeds in SCENES.values())
     folder = tmp_path_factory.mktemp("pictures")
     render_scene(folder, SEED, seconds=40, every_ticks=20)
@@ -38,7 +38,7 @@ def detector() -> Detector:
 
 @pytest.fixture(scope="module")
 def embedder() -> Embedder:
-    """With the settings that a site file has when it names nothing but the path."""
+    """With the settings of a site file that contains only the path."""
     return Embedder.load(EMBEDDER, device="cpu", threads=2)
 
 
