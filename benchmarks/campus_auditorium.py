@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--boxes", nargs="+", choices=["true", "detected"], default=["true", "detected"])
     parser.add_argument("--profiles", nargs="+", choices=["base", "hard"], default=["base", "hard"])
     parser.add_argument("--seed", type=int, default=1, help="seed of the embeddings (default 1)")
-    parser.add_argument("--seconds", type=float, help="only the first of them")
+    parser.add_argument("--seconds", type=float, help="use only the first seconds")
     parser.add_argument("--min-similarity", type=float, default=0.5, help="association.min_similarity (default 0.5)")
     arguments = parser.parse_args()
     shared = shared_folder() or sys.exit("no data found: set MTMC_SHARED to the folder that holds data/ and tools/")

@@ -51,7 +51,7 @@ class Throughput:
 
 def site(folder: Path) -> Path:
     """Writes a site of the four files, in virtual time at their own 10 fps."""
-    recordings, weights = _SHARED / "data" / "ufes-four-cameras", _SHARED / "weights"
+    videos, weights = _SHARED / "data" / "ufes-four-cameras", _SHARED / "weights"
     path = folder / "site.yaml"
     content = {
         "site": "bench",
@@ -59,7 +59,7 @@ def site(folder: Path) -> Path:
         "detector": {"model": str(weights / "yolox_nano.onnx"), "classes": ["person"]},
         "embedder": {"model": str(weights / "osnet_x0_25_msmt17.onnx")},
         "association": {"min_similarity": 0.6},
-        "cameras": [{"name": name, "source": str(recordings / f"{name}.mp4")} for name in _CAMERAS],
+        "cameras": [{"name": name, "source": str(videos / f"{name}.mp4")} for name in _CAMERAS],
         "streamer": {"port": 0},
     }
     path.write_text(yaml.safe_dump(content), encoding="utf-8")

@@ -58,7 +58,7 @@ def render_cameras(
 
 
 _pool: dict[str, Any] = {}
-"""Initialises a process of the pool with the objects that it shares with its parent."""
+"""In a process of the pool: the objects that it shares with its parent."""
 
 
 def _begin(done: Any, stopped: Any) -> None:
@@ -68,12 +68,12 @@ def _begin(done: Any, stopped: Any) -> None:
 
 
 def _render_in_pool(scenario: Scenario, camera: SceneCamera, folder: Path) -> None:
-    def told() -> bool:
+    def go_on() -> bool:
         with _pool["done"].get_lock():
             _pool["done"].value += 1
         return not _pool["stopped"].is_set()
 
-    render_camera(scenario, camera, folder, told)
+    render_camera(scenario, camera, folder, go_on)
 
 
 def render_camera(

@@ -40,8 +40,8 @@ def train(
 ) -> DetectorNetwork:
     """Trains for `epochs` and returns the network; resumes from the checkpoint in `work`.
 
-    After `first_stage` epochs, all classes are shown equally often, and the learning rate rises and falls once
-    more. Rare classes are balanced only after the features are learnt (Cao et al., LDAM with deferred re-weighting, 2019).
+    After `first_stage` epochs, all classes are shown equally often, and the learning rate rises and falls once more.
+    Rare classes are balanced only after the features are learnt (Cao et al., LDAM with deferred re-weighting, 2019).
     """
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -47,7 +47,7 @@ def batches(
 ) -> Iterator[tuple[torch.Tensor, Targets]]:
     """Yields one epoch in batches of `size`: `(size, 3, height, width)` float32 RGB, and the boxes.
 
-    Every picture occurs once, in random order. With `balanced`, pictures are drawn so that classes are equally frequent.
+    Every picture occurs once, in random order. With `balanced`, they are drawn so that classes are equally frequent.
     """
     shown = _one_vehicle_each(pictures, random) if balanced else _every_picture(pictures, parts, random)
     for start in range(0, len(shown) - size + 1, size):
@@ -56,9 +56,9 @@ def batches(
         for row, (index, vehicle) in enumerate(shown[start : start + size]):
             picture = pictures[index]
             images[row], boxes = random_part(picture.read(), picture.truth, parts, random, vehicle)
-            asked = is_asked_for(boxes, picture.truth, parts)
+            required = must_be_found(boxes, picture.truth, parts)
             # The boxes of the truth are clipped to the picture, so those of a part are clipped to it, too.
-            labels.append((np.clip(boxes, 0, parts.limit), picture.truth.class_ids, asked))
+            labels.append((np.clip(boxes, 0, parts.limit), picture.truth.class_ids, required))
         yield as_input(images), as_targets(labels)
 
 
@@ -122,13 +122,13 @@ def _start(side: float, shown: float, vehicle: Floats | None, random: np.random.
     return float(random.uniform(lowest, max(lowest, highest)))
 
 
-def is_asked_for(boxes_xyxy: Floats, truth: Truth, parts: PartSelection) -> npt.NDArray[np.bool_]:
+def must_be_found(boxes_xyxy: Floats, truth: Truth, parts: PartSelection) -> npt.NDArray[np.bool_]:
     """`(n,)`: whether the vehicles of `truth`, at `boxes_xyxy` `(n, 4)` in pixels of the part, must be found in it."""
     inside = np.clip(boxes_xyxy, 0, parts.limit)
     share = _areas(inside) / np.maximum(_areas(boxes_xyxy), 1e-6)
     tall = inside[:, 3] - inside[:, 1] >= _MIN_HEIGHT_PX
-    asked: npt.NDArray[np.bool_] = (truth.visibility >= _MIN_VISIBILITY) & tall & (share >= _MIN_INSIDE)
-    return asked
+    required: npt.NDArray[np.bool_] = (truth.visibility >= _MIN_VISIBILITY) & tall & (share >= _MIN_INSIDE)
+    return required
 
 
 def _areas(boxes_xyxy: Floats) -> Floats:
@@ -148,10 +148,10 @@ def as_targets(labels: Sequence[tuple[Floats, npt.NDArray[np.int16], npt.NDArray
     boxes_xyxy = torch.zeros(len(labels), longest, 4)
     class_ids = torch.zeros(len(labels), longest, dtype=torch.int64)
     is_object, is_ignored = (torch.zeros(len(labels), longest, dtype=torch.bool) for _ in range(2))
-    for row, (boxes, classes, asked) in enumerate(labels):
+    for row, (boxes, classes, required) in enumerate(labels):
         count = len(boxes)
         boxes_xyxy[row, :count] = torch.from_numpy(boxes)
         class_ids[row, :count] = torch.from_numpy(classes.astype(np.int64))
-        is_object[row, :count] = torch.from_numpy(asked)
-        is_ignored[row, :count] = torch.from_numpy(~asked)
+        is_object[row, :count] = torch.from_numpy(required)
+        is_ignored[row, :count] = torch.from_numpy(~required)
     return Targets(boxes_xyxy, class_ids, is_object, is_ignored)

@@ -63,9 +63,9 @@ def retrieval(vectors: Floats, sightings: Sightings) -> Retrieval:
         here = sightings.cameras == camera
         cosines = vectors[here] @ vectors[~here].T
         matches = sightings.identities[here][:, None] == sightings.identities[~here][None, :]
-        asked = matches.any(axis=1)
-        nearest = cosines[asked].argmax(axis=1)
-        hits += int(matches[asked][np.arange(len(nearest)), nearest].sum())
+        is_query = matches.any(axis=1)
+        nearest = cosines[is_query].argmax(axis=1)
+        hits += int(matches[is_query][np.arange(len(nearest)), nearest].sum())
         queries += len(nearest)
         same_moments += _moments(cosines[matches])
         different_moments += _moments(cosines[~matches])

@@ -59,7 +59,7 @@ def test_many_boxes_are_partly_hidden_and_few_are_hopeless(exam: Exam) -> None:
     assert (exam.visibility[large] < LEAST_VISIBLE).mean() <= 0.30
 
 
-def test_boxes_are_large_enough_to_tell_vehicles_apart(exam: Exam) -> None:
+def test_boxes_are_large_enough_to_distinguish_vehicles(exam: Exam) -> None:
     assert ((exam.heights >= 25) & (exam.heights <= 120)).mean() >= 0.5
 
 

@@ -139,7 +139,7 @@ def _end(vehicle: Vehicle) -> int:
     return int(vehicle.first_tick + len(vehicle.poses))
 
 
-def test_who_stands_between_hides() -> None:
+def test_an_object_in_between_hides_the_other() -> None:
     square = np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
     viewer = (0.0, -20.0)
     before, behind = (Footprint.of(square + np.array([0.0, y])) for y in (-5.0, 5.0))

@@ -30,7 +30,7 @@ def test_only_other_cameras_are_searched() -> None:
     assert found.rank1 == pytest.approx(1 / 3)
 
 
-def test_a_vehicle_of_one_camera_is_searched_for_by_nobody_and_yet_can_mislead() -> None:
+def test_a_vehicle_of_one_camera_is_no_query_but_stays_in_the_gallery() -> None:
     vectors = unit((1, 0), (1, 0.2), (1, 0.1))
 
     found = retrieval(vectors, sightings([0, 0, 1], [0, 1, 1]))
@@ -61,7 +61,7 @@ def drawn(identities: int, spread: float) -> tuple[np.ndarray, Sightings]:
 
 
 @pytest.mark.parametrize("spread", [0.45, 0.55])
-def test_calibration_brings_the_means_to_what_is_wanted(spread: float) -> None:
+def test_calibration_brings_the_means_to_their_targets(spread: float) -> None:
     vectors, shown = drawn(80, spread)
     before = retrieval(vectors, shown)
     assert abs(before.different_mean - DIFFERENT) > 0.2

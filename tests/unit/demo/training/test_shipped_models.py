@@ -47,7 +47,7 @@ def test_a_shipped_model_is_small(path: Path, megabytes: int) -> None:
     assert path.stat().st_size <= megabytes * _MEGABYTE
 
 
-def test_the_detector_names_its_classes_and_takes_what_a_camera_shows(detector: Detector) -> None:
+def test_the_detector_names_its_classes_and_accepts_camera_pictures(detector: Detector) -> None:
     assert detector.class_names == CLASS_NAMES
     assert detector.input_size == (640, 384)
 
@@ -81,7 +81,7 @@ def test_the_embedder_fits_the_default_settings(embedder: Embedder) -> None:
     assert 128 <= embedder.dimension <= 256
 
 
-def test_the_embedder_gives_the_same_vector_alone_and_in_a_batch(
+def test_the_embedder_returns_the_same_vector_alone_and_in_a_batch(
     embedder: Embedder, pictures: Sequence[Picture]
 ) -> None:
     seen = max(pictures, key=lambda picture: len(picture.truth))
@@ -93,7 +93,7 @@ def test_the_embedder_gives_the_same_vector_alone_and_in_a_batch(
     np.testing.assert_allclose(together, np.stack(alone), atol=1e-4)
 
 
-def test_the_embedder_tells_vehicles_apart_as_its_thresholds_expect(
+def test_the_embedder_distinguishes_vehicles_as_its_thresholds_expect(
     embedder: Embedder, pictures: Sequence[Picture]
 ) -> None:
     found = embedder_scores(embedder, pictures)
