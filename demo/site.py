@@ -48,11 +48,11 @@ class DemoSite:
     def scenario(self) -> Scenario:
         """Raises DemoError if a number is out of range."""
         if self.seed < 0:
-            raise DemoError(f"seed {self.seed}: give a whole number from 0")
+            raise DemoError(f"seed {self.seed}: must be 0 or more")
         if not 1.0 <= self.seconds <= 3600.0:
-            raise DemoError(f"{self.seconds:g} seconds: give a length from 1 to 3600")
+            raise DemoError(f"{self.seconds:g} seconds: must be 1 to 3600")
         if not 1.0 <= self.fps <= 30.0:
-            raise DemoError(f"{self.fps:g} pictures a second: give a rate from 1 to 30")
+            raise DemoError(f"{self.fps:g} pictures per second: must be 1 to 30")
         return Scenario.generate(self.seed, self.seconds, self.fps)
 
     def chosen_cameras(self, scenario: Scenario) -> tuple[SceneCamera, ...]:
@@ -73,7 +73,7 @@ def require_models(folder: Path) -> None:
     missing = [name for name in (DETECTOR, EMBEDDER) if not (folder / name).is_file()]
     if missing:
         raise DemoError(
-            f"the demo's networks are missing: there is no {' and no '.join(missing)} in {folder}; reinstall mtmc, "
+            f"the demo's models are missing: there is no {' and no '.join(missing)} in {folder}; reinstall mtmc, "
             "or name a folder that holds them with --models"
         )
 

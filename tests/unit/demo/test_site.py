@@ -88,9 +88,9 @@ def test_a_rendering_killed_while_moving_its_files_is_repeated(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("site", "message"),
     [
-        (DemoSite(-1, 2.0), "seed -1: give a whole number from 0"),
-        (DemoSite(1, 0.0), "0 seconds: give a length from 1 to 3600"),
-        (DemoSite(1, 2.0, fps=99), "99 pictures a second: give a rate from 1 to 30"),
+        (DemoSite(-1, 2.0), "seed -1: must be 0 or more"),
+        (DemoSite(1, 0.0), "0 seconds: must be 1 to 3600"),
+        (DemoSite(1, 2.0, fps=99), "99 pictures per second: must be 1 to 30"),
         (DemoSite(1, 2.0, ("gate",)), "there is no camera 'gate'; the demo has crossing-southwest, "),
     ],
 )
