@@ -78,9 +78,9 @@ def track(sequence: Sequence, first: int, stride: int) -> IdentifiedCamera:
     return IdentifiedCamera(match_camera(sequence.truth, tracks, frames, frames), tracks.gids)
 
 
-def scores(recordings: list[Sequence], stride: int) -> CameraScores:
+def scores(all_sequences: list[Sequence], stride: int) -> CameraScores:
     """Scores over all sequences together, with one run from each of the first `stride` pictures."""
-    runs = [track(sequence, first, stride) for sequence in recordings for first in range(1, stride + 1)]
+    runs = [track(sequence, first, stride) for sequence in all_sequences for first in range(1, stride + 1)]
     pooled = pooled_scores(runs)
     assert pooled is not None
     return pooled
@@ -113,11 +113,11 @@ def main() -> None:
     for objects in (10, 100):
         print(f"{objects:4d} objects: {milliseconds_per_update(objects):.2f} ms per update")
     shared = shared_folder() or sys.exit("no data found: set MTMC_SHARED to the folder that holds data/")
-    recordings = sequences(shared / "data", arguments.campus)
+    all_sequences = sequences(shared / "data", arguments.campus)
     for stride in arguments.strides:
-        done = scores(recordings, stride)
+        done = scores(all_sequences, stride)
         figures = "  ".join(f"{name.upper()} {100 * getattr(done, name):6.2f}" for name in _SHOWN)
-        print(f"{recordings[0].rate_hz / stride:5.1f} Hz: {figures}  switches {done.idsw}", flush=True)
+        print(f"{all_sequences[0].rate_hz / stride:5.1f} Hz: {figures}  switches {done.idsw}", flush=True)
 
 
 if __name__ == "__main__":
