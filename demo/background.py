@@ -63,7 +63,7 @@ def background_of(scenery: Scenery, camera: SceneCamera) -> Background:
         _draw(camera, scenery, thing, number, canvas, owner, scale)
     picture = cv2.resize(canvas, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     alpha = cv2.resize((owner >= 0).astype(np.float32), (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    # Nearer things have higher numbers.
+    # Nearer objects have higher numbers.
     blocks = owner.reshape(camera.height, scale, camera.width, scale)
     return Background(
         np.clip(sensed(camera, picture.astype(np.float64)) + 0.5, 0, 255).astype(np.uint8),

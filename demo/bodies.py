@@ -27,7 +27,7 @@ class Mesh:
     """`(f, 3)`, one point of each face."""
     surfaces: Surfaces
     groups: tuple[tuple[int, float, int, int], ...]
-    """`(level, middle x, first face, end face)`."""
+    """`(level, centre x, first face, end face)`."""
     hull: Floats
     """`(h, 3)`: a few points whose convex hull approximates the body, for its shadow."""
 

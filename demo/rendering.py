@@ -43,7 +43,7 @@ class Renderer:
         return self._with_noise(image, tick)
 
     def truth(self, tick: int) -> Truth:
-        """What is visible at a tick."""
+        """The ground truth at a tick."""
         owner = np.zeros((self.camera.height, self.camera.width), np.int16)
         sprites = self._sprites(tick)
         for number, sprite in enumerate(sprites, start=1):

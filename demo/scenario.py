@@ -1,4 +1,4 @@
-"""What happens on the site, from a seed: every vehicle with its look and motion, the cameras, the traffic light."""
+"""The events on the site, from a seed: vehicles with their looks and motion, the cameras, the traffic light."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Vehicle:
     """One vehicle during its time on the site."""
 
     id: int
-    """From 1; the same in all cameras."""
+    """Counts from 1; the same in all cameras."""
     look: Look
     first_tick: int
     poses: Floats
@@ -52,7 +52,7 @@ class Vehicle:
 
     @cached_property
     def size(self) -> Size:
-        """Of its body."""
+        """Size of its body."""
         return size_of(self.look)
 
     def pose(self, tick: int) -> Floats | None:
