@@ -1,5 +1,5 @@
-# `make` lists the targets. Everything that they need they install: Python packages into .venv, and for the tests a
-# browser and a Redis server with Debian's package manager (as root, or with sudo).
+# `make` lists the targets. They install what they need: Python packages into .venv, and for the tests a browser and a
+# Redis server with apt (as root, or with sudo).
 PYTHON ?= python3
 VENV := .venv
 TORCH_VENV := .venv-torch
@@ -20,7 +20,7 @@ TRAIN_ARGS ?=
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-install: $(VENV)/.installed ## Install mtmc into .venv, without what only the tests need
+install: $(VENV)/.installed ## Install mtmc into .venv, without the packages for tests
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || PYTHON=$(PYTHON) tools/install-system-packages
@@ -44,7 +44,7 @@ $(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
 # The tests marked `alone` measure the speed of a live site, so they run one at a time, after all others. pytest exits
 # with 5 when PYTEST_ARGS selects no test of a phase.
 PYTEST := $(BIN)/python -m pytest --ignore=tests/compose --ignore=tests/evaluation
-test: $(VENV)/.installed-dev ## Run the tests (PYTEST_ARGS='tests/unit -k gate' for some)
+test: $(VENV)/.installed-dev ## Run the tests (PYTEST_ARGS='tests/unit -k gate' runs some)
 	@tools/install-system-packages
 	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
@@ -63,7 +63,7 @@ $(TORCH_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/torch
 	@$(TORCH_VENV)/bin/pip --disable-pip-version-check --quiet install -r requirements/torch.txt
 	@touch $@
 
-test-torch: $(TORCH_VENV)/.installed ## Test what needs the extra torch, in an environment of its own
+test-torch: $(TORCH_VENV)/.installed ## Test .pt models, in .venv-torch with PyTorch
 	$(TORCH_VENV)/bin/python -m pytest tests/unit/vision/test_loading.py tests/unit/vision/test_pytorch.py $(PYTEST_ARGS)
 
 $(TRAINING_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/training.txt
@@ -73,36 +73,36 @@ $(TRAINING_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/tr
 	@$(TRAINING_VENV)/bin/pip --disable-pip-version-check --quiet install -r requirements/training.txt
 	@touch $@
 
-train-detector: $(TRAINING_VENV)/.installed ## Train the demo's detector (TRAIN_ARGS='--epochs 5' for less)
+train-detector: $(TRAINING_VENV)/.installed ## Train the demo's detector (TRAIN_ARGS='--epochs 5' for a short run)
 	$(TRAINING_VENV)/bin/python -m demo.training.detector $(TRAIN_ARGS)
 
 train-embedder: $(TRAINING_VENV)/.installed ## Train the demo's vehicle embedder
 	$(TRAINING_VENV)/bin/python -m demo.training.embedder $(TRAIN_ARGS)
 
-evaluate-models: $(VENV)/.installed ## Score the demo's models on scenes that no training has seen
+evaluate-models: $(VENV)/.installed ## Score the demo's models on scenes not used for training
 	$(BIN)/python -m demo.training.evaluation
 
-test-training: $(TRAINING_VENV)/.installed ## Test what needs torch in the training of the demo's models
+test-training: $(TRAINING_VENV)/.installed ## Test the training of the demo's models, in .venv-training
 	$(TRAINING_VENV)/bin/python -m pytest tests/unit/demo/training $(PYTEST_ARGS)
 
-check: $(VENV)/.installed-dev ## Style, types and import rules: what CI runs beside the tests
+check: $(VENV)/.installed-dev ## Check style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-demo: $(VENV)/.installed ## Run the synthetic site (DEMO_ARGS='--seed 7' for another one)
+demo: $(VENV)/.installed ## Run the synthetic site (DEMO_ARGS='--seed 7' for another scene)
 	@$(BIN)/python -c 'from shared.redis_server import find_binary; find_binary()' 2>/dev/null || tools/install-system-packages redis-server
 	$(BIN)/mtmc demo $(DEMO_ARGS)
 
 up: $(VENV)/.installed ## Run a site on this machine: make up SITE=my-site.yaml
-	@test -n "$(SITE)" || { echo "name the site's file: make up SITE=my-site.yaml"; exit 2; }
+	@test -n "$(SITE)" || { echo "set SITE to the site file: make up SITE=my-site.yaml"; exit 2; }
 	$(BIN)/mtmc up $(SITE)
 
-bench: $(VENV)/.installed-dev ## Measure the throughput on the four real cameras (needs the shared data)
+bench: $(VENV)/.installed-dev ## Measure the throughput on four real cameras (needs the data in MTMC_SHARED)
 	$(BIN)/python -m benchmarks.four_cameras
 
-evaluate: $(VENV)/.installed-dev ## Score tracker and identities on the demo and the real sets (docs/evaluation.md)
+evaluate: $(VENV)/.installed-dev ## Score tracker and identities on the demo and real data (docs/evaluation.md)
 	$(BIN)/python -m benchmarks.demo_identities
 	$(BIN)/python -m benchmarks.mot17_tracker --strides 1 3 6
 	$(BIN)/python -m benchmarks.campus_auditorium
@@ -113,5 +113,5 @@ lock: $(VENV)/bin/pip ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate pyproject.toml -o requirements/base.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --extra dev pyproject.toml -o requirements/dev.txt
 
-clean: ## Remove what was installed and cached here
+clean: ## Remove environments and caches
 	rm -rf $(VENV) $(TORCH_VENV) $(TRAINING_VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,11 +1,11 @@
-"""CAMPUS Auditorium, four views of which some overlap: association on real motion, with simulated appearance.
+"""CAMPUS Auditorium, four partly overlapping views: association on real motion, with simulated appearance.
 
     python -m benchmarks.campus_auditorium [--boxes true|detected] [--profiles base hard] [--seed N] [--seconds S]
 
 Boxes and identities are real (`../shared/data/campus-auditorium` or `$MTMC_SHARED/data/…`), at 10 Hz; there are no
-pixels, so embeddings are drawn by `../shared/tools/simulated_appearance.py`. `true`: the true boxes, a track for each
-stay in a view. `detected`: the real detections through our tracker; a box bears the appearance of the object that it
-shows, or of somebody that nobody else looks like.
+pixels, so embeddings come from `../shared/tools/simulated_appearance.py`. `true` uses the true boxes, with one track
+for each stay in a view. `detected` runs our tracker on the real detections. A box has the appearance of the object that
+it shows, or of a unique person if it shows none.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CAMERAS = ("HC3", "HC4", "IP2", "IP5")
 FPS, STRIDE, SIZE = 29.97, 3, (1920, 1080)
 SITE = Path("data") / "campus-auditorium"
 _LOST_S = TrackerSettings().max_lost_seconds
-# As the camera worker embeds: a new track at each of its first five ticks, later every half second.
+# As in the camera worker: a new track is embedded at each of its first five ticks, then every half second.
 _FIRST_EMBEDDINGS, _REFRESH_S = 5, 0.5
 Boxes = Literal["true", "detected"]
 DataProfile = Literal["base", "hard"]
@@ -81,7 +81,7 @@ def _sampled(frames: Ids) -> npt.NDArray[np.bool_]:
 
 
 def _true_tracks(truth: CameraTruth) -> PublishedTracks:
-    """The true boxes; `ticks` are frames, and an object that was away for longer comes back as another track."""
+    """The true boxes; `ticks` are frames. An object that was away for longer returns as a new track."""
     rows = np.flatnonzero(_sampled(truth.frames))
     frames, objects = truth.frames[rows], truth.identities[rows]
     order = np.lexsort((frames, objects))
@@ -93,7 +93,7 @@ def _true_tracks(truth: CameraTruth) -> PublishedTracks:
 
 
 def _detected(source: Path, path: Path) -> PublishedTracks:
-    """Our tracker's output over the real detections; `ticks` are frames."""
+    """The output of our tracker on the real detections; `ticks` are frames."""
     track_mot(source / "det.txt", TrackingOptions(FPS, STRIDE, size=SIZE), TrackerSettings(), path)
     rows = read_mot(path)
     nothing = np.zeros(len(rows), np.int64)
@@ -107,7 +107,7 @@ def _confidences(path: Path) -> npt.NDArray[np.float32]:
 
 
 def _objects(truth: CameraTruth, tracks: PublishedTracks) -> Ids:
-    """The object that each box shows; `NOBODY` for none."""
+    """The object that each box shows, or `NOBODY`."""
     frames = np.unique(tracks.ticks)
     return match_camera(truth, tracks, frames, frames).shown
 
@@ -115,7 +115,7 @@ def _objects(truth: CameraTruth, tracks: PublishedTracks) -> Ids:
 def _embeddings(
     shared: Path, tracks: list[PublishedTracks], shown: list[Ids], profile: DataProfile, seed: int
 ) -> list[npt.NDArray[np.float32]]:
-    """Of every box, zero where the camera worker would not embed it."""
+    """The embedding of every box; zero if the camera worker would not embed it."""
     identity, camera, times = [], [], []
     known = np.unique(np.concatenate(shown))
     strangers = len(known)
@@ -162,7 +162,7 @@ def _appearance(shared: Path) -> ModuleType:
 def judged(
     shared: Path, boxes: Boxes, profile: DataProfile, seed: int, seconds: float | None = None, **association: float
 ) -> Verdict:
-    """The verdict on the aggregator, with `association` in place of its defaults."""
+    """Scores the aggregator, with `association` instead of its default settings."""
     with tempfile.TemporaryDirectory() as name:
         recording = make_recording(shared, boxes, profile, seed, Path(name), seconds)
         run = associate(recording, association=association)
@@ -170,15 +170,15 @@ def judged(
 
 
 def main() -> None:
-    """Prints a table for each kind of boxes."""
+    """Prints one table for each kind of boxes."""
     parser = argparse.ArgumentParser(description="Association on CAMPUS Auditorium with simulated appearance")
     parser.add_argument("--boxes", nargs="+", choices=["true", "detected"], default=["true", "detected"])
     parser.add_argument("--profiles", nargs="+", choices=["base", "hard"], default=["base", "hard"])
-    parser.add_argument("--seed", type=int, default=1, help="of the embeddings (default 1)")
-    parser.add_argument("--seconds", type=float, help="only the first of them")
-    parser.add_argument("--min-similarity", type=float, default=0.5, help="of the association (default 0.5)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the embeddings (default 1)")
+    parser.add_argument("--seconds", type=float, help="use only the first seconds")
+    parser.add_argument("--min-similarity", type=float, default=0.5, help="association.min_similarity (default 0.5)")
     arguments = parser.parse_args()
-    shared = shared_folder() or sys.exit("no recordings: MTMC_SHARED names the folder that holds data/ and tools/")
+    shared = shared_folder() or sys.exit("no data found: set MTMC_SHARED to the folder that holds data/ and tools/")
     configure_logging("campus", "WARNING")
     table = SummaryTable("CAMPUS Auditorium at 10 Hz")
     for boxes in arguments.boxes:

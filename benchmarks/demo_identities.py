@@ -1,9 +1,9 @@
-"""The whole system on the synthetic site: identities against exact truth, on scenes that no model has seen.
+"""The whole system on the synthetic site: identities against exact truth, on scenes not used for training.
 
     python -m benchmarks.demo_identities [--seeds 1 2 3] [--seconds 120] [--keep DIR]
 
-Renders each scene, runs the real services over it in virtual time (as `mtmc evaluate --demo` does), and prints a line
-for each. The demo's models were trained on scenes with seeds from 1,000,000 on.
+Renders each scene, runs the real services on it in virtual time (as `mtmc evaluate --demo` does), and prints one line
+per scene. The demo's models were trained on scenes with seeds from 1,000,000 on.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from shared.logs import configure_logging
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description="Identities on the synthetic site")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the scenes (default 1 2 3)")
-    parser.add_argument("--seconds", type=float, default=120.0, help="of each scene (default 120)")
-    parser.add_argument("--keep", type=Path, help="an empty folder: leave scenes and recordings there")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds of the scenes (default 1 2 3)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="length of each scene (default 120)")
+    parser.add_argument("--keep", type=Path, help="keep scenes and recordings in this empty folder")
     arguments = parser.parse_args()
     configure_logging("demo", "WARNING")
     require_models(MODELS)

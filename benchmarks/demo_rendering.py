@@ -1,9 +1,9 @@
-"""How fast the synthetic site is rendered: pictures a second over all cameras, encoding and truth included.
+"""Rendering speed of the synthetic site: pictures per second over all cameras, including encoding and truth.
 
     python -m benchmarks.demo_rendering [--seed 1] [--seconds 120] [--processes 2]
 
-Renders all six cameras to a temporary folder, as `mtmc demo` does. Real time is 30 pictures a second: six cameras at
-5 Hz. The time to start the processes and to draw the empty views is counted in.
+Renders all six cameras to a temporary folder, as `mtmc demo` does. Real time is 30 pictures per second: six cameras
+at 5 Hz. The time to start the processes and to draw the empty views is included.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def main() -> None:
         size = sum(path.stat().st_size for path in Path(folder).glob("*.mp4"))
     count, pictures, seconds = len(scenario.cameras), scenario.ticks * len(scenario.cameras), rendered - generated
     print(f"{pictures} pictures of {count} cameras by {chosen.processes} processes in {seconds:.1f} s")
-    print(f"{pictures / seconds:.0f} pictures a second, {pictures / count / _FPS / seconds:.1f} × real time")
-    print(f"scenario: {generated - began:.1f} s; video: {size / pictures / 1000:.1f} kB a picture")
+    print(f"{pictures / seconds:.0f} pictures/s, {pictures / count / _FPS / seconds:.1f} × real time")
+    print(f"scenario: {generated - began:.1f} s; video: {size / pictures / 1000:.1f} kB per picture")
 
 
 if __name__ == "__main__":

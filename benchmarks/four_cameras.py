@@ -1,11 +1,11 @@
-"""Throughput on the four real cameras: the whole system in virtual time, beside the bare networks on the same pictures.
+"""Throughput on four real cameras: the whole system in virtual time, and the bare networks on the same pictures.
 
     python -m benchmarks.four_cameras [--workers N] [--threads N]
 
-Runs `mtmc up` over `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`), with a Redis of its own, until the
-recordings end, and counts camera-frames per second between the first and the last entry. Then runs the two networks
-alone, in this process, over every eighth of the same pictures, with as many crops as the system embedded. Quote the
-ratio: both figures move with whatever else the machine is doing.
+Runs `mtmc up` on `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`), with its own Redis, until the files
+end, and computes camera-frames per second between the first and the last entry. Then runs the two networks alone, in
+this process, on every eighth of the same pictures, with as many crops as the system embedded. Quote the ratio: both
+figures depend on the load of the machine.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ _GIVE_UP_S = 600
 
 @dataclass(frozen=True)
 class Throughput:
-    """What the whole system did."""
+    """Measurement of the whole system."""
 
     frames: int
     seconds: float
     boxes: list[np.ndarray]
-    """The boxes that were embedded, of one camera after the other, as a sample of crops."""
+    """The embedded boxes, camera by camera, as a sample of crops."""
     crops: int
 
 
 def site(folder: Path) -> Path:
-    """Writes the site of the four recordings, in virtual time at their own 10 fps."""
-    recordings, weights = _SHARED / "data" / "ufes-four-cameras", _SHARED / "weights"
+    """Writes a site of the four files, in virtual time at their own 10 fps."""
+    videos, weights = _SHARED / "data" / "ufes-four-cameras", _SHARED / "weights"
     path = folder / "site.yaml"
     content = {
         "site": "bench",
@@ -59,7 +59,7 @@ def site(folder: Path) -> Path:
         "detector": {"model": str(weights / "yolox_nano.onnx"), "classes": ["person"]},
         "embedder": {"model": str(weights / "osnet_x0_25_msmt17.onnx")},
         "association": {"min_similarity": 0.6},
-        "cameras": [{"name": name, "source": str(recordings / f"{name}.mp4")} for name in _CAMERAS],
+        "cameras": [{"name": name, "source": str(videos / f"{name}.mp4")} for name in _CAMERAS],
         "streamer": {"port": 0},
     }
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -67,7 +67,7 @@ def site(folder: Path) -> Path:
 
 
 def whole_system(workers: int) -> Throughput:
-    """Runs the site to its end; the time is that of the entries' ids, which are Redis time."""
+    """Runs the site to its end. Times are those of the entry ids, which are Redis time."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         server = RedisServer(find_binary(), folder / "redis", any_free_port())
@@ -104,9 +104,9 @@ def _wait_for_the_end(client: Client, up: subprocess.Popen[bytes]) -> None:
     keys, deadline = Keys("bench"), time.monotonic() + _GIVE_UP_S
     while not all(client.hget(keys.camera(name), "state") == b"ended" for name in _CAMERAS):
         if up.poll() is not None:
-            raise SystemExit(f"mtmc up ended with {up.returncode}")
+            raise SystemExit(f"mtmc up exited with {up.returncode}")
         if time.monotonic() > deadline:
-            raise SystemExit("the recordings did not end")
+            raise SystemExit("the files did not end in time")
         time.sleep(0.2)
 
 
@@ -126,7 +126,7 @@ def _measured(client: Client) -> Throughput:
 
 
 def bare_networks(crops_per_frame: float, threads: int) -> tuple[float, float]:
-    """Milliseconds of detector and of embedder for one camera-frame, with pictures already decoded."""
+    """Returns the milliseconds of detector and embedder per camera-frame, without decoding."""
     weights = _SHARED / "weights"
     detector = Detector.load(weights / "yolox_nano.onnx", device="cpu", threads=threads)
     embedder = Embedder.load(weights / "osnet_x0_25_msmt17.onnx", device="cpu", threads=threads)
@@ -162,19 +162,19 @@ def _pictures(camera: str) -> list[np.ndarray]:
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description="Throughput on the four real cameras")
+    parser = argparse.ArgumentParser(description="Throughput on four real cameras")
     parser.add_argument("--workers", type=int, default=1, help="camera workers (default 1)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of the bare networks")
     arguments = parser.parse_args()
     if not (_SHARED / "data" / "ufes-four-cameras").is_dir():
-        raise SystemExit(f"no recordings at {_SHARED}; MTMC_SHARED names another folder")
+        raise SystemExit(f"no data at {_SHARED}; set MTMC_SHARED to the folder that holds data/")
     cv2.setNumThreads(1)
     system = whole_system(arguments.workers)
     detector_ms, embedder_ms = bare_networks(system.crops / system.frames, arguments.threads)
     rate, bare = system.frames / system.seconds, 1000 / (detector_ms + embedder_ms)
     print(f"whole system    {rate:6.1f} camera-frames/s ({system.frames} in {system.seconds:.1f} s)")
     print(f"bare networks   {bare:6.1f} camera-frames/s (detector {detector_ms:.1f} ms, embedder {embedder_ms:.1f} ms")
-    print(f"                       for {system.crops / system.frames:.2f} crops a frame, {arguments.threads} threads)")
+    print(f"                       for {system.crops / system.frames:.2f} crops/frame, {arguments.threads} threads)")
     print(f"ratio           {rate / bare:6.2f}")
 
 

@@ -1,10 +1,10 @@
-"""Identities on the four real cameras, where geometry tells who is who.
+"""Identities on four real cameras, scored with geometry instead of ground truth.
 
     python -m benchmarks.four_cameras_identities [--keep DIR] [--recording DIR] [--seconds S]
 
-Runs the whole system over `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`) in virtual time at 10 Hz, or
-(`--recording`, of an earlier `--keep`) only the aggregator. Two boxes in two cameras at one tick whose feet stand
-within 0.5 m are one person, beyond 1.5 m two.
+Runs the whole system on `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`) in virtual time at 10 Hz, or only
+the aggregator (with `--recording`, from an earlier `--keep`). Two boxes in two cameras at one tick are one person if
+their feet are within 0.5 m, and two if they are more than 1.5 m apart.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RECORDINGS = Path("data") / "ufes-four-cameras"
 
 
 def record(folder: Path, seconds: float | None) -> Recording:
-    """Runs the site, and leaves its recording in `folder`."""
+    """Runs the site, and writes its recording into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     config = runnable(load_site(site(folder), {}), seconds, live=False)
     with progress_bar("running") as progress:
@@ -42,7 +42,7 @@ def record(folder: Path, seconds: float | None) -> Recording:
 
 
 def judged(shared: Path, recording: Recording) -> tuple[PairCounts, LiveFigures]:
-    """What geometry says of the published ids, and what needs no truth (purity and completeness do)."""
+    """Scores of the published ids by geometry, and figures that need no truth (purity and completeness do)."""
     tracks = [PublishedTracks.recorded(recording, camera) for camera in recording.cameras]
     calibrations = [
         FloorCalibration.read(shared / RECORDINGS / f"{camera}.calibration.json") for camera in recording.cameras
@@ -53,12 +53,12 @@ def judged(shared: Path, recording: Recording) -> tuple[PairCounts, LiveFigures]
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description="Identities on the four real cameras")
-    parser.add_argument("--keep", type=Path, help="an empty folder: leave site file, logs and recording there")
-    parser.add_argument("--recording", type=Path, help="of an earlier run: only the aggregator runs")
+    parser = argparse.ArgumentParser(description="Identities on four real cameras")
+    parser.add_argument("--keep", type=Path, help="keep site file, logs and recording in this empty folder")
+    parser.add_argument("--recording", type=Path, help="recording of an earlier run; runs only the aggregator")
     parser.add_argument("--seconds", type=float, help="only the first of them")
     arguments = parser.parse_args()
-    shared = shared_folder() or sys.exit("no recordings: MTMC_SHARED names the folder that holds data/ and weights/")
+    shared = shared_folder() or sys.exit("no data found: set MTMC_SHARED to the folder that holds data/ and weights/")
     configure_logging("four-cameras", "WARNING")
     with tempfile.TemporaryDirectory() as name:
         if arguments.recording:

@@ -3,9 +3,9 @@
     python -m benchmarks.mot17_tracker [--strides 1 3 6] [--campus]
 
 Reads `mot17/*/det.txt` and `gt.txt` (or CAMPUS Auditorium's) below `../shared/data` or `$MTMC_SHARED/data`. A stride of
-3 takes every third picture, once from each of the three first ones, so that every picture counts at every rate. Truth
-is what MOTChallenge takes for it: pedestrians (class 1) that are not marked as ignored; tracks on people in cars,
-statues and reflections count neither for nor against.
+3 uses every third picture, in three runs that start at the first, second and third picture, so that every picture
+counts at every rate. Truth is as in MOTChallenge: pedestrians (class 1) that are not marked as ignored; tracks on
+people in cars, statues and reflections are ignored.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SHOWN = ("hota", "assa", "deta", "idf1", "mota")
 
 @dataclass(frozen=True)
 class Sequence:
-    """Detections and truth of one recording."""
+    """Detections and truth of one sequence."""
 
     name: str
     rate_hz: float
@@ -41,19 +41,19 @@ class Sequence:
 
     @classmethod
     def read(cls, folder: Path, rate_hz: float) -> Sequence:
-        """From `det.txt` and `gt.txt`."""
+        """Reads `det.txt` and `gt.txt`."""
         detections = read_mot(folder / "det.txt", detections=True)
         truth = read_camera_truth(folder / "gt.txt", MOT17)
         return cls(folder.name, rate_hz, detections.select(np.argsort(detections.frame, kind="stable")), truth)
 
     @property
     def length(self) -> int:
-        """Pictures."""
+        """Number of pictures."""
         return int(max(self.detections.frame.max(), self.truth.frames.max()))
 
 
 def sequences(data: Path, campus: bool) -> list[Sequence]:
-    """The recordings below `data`; leaves the program where there are none."""
+    """Returns the sequences in `data`; exits if there are none."""
     folder, rate_hz = (data / "campus-auditorium", 29.97) if campus else (data / "mot17", 30.0)
     found = [Sequence.read(path.parent, rate_hz) for path in sorted(folder.glob("*/det.txt"))]
     if not found:
@@ -62,7 +62,7 @@ def sequences(data: Path, campus: bool) -> list[Sequence]:
 
 
 def track(sequence: Sequence, first: int, stride: int) -> IdentifiedCamera:
-    """The tracker over every `stride`-th picture from number `first` on, beside the truth."""
+    """Runs the tracker on every `stride`-th picture from number `first` on; returns its output with the truth."""
     tracker, rows = Tracker(TrackerSettings(), _FRAME_SIZE, first_id=1), sequence.detections
     frames = np.arange(first, sequence.length + 1, stride)
     boxes = rows.box_xyxy
@@ -78,9 +78,9 @@ def track(sequence: Sequence, first: int, stride: int) -> IdentifiedCamera:
     return IdentifiedCamera(match_camera(sequence.truth, tracks, frames, frames), tracks.gids)
 
 
-def scores(recordings: list[Sequence], stride: int) -> CameraScores:
-    """Over all recordings together, each once from each of its first `stride` pictures."""
-    runs = [track(sequence, first, stride) for sequence in recordings for first in range(1, stride + 1)]
+def scores(all_sequences: list[Sequence], stride: int) -> CameraScores:
+    """Scores over all sequences together, with one run from each of the first `stride` pictures."""
+    runs = [track(sequence, first, stride) for sequence in all_sequences for first in range(1, stride + 1)]
     pooled = pooled_scores(runs)
     assert pooled is not None
     return pooled
@@ -107,17 +107,17 @@ def milliseconds_per_update(objects: int, updates: int = 300) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="HOTA, IDF1 and MOTA of the tracker on recorded detections")
-    parser.add_argument("--strides", type=int, nargs="+", default=[1, 3, 6], help="take every n-th picture")
+    parser.add_argument("--strides", type=int, nargs="+", default=[1, 3, 6], help="use every n-th picture")
     parser.add_argument("--campus", action="store_true", help="CAMPUS Auditorium (YOLOv8n) instead of MOT17 (FRCNN)")
     arguments = parser.parse_args()
     for objects in (10, 100):
         print(f"{objects:4d} objects: {milliseconds_per_update(objects):.2f} ms per update")
-    shared = shared_folder() or sys.exit("no recordings: MTMC_SHARED names the folder that holds data/")
-    recordings = sequences(shared / "data", arguments.campus)
+    shared = shared_folder() or sys.exit("no data found: set MTMC_SHARED to the folder that holds data/")
+    all_sequences = sequences(shared / "data", arguments.campus)
     for stride in arguments.strides:
-        done = scores(recordings, stride)
+        done = scores(all_sequences, stride)
         figures = "  ".join(f"{name.upper()} {100 * getattr(done, name):6.2f}" for name in _SHOWN)
-        print(f"{recordings[0].rate_hz / stride:5.1f} Hz: {figures}  switches {done.idsw}", flush=True)
+        print(f"{all_sequences[0].rate_hz / stride:5.1f} Hz: {figures}  switches {done.idsw}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How single vehicles look: type, paint, and the details by which look-alikes differ."""
+"""The appearance of vehicles: type, paint, and the details in which look-alikes differ."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 Colour = tuple[int, int, int]
-"""Blue, green, red; 0..255, in neutral light."""
+"""Blue, green, red, 0..255, in neutral light."""
 
 CLASS_NAMES = ("car", "truck", "bus")
 BODY_CLASS = {
@@ -27,7 +27,7 @@ _DECK = (
     *("hatchback",) * 4, *("sedan",) * 3, *("suv",) * 3, *("estate",) * 2, *("van",) * 2, "pickup", "pickup",
     "box_truck", "box_truck", "tipper", "bus", "minibus",
 )  # fmt: skip
-"""Bodies are dealt from this deck, so that every few vehicles hold all classes."""
+"""Bodies are drawn from this deck, so that every few vehicles include all classes."""
 
 PAINTS: dict[str, Colour] = {
     "white": (228, 230, 232),
@@ -55,7 +55,7 @@ ACCENTS: tuple[Colour, ...] = (
 )  # fmt: skip
 STRIPES = ("none", "side", "middle", "twin", "lower", "band")
 ROOF_KINDS = ("none", "rack", "box", "taxi", "beacon", "sunroof")
-"""What may be on a roof that has the colour of the body; others are `painted`."""
+"""What can be on a roof in the colour of the body; other roofs are `painted`."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ class Look:
     roof: str = "none"
     roof_colour: Colour = (30, 30, 30)
     sign: Colour | None = None
-    """A panel on the sides (and on the rear of what is tall)."""
+    """A panel on the sides (and on the rear of tall vehicles)."""
     glass: Colour = (62, 54, 48)
     wheel: Colour = (120, 120, 122)
     lower: Colour | None = None
-    """Two-tone: the paint of the lower half."""
+    """Paint of the lower half of a two-tone body."""
     cargo: Colour = (225, 226, 226)
-    """Of a truck: its box or tray."""
+    """Paint of a truck's box or tray."""
     scale: float = 1.0
 
     @property
@@ -84,13 +84,13 @@ class Look:
 
 
 def dealt_bodies(random: np.random.Generator) -> Iterator[str]:
-    """Bodies from shuffled decks, one deck after the other, without end."""
+    """Yields bodies from shuffled decks, one deck after the other, endlessly."""
     while True:
         yield from [_DECK[i] for i in random.permutation(len(_DECK))]
 
 
 def random_look(random: np.random.Generator, body: str) -> Look:
-    """The look of a vehicle that nobody was made to resemble."""
+    """A random look, not derived from the look of another vehicle."""
     name = str(random.choice(list(PAINTS)))
     paint = _varied(PAINTS[name], random, 12)
     light = random.random() < 0.55
@@ -108,9 +108,9 @@ def random_look(random: np.random.Generator, body: str) -> Look:
 
 
 def with_details(look: Look, random: np.random.Generator) -> Look:
-    """`look` with details of its own: stripes, what is on the roof, sign, glass, wheels, a nuance of the paint.
+    """Returns `look` with other details: stripes, roof, sign, glass, wheels, and a slight change of the paint.
 
-    Type, size, base colours, two-tone paint and a painted roof stay.
+    Type, size, base colours, two-tone paint and a painted roof stay the same.
     """
     two_tone_roof = look.roof == "painted"
     return replace(
@@ -127,7 +127,7 @@ def with_details(look: Look, random: np.random.Generator) -> Look:
 
 
 def shown_details(look: Look) -> tuple[str, str, Colour | None]:
-    """Stripe, roof and sign as the body really shows them: not every body has a place for everything."""
+    """Stripe, roof and sign as they are visible: not every body has room for each of them."""
     stripe, roof = look.stripe, look.roof
     if look.class_id == CLASS_NAMES.index("truck"):
         roof = roof if roof in ("beacon", "painted") else "none"
@@ -144,6 +144,6 @@ def _varied(colour: Colour, random: np.random.Generator, by: int) -> Colour:
 
 
 def _other(paint: Colour, random: np.random.Generator) -> Colour:
-    """An accent that stands out from `paint`."""
+    """An accent colour that contrasts with `paint`."""
     apart = [accent for accent in ACCENTS if sum(abs(a - b) for a, b in zip(accent, paint, strict=True)) > 150]
     return apart[int(random.integers(len(apart)))]

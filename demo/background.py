@@ -1,4 +1,4 @@
-"""What never moves in a camera's view: drawn once, with what may stand in front of vehicles."""
+"""The static parts of a camera's view: drawn once, with the objects that may hide vehicles."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ class Background:
     """The empty view of one camera."""
 
     picture: npt.NDArray[np.uint8]
-    """`(height, width, 3)` BGR, as the sensor gives it, without noise."""
+    """`(height, width, 3)` BGR, as the sensor outputs it, without noise."""
     front: npt.NDArray[np.int16]
-    """`(height, width)`: which thing stands at a pixel, an index of `footprints`; −1: the ground or the sky."""
+    """`(height, width)`: index into `footprints` of the object at a pixel; −1: ground or sky."""
     front_alpha: npt.NDArray[np.float32]
-    """`(height, width)` 0..1: how much of the pixel things cover."""
+    """`(height, width)` 0..1: share of the pixel that objects cover."""
     footprints: tuple[Footprint, ...]
-    """Of the things, on the ground."""
+    """Outlines of the objects on the ground."""
     shade: npt.NDArray[np.float32]
-    """`(height, width)` 0..1: how much of the sun the ground misses at a pixel, whatever stands before it."""
+    """`(height, width)` 0..1: share of the sunlight blocked at the ground of a pixel, ignoring objects in front."""
     sun: Floats
     """Unit vector towards the sun."""
 
     @cached_property
     def open_ground(self) -> npt.NDArray[np.float32]:
-        """`(height, width)` 0..1/255: how much a shadow of 0..255 shows: not on things, hardly in the shade."""
+        """`(height, width)` 0..1/255: factor for a shadow of 0..255: zero on objects, small in the shade."""
         return np.asarray((1.0 - self.front_alpha) * (1.0 - 0.85 * self.shade) / 255.0, np.float32)
 
 
 def background_of(scenery: Scenery, camera: SceneCamera) -> Background:
-    """The empty view; it depends on nothing else."""
+    """Draws the empty view. The result depends only on the arguments."""
     scale = _SUPERSAMPLED
     width, height = camera.width * scale, camera.height * scale
     canvas = _ground(camera, width, height, scale)
@@ -63,7 +63,7 @@ def background_of(scenery: Scenery, camera: SceneCamera) -> Background:
         _draw(camera, scenery, thing, number, canvas, owner, scale)
     picture = cv2.resize(canvas, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     alpha = cv2.resize((owner >= 0).astype(np.float32), (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    # Nearer things have higher numbers.
+    # Nearer objects have higher numbers.
     blocks = owner.reshape(camera.height, scale, camera.width, scale)
     return Background(
         np.clip(sensed(camera, picture.astype(np.float64)) + 0.5, 0, 255).astype(np.uint8),
@@ -82,7 +82,7 @@ def _middle(thing: Thing) -> Floats:
 
 
 def _distance(camera: SceneCamera, thing: Thing) -> float:
-    """To the nearest point of a thing on the ground; painting far things first."""
+    """Distance to the nearest point of an object on the ground; far objects are painted first."""
     place = np.array(camera.position[:2])
     if isinstance(thing, Building):
         low, high = np.array([thing.x[0], thing.y[0]]), np.array([thing.x[1], thing.y[1]])
@@ -122,7 +122,7 @@ def _sky(camera: SceneCamera, column: Canvas, row: Canvas) -> Floats:
 
 
 def _shade(camera: SceneCamera, scenery: Scenery, width: int, height: int, scale: int) -> Canvas:
-    """`(h, w)` 0..1: how much of the sun the ground misses."""
+    """`(h, w)` 0..1: how much of the sunlight is blocked at the ground."""
     mask = np.zeros((height, width), np.uint8)
     for thing in scenery.things:
         if not _is_near(camera, thing):
@@ -139,7 +139,7 @@ def _shade(camera: SceneCamera, scenery: Scenery, width: int, height: int, scale
 
 
 def _leaf_shadows(camera: SceneCamera, tree: Tree, sun: Floats, scale: int) -> npt.NDArray[np.int32]:
-    """`(n, 7, 2)`: polygons as OpenCV draws them on the finer canvas."""
+    """`(n, 7, 2)`: polygons in OpenCV's fixed-point coordinates on the supersampled canvas."""
     middles, _, radii, _ = crown_of(tree, 1.0)
     angles = np.linspace(0, 2 * np.pi, 7, endpoint=False)
     ring = np.column_stack([np.cos(angles), np.sin(angles), np.zeros(7)])
@@ -161,7 +161,7 @@ def _ground_polygon(camera: SceneCamera, outline: npt.NDArray[np.floating], scal
 def _polygon(
     camera: SceneCamera, points: Floats, pixels: Floats, depth: Floats, scale: int
 ) -> npt.NDArray[np.int32] | None:
-    """World points `(k, 3)` and where they lie, as OpenCV draws them on the finer canvas; None: out of view."""
+    """World points `(k, 3)`, and their fixed-point coordinates on the supersampled canvas; None: out of view."""
     if depth.min() < NEAR_M:
         points = clip_near(depth, points)
         if len(points) < 3:
@@ -211,7 +211,7 @@ def _draw(
 
 
 def _fineness(camera: SceneCamera, tree: Tree) -> float:
-    """Crowns near to the camera need smaller leaves."""
+    """Crowns near the camera need smaller leaves."""
     away = float(np.linalg.norm(np.array([tree.x, tree.y]) - camera.position[:2]))
     return float(np.clip(30.0 / max(away, 1.0), 0.6, 2.4))
 

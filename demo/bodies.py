@@ -15,25 +15,25 @@ from demo.solids import Floats, Solid
 
 @dataclass(frozen=True)
 class Mesh:
-    """The faces of a vehicle as arrays, in `groups` that are painted one after the other."""
+    """The faces of a vehicle as arrays, in `groups` that are painted in order."""
 
     vertices: Floats
-    """`(v, 3)`, the vertices of all faces one after the other."""
+    """`(v, 3)`, the concatenated vertices of all faces."""
     starts: tuple[int, ...]
-    """Of face `i`: its vertices are `vertices[starts[i]:starts[i + 1]]`."""
+    """The vertices of face `i` are `vertices[starts[i]:starts[i + 1]]`."""
     normals: Floats
     """`(f, 3)`."""
     anchors: Floats
     """`(f, 3)`, one point of each face."""
     surfaces: Surfaces
     groups: tuple[tuple[int, float, int, int], ...]
-    """`(level, middle x, first face, end face)`."""
+    """`(level, centre x, first face, end face)`."""
     hull: Floats
-    """`(h, 3)`: few points whose convex hull is about the body, for its shadow."""
+    """`(h, 3)`: a few points whose convex hull approximates the body, for its shadow."""
 
 
 def mesh_of(look: Look) -> Mesh:
-    """In metres, of its size."""
+    """Returns the mesh of a look, in metres, scaled to its size."""
     solids = solids_of(look)
     points = [face.points * look.scale for solid in solids for face in solid.faces]
     faces = [face for solid in solids for face in solid.faces]
@@ -65,7 +65,7 @@ def _hull(solids: list[Solid]) -> Floats:
 
 
 def solids_of(look: Look) -> list[Solid]:
-    """In metres, before `look.scale`."""
+    """Size in metres, before `look.scale`."""
     if look.body in ("box_truck", "tipper"):
         return truck(look)
     if look.body in ("bus", "minibus"):

@@ -1,4 +1,4 @@
-"""What vehicles of all kinds have: sizes, colours, wheels, stripes, things on the roof."""
+"""Parts that all kinds of vehicles share: sizes, colours, wheels, stripes, objects on the roof."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def wheel_discs(solid: Solid, look: Look, size: Size, radius: float, half_width:
 
 @dataclass(frozen=True)
 class Flank:
-    """How wide a body is at a height: upright up to its shoulder, then leaning inward."""
+    """The width of a body at a height: vertical up to its shoulder, then leaning inward."""
 
     half_width: float
     shoulder_z: float = 99.0
@@ -78,7 +78,7 @@ class Flank:
         return self.half_width * (1.0 - share * (1.0 - self.top_share))
 
     def strips(self, x: tuple[float, float], z: tuple[float, float], slant: float = 0.0) -> list[Floats]:
-        """The same strip on the right and on the left side."""
+        """The same strip on both sides."""
         lean = self.at(z[0]) - self.at(z[1])
         return [side_strip(y, x, z, slant, lean) for y in both_sides(self.at(z[0]) + 0.004)]
 
@@ -101,7 +101,7 @@ def stripes_on_sides(solid: Solid, look: Look, flank: Flank, x: tuple[float, flo
 
 
 def stripe_along_top(solid: Solid, look: Look, quad: Floats) -> None:
-    """On a face whose first edge runs across and whose last edge runs along the vehicle."""
+    """Paints the stripe on a face whose first edge runs across the vehicle, and whose last edge runs along it."""
     if look.stripe == "middle":
         solid.paint(patch(quad, (0.33, 0.67), (0.0, 1.0)), look.stripe_colour)
     elif look.stripe == "twin":

@@ -1,4 +1,4 @@
-"""Rendered sites that are used again as long as they are what would be rendered now."""
+"""A cache of rendered sites; an entry is reused if rendering now would give the same files."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def rendered_site(
     processes: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """The path of the `site.yaml` of `site` in `folder`, rendered only if it is not there yet.
+    """Returns the path of the `site.yaml` of `site` in `folder`; renders the site if it is not there yet.
 
-    Another rendered site in its place, or the same of an older version, is replaced.
+    Replaces a rendered site of other settings or of an older version at that path.
 
     Raises:
-        DemoError: as `demo.site.write_site`; or what stands in the site's place is none.
+        DemoError: as in `demo.site.write_site`, or the folder at that path is not a rendered site.
     """
     wanted = _made_of(site)
     known = _known(folder)
@@ -41,12 +41,12 @@ def rendered_site(
         except OSError as error:
             raise DemoError(f"{folder} cannot be replaced: {error.strerror or error}; name another folder") from None
     elif folder.is_dir() and not is_vacant(folder):
-        raise DemoError(f"{folder} is no rendered site; move it away, or name another folder")
+        raise DemoError(f"{folder} is not a rendered site; move it away, or name another folder")
     return write_site(folder, site, processes=processes, progress=progress, notes={MADE_OF: wanted})
 
 
 def cache_name(site: DemoSite) -> str:
-    """Of its folder among others."""
+    """Name of the site's folder in the cache."""
     rate = "" if site.fps == 5.0 else f"-{site.fps:g}fps"
     some = "" if site.cameras is None else "-" + "-".join(sorted(set(site.cameras)))
     return f"demo-seed-{site.seed}-{site.seconds:g}s{rate}{some}".replace("/", "_")[:200]
@@ -72,7 +72,7 @@ def _known(folder: Path) -> dict[str, Any] | None:
 
 
 def _empty(folder: Path) -> None:
-    """The folder stays: it may be a container's volume."""
+    """Keeps the folder itself: it may be the volume of a container."""
     (folder / SITE_FILE).unlink(missing_ok=True)
     for path in folder.iterdir():
         if path.is_dir():
@@ -83,7 +83,7 @@ def _empty(folder: Path) -> None:
 
 @lru_cache(maxsize=1)
 def _sources_digest() -> str:
-    """Of the modules that draw: another version draws another site."""
+    """Checksum of the modules that draw: another version draws another site."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

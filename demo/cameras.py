@@ -12,7 +12,7 @@ from demo.geometry import SceneCamera
 def site_cameras(random: np.random.Generator) -> tuple[SceneCamera, ...]:
     """Four with overlapping views of the junction, then the roundabout in the east and the street in the north.
 
-    Every site mounts them a little differently, and they render light a little differently.
+    Position, exposure and colour of each camera vary a little with the seed.
     """
     return tuple(_mounted(camera, random) for camera in _planned())
 

@@ -41,7 +41,7 @@ class _CarShape:
     deck: float
     """Where the rear window meets the body."""
     taper: float
-    """Half width of the roof, of that of the body."""
+    """Half width of the roof, relative to that of the body."""
 
 
 _CARS = {
@@ -147,7 +147,7 @@ def _cabin(look: Look, shape: _CarShape, size: Size, level: int) -> Solid:
     roof_colour = look.roof_colour if look.roof == "painted" else look.paint
     for face in (left, right, *between):
         cabin.paint(face, look.paint)
-    # Corners of both: rear low, front low, front top, rear top.
+    # Corners of both: rear bottom, front bottom, front top, rear top.
     panel_van = look.body == "van"
     for side in (right, left[::-1]):
         windows = [(0.60, 0.94)] if panel_van else [(0.06, 0.30), (0.33, 0.59), (0.62, 0.93)]

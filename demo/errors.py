@@ -1,4 +1,4 @@
-"""What a user of the synthetic site can mend."""
+"""Errors that the user of the synthetic site can fix."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from shared.errors import MtmcError
 
 
 class DemoError(MtmcError):
-    """The synthetic site cannot be made as asked."""
+    """The synthetic site cannot be made as requested."""

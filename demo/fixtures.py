@@ -1,4 +1,4 @@
-"""How the things that stand still are built: flat faces in world coordinates, crowns of leaves, shadows, footprints."""
+"""Geometry of the static objects: flat faces in world coordinates, crowns of leaves, shadows, footprints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STEEL: Colour = (124, 126, 126)
 
 
 def faces_of(thing: Thing, eye: Floats) -> list[Face]:
-    """Faces in the order in which they are painted, some that look away from `eye` `(3,)` among them; no leaves."""
+    """Faces in painting order, without leaves; some may face away from `eye` `(3,)`."""
     if isinstance(thing, Building):
         return _building(thing, eye)
     if isinstance(thing, Tree):
@@ -39,9 +39,9 @@ def footprint_of(thing: Thing) -> Floats:
 
 
 def crown_of(tree: Tree, fineness: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Clumps of leaves: middles `(n, 3)`, outward unit vectors `(n, 3)`, radii `(n,)`, brightness factors `(n,)`.
+    """Clumps of leaves: centres `(n, 3)`, outward unit vectors `(n, 3)`, radii `(n,)`, brightness factors `(n,)`.
 
-    `fineness` 2: clumps half as large, and four times as many. The shape of the crown stays.
+    With `fineness` 2, clumps are half as large and four times as many. The shape of the crown stays the same.
     """
     random = np.random.Generator(np.random.PCG64(tree.seed))
     half_height = (tree.height - tree.crown_base) / 2
@@ -164,13 +164,13 @@ def _board_post(pole: Pole, y: float) -> list[Face]:
 
 
 def lamps_of(signal: Pole) -> Floats:
-    """`(3, 3)`: the middles of the red, the yellow and the green lamp."""
+    """`(3, 3)`: the centres of the red, the yellow and the green lamp."""
     heights = [signal.height - 0.2, signal.height - 0.52, signal.height - 0.84]
     return _turned(np.array([(0.29, 0.0, z) for z in heights]), signal)
 
 
 def shadow_outlines(thing: Thing, sun: Floats) -> list[Floats]:
-    """Convex outlines `(k, 2)` on the ground of what a thing keeps the sun from; crowns are left out."""
+    """Convex outlines `(k, 2)` of an object's shadow on the ground, without those of crowns."""
 
     def thrown(points: Floats) -> Floats:
         return points[:, :2] - points[:, 2:] * (sun[:2] / sun[2])

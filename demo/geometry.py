@@ -12,28 +12,28 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 NEAR_M = 0.5
-"""Nothing nearer to the camera than this is drawn."""
+"""Nothing closer to the camera than this is drawn."""
 
 
 @dataclass(frozen=True)
 class SceneCamera:
-    """One fixed camera, without lens distortion, and how its sensor renders what it sees."""
+    """A fixed camera without lens distortion, and the response of its sensor."""
 
     name: str
     position: tuple[float, float, float]
     """Metres."""
     target: tuple[float, float, float]
-    """The point in the middle of the picture."""
+    """The point in the centre of the picture."""
     fov_deg: float
-    """Horizontal."""
+    """Horizontal field of view."""
     exposure: float = 1.0
-    """Gain of the light, 1: neutral."""
+    """Gain of the light; 1 is neutral."""
     white_balance_bgr: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Gain of each channel."""
     gamma: float = 1.0
-    """Above 1: darker middle tones."""
+    """Values above 1 darken the midtones."""
     noise_sigma: float = 2.0
-    """Standard deviation of the sensor's noise, grey levels."""
+    """Standard deviation of the sensor noise, in grey levels."""
     width: int = 640
     height: int = 360
 
@@ -75,7 +75,7 @@ class SceneCamera:
         return np.asarray(np.linalg.inv(self.ground_to_image), np.float64)
 
     def project(self, points: npt.ArrayLike) -> tuple[Floats, Floats]:
-        """`(n, 3)` world points, metres, to `(n, 2)` pixels and `(n,)` depths; only depths above 0 mean anything."""
+        """`(n, 3)` world points, metres, to `(n, 2)` pixels and `(n,)` depths; valid only for depths above 0."""
         world = np.asarray(points, np.float64)
         projection = self.projection
         image = world @ projection[:, :3].T + projection[:, 3]
@@ -84,14 +84,14 @@ class SceneCamera:
 
 
 def to_ground(camera: SceneCamera, points_px: npt.ArrayLike) -> Floats:
-    """`(n, 2)` pixels to `(n, 2)` metres on the ground; meaningless at and above the horizon."""
+    """`(n, 2)` pixels to `(n, 2)` metres on the ground; invalid at and above the horizon."""
     points = np.column_stack([np.asarray(points_px, np.float64), np.ones(len(np.atleast_2d(points_px)))])
     ground = points @ camera.image_to_ground.T
     return ground[:, :2] / ground[:, 2:]
 
 
 def clip_near(depths: Floats, points: Floats) -> Floats:
-    """The part of a convex polygon `(n, 3)` that lies deeper than `NEAR_M`; `depths` is `(n,)`."""
+    """The part of a convex polygon `(n, 3)` beyond depth `NEAR_M`; `depths` is `(n,)`."""
     kept: list[Floats] = []
     for i in range(len(points)):
         a, b, depth_a, depth_b = points[i - 1], points[i], depths[i - 1], depths[i]

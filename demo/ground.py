@@ -33,7 +33,7 @@ _EARTH = np.array([86, 116, 138], np.float32)
 
 
 def ground_colours(x: Floats, y: Floats, metres_per_pixel: Floats) -> Floats:
-    """`(n, 3)` float32 BGR of the ground in the sun at `(n,)` places; detail finer than a pixel fades out."""
+    """`(n, 3)` float32 BGR of the sunlit ground at `(n,)` points; detail finer than a pixel fades out."""
     road = road_distance(x, y)
     radius = np.hypot(x - ROUNDABOUT_CENTRE[0], y - ROUNDABOUT_CENTRE[1])
     island, kerbstone = radius < ISLAND_RADIUS_M, radius < ISLAND_RADIUS_M + _KERB_M * 1.6
@@ -53,7 +53,7 @@ def ground_colours(x: Floats, y: Floats, metres_per_pixel: Floats) -> Floats:
 
 
 def road_distance(x: Floats, y: Floats) -> Floats:
-    """Metres from the nearest carriageway; negative on it."""
+    """Distance to the nearest carriageway in metres; negative on it."""
     across, along = np.abs(x) - HALF_ROAD_M, np.abs(y) - HALF_ROAD_M
     corner = _CORNER_M - np.hypot(_CORNER_M - across, _CORNER_M - along)
     in_corner = (across > 0) & (along > 0) & (across < _CORNER_M) & (along < _CORNER_M)
@@ -69,7 +69,7 @@ def road_distance(x: Floats, y: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def _asphalt_rectangles() -> tuple[tuple[float, float, float, float], ...]:
-    """Left, bottom, right, top of car park, its drive, bays and strips."""
+    """Left, bottom, right, top of the car park, its drive, bays and strips."""
     strips = [
         (x - w / 2, y, x + w / 2, y + h) if h > w else (x, y - h / 2, x + w, y + h / 2) for x, y, w, h in KERB_STRIPS
     ]
@@ -110,7 +110,7 @@ def _paving(x: Floats, y: Floats, metres_per_pixel: Floats) -> Floats:
 def _asphalt(x: Floats, y: Floats, metres_per_pixel: Floats) -> Floats:
     grain = _fine_grain(x, y, metres_per_pixel)
     tone = 1.0 + 0.05 * _noise(x, y, 9.0, 2) + 0.06 * _noise(x, y, 40.0, 3) + 0.07 * grain
-    # Tyres wear the lanes bright and drip oil along their middles.
+    # Tyres polish the lanes, and oil drips along their centres.
     for across, along in ((x, y), (y, x)):
         in_lane = np.abs(np.abs(across) - 1.85)
         on_arm = (np.abs(across) < HALF_ROAD_M) & (np.abs(along) > HALF_ROAD_M)
@@ -122,7 +122,7 @@ def _asphalt(x: Floats, y: Floats, metres_per_pixel: Floats) -> Floats:
 
 
 def _markings(x: Floats, y: Floats, grain: Floats) -> Floats:
-    """0..1: how much road paint lies there."""
+    """0..1: how much road paint is there."""
     paint = np.zeros(np.shape(x), bool)
     east_end = ROUNDABOUT_CENTRE[0] - 22.0
     for across, along, both in ((y, x, True), (x, y, False)):
@@ -134,7 +134,7 @@ def _markings(x: Floats, y: Floats, grain: Floats) -> Floats:
         paint |= arm & (np.abs(across) < 0.07) & dashed
         edge = np.abs(np.abs(across) - (HALF_ROAD_M - 0.28)) < 0.06
         paint |= arm & edge & (far > 13.0)
-        # Right-hand traffic: whoever comes in drives on this side of the middle.
+        # Right-hand traffic: incoming vehicles drive on this side of the centre line.
         inbound = (across * np.sign(along) > 0) if both else (across * np.sign(along) < 0)
         paint |= inbound & (np.abs(far - STOP_LINE_M - 0.1) < 0.22) & (np.abs(across) < HALF_ROAD_M - 0.3)
         zebra = (far > 6.6) & (far < 9.6) & (np.abs(across) < HALF_ROAD_M - 0.2) & (np.mod(across + 20.0, 1.0) < 0.5)
@@ -162,7 +162,7 @@ def _parking_lines(x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _noise(x: Floats, y: Floats, size_m: float, which: int) -> Floats:
-    """`(n,)` smooth noise, about −1 to 1, of patches as large as `size_m`."""
+    """`(n,)` smooth noise, about −1 to 1, with patches of `size_m`."""
     scale = np.float32(4.0 / size_m)
     rows = -(-len(x) // _ROW)  # OpenCV's maps have fewer than 32768 columns
     maps = np.zeros((2, rows * _ROW), np.float32)

@@ -14,7 +14,7 @@ _DRIVES = (
 
 
 def layout_settings(cameras: Sequence[str]) -> dict[str, Any]:
-    """The section `layout` of a site file with some of the cameras."""
+    """Returns the section `layout` of a site file with some of the cameras."""
     groups = [[name for name in group if name in cameras] for group in _OVERLAPS]
     transitions = [
         {"from": source, "to": target, "min_seconds": low, "max_seconds": high}

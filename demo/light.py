@@ -1,4 +1,4 @@
-"""The sun, the shading of faces, and how a camera's sensor answers."""
+"""The sun, the shading of faces, and the response of a camera's sensor."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from demo.geometry import SceneCamera
 Floats = npt.NDArray[np.float64]
 
 SHADOW_GAIN_BGR = np.array([0.60, 0.54, 0.50])
-"""What is left of the light in the shadow: the blue of the sky."""
+"""The light that remains in the shadow: the blue of the sky."""
 _SKY_BGR = np.array([235.0, 205.0, 175.0])
 
 
 @dataclass(frozen=True)
 class Surfaces:
-    """What faces are made of, as arrays: see `demo.solids.Face.material`."""
+    """Materials of faces, as arrays: see `demo.solids.Face.material`."""
 
     colours: Floats
     """`(f, 3)` BGR 0..255 in neutral light."""
     gloss: Floats
-    """`(f,)` 0..1: how much of the sky a face mirrors."""
+    """`(f,)` 0..1: how much of the sky a face reflects."""
     lamps: npt.NDArray[np.bool_]
     brakes: npt.NDArray[np.bool_]
 
@@ -36,9 +36,9 @@ class Surfaces:
 
 
 def shaded(surfaces: Surfaces, normals: Floats, towards_viewer: Floats, sun: Floats) -> Floats:
-    """The colours of faces in the sun, `(f, 3)` BGR.
+    """Returns the colours of sunlit faces, `(f, 3)` BGR.
 
-    `normals` and `towards_viewer` are `(f, 3)` unit vectors, `sun` is the one towards it.
+    `normals` and `towards_viewer` are `(f, 3)` unit vectors; `sun` is the unit vector towards the sun.
     """
     light = 0.50 + 0.12 * normals[:, 2] + 0.56 * np.maximum(normals @ sun, 0.0)
     lit = surfaces.colours * light[:, None]
@@ -52,7 +52,7 @@ def shaded(surfaces: Surfaces, normals: Floats, towards_viewer: Floats, sun: Flo
 
 
 def sensed(camera: SceneCamera, colours: Floats) -> Floats:
-    """What the sensor makes of colours `(..., 3)` BGR 0..255: exposure, white balance, gamma, a soft shoulder."""
+    """Applies the sensor to colours `(..., 3)` BGR 0..255: exposure, white balance, gamma, a soft shoulder."""
     light = np.maximum(colours, 0.0) / 255.0 * camera.exposure * np.array(camera.white_balance_bgr)
     light = light**camera.gamma
     bright = light > 0.8

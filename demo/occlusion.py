@@ -1,4 +1,4 @@
-"""Which of two things on the ground hides the other from a viewer: by a straight line that separates them."""
+"""Which of two objects on the ground hides the other from a viewer, by a straight line that separates them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _TOUCHING_M = 1e-6
 
 @dataclass(frozen=True)
 class Footprint:
-    """A convex outline on the ground. In plain numbers: for few corners they are faster than arrays."""
+    """A convex outline on the ground. Uses plain numbers, which are faster than arrays for few corners."""
 
     corners: tuple[tuple[float, float], ...]
     """Metres, counter-clockwise."""
     edges: tuple[tuple[float, float, float], ...]
-    """`a x + b y - c` is how far a place lies outside of an edge, metres."""
+    """`a x + b y - c` is the distance of a point outside an edge, in metres."""
     middle: tuple[float, float]
 
     @classmethod
@@ -32,15 +32,15 @@ class Footprint:
         return cls(tuple(map(tuple, corners.tolist())), tuple(map(tuple, edges.tolist())), (x, y))
 
     def distance_sq(self, viewer: tuple[float, float]) -> float:
-        """Of the middle, square metres."""
+        """Squared distance to the centre, in square metres."""
         return (self.middle[0] - viewer[0]) ** 2 + (self.middle[1] - viewer[1]) ** 2
 
 
 def hides(one: Footprint, other: Footprint, viewer: tuple[float, float]) -> bool:
-    """Whether `one` stands between the viewer and `other`.
+    """Whether `one` is between the viewer and `other`.
 
-    Every line of sight crosses a line that separates the two at most once: whoever is on the viewer's side of it
-    cannot be hidden. Where no line along an edge separates them, the nearer middle counts.
+    A line of sight crosses the line that separates the two at most once, so the object on the viewer's side cannot be
+    hidden. If no line along an edge separates them, the one with the nearer centre counts as in front.
     """
     for owner, guest in ((one, other), (other, one)):
         for a, b, c in owner.edges:

@@ -18,10 +18,10 @@ _NOISE_MARGIN_PX = 64
 
 
 class Renderer:
-    """The pictures and the truth of one camera. Every tick stands for itself: they may be asked for in any order."""
+    """Pictures and truth of one camera. Ticks are independent, and can be rendered in any order."""
 
     def __init__(self, scenario: Scenario, camera: SceneCamera, background: Background | None = None) -> None:
-        """`background`: what an earlier renderer of the same camera has drawn; None: it is drawn now."""
+        """`background`: drawn by an earlier renderer of the same camera; None: draw it now."""
         self.scenario, self.camera = scenario, camera
         self.background = background or background_of(scenario.scenery, camera)
         self._noise = _noise_tiles(camera)
@@ -43,7 +43,7 @@ class Renderer:
         return self._with_noise(image, tick)
 
     def truth(self, tick: int) -> Truth:
-        """What is visible at a tick."""
+        """The ground truth at a tick."""
         owner = np.zeros((self.camera.height, self.camera.width), np.int16)
         sprites = self._sprites(tick)
         for number, sprite in enumerate(sprites, start=1):
@@ -68,7 +68,7 @@ class Renderer:
         )
 
     def _sprites(self, tick: int) -> list[Sprite]:
-        """From the farthest to the nearest."""
+        """The sprites of a tick, from far to near."""
         if self._drawn is None or self._drawn[0] != tick:
             if not 0 <= tick < self.scenario.ticks:
                 raise IndexError(f"tick {tick} is not one of the {self.scenario.ticks} of the scenario")
@@ -78,7 +78,7 @@ class Renderer:
         return self._drawn[1]
 
     def _sprite(self, vehicle: Vehicle, tick: int) -> Sprite | None:
-        """Drawn anew only if the vehicle has moved since it was drawn last."""
+        """Drawn again only if the vehicle has moved since."""
         state = (*vehicle.poses[tick - vehicle.first_tick].tolist(), float(vehicle.braking[tick - vehicle.first_tick]))
         known = self._standing.get(vehicle.id)
         if known is None or known[0] != state:
@@ -95,7 +95,7 @@ class Renderer:
 
 
 def _noise_tiles(camera: SceneCamera) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """What is added to and what is taken from pixels, `(tiles, height, width, 3)` each."""
+    """The noise to add to and to subtract from pixels, `(tiles, height, width, 3)` each."""
     seed = sum(ord(letter) * (i + 1) for i, letter in enumerate(camera.name))
     random = np.random.Generator(np.random.PCG64(seed))
     shape = (_NOISE_TILES, camera.height + _NOISE_MARGIN_PX, camera.width + _NOISE_MARGIN_PX, 3)

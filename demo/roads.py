@@ -29,7 +29,7 @@ _STEP_M = 0.5
 
 @dataclass(frozen=True)
 class Bay:
-    """A place beside a lane where vehicles halt, between two distances along the lane."""
+    """A place next to a lane where vehicles stop, between two distances along the lane."""
 
     lane: str
     start_m: float
@@ -42,14 +42,14 @@ BAYS = (Bay("north.out", 108.0, 154.0), Bay("west.out", 8.0, 50.0))
 
 @dataclass(frozen=True)
 class Lane:
-    """A curve that vehicles follow: `points` is `(n, 2)` metres, `length` in metres."""
+    """A curve that vehicles follow. `points` is `(n, 2)`; `points` and `length` are in metres."""
 
     name: str
     points: Floats
     speed_limit: float
     """Metres per second."""
     signal: str = ""
-    """The arm whose light stands at the end of this lane; empty: none."""
+    """The arm whose traffic light is at the end of this lane; empty: none."""
 
     @property
     def length(self) -> float:
@@ -163,7 +163,7 @@ def _junction_lanes() -> list[Lane]:
 
 
 def _u_turn(start: Floats, heading: Floats, end: Floats) -> Floats:
-    """Into the junction, round, and back out of it: a teardrop, wider than the lanes lie apart."""
+    """A U-turn: into the junction, around, and back out. A teardrop, wider than the distance between the lanes."""
     side = (end - start) / np.linalg.norm(end - start)
     deep, wide = 9.0, 4.3
     middle = (start + end) / 2
@@ -184,7 +184,7 @@ def _u_turn(start: Floats, heading: Floats, end: Floats) -> Floats:
 
 
 def _outer_lanes() -> list[Lane]:
-    """What no camera sees: the link between the north and west ends, and the loop at the south end."""
+    """The lanes that no camera sees: the link between the north and west ends, and the loop at the south end."""
     north, west, south = ARM_LENGTH_M["north"], ARM_LENGTH_M["west"], ARM_LENGTH_M["south"]
     up, left, down = np.array([0.0, 1.0]), np.array([-1.0, 0.0]), np.array([0.0, -1.0])
     northward = _lane_point("north", north, inbound=False)

@@ -1,4 +1,4 @@
-"""What happens on the site, from a seed: every vehicle with its look and motion, the cameras, the traffic light."""
+"""The events on the site, from a seed: vehicles with their looks and motion, the cameras, the traffic light."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from demo.traffic import CYCLE_S, STEP_S, Driver, Traffic, bay_shift, light_of
 _PARKED = 3
 _PARKED_BODIES = ("hatchback", "sedan", "estate", "suv", "van")
 WARM_UP_S = 70.0
-"""Driven before the first tick, so that the roads are full from the start."""
+"""Simulated before the first tick, so that the roads are full from the start."""
 RATE_PER_S = 0.21
 _RECENT = 30
-"""So many vehicles may be on the site together."""
+"""Maximum number of vehicles on the site at once."""
 _LOOK_ALIKE_SHARE = 0.3
-"""Of the vehicles that enter: made to resemble one that has entered shortly before."""
+"""Share of entering vehicles that are made to resemble one that entered shortly before."""
 _MOST_PER_S = 1.0
-"""Vehicles that may enter, of which far fewer do."""
+"""Upper limit of vehicles that can enter; far fewer do."""
 
 
 @dataclass(frozen=True)
 class Vehicle:
-    """One vehicle, while it is on the site."""
+    """One vehicle during its time on the site."""
 
     id: int
-    """From 1; the same in all cameras."""
+    """Counts from 1; the same in all cameras."""
     look: Look
     first_tick: int
     poses: Floats
-    """`(ticks, 3)`: x, y in metres of the middle, heading in radians (0: east, counter-clockwise)."""
+    """`(ticks, 3)`: x, y of the centre in metres, heading in radians (0: east, counter-clockwise)."""
     braking: npt.NDArray[np.bool_]
     """`(ticks,)`."""
 
@@ -52,7 +52,7 @@ class Vehicle:
 
     @cached_property
     def size(self) -> Size:
-        """Of its body."""
+        """Size of its body."""
         return size_of(self.look)
 
     def pose(self, tick: int) -> Floats | None:
@@ -62,7 +62,7 @@ class Vehicle:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Deterministic: the same arguments of `generate` give the same scenario, on every machine."""
+    """Deterministic: the same arguments of `generate` give the same scenario on every machine."""
 
     seed: int
     fps: float
@@ -74,7 +74,7 @@ class Scenario:
 
     @classmethod
     def generate(cls, seed: int, seconds: float, fps: float = 5.0) -> Scenario:
-        """`seconds` of traffic, `fps` ticks a second."""
+        """Generates `seconds` of traffic, with `fps` ticks per second."""
         if seed < 0 or seconds <= 0 or fps <= 0:
             raise ValueError("seed must be 0 or more, seconds and fps above 0")
         looks_random, motion_random, parked_random, scenery_random, cameras_random = (
@@ -101,7 +101,7 @@ class Scenario:
         return {camera.name: camera for camera in self.cameras}[name]
 
     def light(self, arm: str, tick: int) -> str:
-        """`red`, `yellow` or `green`: what the traffic light of an arm of the junction shows."""
+        """`red`, `yellow` or `green`: the traffic light of an arm of the junction."""
         return light_of(arm, WARM_UP_S + tick / self.fps + self.light_offset_s)
 
     def present(self, tick: int) -> list[Vehicle]:
@@ -121,9 +121,9 @@ def _looks(random: np.random.Generator, count: int) -> list[Look]:
 
 
 def _resembling(look: Look, recent: list[Look], random: np.random.Generator) -> Look:
-    """Of the same type, size and base colours, with at least two larger details that differ.
+    """Returns a look of the same type, size and base colours that differs in at least two larger details.
 
-    From any other of `recent` that resembles `look` too, at least one differs.
+    It differs from every other look in `recent` that also resembles `look` in at least one detail.
     """
     alike = [shown_details(other) for other in recent if replace(other, **_details(look)) == look]
     while True:
@@ -134,7 +134,7 @@ def _resembling(look: Look, recent: list[Look], random: np.random.Generator) -> 
 
 
 def _details(look: Look) -> dict[str, Any]:
-    """What may differ between look-alikes."""
+    """Details that may differ between look-alikes."""
     names = ("paint", "stripe", "stripe_colour", "roof", "roof_colour", "sign", "glass", "wheel")
     return {name: getattr(look, name) for name in names}
 

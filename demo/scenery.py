@@ -1,4 +1,4 @@
-"""What stands still on the site: buildings, trees, poles, signs, lights. From a seed, like everything else."""
+"""The static objects of the site: buildings, trees, poles, signs, lights, generated from the seed."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Building:
     wall: Colour
     roof: Colour
     shop: Colour | None
-    """Of the band over the ground floor's windows."""
+    """Colour of the band above the ground-floor windows."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A trunk and a crown of leaves; metres. A bush is one whose crown reaches the ground."""
+    """A trunk and a crown of leaves, in metres. A bush is a tree whose crown reaches the ground."""
 
     x: float
     y: float
@@ -62,10 +62,10 @@ class Pole:
     kind: str
     """`lamp`, `sign`, `signal` or `board`."""
     heading: float
-    """Which way its panel or arm faces, radians."""
+    """Direction that its panel or arm faces, in radians."""
     colour: Colour = (190, 190, 190)
     arm: str = ""
-    """Of a signal: the arm of the junction whose traffic it stops."""
+    """For a signal: the arm of the junction whose traffic it stops."""
 
 
 Thing = Building | Tree | Pole
@@ -73,11 +73,11 @@ Thing = Building | Tree | Pole
 
 @dataclass(frozen=True)
 class Scenery:
-    """All that stands on the site, and the sun."""
+    """All static objects of the site, and the sun."""
 
     things: tuple[Thing, ...]
     sun: Floats
-    """Unit vector towards it."""
+    """Unit vector towards the sun."""
 
     @property
     def signals(self) -> tuple[Pole, ...]:
@@ -121,7 +121,7 @@ _TREES: tuple[tuple[float, float, float], ...] = (
     (-9.2, 100.0, 1.0),
     (-9.4, 84.0, 1.1), (9.4, 84.0, 1.0), (9.2, 98.0, 1.1), (9.2, 70.0, 1.0), (-9.2, 70.0, 1.1),
 )  # fmt: skip
-"""x, y, and how large."""
+"""x, y, and size."""
 
 _BUSHES: tuple[tuple[float, float, float], ...] = (
     *((16.0, -15.5 - 2.0 * i, 0.75) for i in range(9)),

@@ -21,12 +21,12 @@ _FARTHEST_PX = 20000
 
 @dataclass(frozen=True)
 class Shadow:
-    """How much light a part of a picture keeps."""
+    """The shadow factor of a part of a picture."""
 
     roi: tuple[int, int, int, int]
     """x0, y0, x1, y1 pixels."""
     gain: npt.NDArray[np.float32]
-    """`(h, w, 3)` 0..1."""
+    """`(h, w, 3)` 0..1: share of the light that remains."""
 
     def cast(self, image: npt.NDArray[np.uint8]) -> None:
         x0, y0, x1, y1 = self.roi
@@ -34,7 +34,7 @@ class Shadow:
 
 
 def shadow_of(camera: SceneCamera, background: Background, corners: Floats) -> Shadow | None:
-    """Of a body with such corners `(k, 3)`, metres; None where none of it lies in the picture."""
+    """The shadow of a body with corners `(k, 3)`, in metres; None if it is outside the picture."""
     sun = background.sun
     ground = corners[:, :2] - corners[:, 2:] * (sun[:2] / sun[2])
     outline = cv2.convexHull(ground.astype(np.float32)).reshape(-1, 2).astype(np.float64)

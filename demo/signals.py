@@ -23,7 +23,7 @@ _STATES = tuple(_COLOURS)
 
 @dataclass(frozen=True)
 class SignalInView:
-    """A signal whose lamps a camera sees."""
+    """A traffic signal whose lamps a camera sees."""
 
     arm: str
     lamps_px: Floats
@@ -40,7 +40,7 @@ class SignalInView:
 
 
 def signals_in_view(scenery: Scenery, camera: SceneCamera, background: Background) -> list[SignalInView]:
-    """Those that face the camera, and that nothing hides."""
+    """The signals that face the camera and are not hidden."""
     found = []
     for signal in scenery.signals:
         pixels, depth = camera.project(lamps_of(signal))

@@ -1,4 +1,4 @@
-"""A rendered site on disk: one video for each camera, exact truth, calibration, and a site file that runs it."""
+"""A rendered site on disk: one video per camera, exact truth, calibration, and a site file to run it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from demo.videos import GROUND_TRUTH, render_cameras
 SITE_NAME = "demo"
 SITE_FILE = "site.yaml"
 _BYTES_PER_PICTURE = 16_000
-"""Measured: 9 to 14 kB."""
+"""Size of a compressed picture; measured: 9 to 14 kB."""
 MODELS = Path(__file__).resolve().parent.parent / "models"
 _UNFINISHED = ".unfinished-"
 DETECTOR, EMBEDDER = "demo_detector.onnx", "demo_embedder.onnx"
@@ -32,31 +32,31 @@ DETECTOR, EMBEDDER = "demo_detector.onnx", "demo_embedder.onnx"
 
 @dataclass(frozen=True)
 class DemoSite:
-    """Which synthetic site: all that its files depend on."""
+    """Parameters of a synthetic site; its files depend on nothing else."""
 
     seed: int
-    """From 0; another one gives other vehicles, scenery and light."""
+    """0 or more; determines vehicles, scenery and light."""
     seconds: float
     """Length of the videos, 1 to 3600."""
     cameras: tuple[str, ...] | None = None
-    """None: all six."""
+    """None selects all six."""
     fps: float = 5.0
-    """Pictures, and ticks, a second, 1 to 30."""
+    """Pictures and ticks per second, 1 to 30."""
     models: Path = MODELS
-    """The folder of the detector and the embedder that the site file names; they need not be there yet."""
+    """Folder of the detector and the embedder in the site file; they do not have to exist yet."""
 
     def scenario(self) -> Scenario:
-        """Raises DemoError where a number is impossible."""
+        """Raises DemoError if a number is out of range."""
         if self.seed < 0:
-            raise DemoError(f"seed {self.seed}: give a whole number from 0")
+            raise DemoError(f"seed {self.seed}: must be 0 or more")
         if not 1.0 <= self.seconds <= 3600.0:
-            raise DemoError(f"{self.seconds:g} seconds: give a length from 1 to 3600")
+            raise DemoError(f"{self.seconds:g} seconds: must be 1 to 3600")
         if not 1.0 <= self.fps <= 30.0:
-            raise DemoError(f"{self.fps:g} pictures a second: give a rate from 1 to 30")
+            raise DemoError(f"{self.fps:g} pictures per second: must be 1 to 30")
         return Scenario.generate(self.seed, self.seconds, self.fps)
 
     def chosen_cameras(self, scenario: Scenario) -> tuple[SceneCamera, ...]:
-        """Raises DemoError where there is no such camera."""
+        """Raises DemoError if there is no such camera."""
         known = [camera.name for camera in scenario.cameras]
         for name in self.cameras or ():
             if name not in known:
@@ -65,7 +65,7 @@ class DemoSite:
 
 
 def require_models(folder: Path) -> None:
-    """Fails before a long rendering whose site could not run.
+    """Checks that the models exist, before a long rendering of a site that could not run.
 
     Raises:
         DemoError: the demo's models are missing.
@@ -73,7 +73,7 @@ def require_models(folder: Path) -> None:
     missing = [name for name in (DETECTOR, EMBEDDER) if not (folder / name).is_file()]
     if missing:
         raise DemoError(
-            f"the demo's networks are missing: there is no {' and no '.join(missing)} in {folder}; install mtmc anew, "
+            f"the demo's models are missing: there is no {' and no '.join(missing)} in {folder}; reinstall mtmc, "
             "or name a folder that holds them with --models"
         )
 
@@ -86,22 +86,22 @@ def write_site(
     progress: Callable[[int, int], None] | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Renders `site` into `folder`, which must not exist or be empty; returns the path of its `site.yaml`.
+    """Renders `site` into `folder`, which must be empty or not exist; returns the path of its `site.yaml`.
 
     `folder/{camera}.mp4`, `folder/{camera}.calibration.json`, `folder/site.yaml` and `folder/ground_truth/{camera}.txt`
     (MOTChallenge rows, `frame,id,left,top,width,height,1,class,visibility`; frame 1 is tick 0, classes count from 1).
-    The site file comes last, so a folder that has one is complete. `progress` is told how many pictures are rendered,
-    of how many. `notes` are further files, name → content as JSON.
+    The site file is written last, so a folder that has one is complete. `progress` is called with the number of
+    rendered pictures and the total. `notes` are further files, name → content as JSON.
 
     Raises:
-        DemoError: an unknown camera, an impossible number, or no place to write.
+        DemoError: a camera is unknown, a number is out of range, or the folder cannot be written.
     """
     scenario = site.scenario()
     chosen = site.chosen_cameras(scenario)
     unfinished = folder / f"{_UNFINISHED}{os.getpid()}"
     try:
         if folder.exists() and not (folder.is_dir() and is_vacant(folder)):
-            raise DemoError(f"{folder} is there already; remove it, or name another folder")
+            raise DemoError(f"{folder} already exists; remove it, or name another folder")
         shutil.rmtree(unfinished, ignore_errors=True)
         (unfinished / GROUND_TRUTH).mkdir(parents=True)
         _check_room(unfinished, scenario.ticks * len(chosen))
@@ -110,7 +110,7 @@ def write_site(
             _write_json(unfinished / f"{camera.name}.calibration.json", calibration_of(camera))
         for name, content in (notes or {}).items():
             _write_json(unfinished / name, content)
-        # The notes first: by them whoever dies in between is known for a rendered site, which may be replaced.
+        # The notes come first: they identify an unfinished folder as a rendered site, which may be replaced.
         for path in sorted(unfinished.iterdir(), key=lambda path: (path.name not in (notes or {}), path.name)):
             path.replace(folder / path.name)
         (unfinished / SITE_FILE).write_text(site_text(scenario, chosen, site.models))
@@ -125,7 +125,7 @@ def write_site(
 
 
 def is_vacant(folder: Path) -> bool:
-    """Whether it holds nothing but what a killed rendering left."""
+    """Whether the folder contains only leftovers of a killed rendering."""
     return all(path.name.startswith(_UNFINISHED) for path in folder.iterdir())
 
 
@@ -140,7 +140,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def calibration_of(camera: SceneCamera) -> dict[str, Any]:
-    """Matrices in rows; the world is flat, in metres, z up."""
+    """The calibration: matrices by rows; the world is flat, in metres, z up."""
 
     def rows(matrix: np.ndarray[Any, Any]) -> list[list[float]]:
         return [[float(value) for value in row] for row in matrix]
@@ -158,7 +158,7 @@ def calibration_of(camera: SceneCamera) -> dict[str, Any]:
 
 
 def site_text(scenario: Scenario, cameras: Sequence[SceneCamera], models: Path) -> str:
-    """The site file: five ticks a second, looping, live."""
+    """Content of the site file: five ticks per second, looping, live."""
     names = tuple(camera.name for camera in cameras)
     settings: dict[str, Any] = {
         "site": SITE_NAME,

@@ -1,4 +1,4 @@
-"""Convex solids out of flat faces, and what is painted on their faces."""
+"""Convex solids of flat faces, and the decoration of their faces."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Profile = Sequence[tuple[float, float, float]]
 
 @dataclass(frozen=True)
 class Face:
-    """One convex polygon, seen from the side that its normal points to."""
+    """A convex polygon, visible from the side that its normal points to."""
 
     points: Floats
     """`(k, 3)` metres: x forward, y left, z up."""
     colour: Colour
     material: str = "paint"
-    """`paint`, `glass`, `matt`, `lamp` (shines by itself) or `brake` (shines while the vehicle brakes)."""
+    """`paint`, `glass`, `matt`, `lamp` (always lit) or `brake` (lit while the vehicle brakes)."""
 
     @property
     def normal(self) -> Floats:
-        """Unit length; the points run counter-clockwise for whoever the normal points to."""
+        """Unit length; seen from the side that it points to, the points run counter-clockwise."""
         following = np.roll(self.points, -1, axis=0)
         normal = np.cross(self.points, following).sum(axis=0)  # Newell's method
         return normal / max(float(np.linalg.norm(normal)), 1e-12)
@@ -34,7 +34,7 @@ class Face:
 
 @dataclass
 class Solid:
-    """A convex group of faces. Solids are painted by level, and in a level those farther from the viewer first."""
+    """A convex group of faces. Solids are painted by level, and within a level from far to near."""
 
     level: int
     faces: list[Face] = field(default_factory=list)
@@ -49,10 +49,10 @@ class Solid:
 
 
 def prism(profile: Profile) -> tuple[Floats, Floats, list[Floats]]:
-    """Left side, right side, and the faces between, of a profile of `(x, z, half width)`.
+    """Returns the left side, the right side and the faces between them, for a profile of `(x, z, half width)`.
 
-    The profile runs counter-clockwise as seen from the right side (forward to the right, up to the top). Face `i` of
-    those between joins the corners `i` and `i + 1`.
+    The profile runs counter-clockwise as seen from the right side (forward to the right, up to the top). Face `i`
+    between the sides joins corners `i` and `i + 1`.
     """
     corners = np.array(profile, np.float64)
     right = np.column_stack([corners[:, 0], -corners[:, 2], corners[:, 1]])
@@ -88,7 +88,7 @@ def patch(quad: Floats, u: tuple[float, float], v: tuple[float, float]) -> Float
 
 
 def disc(x: float, y: float, z: float, radius: float, sides: int = 12) -> Floats:
-    """A regular polygon in the plane of a vehicle's side, facing away from its middle."""
+    """A regular polygon in the plane of a vehicle's side, facing outward."""
     angles = np.linspace(0.0, 2 * np.pi, sides, endpoint=False) * (1 if y < 0 else -1)
     return np.column_stack([x + radius * np.cos(angles), np.full(sides, y), z + radius * np.sin(angles)])
 
@@ -96,7 +96,7 @@ def disc(x: float, y: float, z: float, radius: float, sides: int = 12) -> Floats
 def side_strip(
     y: float, x: tuple[float, float], z: tuple[float, float], slant: float = 0.0, lean: float = 0.0
 ) -> Floats:
-    """A quad in the plane of a side; `slant` shifts its upper edge forward, `lean` moves it inward."""
+    """A quad in the plane of a side; `slant` shifts its upper edge forward, `lean` shifts it inward."""
     sign = 1.0 if y > 0 else -1.0
     quad = np.array(
         [

@@ -19,32 +19,32 @@ from demo.scenario import Vehicle
 from demo.shadows import Shadow, shadow_of
 
 _SHIFT = 4
-"""Bits of a pixel's fraction that OpenCV draws with."""
+"""Fractional bits of OpenCV's fixed-point coordinates."""
 _BRAKE_LIGHT_BGR = (40.0, 40.0, 255.0)
 _LARGEST_PX = 2600
 _SMALLEST_PX = 2.5
 _LEAST_SHOWN = 0.02
-"""Whatever hides all but this of a vehicle hides it."""
+"""If less than this of a vehicle is visible, it counts as hidden."""
 
 
 @dataclass
 class Sprite:
-    """A vehicle in a picture. Ranges are those of the part inside of it."""
+    """A vehicle in a picture. Arrays cover the part inside the picture."""
 
     vehicle: Vehicle
     pose: Floats
     footprint: Footprint
-    """On the ground."""
+    """Outline on the ground."""
     roi: tuple[int, int, int, int]
     """x0, y0, x1, y1 pixels."""
     kept: npt.NDArray[np.float32]
-    """`(h, w, 3)` 0..1: how much of what lies behind it still shows."""
+    """`(h, w, 3)` 0..1: how much of the background remains visible."""
     added: npt.NDArray[np.float32]
-    """`(h, w, 3)` BGR 0..255: what it adds to that."""
+    """`(h, w, 3)` BGR 0..255: what the vehicle adds."""
     mask: npt.NDArray[np.bool_]
-    """`(h, w)`: its pixels that nothing fixed hides."""
+    """`(h, w)`: its pixels that no static object hides."""
     whole_px: int
-    """Pixels of the whole silhouette, outside of the picture too."""
+    """Pixels of the whole silhouette, including those outside the picture."""
     shadow: Shadow | None
 
     def paint(self, image: npt.NDArray[np.uint8]) -> None:
@@ -53,13 +53,13 @@ class Sprite:
         image[y0:y1, x0:x1] = cv2.add(under, self.added, dtype=cv2.CV_8U)
 
     def claim(self, owner: npt.NDArray[np.int16], number: int) -> None:
-        """Write `number` where the vehicle's pixels are; nearer vehicles overwrite it later."""
+        """Writes `number` to the vehicle's pixels; nearer vehicles overwrite it later."""
         x0, y0, x1, y1 = self.roi
         owner[y0:y1, x0:x1][self.mask] = number
 
 
 def sprite_of(camera: SceneCamera, background: Background, vehicle: Vehicle, tick: int) -> Sprite | None:
-    """None where nothing of the vehicle lies in the picture."""
+    """The sprite of a vehicle; None if the vehicle is outside the picture."""
     pose = vehicle.pose(tick)
     if pose is None:
         return None
@@ -70,7 +70,7 @@ def sprite_of(camera: SceneCamera, background: Background, vehicle: Vehicle, tic
     turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
     place = np.array([pose[0], pose[1], 0.0])
     image = mesh.vertices @ (projection[:, :3] @ turn).T + (projection[:, :3] @ place + projection[:, 3])
-    if image[:, 2].min() < NEAR_M:  # no camera stands where a vehicle may drive through its picture's plane
+    if image[:, 2].min() < NEAR_M:  # no camera is placed where a vehicle can drive through its image plane
         return None
     pixels = image[:, :2] / image[:, 2:]
     low, high = np.floor(pixels.min(axis=0)).astype(int) - 1, np.ceil(pixels.max(axis=0)).astype(int) + 2
@@ -108,7 +108,7 @@ def sprite_of(camera: SceneCamera, background: Background, vehicle: Vehicle, tic
 
 
 def _may_show(camera: SceneCamera, pose: Floats, size: Size) -> bool:
-    """Whether a ball around the vehicle reaches into the picture."""
+    """Whether the bounding sphere of the vehicle intersects the picture."""
     (x, y, depth) = (camera.projection[:, :3] @ (pose[0], pose[1], size.height / 2) + camera.projection[:, 3]).tolist()
     radius = size.length * 0.62
     if depth < radius:
@@ -118,7 +118,7 @@ def _may_show(camera: SceneCamera, pose: Floats, size: Size) -> bool:
 
 
 def _shade_at(camera: SceneCamera, background: Background, corners: Floats) -> float:
-    """0..1: how much of the sun misses a vehicle; at five places of the ground below it, those outside count as lit."""
+    """0..1: share of the sunlight blocked at a vehicle, from five points below it; points outside count as lit."""
     middle = corners.mean(axis=0)
     places = np.ones((5, 3))
     places[:4, :2] = middle + (corners - middle) * 0.7
@@ -135,7 +135,7 @@ def _shown(
 ) -> npt.NDArray[np.float32] | None:
     x0, y0, x1, y1 = roi
     things = background.front[y0:y1, x0:x1]
-    # One more entry for the index −1: where nothing stands.
+    # One more entry for the index −1, where there is no object.
     before = np.zeros(len(background.footprints) + 1, bool)
     before[things] = True
     before[-1] = False
@@ -150,7 +150,7 @@ def _shown(
 def _faces(
     camera: SceneCamera, mesh: Mesh, turn: Floats, pose: Floats, sun: Floats, light: Floats, braking: bool
 ) -> tuple[list[int], Floats]:
-    """The faces that show, in the order in which they are painted, and the sensed colours of all."""
+    """The visible faces in painting order, and the sensed colours of all faces."""
     eye = (camera.eye - np.array([pose[0], pose[1], 0.0])) @ turn
     to_eye = eye - mesh.anchors
     facing = (mesh.normals * to_eye).sum(axis=1) > 0
@@ -166,7 +166,7 @@ def _faces(
 def _painted(
     mesh: Mesh, pixels: Floats, order: list[int], colours: Floats, span: tuple[int, int, int, int]
 ) -> npt.NDArray[np.float32]:
-    """`(h, w, 4)`: BGR multiplied by alpha, and alpha 0..255, of the pixels in a span."""
+    """`(h, w, 4)`: premultiplied BGR, and alpha 0..255, of the pixels in a span."""
     x0, y0, x1, y1 = span
     scale = 3 if max(x1 - x0, y1 - y0) < 90 else 2
     patch = np.zeros(((y1 - y0) * scale, (x1 - x0) * scale, 4), np.uint8)
@@ -191,7 +191,7 @@ def vehicle_footprint(size: Size, pose: Floats) -> Floats:
 
 
 def painted_order(camera: SceneCamera, sprites: list[Sprite]) -> list[Sprite]:
-    """From the farthest to the nearest: nobody is painted before somebody that it hides."""
+    """Sorts from far to near: a vehicle is painted after every vehicle that it hides."""
     viewer = camera.position[:2]
     waiting = sorted(sprites, key=lambda sprite: -sprite.footprint.distance_sq(viewer))
     hidden_by = [
@@ -204,7 +204,7 @@ def painted_order(camera: SceneCamera, sprites: list[Sprite]) -> list[Sprite]:
     ]
     left, order = list(range(len(waiting))), []
     while left:
-        # Whoever hides nobody that still waits comes next; in a circle of three the farthest does.
+        # Next is a vehicle that hides no remaining one; if there is a cycle, it is the farthest.
         free = next((i for i in left if not any(i in hidden_by[j] for j in left)), left[0])
         left.remove(free)
         order.append(waiting[free])
@@ -212,6 +212,6 @@ def painted_order(camera: SceneCamera, sprites: list[Sprite]) -> list[Sprite]:
 
 
 def _meet(one: Sprite, other: Sprite) -> bool:
-    """Whether their parts of the picture overlap."""
+    """Whether their areas of the picture overlap."""
     (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = one.roi, other.roi
     return ax0 < bx1 and bx0 < ax1 and ay0 < by1 and by0 < ay1

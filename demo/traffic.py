@@ -1,4 +1,4 @@
-"""Vehicles that drive over the road network: car following, a traffic light, yielding, stops, ways back.
+"""Vehicles on the road network: car following, a traffic light, yielding, stops, U-turns.
 
 Car following is the intelligent driver model (Treiber, Hennecke, Helbing: Congested traffic states in empirical
 observations and microscopic simulations, Physical Review E 62, 2000). Nothing here reads a clock or any global state.
@@ -26,15 +26,15 @@ _HEADWAY_S = 1.1
 _LOOK_AHEAD_M = 60.0
 GREEN_S, CLEARING_S = 12.5, 3.5
 LAG_S = 6.0
-"""So much later the second arm of a pair gets its green: till then the first may turn left without yielding."""
+"""Delay of the green of the second arm of a pair; until then, the first may turn left without yielding."""
 YELLOW_S = 2.4
 CYCLE_S = 2 * (LAG_S + GREEN_S + CLEARING_S)
 _BEGINS_S = {"north": 0.0, "south": LAG_S, "east": CYCLE_S / 2, "west": CYCLE_S / 2 + LAG_S}
 _CONFLICT_M = 2.7
 _GAP_TO_CROSS_M = 46.0
-"""Whoever turns across needs so much room before oncoming traffic."""
+"""Gap in oncoming traffic that a vehicle needs to turn across it."""
 _PARTING_M = 5.0
-"""So far into the junction the ways from one lane lie on each other."""
+"""Distance into the junction over which the paths from one lane coincide."""
 _MERGING_FROM_M = 25.0
 _OPPOSITE = {"north": "south", "south": "north", "east": "west", "west": "east"}
 _WAYS_BACK = {"north.out": "link.west", "west.out": "link.north", "south.out": "loop.south"}
@@ -43,14 +43,14 @@ _AFTER = {"link.west": "west.in", "link.north": "north.in", "loop.south": "south
 
 @dataclass(frozen=True)
 class Route:
-    """The lanes of one vehicle, one after the other, as one curve."""
+    """The lanes of one vehicle, joined to one curve."""
 
     lanes: tuple[str, ...]
     points: Floats
     along: Floats
-    """`(n,)` metres from the start, of each point."""
+    """`(n,)` distance of each point from the start, in metres."""
     starts: Floats
-    """`(lanes + 1,)` metres from the start: where each lane begins, and where the last one ends."""
+    """`(lanes + 1,)` metres from the start to the beginning of each lane, and to the end of the last one."""
 
     @classmethod
     def of(cls, names: tuple[str, ...], lanes: dict[str, Lane]) -> Route:
@@ -61,7 +61,7 @@ class Route:
         return cls(names, points, along, np.concatenate([[0.0], along[ends]]))
 
     def at(self, s: Floats) -> Floats:
-        """`(n, 2)` points at distances `(n,)`; straight on beyond both ends."""
+        """`(n, 2)` points at distances `(n,)`; extrapolated straight beyond both ends."""
         s = np.asarray(s, np.float64)
         inside = np.clip(s, 0.0, self.along[-1])
         points = np.column_stack([np.interp(inside, self.along, self.points[:, i]) for i in (0, 1)])
@@ -72,7 +72,7 @@ class Route:
 
 @dataclass
 class Driver:
-    """One vehicle while it is simulated."""
+    """State of one vehicle in the simulation."""
 
     number: int
     route: Route
@@ -80,7 +80,7 @@ class Driver:
     desired: float
     """Factor on every speed limit."""
     stop: tuple[Bay, float] | None
-    """A bay in which it halts, and for how many seconds."""
+    """A bay in which it stops, and for how many seconds."""
     s: float
     v: float
     born_step: int
@@ -97,7 +97,7 @@ class Driver:
         self.find_lane()
 
     def find_lane(self) -> None:
-        """Brings the lane up to date with how far it has come."""
+        """Updates the lane from the distance driven."""
         lanes = self.route.lanes
         while self.lane_index + 1 < len(lanes) and self.s >= self.route.starts[self.lane_index + 1]:
             self.lane_index += 1
@@ -123,7 +123,7 @@ class Driver:
 
 
 def bay_shift(s: Floats, bay: tuple[float, float], of: Bay) -> Floats:
-    """How far to the right a vehicle drives that halts in a bay between two distances on its route."""
+    """Lateral offset to the right of a vehicle that stops in a bay between two distances on its route."""
     into = np.clip((s - bay[0]) / 14.0, 0.0, 1.0)
     out = np.clip((bay[1] - s) / 14.0, 0.0, 1.0)
     both = np.minimum(into, out)
@@ -137,14 +137,14 @@ def _network() -> dict[str, Lane]:
 
 @lru_cache(maxsize=1)
 def _conflicts() -> dict[tuple[str, str], float]:
-    """(lane, other lane) over the junction → until where on the other lane a vehicle is in the way, metres."""
+    """(lane, other lane) over the junction → distance on the other lane up to which vehicles are in the way, metres."""
     found = {}
     crossing = {name: lane for name, lane in _network().items() if ">" in name}
     for name, lane in crossing.items():
         for other, curve in crossing.items():
             source, target = other.split(">")
             if name == other or (name.split(">")[0] == source and source != target):
-                continue  # only whoever turns back comes in the way of those behind it
+                continue  # only a U-turn gets in the way of vehicles behind it
             apart = np.linalg.norm(lane.points[:, None] - curve.points[None], axis=2)
             near = np.nonzero((apart < _CONFLICT_M).any(axis=0))[0]
             if len(near):
@@ -154,7 +154,7 @@ def _conflicts() -> dict[tuple[str, str], float]:
 
 @lru_cache(maxsize=1)
 def _siblings() -> dict[str, tuple[str, ...]]:
-    """A lane over the junction → the others that begin where it does."""
+    """A lane over the junction → the other lanes that begin at the same point."""
     crossing = [name for name in _network() if ">" in name]
     return {
         name: tuple(other for other in crossing if other != name and other.split(">")[0] == name.split(">")[0])
@@ -164,7 +164,7 @@ def _siblings() -> dict[str, tuple[str, ...]]:
 
 @lru_cache(maxsize=1)
 def _merging() -> dict[tuple[str, str], tuple[str, ...]]:
-    """(lane, the next one) → the other lanes that lead there too."""
+    """(lane, next lane) → the other lanes that also lead there."""
     circle = ("roundabout.turn", "roundabout.arrive")
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for one, other in (circle, circle[::-1]):
@@ -179,7 +179,7 @@ def _merging() -> dict[tuple[str, str], tuple[str, ...]]:
 
 
 def is_green(arm: str, time_s: float) -> bool:
-    """Whether the light of an arm shows green; `time_s` counts from the start of north's green."""
+    """Whether the light of an arm is green; `time_s` counts from the start of the green in the north."""
     return 0.0 <= time_s % CYCLE_S - _BEGINS_S[arm] < GREEN_S
 
 
@@ -208,7 +208,7 @@ class Traffic:
         return self._step * STEP_S
 
     def step(self, lengths: npt.NDArray[np.float64]) -> None:
-        """`lengths[i]` is the length of the vehicle that enters as number `i`, metres."""
+        """`lengths[i]` is the length in metres of the `i`-th vehicle to enter."""
         self._spawn(lengths)
         on_lanes: dict[str, list[Driver]] = defaultdict(list)
         for driver in self.drivers:
@@ -247,7 +247,7 @@ class Traffic:
         for _ in range(5):
             arrived = names[-1].split(".")[0]
             others = [other for other in ARMS if other not in (arrived, _OPPOSITE[arrived])]
-            # Straight on, either side, back; and rather to the east, to where a camera waits.
+            # Straight on, either side, back; with a preference for the east, where there is a camera.
             targets = (_OPPOSITE[arrived], *others, arrived)
             weights = np.array([0.44, 0.24, 0.24, 0.08]) * [1.5 if target == "east" else 1.0 for target in targets]
             target = str(self.random.choice(targets, p=weights / weights.sum()))
@@ -262,7 +262,7 @@ class Traffic:
                 names += [link, _AFTER[link]]
             else:
                 return tuple(names)
-        # Whoever has come so far drives off, and is not looked at any more.
+        # A vehicle that has come this far goes straight on and leaves the site.
         arrived = names[-1].split(".")[0]
         target = _OPPOSITE[arrived]
         names += [f"{arrived}>{target}", f"{target}.out"]
@@ -280,7 +280,7 @@ class Traffic:
         return max(worst, -8.0)
 
     def _allowed_speed(self, driver: Driver) -> float:
-        """The limit here, and whatever lets it slow down for those to come."""
+        """The speed limit here, reduced to brake for lower limits ahead."""
         wanted = self.lanes[driver.lane].speed_limit * driver.desired
         for i in range(driver.lane_index + 1, len(driver.route.lanes)):
             distance = float(driver.route.starts[i]) - driver.s - 1.0
@@ -291,7 +291,7 @@ class Traffic:
         return wanted
 
     def _obstacles(self, driver: Driver, on_lanes: dict[str, list[Driver]]) -> list[tuple[float, float]]:
-        """Gaps in metres and speeds of what it must not run into."""
+        """Gaps in metres, and speeds, of the obstacles ahead."""
         found = []
         ahead = self._leader(driver, on_lanes)
         if ahead is not None:
@@ -323,7 +323,7 @@ class Traffic:
                 best = _nearer(best, distance, driver, other)
         crossing = driver.lane if source else driver.next_lane or ""
         for name in _siblings().get(crossing, ()):
-            # Whoever turns off from the same lane is ahead until the ways part.
+            # A vehicle from the same lane that turns off is ahead until the paths separate.
             for other in on_lanes.get(name, ()):
                 distance = other.on_lane - (driver.on_lane if source else -driver.to_lane_end)
                 if distance > 0.0 and other.on_lane - other.length / 2 < _PARTING_M:
@@ -337,7 +337,7 @@ class Traffic:
         return best
 
     def _must_wait(self, driver: Driver, on_lanes: dict[str, list[Driver]]) -> bool:
-        """Whether the end of its lane is closed to it now."""
+        """Whether the vehicle must stop at the end of its lane now."""
         to_line = driver.to_lane_end - driver.length / 2
         if to_line < -0.5 or to_line > _LOOK_AHEAD_M or driver.next_lane is None:
             return False
@@ -399,7 +399,7 @@ def _nearer(best: tuple[float, float] | None, distance: float, driver: Driver, o
 
 
 def _right_of(arm: str) -> str:
-    """Where a right turn from an arm leads."""
+    """The arm that a right turn from an arm leads to."""
     heading = -np.array(OUTWARD[arm])
     right = (heading[1], -heading[0])
     return next(name for name, outward in OUTWARD.items() if tuple(outward) == tuple(right))

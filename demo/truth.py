@@ -1,4 +1,4 @@
-"""What is really there at one tick, as one camera sees it."""
+"""The ground truth of one camera at one tick."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Truth:
     ids: npt.NDArray[np.int64]
     """`(n,)`, the same in every camera."""
     boxes_xyxy: npt.NDArray[np.float32]
-    """`(n, 4)` pixels: around the visible pixels; the right and lower edges lie behind the last pixel."""
+    """`(n, 4)` pixels: bounding the visible pixels; the right and lower edges are one past the last pixel."""
     class_ids: npt.NDArray[np.int16]
-    """`(n,)`, indices of `CLASS_NAMES`."""
+    """`(n,)`, indices into `CLASS_NAMES`."""
     visibility: npt.NDArray[np.float32]
-    """`(n,)` 0..1: visible pixels, of those of the whole silhouette; the picture's border hides as a tree does."""
+    """`(n,)` 0..1: visible share of the whole silhouette; parts outside the picture count as hidden."""
     world_xy: npt.NDArray[np.float32]
-    """`(n, 2)` metres: the middle of the vehicle on the ground."""
+    """`(n, 2)` metres: the centre of the vehicle on the ground."""
 
     def __len__(self) -> int:
         return len(self.ids)

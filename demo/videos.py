@@ -1,4 +1,4 @@
-"""Pictures to video files, truth to text, by several processes at once."""
+"""Writes pictures to video files and truth to text, in several processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from demo.truth import Truth
 
 GROUND_TRUTH = "ground_truth"
 _FOURCC = "mp4v"
-"""MPEG-4 part 2: OpenCV's wheels can write it everywhere, and every frame can be sought."""
+"""MPEG-4 part 2: OpenCV's wheels can write it on every platform, and every frame can be seeked to."""
 _TELL_EVERY_S = 0.2
 
 
@@ -30,10 +30,10 @@ def render_cameras(
     processes: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Writes `{camera}.mp4` and `ground_truth/{camera}.txt` of each camera below `folder`.
+    """Writes `{camera}.mp4` and `ground_truth/{camera}.txt` for each camera into `folder`.
 
     Raises:
-        OSError: the disk does not take them.
+        OSError: the disk cannot be written or is full.
     """
     for vehicle in scenario.vehicles:
         _ = vehicle.mesh  # built once, and sent to every process
@@ -58,31 +58,31 @@ def render_cameras(
 
 
 _pool: dict[str, Any] = {}
-"""In a process of the pool: what it shares with its parent."""
+"""In a process of the pool: the objects that it shares with its parent."""
 
 
 def _begin(done: Any, stopped: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     cv2.setNumThreads(1)
     _pool.update(done=done, stopped=stopped)
 
 
 def _render_in_pool(scenario: Scenario, camera: SceneCamera, folder: Path) -> None:
-    def told() -> bool:
+    def go_on() -> bool:
         with _pool["done"].get_lock():
             _pool["done"].value += 1
         return not _pool["stopped"].is_set()
 
-    render_camera(scenario, camera, folder, told)
+    render_camera(scenario, camera, folder, go_on)
 
 
 def render_camera(
     scenario: Scenario, camera: SceneCamera, folder: Path, go_on: Callable[[], bool] = lambda: True
 ) -> None:
-    """Writes video and truth of one camera, as long as `go_on` says so after each picture.
+    """Writes video and truth of one camera; after each picture, stops if `go_on` returns False.
 
     Raises:
-        OSError: the disk does not take them.
+        OSError: the disk cannot be written or is full.
     """
     renderer = Renderer(scenario, camera)
     path = folder / f"{camera.name}.mp4"
@@ -103,12 +103,12 @@ def render_camera(
 
 
 def _check_complete(path: Path, ticks: int) -> None:
-    """OpenCV says nothing when a disk is full: a file without its end cannot be opened."""
+    """OpenCV does not report a full disk, but a truncated file cannot be opened."""
     capture = cv2.VideoCapture(str(path))
     frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
     capture.release()
     if frames != ticks:
-        raise OSError(errno.ENOSPC, f"{path.name} broke off after {frames} of {ticks} pictures; is the disk full?")
+        raise OSError(errno.ENOSPC, f"{path.name} is truncated after {frames} of {ticks} pictures; is the disk full?")
 
 
 def mot_rows(tick: int, truth: Truth) -> list[str]:

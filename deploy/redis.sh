@@ -1,7 +1,7 @@
 #!/bin/sh
-# Redis for mtmc: `persistent` logs every write, `volatile` keeps pictures in memory only, `check` asks whether it answers.
-# The password (REDISCLI_AUTH, which redis-cli reads by itself) goes into a file in memory, because anybody can read a
-# command line.
+# Redis for mtmc. `persistent` turns on AOF persistence, `volatile` keeps pictures in memory only, `check` exits with 0 if
+# Redis answers. The password (REDISCLI_AUTH, which redis-cli also reads) is written to a file in memory, because every
+# user of the host can read command lines.
 set -eu
 if [ "$1" = check ]; then
     [ "$(redis-cli ping)" = PONG ]
@@ -12,7 +12,7 @@ umask 077
     echo "dir /data"
     echo "save \"\""
     echo "maxmemory-policy noeviction"
-    # Only containers of this network reach it, unless somebody publishes the port, which needs a password.
+    # Only containers of this network can reach Redis, unless its port is published, which requires a password.
     echo "protected-mode no"
     case "$1" in
         persistent) printf 'appendonly yes\nappendfsync everysec\n' ;;

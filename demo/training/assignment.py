@@ -1,7 +1,7 @@
-"""Which cells answer for which object, and how well each does.
+"""Assignment of grid cells to objects, with a quality for each pair.
 
 Task-aligned assignment (Feng et al., TOOD: Task-aligned One-stage Object Detection, ICCV 2021): of the cells whose
-centre lies in an object's box, those answer for it that already combine a high score with a good box.
+centre is in an object's box, those that already combine a high score with a good box are assigned to it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Targets:
     class_ids: Tensor
     """`(B, M)` int64."""
     is_object: Tensor
-    """`(B, M)` bool: to be found."""
+    """`(B, M)` bool: the object must be found."""
     is_ignored: Tensor
-    """`(B, M)` bool: too hidden or too small to be asked for; neither reward nor punishment. Neither: padding."""
+    """`(B, M)` bool: too hidden or too small; cells on it are excluded from the loss. If neither is set: padding."""
 
     def to(self, device: torch.device) -> Targets:
         return Targets(*(getattr(self, field.name).to(device) for field in fields(self)))
@@ -38,20 +38,20 @@ class Targets:
 
 @dataclass(frozen=True)
 class TargetAssignment:
-    """What each of the `N` cells of each picture is told."""
+    """Targets of the `N` cells of each picture."""
 
     boxes_xyxy: Tensor
-    """`(B, N, 4)`; means something where `quality` is above 0."""
+    """`(B, N, 4)`; valid where `quality` is above 0."""
     scores: Tensor
-    """`(B, N, C)`: 0, or for the object's class the quality."""
+    """`(B, N, C)`: the quality for the object's class, 0 for other classes."""
     quality: Tensor
-    """`(B, N)` in [0, 1]: of the best cell of an object its overlap, of the others less, of the rest 0."""
+    """`(B, N)` in [0, 1]: the overlap for an object's best cell, less for its other cells, 0 for unassigned cells."""
     counts: Tensor
-    """`(B, N)` bool: whether the cell's scores are judged at all."""
+    """`(B, N)` bool: whether the cell's scores count in the loss."""
 
 
 def assign_targets(targets: Targets, boxes_xyxy: Tensor, scores: Tensor, centres: Tensor) -> TargetAssignment:
-    """Cells to objects, from the predictions `(B, N, 4)` and `(B, N, C)` (after the sigmoid) of cells at `(N, 2)`."""
+    """Assigns cells at `(N, 2)` to objects, from their predictions `(B, N, 4)` and `(B, N, C)` (after the sigmoid)."""
     inside = _contains(targets.boxes_xyxy, centres)
     ignored = (inside & targets.is_ignored[..., None]).any(dim=1)
     candidate = inside & targets.is_object[..., None]
@@ -61,7 +61,7 @@ def assign_targets(targets: Targets, boxes_xyxy: Tensor, scores: Tensor, centres
     alignment = own_scores**_SCORE_POWER * overlaps**_IOU_POWER * candidate
 
     chosen = _best_cells(alignment, candidate)
-    # A cell that two objects chose answers for the one it overlaps more.
+    # A cell chosen by two objects is assigned to the one that it overlaps more.
     contested = chosen.sum(dim=1, keepdim=True) > 1
     best = functional.one_hot((overlaps * candidate).argmax(dim=1), chosen.shape[1]).transpose(1, 2).bool()
     chosen = torch.where(contested, best & chosen.any(dim=1, keepdim=True), chosen)
@@ -79,7 +79,7 @@ def assign_targets(targets: Targets, boxes_xyxy: Tensor, scores: Tensor, centres
 
 
 def _contains(boxes_xyxy: Tensor, centres: Tensor) -> Tensor:
-    """`(B, M, N)` bool: whether each of the centres `(N, 2)` lies in each box."""
+    """`(B, M, N)` bool: whether each of the centres `(N, 2)` is in each box."""
     before = (centres - boxes_xyxy[:, :, None, :2]).amin(dim=-1)
     after = (boxes_xyxy[:, :, None, 2:] - centres).amin(dim=-1)
     return torch.minimum(before, after) > 0

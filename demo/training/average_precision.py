@@ -1,7 +1,7 @@
-"""Average precision of detections, as in the COCO evaluation at one overlap, with boxes that do not count.
+"""Average precision of detections, as in COCO at one overlap, with boxes that do not count.
 
-Precision is made monotonic and read at 101 levels of recall (Lin et al., Microsoft COCO, 2014). An object that does
-not count (hidden or small) is neither missed nor, when something is detected there, does that detection count.
+Precision is made monotonic and sampled at 101 levels of recall (Lin et al., Microsoft COCO, 2014). An object that does
+not count (hidden or small) is not a miss, and a detection of it does not count either.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Present:
 
 
 def average_precision(pictures: Sequence[tuple[Found, Present]], min_iou: float = 0.5) -> float:
-    """In [0, 1]; NaN when no object counts."""
+    """Returns the average precision in [0, 1]; NaN if no object counts."""
     total = sum(int(present.counts.sum()) for _, present in pictures)
     if not total:
         return float("nan")
@@ -59,7 +59,7 @@ def average_precision(pictures: Sequence[tuple[Found, Present]], min_iou: float 
 def judge_detections(
     found: Found, present: Present, min_iou: float
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Per detection, best score first to choose its object: whether it is right, and whether it counts; `(n,)` each."""
+    """For each detection, whether it is right and whether it counts, `(n,)` each. Matches in order of score."""
     overlaps = iou(found.boxes_xyxy, present.boxes_xyxy)
     right, counts = np.zeros(len(found.scores), np.bool_), np.ones(len(found.scores), np.bool_)
     free = np.ones(len(present.counts), np.bool_)

@@ -1,4 +1,4 @@
-"""Overlaps of boxes on tensors; every box is xyxy."""
+"""Overlaps of boxes as tensors; all boxes are xyxy."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
-    """`(K,)` in (-1, 1], row by row of `(K, 4)` each.
+    """`(K,)` in (-1, 1], for each pair of rows of two `(K, 4)`.
 
-    The measure is that of Rezatofighi et al., Generalized Intersection over Union, 2019.
+    Measure of Rezatofighi et al., Generalized Intersection over Union, 2019.
     """
     size = torch.minimum(first[:, 2:], second[:, 2:]) - torch.maximum(first[:, :2], second[:, :2])
     intersection = size.clamp(min=0).prod(dim=-1)

@@ -1,12 +1,15 @@
-"""The last step of the embedder: which cosines its vectors have.
+"""The last step of the embedder, which sets the mean cosines of its vectors.
 
-A network trained only to tell vehicles apart drives cosines of the same vehicle towards 1 and of different ones
-towards 0, further than real cameras let an embedder: the demo would be too easy an exam. So the training
-asks for mean cosines of `SAME` and `DIFFERENT`; what unseen vehicles give differs a little, and two numbers, found on
-the validation scenes, bring them there. Along the principal axes of the vectors each coordinate is scaled by its
-variance to the power of `-sharpness` (0: as it was; 0.5: whitened; below 0: smoothed): the more weight goes to what
-hardly tells most vehicles apart, the lower are the cosines of the same vehicle. One more direction, the same for all
-vectors, then turns all cosines c into (1 - common) · c + common, which changes no order.
+A network trained only to distinguish vehicles drives cosines of the same vehicle towards 1 and of different ones
+towards 0. Embedders on real cameras do not get that far, so the demo would be too easy. The training therefore has
+target means for the cosines, `SAME` and `DIFFERENT`. The means of unseen vehicles differ a little from the targets; two
+numbers, fitted on the validation scenes, correct them:
+
+- sharpness: along the principal axes of the vectors, each coordinate is scaled by its variance to the power of
+  `-sharpness` (0: unchanged; 0.5: whitened; below 0: smoothed). More weight on axes that hardly distinguish most
+  vehicles lowers the cosines of the same vehicle.
+- common: one more direction, equal in all vectors, turns each cosine c into (1 - common) · c + common. This changes no
+  order.
 """
 
 from __future__ import annotations
@@ -18,27 +21,27 @@ from scipy.optimize import brentq
 
 from demo.training.retrieval import Floats, Sightings, retrieval
 
-# How hard the demo is meant to be.
+# The intended difficulty of the demo.
 SAME, DIFFERENT = 0.60, 0.25
-# What the last step brings the means of unseen vehicles to. Sharpening costs rank-1, so of what counts as about 0.60 it
-# takes the upper part.
+# The means that the last step aims at for unseen vehicles. Sharpening costs rank-1, so the target is in the upper part
+# of the tolerance around 0.60.
 _CALIBRATED_SAME = 0.64
 _RIDGE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingCalibration:
-    """`x` becomes `(x - offset) @ matrix`, is scaled to unit norm again, and gets the direction in common."""
+    """Maps `x` to `(x - offset) @ matrix`, scales it to unit norm, and appends the common direction."""
 
     matrix: Floats
     """`(D, D)`."""
     offset: Floats
     """`(D,)`."""
     common: float
-    """In [0, 1): share of the squared norm."""
+    """Share of the squared norm that the common direction has, in [0, 1)."""
 
     def applied(self, vectors: Floats) -> Floats:
-        """Unit vectors `(n, D + 1)` of unit vectors `(n, D)`."""
+        """Maps unit vectors `(n, D)` to unit vectors `(n, D + 1)`."""
         turned = (vectors - self.offset) @ self.matrix
         own = turned / np.linalg.norm(turned, axis=1, keepdims=True) * np.sqrt(1 - self.common)
         common = np.full((len(own), 1), np.sqrt(self.common))
@@ -46,7 +49,7 @@ class EmbeddingCalibration:
 
 
 def calibrate(vectors: Floats, sightings: Sightings) -> EmbeddingCalibration:
-    """For unit `vectors` `(n, D)` of a trained network; as near to the wanted means as the two numbers get."""
+    """Fits the two numbers to unit `vectors` `(n, D)` of a trained network, as close to the targets as possible."""
     offset = vectors.mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov((vectors - offset).T))
     variances = np.maximum(variances, 0) + _RIDGE * variances.max()

@@ -1,4 +1,4 @@
-"""The state of a training after an epoch, so that an interrupted one goes on where it was."""
+"""The state of a training after an epoch, so that an interrupted training can resume."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from demo.training.schedule import AveragedWeights
 
 
 def save(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, mean: AveragedWeights, epoch: int) -> None:
-    """Replaces what is at `path`; `epoch` is the next one.
+    """Writes the state to `path`, replacing an older file; `epoch` is the next epoch.
 
-    No random state is in it: each epoch draws from a generator of its own, seeded by the training's seed and the epoch.
+    It has no random state: each epoch has its own generator, seeded by the training's seed and the epoch.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
@@ -29,7 +29,7 @@ def save(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, mean:
 
 
 def load(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, mean: AveragedWeights) -> int:
-    """The epoch to go on with: that of the checkpoint at `path`, or 0 without one."""
+    """Returns the epoch to resume with: that of the checkpoint at `path`, or 0 if there is none."""
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)

@@ -1,4 +1,4 @@
-"""Vehicles cut out of rendered pictures, kept with a margin in which a detector's box may err."""
+"""Vehicles cut out of rendered pictures, with a margin that allows for errors of a detector's box."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARGIN = 0.15
 
 @dataclass(frozen=True)
 class CropSelection:
-    """Which vehicles are cut out."""
+    """The vehicles that are cut out."""
 
     min_visibility: float
     min_height_px: float
@@ -27,7 +27,7 @@ class CropSelection:
 
 LEARNT = CropSelection(0.3, 14.0)
 JUDGED = CropSelection(0.4, 20.0)
-"""The same that a detector must find."""
+"""The vehicles that a detector must find."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,18 +35,18 @@ class Crop:
     """One sighting of one vehicle."""
 
     image: Bytes
-    """`(h, w, 3)` BGR: the box with up to `_MARGIN` of its size around it, where the picture has that."""
+    """`(h, w, 3)` BGR: the box with a margin of up to `_MARGIN` of its size, cut at the border of the picture."""
     box_xyxy: Floats
     """`(4,)`, pixels of `image`."""
     identity: int
-    """From 0, the same for all sightings of one vehicle of one scene."""
+    """Counts from 0; the same for all sightings of one vehicle in one scene."""
     scene: int
     camera: str
     class_id: int
 
 
 def crops_of(pictures: Sequence[Picture], wanted: CropSelection) -> list[Crop]:
-    """Every vehicle in `pictures` that is visible and tall enough; identities are numbered as they first appear."""
+    """Returns every vehicle that is visible and tall enough; identities are numbered in order of appearance."""
     numbers: dict[tuple[int, int], int] = {}
     return [crop for picture in pictures for crop in _crops_of(picture, wanted, numbers)]
 
@@ -69,14 +69,14 @@ def _crops_of(picture: Picture, wanted: CropSelection, numbers: dict[tuple[int, 
 
 
 def imprecise(crop: Crop, random: np.random.Generator, deviation: float = 0.03) -> Floats:
-    """`(4,)`: the crop's box as a detector might have it, each side off by `deviation` of the size."""
+    """`(4,)`: the crop's box with errors as of a detector; each side is off by `deviation` of the size."""
     size = np.tile(crop.box_xyxy[2:] - crop.box_xyxy[:2], 2)
     box: Floats = (crop.box_xyxy + random.normal(0, deviation, 4) * size).astype(np.float32)
     return box
 
 
 def stretched(crop: Crop, box_xyxy: Floats, width: int, height: int) -> Bytes:
-    """`(height, width, 3)` BGR: what is in a box, cut and resized as vision/inference/embedding.py does it."""
+    """`(height, width, 3)` BGR: the content of a box, cut and resized as in vision/inference/embedding.py."""
     limit = np.array([crop.image.shape[1], crop.image.shape[0]] * 2)
     clipped = np.clip(box_xyxy, 0, limit)
     (left, top), (right, bottom) = np.floor(clipped[:2]).astype(int), np.ceil(clipped[2:]).astype(int)

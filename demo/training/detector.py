@@ -27,7 +27,7 @@ from demo.training.schedule import AveragedWeights, parameter_groups, two_stage_
 from vision.inference.detection import Detector
 
 WIDTH, HEIGHT = 640, 384
-# Parts of a quarter of the area: four times as many pictures an hour, and the network does not mind their size.
+# Parts of a quarter of the area: four times as many pictures per hour; the network accepts any size.
 _PARTS = PartSelection(320, 192, (0.55, 1.6), around_a_vehicle=0.8)
 _BATCH = 16
 _PEAK_RATE, _WEIGHT_DECAY, _WARM_UP_STEPS = 2e-3, 0.02, 300
@@ -38,10 +38,10 @@ _VALIDATION_PICTURES = 240
 def train(
     pictures: Sequence[Picture], validation: Sequence[Picture], work: Path, seed: int, epochs: int, first_stage: int
 ) -> DetectorNetwork:
-    """The network after `epochs`; goes on from the checkpoint in `work`.
+    """Trains for `epochs` and returns the network; resumes from the checkpoint in `work`.
 
-    In the epochs after `first_stage` all classes are shown as often, and the rate rises and falls once more: rare
-    classes get their share only when the features are learnt (Cao et al., LDAM with deferred re-weighting, 2019).
+    After `first_stage` epochs, all classes are shown equally often, and the learning rate rises and falls once more.
+    Rare classes are balanced only after the features are learnt (Cao et al., LDAM with deferred re-weighting, 2019).
     """
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -79,7 +79,7 @@ def train(
 
 def export(network: DetectorNetwork, path: Path) -> None:
     names = dict(enumerate(CLASS_NAMES))
-    # The keys, and Python's way to write the values, are those of Ultralytics' exports.
+    # The keys, and the values as Python literals, are those of Ultralytics' exports.
     metadata = {"names": str(names), "imgsz": str([HEIGHT, WIDTH]), "stride": "32", "task": "detect"}
     write_onnx(ExportedDetector(network, HEIGHT, WIDTH), path, HEIGHT, WIDTH, metadata)
 
@@ -94,10 +94,10 @@ def _validated(network: DetectorNetwork, validation: Sequence[Picture], work: Pa
 def main(
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = DETECTOR,
     work: Annotated[Path, typer.Option(help="Folder for pictures and checkpoints.")] = WORK,
-    seed: Annotated[int, typer.Option(help="Of the weights and of the order of the pictures.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 20,
-    first_stage: Annotated[int, typer.Option(min=0, help="Of these, before the classes are balanced.")] = 12,
-    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, if there is one.")] = True,
+    seed: Annotated[int, typer.Option(help="Seed of the weights and of the order of the pictures.")] = 1,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of passes over the pictures.")] = 20,
+    first_stage: Annotated[int, typer.Option(min=0, help="Epochs before the classes are balanced.")] = 12,
+    resume: Annotated[bool, typer.Option(help="Resume from the last checkpoint, if there is one.")] = True,
 ) -> None:
     """Train the demo's detector on rendered pictures."""
     started_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""Pictures as the detector is trained on them: a random part, mirrored, in other light, with its boxes."""
+"""Training pictures of the detector: random parts, mirrored, in other light, with their boxes."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from demo.training.pictures import Picture
 from demo.truth import Truth
 
 Floats = npt.NDArray[np.float32]
-# The grey around a frame that does not fill the input: as in vision/inference/detection.py.
+# The grey around a frame that does not fill the input, as in vision/inference/detection.py.
 _PADDING = (114, 114, 114)
 _MIN_VISIBILITY = 0.25
 _MIN_HEIGHT_PX = 10.0
 _OVER_THE_BORDER = 0.08
 _MIN_INSIDE = 0.4
-"""Of a box that the part cuts: with less than this inside it is not asked for."""
+"""If a part cuts a box and less than this share is inside, the object does not have to be found."""
 
 
 @dataclass(frozen=True)
 class PartSelection:
-    """Which parts of the pictures a batch shows."""
+    """The parts of the pictures that a batch shows."""
 
     width: int
     height: int
     scales: tuple[float, float]
-    """Pixels of the part per pixel of the picture, between these."""
+    """Range of the scale: pixels of the part per pixel of the picture."""
     around_a_vehicle: float = 0.0
-    """Share of the parts that show a vehicle chosen at random; the others lie anywhere, often in the sky."""
+    """Share of the parts that show a randomly chosen vehicle; the others are anywhere, often in the sky."""
 
     @property
     def limit(self) -> Floats:
@@ -45,9 +45,9 @@ class PartSelection:
 def batches(
     pictures: Sequence[Picture], parts: PartSelection, size: int, random: np.random.Generator, *, balanced: bool = False
 ) -> Iterator[tuple[torch.Tensor, Targets]]:
-    """As many pictures as there are, `size` at a time: `(size, 3, height, width)` float32 RGB, and the boxes.
+    """Yields one epoch in batches of `size`: `(size, 3, height, width)` float32 RGB, and the boxes.
 
-    Every picture comes once, in random order; `balanced`, they are drawn so that each class is shown as often.
+    Every picture occurs once, in random order. With `balanced`, they are drawn so that classes are equally frequent.
     """
     shown = _one_vehicle_each(pictures, random) if balanced else _every_picture(pictures, parts, random)
     for start in range(0, len(shown) - size + 1, size):
@@ -56,16 +56,16 @@ def batches(
         for row, (index, vehicle) in enumerate(shown[start : start + size]):
             picture = pictures[index]
             images[row], boxes = random_part(picture.read(), picture.truth, parts, random, vehicle)
-            asked = is_asked_for(boxes, picture.truth, parts)
-            # The truth's boxes end at the border of the picture; so do those of a part.
-            labels.append((np.clip(boxes, 0, parts.limit), picture.truth.class_ids, asked))
+            required = must_be_found(boxes, picture.truth, parts)
+            # The boxes of the truth are clipped to the picture, so those of a part are clipped to it, too.
+            labels.append((np.clip(boxes, 0, parts.limit), picture.truth.class_ids, required))
         yield as_input(images), as_targets(labels)
 
 
 def _every_picture(
     pictures: Sequence[Picture], parts: PartSelection, random: np.random.Generator
 ) -> list[tuple[int, int | None]]:
-    """Numbers of pictures, each with that of a vehicle its part is to show, or None: any part."""
+    """Yields picture indices, each with the index of the vehicle to show, or None for any part."""
     shown: list[tuple[int, int | None]] = []
     for index in random.permutation(len(pictures)).tolist():
         count = len(pictures[index].truth)
@@ -90,9 +90,9 @@ def random_part(
     random: np.random.Generator,
     vehicle: int | None = None,
 ) -> tuple[npt.NDArray[np.uint8], Floats]:
-    """A part of `image` and the boxes `(n, 4)` of `truth` in its pixels, not clipped to it.
+    """Returns a part of `image`, and the boxes `(n, 4)` of `truth` in its pixels, not clipped to it.
 
-    `vehicle` is the row of one whose middle it shows; None: it lies anywhere.
+    `vehicle` is the row of a vehicle whose centre it shows; None: the part is anywhere.
     """
     height, width = image.shape[:2]
     scale = float(np.exp(random.uniform(*np.log(parts.scales))))
@@ -112,8 +112,8 @@ def random_part(
 
 
 def _start(side: float, shown: float, vehicle: Floats | None, random: np.random.Generator) -> float:
-    """Where along one side of the picture a part begins that shows `shown` of it, and the vehicle's middle."""
-    # A part that is larger than the picture has it anywhere within; a smaller one may reach over its border a little.
+    """Start, along one axis of the picture, of a part that shows `shown` of it and the vehicle's centre."""
+    # A part larger than the picture contains it anywhere; a smaller one may extend a little over its border.
     lowest, highest = sorted((0.0, side - shown))
     lowest, highest = lowest - _OVER_THE_BORDER * shown, highest + _OVER_THE_BORDER * shown
     if vehicle is not None and shown < side:
@@ -122,13 +122,13 @@ def _start(side: float, shown: float, vehicle: Floats | None, random: np.random.
     return float(random.uniform(lowest, max(lowest, highest)))
 
 
-def is_asked_for(boxes_xyxy: Floats, truth: Truth, parts: PartSelection) -> npt.NDArray[np.bool_]:
+def must_be_found(boxes_xyxy: Floats, truth: Truth, parts: PartSelection) -> npt.NDArray[np.bool_]:
     """`(n,)`: whether the vehicles of `truth`, at `boxes_xyxy` `(n, 4)` in pixels of the part, must be found in it."""
     inside = np.clip(boxes_xyxy, 0, parts.limit)
     share = _areas(inside) / np.maximum(_areas(boxes_xyxy), 1e-6)
     tall = inside[:, 3] - inside[:, 1] >= _MIN_HEIGHT_PX
-    asked: npt.NDArray[np.bool_] = (truth.visibility >= _MIN_VISIBILITY) & tall & (share >= _MIN_INSIDE)
-    return asked
+    required: npt.NDArray[np.bool_] = (truth.visibility >= _MIN_VISIBILITY) & tall & (share >= _MIN_INSIDE)
+    return required
 
 
 def _areas(boxes_xyxy: Floats) -> Floats:
@@ -143,15 +143,15 @@ def as_input(images: npt.NDArray[np.uint8]) -> torch.Tensor:
 
 
 def as_targets(labels: Sequence[tuple[Floats, npt.NDArray[np.int16], npt.NDArray[np.bool_]]]) -> Targets:
-    """Per picture boxes `(n, 4)`, classes `(n,)` and whether each is asked for `(n,)`, padded to the longest."""
+    """Pads, per picture, boxes `(n, 4)`, classes `(n,)` and whether each must be found `(n,)` to the longest."""
     longest = max(1, *(len(boxes) for boxes, _, _ in labels))
     boxes_xyxy = torch.zeros(len(labels), longest, 4)
     class_ids = torch.zeros(len(labels), longest, dtype=torch.int64)
     is_object, is_ignored = (torch.zeros(len(labels), longest, dtype=torch.bool) for _ in range(2))
-    for row, (boxes, classes, asked) in enumerate(labels):
+    for row, (boxes, classes, required) in enumerate(labels):
         count = len(boxes)
         boxes_xyxy[row, :count] = torch.from_numpy(boxes)
         class_ids[row, :count] = torch.from_numpy(classes.astype(np.int64))
-        is_object[row, :count] = torch.from_numpy(asked)
-        is_ignored[row, :count] = torch.from_numpy(~asked)
+        is_object[row, :count] = torch.from_numpy(required)
+        is_ignored[row, :count] = torch.from_numpy(~required)
     return Targets(boxes_xyxy, class_ids, is_object, is_ignored)

@@ -1,4 +1,4 @@
-"""What the detector is punished for."""
+"""The loss of the detector."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch.nn import functional
 from demo.training.assignment import Targets, assign_targets
 from demo.training.boxes import generalised_iou
 
-# Xu et al., PP-YOLOE, 2022: boxes weigh 2.5 times the classes.
+# Xu et al., PP-YOLOE, 2022: the weight of boxes is 2.5 times that of classes.
 _BOX_WEIGHT = 2.5
 
 
 def detector_loss(boxes_xyxy: Tensor, logits: Tensor, centres: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-    """The losses of scores and of boxes, each a scalar, over the sum of the qualities that the targets deserve.
+    """Returns the losses of scores and of boxes, each a scalar, divided by the sum of the target qualities.
 
-    `boxes_xyxy` `(B, N, 4)` and `logits` `(B, N, C)` are the network's for cells at `centres` `(N, 2)`.
+    `boxes_xyxy` `(B, N, 4)` and `logits` `(B, N, C)` are the network's output for cells at `centres` `(N, 2)`.
     """
     with torch.no_grad():
         assigned = assign_targets(targets, boxes_xyxy.detach(), logits.detach().sigmoid(), centres)

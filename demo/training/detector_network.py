@@ -2,7 +2,7 @@
 
 The backbone's stages are cross-stage partial (Wang et al., CSPNet, 2020), the pyramid is top-down only (Lin et al.,
 Feature Pyramid Networks, 2017), and a cell predicts its distances to the four sides of a box (Tian et al., FCOS,
-2019). Widths are what 12 ms on two cores allow; all activations are ReLU, which runtimes fuse into convolutions.
+2019). Widths are chosen for 12 ms on two cores; all activations are ReLU, which runtimes fuse into convolutions.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _WIDTHS = (8, 16, 32, 64, 128)
 _DEPTHS = (1, 2, 1)
 _PYRAMID_WIDTH = 32
 _HEAD_WIDTH = 48
-# Of all cells about one in a hundred has an object: scores start there (Lin et al., Focal Loss, 2017).
+# About one cell in a hundred has an object, so scores start there (Lin et al., Focal Loss, 2017).
 _PRIOR = 0.01
-# e^5.5 cells are wider than any picture here.
+# e^5.5 cells are more than the width of any picture here.
 _MAX_LOG_DISTANCE = 5.5
 
 
 class DetectorNetwork(nn.Module):
-    """Pictures `(B, 3, H, W)` float32 RGB in [0, 1] to predictions; H and W are multiples of 32."""
+    """Maps pictures `(B, 3, H, W)` float32 RGB in [0, 1] to predictions; H and W are multiples of 32."""
 
     def __init__(self, class_count: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class ExportedDetector(nn.Module):
         self.register_buffer("strides", torch.cat(strides).T.contiguous().float())
 
     def forward(self, pictures: Tensor) -> Tensor:
-        # Channels stay first: the transposition that training does would cost a tenth of the whole time.
+        # Channels stay first: the transposition used in training would take a tenth of the whole time.
         columns = torch.cat([level.flatten(2) for level in self.network.levels(pictures)], dim=2)
         distances = columns[:, :4].clamp(max=_MAX_LOG_DISTANCE).exp() * self.strides
         before, after = distances[:, :2], distances[:, 2:]
@@ -96,7 +96,7 @@ class ExportedDetector(nn.Module):
 
 
 class PartialStage(nn.Module):
-    """Half of the channels pass through residual blocks, the other half beside them."""
+    """Half of the channels pass through residual blocks, the other half bypass them."""
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class PartialStage(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and a way past them (He et al., Deep Residual Learning, 2016)."""
+    """Two convolutions with a skip connection (He et al., Deep Residual Learning, 2016)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class ResidualBlock(nn.Module):
 
 
 def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1, *, active: bool = True) -> nn.Sequential:
-    """A convolution with batch normalisation and, unless not `active`, ReLU."""
+    """A convolution with batch normalisation and, if `active`, ReLU."""
     layers = [nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*layers, nn.ReLU(inplace=True)) if active else nn.Sequential(*layers)
 
@@ -133,5 +133,5 @@ def cell_centres(rows: int, columns: int, stride: int) -> Tensor:
 
 
 def all_cell_centres(height: int, width: int) -> Tensor:
-    """`(N, 2)` of a picture, in the order of the network's rows."""
+    """`(N, 2)`: cell centres of a picture, in the order of the network's rows."""
     return torch.cat([cell_centres(height // stride, width // stride, stride) for stride in STRIDES])

@@ -1,4 +1,4 @@
-"""How well a detector finds the vehicles of rendered pictures."""
+"""Scores of a detector on the vehicles of rendered pictures."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from demo.training.crops import JUDGED
 from demo.training.pictures import Picture
 from vision.inference.detection import Detector, Thresholds
 
-# Below any score that a tracker uses: the whole curve of precision over recall is wanted.
+# Below any score that a tracker uses, to get the whole precision-recall curve.
 _EVERYTHING = Thresholds(min_score=0.01, nms_iou=0.65, max_detections=100)
 _BATCH = 8
 
 
 @dataclass(frozen=True)
 class DetectorScores:
-    """Of one detector on one set of pictures."""
+    """Scores of one detector on one set of pictures."""
 
     map50: float
-    """The mean over the classes of the average precision at an overlap of 0.5."""
+    """Average precision at an overlap of 0.5, averaged over the classes."""
     by_class: dict[str, float]
     pictures: int
     objects: int
-    """That count."""
+    """Number of objects that count."""
 
 
 def detector_scores(detector: Detector, pictures: Sequence[Picture]) -> DetectorScores:
-    """Vehicles count that are as visible and tall as `JUDGED` says; others do no harm."""
+    """A vehicle counts if it is as visible and tall as `JUDGED` requires; others are ignored."""
     per_class: list[list[tuple[Found, Present]]] = [[] for _ in detector.class_names]
     objects = 0
     for start in range(0, len(pictures), _BATCH):
@@ -43,7 +43,7 @@ def detector_scores(detector: Detector, pictures: Sequence[Picture]) -> Detector
             objects += int(counts.sum())
             for number, rows in enumerate(per_class):
                 mine, theirs = found.class_ids == number, truth.class_ids == number
-                # What does not count must not, whatever class is taken for it.
+                # Objects that do not count are ignored for every class that a detection may have.
                 boxes = np.concatenate([truth.boxes_xyxy[theirs & counts], truth.boxes_xyxy[~counts]])
                 must = np.arange(len(boxes)) < np.count_nonzero(theirs & counts)
                 rows.append((Found(found.boxes_xyxy[mine], found.scores[mine]), Present(boxes, must)))

@@ -36,7 +36,7 @@ _LOSSES = ("identities", "contrast", "means")
 
 
 class TrainedTogether(nn.Module):
-    """The embedder and, while it learns, a prototype per training vehicle."""
+    """The embedder and, during training, a prototype per training vehicle."""
 
     def __init__(self, identities: int) -> None:
         super().__init__()
@@ -47,9 +47,9 @@ class TrainedTogether(nn.Module):
 def train(
     crops: Sequence[Crop], validation: Sequence[Crop], work: Path, seed: int, epochs: int, first_stage: int
 ) -> EmbedderNetwork:
-    """The network after `epochs` of `_STEPS_PER_EPOCH` batches; goes on from the checkpoint in `work`.
+    """Trains for `epochs` of `_STEPS_PER_EPOCH` batches and returns the network; resumes from the checkpoint in `work`.
 
-    After `first_stage` epochs the rate rises and falls once more.
+    After `first_stage` epochs, the learning rate rises and falls once more.
     """
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -92,7 +92,7 @@ def train(
 
 
 def vectors_of(network: EmbedderNetwork, crops: Sequence[Crop]) -> Floats:
-    """Unit vectors `(n, DIMENSION)` float32 of crops, their boxes as they are."""
+    """Unit vectors `(n, DIMENSION)` float32 of crops, with unchanged boxes."""
     device = next(network.parameters()).device
     found = []
     with torch.inference_mode():
@@ -113,10 +113,10 @@ def export(network: EmbedderNetwork, calibration: EmbeddingCalibration, path: Pa
 def main(
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")] = EMBEDDER,
     work: Annotated[Path, typer.Option(help="Folder for pictures and checkpoints.")] = WORK,
-    seed: Annotated[int, typer.Option(help="Of the weights and of the order of the vehicles.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help=f"Each of {_STEPS_PER_EPOCH} batches.")] = 46,
-    first_stage: Annotated[int, typer.Option(min=0, help="Of these, before the rate rises once more.")] = 24,
-    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, if there is one.")] = True,
+    seed: Annotated[int, typer.Option(help="Seed of the weights and of the order of the vehicles.")] = 1,
+    epochs: Annotated[int, typer.Option(min=1, help=f"Number of epochs of {_STEPS_PER_EPOCH} batches.")] = 46,
+    first_stage: Annotated[int, typer.Option(min=0, help="Epochs before the learning rate rises once more.")] = 24,
+    resume: Annotated[bool, typer.Option(help="Resume from the last checkpoint, if there is one.")] = True,
 ) -> None:
     """Train the demo's vehicle embedder on rendered pictures."""
     started_s = time.monotonic()

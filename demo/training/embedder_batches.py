@@ -1,4 +1,4 @@
-"""Crops as the embedder is trained on them: several vehicles of one scene, each as several cameras see it."""
+"""Training crops of the embedder: several vehicles of a scene, each from several cameras."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PREPROCESSING = Preprocessing()
 def batches(
     crops: Sequence[Crop], steps: int, random: np.random.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """`steps` batches of `VEHICLES · SIGHTINGS` inputs `(B, 3, HEIGHT, WIDTH)` with their identities `(B,)` int64.
+    """Yields `steps` batches of `VEHICLES · SIGHTINGS` inputs `(B, 3, HEIGHT, WIDTH)` and identities `(B,)` int64.
 
-    The vehicles of a batch come from two scenes: so a vehicle and what resembles it often meet, which random vehicles
-    of all scenes hardly ever would.
+    The vehicles of a batch come from two scenes, so a vehicle and its look-alikes are often in the same batch. With
+    random vehicles of all scenes, they would hardly ever be.
     """
     scenes = _by_scene(crops)
     numbers = sorted(scenes)
@@ -42,7 +42,7 @@ def batches(
 
 
 def _by_scene(crops: Sequence[Crop]) -> dict[int, dict[int, dict[str, list[Crop]]]]:
-    """Scene, identity and camera to sightings, without vehicles that only one camera sees."""
+    """Maps scene, identity and camera to sightings, without vehicles that only one camera sees."""
     scenes: dict[int, dict[int, dict[str, list[Crop]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for crop in crops:
         scenes[crop.scene][crop.identity][crop.camera].append(crop)
@@ -53,7 +53,7 @@ def _by_scene(crops: Sequence[Crop]) -> dict[int, dict[int, dict[str, list[Crop]
 
 
 def _sightings(cameras: dict[str, list[Crop]], random: np.random.Generator) -> list[Crop]:
-    """`SIGHTINGS` crops of one vehicle, the cameras in turn."""
+    """`SIGHTINGS` crops of one vehicle, from alternating cameras."""
     names = random.permutation(sorted(cameras)).tolist()
     chosen = [cameras[names[i % len(names)]] for i in range(SIGHTINGS)]
     return [seen[int(random.integers(len(seen)))] for seen in chosen]
@@ -69,7 +69,7 @@ def _seen(crop: Crop, random: np.random.Generator) -> npt.NDArray[np.uint8]:
 
 
 def _hide(image: npt.NDArray[np.uint8], random: np.random.Generator) -> None:
-    """Something plain before a part of it (Zhong et al., Random Erasing, 2020)."""
+    """Covers a part of the crop with a plain rectangle (Zhong et al., Random Erasing, 2020)."""
     area = HEIGHT * WIDTH * random.uniform(0.03, _MAX_HIDDEN_AREA)
     ratio = np.exp(random.uniform(-1.0, 1.0))
     height, width = int(min(HEIGHT, (area * ratio) ** 0.5)), int(min(WIDTH, (area / ratio) ** 0.5))
@@ -78,7 +78,7 @@ def _hide(image: npt.NDArray[np.uint8], random: np.random.Generator) -> None:
 
 
 def as_input(images: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """`(B, h, w, 3)` BGR to `(B, 3, h, w)` float32 RGB, normalised as the embedder's default settings say."""
+    """`(B, h, w, 3)` BGR to `(B, 3, h, w)` float32 RGB, normalised as in the embedder's default settings."""
     rgb = torch.from_numpy(np.ascontiguousarray(images[..., ::-1])).permute(0, 3, 1, 2)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (_PREPROCESSING.mean, _PREPROCESSING.std))
     return rgb.to(torch.float32, memory_format=torch.channels_last).mul_(_PREPROCESSING.scale).sub_(mean).div_(std)

@@ -1,4 +1,4 @@
-"""What the embedder is punished for."""
+"""The losses of the embedder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch.nn import functional
 _TEMPERATURE = 0.05
 # Wang et al., CosFace, 2018.
 _SCALE, _MARGIN = 30.0, 0.2
-# Strong enough that the means come out right, whatever the two other losses would make of them.
+# Strong enough to get the target means against the two other losses.
 _MEANS_WEIGHT = 200.0
 
 
 def contrastive_loss(vectors: Tensor, identities: Tensor) -> Tensor:
-    """Scalar: how badly unit `vectors` `(B, D)` find those of the same identity `(B,)` among all of the batch."""
+    """Scalar loss: how badly unit `vectors` `(B, D)` retrieve those of the same identity `(B,)` within the batch."""
     similarity = vectors @ vectors.T / _TEMPERATURE
     oneself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
     same = (identities[:, None] == identities[None, :]) & ~oneself
@@ -24,9 +24,9 @@ def contrastive_loss(vectors: Tensor, identities: Tensor) -> Tensor:
 
 
 def means_loss(vectors: Tensor, identities: Tensor, same: float, different: float) -> Tensor:
-    """Scalar: how far the mean cosines of unit `vectors` `(B, D)` are from the wanted ones.
+    """Scalar loss: distance of the mean cosines of unit `vectors` `(B, D)` from the targets.
 
-    The two other losses only ask that vehicles can be told apart, and would drive the cosines apart for ever.
+    The two other losses only separate vehicles, and would drive the cosines apart without limit.
     """
     cosines = vectors @ vectors.T
     is_same = identities[:, None] == identities[None, :]
@@ -36,7 +36,7 @@ def means_loss(vectors: Tensor, identities: Tensor, same: float, different: floa
 
 
 class IdentityLoss(nn.Module):
-    """Scalar: how badly unit vectors tell which of all training vehicles they show."""
+    """Scalar loss: how badly unit vectors classify which training vehicle they show."""
 
     def __init__(self, dimension: int, identities: int) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ _WIDTHS = (16, 32, 64, 128)
 
 
 class EmbedderNetwork(nn.Module):
-    """Crops `(B, 3, HEIGHT, WIDTH)` float32 RGB, normalised as for ImageNet, to vectors `(B, DIMENSION)`, any norm."""
+    """Maps crops `(B, 3, HEIGHT, WIDTH)` float32 RGB, normalised as for ImageNet, to `(B, DIMENSION)`, any norm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class EmbedderNetwork(nn.Module):
         for before, width in itertools.pairwise(_WIDTHS):
             layers += [convolution(before, width, 3, 2), ResidualBlock(width)]
         self.features = nn.Sequential(*layers)
-        # Where on the vehicle a detail is helps to tell it: the mean is taken over upper and lower halves apart.
+        # The position of a detail on the vehicle helps, so the upper and the lower half have separate means.
         self.projection = nn.Linear(3 * _WIDTHS[-1], DIMENSION, bias=False)
         self.normalisation = nn.BatchNorm1d(DIMENSION)
 
@@ -41,7 +41,7 @@ class ExportedEmbedder(nn.Module):
     def __init__(self, network: EmbedderNetwork, matrix: Tensor, offset: Tensor, common: float) -> None:
         """`matrix` `(D, D)` and `offset` `(D,)` are applied to unit vectors.
 
-        `common` in [0, 1) is the share, of the squared norm, of one more direction that all vectors have in common.
+        `common` in [0, 1) is the share of the squared norm of one more direction, equal in all vectors.
         """
         super().__init__()
         self.network = network

@@ -1,4 +1,4 @@
-"""How well an embedder tells the vehicles of rendered pictures apart, by the boxes of the truth."""
+"""Scores of an embedder on the vehicles of rendered pictures, with true boxes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BATCH = 8
 
 
 def embedder_scores(embedder: Embedder, pictures: Sequence[Picture]) -> Retrieval:
-    """Of all vehicles that are as visible and tall as `JUDGED` says; the vehicles of all scenes are told apart."""
+    """Scores all vehicles that are as visible and tall as `JUDGED` requires; all scenes share one gallery."""
     vectors, identities, cameras = [], [], []
     scenes = {seed: number for number, seed in enumerate(sorted({picture.seed for picture in pictures}))}
     names = sorted({picture.camera for picture in pictures})
@@ -26,7 +26,7 @@ def embedder_scores(embedder: Embedder, pictures: Sequence[Picture]) -> Retrieva
             tall = truth.boxes_xyxy[:, 3] - truth.boxes_xyxy[:, 1] >= JUDGED.min_height_px
             judged = tall & (truth.visibility >= JUDGED.min_visibility)
             crops.append((picture.read(), truth.boxes_xyxy[judged]))
-            # Ids are those of a scene.
+            # Ids are unique only within a scene.
             identities.append(truth.ids[judged] + (scenes[picture.seed] << 32))
             cameras.append(np.full(np.count_nonzero(judged), names.index(picture.camera), np.int64))
         vectors.append(embedder.embed(crops))

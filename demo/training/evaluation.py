@@ -1,4 +1,4 @@
-"""`python -m demo.training.evaluation`: scores of the models in `models/` on scenes that no training has seen."""
+"""`python -m demo.training.evaluation`: scores of the models in `models/` on scenes not used for training."""
 
 from __future__ import annotations
 

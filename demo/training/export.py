@@ -1,4 +1,4 @@
-"""Networks into ONNX files."""
+"""Export of networks to ONNX files."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import nn
 
 
 def write_onnx(network: nn.Module, path: Path, height: int, width: int, metadata: Mapping[str, str]) -> None:
-    """`network` with an open batch of pictures `(batch, 3, height, width)`; replaces what is at `path`.
+    """Writes `network` to `path`, with a dynamic batch `(batch, 3, height, width)`; replaces an existing file.
 
-    In evaluation mode the exporter folds batch normalisation into the convolutions before it.
+    In evaluation mode, the exporter folds batch normalisation into the preceding convolutions.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     pictures = torch.zeros(1, 3, height, width)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter says that there is a newer one, which needs more packages
+        warnings.simplefilter("ignore")  # the exporter warns that there is a newer one, which needs more packages
         torch.onnx.export(
             copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format),
             (pictures,),

@@ -1,4 +1,4 @@
-"""Other exposure, contrast and white balance, as other cameras would have them."""
+"""Random exposure, contrast and white balance, as of other cameras."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LEVELS = np.arange(256, dtype=np.float32) / 255
 def random_light(
     image: npt.NDArray[np.uint8], random: np.random.Generator, strength: float = 1.0
 ) -> npt.NDArray[np.uint8]:
-    """`image` `(h, w, 3)` with another curve for each channel; `strength` 0 leaves it as it is."""
+    """Applies a random curve to each channel of `image` `(h, w, 3)`; with `strength` 0, returns it unchanged."""
     gamma = np.exp(random.normal(0, 0.18 * strength))
     gain = np.exp(random.normal(0, 0.12 * strength))
     balance = np.exp(random.normal(0, 0.06 * strength, 3))

@@ -1,7 +1,7 @@
 """Pictures of synthetic scenes with their truth, rendered once into a folder.
 
 `SPLIT/SEED/CAMERA-TICK.jpg` is one picture. `SPLIT/SEED/truth.npz` has the truth of all pictures of the scene; it is
-written last, so its presence says that the scene is complete. Who changes the scenes must remove the folder.
+written last, so a scene that has it is complete. If you change the scenes, delete the folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from demo.training.progress import ProgressLines
 from demo.training.seeds import FPS, PICTURE_EVERY_TICKS, SCENE_SECONDS, SCENES, Split
 from demo.truth import Truth
 
-# Cameras and recordings compress more or less; the models must not mind.
+# Compression varies between cameras and files; the models must be robust to it.
 _JPEG_QUALITIES = (75, 96)
 
 
@@ -47,7 +47,7 @@ class Picture:
 
 
 def render(folder: Path, split: Split) -> list[Picture]:
-    """All pictures of `split` in `folder`; scenes that are not there yet are rendered, one per core at a time."""
+    """Returns all pictures of `split` in `folder`; renders missing scenes, one per core at a time."""
     missing = [seed for seed in SCENES[split] if not _truth_file(folder / split, seed).exists()]
     if missing:
         progress = ProgressLines(f"rendering {split} scenes", len(missing))
@@ -59,12 +59,12 @@ def render(folder: Path, split: Split) -> list[Picture]:
 
 
 def render_scene(folder: Path, seed: int, *, seconds: float, every_ticks: int) -> None:
-    """One scene into `folder`: of every camera one picture in `every_ticks` ticks."""
+    """Renders one scene into `folder`: one picture per camera every `every_ticks` ticks."""
     truth_file = _truth_file(folder, seed)
     truth_file.parent.mkdir(parents=True, exist_ok=True)
     scenario = Scenario.generate(seed, seconds, FPS)
     random = np.random.default_rng(seed)
-    # Not in step with the other scenes.
+    # An offset, so that scenes are not in phase with each other.
     ticks = range(int(random.integers(every_ticks)), scenario.ticks, every_ticks)
     cameras, numbers, truths = [], [], []
     for camera in scenario.cameras:
@@ -73,7 +73,7 @@ def render_scene(folder: Path, seed: int, *, seconds: float, every_ticks: int) -
             quality = int(random.integers(*_JPEG_QUALITIES))
             picture_file = _picture_file(folder, seed, camera.name, tick)
             if not cv2.imwrite(str(picture_file), renderer.picture(tick), [cv2.IMWRITE_JPEG_QUALITY, quality]):
-                raise OSError(f"{picture_file}: cannot be written; make room there, or name another folder")
+                raise OSError(f"{picture_file}: cannot be written; free some disk space, or name another folder")
             cameras.append(camera.name)
             numbers.append(tick)
             truths.append(renderer.truth(tick))
@@ -85,7 +85,7 @@ def render_scene(folder: Path, seed: int, *, seconds: float, every_ticks: int) -
 
 
 def read_scene(folder: Path, seed: int) -> Sequence[Picture]:
-    """The pictures of a scene in `folder`, camera by camera."""
+    """Returns the pictures of a scene in `folder`, camera by camera."""
     with np.load(_truth_file(folder, seed)) as stored:
         cameras, ticks, ends = stored["cameras"].tolist(), stored["ticks"].tolist(), np.cumsum(stored["counts"])[:-1]
         pieces = [np.split(stored[name], ends) for name in _COLUMNS]

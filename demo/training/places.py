@@ -1,4 +1,4 @@
-"""Where the training keeps what it makes."""
+"""Folders of the training's output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The next batches are made while the network learns from this one."""
+"""Prepares the next batches while the network learns from the current one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 def prefetched(items: Iterator[Item], ahead: int = 2) -> Iterator[Item]:
-    """`items` in their order, drawn by one other thread, `ahead` of the reader."""
+    """Yields `items` in order; another thread draws them, `ahead` of the reader."""
     end = object()
     with ThreadPoolExecutor(1) as pool:
         waiting = deque(pool.submit(next, items, end) for _ in range(ahead))

@@ -1,4 +1,4 @@
-"""Lines that say how far a long run is and when it will be done."""
+"""Progress lines of a long run, with the remaining time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class ProgressLines:
-    """Prints at most one line in `every_s` seconds, and the last one always."""
+    """Prints at most one line every `every_s` seconds, and always the last one."""
 
     def __init__(self, what: str, total: int, every_s: float = 10.0, done: int = 0) -> None:
         self._what, self._total, self._every_s, self._first = what, total, every_s, done
@@ -15,7 +15,7 @@ class ProgressLines:
         self._next_s = self._started_s
 
     def at(self, done: int, detail: str = "") -> None:
-        """`done` of the total are finished."""
+        """Reports that `done` of the total are finished."""
         now = time.monotonic()
         if now < self._next_s and done < self._total:
             return

@@ -1,4 +1,4 @@
-"""How well vectors of single crops find the same vehicle in other cameras."""
+"""Retrieval scores: how well vectors of single crops find the same vehicle in other cameras."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Sightings:
-    """What each of `n` crops shows."""
+    """Vehicle and camera of each of `n` crops."""
 
     identities: Numbers
     """`(n,)`."""
     cameras: Numbers
-    """`(n,)`; numbers of cameras, the same in all scenes."""
+    """`(n,)`; camera indices, the same in all scenes."""
 
     @classmethod
     def of(cls, crops: Sequence[Crop]) -> Sightings:
@@ -32,14 +32,14 @@ class Sightings:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Of one embedder on one set of crops; every figure compares crops of different cameras only."""
+    """Scores of one embedder on one set of crops; only crops of different cameras are compared."""
 
     rank1: float
-    """Share of the queries whose nearest crop of another camera shows the same vehicle."""
+    """Share of the queries whose nearest crop from another camera shows the same vehicle."""
     queries: int
-    """Crops of a vehicle that another camera sees too."""
+    """Number of crops of vehicles that another camera also sees."""
     identities: int
-    """Different vehicles among the crops, each of which can be the nearest."""
+    """Number of vehicles among all crops; each of them can be the nearest."""
     same_mean: float
     same_deviation: float
     """Cosines of crops of one vehicle."""
@@ -56,16 +56,16 @@ class Retrieval:
 
 
 def retrieval(vectors: Floats, sightings: Sightings) -> Retrieval:
-    """For unit `vectors` `(n, D)`, in the order of `sightings`."""
+    """Scores unit `vectors` `(n, D)`, in the order of `sightings`."""
     hits = queries = 0
     same_moments, different_moments = np.zeros(3), np.zeros(3)
     for camera in np.unique(sightings.cameras):
         here = sightings.cameras == camera
         cosines = vectors[here] @ vectors[~here].T
         matches = sightings.identities[here][:, None] == sightings.identities[~here][None, :]
-        asked = matches.any(axis=1)
-        nearest = cosines[asked].argmax(axis=1)
-        hits += int(matches[asked][np.arange(len(nearest)), nearest].sum())
+        is_query = matches.any(axis=1)
+        nearest = cosines[is_query].argmax(axis=1)
+        hits += int(matches[is_query][np.arange(len(nearest)), nearest].sum())
         queries += len(nearest)
         same_moments += _moments(cosines[matches])
         different_moments += _moments(cosines[~matches])

@@ -1,4 +1,4 @@
-"""How fast a network learns, and the running mean of its weights that is kept."""
+"""The learning rate, and the running mean of the weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def learning_rate(step: int, steps: int, *, peak: float, warm_up: int, floor: fl
 def two_stage_rate(step: int, first: int, steps: int, *, peak: float, warm_up: int) -> float:
     """One rise and fall over the `first` steps, another one to half of the peak over the rest of `steps`.
 
-    With one warm restart, as the paper above has more.
+    This is one warm restart; the paper above has several.
     """
     if step < first:
         return learning_rate(step, first, peak=peak, warm_up=warm_up)
@@ -31,7 +31,7 @@ def two_stage_rate(step: int, first: int, steps: int, *, peak: float, warm_up: i
 
 
 class AveragedWeights:
-    """An exponential mean of a network's weights (Polyak and Juditsky, 1992), slow to start remembering."""
+    """An exponential mean of a network's weights (Polyak and Juditsky, 1992); its memory grows at first."""
 
     def __init__(self, network: nn.Module, decay: float = 0.999, warm_up: float = 200.0) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
@@ -50,7 +50,7 @@ class AveragedWeights:
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weights decay; biases and what normalises do not."""
+    """Applies weight decay to weights, but not to biases and normalisation layers."""
     decaying = [value for value in network.parameters() if value.ndim > 1]
     others = [value for value in network.parameters() if value.ndim <= 1]
     return [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

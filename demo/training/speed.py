@@ -1,4 +1,4 @@
-"""How long one picture takes a model, as a worker runs it on a CPU."""
+"""Time that a model needs per picture, run on a CPU as by a worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vision.inference.backends.onnx_runtime import OnnxModel
 
 
 def milliseconds(path: Path, *, threads: int, pictures: int = 1, repetitions: int = 200) -> tuple[float, float]:
-    """The fastest and the median time for one picture of a batch; other processes on the machine disturb the latter."""
+    """The fastest and the median time per picture of a batch; other processes on the machine affect the median."""
     model = OnnxModel.load(path, device="cpu", threads=threads)
     batch = model.blank().repeat(pictures, axis=0)
     times_ms = []

@@ -1,4 +1,4 @@
-"""The exam stays hard: what is measured here on the truth may not become easier."""
+"""The demo stays hard: these figures of the truth must not become easier."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ SECONDS, FPS, SEEDS = 120.0, 5.0, (1, 2)
 EVERY_TICKS = 10
 
 SMALLEST_PX, LEAST_VISIBLE = 20, 0.4
-"""What is smaller or less visible is neither asked for nor counted here."""
+"""Smaller or less visible vehicles do not have to be found, and are not counted here."""
 OUT_OF_SIGHT_S = 5.0
 RETENTION_S = 300.0
 
 
 @dataclass(frozen=True)
 class Exam:
-    """What all cameras see every other second."""
+    """Truth of all cameras, every other second."""
 
     heights: npt.NDArray[np.float64]
     visibility: npt.NDArray[np.float64]
     seen: dict[int, list[float]]
-    """Vehicle → the seconds at which some camera sees it well."""
+    """Vehicle → the seconds at which a camera sees it well."""
     at_once: list[int]
-    """How many vehicles are seen well at each of these moments."""
+    """Number of clearly visible vehicles at each of these moments."""
 
 
 @pytest.fixture(scope="module", params=SEEDS)
@@ -58,12 +58,12 @@ def test_many_boxes_are_partly_hidden_and_few_are_hopeless(exam: Exam) -> None:
     assert (exam.visibility[large] < LEAST_VISIBLE).mean() <= 0.30
 
 
-def test_boxes_are_large_enough_to_tell_vehicles_apart(exam: Exam) -> None:
+def test_boxes_are_large_enough_to_distinguish_vehicles(exam: Exam) -> None:
     assert ((exam.heights >= 25) & (exam.heights <= 120)).mean() >= 0.5
 
 
 def test_a_fifth_of_the_vehicles_comes_back_within_the_retention_time(exam: Exam) -> None:
-    """No camera sees them for seconds, then one does again."""
+    """No camera sees them for several seconds, then one does again."""
     gaps = {vehicle: np.diff(times) for vehicle, times in exam.seen.items()}
     back = [vehicle for vehicle, gap in gaps.items() if ((gap >= OUT_OF_SIGHT_S) & (gap <= RETENTION_S)).any()]
     assert len(back) / len(exam.seen) >= 0.20

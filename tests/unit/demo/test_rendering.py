@@ -1,4 +1,4 @@
-"""Truth against pictures: what the truth says of a vehicle is what its absence changes."""
+"""Truth against pictures: removing a vehicle changes exactly the pixels that the truth has for it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_truth_is_the_same_whether_or_not_a_picture_was_taken(renderers: lis
 
 
 def test_a_box_is_where_a_picture_changes_when_its_vehicle_is_taken_away(renderers: list[Renderer]) -> None:
-    """All but the shadow, which lies low: the upper, left and right edges are where the change begins."""
+    """Ignores the shadow, which is low: the change begins at the upper, left and right edges."""
     checked = 0
     for renderer in renderers:
         for tick in TICKS:
@@ -70,7 +70,7 @@ def test_a_box_is_where_a_picture_changes_when_its_vehicle_is_taken_away(rendere
                 left, top, right, bottom = truth.boxes_xyxy[i].astype(int)
                 if bottom - top < 20:
                     continue
-                # The noise is that of the tick, so it is the same in both pictures.
+                # The noise depends on the tick only, so it is the same in both pictures.
                 other = without(renderer, int(truth.ids[i])).picture(tick)
                 change = np.abs(picture.astype(int) - other).max(axis=2) > 12
                 inside = change[top:bottom, left:right]
@@ -85,7 +85,7 @@ def test_a_box_is_where_a_picture_changes_when_its_vehicle_is_taken_away(rendere
 
 
 def test_visibility_is_the_share_that_a_lonely_vehicle_would_show(renderers: list[Renderer]) -> None:
-    """Counted independently: pixels that change with the vehicle, of those that change on an empty plain."""
+    """Visibility, counted independently: pixels that change with the vehicle, relative to those on an empty plain."""
     checked = 0
     for renderer in renderers:
         empty = replace(
@@ -110,7 +110,7 @@ def test_visibility_is_the_share_that_a_lonely_vehicle_would_show(renderers: lis
     assert checked >= 8
 
 
-def test_the_border_of_the_picture_hides_too(scenario: Scenario, backgrounds: dict[str, Background]) -> None:
+def test_the_border_of_the_picture_also_hides(scenario: Scenario, backgrounds: dict[str, Background]) -> None:
     name = "crossing-southwest"
     renderer = Renderer(scenario, scenario.camera(name), backgrounds[name])
     cut = [
@@ -125,7 +125,7 @@ def test_the_border_of_the_picture_hides_too(scenario: Scenario, backgrounds: di
     assert all(0 <= box[0] < box[2] <= 640 and 0 <= box[1] < box[3] <= 360 for box, _ in cut)
 
 
-def test_the_homography_leads_there_and_back(scenario: Scenario) -> None:
+def test_the_homography_round_trips(scenario: Scenario) -> None:
     for camera in scenario.cameras:
         random = np.random.default_rng(0)
         pixels = np.column_stack([random.uniform(0, 640, 50), random.uniform(200, 360, 50)])
@@ -135,8 +135,8 @@ def test_the_homography_leads_there_and_back(scenario: Scenario) -> None:
         np.testing.assert_allclose(back, pixels, atol=1e-6)
 
 
-def test_a_vehicle_stands_where_its_box_and_the_homography_say(renderers: list[Renderer]) -> None:
-    """The middle of its lower edge lies under it, near the side that the camera sees."""
+def test_a_box_and_the_homography_give_the_position_of_the_vehicle(renderers: list[Renderer]) -> None:
+    """The middle of the lower edge is below the vehicle, near the side that the camera sees."""
     apart = []
     for renderer in renderers:
         for tick in TICKS:
@@ -160,7 +160,7 @@ def test_four_cameras_see_one_junction(scenario: Scenario) -> None:
     assert len(gains) == 6
 
 
-def test_noise_is_as_strong_as_the_camera_says(scenario: Scenario, backgrounds: dict[str, Background]) -> None:
+def test_noise_has_the_strength_set_for_the_camera(scenario: Scenario, backgrounds: dict[str, Background]) -> None:
     empty = replace(scenario, vehicles=())
     for name, background in backgrounds.items():
         camera = scenario.camera(name)

@@ -1,4 +1,4 @@
-"""What happens on the site, without a picture."""
+"""The scenario, without pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from demo.scenario import Scenario, Vehicle
 from demo.sprites import vehicle_footprint
 
 _MIRROR_M = 0.19
-"""Mirrors are small boxes of their own beside a body."""
+"""Mirrors are separate small boxes next to a body."""
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +58,13 @@ def test_vehicles_move_as_vehicles_do(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize("seed", [5, 6])
 def test_vehicles_hardly_ever_touch(seed: int) -> None:
-    """The rules of the road leave gaps; a few near misses in a minute are what a simple model costs."""
+    """The simple traffic model is not perfect: a few near misses per minute are accepted."""
     scenario = Scenario.generate(seed, 60.0)
     touching = set()
     for tick in range(0, scenario.ticks, 5):
         present = scenario.present(tick)
         poses = [pose for vehicle in present if (pose := vehicle.pose(tick)) is not None]
-        # A little smaller, so that only what really overlaps counts.
+        # A little smaller, so that only real overlaps count.
         sizes = [_smaller(size_of(vehicle.look)) for vehicle in present]
         corners = [vehicle_footprint(size, pose) for size, pose in zip(sizes, poses, strict=True)]
         for i in range(len(corners)):
@@ -79,7 +79,7 @@ def _smaller(size: Size) -> Size:
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> bool:
-    """Two convex outlines, by the separating axes along their edges."""
+    """Tests two convex outlines with the separating axes along their edges."""
     for first, second in ((one, other), (other, one)):
         along = np.roll(first, -1, axis=0) - first
         normals = np.column_stack([along[:, 1], -along[:, 0]])
@@ -108,10 +108,10 @@ def test_crossing_roads_never_have_green_together(scenario: Scenario) -> None:
 
 
 def test_every_face_of_a_solid_looks_outward(scenario: Scenario) -> None:
-    """Solids are convex: their middle lies behind each of their faces. Else a body would show its inside."""
+    """Solids are convex: their centre is behind each face. Otherwise a body would show its inside."""
     for look in {vehicle.look for vehicle in scenario.vehicles}:
         for solid in solids_of(look):
-            if solid.level in (1, 2):  # those below and above are several boxes each: wheels, racks
+            if solid.level in (1, 2):  # the levels below and above have several boxes each: wheels, racks
                 middle = np.concatenate([face.points for face in solid.faces[:6]]).mean(axis=0)
                 for face in solid.faces:
                     sides = np.ptp(face.points, axis=0)
@@ -139,13 +139,13 @@ def _end(vehicle: Vehicle) -> int:
     return int(vehicle.first_tick + len(vehicle.poses))
 
 
-def test_who_stands_between_hides() -> None:
+def test_an_object_in_between_hides_the_other() -> None:
     square = np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
     viewer = (0.0, -20.0)
     before, behind = (Footprint.of(square + np.array([0.0, y])) for y in (-5.0, 5.0))
     assert hides(before, Footprint.of(square), viewer)
     assert not hides(behind, Footprint.of(square), viewer)
-    # A long one beside it reaches nearer to the viewer, and still stands behind it.
+    # A long object next to it is partly closer to the viewer, but still behind it.
     long = Footprint.of(np.array([(-9.0, 1.5), (9.0, 1.5), (9.0, 3.5), (-9.0, 3.5)]))
     beside, viewer = Footprint.of(square + np.array([8.0, 0.0])), (-20.0, -20.0)
     assert long.distance_sq(viewer) < beside.distance_sq(viewer)

@@ -1,4 +1,4 @@
-"""A rendered site on disk, and its use again."""
+"""A rendered site on disk, and its reuse."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_site_file_is_one_that_mtmc_accepts(folder: Path) -> None:
     assert Path(site.cameras[0].source) == folder / f"{CAMERA}.mp4"
 
 
-def test_what_is_there_is_used_again_and_anything_else_made_anew(folder: Path) -> None:
+def test_an_equal_site_is_reused_and_a_different_one_rendered_again(folder: Path) -> None:
     video = folder / f"{CAMERA}.mp4"
     first = video.stat().st_mtime_ns
     rendered_site(folder, SITE)
@@ -63,14 +63,12 @@ def test_what_is_there_is_used_again_and_anything_else_made_anew(folder: Path) -
     assert not (folder / "left-over.mp4").exists()
 
 
-def test_what_a_killed_rendering_left_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_rendering_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / ".unfinished-1").mkdir()
     assert rendered_site(tmp_path, SITE).is_file()
 
 
-def test_one_that_was_killed_while_it_moved_its_files_is_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rendering_killed_while_moving_its_files_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved: list[Path] = []
     move = Path.replace
 
@@ -88,32 +86,32 @@ def test_one_that_was_killed_while_it_moved_its_files_is_made_anew(
 
 
 @pytest.mark.parametrize(
-    ("site", "told"),
+    ("site", "message"),
     [
-        (DemoSite(-1, 2.0), "seed -1: give a whole number from 0"),
-        (DemoSite(1, 0.0), "0 seconds: give a length from 1 to 3600"),
-        (DemoSite(1, 2.0, fps=99), "99 pictures a second: give a rate from 1 to 30"),
+        (DemoSite(-1, 2.0), "seed -1: must be 0 or more"),
+        (DemoSite(1, 0.0), "0 seconds: must be 1 to 3600"),
+        (DemoSite(1, 2.0, fps=99), "99 pictures per second: must be 1 to 30"),
         (DemoSite(1, 2.0, ("gate",)), "there is no camera 'gate'; the demo has crossing-southwest, "),
     ],
 )
-def test_an_impossible_site_is_refused_before_anything_is_written(site: DemoSite, told: str, tmp_path: Path) -> None:
-    with pytest.raises(DemoError, match=told):
+def test_an_impossible_site_is_refused_before_anything_is_written(site: DemoSite, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DemoError, match=message):
         rendered_site(tmp_path / "site", site)
     assert not (tmp_path / "site").exists()
 
 
-def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "holiday.mp4").touch()
-    with pytest.raises(DemoError, match="is no rendered site; move it away"):
+    with pytest.raises(DemoError, match="is not a rendered site; move it away"):
         rendered_site(tmp_path, SITE)
-    with pytest.raises(DemoError, match="is there already"):
+    with pytest.raises(DemoError, match="already exists"):
         write_site(tmp_path, SITE)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.mp4"]
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DemoError, match="cannot be written"):
         rendered_site(tmp_path / "file" / "site", SITE)
-    with pytest.raises(DemoError, match="is there already"):
+    with pytest.raises(DemoError, match="already exists"):
         rendered_site(tmp_path / "file", SITE)

@@ -40,7 +40,7 @@ def test_a_false_detection_below_all_right_ones_costs_nothing() -> None:
 
 
 def test_a_missed_object_costs_its_share_of_the_recall() -> None:
-    # Recall ends at one half, which 51 of the 101 levels lie at or below.
+    # Recall ends at one half; 51 of the 101 levels are at or below it.
     assert average_precision([(found((BOX, 0.8)), present((BOX, True), (OTHER, True)))]) == pytest.approx(51 / 101)
 
 
@@ -50,7 +50,7 @@ def test_the_second_detection_of_an_object_is_false() -> None:
     assert (right.tolist(), counts.tolist()) == ([True, False], [True, True])
 
 
-def test_what_does_not_count_is_neither_missed_nor_false() -> None:
+def test_an_object_that_does_not_count_is_neither_missed_nor_false() -> None:
     hidden = present((BOX, True), (OTHER, False))
 
     assert average_precision([(found((BOX, 0.5)), hidden)]) == 1.0
@@ -70,7 +70,7 @@ def test_scores_are_compared_across_pictures() -> None:
     assert average_precision([right_and_unsure, wrong_and_sure]) == pytest.approx(0.5)
 
 
-def test_too_small_an_overlap_is_no_find() -> None:
+def test_too_small_an_overlap_is_not_a_match() -> None:
     assert iou(np.array([BOX], np.float32), np.array([[0, 5, 10, 15]], np.float32))[0, 0] == pytest.approx(1 / 3)
     assert average_precision([(found(((0, 5, 10, 15), 0.9)), present((BOX, True)))]) == 0.0
 

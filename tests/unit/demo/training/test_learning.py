@@ -1,4 +1,4 @@
-"""Assignment, losses, schedule, checkpoints and export; these need torch, which training alone needs."""
+"""Assignment, losses, schedule, checkpoints and export; these tests need torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from demo.training.assignment import TargetAssignment, Targets, assign_targets
 from demo.training.boxes import generalised_iou, pairwise_iou
 from demo.training.calibration import EmbeddingCalibration
 from demo.training.detector import HEIGHT, WIDTH, export
-from demo.training.detector_batches import PartSelection, as_targets, is_asked_for, random_part
+from demo.training.detector_batches import PartSelection, as_targets, must_be_found, random_part
 from demo.training.detector_loss import detector_loss
 from demo.training.detector_network import DetectorNetwork, all_cell_centres
 from demo.training.embedder import export as export_embedder
@@ -40,20 +40,20 @@ CENTRES = all_cell_centres(64, 64)
 FINE_CELLS = 8 * 8
 
 
-def targets(*boxes: tuple[float, float, float, float], asked: list[bool] | None = None) -> Targets:
+def targets(*boxes: tuple[float, float, float, float], required: list[bool] | None = None) -> Targets:
     rows = np.array(boxes, np.float32)
-    wanted = np.array(asked or [True] * len(boxes))
+    wanted = np.array(required or [True] * len(boxes))
     return as_targets([(rows, np.arange(len(boxes), dtype=np.int16), wanted)])
 
 
 def assigned(wanted: Targets, boxes_xyxy: torch.Tensor | None = None) -> TargetAssignment:
-    """With the same middling score everywhere, and unless given, boxes of 16 × 16 pixels around every cell."""
+    """Predictions with the same medium score everywhere; by default, boxes of 16 × 16 pixels around every cell."""
     if boxes_xyxy is None:
         boxes_xyxy = torch.cat([CENTRES - 8, CENTRES + 8], dim=1)
     return assign_targets(wanted, boxes_xyxy[None], torch.full((1, len(CENTRES), 3), 0.5), CENTRES)
 
 
-def test_cells_within_a_box_answer_for_it_and_no_others() -> None:
+def test_only_cells_within_a_box_are_assigned_to_it() -> None:
     result = assigned(targets((16, 16, 32, 32)))
 
     inside = ((CENTRES > 16) & (CENTRES < 32)).all(dim=1)
@@ -62,7 +62,7 @@ def test_cells_within_a_box_answer_for_it_and_no_others() -> None:
     assert result.counts.all()
 
 
-def test_the_best_cell_deserves_its_overlap_and_the_class_of_its_object() -> None:
+def test_the_target_of_the_best_cell_is_its_overlap_and_the_class_of_its_object() -> None:
     result = assigned(targets((0, 0, 4, 4), (16, 16, 32, 32)))
 
     best = int(result.quality[0].argmax())
@@ -72,7 +72,7 @@ def test_the_best_cell_deserves_its_overlap_and_the_class_of_its_object() -> Non
     assert result.boxes_xyxy[0, best].tolist() == [16, 16, 32, 32]
 
 
-def test_a_cell_in_two_boxes_answers_for_the_one_it_overlaps_more() -> None:
+def test_a_cell_in_two_boxes_is_assigned_to_the_one_it_overlaps_more() -> None:
     result = assigned(targets((10, 10, 40, 40), (16, 16, 32, 32)))
 
     middle = int(((CENTRES - 24).abs().sum(dim=1) == 0).nonzero()[0])
@@ -80,8 +80,8 @@ def test_a_cell_in_two_boxes_answers_for_the_one_it_overlaps_more() -> None:
     assert (result.scores[0].count_nonzero(dim=1) <= 1).all()
 
 
-def test_an_ignored_box_is_neither_rewarded_nor_punished() -> None:
-    result = assigned(targets((0, 0, 24, 24), (40, 40, 60, 60), asked=[True, False]))
+def test_an_ignored_box_does_not_affect_the_loss() -> None:
+    result = assigned(targets((0, 0, 24, 24), (40, 40, 60, 60), required=[True, False]))
 
     within = ((CENTRES > 40) & (CENTRES < 60)).all(dim=1)
     assert within.any()
@@ -90,7 +90,7 @@ def test_an_ignored_box_is_neither_rewarded_nor_punished() -> None:
     assert not result.quality[0][within].any()
 
 
-def test_a_picture_without_objects_wants_no_scores() -> None:
+def test_a_picture_without_objects_has_zero_target_scores() -> None:
     empty = as_targets([(np.zeros((0, 4), np.float32), np.zeros(0, np.int16), np.zeros(0, bool))])
 
     result = assigned(empty)
@@ -99,7 +99,7 @@ def test_a_picture_without_objects_wants_no_scores() -> None:
     assert result.counts.all()
 
 
-def test_overlaps_are_those_of_paper_and_pencil() -> None:
+def test_overlaps_equal_those_computed_by_hand() -> None:
     first, second = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 0, 15, 10]])
     apart = torch.tensor([[20.0, 0, 30, 10]])
 
@@ -109,7 +109,7 @@ def test_overlaps_are_those_of_paper_and_pencil() -> None:
     assert generalised_iou(first, apart).item() == pytest.approx(-1 / 3)
 
 
-def test_perfect_answers_cost_less_than_any_worse_ones() -> None:
+def test_perfect_predictions_cost_less_than_worse_ones() -> None:
     wanted = targets((16, 16, 32, 32))
     box = torch.tensor([16.0, 16, 32, 32]).expand(1, len(CENTRES), 4)
     silent = torch.full((1, len(CENTRES), 3), -12.0)
@@ -144,15 +144,15 @@ def test_boxes_follow_the_picture_through_scale_cut_and_mirror(seed: int) -> Non
     np.testing.assert_allclose(seen, (left, top, right, bottom), atol=1.5)
 
 
-def test_a_vehicle_is_asked_for_where_enough_of_it_is_left() -> None:
+def test_a_vehicle_must_be_found_if_enough_of_it_is_left() -> None:
     boxes = np.array([[-50, 50, 50, 90], [-70, 50, 30, 90], [100, 50, 150, 58], [100, 50, 150, 90]], np.float32)
     visibility = np.array([1, 1, 1, 0.2], np.float32)
     truth = Truth(np.arange(4), boxes, np.zeros(4, np.int16), visibility, np.zeros((4, 2), np.float32))
 
-    asked = is_asked_for(boxes, truth, PartSelection(320, 192, (1, 1)))
+    required = must_be_found(boxes, truth, PartSelection(320, 192, (1, 1)))
 
     # Half outside, more outside, too small, hidden by something.
-    assert asked.tolist() == [True, False, False, False]
+    assert required.tolist() == [True, False, False, False]
 
 
 def test_vectors_that_group_by_vehicle_cost_less() -> None:
@@ -244,7 +244,7 @@ def test_without_a_checkpoint_training_starts_from_the_beginning(tmp_path: Path)
     assert checkpoint.load(tmp_path / "none.pt", *trainee()) == 0
 
 
-def test_the_exported_detector_gives_what_the_network_learnt(tmp_path: Path) -> None:
+def test_the_exported_detector_equals_the_network(tmp_path: Path) -> None:
     torch.manual_seed(2)
     network = DetectorNetwork(3).eval()
     for output in network.outputs:

@@ -1,4 +1,4 @@
-"""The seeds' purposes, and scenes rendered into a folder."""
+"""Seeds and their purposes, and scenes rendered into a folder."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SEED = 77
 def test_no_scene_serves_two_purposes() -> None:
     for one, other in itertools.combinations(SCENES.values(), 2):
         assert set(one).isdisjoint(other)
-    assert min(map(min, SCENES.values())) >= 1_000_000  # nobody's `mtmc demo --seed` shows what was trained on
+    assert min(map(min, SCENES.values())) >= 1_000_000  # `mtmc demo --seed` is unlikely to show a training scene
 
 
-def test_a_scene_comes_back_from_its_folder_as_it_was_rendered(tmp_path: Path) -> None:
+def test_a_scene_read_from_its_folder_equals_the_rendered_one(tmp_path: Path) -> None:
     render_scene(tmp_path, SEED, seconds=2, every_ticks=8)
 
     pictures = read_scene(tmp_path, SEED)

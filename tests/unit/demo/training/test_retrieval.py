@@ -19,18 +19,18 @@ def unit(*rows: tuple[float, float]) -> np.ndarray:
 
 
 def test_only_other_cameras_are_searched() -> None:
-    # Vehicle 0 resembles its own crop of the same camera most, and vehicle 1 in the other camera.
+    # Vehicle 0 is most similar to its own crop in the same camera, then to vehicle 1 in the other camera.
     vectors = unit((1, 0), (1, 0.01), (1, 0.1), (0, 1))
 
     found = retrieval(vectors, sightings([0, 0, 1, 0], [0, 0, 1, 1]))
 
-    # Three crops show vehicle 0, which the other camera has too; all of them take vehicle 1 for it, except the last,
-    # whose own nearest is the second crop.
+    # Three crops show vehicle 0, which the other camera also has. All of them match vehicle 1 instead, except the last,
+    # whose nearest crop is the second one.
     assert (found.queries, found.identities) == (3, 2)
     assert found.rank1 == pytest.approx(1 / 3)
 
 
-def test_a_vehicle_of_one_camera_is_searched_for_by_nobody_and_yet_can_mislead() -> None:
+def test_a_vehicle_of_one_camera_is_no_query_but_stays_in_the_gallery() -> None:
     vectors = unit((1, 0), (1, 0.2), (1, 0.1))
 
     found = retrieval(vectors, sightings([0, 0, 1], [0, 1, 1]))
@@ -50,7 +50,7 @@ def test_cosines_are_of_pairs_across_cameras() -> None:
 
 
 def drawn(identities: int, spread: float) -> tuple[np.ndarray, Sightings]:
-    """Four sightings of each vehicle in four cameras; the axes weigh less and less, as those of a network do."""
+    """Four sightings of each vehicle in four cameras; the axes have decreasing weight, as in a network."""
     random = np.random.default_rng(3)
     weights = np.linspace(1, 0.1, 32)
     centres = random.normal(size=(identities, 1, 32)) * weights
@@ -61,7 +61,7 @@ def drawn(identities: int, spread: float) -> tuple[np.ndarray, Sightings]:
 
 
 @pytest.mark.parametrize("spread", [0.45, 0.55])
-def test_calibration_brings_the_means_to_what_is_wanted(spread: float) -> None:
+def test_calibration_brings_the_means_to_their_targets(spread: float) -> None:
     vectors, shown = drawn(80, spread)
     before = retrieval(vectors, shown)
     assert abs(before.different_mean - DIFFERENT) > 0.2

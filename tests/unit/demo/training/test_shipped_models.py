@@ -1,4 +1,4 @@
-"""The models in `models/`, as a site loads them, on a scene that no training has seen."""
+"""The models in `models/`, loaded as by a site, on a scene not used for training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MEGABYTE = 1_000_000
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Picture]:
-    """Some 50 pictures of one scene."""
+    """About 50 pictures of one scene."""
     assert all(SEED not in seeds for seeds in SCENES.values())
     folder = tmp_path_factory.mktemp("pictures")
     render_scene(folder, SEED, seconds=40, every_ticks=20)
@@ -38,7 +38,7 @@ def detector() -> Detector:
 
 @pytest.fixture(scope="module")
 def embedder() -> Embedder:
-    """With the settings that a site file has when it names nothing but the path."""
+    """With the settings of a site file that contains only the path."""
     return Embedder.load(EMBEDDER, device="cpu", threads=2)
 
 
@@ -47,7 +47,7 @@ def test_a_shipped_model_is_small(path: Path, megabytes: int) -> None:
     assert path.stat().st_size <= megabytes * _MEGABYTE
 
 
-def test_the_detector_names_its_classes_and_takes_what_a_camera_shows(detector: Detector) -> None:
+def test_the_detector_names_its_classes_and_accepts_camera_pictures(detector: Detector) -> None:
     assert detector.class_names == CLASS_NAMES
     assert detector.input_size == (640, 384)
 
@@ -81,7 +81,7 @@ def test_the_embedder_fits_the_default_settings(embedder: Embedder) -> None:
     assert 128 <= embedder.dimension <= 256
 
 
-def test_the_embedder_gives_the_same_vector_alone_and_in_a_batch(
+def test_the_embedder_returns_the_same_vector_alone_and_in_a_batch(
     embedder: Embedder, pictures: Sequence[Picture]
 ) -> None:
     seen = max(pictures, key=lambda picture: len(picture.truth))
@@ -93,7 +93,7 @@ def test_the_embedder_gives_the_same_vector_alone_and_in_a_batch(
     np.testing.assert_allclose(together, np.stack(alone), atol=1e-4)
 
 
-def test_the_embedder_tells_vehicles_apart_as_its_thresholds_expect(
+def test_the_embedder_distinguishes_vehicles_as_its_thresholds_expect(
     embedder: Embedder, pictures: Sequence[Picture]
 ) -> None:
     found = embedder_scores(embedder, pictures)
