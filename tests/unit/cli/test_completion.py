@@ -44,7 +44,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bin")
     (folder / "mtmc").write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m cli "$@"\n')
     (folder / "mtmc").chmod(0o755)
-    command = [folder / "mtmc", "--show-completion", "bash"]
+    # Under a bash of its own, which is what typer looks for among its parents.
+    command = ["bash", "-c", f"'{folder}/mtmc' --show-completion; exit $?"]
     script = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout
     (folder / "completion.sh").write_text(script)
     return folder
