@@ -13,7 +13,7 @@ _LONG_AGO_NS = -(2**63)
 
 
 class Visit(NamedTuple):
-    """One stay in one camera, reduced to what the rules need."""
+    """One track, reduced to what the rules need; a sighting, once an identity has the track."""
 
     camera: int
     """Index in the layout."""

@@ -23,7 +23,7 @@ def demo(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port of the web page (0 picks a free port).", show_default="8080"),
+        typer.Option(min=0, max=65535, help="Port of the page (0 picks a free port).", show_default="8080"),
     ] = None,
     cache: Annotated[Path, typer.Option(metavar="DIR", help="Folder in which rendered sites are cached.")] = Path(
         ".mtmc"
@@ -39,6 +39,7 @@ def demo(
     output: Annotated[
         Path | None,
         typer.Option(
+            "--out",
             "--output",
             "-o",
             metavar="DIR",

@@ -30,9 +30,9 @@ def doctor(
     """Check everything that a site needs, and say how to fix what is wrong.
 
     Checks this machine, the site file, Redis and its memory policy, the
-    hosts' clocks, the models, every camera, the port of the web page, and
+    hosts' clocks, the models, every camera, the port of the page, and
     the site itself if it is running. Changes nothing. With --site it checks
-    the published site, for example on another host for workers.
+    the published site, for example on a host that only runs workers.
 
     The fields of --json are stable: well, findings (area, level: ok,
     warning or error, what, do).

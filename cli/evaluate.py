@@ -50,10 +50,14 @@ def evaluate(
         int | None, typer.Option(min=1, max=64, help="Camera workers.", show_default="1, or one for each GPU")
     ] = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Run a second time in real time, and show the difference.")
+        bool, typer.Option("--live", help="Run a second time, in real time, and show the difference.")
     ] = False,
     as_recorded: Annotated[
-        bool, typer.Option("--as-recorded", help="With --recording: score the recorded gids; run nothing.")
+        bool,
+        typer.Option(
+            "--as-recorded",
+            help="With --recording: score the gids in the recording, instead of running the aggregator on it.",
+        ),
     ] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write an HTML report.", show_default=False)
@@ -72,8 +76,10 @@ def evaluate(
 
     The fields of --json are stable: cameras (hota, deta, assa, idf1, mota,
     idsw), multi_camera and bound (idf1, idp, idr, hota, assa),
-    bound_cameras, live and seconds; with --live also wall_clock (the same
-    fields for the run in real time, and timing) and difference.
+    bound_cameras, live and seconds. The field live has the figures of the
+    gids as published at each tick, also in virtual time. With the option
+    --live there are also wall_clock (the same fields for the run in real
+    time, and timing) and difference.
 
     Examples:
       mtmc evaluate site.yaml --ground-truth truth

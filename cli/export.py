@@ -33,7 +33,9 @@ def export(
     style: Annotated[
         ExportFormat, typer.Option("--format", help="Output format; see docs/recordings.md.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="mot: folder for one file per camera; otherwise a file.")],
+    out: Annotated[
+        Path, typer.Option("--out", "--output", "-o", help="mot: folder for one file per camera; otherwise a file.")
+    ],
     ids: Annotated[NumberedBy, typer.Option(help="mot: use global ids, or each camera's track ids.")] = NumberedBy.GID,
 ) -> None:
     """Export a recording's boxes with the global ids published at each tick.

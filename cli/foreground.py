@@ -146,7 +146,7 @@ class Foreground:
         if pending:
             self._print(News(f"still waiting for {', '.join(pending)}; see the logs of the camera workers", "bad"))
         if not self._page_answers():
-            self._print(News("the web page does not answer yet; see the log of the streamer", "bad"))
+            self._print(News("the page does not answer yet; see the log of the streamer", "bad"))
         self._console.print()
         self._console.print(f"[bold]http://{self._page_host()}:{self._port}/[/bold]  live view of the cameras")
         self._console.print(Text(f"{self._redis_line()}  state of the clock in Redis"), soft_wrap=True)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-Fps = Annotated[float, typer.Option("--fps", min=0.001, max=1000, help="Frame rate of the text.")]
+Fps = Annotated[
+    float, typer.Option("--fps", min=0.001, max=1000, help="Frame rate of the video that the text was made from.")
+]
 FirstFrame = Annotated[int, typer.Option(min=0, max=1, help="Number of the first frame (0 or 1).")]
 FrameSize = Annotated[
     str | None,

@@ -71,12 +71,15 @@ RootOption = Annotated[
     ),
 ]
 RecordingFolder = Annotated[
-    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the recording; must not contain one yet.")
+    Path,
+    typer.Option("--out", "--output", "-o", metavar="DIR", help="Folder for the recording; must not contain one yet."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LogLevelOption = Annotated[
     LogLevel,
-    typer.Option("--log-level", envvar="MTMC_LOG_LEVEL", case_sensitive=False, help="Lowest level that is logged."),
+    typer.Option(
+        "--log-level", envvar="MTMC_LOG_LEVEL", case_sensitive=False, help="Minimum level of messages to log."
+    ),
 ]
 
 

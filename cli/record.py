@@ -28,17 +28,19 @@ def record(
     state: StateOption = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, max=1e7, help="Stop after this much site time.")] = None,
     video: Annotated[
-        bool, typer.Option("--video", help="Also write DIR/video/CAMERA.mp4, annotated as on the web page.")
+        bool, typer.Option("--video", help="Also write DIR/video/CAMERA.mp4, annotated as on the page.")
     ] = False,
     from_start: Annotated[
-        bool, typer.Option("--from-start", help="Include the past tracks that Redis still holds.")
+        bool,
+        typer.Option("--from-start", help="Start earlier: at the oldest tick that Redis still holds for all cameras."),
     ] = False,
 ) -> None:
     """Record the tracks and global ids of a running site, until Ctrl-C or its end.
 
-    Records every entry of tracks:* and assignments, starting at a tick that
-    all cameras have reached. Entries that Redis trimmed before they were
-    read are reported. No credentials are written. Format: docs/recordings.md.
+    Records every entry of tracks:*, assignments and events, starting at the
+    tick after the newest one that any camera has handled. Entries that Redis
+    trimmed before they were read are reported. No credentials are written.
+    Format: docs/recordings.md.
 
     Exit code 1: nothing was recorded.
 

@@ -19,7 +19,9 @@ _SECTION = "association."
 
 def replay(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The recording.", show_default=False)],
-    speed: Annotated[str, typer.Option(metavar="max|N", help="Times real time (1.0: real time).")] = "max",
+    speed: Annotated[
+        str, typer.Option(metavar="max|N", help="Multiple of real time (1.0: real time; max: as fast as possible).")
+    ] = "max",
     redis_url: Annotated[
         str | None,
         typer.Option(
@@ -34,7 +36,8 @@ def replay(
         typer.Option("--site", metavar="NAME", help="Name of the replayed site.", show_default="as recorded"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Write tracks and new gids to a new recording.")
+        Path | None,
+        typer.Option("--out", "--output", "-o", metavar="DIR", help="Write tracks and new gids to a new recording."),
     ] = None,
     layout: Annotated[
         Path | None, typer.Option(help="Layout text file to use.", show_default="the recorded layout")
@@ -48,7 +51,7 @@ def replay(
 
     Time is virtual: each tick waits for the aggregator, so every replay has
     the same result. A replay refuses to overwrite a site that is running, or
-    whose data in Redis comes from anything but a replay.
+    that has data not written by a replay.
 
     Exit code 1: stopped before the end of the recording.
 

@@ -43,11 +43,11 @@ def run(
         typer.Option(
             envvar="MTMC_WORKER_LABELS",
             metavar="A,B",
-            help="camera-worker: its labels; it runs only cameras whose labels it has.",
+            help="camera-worker: labels of this worker. It runs a camera only if it has all labels of that camera.",
         ),
     ] = "",
     capacity: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="camera-worker: largest number of cameras.")
+        int | None, typer.Option(min=1, max=1024, help="camera-worker: maximum number of cameras.")
     ] = None,
     threads: Annotated[
         int, typer.Option(min=0, max=256, help="camera-worker: CPU threads per model (0: all cores).")
@@ -86,7 +86,7 @@ def run(
         LogFormat, typer.Option(envvar="MTMC_LOG_FORMAT", case_sensitive=False, help="Format of log lines.")
     ] = LogFormat.TEXT,
 ) -> None:
-    """Run one service in the foreground, for containers and extra hosts.
+    """Run one service in the foreground, for containers and additional hosts.
 
     With a site file, the site is published first if its content changed.
     With --site, the service waits until the site is published. Any number

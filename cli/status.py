@@ -23,18 +23,20 @@ def status(
     redis_url: RedisUrl = None,
     state: StateOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch one object per line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch, one object per line.")] = False,
 ) -> None:
     """Show clock, workers, cameras and processes of a running site.
 
-    The fields of --json are stable: site, redis, revision, running, tick,
-    gate, skew_ticks, slowest, fastest, stalled, skipped_ticks, clock,
-    aggregator, workers (id, host, pid, labels, device, backend, cameras,
-    fps, heartbeat_age_seconds), cameras (name, state, message, stalled,
-    owner, error, seen_tick, lag_ticks, fps, tracks, gids) and services (id,
-    role, host, pid, metrics_url, ready, problem, uptime_seconds,
-    heartbeat_age_seconds); null means unknown. The state of a camera is
-    live, starting, waiting, stalled, down, ended or paused.
+    The fields of --json are stable; null means unknown:
+      site, redis, revision, running, tick, gate, skew_ticks, slowest,
+      fastest, stalled, skipped_ticks, clock, aggregator
+      workers: id, host, pid, labels, device, backend, cameras, fps,
+      heartbeat_age_seconds
+      cameras: name, state (live, starting, waiting, stalled, down, ended
+      or paused), message, stalled, owner, error, seen_tick, lag_ticks,
+      fps, tracks, gids
+      services: id, role, host, pid, metrics_url, ready, problem,
+      uptime_seconds, heartbeat_age_seconds
 
     Exit code 1: the site is not running.
 

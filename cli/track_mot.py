@@ -18,20 +18,20 @@ def track_mot(
         Path, typer.Argument(metavar="DET.txt", help="Detections in MOTChallenge text.", show_default=False)
     ],
     fps: Fps,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
+    out: Annotated[Path, typer.Option("--out", "--output", "-o", help="File to write.")],
     stride: Stride = 1,
     first_frame: FirstFrame = 1,
     size: FrameSize = None,
-    high_score: Annotated[float, typer.Option(help="Lowest score of detections that are matched first.")] = 0.5,
-    low_score: Annotated[float, typer.Option(help="Lowest score of detections that can continue a track.")] = 0.1,
+    high_score: Annotated[float, typer.Option(help="Minimum score of detections that are matched first.")] = 0.5,
+    low_score: Annotated[float, typer.Option(help="Minimum score of detections that can continue a track.")] = 0.1,
     new_track_score: Annotated[
         float | None,
         typer.Option(
-            help="Lowest score of detections that start a track.", show_default="0.5 or --high-score, the higher one"
+            help="Minimum score of detections that start a track.", show_default="0.5 or --high-score, the higher one"
         ),
     ] = None,
-    match_iou: Annotated[float, typer.Option(help="Lowest IoU to match a high-score detection.")] = 0.2,
-    low_match_iou: Annotated[float, typer.Option(help="Lowest IoU to match a low-score detection.")] = 0.5,
+    match_iou: Annotated[float, typer.Option(help="Minimum IoU to match a high-score detection.")] = 0.2,
+    low_match_iou: Annotated[float, typer.Option(help="Minimum IoU to match a low-score detection.")] = 0.5,
     search_per_second: Annotated[
         float, typer.Option(help="Search radius for the second detection of a track, in box sizes per second.")
     ] = 2.0,

@@ -27,9 +27,7 @@ def up(
     redis_url: RedisUrl = None,
     port: Annotated[
         int | None,
-        typer.Option(
-            min=0, max=65535, help="Port of the web page (0 picks a free port).", show_default="streamer.port"
-        ),
+        typer.Option(min=0, max=65535, help="Port of the page (0 picks a free port).", show_default="streamer.port"),
     ] = None,
     metrics_port: Annotated[
         int,
@@ -46,8 +44,8 @@ def up(
 ) -> None:
     """Run a whole site on this machine, until Ctrl-C.
 
-    Starts its own Redis unless the site file or --redis names one, restarts
-    processes that die, and prints changes of cameras and processes.
+    Starts its own Redis unless the site file or --redis names one. Restarts
+    processes that die. Prints when the state of a camera or process changes.
 
     Example:  mtmc up site.yaml --workers 2 --port 8081
     """

@@ -122,7 +122,7 @@ def read_camera_truth(path: Path, rules: TruthRules = OUR_RULES) -> CameraTruth:
 
 
 def _judged(rows: npt.NDArray[np.float64], rules: TruthRules) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Masks of the counted and the ignored rows, `(n,)` bool each."""
+    """Which rows are counted, and which are ignored: two arrays, `(n,)` bool."""
     classes, visibilities = rows[:, _CLASS], rows[:, _VISIBILITY]
     counted = (rows[:, _FLAG] != 0.0) & (rows[:, 5] >= rules.min_height_px)
     counted &= (visibilities >= rules.min_visibility) | (visibilities == _UNKNOWN)

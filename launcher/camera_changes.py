@@ -32,7 +32,7 @@ class CameraChanges:
 
 
 def camera_changes(of_the_file: Sequence[CameraConfig], running: Settings) -> CameraChanges:
-    """The changes that lead from the cameras `of_the_file` to the `running` ones."""
+    """How the `running` cameras differ from those `of_the_file`, the site file."""
     before = {camera.name: camera for camera in of_the_file}
     found = {}
     for name in sorted({*before, *running}):

@@ -18,7 +18,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 def page_port(site: SiteConfig, chosen: int | None) -> int:
-    """The port of the web page, checked to be free: `chosen`, else that of the site; 0 picks a free port.
+    """The port of the page, checked to be free: `chosen`, else that of the site; 0 picks a free port.
 
     Raises:
         MtmcError: the port is in use or not permitted, or the address is not one of this machine.
@@ -53,7 +53,7 @@ def site_programs(
 ) -> list[Program]:
     """The services, in start order.
 
-    `port` is that of the web page. `workers` is the number of camera workers; None: one, or one for each GPU that the
+    `port` is that of the page. `workers` is the number of camera workers; None: one, or one for each GPU that the
     site names. `metrics_port` is that of the first service, and the others count up from it; with 0 each service picks
     a free port, `OFF` serves no metrics.
     """

@@ -48,7 +48,7 @@ def load_site(
         if site.streamer.host in _LOOPBACK:
             host = site.streamer.host
             note(
-                f"{path}: note: the web page listens on {host} only; set MTMC__STREAMER__HOST=0.0.0.0 to reach it from "
+                f"{path}: note: the page listens on {host} only; set MTMC__STREAMER__HOST=0.0.0.0 to reach it from "
                 "other machines"
             )
     return site

@@ -251,7 +251,10 @@ def _listen(stream: IO[bytes], lines: deque[bytes]) -> None:
 
 
 def stop_leftover(address: Path) -> None:
-    """Stops a supervisord that outlived its `mtmc up` (where the kernel could not end it), and its programs."""
+    """Stops a supervisord and its programs that still run although their `mtmc up` died.
+
+    This happens where the kernel cannot end child processes together with their parent.
+    """
     if not address.exists():
         return
     with contextlib.suppress(*GONE, xmlrpc.client.Fault):

@@ -282,12 +282,12 @@ def is_file_source(source: str) -> bool:
 
 
 class StreamerConfig(Section):
-    """The web page, the API and the pictures over HTTP."""
+    """The page, the API and the pictures over HTTP."""
 
     host: str = Field(
         "127.0.0.1", description="address to listen on; 0.0.0.0 makes the page reachable from other machines"
     )
-    port: int = Field(8080, ge=0, le=65535, description="port of the web page; 0 picks a free port")
+    port: int = Field(8080, ge=0, le=65535, description="port of the page; 0 picks a free port")
     jpeg_quality: int = Field(80, ge=10, le=100, description="JPEG quality of the pictures")
     max_width: int = Field(960, ge=64, le=7680, description="wider pictures are scaled down to this width, pixels")
 

@@ -35,7 +35,7 @@ class Advanced:
     tick: int
     gate: int
     skew_ticks: int
-    """Fastest minus slowest live camera."""
+    """Fastest minus slowest participating camera."""
     stalled_now: int
     """How many cameras are stalled."""
     stalled: tuple[str, ...]
@@ -89,7 +89,7 @@ class Handled:
     """How far the cameras are."""
 
     upto: int
-    """All live cameras have handled every tick up to this one; -1: a camera has yet to join (virtual mode)."""
+    """All participating cameras have handled every tick up to this one; -1: a camera has yet to join (virtual mode)."""
     tick: int
     time_ns: int
     """Site time at which `tick` began."""

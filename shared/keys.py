@@ -57,7 +57,7 @@ class Keys:
 
     @property
     def seen(self) -> str:
-        """Sorted set, live cameras only: camera → last handled tick."""
+        """Sorted set, participating cameras only: camera → last handled tick."""
         return self._key("clock:seen")
 
     @property

@@ -28,6 +28,7 @@ class Layout:
 
     `compatible` is `(n, n)` bool, `dtmin` and `dtmax` are `(n, n)` float64 in seconds, `inf` and `-inf` allowed.
     `fps`, `scales` and `offset` are `(n,)` float64 or None: the values of a `run_live_mtmc.py` layout for video files.
+    `fps` has no effect.
     """
 
     cameras: tuple[str, ...]
@@ -218,7 +219,9 @@ def _check(found: dict[str, npt.NDArray[np.float64]], where: str) -> None:
         )
     for name in ("fps", "scales"):
         if name in found and (not np.isfinite(found[name]).all() or (found[name] <= 0).any()):
-            raise LayoutError(f"{where}: '{name}' must be numbers greater than 0")
+            raise LayoutError(
+                f"{where}: '{name}' must be numbers greater than 0; write one such number for each camera"
+            )
     if "offset" in found and not np.isfinite(found["offset"]).all():
         raise LayoutError(f"{where}: 'offset' must be finite numbers of seconds")
 

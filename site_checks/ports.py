@@ -1,4 +1,4 @@
-"""Checks the port of the web page."""
+"""Checks the port of the page."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ANSWER_S = 2.0
 
 
 def examine_port(streamer: StreamerConfig, site: str) -> Finding:
-    """Checks that the port is free, or that this site's web page is being served there."""
+    """Checks that the port is free, or that this site's page is being served there."""
     if streamer.port == 0:
-        return ok(AREA, "the web page picks a free port (streamer.port is 0)")
+        return ok(AREA, "the page picks a free port (streamer.port is 0)")
     host = streamer.host
     try:
         free = is_free(streamer.port, host)
@@ -29,9 +29,9 @@ def examine_port(streamer: StreamerConfig, site: str) -> Finding:
             "machine",
         )
     if free:
-        return ok(AREA, f"port {streamer.port} is free for the web page")
+        return ok(AREA, f"port {streamer.port} is free for the page")
     if _site_served_at(host, streamer.port) == site:
-        return ok(AREA, f"the web page of this site is served on port {streamer.port}")
+        return ok(AREA, f"the page of this site is served on port {streamer.port}")
     return error(
         AREA,
         f"port {streamer.port} is in use by another program; stop it, or set another streamer.port "

@@ -65,12 +65,12 @@ def add(
             autocompletion=completion.site_file,
         ),
     ],
-    loop: Annotated[bool, typer.Option("--loop", help="Restart the file when it ends.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Restart the video file when it ends.")] = False,
     fps: Annotated[
-        float | None, typer.Option(help="Frame rate of the file, if its container does not state one.")
+        float | None, typer.Option(help="Frame rate of the video file, if its container does not state one.")
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option(metavar="PICTURE", help="Mask: detections centred on a black pixel are dropped.")
+        Path | None, typer.Option(metavar="IMAGE", help="Mask: detections centred on a black pixel are dropped.")
     ] = None,
     labels: Annotated[
         str, typer.Option(metavar="A,B", help="Only workers with all of these labels run the camera.")
@@ -84,10 +84,18 @@ def add(
     ] = None,
     from_start: Annotated[
         bool,
-        typer.Option("--from-start", help="Start the file now, instead of at the position of the site's other files."),
+        typer.Option(
+            "--from-start",
+            help="Play the video file from its beginning, instead of from the position of the site's other files.",
+        ),
     ] = False,
     no_check: Annotated[
-        bool, typer.Option("--no-check", help="Do not check its files; for files that only the workers' hosts have.")
+        bool,
+        typer.Option(
+            "--no-check",
+            help="Do not check that the video file, mask and model exist here; for files that only the workers' hosts "
+            "have.",
+        ),
     ] = False,
     site: SiteName = None,
     redis_url: RedisUrl = None,

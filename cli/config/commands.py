@@ -45,7 +45,7 @@ def schema() -> None:
 def publish(
     site_file: SiteFile, redis_url: RedisUrl = None, state: StateOption = None, root: RootOption = None
 ) -> None:
-    """Publish a site in Redis, where the services read it.
+    """Publish a site: write it to Redis, where the services read it.
 
     Example:  mtmc config publish site.yaml --redis redis://redis:6379
     """
@@ -80,9 +80,11 @@ def show(
     environment applied, or of a site as it is published in Redis.
 
     Secrets are masked. A comment names the environment variable that
-    overrides a setting. The fields of --json are stable: settings, and
-    overridden (setting: variable) for a file, or revision and
-    changes (camera: change since publishing) for a published site.
+    overrides a setting.
+
+    The fields of --json are stable: settings; for a file also overridden
+    (setting: variable); for a published site also revision and changes
+    (camera: change since publishing).
 
     Examples:
       mtmc config show site.yaml --no-defaults
@@ -105,7 +107,7 @@ def import_(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="SITE.yaml", help="Site file to write.", show_default="stdout"),
+        typer.Option("--out", "--output", "-o", metavar="SITE.yaml", help="Site file to write.", show_default="stdout"),
     ] = None,
     root: RootOption = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,

@@ -29,7 +29,9 @@ def tracks(
         int, typer.Option("--count", "-n", min=1, max=10_000, help="Number of entries to show, newest last.")
     ] = 1,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Also show new entries, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line and entry.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line, one line per entry.")
+    ] = False,
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,

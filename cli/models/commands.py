@@ -36,10 +36,11 @@ def list_(as_json: JsonOption = False) -> None:
     Shipped models come with mtmc. `pull` downloads the others to the
     folder $MTMC_MODELS, or ~/.cache/mtmc/models if that is not set.
 
-    The fields of --json are stable: folder and models (name, kind, what,
-    licence, url, size_bytes, checksum, checksum_by: publisher or others,
-    shipped, state: here, damaged, partial or missing, judged by size only,
-    file, and site: the settings for a site file).
+    The fields of --json are stable: folder, models. Each of models has:
+      name, kind, what, licence, url, size_bytes, checksum, shipped, file
+      checksum_by: publisher or others
+      state: here, damaged, partial or missing, judged by size only
+      site: the settings for a site file
 
     Example:  mtmc models list
     """
@@ -138,7 +139,7 @@ def benchmark(
         ),
     ] = None,
     threads: Annotated[int, typer.Option(min=0, max=256, help="CPU threads (0: one per core).")] = 0,
-    seconds: Annotated[float, typer.Option(min=0, max=600, help="Shortest time to measure each batch size.")] = 3.0,
+    seconds: Annotated[float, typer.Option(min=0, max=600, help="Minimum time to measure each batch size.")] = 3.0,
     backend: Annotated[
         BackendName, typer.Option(help="Inference backend (auto: the fastest that works here).")
     ] = BackendName.AUTO,

@@ -111,7 +111,7 @@ class Aggregator:
             raise
 
     def problem(self) -> str | None:
-        """Whether it is loading, or is behind the cameras; always None for a standby."""
+        """Why it is not ready (loading, or behind the cameras); None if ready or on standby."""
         if self._lease is None:
             return None
         if not self._recovered:
@@ -240,7 +240,7 @@ class Aggregator:
         self._committed()
 
     def _note_gids(self) -> None:
-        """Marks gids as used, so that a published gid is never reused; gids of a rejected cycle may be."""
+        """Marks gids as used, so that none that may have been published is reused; gids of a rejected cycle may be."""
         self._highest_used_gid = max(self._highest_used_gid, self.association.identities.next_gid - 1)
 
     def _committed(self) -> None:
@@ -284,7 +284,7 @@ class Aggregator:
         self._recover(lease)
 
     def _recover(self, lease: Lease) -> None:
-        """Loads the newest checkpoint, replays the cycles since, and corrects the global-ID map."""
+        """Loads the newest checkpoint, re-runs the cycles since, and corrects the global-ID map."""
         self._reset()
         checkpoint = self._checkpoints.load()
         cycles = self._checkpoints.cycles_after(checkpoint.tick if checkpoint else 0)
@@ -315,7 +315,7 @@ class Aggregator:
         _log.info("acquired the aggregator", tick=self._last_tick, identities=len(identities), epoch=lease.epoch)
 
     def _replay(self, lease: Lease, cycles: Sequence[RecordedCycle], *, from_scratch: bool) -> None:
-        """Replays committed cycles without publishing; `from_scratch`: only moves the cursors to their end."""
+        """Re-runs committed cycles without publishing; `from_scratch`: only moves the cursors to their end."""
         if not cycles:
             return
         while not from_scratch and self._reader.read_more():

@@ -54,7 +54,7 @@ class Held:
 
     @property
     def loop_renews_lease(self) -> bool:
-        """Whether the loop renews its lease: a hung loop must lose its cameras."""
+        """Whether the loop renews the lease, not the roster, so that a loop that hangs loses its cameras."""
         return self.phase in (Phase.RUNNING, Phase.LEAVING)
 
     @property
@@ -71,7 +71,7 @@ class Held:
 
     @property
     def source_is_closed(self) -> bool:
-        """Whether its source is closed, or takes too long to wait for."""
+        """True if its source is closed, or has been closing for longer than `CLOSE_LIMIT_S`."""
         if self.closing is None or not self.closing.is_alive():
             return True
         return time.monotonic() - self.closing_since_s > CLOSE_LIMIT_S

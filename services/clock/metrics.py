@@ -15,7 +15,7 @@ class ClockMetrics:
             "mtmc_clock_owner", "1 while this clock owns the role, 0 while it is a standby", registry=registry
         )
         self._ticks = Counter("mtmc_clock_ticks", "Ticks published", registry=registry)
-        self._skew = Gauge("mtmc_clock_skew_ticks", "Fastest minus slowest live camera", registry=registry)
+        self._skew = Gauge("mtmc_clock_skew_ticks", "Fastest minus slowest participating camera", registry=registry)
         self._stalled = Gauge("mtmc_clock_stalled_cameras", "Cameras that are stalled now", registry=registry)
         self._stalls = Counter("mtmc_clock_stalls", "Times that a camera stalled", ["camera"], registry=registry)
 

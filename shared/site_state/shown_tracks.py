@@ -1,7 +1,7 @@
 """Which tracks of a camera to show. Pure.
 
-An entry without a picture has no information about tracks: a live camera that is slower than the clock writes one now
-and then. Readers keep showing the tracks of the last picture until it is stale.
+An entry without a picture has no information about tracks: in live mode, a camera that is slower than the clock writes
+one now and then. Readers keep showing the tracks of the last picture until it is stale.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def cameras(mtmc: CommandLine, redis_url: str) -> CommandLine:
 
 
 class Page:
-    """What the web page of the running site answers."""
+    """What the page of the running site answers."""
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -84,7 +84,7 @@ class Place:
 
 def ci_step(target: str) -> Place:
     """The step of CI that runs `make TARGET`."""
-    return Place(".ci/run", pattern=rf"\bpart\b.*(?<![\w-]){target}(?![\w-])")
+    return Place(".ci/run", pattern=rf"\bparts\+?=.*(?<![\w-]){target}(?![\w-])")
 
 
 COMPOSE = "tests/compose/test_compose.py"
@@ -118,7 +118,7 @@ RUN_ELSEWHERE: dict[str, tuple[Place, ...]] = {
         ),
         Place(
             "tests/integration/test_evaluate_recording.py",
-            "test_a_person_gets_tables_and_a_report_that_asks_nobody_for_anything",
+            "test_it_prints_tables_and_writes_a_self_contained_report",
             ('"--report", report',),
         ),
     ),

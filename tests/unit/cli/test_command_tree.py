@@ -67,3 +67,9 @@ def test_a_group_without_a_command_lists_its_commands(path: tuple[str, ...], mtm
     said = done.stdout + done.stderr
     children = {words[len(path)] for words in TREE if words[: len(path)] == path}
     assert all(re.search(rf"\b{child}\b", said) for child in children)
+
+
+def test_every_output_option_has_the_same_three_spellings() -> None:
+    outputs = {path: option.opts for path, command in TREE.items() for option in command.params if "-o" in option.opts}
+    assert len(outputs) >= 7
+    assert {tuple(spellings) for spellings in outputs.values()} == {("--out", "--output", "-o")}

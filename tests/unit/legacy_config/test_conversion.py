@@ -148,7 +148,7 @@ def test_a_note_says_how_to_reach_the_page_from_other_machines(
     write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load_site(write(), {}, note=print_note)
-    assert "the web page listens on 127.0.0.1 only; set MTMC__STREAMER__HOST=0.0.0.0" in capsys.readouterr().err
+    assert "the page listens on 127.0.0.1 only; set MTMC__STREAMER__HOST=0.0.0.0" in capsys.readouterr().err
     site = load_site(write(), {"MTMC__STREAMER__HOST": "0.0.0.0"}, note=print_note)
     assert site.streamer.host == "0.0.0.0"
     assert "listens" not in capsys.readouterr().err
