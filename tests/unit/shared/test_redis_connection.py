@@ -1,4 +1,4 @@
-"""How answers of a server that takes no writes become errors.
+"""How answers of a server that refuses writes become errors.
 
 redis-py calls the method of its parser that `connect` overrides, but promises it nowhere: these tests fail when a
 release of redis-py stops calling it, and then the range in pyproject.toml has to exclude that release.
@@ -53,7 +53,7 @@ def answering() -> Iterator[Callable[[str], Client]]:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("MISCONF Errors writing to the AOF file.", "it cannot write to its disk; make room there (MISCONF Errors "),
+        ("MISCONF Errors writing to the AOF file.", "it cannot write to its disk; free disk space there (MISCONF Errors "),
         ("OOM command not allowed when used memory > 'maxmemory'.", "its memory is full; raise its maxmemory (OOM "),
         ("NOREPLICAS Not enough good replicas to write.", "too few of its replicas are connected; start them (NOREP"),
         (
@@ -73,7 +73,7 @@ def test_a_server_that_takes_no_writes_is_an_error_of_its_own(
 
 def test_a_replica_is_a_lost_connection(answering: Callable[[str], Client]) -> None:
     client = answering("READONLY You can't write against a read only replica.")
-    with pytest.raises(IsReplica, match="it is a replica; name the primary"):
+    with pytest.raises(IsReplica, match="it is a replica; use the address of the primary"):
         client.set("key", "value")
 
 
