@@ -227,7 +227,7 @@ def test_the_json_of_status_matches_its_help(
         assert one.pop("uptime_seconds") < 60
     assert shown == expected
     help_text = " ".join(mtmc("status", "--help").stdout.replace("│", " ").split())
-    assert f"services ({', '.join(field.name for field in fields(ServiceInfo))})" in help_text
+    assert f"services: {', '.join(field.name for field in fields(ServiceInfo))} " in help_text
 
 
 # -- the list itself -----------------------------------------------------------------------------------------

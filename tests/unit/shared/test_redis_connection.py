@@ -53,7 +53,7 @@ def answering() -> Iterator[Callable[[str], Client]]:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("MISCONF Errors writing to the AOF file.", "it cannot write to its disk; free disk space there (MISCONF Errors "),
+        ("MISCONF Errors writing to the AOF file.", "it cannot write to its disk; free disk space there (MISCONF"),
         ("OOM command not allowed when used memory > 'maxmemory'.", "its memory is full; raise its maxmemory (OOM "),
         ("NOREPLICAS Not enough good replicas to write.", "too few of its replicas are connected; start them (NOREP"),
         (
