@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import structlog
@@ -135,14 +136,8 @@ class TickLoop:
     def _wait_for_tick(self) -> None:
         newer = self._gate.wait(self._progress.ticks_cursor, _WAIT_S)
         if newer is not None:
-            before = self._progress
-            self._progress = Progress(
-                newer.tick,
-                newer.gate,
-                newer.entry_id,
-                newer.time_ns,
-                before.assignments_cursor,
-                watched=before.watched,
+            self._progress = replace(
+                self._progress, tick=newer.tick, gate=newer.gate, ticks_cursor=newer.entry_id, time_ns=newer.time_ns
             )
 
     def _tick_time_ns(self, tick: int) -> int:

@@ -8,8 +8,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
@@ -31,11 +29,11 @@ from site_checks.running_site import examine_running_site
 from tests.command_line import CommandLine, command_line
 from tests.conftest import RedisProcess
 from tests.free_ports import free_port
+from tests.running_services import Run, services_running, write_hall_site
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = Keys("hall")
 SECRET = "hunter2"  # noqa: S105
-Run = Callable[..., "subprocess.Popen[str]"]
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -52,35 +50,14 @@ def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture
 def site_file(tmp_path: Path) -> Path:
-    """A site whose files do not exist here: clock, aggregator and streamer do not need them."""
-    (tmp_path / "site.yaml").write_text(
-        "site: hall\n"
-        "detector: {model: d.onnx}\n"
-        "embedder: {model: e.onnx}\n"
-        "cameras: [{name: a, source: a.mp4}]\n"
-        "streamer: {port: 0}\n"
-    )  # fmt: skip
-    return tmp_path / "site.yaml"
+    return write_hall_site(tmp_path)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     """Starts `mtmc run …`, its log in a file named `log`; terminates it at the end of the test."""
-    started = []
-
-    def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("MTMC_")}
-        with (tmp_path / "log").open("a") as log:
-            command = [sys.executable, "-m", "cli", "run", *words]
-            process = subprocess.Popen(command, cwd=ROOT, env={**clean, **environment}, stderr=log, text=True)
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        process.wait(10)
+    with services_running(tmp_path / "log") as start:
+        yield start
 
 
 def get(url: str) -> tuple[int, str]:

@@ -164,8 +164,8 @@ def commands() -> set[str]:
 def exported() -> dict[str, str]:
     """Every variable that a console block exports."""
     lines = (line for line in console_lines() if line.startswith("$ export "))
-    words = [word for line in lines for word in shlex.split(line, comments=True)[2:]]
-    return dict(word.split("=", 1) for word in words)
+    assignments = [item for line in lines for item in shlex.split(line, comments=True)[2:]]
+    return dict(item.split("=", 1) for item in assignments)
 
 
 def site_of_the_readme() -> dict[str, Any]:

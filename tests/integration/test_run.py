@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,46 +16,22 @@ from launcher.publishing import publish
 from shared.config_file import read_site_file
 from shared.keys import Keys
 from shared.redis_connection import Client
+from tests.running_services import Run, services_running, write_hall_site
 
 ROOT = Path(__file__).resolve().parents[2]
-Run = Callable[..., "subprocess.Popen[str]"]
 KEYS = Keys("hall")
 
 
 @pytest.fixture
 def site_file(tmp_path: Path) -> Path:
-    """A site whose files do not exist; the clock does not need them."""
-    (tmp_path / "site.yaml").write_text(
-        "site: hall\n"
-        "detector: {model: d.onnx}\n"
-        "embedder: {model: e.onnx}\n"
-        "cameras: [{name: a, source: a.mp4}]\n"
-    )  # fmt: skip
-    return tmp_path / "site.yaml"
+    return write_hall_site(tmp_path)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     """Starts `mtmc run …`, its log in a file named `log`; terminates it at the end of the test."""
-    started = []
-
-    def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("MTMC_")}
-        with (tmp_path / "log").open("a") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "cli", "run", *words],
-                cwd=ROOT,
-                env={**clean, **environment},
-                stderr=log,
-                text=True,
-            )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait(10)
+    with services_running(tmp_path / "log") as start:
+        yield start
 
 
 def wait_until(condition: Callable[[], object]) -> None:

@@ -16,6 +16,7 @@ from shared.errors import ModelError
 from vision.inference.backends.loading import load_model
 from vision.inference.backends.model import Model, WantedDevice
 from vision.inference.detector_heads import Floats, Head, PictureFormat, recognise
+from vision.inference.model_user import ModelUser
 from vision.inference.suppression import suppress
 
 # Grey level of the padding with which both detector families were trained.
@@ -72,11 +73,12 @@ class Placement:
         return boxes
 
 
-class Detector:
+class Detector(ModelUser):
     """A detection model with its head. Stateless between calls."""
 
     def __init__(self, model: Model, head: Head) -> None:
-        self._model, self._head = model, head
+        super().__init__(model)
+        self._head = head
 
     @classmethod
     def load(
@@ -102,26 +104,9 @@ class Detector:
         return self._head.class_names
 
     @property
-    def checksum(self) -> str:
-        return self._model.checksum
-
-    @property
-    def device(self) -> str:
-        return self._model.device
-
-    @property
-    def runtime(self) -> str:
-        return self._model.runtime
-
-    @property
     def family(self) -> str:
         """Name of the head's model family."""
         return self._head.family
-
-    @property
-    def batch_size(self) -> int | None:
-        """The model's fixed batch size; None if any size works."""
-        return self._model.batch_size
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from shared.config import EmbedderConfig
 from shared.errors import ModelError
 from vision.inference.backends.loading import load_model
 from vision.inference.backends.model import Model, WantedDevice
+from vision.inference.model_user import ModelUser
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Crops: TypeAlias = Sequence[tuple[npt.NDArray[np.uint8], Floats]]
@@ -47,11 +48,12 @@ class Preprocessing:
         return cls(config.width, config.height, config.mean, config.std, config.channel_order, config.scale)
 
 
-class Embedder:
+class Embedder(ModelUser):
     """An appearance model. Stateless between calls."""
 
     def __init__(self, model: Model, preprocessing: Preprocessing, dimension: int) -> None:
-        self._model, self._preprocessing, self._dimension = model, preprocessing, dimension
+        super().__init__(model)
+        self._preprocessing, self._dimension = preprocessing, dimension
 
     @classmethod
     def load(
@@ -94,23 +96,6 @@ class Embedder:
             shapes = ", ".join(str(list(output.shape)) for output in outputs)
             raise ModelError(f"{path}: outputs {shapes}; an embedder must output one vector per crop, [B, D]")
         return cls(model, replace(wanted, width=width, height=height), outputs[0][0].size)
-
-    @property
-    def checksum(self) -> str:
-        return self._model.checksum
-
-    @property
-    def device(self) -> str:
-        return self._model.device
-
-    @property
-    def runtime(self) -> str:
-        return self._model.runtime
-
-    @property
-    def batch_size(self) -> int | None:
-        """The model's fixed batch size; None if any size works."""
-        return self._model.batch_size
 
     @property
     def dimension(self) -> int:
