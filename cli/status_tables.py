@@ -13,6 +13,8 @@ _STATE_STYLES: dict[State, str] = {
     "starting": "yellow",
     "waiting": "yellow",
     "stalled": "bold red",
+    "frozen": "bold red",
+    "blank": "bold red",
     "down": "bold red",
 }
 
@@ -64,7 +66,7 @@ def _clock(state: SiteState, redis: str) -> Text:
 def camera_state(camera: CameraState) -> Text:
     """The state of a camera, with the reason unless it only repeats the state."""
     text = Text(camera.state, style=_STATE_STYLES.get(camera.state, ""))
-    if camera.state in ("starting", "waiting", "stalled", "down") and camera.message != camera.state:
+    if camera.state not in ("live", "ended", "paused") and camera.message != camera.state:
         text.append(f" ({camera.message})")
     return text
 

@@ -13,7 +13,8 @@ import numpy as np
 from evaluation.confusions import Sight
 from evaluation.source_frames import FramesOf
 from shared.errors import SourceUnavailable
-from vision.video.video_file import VideoFile
+from vision.video.decoding import Converter
+from vision.video.video_file import Picture, VideoFile
 
 _HEIGHT_PX = 150
 _WIDEST_PX = 260
@@ -55,20 +56,22 @@ def cut_out(sights: Iterable[Sight], sources: Mapping[str, str], frames_of: Fram
 
 def _from_file(path: Path, camera: str, wanted: list[tuple[int, Sight]]) -> dict[Sight, str]:
     found: dict[Sight, str] = {}
+    picture: Picture | None = None
+    converter = Converter()
     try:
-        video = VideoFile(path, camera, 1)
+        video = VideoFile(path, camera)
     except SourceUnavailable:
         return found
     try:
         for frame in sorted({frame for frame, _ in wanted}):
-            while video.next_index < frame:  # Frame 1 is the first one grabbed.
-                if not video.grab():
+            while picture is None or picture.number + 1 < frame:
+                picture = video.read()
+                if picture is None:
                     return found
-            image = video.retrieve()
-            if image is not None:
-                found |= {sight: _encoded(image, sight) for at, sight in wanted if at == frame}
+            image = converter.image(picture.frame)
+            found |= {sight: _encoded(image, sight) for at, sight in wanted if at == frame}
     finally:
-        video.release()
+        video.close()
     return found
 
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recording.reading import Recording
 from recording.rows import Ids
 from shared.config import CameraConfig
 from shared.errors import SourceUnavailable
 from shared.layout import Layout
+from vision.video.file_facts import frame_times, frames_at
 from vision.video.timing import Timing
-from vision.video.video_file import DEFAULT_FPS, VideoFile, nearest_frame, plausible_fps
 
 FramesOf = Callable[[str, Ids], Ids]
 """(camera, ticks `(k,)` int64) → frame numbers `(k,)` int64 of its source at these ticks, from 1."""
@@ -26,27 +27,25 @@ class SourceFrames:
     """The mapping for one video file."""
 
     timing: Timing
-    fps: float
-    """Frames per second of media time."""
+    times_s: NDArray[np.float64]
+    """Media time of each frame, `(n,)`, seconds."""
     tick_ns: float
     """Length of a tick in site time, ns."""
     origin_ns: int
     """Site time of tick 0, ns."""
 
     def at(self, ticks: Ids) -> Ids:
-        """Frame numbers from 1 at `ticks`, `(k,)` int64 each; `NO_FRAME` before the file begins."""
-        frames = [self._at(tick) for tick in ticks.tolist()]
-        return np.array(frames, np.int64)
-
-    def _at(self, tick: int) -> int:
-        media_s = self.timing.media_time_s(self.origin_ns + round(tick * self.tick_ns))
-        return NO_FRAME if media_s < 0 else nearest_frame(media_s, self.fps) + 1
+        """Frame numbers from 1 at `ticks`, `(k,)` int64 each; `NO_FRAME` while the file shows nothing."""
+        media_s = np.array(
+            [self.timing.media_time_s(self.origin_ns + round(tick * self.tick_ns)) for tick in ticks.tolist()]
+        )
+        return np.where(media_s < 0, NO_FRAME, frames_at(self.times_s, media_s) + 1).astype(np.int64)
 
 
 def frames_of(recording: Recording) -> FramesOf:
     """The mapping for all cameras of a recording.
 
-    For sources that are existing video files it follows their own frame rates, else the recording's description.
+    For sources that are existing video files it follows their own time stamps, else the recording's description.
     """
     sources = {
         camera.name: source
@@ -62,19 +61,11 @@ def frames_of(recording: Recording) -> FramesOf:
     return frames
 
 
-def file_rate(camera: CameraConfig, video: VideoFile) -> float:
-    """Frames per second of media time, determined as in the camera worker."""
-    fps = camera.fps or video.container_fps
-    return fps if plausible_fps(fps) else DEFAULT_FPS
-
-
 def _source(recording: Recording, camera: CameraConfig) -> SourceFrames | None:
     try:
-        video = VideoFile(Path(camera.source), camera.name, 1)
+        times_s = frame_times(Path(camera.source), camera.name, camera.fps)
     except SourceUnavailable:
         return None
-    rate = file_rate(camera, video)
-    video.release()
     description, layout = recording.description, recording.description.site_layout()
     tick_ns = 1e9 / recording.fps
     offset_s, scale = _of_layout(layout, "offset", camera.name, 0.0), _of_layout(layout, "scales", camera.name, 1.0)
@@ -82,7 +73,7 @@ def _source(recording: Recording, camera: CameraConfig) -> SourceFrames | None:
         offset_s = camera.time_offset_seconds
     first_tick_ns = description.origin_ns + round(description.frames.tick_of_first * tick_ns)
     timing = Timing(first_tick_ns + round(offset_s * 1e9), 0, camera.time_scale or scale)
-    return SourceFrames(timing, rate, tick_ns, description.origin_ns)
+    return SourceFrames(timing, times_s, tick_ns, description.origin_ns)
 
 
 def _of_layout(layout: Layout, name: str, camera: str, default: float) -> float:

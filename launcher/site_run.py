@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.source_frames import file_rate
 from launcher.address import RedisAddress
 from launcher.programs import child_environment, site_programs
 from launcher.publishing import publish
@@ -197,9 +196,9 @@ def _total_ticks(site: SiteConfig, wanted_seconds: float | None) -> int:
     for camera in site.cameras:
         if camera.paused:
             continue
-        video = VideoFile(Path(camera.source), camera.name, 1)
-        seconds = video.claimed_count / file_rate(camera, video) / (camera.time_scale or 1.0)
-        video.release()
+        video = VideoFile(Path(camera.source), camera.name, fps=camera.fps)
+        seconds = (video.claimed_seconds or 0.0) / (camera.time_scale or 1.0)
+        video.close()
         if camera.loop and wanted_seconds is not None and 0 < seconds < wanted_seconds - 1 / fps:
             raise MtmcError(
                 f"camera {camera.name} restarts after {seconds:g} s, but its ground truth ends there; lower --seconds"

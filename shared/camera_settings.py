@@ -17,7 +17,7 @@ from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.redis_connection import Client
 
-_OWNER_FIELDS = ("state", "owner", "error", "refused", "origin", "length")
+_OWNER_FIELDS = ("state", "owner", "error", "fault", "refused", "origin", "length")
 """The fields of `camera:{camera}` that are deleted with the camera. `seq` and `tick` continue if it is added again."""
 
 Settings = Mapping[str, CameraConfig | None]

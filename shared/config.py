@@ -20,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from shared.stream_url import StreamUrl
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _PUBLISHED_DETECTOR = re.compile(r"yolo(v8[nsmlx]|v9[tsmce]|v10[nsmblx]|(11|12|26)[nsmlx])")
 """Ultralytics' names of detection weights: family, version, size."""
@@ -211,6 +213,27 @@ class LayoutConfig(Section):
         return self
 
 
+FfmpegOption = Literal[
+    "allowed_media_types",
+    "analyzeduration",
+    "buffer_size",
+    "fflags",
+    "flags",
+    "http_proxy",
+    "listen_timeout",
+    "max_delay",
+    "min_port",
+    "max_port",
+    "probesize",
+    "referer",
+    "reorder_queue_size",
+    "rtsp_flags",
+    "tls_verify",
+    "user_agent",
+]
+"""None of them names a file or a program, or prints anything."""
+
+
 class CameraDetectorConfig(Section):
     """Detector settings of one camera that override those of the site."""
 
@@ -226,7 +249,32 @@ class CameraConfig(Section):
     name: Name = Field(description="letters, digits, '_', '-', '.'; used in Redis keys and URLs")
     source: str = Field(min_length=1, description="path of a video file, rtsp(s):// or http(s):// URL, or /dev/videoN")
     loop: bool = Field(False, description="play the file again from the beginning when it ends")
-    fps: float | None = Field(None, gt=0, le=240, description="frame rate of a file whose container does not state it")
+    title: str | None = Field(
+        None, min_length=1, max_length=100, description="text for people; if not set, they see the name"
+    )
+    fps: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        description="frame rate at which a file without time stamps plays (raw H.264, images); another file plays "
+        "faster or slower, so that this becomes its average rate",
+    )
+    transport: Literal["auto", "tcp", "udp"] = Field(
+        "auto", description="transport of an RTSP stream; auto: TCP if the camera offers it"
+    )
+    open_timeout_seconds: float = Field(
+        5.0, ge=0.1, le=120, description="a stream that does not answer for this long is down"
+    )
+    read_timeout_seconds: float = Field(
+        5.0, ge=0.1, le=120, description="a stream that sends no picture for this long is down"
+    )
+    freeze_seconds: float = Field(
+        30.0, ge=0, le=86400, description="a live picture that has not changed for this long is frozen; 0: never"
+    )
+    hwaccel: Literal["none", "auto", "cuda", "qsv", "vaapi", "drm", "amf", "videotoolbox", "d3d11va"] = Field(
+        "none", description="hardware that decodes the video; auto: the first that works, otherwise the CPU"
+    )
+    ffmpeg_options: dict[FfmpegOption, str] = Field({}, description="further options of FFmpeg for a stream")
     mask: FilePath | None = Field(
         None, description="path of an image of the view; detections whose centre is on a black pixel are dropped"
     )
@@ -273,6 +321,11 @@ def address_problem(source: str) -> str | None:
         return f"{shown} is not supported; use the path of a video file, {known}, /dev/videoN or device:N"
     if not separator and source.lower().startswith(tuple(f"{scheme}:" for scheme in STREAM_SCHEMES)):
         return "the URL of a stream needs two slashes after the colon, as in rtsp://host/path"
+    if separator:
+        try:
+            StreamUrl.parse(source)
+        except ValueError as error:
+            return str(error)
     return None
 
 

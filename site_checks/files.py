@@ -11,7 +11,6 @@ from shared.config_file import ENV_PREFIX
 from shared.errors import ConfigError, MaskError, ModelError, Problem, SourceUnavailable
 from vision.inference.detection import Detector, resolve_classes
 from vision.inference.models import load_embedder
-from vision.video.decoders import prepare_decoders
 from vision.video.mask import decode_mask
 from vision.video.video_file import VideoFile
 
@@ -38,7 +37,6 @@ class FileChecks:
 
     def videos(self) -> Iterator[Problem]:
         """Video files without a picture that can be decoded."""
-        prepare_decoders()
         for i, camera in enumerate(self._site.cameras):
             if camera.is_file:
                 reason = _video_problem(Path(camera.source), camera.name)
@@ -98,13 +96,13 @@ def _load_detector(path: Path) -> Detector | ModelError:
 
 def _video_problem(path: Path, camera: str) -> str | None:
     try:
-        video = VideoFile(path, camera, decoder_threads=1)
+        video = VideoFile(path, camera)
     except SourceUnavailable as error:
         return error.reason
     try:
-        return None if video.grab() else f"{path} has no frame that can be decoded; convert it, or copy it again"
+        return None if video.read() else f"{path} has no frame that can be decoded; convert it, or copy it again"
     finally:
-        video.release()
+        video.close()
 
 
 def require_usable_files(site_file: Path, site: SiteConfig, environment: Mapping[str, str]) -> None:

@@ -112,9 +112,8 @@ def _start_tick(
 
 
 def _duration_s(camera: CameraConfig) -> float | None:
-    video = VideoFile(Path(camera.source), camera.name, decoder_threads=1)
+    video = VideoFile(Path(camera.source), camera.name, fps=camera.fps)
     try:
-        fps = camera.fps or video.container_fps
-        return video.claimed_count / fps if fps and video.claimed_count > 0 else None
+        return video.claimed_seconds
     finally:
-        video.release()
+        video.close()

@@ -64,6 +64,8 @@ def _camera(camera: CameraState) -> Finding | None:
 
 _ADVICE: dict[State, str] = {
     "stalled": "if this persists, see the log of its worker; when a worker dies, another one takes over its cameras",
+    "frozen": "look at its picture: restart the camera if it hangs",
+    "blank": "look at its picture: check lens, light and video settings",
     "down": "fix the source; its worker keeps retrying",
     "waiting": "start a worker that has its labels, on a host that has its file or device",
 }

@@ -1,10 +1,11 @@
-"""Checks the cameras of a site: opens every source, in parallel, and waits for a picture."""
+"""Checks the cameras of a site: opens every source, in parallel, and watches the streams for a few seconds."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from shared.config import CameraConfig
@@ -12,14 +13,16 @@ from shared.errors import SourceUnavailable
 from shared.site_state.states import CameraState
 from site_checks.finding import Finding, Severity, error, ok, warning
 from vision.video.address import display_name, is_local, local_problem
+from vision.video.file_facts import FileFacts, read_facts
 from vision.video.opening import open_source
-from vision.video.source import SourceState
-from vision.video.video_file import VideoFile, plausible_fps
+from vision.video.options import SourceOptions
+from vision.video.picture_health import FaultKind
+from vision.video.source import Source, SourceState
 
 AREA = "sources"
 _AT_ONCE = 16
-_OPEN_S, _READ_S = 5.0, 5.0
-_ANSWER_S = _OPEN_S + _READ_S + 2
+_SETTLE_S, _WATCH_S = 1.0, 3.0
+"""How long a stream may send what it has kept back, and how long it is watched after that."""
 _LIVE = ("live", "ended")
 
 
@@ -41,7 +44,7 @@ def _examine(camera: CameraConfig, target_fps: float, state: CameraState | None)
         return _missing_here(camera, problem)
     if camera.is_file:
         return _video_file(camera, name, target_fps)
-    return _stream(camera, name)
+    return _stream(camera, name, target_fps)
 
 
 def _missing_here(camera: CameraConfig, problem: str) -> Finding:
@@ -54,45 +57,81 @@ def _missing_here(camera: CameraConfig, problem: str) -> Finding:
 
 def _video_file(camera: CameraConfig, name: str, target_fps: float) -> Finding:
     try:
-        video = VideoFile(Path(camera.source), camera.name, decoder_threads=1)
+        facts = read_facts(Path(camera.source), camera.name, camera.fps)
     except SourceUnavailable as problem:
         return error(AREA, f"{camera.name}: {problem.reason}")
-    try:
-        picture = video.retrieve() if video.grab() else None
-        fps = camera.fps or video.container_fps
-    finally:
-        video.release()
-    if picture is None:
-        return error(AREA, f"{name} has no picture that can be decoded; convert it, or copy it again")
-    size = f"{picture.shape[1]}×{picture.shape[0]}"
-    if not plausible_fps(fps):
-        return warning(AREA, f"{name}, {size}, does not state its frame rate", "set 'fps' of the camera")
-    if fps * (camera.time_scale or 1) < target_fps / 2:
+    what = f"{name}, {_described(facts)}"
+    if not facts.has_time_stamps and camera.fps is None:
+        return warning(
+            AREA, f"{what}, has no time stamps", "set 'fps' of the camera to the rate of the recording camera"
+        )
+    if facts.fps * (camera.time_scale or 1) < target_fps / 2:
         return warning(
             AREA,
-            f"{name}, {size} at {fps:g} fps: less than half of the clock's {target_fps:g} ticks/s",
-            f"lower clock.target_fps to about {fps:g}",
+            f"{what}: less than half of the clock's {target_fps:g} ticks/s",
+            f"lower clock.target_fps to about {facts.fps:.3g}",
         )
-    length = f", {video.claimed_count / fps:.0f} s" if video.claimed_count else ""
-    return ok(AREA, f"{name}, {size} at {fps:g} fps{length}")
+    if facts.gaps:
+        at_s, longest_s = max(facts.gaps, key=lambda gap: gap[1])
+        gaps = "a gap" if len(facts.gaps) == 1 else f"{len(facts.gaps)} gaps, the longest"
+        return warning(AREA, f"{what}, {gaps} of {longest_s:.1f} s at {at_s:.1f} s", "nothing is seen in a gap")
+    return ok(AREA, what)
 
 
-def _stream(camera: CameraConfig, name: str) -> Finding:
-    began = time.monotonic()
+def _described(facts: FileFacts) -> str:
+    rate = f"{facts.fps:.4g} fps"
+    if facts.is_variable:
+        rate = f"{1 / facts.longest_s:.3g} to {1 / facts.shortest_s:.3g} fps"
+    parts = [f"{facts.width}×{facts.height} at {rate}"]
+    if facts.duration_s is not None:
+        parts.append(f"{facts.duration_s:.0f} s")
+    if facts.interlaced:
+        parts.append("interlaced")
+    if facts.rotation:
+        parts.append(f"rotated by {facts.rotation}°")
+    return ", ".join(parts)
+
+
+def _stream(camera: CameraConfig, name: str, target_fps: float) -> Finding:
+    began_s = time.monotonic()
+    options = replace(SourceOptions.of(camera), freeze_s=_WATCH_S)
     source = open_source(
         camera.source,
         camera=camera.name,
         site_time_ns=time.time_ns,
-        open_timeout_s=_OPEN_S,
-        read_timeout_s=_READ_S,
+        loop=camera.loop,
+        interval_s=1 / target_fps,
+        options=options,
     )
     try:
-        source.answered.wait(_ANSWER_S)
+        answer_s = options.open_timeout_s + options.read_timeout_s + 2
+        source.answered.wait(answer_s)
         frame = source.frame_at(0.0, 1.0) if source.state is SourceState.LIVE else None
         if frame is None:
-            reason = source.error or f"{name} sent no picture within {_ANSWER_S:.0f} s; check the camera"
+            reason = source.error or f"{name} sent no picture within {answer_s:.0f} s; check the camera"
             return error(AREA, f"{camera.name}: {reason}")
+        took_s = time.monotonic() - began_s
         height, width = frame.image.shape[:2]
-        return ok(AREA, f"{name}, {width}×{height}, first picture after {time.monotonic() - began:.1f} s")
+        _, lost = _watch(source, _SETTLE_S)
+        pictures, lost = _watch(source, _WATCH_S) if lost is None else (0, lost)
+        if lost:
+            return error(AREA, f"{camera.name}: {lost}")
+        what = f"{name}, {width}×{height}, first picture after {took_s:.1f} s"
+        fault = source.fault
+        if fault is not None and fault.kind is FaultKind.FROZEN:
+            return warning(AREA, f"{what}, but nothing moved for {_WATCH_S:g} s", "check that the picture is live")
+        if fault is not None:
+            return error(AREA, f"{camera.name}: {fault.message}")
+        return ok(AREA, f"{what}, then {pictures / _WATCH_S:.3g} per second")
     finally:
         source.close()
+
+
+def _watch(source: Source, seconds: float) -> tuple[int, str | None]:
+    """The number of pictures in `seconds`, and why they ended, if they did."""
+    until_s, pictures, dropped = time.monotonic() + seconds, 0, source.dropped
+    while (left_s := until_s - time.monotonic()) > 0:
+        pictures += source.frame_at(0.0, left_s) is not None
+        if source.state is not SourceState.LIVE:
+            return pictures, source.error or "the stream ended"
+    return pictures + source.dropped - dropped, None

@@ -172,7 +172,7 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def four_cameras_site(shared_data: Path) -> Callable[..., Path]:
     """Writes `folder/site.yaml` for four synchronised recordings of one room (10 fps, 268 frames), all overlapping.
 

@@ -19,7 +19,11 @@ def small_site(folder: Path, cameras: str) -> dict[str, Any]:
     for name in cameras:
         video = cv2.VideoWriter(str(folder / f"{name}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
         for _ in range(20):
-            video.write(np.zeros((48, 64, 3), np.uint8))
+            video.write(
+                np.kron(
+                    np.eye(2, dtype=np.uint8)[..., None] * np.full(3, 200, np.uint8), np.ones((24, 32, 1), np.uint8)
+                )
+            )
         video.release()
     return {
         "site": "hall",

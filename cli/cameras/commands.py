@@ -67,7 +67,7 @@ def add(
     ],
     loop: Annotated[bool, typer.Option("--loop", help="Restart the video file when it ends.")] = False,
     fps: Annotated[
-        float | None, typer.Option(help="Frame rate of the video file, if its container does not state one.")
+        float | None, typer.Option(help="Frame rate of a video file without time stamps, such as raw H.264.")
     ] = None,
     mask: Annotated[
         Path | None, typer.Option(metavar="IMAGE", help="Mask: detections centred on a black pixel are dropped.")

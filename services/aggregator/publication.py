@@ -57,8 +57,11 @@ class CycleRecord:
 class Publication:
     """Turns the cycles of one site into commands."""
 
-    def __init__(self, keys: Keys, cameras: Sequence[str], retention_seconds: float) -> None:
-        self._keys, self._cameras = keys, cameras
+    def __init__(
+        self, keys: Keys, cameras: Sequence[str], retention_seconds: float, titles: Mapping[str, str] | None = None
+    ) -> None:
+        """`titles`: camera → what people call it, if that is not its name."""
+        self._keys, self._cameras, self._titles = keys, cameras, titles or {}
         self._expiry = math.ceil(retention_seconds)
 
     def commands(self, cycle: CycleRecord, table: TrackTable, identities: Identities) -> list[Command]:
@@ -153,14 +156,21 @@ class Publication:
     def _event_fields(self, event: Event) -> Fields:
         fields: Fields = {"kind": event.kind, "gid": event.gid}
         if event.camera >= 0:
-            fields |= {"camera": self._cameras[event.camera], "track_id": event.track_id}
+            fields |= self._named("camera", event.camera) | {"track_id": event.track_id}
         if event.from_camera >= 0:
-            fields["from_camera"] = self._cameras[event.from_camera]
+            fields |= self._named("from_camera", event.from_camera)
         if event.other_gid:
             fields["other_gid"] = event.other_gid
         if event.score:
             fields["score"] = f"{event.score:.3f}"
         return fields
+
+    def _named(self, field: str, camera: int) -> Fields:
+        """The name of a camera, and its title if it has one."""
+        name = self._cameras[camera]
+        title = self._titles.get(name)
+        fields: Fields = {field: name}
+        return fields | {field.replace("camera", "title"): title} if title else fields
 
 
 def touched_keys(commands: Sequence[Command]) -> list[str]:

@@ -15,6 +15,7 @@ from services.aggregator.metrics import AggregatorMetrics
 from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle
 from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
 from services.aggregator.reader import TrackReader
+from shared.camera_settings import read_settings
 from shared.errors import LeaseLost
 from shared.gate import Gate, Handled
 from shared.leases import Lease, Leases
@@ -54,6 +55,7 @@ class Aggregator:
         self._reset()
 
     def _reset(self) -> None:
+        self._titles = {camera.name: camera.title for camera in self._config.cameras if camera.title}
         self._use_cameras(())
         self._cursors: dict[str, str] = {}
         self._last_tick = self._committed_tick = self._checkpoint_tick = 0
@@ -76,7 +78,9 @@ class Aggregator:
         layout = self._site.layout.over(self._cameras)
         self.association = Association(layout, self._association_settings)
         self._reader = TrackReader(self._client, self._keys, self._cameras, self._gate)
-        self._publication = Publication(self._keys, self._cameras, self._config.association.retention_seconds)
+        self._publication = Publication(
+            self._keys, self._cameras, self._config.association.retention_seconds, self._titles
+        )
 
     # -- the loop ------------------------------------------------------------------------------------
 
@@ -152,6 +156,7 @@ class Aggregator:
         used = {self._cameras[index] for index in rows["camera"][rows["used"]].tolist()}
         unused = [camera for camera in gone - used if not self._client.exists(self._keys.tracks(camera))]
         state, before, last_seq = self.association.to_dict(), self._cameras, self._reader.last_seq
+        self._read_titles()
         self._use_cameras({*before, *present}.difference(unused))
         self.association.restore(state, [self._camera_index.get(camera, -1) for camera in before])
         self._cursors = {camera: at for camera, at in self._cursors.items() if camera in self._camera_index}
@@ -160,6 +165,11 @@ class Aggregator:
 
     def _site_cameras(self) -> set[str]:
         return {name.decode() for name in self._client.hkeys(self._keys.cameras)}
+
+    def _read_titles(self) -> None:
+        """Reads the titles of the cameras that were added at run time."""
+        settings = read_settings(self._client, self._keys)
+        self._titles |= {name: camera.title for name, camera in settings.items() if camera and camera.title}
 
     def _run_due_cycles(self, lease: Lease) -> bool:
         handled, known_tick = self._reader.read()
@@ -288,6 +298,7 @@ class Aggregator:
         self._reset()
         checkpoint = self._checkpoints.load()
         cycles = self._checkpoints.cycles_after(checkpoint.tick if checkpoint else 0)
+        self._read_titles()
         self._use_cameras(
             {
                 *self._site_cameras(),

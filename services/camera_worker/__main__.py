@@ -6,7 +6,7 @@ import cv2
 
 from services.camera_worker.worker import CameraWorker
 from shared.process import ServiceOptions, serve
-from vision.video.decoders import prepare_decoders
+from vision.video.allocation import keep_freed_memory
 
 
 def main(options: ServiceOptions) -> None:
@@ -17,5 +17,5 @@ def main(options: ServiceOptions) -> None:
     """
     # The networks and the decoders have their own threads; OpenCV's would only compete with them for the cores.
     cv2.setNumThreads(1)
-    prepare_decoders()
+    keep_freed_memory()
     serve("camera-worker", options, CameraWorker)

@@ -35,8 +35,9 @@ def annotate(
     gids: Mapping[int, int],
     tick: int,
     max_width: int,
+    title: str | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """A copy of `image`, at most `max_width` wide, with a box and the gid of every track, and `t=tick`.
+    """A copy of `image`, at most `max_width` wide, with a box and the gid of every track, the title, and `t=tick`.
 
     `image` is `(H, W, 3)` uint8 BGR, `boxes_xyxy` `(n, 4)` float32 in its pixels, `track_ids` `(n,)` int64; `gids` maps
     track id → gid. A track without a gid gets a thin grey box.
@@ -60,7 +61,7 @@ def annotate(
             colour = colour_of(gid)
             cv2.rectangle(picture, (left, top), (right, bottom), colour, 2, cv2.LINE_AA)
             _label(picture, str(gid), (left, top), colour, text_scale)
-    _label(picture, f"t={tick}", (0, 0), (32, 32, 32), text_scale * 0.8)
+    _label(picture, f"{title}  t={tick}" if title else f"t={tick}", (0, 0), (32, 32, 32), text_scale * 0.8)
     return picture
 
 

@@ -17,6 +17,7 @@ from vision.tracking.quality import box_quality
 from vision.tracking.tracker import Tracked, Tracker, TrackerSettings
 from vision.video.source import Frame, Source, SourceState
 from vision.video.timing import Timing
+from vision.video.video_file import GAP_S
 
 TRACKS_PER_CLAIM = 1000
 """Track ids are `epoch of the lease · 1000 + n`. Epochs are ms of Redis time, so the ids of a later claim are higher as
@@ -78,7 +79,7 @@ class Camera:
         self._highest_id = lease.epoch * TRACKS_PER_CLAIM - 1
         self._shown: tuple[int, int] | None = None
         self._time_ns = 0
-        self._tracked_at_s = -1e9
+        self._tracked_at_s = self._pictured_at_s = -1e9
         self._last: Observed | None = None
         self._ended: list[int] = []
         self._handled_at: deque[float] = deque(maxlen=_RATE_TICKS)
@@ -123,13 +124,17 @@ class Camera:
         self._shown = (frame.loop, frame.index)
         detections = self._unmasked(detections)
         tracked = self._tracker.update(detections.boxes_xyxy, detections.scores, detections.class_ids, time_s)
-        self._tracked_at_s = time_s
+        self._tracked_at_s = self._pictured_at_s = time_s
         self._note_ended(tracked)
         self._highest_id = max([self._highest_id, *tracked.track_ids.tolist()])
         qualities = box_quality(tracked.boxes_xyxy, tracked.scores, width, height)
         due = np.array([i for i, track in enumerate(tracked.track_ids.tolist()) if self._due(track, time_s)], np.intp)
         self._last = Observed(tracked, qualities, due)
         return self._last
+
+    def is_in_gap(self, time_s: float) -> bool:
+        """Whether a file has a gap at site time `time_s`, in which nothing is seen."""
+        return self.config.is_file and time_s - self._pictured_at_s > GAP_S
 
     def coast(self, time_s: float) -> None:
         """Updates the tracker at a tick without a picture, so that lost tracks time out; ignored if time went back."""

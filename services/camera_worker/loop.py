@@ -191,6 +191,7 @@ class TickLoop:
                 name,
                 tick,
                 item.time_ns,
+                item.camera.config.title,
                 item.frame.image,
                 tracked.boxes_xyxy if tracked is not None else np.zeros((0, 4), np.float32),
                 tracked.track_ids if tracked is not None else np.zeros(0, np.int64),

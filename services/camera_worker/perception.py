@@ -54,7 +54,7 @@ class Perception:
                 observed[camera.name] = camera.repeated()
             elif camera.ended or camera.leaving:
                 camera.end_tracks()
-            elif camera.source.state is SourceState.DOWN:
+            elif camera.source.state is SourceState.DOWN or camera.is_in_gap(times[camera.name] / 1e9):
                 camera.coast(times[camera.name] / 1e9)
         embeddings = self._embed(new, frames, observed)
         ticks = []

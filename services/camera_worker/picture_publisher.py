@@ -34,6 +34,7 @@ class Drawing:
     camera: str
     tick: int
     time_ns: int
+    title: str | None
     image: npt.NDArray[np.uint8]
     boxes_xyxy: npt.NDArray[np.float32]
     track_ids: npt.NDArray[np.int64]
@@ -135,7 +136,13 @@ class PicturePublisher:
     def _publish(self, picture: Drawing) -> None:
         try:
             drawn = annotate(
-                picture.image, picture.boxes_xyxy, picture.track_ids, picture.gids, picture.tick, self._max_width
+                picture.image,
+                picture.boxes_xyxy,
+                picture.track_ids,
+                picture.gids,
+                picture.tick,
+                self._max_width,
+                picture.title,
             )
             encoded, jpeg = cv2.imencode(".jpg", drawn, self._encoding)
         except cv2.error as error:

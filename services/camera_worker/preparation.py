@@ -22,6 +22,7 @@ from vision.inference.models import Models
 from vision.video.address import is_local, local_problem
 from vision.video.mask import decode_mask
 from vision.video.opening import open_source
+from vision.video.options import SourceOptions
 from vision.video.source import Source
 from vision.video.timing import Timing
 
@@ -53,8 +54,8 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class SourceOptions:
-    """How to open a source."""
+class Circumstances:
+    """What the roster knows about a camera that it claims."""
 
     site_time_ns: Callable[[], int]
     timing: Timing
@@ -76,10 +77,10 @@ class Preparation:
         site: SiteConfig,
         models: Models,
         published_mask: bytes | None,
-        options: SourceOptions,
+        circumstances: Circumstances,
     ) -> None:
         self._config, self._site, self._models = config, site, models
-        self._published_mask, self._options = published_mask, options
+        self._published_mask, self._circumstances = published_mask, circumstances
         self._lock = threading.Lock()
         self._outcome: Prepared | Failed | None = None
         self._abandoned = False
@@ -131,22 +132,23 @@ class Preparation:
 
     def _prepare(self) -> Prepared | Failed:
         config = self._config
-        if self._options.movable and is_local(config.source) and (problem := local_problem(config.source)):
+        if self._circumstances.movable and is_local(config.source) and (problem := local_problem(config.source)):
             return Failed(problem, not_here=True)
         mask = self._mask()
         self._begin(f"loading the model {self._models.path_of(config).name}", LOADING_LIMIT_S)
         detector, thresholds = self._models.detector(config), self._models.thresholds(config)
         self._begin("opening its source", OPENING_LIMIT_S)
-        timing = self._options.timing
+        timing = self._circumstances.timing
         source = open_source(
             config.source,
             camera=config.name,
-            site_time_ns=self._options.site_time_ns,
+            site_time_ns=self._circumstances.site_time_ns,
             origin_ns=timing.begin_ns,
             loop=config.loop,
             fps=config.fps,
             interval_s=timing.scale / self._site.clock.target_fps,
-            known_length=self._options.known_length,
+            known_length=self._circumstances.known_length,
+            options=SourceOptions.of(config),
         )
         return Prepared(source, detector, thresholds, mask, timing)
 

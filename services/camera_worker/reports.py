@@ -11,6 +11,7 @@ from services.camera_worker.held import Held, Phase
 from shared.errors import LeaseLost
 from shared.site_time import SiteTime
 from vision.inference.models import Models
+from vision.video.source import SourceState
 
 _RATES_EVERY_S = 2.0
 
@@ -20,8 +21,8 @@ class Reports:
 
     def __init__(self, claims: Claims, models: Models, site_time: SiteTime) -> None:
         self._claims, self._models, self._site_time = claims, models, site_time
-        self._written: dict[str, tuple[Camera, str, str, float]] = {}
-        """Camera → the state and error last written to Redis, and when (monotonic seconds)."""
+        self._written: dict[str, tuple[Camera, str, str, str, float]] = {}
+        """Camera → the state, error and fault last written to Redis, and when (monotonic seconds)."""
 
     def heartbeat(self, held: Mapping[str, Held], facts: Mapping[str, str | int | float]) -> None:
         """Sends a heartbeat with the cameras that the worker holds and the `facts`.
@@ -72,12 +73,23 @@ class Reports:
 
     def _write_state(self, camera: Camera, held: Held) -> None:
         now = time.monotonic()
-        state, error = camera.source.state.value, camera.source.error or ""
-        known, *written, at = self._written.get(camera.name, (None, "", "", 0.0))
-        if known is camera and written == [state, error] and now - at < _RATES_EVERY_S:
+        state, error, fault = _state(camera)
+        known, *written, at = self._written.get(camera.name, (None, "", "", "", 0.0))
+        if known is camera and written == [state, error, fault] and now - at < _RATES_EVERY_S:
             return
-        self._claims.write_facts(camera.name, held.lease, _facts(camera) | {"state": state, "error": error})
-        self._written[camera.name] = (camera, state, error, now)
+        self._claims.write_facts(
+            camera.name, held.lease, _facts(camera) | {"state": state, "error": error, "fault": fault}
+        )
+        self._written[camera.name] = (camera, state, error, fault, now)
+
+
+def _state(camera: Camera) -> tuple[str, str, str]:
+    """The state to report, the last error of the source, and what is wrong with its pictures."""
+    source = camera.source
+    state, fault = source.state, source.fault
+    if state is SourceState.LIVE and fault is not None:
+        return fault.kind.value, source.error or "", fault.message
+    return state.value, source.error or "", ""
 
 
 def _facts(camera: Camera) -> dict[str, str | int]:

@@ -14,7 +14,7 @@ from services.camera_worker.claims import Claims, Wanted
 from services.camera_worker.handover import Handover, Outcome, ReleaseWhen
 from services.camera_worker.held import Held, Phase
 from services.camera_worker.metrics import CameraWorkerMetrics
-from services.camera_worker.preparation import Failed, Preparation, Prepared, SourceOptions
+from services.camera_worker.preparation import Circumstances, Failed, Preparation, Prepared
 from services.camera_worker.reports import Reports
 from services.camera_worker.source_timing import SourceTimings
 from shared.backoff import Backoff
@@ -314,9 +314,9 @@ class Roster:
             held.phase, held.retire_as = Phase.ENDED, "ended"
             return
         known_length = length.decode(errors="replace") if length else None
-        options = SourceOptions(self._site_time.now_ns, timing, known_length, held.movable)
+        circumstances = Circumstances(self._site_time.now_ns, timing, known_length, held.movable)
         mask = self._published_mask(config)
-        held.preparation = Preparation(config, self._site.config, self._models, mask, options)
+        held.preparation = Preparation(config, self._site.config, self._models, mask, circumstances)
         held.phase = Phase.PREPARING
 
     def _published_mask(self, config: CameraConfig) -> bytes | None:

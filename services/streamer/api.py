@@ -40,6 +40,7 @@ def camera_json(camera: CameraState) -> dict[str, Any]:
     """One element of `/api/v1/cameras`. The source is left out on purpose: it may contain a password."""
     return {
         "name": camera.name,
+        "title": camera.title or camera.name,
         "state": camera.state,
         "message": camera.message,
         "owner": camera.owner,

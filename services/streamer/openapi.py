@@ -54,6 +54,7 @@ _SITE = _object(
 _CAMERA = _object(
     {
         "name": _TEXT,
+        "title": {"type": "string", "description": "what people call it; its name, if it has no title"},
         "state": {"type": "string", "enum": list(STATES)},
         "message": {"type": "string", "description": "the state and its cause, for people"},
         "owner": _or_null("string", "the worker that owns the camera"),

@@ -10,6 +10,7 @@ from shared.errors import redact
 from shared.site_state.facts import CameraFacts, class_names, decimal, whole
 from shared.site_state.states import CameraState, State, picture_limit_s
 
+_PICTURES_ARRIVE = ("live", "frozen", "blank")
 _SHORTEST_SECRET = 3
 """Shorter parts of a source are not masked in messages: they would match anything."""
 
@@ -21,7 +22,7 @@ def judged(facts: CameraFacts, *, tick: int, target_fps: float, pictures_now_ms:
     Redis that holds the pictures, None if it does not answer.
     """
     written = facts.written
-    paused, source, broken = _settings(facts.settings)
+    paused, source, title, broken = _settings(facts.settings)
     error = without_secrets(written.get("error", ""), source) or broken
     age_s = None
     if facts.picture_ms is not None and pictures_now_ms is not None:
@@ -37,6 +38,7 @@ def judged(facts: CameraFacts, *, tick: int, target_fps: float, pictures_now_ms:
         name=facts.name,
         state=state,
         message=message,
+        title=title or None,
         stalled=facts.stalled,
         owner=written.get("owner") or None,
         error=error or None,
@@ -70,7 +72,7 @@ def _state(facts: CameraFacts, error: str, *, pictures_away: bool, late: bool) -
         return "down", error or "the camera does not answer"
     if written == "starting":
         return "starting", "opening the source"
-    if written != "live":
+    if written not in _PICTURES_ARRIVE:
         return "stalled", "its worker reports a state that this version of mtmc does not know"
     if facts.stalled:
         return "stalled", f"its worker {owner} handles no tick" if owner else "its worker handles no tick"
@@ -81,16 +83,21 @@ def _state(facts: CameraFacts, error: str, *, pictures_away: bool, late: bool) -
     if late:
         since = datetime.fromtimestamp(facts.picture_ms / 1000, UTC)
         return "stalled", f"no new picture since {since:%Y-%m-%d %H:%M:%S} UTC"
+    if written == "frozen":
+        return "frozen", facts.written.get("fault") or "the picture does not change"
+    if written == "blank":
+        return "blank", facts.written.get("fault") or "the picture is all of one colour"
     return "live", "live"
 
 
-def _settings(text: bytes) -> tuple[bool, str, str]:
-    """Whether the camera is paused, its source, and the error in its settings, if any."""
+def _settings(text: bytes) -> tuple[bool, str, str, str]:
+    """Whether the camera is paused, its source, its title, and the error in its settings, if any."""
     try:
         settings = json.loads(text)
-        return bool(settings.get("paused", False)), str(settings.get("source", "")), ""
+        source, title = str(settings.get("source", "")), str(settings.get("title") or "")
+        return bool(settings.get("paused", False)), source, title, ""
     except (ValueError, AttributeError, RecursionError):
-        return False, "", "the settings of this camera cannot be read; publish the site again"
+        return False, "", "", "the settings of this camera cannot be read; publish the site again"
 
 
 def without_secrets(text: str, source: str) -> str:

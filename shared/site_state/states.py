@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-State = Literal["live", "starting", "waiting", "stalled", "down", "ended", "paused"]
-STATES: tuple[State, ...] = ("live", "starting", "waiting", "stalled", "down", "ended", "paused")
+State = Literal["live", "starting", "waiting", "stalled", "frozen", "blank", "down", "ended", "paused"]
+STATES: tuple[State, ...] = get_args(State)
 """What a camera is doing:
 
 live      its pictures are being tracked and published
 starting  a worker has it and is opening the source, or has not published a picture yet
 waiting   no worker has it
 stalled   its worker does not answer or handles no tick, or its newest picture is too old
+frozen    its pictures have not changed for `freeze_seconds`
+blank     its pictures are all of one colour, such as black
 down      its worker cannot use the source; `error` says why; the worker retries
 ended     its file was played to the end
 paused    an operator paused it
@@ -70,6 +72,8 @@ class CameraState:
     state: State
     message: str
     """The state and its cause, as a phrase for people."""
+    title: str | None = None
+    """What people call it; None: its name."""
     stalled: bool = False
     """Whether the clock lists it as stalled, so that the other cameras do not wait for it, whatever `state` is."""
     owner: str | None = None

@@ -85,7 +85,7 @@ def test_the_text_shows_areas_signs_advice_and_a_summary(
     lines = done.stdout.splitlines()
     assert "sources" in lines
     assert any(line.startswith("  ✗ b: rtsp://127.0.0.1:") for line in lines)
-    assert any(line.startswith("    → check address, path, user and password") for line in lines)
+    assert any(line.startswith("    → check the port") for line in lines)
     assert lines[-1].startswith("1 error")
     assert done.stderr == ""
 

@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -22,9 +23,9 @@ from shared.backoff import Backoff
 from tests.stopwatch import Stopwatch
 from vision.video import live_source
 from vision.video.address import SourceKind, display_name, is_local, kind_of, local_problem
-from vision.video.decoders import prepare_decoders
 from vision.video.live_source import LiveSource
 from vision.video.opening import open_source
+from vision.video.options import SourceOptions
 from vision.video.source import SourceState, ThreadedSource
 
 PATIENCE_S = 20.0
@@ -135,6 +136,8 @@ def watch() -> Iterator[Watch]:
     def open_live(url: str, **options: object) -> LiveSource:
         options.setdefault("backoff", Backoff(0.05, 0.2))
         options.setdefault("site_time_ns", time.time_ns)
+        limits = {name: options.pop(name) for name in ("open_timeout_s", "read_timeout_s") if name in options}
+        options.setdefault("options", SourceOptions(**limits))  # type: ignore[arg-type]
         opened.append(LiveSource(url, camera="c1", **options))  # type: ignore[arg-type]
         return opened[-1]
 
@@ -258,23 +261,26 @@ def test_closing_takes_less_than_a_second_even_if_something_hangs(watch: Watch, 
         assert not source._thread.is_alive()
 
 
-def test_a_damaged_stream_that_makes_opencv_raise_is_retried(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_that_fails_is_retried_and_does_not_show_the_address(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Broken:
-        def __init__(self, *args: object) -> None: ...
-        def isOpened(self) -> bool:  # noqa: N802
-            return True
+        def __init__(self, *args: object, **options: object) -> None: ...
+        def pictures(self) -> Iterator[None]:
+            raise av.error.UnknownError(5, f"rtsp://{USER}:{PASSWORD}@host/ is damaged")
+            yield
 
-        def read(self) -> None:
-            raise cv2.error(f"rtsp://{USER}:{PASSWORD}@host/ is damaged")
+        is_file = False
 
-        def release(self) -> None: ...
+        def close(self) -> None: ...
 
     with monkeypatch.context() as patched:
-        patched.setattr(live_source.cv2, "VideoCapture", Broken)
+        patched.setattr(live_source, "VideoInput", Broken)
+        patched.setattr(live_source, "FfmpegReader", Broken)
         source = watch(f"rtsp://{USER}:{PASSWORD}@host/")
         assert source.answered.wait(PATIENCE_S)
         assert source.state is SourceState.DOWN
-        assert PASSWORD not in str(source.error)
+        assert source.error == "rtsp://host ended or was interrupted"
         source.close()
 
 
@@ -309,14 +315,13 @@ def test_a_wrong_password_is_named_as_a_possible_cause(watch: Watch) -> None:
 
 OBSERVED = """
 import json, sys, time
-from vision.video.decoders import prepare_decoders
 from vision.video.opening import open_source
+from vision.video.options import SourceOptions
 from shared.backoff import Backoff
 from vision.video.live_source import LiveSource
-prepare_decoders()
 out = []
 for url in json.loads(sys.argv[1]):
-    source = LiveSource(url, camera="c1", site_time_ns=time.time_ns, open_timeout_s=0.5, read_timeout_s=0.5,
+    source = LiveSource(url, camera="c1", site_time_ns=time.time_ns, options=SourceOptions("auto", 0.5, 0.5),
                         backoff=Backoff(0.05, 0.1))
     assert source.answered.wait(20)
     frame = source.frame_at(0.0, 5.0)
@@ -335,7 +340,7 @@ def test_credentials_never_reach_stdout_or_stderr_of_the_process() -> None:
             f"http://{login}@127.0.0.1:{silent}/cam?pw={PASSWORD}",
             f"rtsp://{login}@127.0.0.1:{silent}/user={USER}_password={PASSWORD}",
             f"rtsp://{login}@127.0.0.1:1/cam",
-            f"rtsp://{USER}:p@{PASSWORD}/x@127.0.0.1:1/cam",
+            f"rtsp://{USER}:p@{PASSWORD}@127.0.0.1:1/cam",
             f"https://{login}@127.0.0.1:{server.port}/cam",
         ]
         done = subprocess.run(
@@ -355,7 +360,8 @@ def test_a_process_ends_cleanly_while_a_read_hangs() -> None:
     script = """
 import sys, time
 from vision.video.opening import open_source
-source = open_source(sys.argv[1], camera="c1", site_time_ns=time.time_ns, open_timeout_s=60)
+from vision.video.options import SourceOptions
+source = open_source(sys.argv[1], camera="c1", site_time_ns=time.time_ns, options=SourceOptions(open_timeout_s=60))
 source.close()
 """
     with silent_port() as port:
@@ -365,12 +371,11 @@ source.close()
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_rtsp_goes_over_tcp_unless_the_user_says_otherwise() -> None:
-    mine, theirs = {}, {"OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;udp"}
-    prepare_decoders(mine)
-    prepare_decoders(theirs)
-    assert mine["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "rtsp_transport;tcp"
-    assert theirs["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "rtsp_transport;udp"
+def test_rtsp_prefers_tcp_unless_the_transport_is_set() -> None:
+    assert SourceOptions().for_ffmpeg("rtsp") == {"rtsp_flags": "prefer_tcp"}
+    assert SourceOptions(transport="udp").for_ffmpeg("rtsps") == {"rtsp_transport": "udp"}
+    assert SourceOptions(transport="tcp").for_ffmpeg("http") == {}
+    assert SourceOptions(ffmpeg={"max_delay": "5"}).for_ffmpeg("http") == {"max_delay": "5"}
 
 
 @pytest.mark.parametrize(
@@ -412,3 +417,15 @@ def test_a_missing_local_source_is_reported_at_once(tmp_path: Path) -> None:
     assert local_problem("rtsp://host/live") is None
     if sys.platform.startswith("linux"):
         assert "/dev/video97" in str(local_problem("device:97"))
+
+
+def test_sources_that_hang_while_they_are_opened_delay_no_other(watch: Watch) -> None:
+    with ExitStack() as stack:
+        for _ in range(32):
+            port = stack.enter_context(silent_port())
+            watch(f"rtsp://127.0.0.1:{port}/cam", open_timeout_s=10.0)
+        server = stack.enter_context(serving())
+        stopwatch = Stopwatch()
+        source = watch(f"http://127.0.0.1:{server.port}/cam")
+        assert source.frame_at(0.0, PATIENCE_S) is not None
+        assert stopwatch.within(1.0), stopwatch.seconds

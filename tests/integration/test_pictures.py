@@ -36,6 +36,7 @@ def picture(camera: str, tick: int, image: Any = None, gid: Any = 7) -> Drawing:
         camera,
         tick,
         tick * 100,
+        None,
         np.full((40, 60, 3), 90, np.uint8) if image is None else image,
         np.array([[5, 5, 20, 30]], np.float32),
         np.array([1], np.int64),
@@ -51,11 +52,11 @@ class Annotating:
         self.order: list[int] = []
         original = annotate
 
-        def slow(image: Any, boxes: Any, tracks: Any, gids: Any, tick: int, max_width: int) -> Any:
+        def slow(image: Any, boxes: Any, tracks: Any, gids: Any, tick: int, *rest: Any) -> Any:
             self.order.append(tick)
             self.entered.set()
             assert self.go_on.wait(10)
-            return original(image, boxes, tracks, gids, tick, max_width)
+            return original(image, boxes, tracks, gids, tick, *rest)
 
         monkeypatch.setattr(pictures_module, "annotate", slow)
 

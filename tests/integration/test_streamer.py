@@ -42,7 +42,7 @@ from tests.integration.streamer_site import (
 )
 from tests.stopwatch import Stopwatch
 
-LOGIN = "admin:p4ss/w@rd-hunter2"
+LOGIN = "admin:p4ss%2Fw@rd-hunter2"
 SECRETS = (b"p4ss", b"hunter2", b"admin:")
 
 

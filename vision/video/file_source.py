@@ -1,4 +1,4 @@
-"""A video file as a camera: returns the frame nearest to a requested time, at any request rate."""
+"""A video file as a camera: returns the picture nearest to a requested time, at any request rate."""
 
 from __future__ import annotations
 
@@ -13,52 +13,54 @@ from pathlib import Path
 import structlog
 
 from shared.backoff import Backoff
+from vision.video.decoding import Converter
+from vision.video.picture_health import PictureHealth
 from vision.video.source import Frame, SourceState, ThreadedSource
-from vision.video.video_file import DEFAULT_FPS, VideoFile, nearest_frame, plausible_fps
+from vision.video.video_file import GAP_INTERVALS, GAP_S, Picture, VideoFile
 
 log = structlog.get_logger()
 
-LATEST_S = 1.0  # a frame later than this is stale
+LATEST_S = 1.0  # a picture later than this is stale
 STARVED_S = 0.5
-"""A decoder slower than real time never reaches the requested frame; it shows the frame it has got to this often."""
-_LENGTH = re.compile(r"(?P<frames>\d+) (?P<bytes>\d+)")
-SEEK_FROM_FRAMES = 250
-"""Frames nearer than this are reached by decoding instead of seeking.
+"""A decoder slower than real time never reaches the requested picture; it shows the one it has got to this often."""
+SEEK_FROM_S = 10.0
+"""Pictures nearer than this are reached by decoding instead of seeking.
 
-x264's default key frame interval; within one interval a seek saves nothing.
+x264's default key frame interval is 250 pictures; within one interval a seek saves nothing.
 """
+_LENGTH = re.compile(r"(?P<seconds>\d+\.\d+)s (?P<bytes>\d+)")
+_TIE_S = 1e-6
+"""Halfway between two pictures the earlier one is shown, despite binary fractions."""
 
 
-def next_needed(position: int, asked_s: float, interval_s: float | None, fps: float) -> int:
-    """The first frame at or after `position` that a request would return, in frames since the origin.
+def is_needed(from_s: float, to_s: float, asked_s: float, interval_s: float | None) -> bool:
+    """Whether a request falls into `(from_s, to_s]`.
 
-    Requests are expected at `asked_s` (seconds since the origin) and every `interval_s` seconds after it. Without an
-    interval, every frame from the one nearest to `asked_s` on may be needed.
+    Requests are expected at `asked_s` and every `interval_s` seconds after it; without an interval, at any time from
+    `asked_s` on.
     """
-    wanted = nearest_frame(asked_s, fps)
-    if position <= wanted:
-        return wanted
-    if interval_s is None:
-        return position
-    step = max(0, math.floor(((position - 1) / fps - asked_s) / interval_s))
-    while (needed := nearest_frame(asked_s + step * interval_s, fps)) < position:
-        step += 1
-    return needed
+    if interval_s is None or from_s < asked_s:
+        return to_s >= asked_s
+    step = math.floor((from_s - asked_s) / interval_s + 1e-9) + 1
+    return asked_s + step * interval_s <= to_s
 
 
 @dataclass(frozen=True)
-class _Decoded:
-    position: int
-    """Frames since the origin, over all loops."""
-    frame: Frame
+class _Span:
+    """The times at which one picture, or none, is shown: `(from_s, to_s]`, in media time over all loops."""
+
+    from_s: float
+    to_s: float
+    frame: Frame | None
 
 
 class FileSource(ThreadedSource):
-    """Reads a few frames ahead on a thread, and seeks when requests jump.
+    """Reads a few pictures ahead on a thread, and seeks when requests jump.
 
-    Positions count frames since the origin over all loops: frame `i` of loop `l` is at `l * frame_count + i`, so the
-    file's duration is `frame_count / fps` and frames stay evenly spaced where a loop begins. The frame count is
-    determined by reaching the end, because containers may not contain it.
+    Every picture is shown from halfway after the one before to halfway before the next, so the picture of a request is
+    the one with the nearest time stamp; in a gap nothing is shown. Positions are media time over all loops: a picture
+    at `t` of loop `l` is at `l * duration + t`. The duration, to the end of the last picture, is determined by reaching
+    the end, because headers may be wrong.
     """
 
     def __init__(
@@ -73,207 +75,259 @@ class FileSource(ThreadedSource):
         known_length: str | None = None,
         buffer_frames: int = 4,
         decoder_threads: int = 1,
+        hwaccel: str = "none",
         backoff: Backoff | None = None,
     ) -> None:
         """Start decoding.
 
-        `fps` overrides the container's frame rate. `interval_s` is the media time between two requests, in seconds, if
-        they are regular. `known_length` is `length` as a previous reader of the file found it, so that the end need
-        not be searched again.
+        `fps` is that of `VideoFile`. `interval_s` is the media time between two requests, in seconds, if they are
+        regular. `known_length` is `length` as a previous reader of the file found it, so that the end need not be
+        searched again.
         """
-        super().__init__(camera, str(path), backoff)
+        # What does not move in a file was recorded so.
+        super().__init__(camera, str(path), backoff, PictureHealth(freeze_s=0))
         self._path, self._origin_ns, self._looping = path, origin_ns, loop
         self._given_fps, self._interval_s = fps, interval_s
-        self._buffer_frames, self._decoder_threads = buffer_frames, decoder_threads
+        self._buffer_frames, self._decoder_threads, self._hwaccel = buffer_frames, decoder_threads, hwaccel
         self._fps: float | None = None
-        self._count: int | None = None
+        self._duration_s: float | None = None
         self._bytes = 0
         self._known_length = known_length
-        self._loop = 0
         self._asked_s = 0.0
-        self._asked = False  # before the first request, any frame may be needed
-        self._buffer: deque[_Decoded] = deque()
-        self._handed: _Decoded | None = None
-        self._late: _Decoded | None = None  # decoded after its time had passed
+        self._asked = False  # before the first request, any picture may be needed
+        self._buffer: deque[_Span] = deque()
+        self._shown: _Span | None = None
+        self._late: _Span | None = None  # decoded after its time had passed
         self._kept_at_s = time.monotonic()
+        self._end_s: float | None = None  # until when the last picture is shown; None until it is known
+        # Used by the decoding thread only:
+        self._converter = Converter()
+        self._loop = 0
+        self._pending: Picture | None = None  # decoded, but the time of the next one tells how long it is shown
+        self._from_s: float | None = None  # where its span begins; None after a jump
+        self._at_end = False
         self._thread.start()
 
     @property
     def fps(self) -> float | None:
-        """Frames per second of media time; None until the file is open."""
+        """Average pictures per second of media time; None until the file is open."""
         return self._fps
 
     @property
-    def frame_count(self) -> int | None:
-        """Frames in the file; None until its end has been reached once."""
-        return self._count
+    def duration_s(self) -> float | None:
+        """Duration of the file in seconds; None until its end has been reached once."""
+        return self._duration_s
 
     @property
     def length(self) -> str | None:
-        """`"FRAMES BYTES"` of the file; None until its end has been reached once."""
-        return None if self._count is None else f"{self._count} {self._bytes}"
+        """`"SECONDSs BYTES"` of the file; None until its end has been reached once."""
+        return None if self._duration_s is None else f"{self._duration_s:.9f}s {self._bytes}"
 
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None:
-        """The frame nearest to `media_time_s` (seconds since the origin, over all loops).
+        """The picture nearest to `media_time_s` (seconds since the origin, over all loops).
 
-        Repeated requests for the same frame return the same object. Waits for the frame at most `wait_s` seconds
-        (None: no limit). On timeout, returns the newest decoded frame if it was not returned before and is at most
-        `LATEST_S` late, else None. Returns None immediately while the file cannot be read. Requesting a time more than
-        half a frame past the end of a file that does not loop returns None and changes the state to `ENDED`.
+        Repeated requests for the same picture return the same object. Waits for the picture at most `wait_s` seconds
+        (None: no limit). On timeout, returns the newest decoded picture if it was not returned before and is at most
+        `LATEST_S` late, else None. Returns None immediately in a gap, and while the file cannot be read. Requesting a
+        time past the end of a file that does not loop returns None and changes the state to `ENDED`.
         """
         with self._changed:
             self._asked_s, self._asked = media_time_s, True
             self._changed.notify_all()
             self._changed.wait_for(self._decided, wait_s)
-            if self._handed is None or self._handed.position != self._wanted():
+            if self._closed or self._state is SourceState.ENDED:
+                return None
+            if self._shown is None or not self._covers(self._shown):
                 if self._late is None or self._state is not SourceState.LIVE:
                     return None
-                self._handed, self._late = self._late, None
-            return None if self._closed or self._state is SourceState.ENDED else self._handed.frame
+                self._shown, self._late = self._late, None
+            return self._shown.frame
 
-    def _wanted(self) -> int:
-        return nearest_frame(self._asked_s, self._fps or DEFAULT_FPS)
+    def _covers(self, span: _Span) -> bool:
+        return span.from_s < self._asked_s <= span.to_s
 
     def _decided(self) -> bool:
-        """Take the wanted frame from the buffer if it is there; whether to stop waiting. Lock held."""
+        """Take the wanted picture from the buffer if it is there; whether to stop waiting. Lock held."""
         if self._closed or self._state is SourceState.ENDED:
             return True
         if self._fps is None:
             return self._state is SourceState.DOWN
-        wanted = self._wanted()
-        while self._buffer and self._buffer[0].position < wanted:
-            self._dropped += self._late is not None
-            self._late = self._buffer.popleft()
+        while self._buffer and self._buffer[0].to_s < self._asked_s:
+            passed = self._buffer.popleft()
+            if passed.frame is not None:
+                self._dropped += self._late is not None
+                self._late = passed
             self._changed.notify_all()
-        newest = self._handed.position if self._handed is not None else -1
-        if (
-            self._late is not None
-            and not max(newest + 1, wanted - LATEST_S * self._fps) <= self._late.position <= wanted
-        ):
+        shown_to_s = self._shown.to_s if self._shown is not None else -math.inf
+        if self._late is not None and not max(shown_to_s, self._asked_s - LATEST_S) < self._late.to_s < self._asked_s:
             self._late = None
             self._dropped += 1
-        if self._buffer and self._buffer[0].position == wanted:
+        if self._buffer and self._covers(self._buffer[0]):
             self._dropped += self._late is not None
-            self._handed, self._late = self._buffer.popleft(), None
+            self._shown, self._late = self._buffer.popleft(), None
             self._changed.notify_all()
-        return (self._handed is not None and self._handed.position == wanted) or self._state is SourceState.DOWN
+        return (self._shown is not None and self._covers(self._shown)) or self._state is SourceState.DOWN
+
+    # -- the decoding thread -----------------------------------------------------------------------------
 
     def _play(self) -> None:
-        video = VideoFile(self._path, self._camera, self._decoder_threads)
+        video = VideoFile(self._path, self._camera, self._decoder_threads, fps=self._given_fps, hwaccel=self._hwaccel)
         try:
             self._start(video)
-            while (position := self._next_position(video)) is not None:
-                self._step(video, position)
+            while (target_s := self._next_target()) is not None:
+                if not self._is_soon(target_s):
+                    self._jump(video, target_s)
+                self._step(video)
         finally:
-            video.release()
+            video.close()
 
     def _start(self, video: VideoFile) -> None:
-        fps = self._given_fps or video.container_fps
-        if not plausible_fps(fps):
+        if video.stated_fps is None and self._given_fps is None:
             log.warning(
                 "file has no plausible frame rate; set the camera's 'fps'",
                 camera=self._camera,
                 path=self._name,
-                claims=fps,
-                used=DEFAULT_FPS,
+                used=video.fps,
             )
-            fps = DEFAULT_FPS
         with self._changed:
             # After a failure this may be a different file of the same name, so forget everything about the old one.
-            self._fps, self._count, self._loop, self._handed = fps, self._previous_count(), 0, None
+            self._fps, self._duration_s, self._shown = video.fps, self._previous_duration_s(), None
             self._dropped += len(self._buffer)
             self._buffer.clear()
             self._changed.notify_all()
+        self._end_s = None
+        self._move_to(0)
 
-    def _previous_count(self) -> int | None:
-        """The frame count that a previous reader found, if the file still has the same size. Used only once."""
+    def _previous_duration_s(self) -> float | None:
+        """The duration that a previous reader found, if the file still has the same size. Used only once."""
         known, self._known_length = self._known_length, None
         with contextlib.suppress(OSError):
             self._bytes = self._path.stat().st_size
         match = _LENGTH.fullmatch(known or "")
-        return int(match["frames"]) if match and int(match["bytes"]) == self._bytes else None
+        found = float(match["seconds"]) if match and int(match["bytes"]) == self._bytes else 0.0
+        return found if found > 0 else None
 
-    def _position(self, video: VideoFile) -> int:
-        return self._loop * (self._count or 0) + video.next_index
-
-    def _next_position(self, video: VideoFile) -> int | None:
-        """Wait until another frame is needed and the buffer has room; its position, or None once closed or ended."""
+    def _next_target(self) -> float | None:
+        """Wait until another picture is needed and the buffer has room; the position to decode towards, or None once
+        closed or ended.
+        """
         while True:
             with self._changed:
                 if self._closed:
                     return None
-                wanted, position = self._wanted(), self._position(video)
-                have = [decoded.position for decoded in self._buffer]
-                if self._handed is not None:
-                    have.append(self._handed.position)
-                if wanted < position and wanted not in have:  # request for an earlier time, or for a skipped frame
+                asked_s, here_s = self._asked_s, self._from_s
+                spans = [*self._buffer, *([self._shown] if self._shown is not None else [])]
+                if here_s is not None and asked_s <= here_s and not any(self._covers(span) for span in spans):
+                    # A request for an earlier time, or for a picture that was skipped.
                     self._dropped += len(self._buffer)
                     self._buffer.clear()
-                    return wanted
-                interval_s = self._interval_s if self._asked else None
-                needed = next_needed(position, self._asked_s, interval_s, self._fps or DEFAULT_FPS)
-                past_end = not self._looping and self._count is not None
-                if not (past_end and wanted >= (self._count or 0)):
-                    if len(self._buffer) < self._buffer_frames and not (past_end and needed >= (self._count or 0)):
-                        return needed
+                    self._from_s = None
+                    return asked_s
+                if not self._is_past_end(asked_s):
+                    if len(self._buffer) < self._buffer_frames and not self._at_end:
+                        return asked_s if here_s is None else max(asked_s, here_s)
                     self._changed.wait()
                     continue
             self._enter(SourceState.ENDED)
             return None
 
-    def _step(self, video: VideoFile, needed: int) -> None:
-        """Decode one frame towards position `needed`; buffer it if it is that frame."""
-        self._approach(video, needed)
-        position = self._position(video)
-        if not video.grab():
-            self._reach_end(video, video.next_index)
+    def _is_past_end(self, position_s: float) -> bool:
+        if self._looping or self._duration_s is None:
+            return False
+        return position_s >= self._duration_s or (self._end_s is not None and position_s > self._end_s)
+
+    def _is_soon(self, target_s: float) -> bool:
+        """Whether decoding on from here reaches `target_s` soon."""
+        if self._from_s is None or self._at_end:
+            return self._pending is None and self._loop == 0 and target_s < SEEK_FROM_S and not self._at_end
+        return self._from_s <= target_s < self._from_s + SEEK_FROM_S
+
+    def _jump(self, video: VideoFile, target_s: float) -> None:
+        """Seek to `target_s` or rewind, unless decoding on from here is as fast, or the only way."""
+        if self._duration_s is not None:
+            loop, time_s = divmod(target_s, self._duration_s) if self._looping else (0, min(target_s, self._duration_s))
+        else:
+            loop, time_s = 0, target_s
+            if video.claimed_seconds is not None:
+                # `target_s` may be past the end; near the claimed end is the fastest way to find the real one.
+                time_s = min(target_s, max(0.0, video.claimed_seconds - 2 / video.fps))
+        if self._pending is not None and self._from_s is not None and loop == self._loop:
+            goal_s = target_s if self._duration_s is None else time_s
+            near = time_s - self._pending.time_s < SEEK_FROM_S
+            if self._pending.time_s <= goal_s and (near or not video.seekable):
+                return
+        if not (video.seekable and time_s > SEEK_FROM_S and video.seek(time_s)):
+            video.rewind()
+        self._move_to(int(loop))
+
+    def _move_to(self, loop: int) -> None:
+        """Forget what was decoded, because the next picture is one of loop `loop` that does not follow it."""
+        self._loop, self._pending, self._from_s, self._at_end = loop, None, None, False
+
+    def _step(self, video: VideoFile) -> None:
+        """Decode one picture, and buffer the one before it if it is needed."""
+        picture = video.read()
+        if picture is None:
+            self._reach_end(video)
             return
+        if self._pending is not None:
+            self._finish_pending(self._pending, picture.time_s - self._pending.time_s, video.interval_s)
+        elif self._from_s is None:
+            starts_s = self._loop * (self._duration_s or 0.0) + picture.time_s
+            self._from_s = -math.inf if starts_s == 0 else starts_s - video.interval_s / 2
+        self._pending = picture
+
+    def _finish_pending(self, pending: Picture, step_s: float, interval_s: float) -> None:
+        """Buffer the pending picture if it is needed, now that it is known that the next one follows `step_s` later."""
+        at_s = self._loop * (self._duration_s or 0.0) + pending.time_s
+        is_gap = step_s > max(GAP_S, GAP_INTERVALS * interval_s)
+        to_s = at_s + (interval_s if is_gap else step_s) / 2 + _TIE_S
+        assert self._from_s is not None
+        interval = self._interval_s if self._asked else None
         starved = self._asked and time.monotonic() - self._kept_at_s > STARVED_S
-        if position != needed and not starved:
-            return
-        image = video.retrieve()
-        if image is None:
-            self._reach_end(video, video.next_index - 1)
-            return
-        fps = self._fps or DEFAULT_FPS
-        index = video.next_index - 1
-        frame = Frame(image, self._origin_ns + round(position * 1_000_000_000 / fps), index, self._loop)
+        if starved or is_needed(self._from_s, to_s, self._asked_s, interval):
+            time_ns = self._origin_ns + round(at_s * 1_000_000_000)
+            frame = Frame(self._converter.image(pending.frame), time_ns, pending.number, self._loop)
+            if self._health.is_due(at_s):
+                self._health.look(frame.image, at_s)
+            self._keep(_Span(self._from_s, to_s, frame))
+            if self._state is not SourceState.LIVE:
+                self._enter(SourceState.LIVE)
+        self._from_s = to_s
+        if is_gap:
+            self._from_s = at_s + step_s - interval_s / 2
+            self._keep(_Span(to_s, self._from_s, None))
+
+    def _keep(self, span: _Span) -> None:
         with self._changed:
-            self._buffer.append(_Decoded(position, frame))
+            self._buffer.append(span)
             self._kept_at_s = time.monotonic()
             self._changed.notify_all()
-        if self._state is not SourceState.LIVE:
-            self._enter(SourceState.LIVE)
 
-    def _approach(self, video: VideoFile, needed: int) -> None:
-        """Seek or rewind if decoding from here does not reach `needed` soon. Every loop has the same frames."""
-        if self._count is not None:
-            loop, index = divmod(needed, self._count)
-        elif video.claimed_count:
-            # `needed` may be past the end; seeking to the claimed last frame is the fastest way to find the real end.
-            loop, index = 0, min(needed, max(video.claimed_count - 1, video.next_index))
-        else:
-            loop, index = 0, needed
-        if not 0 <= index - video.next_index < SEEK_FROM_FRAMES:
-            sought = index > 0 and video.seek(index)
-            if not sought and index < video.next_index:
-                video.rewind()
-        self._loop = loop
-
-    def _reach_end(self, video: VideoFile, count: int) -> None:
-        if count == 0:
+    def _reach_end(self, video: VideoFile) -> None:
+        pending, interval_s = self._pending, video.interval_s
+        if pending is None:
             raise self._unavailable(f"{self._path} has no frame that can be decoded; convert it, or copy it again")
-        if self._count is None:
-            if count < video.claimed_count:
+        duration_s = pending.time_s + interval_s
+        known_s = self._duration_s
+        if known_s is not None and duration_s < known_s - 2 * interval_s:
+            raise self._unavailable(f"{self._path} ends early, at {duration_s:.1f} s of {known_s:.1f}; was it changed?")
+        if known_s is None:
+            if video.claimed_seconds is not None and duration_s < video.claimed_seconds - max(1.0, 2 * interval_s):
                 log.warning(
-                    "file has fewer frames than its header claims",
+                    "file is shorter than its header claims",
                     camera=self._camera,
                     path=self._name,
-                    frames=count,
-                    claims=video.claimed_count,
+                    seconds=round(duration_s, 1),
+                    claims=round(video.claimed_seconds, 1),
                 )
             with self._changed:
-                self._count = count
+                self._duration_s = duration_s
                 self._changed.notify_all()
-        elif count < self._count:
-            raise self._unavailable(f"{self._path} ends early, at frame {count} of {self._count}; was it changed?")
+        self._finish_pending(pending, interval_s, interval_s)
+        self._pending = None
+        if self._looping:
+            video.rewind()
+            self._loop += 1
+        else:
+            self._end_s, self._at_end = self._from_s, True

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-import sys
+import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
-import cv2
+import av
+import requests
+import urllib3
 
 from shared.backoff import Backoff
-from vision.video.address import SourceKind, device_of, display_name, kind_of
+from shared.stream_url import StreamUrl
+from vision.video import reasons
+from vision.video.address import SourceKind, display_name, kind_of
+from vision.video.decoding import Converter, NoVideo, VideoInput
+from vision.video.device import DeviceReader
+from vision.video.http_pictures import BadStatus, MjpegReader, Serves, SnapshotReader, ask
+from vision.video.options import SourceOptions
+from vision.video.pace import Pace
+from vision.video.picture_health import PictureHealth
 from vision.video.source import Frame, SourceState, ThreadedSource
+from vision.video.stream_readers import Arrival, FfmpegReader, StreamReader
+
+_PLAYLIST_TIMEOUT_S = 20.0
+"""Shortest read timeout of HLS and DASH, which deliver a segment every 2 to 10 s."""
+_SNAPSHOT_RETRY_S = 1.0
+_FAILURES = (av.FFmpegError, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
 class LiveSource(ThreadedSource):
@@ -23,23 +38,45 @@ class LiveSource(ThreadedSource):
         *,
         camera: str,
         site_time_ns: Callable[[], int],
-        open_timeout_s: float = 5.0,
-        read_timeout_s: float = 5.0,
+        options: SourceOptions | None = None,
+        loop: bool = False,
+        interval_s: float = 0.1,
         decoder_threads: int = 1,
         backoff: Backoff | None = None,
     ) -> None:
-        """Start reading. `site_time_ns` is called on the reading thread, once per picture.
+        """Start reading.
 
-        One decoder thread also has the lowest latency: FFmpeg delays a stream by one picture per additional thread.
+        Args:
+            source: URL of a stream, or a local device.
+            camera: name of the camera, for logs and errors.
+            site_time_ns: returns the current site time in ns; called on the reading thread, once per picture.
+            options: timeouts and how to open the source.
+            loop: play a video that has an end again from the beginning.
+            interval_s: time between two requests of an address that serves one picture, seconds.
+            decoder_threads: threads of the decoder.
+            backoff: waits between retries.
         """
-        super().__init__(camera, display_name(source), backoff)
-        self._source, self._kind = source, kind_of(source)
-        self._site_time_ns = site_time_ns
-        self._open_timeout_s, self._read_timeout_s = open_timeout_s, read_timeout_s
+        options = options or SourceOptions()
+        super().__init__(camera, display_name(source), backoff, PictureHealth(options.freeze_s))
+        self._source, self._kind, self._options = source, kind_of(source), options
+        self._url = StreamUrl.parse(source) if self._kind is SourceKind.STREAM else None
+        self._site_time_ns, self._looping, self._interval_s = site_time_ns, loop, interval_s
         self._decoder_threads = decoder_threads
-        self._newest: Frame | None = None
-        self._last_ns = 0
+        self._silence_limit_s = options.read_timeout_s
+        self._newest: tuple[av.VideoFrame, int, int] | None = None  # picture, site time, index
+        self._arrived_at_s = time.monotonic()
+        self._damaged = False  # whether data has arrived since the last picture
+        self._to_show, self._to_check = Converter(), Converter()  # of the requesting and of the reading thread
+        self._last_ns, self._index, self._loop = 0, 0, 0
         self._thread.start()
+
+    @property
+    def state(self) -> SourceState:
+        """The present state. A stream that is silent for too long is `DOWN` even while its read hangs."""
+        silent_s = time.monotonic() - self._arrived_at_s
+        if self._state is SourceState.LIVE and silent_s > self._silence_limit_s:
+            self._enter(SourceState.DOWN, self._silence())
+        return self._state
 
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None:
         """The newest picture that was not returned before; waits for one up to `wait_s` seconds (None: no limit).
@@ -48,66 +85,140 @@ class LiveSource(ThreadedSource):
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._newest is not None or self._closed or self._state is SourceState.DOWN, wait_s
-            )
-            frame, self._newest = self._newest, None
-            return None if self._closed else frame
+                lambda: self._newest is not None or self._closed or (self._state is not SourceState.LIVE
+                and self._state is not SourceState.STARTING), wait_s
+            )  # fmt: skip
+            newest, self._newest = self._newest, None
+        if newest is None or self._closed:
+            return None
+        frame, time_ns, index = newest
+        return Frame(self._to_show.image(frame), time_ns, index, self._loop)
+
+    # -- the reading thread ------------------------------------------------------------------------------
 
     def _play(self) -> None:
-        capture = self._open()
+        self._silence_limit_s = self._options.read_timeout_s
+        reader = self._open()
         try:
-            index = 0
-            while not self._closed:
-                began_s = time.monotonic()
-                ok, image = capture.read()
-                captured_at_ns = self._site_time_ns()
-                if not ok or image is None:
-                    raise self._unavailable(self._read_failure(time.monotonic() - began_s))
-                image.setflags(write=False)
-                with self._changed:
-                    # The measured offset to server time may shrink slightly, but site time must never go back.
-                    self._last_ns = max(self._last_ns, captured_at_ns)
-                    self._dropped += self._newest is not None
-                    self._newest = Frame(image, self._last_ns, index, 0)
-                    self._changed.notify_all()
-                if self._state is not SourceState.LIVE:
-                    self._enter(SourceState.LIVE)
-                index += 1
+            self._read(reader)
         finally:
-            capture.release()
-
-    def _open(self) -> Any:
-        began_s = time.monotonic()
-        if self._kind is SourceKind.DEVICE:
-            capture = cv2.VideoCapture(
-                device_of(self._source), cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
-            )
+            # On a thread of its own: closing an RTSP session waits for the camera's reply, and what failed is to be
+            # reported at once.
+            threading.Thread(target=reader.close, name=f"close-{self._camera}", daemon=True).start()
+        if self._closed:
+            return
+        if not reader.is_file:
+            raise self._unavailable(self._ending(None))
+        if self._looping:
+            self._loop += 1
         else:
-            capture = cv2.VideoCapture(
-                self._source,
-                cv2.CAP_FFMPEG,
-                [
-                    cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-                    int(self._open_timeout_s * 1000),
-                    cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-                    int(self._read_timeout_s * 1000),
-                    cv2.CAP_PROP_N_THREADS,
-                    self._decoder_threads,
-                ],
+            self._enter(SourceState.ENDED)
+
+    def _read(self, reader: StreamReader) -> None:
+        pace, pictures = Pace(), reader.pictures()
+        self._arrived_at_s = time.monotonic()
+        while not self._closed:
+            asked_at_s = time.monotonic()
+            try:
+                arrival = next(pictures)
+            except StopIteration:
+                return
+            except BadStatus as failure:
+                reason = reasons.status_reason(failure.status, has_login=bool(self._url and self._url.login))
+                raise self._unavailable(f"{self._name} {reason}") from None
+            except _FAILURES as failure:
+                raise self._unavailable(self._ending(failure)) from None
+            if time.monotonic() - asked_at_s > self._silence_limit_s:
+                # FFmpeg has given up, and hands over the last picture, which it had kept back.
+                raise self._unavailable(self._silence())
+            if arrival is None:
+                self._damaged = True
+                if time.monotonic() - self._arrived_at_s > self._silence_limit_s:
+                    raise self._unavailable(self._silence())
+                continue
+            if arrival.stamp_s is not None and not self._wait(pace.wait_s(arrival.stamp_s, time.monotonic())):
+                return
+            self._take(arrival)
+
+    def _wait(self, seconds: float) -> bool:
+        """Waits; False once closed."""
+        if seconds > 0:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, seconds)
+        return not self._closed
+
+    def _take(self, arrival: Arrival) -> None:
+        captured_at_ns, now_s = self._site_time_ns(), time.monotonic()
+        if self._health.is_due(now_s):
+            self._health.look(self._to_check.image(arrival.frame), now_s)
+        with self._changed:
+            self._arrived_at_s, self._damaged = now_s, False
+            # The measured offset to server time may shrink slightly, but site time must never go back.
+            self._last_ns = max(self._last_ns, captured_at_ns)
+            self._dropped += self._newest is not None
+            self._newest = (arrival.frame, self._last_ns, self._index)
+            self._index += 1
+            self._changed.notify_all()
+        if self._state is not SourceState.LIVE:
+            self._enter(SourceState.LIVE)
+
+    def _silence(self) -> str:
+        if self._damaged:
+            return reasons.only_damaged(self._name, self._silence_limit_s)
+        return reasons.no_picture(self._name, self._silence_limit_s)
+
+    def _ending(self, failure: Exception | None) -> str:
+        silent_s = time.monotonic() - self._arrived_at_s
+        attempt = reasons.Attempt(self._name, str(self._url or ""), self._silence_limit_s, silent_s)
+        return reasons.reading_failed(attempt, failure)
+
+    # -- opening -----------------------------------------------------------------------------------------
+
+    def _open(self) -> StreamReader:
+        if self._url is None:
+            return DeviceReader(self._source, self._camera)
+        began_s = time.monotonic()
+        try:
+            if self._url.scheme.lower() in ("http", "https"):
+                return self._open_http(self._url)
+            return FfmpegReader(self._video(self._options.read_timeout_s))
+        except NoVideo as problem:
+            raise self._unavailable(f"{self._name} {problem}") from None
+        except BadStatus as failure:
+            reason = reasons.status_reason(failure.status, has_login=bool(self._url.login))
+            raise self._unavailable(f"{self._name} {reason}") from None
+        except _FAILURES as failure:
+            took_s = time.monotonic() - began_s
+            attempt = reasons.Attempt(self._name, str(self._url), self._options.open_timeout_s, took_s)
+            raise self._unavailable(reasons.opening_failed(attempt, failure)) from None
+
+    def _open_http(self, url: StreamUrl) -> StreamReader:
+        answer = ask(url, self._options)
+        if answer.serves is Serves.MJPEG:
+            return MjpegReader(answer)
+        if answer.serves is Serves.SNAPSHOT:
+            # A camera that serves single pictures is asked at its own pace, so a failure needs no growing backoff.
+            self._backoff = Backoff(_SNAPSHOT_RETRY_S, _SNAPSHOT_RETRY_S)
+            return SnapshotReader(answer, self._options, self._interval_s)
+        answer.close()
+        if answer.serves is Serves.PAGE:
+            raise self._unavailable(
+                f"{self._name} serves a web page, not a video; use the address of the stream itself"
             )
-        if not capture.isOpened():
-            capture.release()
-            raise self._unavailable(self._open_failure(time.monotonic() - began_s))
-        return capture
+        if answer.serves is Serves.PLAYLIST:
+            self._silence_limit_s = max(self._silence_limit_s, _PLAYLIST_TIMEOUT_S)
+        is_file = answer.serves is Serves.FILE
+        return FfmpegReader(
+            self._video(self._silence_limit_s), paced=is_file or answer.serves is Serves.PLAYLIST, is_file=is_file
+        )
 
-    def _open_failure(self, took_s: float) -> str:
-        if self._kind is SourceKind.DEVICE:
-            return f"{self._name} cannot be opened; check that the camera is attached and no other program uses it"
-        if took_s >= self._open_timeout_s:
-            return f"{self._name} did not answer within {self._open_timeout_s:g} s; check address and network"
-        return f"{self._name} cannot be opened; check address, path, user and password, and that it is a video stream"
-
-    def _read_failure(self, took_s: float) -> str:
-        if self._kind is SourceKind.STREAM and took_s >= self._read_timeout_s:
-            return f"{self._name} sent no picture for {self._read_timeout_s:g} s"
-        return f"{self._name} ended or was interrupted"
+    def _video(self, read_timeout_s: float) -> VideoInput:
+        assert self._url is not None
+        return VideoInput(
+            str(self._url),
+            options=self._options.for_ffmpeg(self._url.scheme.lower()),
+            open_timeout_s=self._options.open_timeout_s,
+            read_timeout_s=read_timeout_s,
+            decoder_threads=self._decoder_threads,
+            hwaccel=self._options.hwaccel,
+        )

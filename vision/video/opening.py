@@ -8,6 +8,7 @@ from pathlib import Path
 from vision.video.address import SourceKind, kind_of
 from vision.video.file_source import FileSource
 from vision.video.live_source import LiveSource
+from vision.video.options import SourceOptions
 from vision.video.source import Source
 
 
@@ -21,8 +22,7 @@ def open_source(
     fps: float | None = None,
     interval_s: float | None = None,
     known_length: str | None = None,
-    open_timeout_s: float = 5.0,
-    read_timeout_s: float = 5.0,
+    options: SourceOptions | None = None,
     decoder_threads: int = 1,
 ) -> Source:
     """Start decoding `source` in the background; returns immediately, whatever state the source is in.
@@ -32,12 +32,12 @@ def open_source(
         camera: name of the camera, for logs and errors.
         site_time_ns: returns the current site time in ns; used to stamp the pictures of live sources.
         origin_ns: site time of media time 0, ns (files only).
-        loop: start the file over at its end (files only).
-        fps: overrides the file's own frame rate (files only).
-        interval_s: media time between two requests, seconds; frames in between are not converted (files only).
+        loop: start the file over at its end.
+        fps: see `VideoFile` (files only).
+        interval_s: media time between two requests, seconds. Frames of a file in between are not converted; an address
+            that serves one picture is asked as often.
         known_length: `Source.length` as found by a previous reader of the file (files only).
-        open_timeout_s: timeout for opening, seconds (streams only).
-        read_timeout_s: timeout for one picture, seconds (streams only).
+        options: timeouts and how to open the source.
         decoder_threads: threads of the decoder.
 
     Raises:
@@ -53,12 +53,14 @@ def open_source(
             interval_s=interval_s,
             known_length=known_length,
             decoder_threads=decoder_threads,
+            hwaccel=options.hwaccel if options is not None else "none",
         )
     return LiveSource(
         source,
         camera=camera,
         site_time_ns=site_time_ns,
-        open_timeout_s=open_timeout_s,
-        read_timeout_s=read_timeout_s,
+        options=options,
+        loop=loop,
+        interval_s=interval_s or 0.1,
         decoder_threads=decoder_threads,
     )

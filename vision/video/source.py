@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+import av
 import cv2
 import numpy as np
 import structlog
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 
 from shared.backoff import Backoff
 from shared.errors import SourceUnavailable, redact
-from vision.video.decoders import silence_decoders
+from vision.video.decoders import silence_opencv
+from vision.video.picture_health import Fault, PictureHealth
 
 log = structlog.get_logger()
 
@@ -36,7 +38,7 @@ class Frame:
     time_ns: int
     """Site time of the picture, ns."""
     index: int
-    """Frame number in the file, or since a live source was opened; from 0."""
+    """Frame number in the file, or since a live source was opened; from 0. Estimated after a seek in a file."""
     loop: int
     """Number of times the file has started over; 0 for a live source. All tracks end when it changes."""
 
@@ -74,6 +76,10 @@ class Source(Protocol):
         """Number of `failures` that were unexpected exceptions, i.e. bugs."""
 
     @property
+    def fault(self) -> Fault | None:
+        """What is wrong with the pictures that arrive; None if nothing is, or while none arrive."""
+
+    @property
     def length(self) -> str | None:
         """Length of a file, for the next worker that plays it (`known_length`); None if unknown."""
 
@@ -87,8 +93,9 @@ class ThreadedSource(ABC):
     SETTLED_S = 10.0
     """The backoff is reset only after this long a playback, so that a flapping source is not reopened constantly."""
 
-    def __init__(self, camera: str, name: str, backoff: Backoff | None) -> None:
-        silence_decoders()
+    def __init__(self, camera: str, name: str, backoff: Backoff | None, health: PictureHealth) -> None:
+        silence_opencv()
+        self._health = health
         self._camera, self._name = camera, name
         self._backoff = backoff or Backoff()
         self._changed = threading.Condition()  # guards everything below
@@ -125,6 +132,10 @@ class ThreadedSource(ABC):
         return self._restarts
 
     @property
+    def fault(self) -> Fault | None:
+        return self._health.fault if self._state is SourceState.LIVE else None
+
+    @property
     def length(self) -> str | None:
         return None
 
@@ -146,14 +157,15 @@ class ThreadedSource(ABC):
     def _run(self) -> None:
         while not self._closed and self._state is not SourceState.ENDED:
             started_s = time.monotonic()
+            self._health.reset()
             bug: Exception | None = None
             try:
                 self._play()
             except SourceUnavailable as failure:
                 reason = failure.reason
-            except cv2.error as failure:  # OpenCV's C++ code failed on a damaged stream
+            except (cv2.error, av.FFmpegError) as failure:  # a damaged stream
                 # Without the error's text, which may contain the URL.
-                reason = f"{self._name}: the decoder failed (OpenCV error {getattr(failure, 'code', 'unknown')})"
+                reason = f"{self._name}: the decoder failed ({type(failure).__name__})"
             except Exception as failure:  # noqa: BLE001 (top of the loop: a bug must not stop a camera permanently)
                 reason = f"{self._name}: reading failed unexpectedly ({type(failure).__name__}); see the worker's log"
                 bug = failure

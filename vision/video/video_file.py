@@ -1,27 +1,58 @@
-"""A video file, decoded frame by frame."""
+"""A video file: its pictures in the order of their time stamps."""
 
 from __future__ import annotations
 
 import math
+import time
+from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
+import av
 import numpy as np
 import structlog
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from shared.errors import SourceUnavailable
 from vision.video.address import file_problem
+from vision.video.decoding import NoVideo, VideoInput
 
 log = structlog.get_logger()
 
 DEFAULT_FPS = 25.0
-MAX_FPS = 240.0  # a container that claims more reports a time base, not a frame rate
+"""Of files that state no rate; FFmpeg assumes the same."""
+MAX_FPS = 1000.0  # a container that claims more reports a time base, not a frame rate
+JUMP_S = 10.0
+"""A larger step forward is a jump of the clock in formats where it may jump (MPEG-TS); FFmpeg has the same limit."""
+BACK_S = 1.0
+"""A larger step back is a jump of the clock; a smaller one is a wrong time stamp."""
+GAP_S = 1.0
+GAP_INTERVALS = 5
+"""Between two pictures that are further apart than both, the file has a gap, in which nothing is seen."""
+_SMALLEST_STEP_S = 0.001
+_SEEK_EARLIER_S = (0.0, 2.0, 10.0)
+"""How much earlier to ask if the container lands after the wanted time."""
+_RECENT = 31
+"""The number of intervals whose median is the present one."""
+_FORMATS_IN_DECODING_ORDER = ("avi",)
+"""They have no presentation times, and those that FFmpeg computes are wrong with B-frames. Decoding times are right."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One decoded picture, not yet converted."""
+
+    time_s: float
+    """Media time: seconds since the first picture of the file."""
+    number: int
+    """How many pictures of the file come before it; after a seek, computed from the average rate."""
+    frame: av.VideoFrame
 
 
 def nearest_frame(media_time_s: float, fps: float) -> int:
-    """Index of the frame nearest to `media_time_s` (seconds), from 0; a tie goes to the earlier frame.
+    """Index of the frame nearest to `media_time_s` (seconds) in a file of constant rate, from 0; a tie goes to the
+    earlier frame.
 
     Frame `i` is shown at `i / fps` seconds.
     """
@@ -33,66 +64,124 @@ def plausible_fps(fps: float) -> bool:
     return 0 < fps <= MAX_FPS  # NaN compares false
 
 
-class VideoFile:
-    """An open video file, for use by one thread. `next_index` is the index of the frame that `grab` decodes next."""
+def stated_rate(stream: VideoStream) -> float:
+    """Average pictures per second that the container states; 0 if it states none."""
+    return float(stream.average_rate or stream.base_rate or 0)
 
-    def __init__(self, path: Path, camera: str, decoder_threads: int) -> None:
+
+class VideoFile:
+    """An open video file, for use by one thread.
+
+    Media time is that of the time stamps, from the first picture on. Jumps of an MPEG-TS clock are taken out. Files
+    without time stamps (raw H.264, images) play at a constant rate.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        camera: str,
+        decoder_threads: int = 1,
+        *,
+        fps: float | None = None,
+        hwaccel: str = "none",
+    ) -> None:
         """Open the file.
+
+        `fps`: the rate at which to play a file that has no time stamps. Of other files, media time is scaled so that
+        their average rate becomes `fps`.
 
         Raises:
             SourceUnavailable: the file is missing or not a video.
         """
-        self._path, self._camera, self._decoder_threads = path, camera, decoder_threads
-        self._capture = self._open()
-        self.container_fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        # Raw streams report a negative number here, and other values may be wrong. 0: unknown.
-        self.claimed_count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        self._seekable = self.claimed_count > 0 and plausible_fps(self.container_fps)
-        self._start_ms = 0.0
-        self._grabbed_ahead = False
-        self.next_index = 0
+        self._path, self._camera, self._threads, self._hwaccel = path, camera, decoder_threads, hwaccel
+        self._input = self._open()
+        stream, container = self._input.stream, self._input.container
+        rate = stated_rate(stream)
+        self.stated_fps = rate if plausible_fps(rate) else None
+        """Average rate that the container states, before scaling; None: none, or an implausible one."""
+        flags = av.format.Flags(container.format.flags)
+        self.has_time_stamps = av.format.Flags.no_timestamps not in flags
+        self._clock_may_jump = av.format.Flags.ts_discont in flags
+        self._decoding_order = container.format.name in _FORMATS_IN_DECODING_ORDER
+        self._scale = self.stated_fps / fps if fps and self.has_time_stamps and self.stated_fps else 1.0
+        self.fps = fps or self.stated_fps or DEFAULT_FPS
+        """Average number of pictures per second of media time."""
+        self.claimed_seconds = self._claimed_seconds()
+        """Duration by the header; None if it states none. It may be wrong."""
+        self._seekable: bool | None = None if self.has_time_stamps else False
+        self._first_s: float | None = None
+        self._begin()
 
-    def grab(self) -> bool:
-        """Decode the next frame without converting it. False at the end, or where a damaged file stops."""
-        if self._grabbed_ahead:
-            self._grabbed_ahead = False
-        elif not self._capture.grab():
-            return False
-        elif self.next_index == 0:
-            self._start_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
-        self.next_index += 1
-        return True
+    def _begin(self) -> None:
+        self._packets, self._decoded = self._input.packets(), deque[av.VideoFrame]()
+        self._shift_s, self._number = 0.0, 0
+        self._last_s: float | None = None
+        self._intervals = deque[float](maxlen=_RECENT)
+        self._held: Picture | None = None
 
-    def retrieve(self) -> NDArray[np.uint8] | None:
-        """The last decoded frame, `(height, width, 3)` uint8 BGR, read-only; None if it cannot be converted."""
-        ok, image = self._capture.retrieve()
-        if not ok or image is None:
+    @property
+    def interval_s(self) -> float:
+        """The usual time between two pictures hereabouts, in media time."""
+        return sorted(self._intervals)[len(self._intervals) // 2] if self._intervals else 1 / self.fps
+
+    @property
+    def seekable(self) -> bool:
+        """Whether seeking may work; what has not been tried counts as seekable."""
+        return self._seekable is not False
+
+    def read(self) -> Picture | None:
+        """The next picture, or None at the end, or where a damaged file stops."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
+        frame = self._next_frame()
+        if frame is None:
             return None
-        image.setflags(write=False)
-        return image
+        time_s = self._media_time_s(frame)
+        picture = Picture(time_s, self._number, frame)
+        self._number += 1
+        return picture
 
-    def seek(self, index: int) -> bool:
-        """Make `index` the next frame; False if the container cannot seek.
+    def seek(self, time_s: float) -> bool:
+        """Make the next picture one at or before `time_s`, near it; False if the file cannot seek there.
 
-        On failure the file keeps its position or is rewound to its start.
+        On failure the file is rewound to its start.
 
         Raises:
             SourceUnavailable: the file cannot be reopened after a failed seek.
         """
-        if not self._seekable:
+        if self._seekable is None:
+            self._seekable = not self._clock_may_jump or self._scan(math.inf)[2]
+        if not self._seekable or (self._first_s is None and self.read() is None):
+            self.rewind()
             return False
-        self._grabbed_ahead = False
-        self._capture.set(cv2.CAP_PROP_POS_FRAMES, index)
-        if self._capture.grab():
-            # Check the frame's own timestamp: the position OpenCV reports is only what it was asked for.
-            shows_at_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC) - self._start_ms
-            if abs(shows_at_ms * self.container_fps / 1000.0 - index) < 0.5:
-                self.next_index, self._grabbed_ahead = index, True
+        for earlier_s in _SEEK_EARLIER_S:
+            self._held = self._picture_from(max(0.0, time_s - earlier_s))
+            # Check the picture's own time: some containers land anywhere.
+            if self._held is not None and self._held.time_s <= time_s + 1e-6:
                 return True
         self._seekable = False
-        log.warning("cannot seek in the file", camera=self._camera, path=str(self._path), frame=index)
+        log.warning("cannot seek in the file", camera=self._camera, path=str(self._path), second=round(time_s, 3))
         self.rewind()
         return False
+
+    def _picture_from(self, time_s: float) -> Picture | None:
+        """The picture at which the container lands if asked for `time_s`."""
+        stream = self._input.stream
+        assert stream.time_base is not None
+        assert self._first_s is not None
+        try:
+            stamp = int((time_s / self._scale + self._first_s) / stream.time_base)
+            self._input.container.seek(stamp, stream=stream, backward=True)
+        except av.FFmpegError:
+            return None
+        self._begin()
+        picture = self.read()
+        if picture is None:
+            return None
+        number = round(picture.time_s * self.fps)
+        self._number = number + 1
+        return Picture(picture.time_s, number, picture.frame)
 
     def rewind(self) -> None:
         """Go back to the start by reopening the file, which unlike seeking to 0 works for every container.
@@ -100,22 +189,122 @@ class VideoFile:
         Raises:
             SourceUnavailable: the file is missing or not a video.
         """
-        self.release()
-        self._capture = self._open()
-        self.next_index, self._grabbed_ahead = 0, False
+        self.close()
+        self._input = self._open()
+        self._begin()
 
-    def release(self) -> None:
-        self._capture.release()
+    def close(self) -> None:
+        self._input.close()
 
-    def _open(self) -> Any:
+    def _next_frame(self) -> av.VideoFrame | None:
+        while not self._decoded:
+            try:
+                packet = next(self._packets, None)
+            except av.FFmpegError:  # the rest of a damaged file cannot be read
+                packet = None
+            if packet is None:
+                return None
+            self._decoded.extend(frame for frame in self._input.decode(packet) if not frame.is_corrupt)
+        return self._decoded.popleft()
+
+    def _media_time_s(self, frame: av.VideoFrame) -> float:
+        """The time of `frame`, later than that of the picture before it. Follows jumps of the clock."""
+        stated_s, before_s = self._stated_s(frame), self._last_s
+        if self._first_s is None:
+            self._first_s = stated_s or 0.0
+        if stated_s is None:
+            time_s = 0.0 if before_s is None else before_s + self.interval_s
+        else:
+            time_s = self._scale * (stated_s - self._first_s) + self._shift_s
+            if before_s is not None:
+                step_s = time_s - before_s
+                if not -BACK_S <= step_s <= self._longest_step_s:
+                    self._shift_s += self.interval_s - step_s
+                    self._seekable = False  # the time stamps no longer say where a picture is
+                time_s = max(self._scale * (stated_s - self._first_s) + self._shift_s, before_s + _SMALLEST_STEP_S)
+        if before_s is not None:
+            self._intervals.append(time_s - before_s)
+        self._last_s = time_s
+        return time_s
+
+    def _stated_s(self, frame: av.VideoFrame) -> float | None:
+        if not self.has_time_stamps:
+            return self._number / self.fps
+        stamp = frame.dts if self._decoding_order else frame.pts
+        base = self._input.stream.time_base
+        return None if stamp is None or base is None else float(stamp * base)
+
+    def _claimed_seconds(self) -> float | None:
+        stream, container = self._input.stream, self._input.container
+        if self._decoding_order and stream.frames and self.stated_fps:  # FFmpeg computes the duration from the size
+            seconds = stream.frames / self.stated_fps
+        elif stream.duration and stream.time_base:
+            seconds = float(stream.duration * stream.time_base)
+        elif container.duration:
+            seconds = container.duration / av.time_base
+        else:
+            return None
+        return seconds * self._scale if seconds > 0 else None
+
+    def scan(self, limit_s: float = math.inf) -> tuple[NDArray[np.float64], bool]:
+        """Media times of all pictures, without decoding them: `(n,)` float64, ascending; and whether that is all.
+
+        Stops after `limit_s` seconds of reading.
+
+        Raises:
+            SourceUnavailable: the file cannot be opened again.
+        """
+        times, whole, _ = self._scan(limit_s)
+        return times, whole
+
+    def _scan(self, limit_s: float) -> tuple[NDArray[np.float64], bool, bool]:
+        """As `scan`, and whether the clock of the time stamps is continuous."""
+        other, stamps, jumped = self._open(), list[float](), False
+        base = float(other.stream.time_base or 1)
+        before: float | None = None
+        shift_s, until_s, is_whole = 0.0, time.monotonic() + limit_s, False
+        try:
+            for packet in other.packets():
+                if packet.size == 0 or packet.is_discard:
+                    continue
+                stamp, order = self._packet_times(packet, base, len(stamps))
+                if before is not None and not -BACK_S <= order + shift_s - before <= self._longest_step_s:
+                    shift_s, jumped = before + 1 / self.fps - order, True
+                before = order + shift_s
+                stamps.append(stamp + shift_s)
+                if time.monotonic() > until_s:
+                    break
+            else:
+                is_whole = True
+        except av.FFmpegError:
+            is_whole = True  # the rest of a damaged file cannot be read
+        finally:
+            other.close()
+        times = np.sort(np.array(stamps, np.float64))
+        scale = self._scale if self.has_time_stamps else 1.0
+        return (times - times[0]) * scale if len(times) else times, is_whole, not jumped
+
+    def _packet_times(self, packet: av.Packet[VideoStream], base: float, number: int) -> tuple[float, float]:
+        """When the picture of `packet` is shown, and when it is decoded, which is the order of the packets."""
+        if not self.has_time_stamps:
+            return number / self.fps, number / self.fps
+        decoded = packet.dts if packet.dts is not None else packet.pts
+        shown = decoded if self._decoding_order or packet.pts is None else packet.pts
+        return (shown or 0) * base, (decoded or 0) * base
+
+    @property
+    def _longest_step_s(self) -> float:
+        return JUMP_S if self._clock_may_jump else math.inf
+
+    def _open(self) -> VideoInput:
         if problem := file_problem(self._path):
             raise SourceUnavailable(self._camera, problem)
-        # An absolute path, or FFmpeg would read the part of a name before a colon as a protocol.
-        parameters = [cv2.CAP_PROP_N_THREADS, self._decoder_threads]
-        capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG, parameters)
-        if not capture.isOpened():
-            capture.release()
+        try:
+            # An absolute path, or FFmpeg would read the part of a name before a colon as a protocol.
+            return VideoInput(str(self._path.absolute()), decoder_threads=self._threads, hwaccel=self._hwaccel)
+        except NoVideo as problem:
+            raise SourceUnavailable(self._camera, f"{self._path} {problem}") from None
+        except av.FFmpegError:
             raise SourceUnavailable(
                 self._camera, f"{self._path} is not a video that can be decoded; convert it, e.g. to MP4 with H.264"
-            )
-        return capture
+            ) from None

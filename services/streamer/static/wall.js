@@ -6,8 +6,8 @@ const ASPECT = 16 / 9;
 const GAP = 8;
 const PHONE_WIDTH = 640;
 const LEAST_TILE = 200; // pixels; the page scrolls rather than show smaller tiles
-const TITLES = { starting: "Starting", waiting: "Waiting", stalled: "Stalled", down: "No signal", ended: "Ended", paused: "Paused" };
-const LABELS = { live: "live", starting: "starting", waiting: "waiting", stalled: "stalled", down: "no signal", ended: "ended", paused: "paused" };
+const TITLES = { starting: "Starting", waiting: "Waiting", stalled: "Stalled", frozen: "Frozen", blank: "Blank picture", down: "No signal", ended: "Ended", paused: "Paused" };
+const LABELS = { live: "live", starting: "starting", waiting: "waiting", stalled: "stalled", frozen: "frozen", blank: "blank picture", down: "no signal", ended: "ended", paused: "paused" };
 
 class Tile {
   constructor(element) {
@@ -47,6 +47,7 @@ class Tile {
 
   describe(camera) {
     this.element.dataset.state = camera.state;
+    if (camera.title) put(this.element.querySelector(".name"), camera.title);
     put(this.element.querySelector(".state"), LABELS[camera.state] || camera.state);
     put(this.element.querySelector(".reason strong"), TITLES[camera.state] || "");
     put(this.element.querySelector(".reason span"), camera.message === camera.state ? "" : camera.message);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from association.identities import Identities, Identity
 from association.outcome import Assignment, CycleResult, Event
 from association.track_table import TrackTable
@@ -12,7 +14,12 @@ from shared.keys import Keys
 KEYS = Keys("s")
 
 
-def commands(result: CycleResult, gaps: tuple[Gap, ...] = (), letters: tuple[DeadLetter, ...] = ()) -> list[Command]:
+def commands(
+    result: CycleResult,
+    gaps: tuple[Gap, ...] = (),
+    letters: tuple[DeadLetter, ...] = (),
+    titles: Mapping[str, str] | None = None,
+) -> list[Command]:
     """The commands of cycle 9, after 4 events, for an identity 1 that has left and an identity 2 in view."""
     table, identities = TrackTable(), Identities()
     for present in (False, True):
@@ -20,7 +27,7 @@ def commands(result: CycleResult, gaps: tuple[Gap, ...] = (), letters: tuple[Dea
         identity.present = present
         identity.rows.append(table.add(int(present), 5, 0, 1, 1))
     record = CycleRecord(9, 900, {"A": "7-0"}, result, gaps, letters, identities.next_gid, 4)
-    return Publication(KEYS, ("A", "B"), 30.2).commands(record, table, identities)
+    return Publication(KEYS, ("A", "B"), 30.2, titles).commands(record, table, identities)
 
 
 def test_the_cycle_comes_first_with_its_tick_as_id_so_that_a_retry_is_refused() -> None:
@@ -45,6 +52,20 @@ def test_events_and_gaps_continue_the_numbering_without_gaps() -> None:
     written = commands(CycleResult(events=[Event("appeared", 1), Event("left", 1)]), (Gap("A", 3, 6),))
     assert [command[5] for command in written if command[1] == KEYS.events] == ["5-0", "6-0", "7-0"]
     assert written[0][written[0].index("events") + 1] == 7
+
+
+def test_events_carry_the_titles_of_their_cameras() -> None:
+    events = [Event("handover", 2, camera=1, track_id=5, from_camera=0), Event("appeared", 2, camera=0, track_id=4)]
+    written = commands(CycleResult(events=events), titles={"B": "Käfertaler Straße"})
+    handover, appeared = (_fields(command) for command in written if command[1] == KEYS.events)
+    assert (handover["camera"], handover["title"], handover["from_camera"]) == ("B", "Käfertaler Straße", "A")
+    assert "from_title" not in handover
+    assert "title" not in appeared
+
+
+def _fields(command: Command) -> dict[str | bytes | int, str | bytes | int]:
+    """The fields of an XADD with a cap and an id."""
+    return dict(zip(command[6::2], command[7::2], strict=True))
 
 
 def test_a_record_expires_only_after_its_identity_has_left() -> None:

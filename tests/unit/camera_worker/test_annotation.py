@@ -116,3 +116,11 @@ def test_a_box_far_outside_leaves_the_picture_as_it_is() -> None:
     picture = drawn(blank(), [5000, 5000, 1e9, 1e30], {2: 3})
     empty = annotate(blank(), np.zeros((0, 4), np.float32), np.zeros(0, np.int64), {}, 7, 10_000)
     np.testing.assert_array_equal(picture, empty)
+
+
+def test_the_title_stands_before_the_tick() -> None:
+    none = np.zeros((0, 4), np.float32)
+    plain, titled = (
+        annotate(blank(), none, np.zeros(0, np.int64), {}, 7, 10_000, title) for title in (None, "Käfertaler Straße")
+    )
+    assert (plain != titled).any()

@@ -19,6 +19,7 @@ from vision.inference.detection import Detections
 from vision.tracking.tracker import TrackerSettings
 from vision.video.source import Frame, SourceState
 from vision.video.timing import Timing
+from vision.video.video_file import GAP_S
 
 S = 1_000_000_000
 T0 = 1_790_000_000 * S
@@ -72,7 +73,8 @@ class Embedder:
 class Worker:
     """Cameras that share one detector, and the next tick."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, source: str = "rtsp://cam/1") -> None:
+        self.source = source
         self.detector, self.embedder = Detector(), Embedder()
         models: Any = SimpleNamespace(embedder=self.embedder)
         self.perception = Perception(models, FPS, virtual=False)
@@ -83,7 +85,7 @@ class Worker:
     def _camera(self, name: str) -> Camera:
         unused: Any = None
         return Camera(
-            CameraConfig(name=name, source="rtsp://cam/1"),
+            CameraConfig(name=name, source=self.source),
             Lease(unused, Keys("yard"), f"camera:{name}", "5:ab", 2.0),
             self.sources[name],  # type: ignore[arg-type]
             self.detector,  # type: ignore[arg-type]
@@ -157,3 +159,11 @@ def test_all_cameras_share_one_call_of_each_network() -> None:
     assert (worker.detector.calls, worker.embedder.calls) == ([3], [3])
     worker.perceive("north")
     assert worker.detector.calls == [3, 1], "only new pictures are looked at"
+
+
+def test_in_a_gap_of_a_file_nothing_is_seen_so_its_tracks_end() -> None:
+    worker = Worker("north", source="/videos/north.mp4")
+    worker.perceive("north")
+    ended_s = ended_within(worker, "north", 40)
+    assert ended_s is not None
+    assert GAP_S < ended_s <= max(GAP_S, MAX_LOST_S) + 0.3

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 from shared.backoff import Backoff
 from vision.video import file_source, video_file
 from vision.video.address import file_problem
-from vision.video.file_source import FileSource, next_needed
+from vision.video.decoding import Converter
+from vision.video.file_source import FileSource, is_needed
 from vision.video.source import Frame, SourceState
 from vision.video.video_file import VideoFile, nearest_frame
 
@@ -116,17 +117,20 @@ def test_nearest_frame_prefers_the_earlier_of_two_despite_binary_fractions() -> 
 
 
 @pytest.mark.parametrize("rate", [3, 5, 7, 10, 25])
-def test_frames_between_ticks_are_not_needed(rate: int) -> None:
+def test_only_frames_that_a_tick_uses_are_needed(rate: int) -> None:
     used = {nearest_frame(tick / rate, 10) for tick in range(400)}
-    for position in range(100):
-        assert next_needed(position, 0.0, 1 / rate, 10) == min(i for i in used if i >= position)
-        assert next_needed(position, 2.0, None, 10) == max(position, 20)
+    for number in range(100):
+        from_s, to_s = (number - 0.5) / 10 + 1e-6, (number + 0.5) / 10 + 1e-6
+        assert is_needed(from_s, to_s, 0.0, 1 / rate) == (number in used)
+        assert is_needed(from_s, to_s, 2.0, None) == (number >= 20)
 
 
 def test_frames_that_no_tick_needs_are_not_converted(play: Play, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     converted: list[int] = []
-    retrieve = VideoFile.retrieve
-    monkeypatch.setattr(VideoFile, "retrieve", lambda v: converted.append(v.next_index - 1) or retrieve(v))
+    image = Converter.image
+    monkeypatch.setattr(
+        Converter, "image", lambda own, frame: converted.append(round(frame.time * 10)) or image(own, frame)
+    )
     source = play(short, interval_s=0.5)
     for tick in range(6):
         assert take(source, tick * 0.5).index == 5 * tick
@@ -159,18 +163,18 @@ def test_a_late_first_request_finds_its_frame(play: Play, long: Path, at: int) -
 def test_a_first_request_many_loops_in_finds_its_frame_without_decoding_the_file(
     play: Play, long: Path, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grabs: list[int] = []
-    grab = VideoFile.grab
-    monkeypatch.setattr(VideoFile, "grab", lambda v: grabs.append(1) or grab(v))
+    reads: list[int] = []
+    read = VideoFile.read
+    monkeypatch.setattr(VideoFile, "read", lambda v: reads.append(1) or read(v))
     source = play(long, loop=True)
     frame = take(source, at / 10)
     assert (frame.loop, frame.index) == divmod(at, 1500)
-    assert source.frame_count == 1500
-    assert len(grabs) < 400
-    grabs.clear()
+    assert source.duration_s == pytest.approx(150.0)
+    assert len(reads) < 400
+    reads.clear()
     again = take(source, (at + 1500 * 200 + 30) / 10)
     assert (again.loop, again.index) == divmod(at + 1500 * 200 + 30, 1500)
-    assert len(grabs) < 60
+    assert len(reads) < 60
 
 
 def test_requests_may_jump_forward_and_back(play: Play, long: Path) -> None:
@@ -183,21 +187,11 @@ def test_requests_may_jump_forward_and_back(play: Play, long: Path) -> None:
 def test_a_seek_that_lands_on_the_wrong_frame_is_detected(
     play: Play, long: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Liar:
-        def __init__(self, *args: object) -> None:
-            self._capture = opener(*args)
-
-        def set(self, prop: int, value: float) -> bool:
-            return bool(self._capture.set(prop, value + (60 if prop == cv2.CAP_PROP_POS_FRAMES else 0)))
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._capture, name)
-
-    opener = cv2.VideoCapture
-    monkeypatch.setattr(video_file.cv2, "VideoCapture", Liar)
+    lands = VideoFile._picture_from
+    monkeypatch.setattr(VideoFile, "_picture_from", lambda video, time_s: lands(video, time_s + 20.0))
     with capture_logs() as logs:
         assert take(play(long), 120.0).index == 1200
-    assert [entry["frame"] for entry in logs if entry["event"] == "cannot seek in the file"] == [1200]
+    assert [entry["second"] for entry in logs if entry["event"] == "cannot seek in the file"] == [120.0]
 
 
 def test_the_length_is_determined_if_the_container_does_not_contain_it(play: Play, folder: Path) -> None:
@@ -205,11 +199,11 @@ def test_the_length_is_determined_if_the_container_does_not_contain_it(play: Pla
     source = play(path, loop=True)
     assert source.frame_at(0.0, None) is not None
     assert source.fps == 25.0
-    assert source.frame_count is None
+    assert source.duration_s is None
     for at in (339, 340, 341, 340 * 12 + 300, 340 * 12 + 3):
         frame = take(source, at / 25)
         assert (frame.loop, frame.index) == divmod(at, 340)
-    assert source.frame_count == 340
+    assert source.duration_s == pytest.approx(340 / 25)
 
 
 def test_with_a_known_length_the_end_is_not_searched_again(
@@ -219,21 +213,21 @@ def test_with_a_known_length_the_end_is_not_searched_again(
     first = play(path, loop=True)
     assert first.length is None
     take(first, 345 / 25)
-    grabs: list[int] = []
-    grab = VideoFile.grab
-    monkeypatch.setattr(VideoFile, "grab", lambda v: grabs.append(1) or grab(v))
+    reads: list[int] = []
+    read = VideoFile.read
+    monkeypatch.setattr(VideoFile, "read", lambda v: reads.append(1) or read(v))
     second = play(path, loop=True, known_length=first.length)
     frame = take(second, (340 * 7 + 20) / 25)
     assert (frame.loop, frame.index) == (7, 20)
     assert second.length == first.length
-    assert len(grabs) < 40
+    assert len(reads) < 40
 
 
-@pytest.mark.parametrize("known", ["", "29", "29 1", "x y", "-29 {size}"])
+@pytest.mark.parametrize("known", ["", "29 {size}", "2.900000000s 1", "x y", "-2.9s {size}", "0.000000000s {size}"])
 def test_the_length_of_another_file_is_ignored(play: Play, short: Path, known: str) -> None:
     source = play(short, loop=True, known_length=known.format(size=short.stat().st_size))
     assert [take(source, position / 10).loop for position in (28, 29, 30)] == [0, 0, 1]
-    assert source.length == f"30 {short.stat().st_size}"
+    assert source.length == f"3.000000000s {short.stat().st_size}"
 
 
 def test_a_file_ends_half_a_frame_after_its_last(play: Play, short: Path) -> None:
@@ -262,28 +256,22 @@ def test_a_truncated_file_ends_at_its_last_frame(play: Play, folder: Path) -> No
             position += 1
     assert 80 < position < 120
     assert frame.index == 0
-    assert [e["frames"] for e in logs if e["event"] == "file has fewer frames than its header claims"] == [position]
+    found = [e["seconds"] for e in logs if e["event"] == "file is shorter than its header claims"]
+    assert found == [position / 10]
 
 
 def test_a_given_frame_rate_overrides_the_container(play: Play, short: Path) -> None:
     assert take(play(short, fps=20.0), 1.0).index == 20
 
 
-@pytest.mark.parametrize("claimed", [0.0, -1.0, float("nan"), 90_000.0])
-def test_an_implausible_frame_rate_becomes_25_with_a_warning(
-    play: Play, short: Path, monkeypatch: pytest.MonkeyPatch, claimed: float
+@pytest.mark.parametrize("claimed", [None, Fraction(0), Fraction(-1), Fraction(90_000)])
+def test_an_implausible_frame_rate_is_reported_and_the_time_stamps_are_used(
+    play: Play, short: Path, monkeypatch: pytest.MonkeyPatch, claimed: Fraction | None
 ) -> None:
-    init = VideoFile.__init__
-
-    def lying(video: VideoFile, path: Path, camera: str, decoder_threads: int) -> None:
-        init(video, path, camera, decoder_threads)
-        video.container_fps = claimed
-
-    monkeypatch.setattr(VideoFile, "__init__", lying)
+    monkeypatch.setattr(video_file, "stated_rate", lambda stream: float(claimed or 0))
     with capture_logs() as logs:
-        assert take(play(short), 1.0).index == 25
+        assert take(play(short), 1.0).index == 10
     assert [e["log_level"] for e in logs if e["event"].startswith("file has no plausible")] == ["warning"]
-    assert take(play(short, fps=5.0), 1.0).index == 5
 
 
 def test_a_missing_file_is_down_and_comes_up_once_it_appears(play: Play, tmp_path: Path, short: Path) -> None:
@@ -307,10 +295,10 @@ def test_a_source_recovers_from_an_unexpected_exception(
 ) -> None:
     opened, failures = file_source.VideoFile, iter([IndexError("a bug")])
 
-    def fails_once(*arguments: Any) -> Any:
+    def fails_once(*arguments: Any, **options: Any) -> Any:
         for error in failures:
             raise error
-        return opened(*arguments)
+        return opened(*arguments, **options)
 
     monkeypatch.setattr(file_source, "VideoFile", fails_once)
     with capture_logs() as logs:
@@ -361,8 +349,8 @@ def test_a_colon_in_a_file_name_is_not_parsed_as_a_protocol(
 
 def test_waiting_is_bounded_and_closing_ends_it(play: Play, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     may_go_on = threading.Event()
-    grab = VideoFile.grab
-    monkeypatch.setattr(VideoFile, "grab", lambda v: may_go_on.wait(PATIENCE_S) and grab(v))
+    read = VideoFile.read
+    monkeypatch.setattr(VideoFile, "read", lambda v: read(v) if may_go_on.wait(PATIENCE_S) else None)
     source = play(short)
     assert source.frame_at(0.0, 0.02) is None
     assert source.state is SourceState.STARTING
@@ -380,7 +368,7 @@ def test_no_more_frames_are_decoded_ahead_than_fit_in_the_buffer(play: Play, lon
         assert source._changed.wait_for(lambda: len(source._buffer) == 3, PATIENCE_S)
         assert not source._changed.wait_for(lambda: len(source._buffer) > 3, 0.2)
     assert take(source, 5.1).index == 51
-    assert [decoded.frame.index for decoded in source._buffer][:2] == [52, 53]
+    assert [span.frame.index for span in source._buffer if span.frame][:2] == [52, 53]
 
 
 @pytest.mark.skipif(not RAW_H264.exists(), reason=f"{RAW_H264} is not there; set MTMC_SHARED")
@@ -390,7 +378,8 @@ def test_raw_h264_without_a_length_has_596_frames_and_loops(play: Play) -> None:
     again = source.frame_at(596 / 25, None)
     assert first is not None
     assert again is not None
-    assert (again.loop, again.index, source.frame_count) == (1, 0, 596)
+    assert (again.loop, again.index) == (1, 0)
+    assert source.duration_s == pytest.approx(596 / 25)
     assert np.array_equal(first.image, again.image)
 
 

@@ -42,6 +42,9 @@ def written(state: str, **fields: str) -> CameraFacts:
         (replace(LIVE, owner_gone=True), "stalled", "its worker w does not answer"),
         (replace(LIVE, picture_ms=NOW_MS - 2100), "stalled", "no new picture since 2023-11-14 22:13:17 UTC"),
         (replace(LIVE, picture_ms=NOW_MS - 1900), "live", "live"),
+        (written("frozen", fault="not changed for 9 s"), "frozen", "not changed for 9 s"),
+        (written("blank", fault="all black"), "blank", "all black"),
+        (written("blank"), "blank", "the picture is all of one colour"),
         (replace(LIVE, settings=b'{"paused": true}'), "paused", "paused"),
     ],
 )
@@ -64,6 +67,10 @@ def test_a_camera_is_judged_by_its_owner_the_clock_and_its_pictures(
         (replace(written("starting"), stalled=True), "starting"),
         (replace(written("down"), stalled=True), "down"),
         (replace(written("released"), stalled=True), "waiting"),
+        # A picture that shows nothing matters only while pictures arrive.
+        (replace(written("frozen", fault="x"), owner_gone=True), "stalled"),
+        (replace(written("blank", fault="x"), stalled=True), "stalled"),
+        (replace(written("blank", fault="x"), picture_ms=NOW_MS - 2100), "stalled"),
         # Pausing by the operator overrides everything.
         (replace(LIVE, settings=b'{"paused": true}', stalled=True, owner_gone=True), "paused"),
     ],

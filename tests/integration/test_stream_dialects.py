@@ -1,0 +1,471 @@
+"""Streams as cameras really send them, from real servers: HTTP in all its dialects, and RTSP."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import cv2
+import pytest
+
+from shared.backoff import Backoff
+from tests.http_server import Exchange, serving_http
+from tests.rtsp_server import RtspServer, is_available, serving_rtsp
+from tests.stopwatch import Stopwatch
+from tests.videos import SIZE, number_in, picture, write_video
+from vision.video.live_source import LiveSource
+from vision.video.options import SourceOptions
+from vision.video.source import Frame, SourceState
+
+PATIENCE_S = 20.0
+PICTURES_PER_S = 25
+Watch = Callable[..., LiveSource]
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    opened: list[LiveSource] = []
+
+    def open_live(url: str, loop: bool = False, interval_s: float = 0.05, **options: object) -> LiveSource:
+        opened.append(
+            LiveSource(
+                url,
+                camera="c1",
+                site_time_ns=time.time_ns,
+                options=SourceOptions(**options),  # type: ignore[arg-type]
+                loop=loop,
+                interval_s=interval_s,
+                backoff=Backoff(0.05, 0.2),
+            )
+        )
+        return opened[-1]
+
+    yield open_live
+    for source in opened:
+        source.close()
+
+
+def jpeg(number: int, size: tuple[int, int] = SIZE) -> bytes:
+    return cv2.imencode(".jpg", picture(number, size))[1].tobytes()
+
+
+def frames(source: LiveSource, count: int) -> list[Frame]:
+    found = []
+    for _ in range(count):
+        frame = source.frame_at(0.0, PATIENCE_S)
+        assert frame is not None, source.error
+        found.append(frame)
+    return found
+
+
+def wait_for(source: LiveSource, condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, (source.state, source.error, source.fault)
+        time.sleep(0.01)
+
+
+def down(source: LiveSource) -> str:
+    wait_for(source, lambda: source.state is SourceState.DOWN)
+    assert source.error is not None
+    return source.error
+
+
+# -- HTTP ------------------------------------------------------------------------------------------------
+
+
+def part(body: bytes, header: str) -> bytes:
+    return header.encode().replace(b"\n", b"\r\n") + body + b"\r\n"
+
+
+def with_boundary(number: int, header: str = "--b\nContent-Type: image/jpeg\n\n") -> bytes:
+    return part(jpeg(number), header)
+
+
+DIALECTS: dict[str, tuple[str, Callable[[int], bytes]]] = {
+    "as documented": ("multipart/x-mixed-replace; boundary=b", with_boundary),
+    "no boundary before the first part": (
+        "multipart/x-mixed-replace;boundary=b",
+        lambda i: (b"" if i == 0 else b"--b\r\nContent-Type: image/jpeg\r\n\r\n") + jpeg(i) + b"\r\n",
+    ),
+    "parts of type image/jpg": (
+        "multipart/x-mixed-replace;boundary=b",
+        lambda i: with_boundary(i, "--b\nContent-Type: image/jpg\n\n"),
+    ),
+    "a size in the type": (
+        "multipart/x-mixed-replace;boundary=--b",
+        lambda i: with_boundary(i, "--b\nContent-Type: image/jpeg;size=1234\n\n"),
+    ),
+    "no type": ("multipart/x-mixed-replace", lambda i: with_boundary(i, "--b\n\n")),
+    "empty and text parts in between": (
+        'multipart/x-mixed-replace; boundary="b"',
+        lambda i: b"--b\r\nContent-Type: text/plain\r\n\r\nstatus: ok\r\n--b\r\n\r\n\r\n" + with_boundary(i),
+    ),
+    "a wrong Content-Length": (
+        "multipart/x-mixed-replace;boundary=b",
+        lambda i: with_boundary(i, f"--b\nContent-Type: image/jpeg\nContent-Length: {i * 7}\n\n"),
+    ),
+    "JPEG pictures in a row": ("image/jpeg", jpeg),
+    "no type of the whole": ("application/octet-stream", with_boundary),
+    "line feeds alone": (
+        "multipart/x-mixed-replace; boundary=b",
+        lambda i: b"--b\nContent-Type: image/jpeg\n\n" + jpeg(i),
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_dialect_of_mjpeg_is_shown_without_delay(watch: Watch, dialect: str) -> None:
+    content_type, encoded = DIALECTS[dialect]
+    sent: list[float] = []
+
+    def answer(exchange: Exchange) -> None:
+        exchange.begin(content_type)
+        for number in itertools.count():
+            sent.append(time.monotonic())
+            exchange.send(encoded(number))
+            if not exchange.wait(1 / PICTURES_PER_S):
+                return
+
+    with serving_http(answer) as address:
+        source = watch(f"{address}/stream")
+        numbers = [number_in(frame.image) for frame in frames(source, 10)]
+        newest = number_in(frames(source, 1)[0].image)
+        behind_s = time.monotonic() - sent[newest]
+        assert source.failures == 0
+    assert numbers == sorted(set(numbers))
+    assert behind_s < 2.0  # a reader that waits for a full buffer is many pictures behind
+
+
+def test_a_damaged_jpeg_is_left_out(watch: Watch) -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.begin("multipart/x-mixed-replace; boundary=b")
+        for number in itertools.count():
+            whole = with_boundary(number)
+            exchange.send(whole if number % 2 else whole[: len(whole) // 2])
+            if not exchange.wait(0.02):
+                return
+
+    with serving_http(answer) as address:
+        numbers = [number_in(frame.image) for frame in frames(watch(f"{address}/"), 5)]
+    assert all(number % 2 for number in numbers)
+
+
+def test_a_stream_of_damaged_pictures_alone_is_named(watch: Watch) -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.begin("multipart/x-mixed-replace; boundary=b")
+        while exchange.wait(0.02):
+            exchange.send(b"--b\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg(1)[:300])
+
+    with serving_http(answer) as address:
+        error = down(watch(f"{address}/", read_timeout_s=0.4))
+    assert "sends data, but no intact picture for 0.4 s" in error
+
+
+class Snapshots:
+    """Serves one picture, which changes `per_second` times, with an ETag."""
+
+    def __init__(self, encode: Callable[[int], bytes] = jpeg, per_second: float = 5.0) -> None:
+        self.encode, self.per_second = encode, per_second
+        self.conditional = self.not_modified = self.asked = 0
+        self.broken = False
+
+    def __call__(self, exchange: Exchange) -> None:
+        self.asked += 1
+        body = self.encode(int(time.monotonic() * self.per_second) % 1000)
+        tag = f'"{hashlib.sha256(body).hexdigest()[:12]}"'
+        wanted = exchange.headers.get("If-None-Match")
+        self.conditional += wanted is not None
+        if self.broken:
+            exchange.begin(None, 503, Content_Length="0")
+        elif wanted == tag:
+            self.not_modified += 1
+            exchange.begin(None, 304, ETag=tag)
+        else:
+            exchange.begin("image/jpeg", Content_Length=str(len(body)), ETag=tag)
+            exchange.send(body)
+
+
+def test_a_snapshot_is_asked_for_again_and_again_if_it_has_changed(watch: Watch) -> None:
+    server = Snapshots()
+    with serving_http(server) as address:
+        source = watch(f"{address}/snapshot.jpg")
+        numbers = [number_in(frame.image) for frame in frames(source, 20)]
+        assert source.failures == 0
+        assert len(set(numbers)) >= 3
+        assert server.conditional >= server.asked - 1
+        assert server.not_modified >= 5
+
+
+def test_a_snapshot_server_that_fails_for_long_is_back_within_a_second(watch: Watch) -> None:
+    server = Snapshots()
+    with serving_http(server) as address:
+        source = watch(f"{address}/snapshot.jpg")
+        frames(source, 1)
+        server.broken = True
+        assert "answered with an error of its own (503)" in down(source)
+        wait_for(source, lambda: source.failures >= 4)
+        server.broken = False
+        stopwatch = Stopwatch()
+        wait_for(source, lambda: source.state is SourceState.LIVE)
+        assert stopwatch.within(2.0), stopwatch.seconds
+
+
+def test_a_snapshot_may_be_a_png(watch: Watch) -> None:
+    def png(number: int) -> bytes:
+        return cv2.imencode(".png", picture(number))[1].tobytes()
+
+    with serving_http(Snapshots(png)) as address:
+        numbers = [number_in(frame.image) for frame in frames(watch(f"{address}/x"), 6)]
+    assert numbers == sorted(numbers)
+
+
+def test_a_login_with_digest_is_understood_also_with_special_characters(watch: Watch) -> None:
+    user, password = "operator", "p:s/w%#d"
+
+    def md5(text: str) -> str:
+        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+    def answer(exchange: Exchange) -> None:
+        given = dict(re.findall(r'(\w+)="?([^",]+)"?', exchange.headers.get("Authorization", "")))
+        secret = md5(f"{user}:cam:{password}")
+        expected = md5(
+            f"{secret}:n1:{given.get('nc')}:{given.get('cnonce')}:auth:{md5(f'GET:{unquote(exchange.path)}')}"
+        )
+        if given.get("response") != expected:
+            challenge = 'Digest realm="cam", nonce="n1", qop="auth", algorithm=MD5'
+            exchange.begin(None, 401, WWW_Authenticate=challenge, Content_Length="0")
+            return
+        exchange.begin("multipart/x-mixed-replace; boundary=b")
+        for number in itertools.count():
+            exchange.send(with_boundary(number))
+            if not exchange.wait(0.02):
+                return
+
+    with serving_http(answer) as address:
+        host = address.removeprefix("http://")
+        frames(watch(f"http://{user}:p:s%2Fw%25%23d@{host}/live"), 3)
+        assert "refused user and password (401)" in down(watch(f"http://{user}:wrong@{host}/live"))
+        assert "requires a user and a password (401)" in down(watch(f"http://{host}/live"))
+
+
+@pytest.mark.parametrize(
+    ("status", "says"), [(403, "denies access (403)"), (404, "no stream at this path (404)"), (500, "error of its own")]
+)
+def test_the_status_of_a_refusal_is_explained(watch: Watch, status: int, says: str) -> None:
+    with serving_http(lambda exchange: exchange.begin(None, status, Content_Length="0")) as address:
+        assert says in down(watch(f"{address}/x"))
+
+
+def test_a_web_page_is_named(watch: Watch) -> None:
+    def answer(exchange: Exchange) -> None:
+        page = b"<!doctype html><title>camera</title>"
+        exchange.begin("text/html", Content_Length=str(len(page)))
+        exchange.send(page)
+
+    with serving_http(answer) as address:
+        assert "serves a web page, not a video" in down(watch(f"{address}/"))
+
+
+def file_server(path: Path) -> Callable[[Exchange], None]:
+    """Serves the files next to `path`, with ranges."""
+
+    def answer(exchange: Exchange) -> None:
+        data = (path.parent / exchange.path.lstrip("/")).read_bytes()
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", exchange.headers.get("Range", ""))
+        first = int(match[1]) if match else 0
+        last = int(match[2]) if match and match[2] else len(data) - 1
+        ranges = {"Content_Range": f"bytes {first}-{last}/{len(data)}"} if match else {}
+        body = data[first : last + 1]
+        kind = "application/vnd.apple.mpegurl" if exchange.path.endswith("m3u8") else "video/mp4"
+        exchange.begin(kind, 206 if match else 200, Content_Length=str(len(body)), Accept_Ranges="bytes", **ranges)
+        exchange.send(body)
+
+    return answer
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_file_over_http_plays_at_its_own_speed_and_ends_or_loops(watch: Watch, tmp_path: Path, loop: bool) -> None:
+    path = write_video(tmp_path / "a.mp4", [i / 25 for i in range(50)])
+    with serving_http(file_server(path)) as address:
+        source = watch(f"{address}/a.mp4", loop=loop)
+        first = frames(source, 1)[0]
+        began_s, seen = time.monotonic(), [number_in(first.image)]
+        while (frame := source.frame_at(0.0, 1.0)) is not None and frame.loop == 0:
+            seen.append(number_in(frame.image))
+        took_s = time.monotonic() - began_s
+        assert seen == sorted(seen)
+        assert seen[-1] >= 47
+        assert took_s > 1.5  # it lasts 2 s
+        if loop:
+            assert frame is not None
+            assert frame.loop == 1
+        else:
+            wait_for(source, lambda: source.state is SourceState.ENDED)
+
+
+def test_hls_plays_at_the_pace_of_its_time_stamps(watch: Watch, tmp_path: Path) -> None:
+    path = tmp_path / "live.m3u8"
+    options = {"hls_time": "1", "hls_list_size": "0", "hls_flags": "omit_endlist"}
+    write_video(path, [i / 25 for i in range(150)], container="hls", options={"g": "25"}, container_options=options)
+    with serving_http(file_server(path)) as address:
+        source = watch(f"{address}/live.m3u8")
+        frames(source, 1)
+        began_s, numbers, arrivals = time.monotonic(), [], []
+        while time.monotonic() - began_s < 2.0:
+            frame = source.frame_at(0.0, 1.0)
+            if frame is not None:
+                numbers.append(number_in(frame.image))
+                arrivals.append(time.monotonic() - began_s)
+    assert numbers == sorted(numbers)
+    shown_s = (numbers[-1] - numbers[0]) / 25
+    assert shown_s == pytest.approx(arrivals[-1] - arrivals[0], abs=0.7)  # not in one burst
+    assert len(numbers) >= 25
+
+
+def test_mpeg_ts_over_http_shows_its_newest_picture(watch: Watch, tmp_path: Path) -> None:
+    data = write_video(tmp_path / "a.ts", [i / 25 for i in range(250)], options={"g": "10"}).read_bytes()
+    rate = len(data) / 10  # bytes per second
+
+    def answer(exchange: Exchange) -> None:
+        exchange.begin("video/mp2t")
+        began_s, sent = time.monotonic(), 0
+        while sent < len(data):
+            due = min(len(data), int((time.monotonic() - began_s) * rate) + 20_000)
+            exchange.send(data[sent:due])
+            sent = due
+            if not exchange.wait(0.02):
+                return
+
+    with serving_http(answer) as address:
+        source = watch(f"{address}/live")
+        numbers = [number_in(frame.image) for frame in frames(source, 15)]
+        assert source.failures == 0
+    assert numbers == sorted(set(numbers))
+
+
+# -- RTSP ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rtsp() -> Iterator[RtspServer]:
+    require_rtsp()
+    with serving_rtsp() as server:
+        yield server
+
+
+def require_rtsp() -> None:
+    if not is_available():
+        if os.environ.get("CI"):
+            pytest.fail("GStreamer's RTSP server is not installed; run tools/install-system-packages")
+        pytest.skip("GStreamer's RTSP server is not installed; `make test` installs it")
+
+
+@pytest.mark.parametrize(
+    ("path", "transport"),
+    [("/cam", "auto"), ("/cam", "tcp"), ("/cam", "udp"), ("/udp", "auto"), ("/udp", "udp"), ("/mjpeg", "auto")],
+)
+def test_rtsp_is_live_over_tcp_and_udp(watch: Watch, rtsp: RtspServer, path: str, transport: str) -> None:
+    source = watch(rtsp.url(path), transport=transport)
+    found = frames(source, 5)
+    assert {frame.image.shape for frame in found} == {(240, 320, 3)}
+    assert source.fault is None
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "says"),
+    [
+        ("/nothing", {}, "has no stream at this path (404)"),
+        ("/sound", {}, "contains no video, only audio"),
+        ("/udp", {"transport": "tcp"}, "does not support this transport (461)"),
+    ],
+)
+def test_what_is_wrong_with_an_rtsp_address_is_named(
+    watch: Watch, rtsp: RtspServer, path: str, options: dict[str, str], says: str
+) -> None:
+    assert says in down(watch(rtsp.url(path), **options))
+
+
+def test_tls_where_there_is_none_is_named(watch: Watch, rtsp: RtspServer) -> None:
+    assert "does not accept a TLS connection" in down(watch(rtsp.url("/cam").replace("rtsp:", "rtsps:")))
+
+
+def test_a_port_without_a_server_and_an_unknown_host_are_named(watch: Watch) -> None:
+    assert "refused the connection" in down(watch("rtsp://127.0.0.1:1/cam"))
+    assert "its host name is unknown" in down(watch("rtsp://camera.invalid/cam"))
+
+
+def test_a_login_over_rtsp_is_understood_or_refused(watch: Watch) -> None:
+    require_rtsp()
+    with serving_rtsp(login=("operator", "p@ss/w")) as server:
+        frames(watch(server.url("/cam", "operator:p@ss%2Fw")), 1)
+        assert "refused user and password (401)" in down(watch(server.url("/cam", "operator:wrong")))
+        assert "requires a user and a password (401)" in down(watch(server.url("/cam")))
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_a_frozen_rtsp_server_is_down_within_the_timeout_and_comes_back(watch: Watch, transport: str) -> None:
+    require_rtsp()
+    with serving_rtsp() as server:
+        source = watch(server.url("/cam"), read_timeout_s=1.0, transport=transport)
+        frames(source, 3)
+        server.freeze()
+        stopwatch = Stopwatch()
+        wait_for(source, lambda: source.state is SourceState.DOWN)
+        assert stopwatch.within(1.6), stopwatch.seconds
+        assert "sent no picture for 1 s" in str(source.error)
+        server.thaw()
+        wait_for(source, lambda: source.state is SourceState.LIVE)
+        frames(source, 2)
+
+
+def test_an_rtsp_server_that_is_killed_and_restarted_with_another_size_is_shown_again(watch: Watch) -> None:
+    require_rtsp()
+    with serving_rtsp() as server:
+        source = watch(server.url("/cam"), read_timeout_s=1.0)
+        frames(source, 2)
+        port = server.port
+        server.kill()
+        wait_for(source, lambda: source.state is SourceState.DOWN)
+        wait_for(source, lambda: "refused the connection" in str(source.error))
+        with serving_rtsp(port, (480, 360)):
+            wait_for(source, lambda: source.state is SourceState.LIVE)
+            wait_for(source, lambda: (f := source.frame_at(0.0, 1.0)) is not None and f.image.shape == (360, 480, 3))
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "kind", "says"),
+    [
+        ("/still", {"freeze_s": 1.0}, "frozen", "the picture has not changed for 1 s"),
+        ("/black", {"freeze_s": 0.0}, "blank", "the picture is all black"),
+    ],
+)
+def test_a_frozen_and_a_black_picture_are_named(
+    watch: Watch, rtsp: RtspServer, path: str, options: dict[str, float], kind: str, says: str
+) -> None:
+    source = watch(rtsp.url(path), **options)
+    wait_for(source, lambda: source.fault is not None)
+    assert source.fault is not None
+    assert source.fault.kind.value == kind
+    assert says in source.fault.message
+    assert source.state is SourceState.LIVE
+
+
+def test_closing_a_stream_whose_server_hangs_does_not_wait_for_it(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_rtsp()
+    with serving_rtsp() as server:
+        source = watch(server.url("/cam"), read_timeout_s=30.0)
+        frames(source, 1)
+        server.freeze()
+        stopwatch = Stopwatch()
+        source.close()
+        assert stopwatch.within(1.0), stopwatch.seconds
+        server.thaw()

@@ -1,0 +1,275 @@
+"""HTTP addresses: finds out what they serve, and reads MJPEG and snapshots in the dialects of the field."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import unquote
+
+import av
+import requests
+import urllib3
+from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
+
+from shared.stream_url import StreamUrl
+from vision.video.decoding import NoVideo, VideoInput
+from vision.video.jpeg_stream import MAX_BYTES, JpegSplitter
+from vision.video.options import SourceOptions
+from vision.video.stream_readers import Arrival
+
+_CHUNK = 64 * 1024
+_LOOK_BYTES = 4096
+_JPEG = b"\xff\xd8\xff"
+_PICTURES = (_JPEG, b"\x89PNG\r\n", b"GIF8", b"BM", b"RIFF")
+_FASTEST_POLL_S = 0.04
+
+
+class Serves(Enum):
+    """What an HTTP address serves."""
+
+    MJPEG = "JPEG pictures, one after the other"
+    SNAPSHOT = "one picture, which changes"
+    PLAYLIST = "HLS or DASH"
+    FILE = "a video with an end"
+    STREAM = "any other video"
+    PAGE = "a web page"
+
+
+class BadStatus(Exception):
+    """The server answered with an error."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(f"status {status}")
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """The answer of a server, of which the beginning has been read."""
+
+    session: requests.Session
+    response: requests.Response
+    beginning: bytes
+    serves: Serves
+
+    def close(self) -> None:
+        with suppress(OSError, requests.RequestException, urllib3.exceptions.HTTPError):
+            self.response.close()
+        self.session.close()
+
+
+def ask(url: StreamUrl, options: SourceOptions) -> HttpAnswer:
+    """Ask a server for `url` and look at the beginning of what it sends.
+
+    Raises:
+        BadStatus: it answered with an error.
+        requests.RequestException: it could not be reached.
+    """
+    session = requests.Session()
+    session.headers["User-Agent"] = "mtmc"
+    session.verify = options.ffmpeg.get("tls_verify") == "1"  # cameras sign their own certificates
+    if not session.verify:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    try:
+        response = _get(session, url, options)
+        if response.status_code != requests.codes.ok:
+            response.close()
+            raise BadStatus(response.status_code)
+        beginning = _first_bytes(response)
+        _set_timeout(response, options.read_timeout_s)
+        return HttpAnswer(session, response, beginning, _served(response, beginning))
+    except BaseException:
+        session.close()
+        raise
+
+
+def _get(session: requests.Session, url: StreamUrl, options: SourceOptions) -> requests.Response:
+    address = f"{url.scheme}://{url.host}{url.path}"
+    timeout = (options.open_timeout_s, options.open_timeout_s)
+    session.auth = _login(url, HTTPBasicAuth)
+    response = session.get(address, stream=True, timeout=timeout)
+    if response.status_code == requests.codes.unauthorized and "digest" in _challenge(response):
+        response.close()
+        session.auth = _login(url, HTTPDigestAuth)
+        response = session.get(address, stream=True, timeout=timeout)
+    return response
+
+
+def _set_timeout(response: requests.Response, seconds: float) -> None:
+    """The timeout of all further reads; the request itself had that of opening."""
+    sock = getattr(response.raw.connection, "sock", None)
+    if sock is not None:
+        sock.settimeout(seconds)
+
+
+def _login(url: StreamUrl, kind: type[HTTPBasicAuth] | type[HTTPDigestAuth]) -> AuthBase | None:
+    user, _, password = url.login.partition(":")
+    return kind(unquote(user), unquote(password)) if url.login else None
+
+
+def _challenge(response: requests.Response) -> str:
+    return response.headers.get("WWW-Authenticate", "").lower()
+
+
+def _first_bytes(response: requests.Response) -> bytes:
+    """Enough to recognise the kind: MJPEG may begin with empty or text parts, and comes slowly."""
+    data = b""
+    is_multipart = _type(response).startswith("multipart/")
+    while len(data) < _LOOK_BYTES and not is_multipart and _JPEG not in data:
+        chunk = response.raw.read1(_LOOK_BYTES)
+        if not chunk:
+            break
+        data += chunk
+    return data
+
+
+def _type(response: requests.Response) -> str:
+    return response.headers.get("Content-Type", "").strip().lower()
+
+
+def _served(response: requests.Response, beginning: bytes) -> Serves:
+    kind, text = _type(response), beginning.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if kind.startswith("multipart/"):
+        return Serves.MJPEG
+    if text.startswith(b"#EXTM3U") or b"<MPD" in text:
+        return Serves.PLAYLIST
+    if text.startswith(_PICTURES) or kind.startswith("image/"):
+        return Serves.SNAPSHOT
+    if _JPEG in beginning:  # parts without the header that announces them
+        return Serves.MJPEG
+    if text[:200].lower().startswith((b"<!doctype html", b"<html")) or kind.startswith("text/html"):
+        return Serves.PAGE
+    has_end = response.headers.get("Content-Length", "").isdigit()
+    return Serves.FILE if has_end else Serves.STREAM
+
+
+class JpegDecoder:
+    """Decodes single JPEG pictures."""
+
+    def __init__(self) -> None:
+        self._codec = av.CodecContext.create("mjpeg", "r")
+
+    def decode(self, encoded: bytes) -> av.VideoFrame | None:
+        """The picture; None if it is damaged."""
+        try:
+            frames = self._codec.decode(av.Packet(encoded))
+        except av.FFmpegError:
+            return None
+        frame = frames[0] if frames else None
+        return frame if isinstance(frame, av.VideoFrame) and not frame.is_corrupt else None
+
+
+class MjpegReader:
+    """Reads JPEG pictures that follow each other in one response."""
+
+    is_file = False
+
+    def __init__(self, answer: HttpAnswer) -> None:
+        self._answer = answer
+
+    def pictures(self) -> Iterator[Arrival | None]:
+        splitter, decoder = JpegSplitter(), JpegDecoder()
+        chunk = self._answer.beginning
+        while True:
+            frames = [decoder.decode(picture) for picture in splitter.feed(chunk)]
+            yield from (Arrival(frame) if frame is not None else None for frame in frames)
+            if not frames:
+                yield None
+            chunk = self._answer.response.raw.read1(_CHUNK)
+            if not chunk:
+                return
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class SnapshotReader:
+    """Asks again and again for an address that serves one picture.
+
+    An answer may also hold many pictures one after the other without a type that says so; then they are read as they
+    arrive.
+    """
+
+    is_file = False
+
+    def __init__(self, answer: HttpAnswer, options: SourceOptions, interval_s: float) -> None:
+        """`interval_s`: time between two requests, seconds."""
+        self._answer, self._options = answer, options
+        self._interval_s = max(interval_s, _FASTEST_POLL_S)
+        self._decoder = JpegDecoder()
+        self._last: av.VideoFrame | None = None
+
+    def pictures(self) -> Iterator[Arrival | None]:
+        response = self._answer.response
+        yield from self._rest_of(response, self._answer.beginning)
+        address = response.url
+        timeout = (self._options.open_timeout_s, self._options.read_timeout_s)
+        due_s = time.monotonic()
+        while True:
+            due_s = max(due_s + self._interval_s, time.monotonic())
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            headers = _conditions(response)
+            try:
+                latest = self._answer.session.get(address, headers=headers, stream=True, timeout=timeout)
+            except requests.ConnectionError:
+                # Many cameras close the connection after each answer without saying so; a new one is made at once.
+                latest = self._answer.session.get(address, headers=headers, stream=True, timeout=timeout)
+            if latest.status_code == requests.codes.not_modified:
+                latest.close()
+                yield Arrival(self._last) if self._last is not None else None
+                continue
+            if latest.status_code != requests.codes.ok:
+                latest.close()
+                raise BadStatus(latest.status_code)
+            response = latest
+            yield from self._rest_of(response, b"")
+
+    def _rest_of(self, response: requests.Response, beginning: bytes) -> Iterator[Arrival | None]:
+        splitter, data, found = JpegSplitter(), bytearray(beginning), False
+        chunk = beginning
+        while True:
+            for encoded in splitter.feed(chunk):
+                frame = self._decoder.decode(encoded)
+                found = True
+                if frame is not None:
+                    self._last = frame
+                    yield Arrival(frame)
+            if found:
+                data.clear()
+            chunk = response.raw.read1(_CHUNK)
+            if not chunk:
+                break
+            data += chunk
+            if len(data) > MAX_BYTES:
+                break
+        response.close()
+        if not found:
+            self._last = _decoded(bytes(data)) or self._last
+            yield Arrival(self._last) if self._last is not None else None
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+def _conditions(response: requests.Response) -> dict[str, str]:
+    """The headers of a request for what has changed since `response`."""
+    pairs = (("ETag", "If-None-Match"), ("Last-Modified", "If-Modified-Since"))
+    return {condition: response.headers[name] for name, condition in pairs if name in response.headers}
+
+
+def _decoded(encoded: bytes) -> av.VideoFrame | None:
+    """A picture in any format that FFmpeg knows."""
+    try:
+        video = VideoInput(io.BytesIO(encoded))
+    except (av.FFmpegError, NoVideo):
+        return None
+    try:
+        return next((frame for packet in video.packets() for frame in video.decode(packet)), None)
+    except av.FFmpegError:
+        return None
+    finally:
+        video.close()

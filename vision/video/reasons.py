@@ -1,0 +1,125 @@
+"""Why a stream cannot be opened or read, as a phrase for people; never contains the address or its password."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import av
+
+_PROBE_S = 2.0
+_DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+_REFUSED = "refused the connection; check the port, and that the camera serves this protocol"
+_TLS = ("rtsps", "https")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt to open or read a stream."""
+
+    name: str
+    """The address as it may be shown."""
+    url: str
+    timeout_s: float
+    took_s: float
+
+
+def opening_failed(attempt: Attempt, error: Exception) -> str:
+    """Why `attempt` to open a stream failed with `error`."""
+    name = attempt.name
+    if isinstance(error, av.error.ExitError | TimeoutError) or attempt.took_s >= attempt.timeout_s:
+        return f"{name} did not answer within {attempt.timeout_s:g} s; check address and network"
+    if isinstance(error, ConnectionRefusedError):
+        return f"{name} {_REFUSED}"
+    if isinstance(error, ConnectionResetError | BrokenPipeError | av.error.EOFError):
+        return f"{name} closed the connection; check the path, and whether the camera allows another viewer"
+    status = 461 if getattr(error, "errno", None) == errno.EPROTONOSUPPORT else http_status(error)
+    if status is not None:
+        return f"{name} {status_reason(status, has_login=bool(urlsplit(attempt.url).username))}"
+    if found := _network_reason(attempt.url):
+        return f"{name} {found}"
+    if isinstance(error, av.error.InvalidDataError):
+        return f"{name} does not send a video that can be decoded; check the path of the stream"
+    return f"{name} cannot be opened; check address, path, user and password, and that it is a video stream"
+
+
+def reading_failed(attempt: Attempt, error: Exception | None) -> str:
+    """Why a stream that was open ended with `error`; None: it just ended."""
+    if isinstance(error, av.error.ExitError | TimeoutError) or attempt.took_s >= attempt.timeout_s:
+        return no_picture(attempt.name, attempt.timeout_s)
+    return f"{attempt.name} ended or was interrupted"
+
+
+def no_picture(name: str, for_s: float) -> str:
+    """The reason of a stream that is open but silent."""
+    return f"{name} sent no picture for {for_s:g} s"
+
+
+def only_damaged(name: str, for_s: float) -> str:
+    """The reason of a stream whose packets cannot be decoded."""
+    return f"{name} sends data, but no intact picture for {for_s:g} s; check the network, or use transport: tcp"
+
+
+def http_status(error: Exception) -> int | None:
+    """The status code of an error that FFmpeg reports for HTTP and RTSP, as far as it says."""
+    known = {
+        av.error.HTTPBadRequestError: 400,
+        av.error.HTTPUnauthorizedError: 401,
+        av.error.HTTPForbiddenError: 403,
+        av.error.HTTPNotFoundError: 404,
+        av.error.HTTPTooManyRequestsError: 429,
+        av.error.HTTPOtherClientError: 499,
+        av.error.HTTPServerError: 500,
+    }
+    return next((status for kind, status in known.items() if isinstance(error, kind)), None)
+
+
+def status_reason(status: int, *, has_login: bool) -> str:
+    """What a status of HTTP or RTSP means for the person who configures the camera."""
+    if status == 401:
+        if has_login:
+            return "refused user and password (401); check them, and that the account may watch this stream"
+        return "requires a user and a password (401); write them in the address, as USER:PASSWORD@HOST"
+    if status == 403:
+        return "denies access (403); check the permissions of the account, and the camera's list of allowed hosts"
+    if status == 404:
+        return "has no stream at this path (404); check the path of the address"
+    if status == 429:
+        return "answered too many requests (429); lower clock.target_fps, or the number of viewers"
+    if status == 461:
+        return "does not support this transport (461); set transport to auto, tcp or udp"
+    if status == 499:
+        return "refused the request; check the path, and try another transport"
+    if status >= 500:
+        return f"answered with an error of its own ({'5xx' if status == 500 else status}); restart the camera"
+    return f"refused the request ({status}); check the path of the address"
+
+
+def _network_reason(url: str) -> str | None:
+    """Looks for a cause that FFmpeg reports as a general I/O error: name resolution, routing or TLS."""
+    parts = urlsplit(url)
+    try:
+        host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 554)
+    except ValueError:
+        return None
+    try:
+        with socket.create_connection((host, port), _PROBE_S) as plain:
+            if parts.scheme not in _TLS:
+                return None
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            with context.wrap_socket(plain, server_hostname=host):
+                return None
+    except socket.gaierror:
+        return "cannot be found: its host name is unknown; check the address and the DNS"
+    except ssl.SSLError:
+        return "does not accept a TLS connection; use rtsp:// or http:// instead, or check the port"
+    except ConnectionRefusedError:
+        return _REFUSED
+    except TimeoutError:
+        return "did not answer; check address and network"
+    except OSError as error:
+        return f"cannot be reached ({(error.strerror or 'network error').lower()}); check address and network"
