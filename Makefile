@@ -14,7 +14,7 @@ DEMO_ARGS ?=
 TRAIN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-compose test-evaluation test-torch test-training check up bench evaluate lock clean
+.PHONY: help install demo test test-compose test-evaluation test-torch test-training check up bench soak evaluate lock clean
 .PHONY: train-detector train-embedder evaluate-models
 
 help: ## List the targets
@@ -101,6 +101,9 @@ up: $(VENV)/.installed ## Run a site on this machine: make up SITE=my-site.yaml
 
 bench: $(VENV)/.installed-dev ## Measure the throughput on four real cameras (needs the data in MTMC_SHARED)
 	$(BIN)/python -m benchmarks.four_cameras
+
+soak: $(VENV)/.installed-dev ## Open sources a thousand times and look for leaks
+	$(BIN)/python -m benchmarks.reconnects
 
 evaluate: $(VENV)/.installed-dev ## Score tracker and identities on the demo and real data (docs/evaluation.md)
 	$(BIN)/python -m benchmarks.demo_identities
