@@ -26,6 +26,7 @@ _LOOK_BYTES = 4096
 _JPEG = b"\xff\xd8\xff"
 _PICTURES = (_JPEG, b"\x89PNG\r\n", b"GIF8", b"BM", b"RIFF")
 _FASTEST_POLL_S = 0.04
+_STALE_CONNECTIONS = 2
 
 
 class Serves(Enum):
@@ -91,12 +92,26 @@ def _get(session: requests.Session, url: StreamUrl, options: SourceOptions) -> r
     address = f"{url.scheme}://{url.host}{url.path}"
     timeout = (options.open_timeout_s, options.open_timeout_s)
     session.auth = _login(url, HTTPBasicAuth)
-    response = session.get(address, stream=True, timeout=timeout)
+    response = _get_again(session, address, {}, timeout)
     if response.status_code == requests.codes.unauthorized and "digest" in _challenge(response):
         response.close()
         session.auth = _login(url, HTTPDigestAuth)
-        response = session.get(address, stream=True, timeout=timeout)
+        response = _get_again(session, address, {}, timeout)
     return response
+
+
+def _get_again(
+    session: requests.Session, address: str, headers: dict[str, str], timeout: tuple[float, float]
+) -> requests.Response:
+    """The answer, over another connection if the server closed the last one without saying so, as many cameras do."""
+    for _ in range(_STALE_CONNECTIONS):
+        try:
+            return session.get(address, headers=headers, stream=True, timeout=timeout)
+        except requests.Timeout:
+            raise
+        except requests.ConnectionError:
+            continue
+    return session.get(address, headers=headers, stream=True, timeout=timeout)
 
 
 def _set_timeout(response: requests.Response, seconds: float) -> None:
@@ -213,11 +228,7 @@ class SnapshotReader:
             due_s = max(due_s + self._interval_s, time.monotonic())
             time.sleep(max(0.0, due_s - time.monotonic()))
             headers = _conditions(response)
-            try:
-                latest = self._answer.session.get(address, headers=headers, stream=True, timeout=timeout)
-            except requests.ConnectionError:
-                # Many cameras close the connection after each answer without saying so; a new one is made at once.
-                latest = self._answer.session.get(address, headers=headers, stream=True, timeout=timeout)
+            latest = _get_again(self._answer.session, address, headers, timeout)
             if latest.status_code == requests.codes.not_modified:
                 latest.close()
                 yield Arrival(self._last) if self._last is not None else None
