@@ -1,6 +1,6 @@
 """Scores of the tracker alone, on recorded detections: HOTA, IDF1 and MOTA at 30, 10 and 5 Hz, and its speed.
 
-    python -m benchmarks.mot17_tracker [--strides 1 3 6] [--campus]
+    python -m benchmarks.mot17_tracker [--strides 1 3 6] [--variants original pan shake] [--campus]
 
 Reads `mot17/*/det.txt` and `gt.txt` (or CAMPUS Auditorium's) below `../shared/data` or `$MTMC_SHARED/data`. A stride of
 3 uses every third picture, in three runs that start at the first, second and third picture, so that every picture
@@ -17,54 +17,50 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from benchmarks.mot17_variants import FRAME_SIZE, Sequence, Variant, varied
 from benchmarks.shared_data import shared_folder
 from evaluation.matching import match_camera
 from evaluation.scores import CameraScores, IdentifiedCamera, pooled_scores
 from evaluation.tracks import PublishedTracks
-from evaluation.truth import MOT17, CameraTruth, read_camera_truth
-from recording.mot_text import MotRows, read_mot
+from evaluation.truth import MOT17, read_camera_truth
+from recording.mot_text import read_mot
 from vision.tracking.tracker import Tracker, TrackerSettings
 
-_FRAME_SIZE = (1920, 1080)
 _SHOWN = ("hota", "assa", "deta", "idf1", "mota")
 
 
-@dataclass(frozen=True)
-class Sequence:
-    """Detections and truth of one sequence."""
-
-    name: str
-    rate_hz: float
-    detections: MotRows
-    truth: CameraTruth
-
-    @classmethod
-    def read(cls, folder: Path, rate_hz: float) -> Sequence:
-        """Reads `det.txt` and `gt.txt`."""
-        detections = read_mot(folder / "det.txt", detections=True)
-        truth = read_camera_truth(folder / "gt.txt", MOT17)
-        return cls(folder.name, rate_hz, detections.select(np.argsort(detections.frame, kind="stable")), truth)
-
-    @property
-    def length(self) -> int:
-        """Number of pictures."""
-        return int(max(self.detections.frame.max(), self.truth.frames.max()))
+def read_sequence(folder: Path, rate_hz: float) -> Sequence:
+    """Reads `det.txt` and `gt.txt`."""
+    detections = read_mot(folder / "det.txt", detections=True)
+    detections = detections.select(np.argsort(detections.frame, kind="stable"))
+    truth = read_camera_truth(folder / "gt.txt", MOT17)
+    length = int(max(detections.frame.max(), truth.frames.max()))
+    return Sequence(folder.name, rate_hz, detections, truth, np.arange(1, length + 1))
 
 
 def sequences(data: Path, campus: bool) -> list[Sequence]:
     """Returns the sequences in `data`; exits if there are none."""
     folder, rate_hz = (data / "campus-auditorium", 29.97) if campus else (data / "mot17", 30.0)
-    found = [Sequence.read(path.parent, rate_hz) for path in sorted(folder.glob("*/det.txt"))]
+    found = [read_sequence(path.parent, rate_hz) for path in sorted(folder.glob("*/det.txt"))]
     if not found:
         sys.exit(f"no {folder}/*/det.txt: set MTMC_SHARED to the folder that holds data/")
     return found
 
 
-def track(sequence: Sequence, first: int, stride: int) -> IdentifiedCamera:
-    """Runs the tracker on every `stride`-th picture from number `first` on; returns its output with the truth."""
-    tracker, rows = Tracker(TrackerSettings(), _FRAME_SIZE, first_id=1), sequence.detections
-    frames = np.arange(first, sequence.length + 1, stride)
+@dataclass(frozen=True)
+class Tracks:
+    """What a tracker made of one run: `(n,)` frames and ids, `(n, 4)` boxes."""
+
+    frames: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int64]
+    boxes_xyxy: npt.NDArray[np.float32]
+
+
+def track(sequence: Sequence, frames: npt.NDArray[np.int64], settings: TrackerSettings | None = None) -> Tracks:
+    """Runs our tracker on these frames."""
+    tracker, rows = Tracker(settings or TrackerSettings(), FRAME_SIZE, first_id=1), sequence.detections
     boxes = rows.box_xyxy
     ticks, ids, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros((0, 4), np.float32)]
     for frame in frames.tolist():
@@ -73,14 +69,22 @@ def track(sequence: Sequence, first: int, stride: int) -> IdentifiedCamera:
         ticks.append(np.full(len(tracked.track_ids), frame))
         ids.append(tracked.track_ids)
         found.append(tracked.boxes_xyxy)
-    at, track_ids = np.concatenate(ticks), np.concatenate(ids)
-    tracks = PublishedTracks.of(at, np.zeros(len(at)), track_ids, np.concatenate(found), track_ids)
+    return Tracks(np.concatenate(ticks), np.concatenate(ids), np.concatenate(found))
+
+
+def identified(sequence: Sequence, frames: npt.NDArray[np.int64], made: Tracks) -> IdentifiedCamera:
+    """The tracks of one run with the truth."""
+    tracks = PublishedTracks.of(made.frames, np.zeros(len(made.frames)), made.ids, made.boxes_xyxy, made.ids)
     return IdentifiedCamera(match_camera(sequence.truth, tracks, frames, frames), tracks.gids)
 
 
-def scores(all_sequences: list[Sequence], stride: int) -> CameraScores:
+def scores(all_sequences: list[Sequence], stride: int, settings: TrackerSettings | None = None) -> CameraScores:
     """Scores over all sequences together, with one run from each of the first `stride` pictures."""
-    runs = [track(sequence, first, stride) for sequence in all_sequences for first in range(1, stride + 1)]
+    runs = []
+    for sequence in all_sequences:
+        for first in range(1, stride + 1):
+            frames = sequence.ticks(first, stride)
+            runs.append(identified(sequence, frames, track(sequence, frames, settings)))
     pooled = pooled_scores(runs)
     assert pooled is not None
     return pooled
@@ -89,7 +93,7 @@ def scores(all_sequences: list[Sequence], stride: int) -> CameraScores:
 def milliseconds_per_update(objects: int, updates: int = 300) -> float:
     """Median duration of an update with `objects` moving boxes, one in twenty missed at each update."""
     random = np.random.default_rng(1)
-    corners = random.uniform((0, 0), _FRAME_SIZE, (objects, 2))
+    corners = random.uniform((0, 0), FRAME_SIZE, (objects, 2))
     speeds = random.uniform(-60, 60, (objects, 2))
     sizes = random.uniform((20, 60), (60, 180), (objects, 2))
     tracker, durations_s = Tracker(TrackerSettings()), []
@@ -109,15 +113,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="HOTA, IDF1 and MOTA of the tracker on recorded detections")
     parser.add_argument("--strides", type=int, nargs="+", default=[1, 3, 6], help="use every n-th picture")
     parser.add_argument("--campus", action="store_true", help="CAMPUS Auditorium (YOLOv8n) instead of MOT17 (FRCNN)")
+    parser.add_argument(
+        "--variants",
+        type=Variant,
+        nargs="+",
+        default=[Variant.ORIGINAL],
+        help=f"what to do to the sequences: {', '.join(Variant)} (default: original)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the variants")
     arguments = parser.parse_args()
     for objects in (10, 100):
         print(f"{objects:4d} objects: {milliseconds_per_update(objects):.2f} ms per update")
     shared = shared_folder() or sys.exit("no data found: set MTMC_SHARED to the folder that holds data/")
-    all_sequences = sequences(shared / "data", arguments.campus)
-    for stride in arguments.strides:
-        done = scores(all_sequences, stride)
-        figures = "  ".join(f"{name.upper()} {100 * getattr(done, name):6.2f}" for name in _SHOWN)
-        print(f"{all_sequences[0].rate_hz / stride:5.1f} Hz: {figures}  switches {done.idsw}", flush=True)
+    originals = sequences(shared / "data", arguments.campus)
+    for variant in arguments.variants:
+        versions = [varied(sequence, variant, arguments.seed) for sequence in originals]
+        for stride in arguments.strides:
+            done = scores(versions, stride)
+            figures = "  ".join(f"{name.upper()} {100 * getattr(done, name):6.2f}" for name in _SHOWN)
+            rate_hz = originals[0].rate_hz / stride
+            print(f"{variant:9} {rate_hz:5.1f} Hz: {figures}  switches {done.idsw}", flush=True)
 
 
 if __name__ == "__main__":
