@@ -1,6 +1,7 @@
 """Scores of the tracker alone, on recorded detections: HOTA, IDF1 and MOTA at 30, 10 and 5 Hz, and its speed.
 
     python -m benchmarks.mot17_tracker [--strides 1 3 6] [--variants original pan shake] [--campus]
+    python -m benchmarks.mot17_tracker --peers PYTHON --strides 1 3 6 15
 
 Reads `mot17/*/det.txt` and `gt.txt` (or CAMPUS Auditorium's) below `../shared/data` or `$MTMC_SHARED/data`. A stride of
 3 uses every third picture, in three runs that start at the first, second and third picture, so that every picture
@@ -11,7 +12,9 @@ people in cars, statues and reflections are ignored.
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +31,15 @@ from evaluation.truth import MOT17, read_camera_truth
 from recording.mot_text import read_mot
 from vision.tracking.tracker import Tracker, TrackerSettings
 
+_PEERS = (
+    "trackers-bytetrack",
+    "trackers-ocsort",
+    "trackers-cbiou",
+    "boxmot-bytetrack",
+    "boxmot-botsort",
+    "ultralytics-bytetrack",
+)
+_FEW_STARTS = 3
 _SHOWN = ("hota", "assa", "deta", "idf1", "mota")
 
 
@@ -90,6 +102,48 @@ def scores(all_sequences: list[Sequence], stride: int, settings: TrackerSettings
     return pooled
 
 
+def peer_tracks(
+    python: Path, name: str, sequence: Sequence, frames: npt.NDArray[np.int64], stride: int
+) -> tuple[Tracks, float]:
+    """Runs a peer on these frames; returns its tracks, and the seconds that its updates took."""
+    rows = sequence.detections
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = Path(folder) / "given.npz", Path(folder) / "made.npz"
+        np.savez(
+            given, frame=rows.frame, box_xyxy=rows.box_xyxy, score=rows.confidence, class_id=rows.class_id,
+            ticks=frames, time_s=frames / sequence.rate_hz, rate_hz=sequence.rate_hz / stride,
+        )  # fmt: skip
+        script = Path(__file__).with_name("mot17_peers.py")
+        subprocess.run([python, script, name, given, made], check=True, capture_output=True)
+        done = np.load(made)
+        return Tracks(done["frame"], done["id"], done["box_xyxy"]), float(done["seconds"])
+
+
+def compare_peers(python: Path, versions: list[Sequence], variant: Variant, stride: int) -> None:
+    """Prints HOTA and IDF1 of each tracker: the mean over the sequences, and each sequence."""
+    starts = range(1, stride + 1) if stride <= _FEW_STARTS else (1, stride // 2, stride)
+    for name in ("mtmc", *_PEERS):
+        figures, seconds, updates = list[tuple[float, float]](), 0.0, 0
+        for sequence in versions:
+            runs = []
+            for first in starts:
+                frames = sequence.ticks(first, stride)
+                began_s = time.perf_counter()
+                if name == "mtmc":
+                    made, took_s = track(sequence, frames), time.perf_counter() - began_s
+                else:
+                    made, took_s = peer_tracks(python, name, sequence, frames, stride)
+                seconds, updates = seconds + took_s, updates + len(frames)
+                runs.append(identified(sequence, frames, made))
+            pooled = pooled_scores(runs)
+            assert pooled is not None
+            figures.append((100 * pooled.hota, 100 * pooled.idf1))
+        hota, idf1 = np.mean(figures, axis=0)
+        each = "  ".join(f"{one:4.1f} {other:4.1f}" for one, other in figures)
+        took_ms = 1000 * seconds / updates
+        print(f"{variant:9} 1/{stride:<2} {name:22} {hota:4.1f} {idf1:4.1f}  ({each})  {took_ms:.2f} ms", flush=True)
+
+
 def milliseconds_per_update(objects: int, updates: int = 300) -> float:
     """Median duration of an update with `objects` moving boxes, one in twenty missed at each update."""
     random = np.random.default_rng(1)
@@ -121,11 +175,23 @@ def main() -> None:
         help=f"what to do to the sequences: {', '.join(Variant)} (default: original)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the variants")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        metavar="PYTHON",
+        help="compare with other projects' trackers, which this interpreter can import (see mot17_peers.py)",
+    )
     arguments = parser.parse_args()
     for objects in (10, 100):
         print(f"{objects:4d} objects: {milliseconds_per_update(objects):.2f} ms per update")
     shared = shared_folder() or sys.exit("no data found: set MTMC_SHARED to the folder that holds data/")
     originals = sequences(shared / "data", arguments.campus)
+    if arguments.peers:
+        for variant in arguments.variants:
+            versions = [varied(sequence, variant, arguments.seed) for sequence in originals]
+            for stride in arguments.strides:
+                compare_peers(arguments.peers, versions, variant, stride)
+        return
     for variant in arguments.variants:
         versions = [varied(sequence, variant, arguments.seed) for sequence in originals]
         for stride in arguments.strides:

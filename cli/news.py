@@ -25,7 +25,7 @@ class News:
 
 def is_settled(camera: CameraState) -> bool:
     """Whether a camera has started or failed, so that `mtmc up` need not wait for it."""
-    return camera.state in ("live", "ended", "paused", "down", "frozen", "blank")
+    return camera.state in ("live", "ended", "paused", "down", "frozen", "blank", "moving", "moved")
 
 
 def camera_news(
@@ -54,7 +54,7 @@ def _words(camera: CameraState, *, again: bool) -> tuple[str, Tone]:
             return ("live again" if again else "live"), "good"
         case "down":
             return f"down ({camera.message}); retrying", "bad"
-        case "frozen" | "blank":
+        case "frozen" | "blank" | "moving" | "moved":
             return f"{camera.state} ({camera.message})", "bad"
         case "stalled":
             others = "; the other cameras no longer wait for it" if camera.stalled else ""

@@ -33,7 +33,7 @@ def status(
       workers: id, host, pid, labels, device, backend, cameras, fps,
       heartbeat_age_seconds
       cameras: name, state (live, starting, waiting, stalled, frozen,
-      blank, down, ended or paused), message, stalled, owner, error, seen_tick, lag_ticks,
+      blank, moving, moved, down, ended or paused), message, stalled, owner, error, seen_tick, lag_ticks,
       fps, tracks, gids
       services: id, role, host, pid, metrics_url, ready, problem,
       uptime_seconds, heartbeat_age_seconds

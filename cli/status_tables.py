@@ -15,6 +15,8 @@ _STATE_STYLES: dict[State, str] = {
     "stalled": "bold red",
     "frozen": "bold red",
     "blank": "bold red",
+    "moving": "yellow",
+    "moved": "yellow",
     "down": "bold red",
 }
 

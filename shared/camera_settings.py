@@ -17,7 +17,7 @@ from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.redis_connection import Client
 
-_OWNER_FIELDS = ("state", "owner", "error", "fault", "refused", "origin", "length")
+_OWNER_FIELDS = ("state", "owner", "error", "fault", "moved", "moved_settings", "refused", "origin", "length")
 """The fields of `camera:{camera}` that are deleted with the camera. `seq` and `tick` continue if it is added again."""
 
 Settings = Mapping[str, CameraConfig | None]
@@ -61,6 +61,8 @@ def set_paused(client: Client, keys: Keys, names: Collection[str], *, paused: bo
             camera = present[name]
             assert camera is not None
             pipe.hset(keys.cameras, name, camera.model_copy(update={"paused": paused}).model_dump_json(by_alias=True))
+            if paused:  # A person has looked at it.
+                pipe.hdel(keys.camera(name), "moved", "moved_settings")
         return unknown
 
     return list(_change(client, keys, pause))

@@ -66,6 +66,8 @@ _ADVICE: dict[State, str] = {
     "stalled": "if this persists, see the log of its worker; when a worker dies, another one takes over its cameras",
     "frozen": "look at its picture: restart the camera if it hangs",
     "blank": "look at its picture: check lens, light and video settings",
+    "moving": "a mask and a calibration need a camera that stands still",
+    "moved": "check its mask and calibration, then pause and resume it",
     "down": "fix the source; its worker keeps retrying",
     "waiting": "start a worker that has its labels, on a host that has its file or device",
 }

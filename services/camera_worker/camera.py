@@ -13,7 +13,7 @@ from shared.config import CameraConfig
 from shared.leases import Lease
 from shared.messages import TrackBatch
 from vision.inference.detection import Detections, Detector, Thresholds
-from vision.tracking.quality import box_quality
+from vision.tracking.quality import box_quality, usable_crops
 from vision.tracking.tracker import Tracked, Tracker, TrackerSettings
 from vision.video.source import Frame, Source, SourceState
 from vision.video.timing import Timing
@@ -34,6 +34,8 @@ class _EmbeddingHistory:
     """When one track was embedded."""
 
     embedded: int = 0
+    usable: int = 0
+    """How many of the crops were usable."""
     embedded_at_s: float = -1e9
 
 
@@ -128,7 +130,9 @@ class Camera:
         self._note_ended(tracked)
         self._highest_id = max([self._highest_id, *tracked.track_ids.tolist()])
         qualities = box_quality(tracked.boxes_xyxy, tracked.scores, width, height)
-        due = np.array([i for i, track in enumerate(tracked.track_ids.tolist()) if self._due(track, time_s)], np.intp)
+        usable = usable_crops(tracked.boxes_xyxy, width, height).tolist()
+        ids = tracked.track_ids.tolist()
+        due = np.array([i for i, track in enumerate(ids) if self._due(track, time_s, usable=usable[i])], np.intp)
         self._last = Observed(tracked, qualities, due)
         return self._last
 
@@ -203,11 +207,16 @@ class Camera:
         recent = [at for at in self._handled_at.copy() if now - at < _RATE_WINDOW_S]
         return (len(recent) - 1) / max(now - recent[0], 1e-3) if len(recent) > 1 else 0.0
 
-    def _due(self, track: int, time_s: float) -> bool:
+    def _due(self, track: int, time_s: float, *, usable: bool) -> bool:
+        """Whether to embed the track's crop. One that is not usable counts only while the track has none better."""
         known = self._known.setdefault(track, _EmbeddingHistory())
-        if known.embedded >= _FIRST_EMBEDDINGS and time_s - known.embedded_at_s < self._refresh_seconds - 1e-6:
+        if not usable and known.usable:
+            return False
+        enough = (known.usable if usable else known.embedded) >= _FIRST_EMBEDDINGS
+        if enough and time_s - known.embedded_at_s < self._refresh_seconds - 1e-6:
             return False
         known.embedded += 1
+        known.usable += usable
         known.embedded_at_s = time_s
         return True
 

@@ -60,6 +60,8 @@ class Circumstances:
     site_time_ns: Callable[[], int]
     timing: Timing
     known_length: str | None
+    moved: str | None
+    """That the last owner found the camera moved."""
     movable: bool
     """Whether another live worker could claim the camera, so that a source missing on this host is left to it."""
 
@@ -149,6 +151,7 @@ class Preparation:
             interval_s=timing.scale / self._site.clock.target_fps,
             known_length=self._circumstances.known_length,
             options=SourceOptions.of(config),
+            moved=self._circumstances.moved,
         )
         return Prepared(source, detector, thresholds, mask, timing)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Mapping
 
 from services.camera_worker.camera import Camera
 from services.camera_worker.claims import Claims
 from services.camera_worker.held import Held, Phase
+from shared.config import CameraConfig
 from shared.errors import LeaseLost
 from shared.site_time import SiteTime
 from vision.inference.models import Models
@@ -77,10 +79,16 @@ class Reports:
         known, *written, at = self._written.get(camera.name, (None, "", "", "", 0.0))
         if known is camera and written == [state, error, fault] and now - at < _RATES_EVERY_S:
             return
-        self._claims.write_facts(
-            camera.name, held.lease, _facts(camera) | {"state": state, "error": error, "fault": fault}
-        )
+        facts = _facts(camera) | {"state": state, "error": error, "fault": fault, "moved": camera.source.moved or ""}
+        if camera.source.moved:
+            facts["moved_settings"] = settings_checksum(camera.config)
+        self._claims.write_facts(camera.name, held.lease, facts)
         self._written[camera.name] = (camera, state, error, fault, now)
+
+
+def settings_checksum(config: CameraConfig) -> str:
+    """Changes with every setting of a camera."""
+    return f"{zlib.crc32(config.model_dump_json().encode()):08x}"
 
 
 def _state(camera: Camera) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ from services.camera_worker.handover import Handover, Outcome, ReleaseWhen
 from services.camera_worker.held import Held, Phase
 from services.camera_worker.metrics import CameraWorkerMetrics
 from services.camera_worker.preparation import Circumstances, Failed, Preparation, Prepared
-from services.camera_worker.reports import Reports
+from services.camera_worker.reports import Reports, settings_checksum
 from services.camera_worker.source_timing import SourceTimings
 from shared.backoff import Backoff
 from shared.config import CameraConfig
@@ -303,7 +303,8 @@ class Roster:
         """Starts preparing a claimed camera, unless its file has been played to the end already."""
         config = held.config
         timing = self._timings.of(config, self._progress())
-        state, length = self._client.hmget(self._keys.camera(name), "state", "length")
+        fields = ("state", "length", "moved", "moved_settings")
+        state, length, moved, moved_settings = self._client.hmget(self._keys.camera(name), *fields)
         ended = state == b"ended"
         facts: dict[str, str | int] = {"owner": self._claims.worker, "source": display_name(config.source)}
         unfit = self._unfit.get(name)
@@ -314,7 +315,10 @@ class Roster:
             held.phase, held.retire_as = Phase.ENDED, "ended"
             return
         known_length = length.decode(errors="replace") if length else None
-        circumstances = Circumstances(self._site_time.now_ns, timing, known_length, held.movable)
+        # With other settings, a person has looked at it since.
+        is_known_moved = moved and moved_settings == settings_checksum(config).encode()
+        known_move = moved.decode(errors="replace") if is_known_moved else None
+        circumstances = Circumstances(self._site_time.now_ns, timing, known_length, known_move, held.movable)
         mask = self._published_mask(config)
         held.preparation = Preparation(config, self._site.config, self._models, mask, circumstances)
         held.phase = Phase.PREPARING

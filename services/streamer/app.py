@@ -141,7 +141,7 @@ def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) 
         picture = pictures.newest(camera, _FIRST_PICTURE_S)
         state = known(camera)
         headers = {"Cache-Control": "no-store", "X-Mtmc-State": state.state}
-        if state.state == "live" and picture is not None:
+        if state.shows_pictures and picture is not None:
             jpeg, tag = picture.jpeg, f"{picture.tick}"
         else:
             jpeg, tag = parts.placeholders.jpeg(state, picture.jpeg if picture else None), ""

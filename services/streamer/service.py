@@ -94,7 +94,7 @@ class Streamer:
                 camera = redis_away(name)
             if camera is None:
                 camera = CameraState(name, "ended", "this camera was removed from the site")
-            if camera.state == "live":
+            if camera.shows_pictures:
                 self._pictures.end_placeholder(name)
                 continue
             last = self._pictures.newest(name)

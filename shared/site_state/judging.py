@@ -10,7 +10,7 @@ from shared.errors import redact
 from shared.site_state.facts import CameraFacts, class_names, decimal, whole
 from shared.site_state.states import CameraState, State, picture_limit_s
 
-_PICTURES_ARRIVE = ("live", "frozen", "blank")
+_PICTURES_ARRIVE = ("live", "frozen", "blank", "moving", "moved")
 _SHORTEST_SECRET = 3
 """Shorter parts of a source are not masked in messages: they would match anything."""
 
@@ -87,6 +87,10 @@ def _state(facts: CameraFacts, error: str, *, pictures_away: bool, late: bool) -
         return "frozen", facts.written.get("fault") or "the picture does not change"
     if written == "blank":
         return "blank", facts.written.get("fault") or "the picture is all of one colour"
+    if written == "moving":
+        return "moving", facts.written.get("fault") or "the camera is moving"
+    if written == "moved":
+        return "moved", facts.written.get("fault") or "the camera was moved"
     return "live", "live"
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-State = Literal["live", "starting", "waiting", "stalled", "frozen", "blank", "down", "ended", "paused"]
+State = Literal[
+    "live", "starting", "waiting", "stalled", "frozen", "blank", "moving", "moved", "down", "ended", "paused"
+]
 STATES: tuple[State, ...] = get_args(State)
 """What a camera is doing:
 
@@ -15,6 +17,8 @@ waiting   no worker has it
 stalled   its worker does not answer or handles no tick, or its newest picture is too old
 frozen    its pictures have not changed for `freeze_seconds`
 blank     its pictures are all of one colour, such as black
+moving    as live, but the camera itself moves
+moved     as live, but the camera was turned, so that its mask and calibration no longer fit
 down      its worker cannot use the source; `error` says why; the worker retries
 ended     its file was played to the end
 paused    an operator paused it
@@ -95,6 +99,11 @@ class CameraState:
     """Tracks that have a global id now."""
     picture_age_s: float | None = None
     class_names: tuple[str, ...] = ()
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether its pictures are worth looking at."""
+        return self.state in ("live", "moving", "moved")
 
 
 @dataclass(frozen=True)

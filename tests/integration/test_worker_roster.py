@@ -368,3 +368,35 @@ def test_a_released_camera_is_free_once_its_source_is_closed(site: WorkerSite, s
         assert not sources["a"].closed.is_set() or roster.phases()["a"] is Phase.CLOSING
         roster.step()
     assert sources["a"].closed.is_set()
+
+
+def test_that_a_camera_was_moved_outlives_its_worker_until_somebody_pauses_it_or_changes_its_settings(
+    site: WorkerSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: dict[str, object] = {}
+
+    def open_source(_: str, *, camera: str, moved: object = None, **__: object) -> StillSource:
+        known[camera] = moved
+        source = StillSource()
+        source.moved = "moved at noon"
+        return source
+
+    monkeypatch.setattr(preparation, "open_source", open_source)
+
+    def opened_by_another_worker(*names: str) -> dict[str, object]:
+        known.clear()
+        roster = site.roster()
+        stepped(roster, in_phase(roster, Phase.RUNNING, *names))
+        stepped(roster, lambda: all(site.state(name).get("moved") for name in names))
+        given(site)
+        roster.close()
+        return dict(known)
+
+    assert opened_by_another_worker("a", "b") == {"a": None, "b": None}
+    assert opened_by_another_worker("a", "b") == {"a": "moved at noon", "b": "moved at noon"}
+    for paused in (True, False):
+        set_paused(site.client, site.keys, ["a"], paused=paused)
+    assert opened_by_another_worker("a", "b") == {"a": None, "b": "moved at noon"}
+    changed = site.config_of("b").model_copy(update={"title": "turned on purpose"})
+    site.client.hset(site.keys.cameras, "b", changed.model_dump_json(by_alias=True))
+    assert opened_by_another_worker("a", "b") == {"a": "moved at noon", "b": None}

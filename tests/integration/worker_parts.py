@@ -51,7 +51,8 @@ class StillSource:
 
     def __init__(self, close_seconds: float = 0.0) -> None:
         self.state, self.error, self.dropped, self.length = SourceState.LIVE, None, 0, None
-        self.fault = None
+        self.fault: Any = None
+        self.moved: str | None = None
         self.answered = threading.Event()
         self.answered.set()
         self.closed = threading.Event()

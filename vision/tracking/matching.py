@@ -32,13 +32,18 @@ def iou_matrix(
     detections = np.asarray(detections_xyxy, np.float64)
     overlap = track_areas = detection_areas = np.ones((1, 1))
     for low, high in ((0, 2), (1, 3)):
-        # Enlarging both boxes by m on every side adds exactly 2m to each width, to each overlap and to each gap.
-        grown = np.zeros((1, 1)) if margins_px is None else 2.0 * margins_px[:, low, None]
-        starts = np.maximum(tracks[:, low, None], detections[:, low])
-        ends = np.minimum(tracks[:, high, None], detections[:, high])
-        overlap = overlap * np.maximum(ends - starts + grown, 0.0)
-        track_areas = track_areas * (tracks[:, high, None] - tracks[:, low, None] + grown)
-        detection_areas = detection_areas * (detections[:, high] - detections[:, low] + grown)
+        extent = np.minimum(tracks[:, high, None], detections[:, high])
+        extent -= np.maximum(tracks[:, low, None], detections[:, low])
+        track_sizes = tracks[:, high, None] - tracks[:, low, None]
+        detection_sizes = (detections[:, high] - detections[:, low])[None]
+        if margins_px is not None:
+            # Enlarging both boxes by m on every side adds exactly 2m to each width, to each overlap and to each gap.
+            grown = 2.0 * margins_px[:, low, None]
+            extent += grown
+            track_sizes, detection_sizes = track_sizes + grown, detection_sizes + grown
+        np.maximum(extent, 0.0, out=extent)
+        overlap = overlap * extent
+        track_areas, detection_areas = track_areas * track_sizes, detection_areas * detection_sizes
     union = track_areas + detection_areas - overlap
     similarity: npt.NDArray[np.float64] = np.zeros(overlap.shape)
     np.divide(overlap, union, out=similarity, where=union > 0.0)

@@ -43,7 +43,7 @@ class MotionNoise:
 
 def begin(boxes_xyxy: npt.NDArray[np.floating], noise: MotionNoise) -> States:
     """Initial states `(n, 5, 4)` float64 of objects at `boxes_xyxy` `(n, 4)`: zero speed with high variance."""
-    measured = _centres_and_sizes(boxes_xyxy)
+    measured = centres_and_sizes(boxes_xyxy)
     states = np.zeros((len(measured), 5, 4))
     states[:, POSITION] = measured
     heights = _heights(measured)
@@ -89,7 +89,7 @@ def predict(states: States, elapsed_s: float, coasting: Mask, noise: MotionNoise
 def correct(states: States, boxes_xyxy: npt.NDArray[np.floating], noise: MotionNoise) -> States:
     """The states `(n, 5, 4)` after each object was detected at its row of `boxes_xyxy`, `(n, 4)` pixels."""
     position, speed, position_variance, covariance, speed_variance = (states[:, row] for row in range(5))
-    innovation = _centres_and_sizes(boxes_xyxy) - position
+    innovation = centres_and_sizes(boxes_xyxy) - position
     spread = position_variance + (noise.measurement * _heights(position)) ** 2
     position_gain = position_variance / spread
     speed_gain = covariance / spread
@@ -111,7 +111,8 @@ def boxes(states: States) -> npt.NDArray[np.float64]:
     return np.concatenate([centres - halves, centres + halves], axis=1)
 
 
-def _centres_and_sizes(boxes_xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def centres_and_sizes(boxes_xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """`(n, 4)` float64: centre x, centre y, width, height of boxes `(n, 4)` xyxy."""
     corners = np.asarray(boxes_xyxy, np.float64)
     return np.concatenate([(corners[:, :2] + corners[:, 2:]) / 2.0, corners[:, 2:] - corners[:, :2]], axis=1)
 

@@ -11,6 +11,10 @@ _REFERENCE_HEIGHT_PX = 64.0
 _BORDER_PX = 2.0
 # How much of the object is beyond the border is unknown, so every truncated side has the same factor.
 _TRUNCATED = 0.7
+LEAST_HEIGHT_PX = 24.0
+"""A lower box has too few pixels for any network."""
+_LEAST_VISIBLE = 0.5
+_MOST_CUT_SIDES = 2
 
 
 def box_quality(
@@ -40,22 +44,46 @@ def box_quality(
     """
     if not len(boxes_xyxy):
         return np.zeros(0, np.float32)
-    left, top, right, bottom = boxes_xyxy.astype(np.float32, copy=False).T
-    width, height = np.maximum(right - left, 0), np.maximum(bottom - top, 0)
-    area = width * height
+    boxes = boxes_xyxy.astype(np.float32, copy=False)
+    width, height = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).T
+    size = np.where(width * height > 0, 1 - np.exp(-height / _REFERENCE_HEIGHT_PX), 0)
+    truncated = _TRUNCATED ** _cut_sides(boxes, frame_width, frame_height)
+    quality: npt.NDArray[np.float32] = np.clip(scores, 0, 1) * size * _visible_share(boxes) * truncated
+    return quality.astype(np.float32, copy=False)
 
+
+def usable_crops(boxes_xyxy: npt.NDArray[np.float32], frame_width: int, frame_height: int) -> npt.NDArray[np.bool_]:
+    """Which boxes show enough of their object to describe its appearance, `(N,)` bool; arguments as for `box_quality`.
+
+    Not usable are boxes of which more than half is hidden, that are lower than `LEAST_HEIGHT_PX`, or that the border of
+    the picture truncates at two sides or more.
+    """
+    if not len(boxes_xyxy):
+        return np.zeros(0, np.bool_)
+    boxes = boxes_xyxy.astype(np.float32, copy=False)
+    usable: npt.NDArray[np.bool_] = _visible_share(boxes) >= _LEAST_VISIBLE
+    usable &= boxes[:, 3] - boxes[:, 1] >= LEAST_HEIGHT_PX
+    usable &= _cut_sides(boxes, frame_width, frame_height) < _MOST_CUT_SIDES
+    return usable
+
+
+def _visible_share(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    left, top, right, bottom = boxes.T
+    area = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
     shared_width = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
     shared_height = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
     shared = np.maximum(shared_width, 0) * np.maximum(shared_height, 0)
     hidden = np.where(bottom[None, :] > bottom[:, None], shared / np.maximum(area, 1e-6)[:, None], 0)
-    visible = np.prod(1 - np.minimum(hidden, 1), axis=1)
+    visible: npt.NDArray[np.float32] = np.prod(1 - np.minimum(hidden, 1), axis=1)
+    return visible
 
-    cut_sides = (
+
+def _cut_sides(boxes: npt.NDArray[np.float32], frame_width: int, frame_height: int) -> npt.NDArray[np.float32]:
+    left, top, right, bottom = boxes.T
+    cut: npt.NDArray[np.float32] = (
         (left <= _BORDER_PX).astype(np.float32)
         + (top <= _BORDER_PX)
         + (right >= frame_width - _BORDER_PX)
         + (bottom >= frame_height - _BORDER_PX)
     )
-    size = np.where(area > 0, 1 - np.exp(-height / _REFERENCE_HEIGHT_PX), 0)
-    quality: npt.NDArray[np.float32] = np.clip(scores, 0, 1) * size * visible * _TRUNCATED**cut_sides
-    return quality.astype(np.float32, copy=False)
+    return cut

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from shared.config import DetectorConfig, SiteConfig, TrackerConfig
 from vision.tracking import motion
+from vision.tracking.camera_motion import CameraMotionSettings, common_shift, voted_shift
 from vision.tracking.matching import assign, iou_matrix
 
 Ids = npt.NDArray[np.int64]
@@ -25,6 +26,11 @@ _NO_DETECTION = -1
 # Tolerance for rounding in sums of times: a gap of exactly the limit must not exceed it.
 _SLACK_S = 1e-6
 _SITE = TrackerConfig()
+_MOVING_S = 1.0
+"""A camera that has moved within this time may move on."""
+_LATELY_S = 0.2
+_OVERLAPPING_STILL, _OVERLAPPING_MOVING = 0.6, 0.8
+"""Where a larger share of the tracks still overlaps a detection, no large motion is looked for."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class TrackerSettings:
     match_classes: bool = False
     """Match only detections of the track's own class. Off, because detectors often confuse the classes of an object."""
     noise: motion.MotionNoise = field(default_factory=motion.MotionNoise)
+    camera: CameraMotionSettings = field(default_factory=CameraMotionSettings)
 
     @classmethod
     def of(cls, site: SiteConfig) -> TrackerSettings:
@@ -152,6 +159,7 @@ class Tracker:
         self._frame_size = frame_size
         self._next_id = first_id
         self._time_s: float | None = None
+        self._moved_s = -np.inf
         self._tracks = _no_tracks()
         self._classes = np.zeros(0, np.int16)
 
@@ -185,9 +193,10 @@ class Tracker:
                 f"{boxes_xyxy.shape}, {scores.shape} and {class_ids.shape}"
             )
         order = self._usable_rows_in_canonical_order(boxes_xyxy, scores, class_ids)
+        elapsed_s = time_s - self._time_s if self._time_s is not None else 0.0
         ended = self._advance(time_s)
         boxes, confidences, classes = boxes_xyxy[order], scores[order], class_ids[order]
-        matched = self._match(boxes, confidences, classes, time_s)
+        matched = self._match(boxes, confidences, classes, time_s, elapsed_s)
         matched = self._begin(boxes, confidences, matched, time_s)
         self._vote(classes, confidences, matched)
         self._confirm()
@@ -247,6 +256,48 @@ class Tracker:
         self._tracks = tracks.select(~over)
         return ended
 
+    def _was_moving(self, time_s: float) -> bool:
+        return time_s - self._moved_s <= _MOVING_S
+
+    def _shift_tracks(self, shift: npt.NDArray[np.float64], time_s: float) -> None:
+        """The camera has moved: shift all tracks with the picture."""
+        if shift.any():
+            self._moved_s = time_s
+            self._tracks.states[:, motion.POSITION, :2] += shift
+
+    def _follow_large_motion(
+        self, boxes: npt.NDArray[np.float32], similarity: npt.NDArray[np.float64], time_s: float, elapsed_s: float
+    ) -> bool:
+        """Shift all tracks if the camera has moved so far that many no longer overlap a detection.
+
+        `similarity` is that of all tracks with the confident detections `boxes`. Returns whether it has moved.
+        """
+        tracks = self._tracks
+        lately = (time_s - tracks.seen_s <= 2.0 * elapsed_s + _LATELY_S) & (tracks.ids != _UNCONFIRMED)
+        count = int(np.count_nonzero(lately))
+        if not count or not len(boxes):
+            return False
+        was_moving = self._was_moving(time_s)
+        overlapping = np.count_nonzero(similarity[lately].max(axis=1) > self._settings.low_match_iou)
+        if overlapping > (_OVERLAPPING_MOVING if was_moving else _OVERLAPPING_STILL) * count:
+            return False
+        known = tracks.states[lately, motion.POSITION]
+        shift = voted_shift(
+            known, motion.centres_and_sizes(boxes), elapsed_s, self._settings.camera, was_moving=was_moving
+        )
+        self._shift_tracks(shift, time_s)
+        return bool(shift.any())
+
+    def _follow_small_motion(self, rows: Rows, boxes: npt.NDArray[np.float32], time_s: float) -> None:
+        """Shift all tracks by what the matched ones, `rows`, have in common with their `boxes`."""
+        tracks = self._tracks
+        known = tracks.ids[rows] != _UNCONFIRMED
+        expected = tracks.states[rows[known], motion.POSITION]
+        residuals = motion.centres_and_sizes(boxes[known])[:, :2] - expected[:, :2]
+        was_moving = self._was_moving(time_s)
+        shift = common_shift(residuals, expected[:, 3], self._settings.camera, was_moving=was_moving)
+        self._shift_tracks(shift, time_s)
+
     def _outside(self) -> motion.Mask:
         centres = self._tracks.states[:, motion.POSITION, :2]
         if self._frame_size is None:
@@ -260,12 +311,18 @@ class Tracker:
         scores: npt.NDArray[np.float32],
         classes: npt.NDArray[np.int16],
         time_s: float,
+        elapsed_s: float,
     ) -> Rows:
         """Match detections to tracks and correct the tracks; the row of `boxes` for each track, or `_NO_DETECTION`."""
         settings, tracks = self._settings, self._tracks
         matched = np.full(len(tracks.ids), _NO_DETECTION, np.intp)
         expected = motion.boxes(tracks.states)
         confident = scores >= settings.high_score
+        sure = np.flatnonzero(confident)
+        overlap = iou_matrix(expected, boxes[sure])
+        if self._follow_large_motion(boxes[sure], overlap, time_s, elapsed_s):
+            expected = motion.boxes(tracks.states)
+            overlap = iou_matrix(expected, boxes[sure])
         free = np.ones(len(scores), np.bool_)
         track_classes = self._track_classes()
 
@@ -278,7 +335,10 @@ class Tracker:
             if search_per_s > 0.0:
                 growth = np.minimum((time_s - tracks.seen_s[rows]) * search_per_s, 1.0)
                 margins = growth[:, None] * tracks.states[rows, motion.POSITION, 2:]
-            similarity = iou_matrix(expected[rows], boxes[columns], margins)
+            if offered is confident and margins is None:
+                similarity = overlap[np.ix_(rows, np.searchsorted(sure, columns))]
+            else:
+                similarity = iou_matrix(expected[rows], boxes[columns], margins)
             if settings.match_classes:
                 similarity[track_classes[rows][:, None] != classes[columns]] = 0.0
             made_rows, made_columns = assign(similarity, minimum)
@@ -293,6 +353,7 @@ class Tracker:
         compare(~known, confident, settings.match_iou, settings.search_per_s)
 
         hit = np.flatnonzero(matched != _NO_DETECTION)
+        self._follow_small_motion(hit, boxes[matched[hit]], time_s)
         tracks.states[hit] = motion.correct(tracks.states[hit], boxes[matched[hit]], settings.noise)
         tracks.hits[hit] += 1
         tracks.seen_s[hit] = time_s

@@ -289,7 +289,7 @@ class FileSource(ThreadedSource):
             time_ns = self._origin_ns + round(at_s * 1_000_000_000)
             frame = Frame(self._converter.image(pending.frame), time_ns, pending.number, self._loop)
             if self._health.is_due(at_s):
-                self._health.look(frame.image, at_s)
+                self._health.look(frame.image, at_s, time_ns)
             self._keep(_Span(self._from_s, to_s, frame))
             if self._state is not SourceState.LIVE:
                 self._enter(SourceState.LIVE)

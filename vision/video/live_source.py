@@ -41,6 +41,7 @@ class LiveSource(ThreadedSource):
         options: SourceOptions | None = None,
         loop: bool = False,
         interval_s: float = 0.1,
+        moved: str | None = None,
         decoder_threads: int = 1,
         backoff: Backoff | None = None,
     ) -> None:
@@ -53,11 +54,12 @@ class LiveSource(ThreadedSource):
             options: timeouts and how to open the source.
             loop: play a video that has an end again from the beginning.
             interval_s: time between two requests of an address that serves one picture, seconds.
+            moved: that an earlier reader found the camera moved; see `PictureHealth`.
             decoder_threads: threads of the decoder.
             backoff: waits between retries.
         """
         options = options or SourceOptions()
-        super().__init__(camera, display_name(source), backoff, PictureHealth(options.freeze_s))
+        super().__init__(camera, display_name(source), backoff, PictureHealth(options.freeze_s, moved))
         self._source, self._kind, self._options = source, kind_of(source), options
         self._url = StreamUrl.parse(source) if self._kind is SourceKind.STREAM else None
         self._site_time_ns, self._looping, self._interval_s = site_time_ns, loop, interval_s
@@ -150,7 +152,7 @@ class LiveSource(ThreadedSource):
     def _take(self, arrival: Arrival) -> None:
         captured_at_ns, now_s = self._site_time_ns(), time.monotonic()
         if self._health.is_due(now_s):
-            self._health.look(self._to_check.image(arrival.frame), now_s)
+            self._health.look(self._to_check.image(arrival.frame), now_s, captured_at_ns)
         with self._changed:
             self._arrived_at_s, self._damaged = now_s, False
             # The measured offset to server time may shrink slightly, but site time must never go back.

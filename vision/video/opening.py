@@ -23,6 +23,7 @@ def open_source(
     interval_s: float | None = None,
     known_length: str | None = None,
     options: SourceOptions | None = None,
+    moved: str | None = None,
     decoder_threads: int = 1,
 ) -> Source:
     """Start decoding `source` in the background; returns immediately, whatever state the source is in.
@@ -38,6 +39,7 @@ def open_source(
             that serves one picture is asked as often.
         known_length: `Source.length` as found by a previous reader of the file (files only).
         options: timeouts and how to open the source.
+        moved: that an earlier reader found the camera moved; see `PictureHealth` (streams and devices only).
         decoder_threads: threads of the decoder.
 
     Raises:
@@ -62,5 +64,6 @@ def open_source(
         options=options,
         loop=loop,
         interval_s=interval_s or 0.1,
+        moved=moved,
         decoder_threads=decoder_threads,
     )

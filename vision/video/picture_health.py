@@ -1,15 +1,20 @@
-"""Whether the pictures of a source show anything: finds frozen pictures and those of a single colour."""
+"""Whether the pictures of a source show what they should: finds frozen ones, those of one colour, and moved views."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.video.view_monitor import WINDOW_S, ViewChange, ViewMonitor
+
 LOOK_EVERY_S = 0.5
 """More often would find nothing more; the check reads one of 64 pixels."""
+VIEW_EVERY_S = 1.0
+"""How often the view is compared with the old one, which takes 3 ms."""
 BLANK_S = 2.0
 """A single colour for this long is a fault; shorter is a camera that switches to its night mode."""
 _STEP = 8
@@ -27,6 +32,8 @@ _CHANGED_LEVELS = 4
 class FaultKind(StrEnum):
     BLANK = "blank"
     FROZEN = "frozen"
+    MOVING = "moving"
+    MOVED = "moved"
 
 
 @dataclass(frozen=True)
@@ -40,9 +47,15 @@ class Fault:
 class PictureHealth:
     """Looks at the pictures of one source. Times are monotonic seconds."""
 
-    def __init__(self, freeze_s: float) -> None:
-        """`freeze_s`: a picture that has not changed for this long is frozen; 0: never."""
+    def __init__(self, freeze_s: float, moved: str | None = None) -> None:
+        """`freeze_s`: a picture that has not changed for this long is frozen; 0: never. `moved`: that an earlier reader
+        of the source has found it moved, as `moved` gave it.
+        """
         self._freeze_s = freeze_s
+        self._view, self._looked_at_view_s = ViewMonitor(), -np.inf
+        self._found_moved_before = moved is not None
+        self.moved = moved
+        """How and when the camera was moved for good, for people; None: it was not."""
         self._looked_at_s = -np.inf
         self._last: NDArray[np.uint8] | None = None
         self._changed_at_s = -np.inf
@@ -55,8 +68,8 @@ class PictureHealth:
         """Whether to call `look`. A time before the last look belongs to a file that was played from there."""
         return not 0 <= now_s - self._looked_at_s < LOOK_EVERY_S
 
-    def look(self, image: NDArray[np.uint8], now_s: float) -> None:
-        """Take a picture into account, `(height, width, 3)` uint8 BGR, that was received at `now_s`."""
+    def look(self, image: NDArray[np.uint8], now_s: float, time_ns: int) -> None:
+        """Take a picture into account, `(height, width, 3)` uint8 BGR, received at `now_s`; `time_ns` is site time."""
         self._looked_at_s = now_s
         sample = image[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP].astype(np.uint8)
         if sample.size == 0:
@@ -68,10 +81,22 @@ class PictureHealth:
             self._blank_since_s = None
         elif self._blank_since_s is None or colour != self._colour:
             self._blank_since_s, self._colour = now_s, colour
+        if colour is None and not 0 <= now_s - self._looked_at_view_s < VIEW_EVERY_S:
+            self._look_at_view(image, now_s, time_ns)
         self.fault = self._judge(now_s)
 
+    def _look_at_view(self, image: NDArray[np.uint8], now_s: float, time_ns: int) -> None:
+        self._looked_at_view_s = now_s
+        self._view.look(image, now_s)
+        change = self._view.change
+        if change is None or change.is_moving:
+            # What an earlier reader found stays: this one never saw the old view.
+            self.moved = self.moved if self._found_moved_before else None
+        elif self.moved is None:
+            self.moved = _moved(change, time_ns)
+
     def reset(self) -> None:
-        """Forget everything: the source was opened again."""
+        """Forget everything but the view: the source was opened again."""
         self._last, self._blank_since_s, self.fault = None, None, None
         self._looked_at_s = self._changed_at_s = -np.inf
 
@@ -87,7 +112,26 @@ class PictureHealth:
                 f"the picture has not changed for {self._freeze_s:g} s; restart the camera, or raise freeze_seconds "
                 "if nothing moves there",
             )
+        if self._view.change is not None and self._view.change.is_moving:
+            return Fault(FaultKind.MOVING, "the camera is moving; its mask and calibration do not fit")
+        if self.moved is not None:
+            return Fault(FaultKind.MOVED, self.moved)
         return None
+
+
+def _moved(change: ViewChange, time_ns: int) -> str:
+    when = datetime.fromtimestamp(time_ns / 1e9 - WINDOW_S, UTC)
+    if change.share_x is None or change.share_y is None:
+        how = "it now shows another view"
+    else:
+        across, down = round(100 * change.share_x), round(100 * change.share_y)
+        parts = [f"{abs(across)} % {'right' if across > 0 else 'left'}"] if across else []
+        parts += [f"{abs(down)} % {'down' if down > 0 else 'up'}"] if down else []
+        how = f"the picture is shifted {' and '.join(parts)}"
+    return (
+        f"the camera was moved at about {when:%Y-%m-%d %H:%M:%S} UTC: {how}; check its mask and calibration, then "
+        "pause and resume it"
+    )
 
 
 def _differ(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:

@@ -80,6 +80,10 @@ class Source(Protocol):
         """What is wrong with the pictures that arrive; None if nothing is, or while none arrive."""
 
     @property
+    def moved(self) -> str | None:
+        """How and when the camera was moved for good, for people; None: it was not."""
+
+    @property
     def length(self) -> str | None:
         """Length of a file, for the next worker that plays it (`known_length`); None if unknown."""
 
@@ -134,6 +138,10 @@ class ThreadedSource(ABC):
     @property
     def fault(self) -> Fault | None:
         return self._health.fault if self._state is SourceState.LIVE else None
+
+    @property
+    def moved(self) -> str | None:
+        return self._health.moved
 
     @property
     def length(self) -> str | None:

@@ -7,7 +7,7 @@ const GAP = 8;
 const PHONE_WIDTH = 640;
 const LEAST_TILE = 200; // pixels; the page scrolls rather than show smaller tiles
 const TITLES = { starting: "Starting", waiting: "Waiting", stalled: "Stalled", frozen: "Frozen", blank: "Blank picture", down: "No signal", ended: "Ended", paused: "Paused" };
-const LABELS = { live: "live", starting: "starting", waiting: "waiting", stalled: "stalled", frozen: "frozen", blank: "blank picture", down: "no signal", ended: "ended", paused: "paused" };
+const LABELS = { live: "live", starting: "starting", waiting: "waiting", stalled: "stalled", frozen: "frozen", blank: "blank picture", moving: "moving", moved: "moved", down: "no signal", ended: "ended", paused: "paused" };
 
 class Tile {
   constructor(element) {
@@ -51,8 +51,9 @@ class Tile {
     put(this.element.querySelector(".state"), LABELS[camera.state] || camera.state);
     put(this.element.querySelector(".reason strong"), TITLES[camera.state] || "");
     put(this.element.querySelector(".reason span"), camera.message === camera.state ? "" : camera.message);
+    this.element.title = camera.state === "moved" || camera.state === "moving" ? camera.message : "";
     put(this.element.querySelector(".age"), camera.picture_age_s === null ? "" : age(camera.picture_age_s));
-    const tracks = camera.state === "live" && camera.live_tracks !== null ? camera.live_tracks : null;
+    const tracks = ["live", "moving", "moved"].includes(camera.state) && camera.live_tracks !== null ? camera.live_tracks : null;
     put(this.element.querySelector(".tracks"), tracks === null ? "" : `${tracks} ${tracks === 1 ? "track" : "tracks"}`);
   }
 }

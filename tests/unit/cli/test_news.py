@@ -83,7 +83,9 @@ def test_each_process_that_died_or_was_restarted_gets_one_line(
 
 @pytest.mark.parametrize("state", STATES)
 def test_up_does_not_wait_for_a_camera_that_is_live_or_has_failed(state: State) -> None:
-    assert is_settled(camera(state)) is (state in {"live", "frozen", "blank", "down", "ended", "paused"})
+    assert is_settled(camera(state)) is (
+        state in {"live", "frozen", "blank", "moving", "moved", "down", "ended", "paused"}
+    )
 
 
 def test_a_process_that_keeps_dying_does_not_fill_the_screen() -> None:

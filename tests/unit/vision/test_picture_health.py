@@ -21,7 +21,7 @@ def scene(seed: int = 0) -> NDArray[np.uint8]:
 
 def kind_after(health: PictureHealth, pictures: list[NDArray[np.uint8]], step_s: float = 0.5) -> FaultKind | None:
     for number, image in enumerate(pictures):
-        health.look(image, 100 + number * step_s)
+        health.look(image, 100 + number * step_s, 0)
     return None if health.fault is None else health.fault.kind
 
 
@@ -67,7 +67,7 @@ def test_a_picture_that_does_not_change_is_frozen_until_it_changes() -> None:
     assert kind_after(health, [scene()] * 7) is FaultKind.FROZEN
     assert health.fault is not None
     assert "has not changed for 3 s" in health.fault.message
-    health.look(scene(1), 110.0)
+    health.look(scene(1), 110.0, 0)
     assert health.fault is None
 
 
@@ -93,14 +93,14 @@ def test_freezing_can_be_turned_off_and_reopening_forgets() -> None:
     assert kind_after(health, [scene()] * 7) is FaultKind.FROZEN
     health.reset()
     assert health.fault is None
-    health.look(scene(), 200.0)
+    health.look(scene(), 200.0, 0)
     assert health.fault is None
 
 
 def test_it_looks_only_now_and_then_also_when_time_goes_back() -> None:
     health = PictureHealth(3.0)
     assert health.is_due(5.0)
-    health.look(scene(), 5.0)
+    health.look(scene(), 5.0, 0)
     assert not health.is_due(5.4)
     assert health.is_due(5.5)
     assert health.is_due(0.0)

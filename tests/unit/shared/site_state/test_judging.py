@@ -45,6 +45,8 @@ def written(state: str, **fields: str) -> CameraFacts:
         (written("frozen", fault="not changed for 9 s"), "frozen", "not changed for 9 s"),
         (written("blank", fault="all black"), "blank", "all black"),
         (written("blank"), "blank", "the picture is all of one colour"),
+        (written("moved", fault="turned at noon"), "moved", "turned at noon"),
+        (written("moving"), "moving", "the camera is moving"),
         (replace(LIVE, settings=b'{"paused": true}'), "paused", "paused"),
     ],
 )

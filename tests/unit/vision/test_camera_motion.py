@@ -1,0 +1,79 @@
+"""The shift of the picture, from tracks and detections."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vision.tracking.camera_motion import CameraMotionSettings, common_shift, voted_shift
+from vision.tracking.tracker import Tracker, TrackerSettings
+
+SETTINGS = CameraMotionSettings()
+
+
+def crowd(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Centre x, centre y, width, height."""
+    heights = rng.uniform(60, 220, count)
+    return np.column_stack([rng.uniform((0, 0), (1900, 1000), (count, 2)), 0.4 * heights, heights])
+
+
+@given(seed=st.integers(0, 2**31), count=st.integers(10, 60), angle=st.floats(0, 6.28), heights=st.floats(0.6, 0.9))
+@settings(max_examples=60, deadline=None)
+def test_a_shift_of_the_camera_is_found(seed: int, count: int, angle: float, heights: float) -> None:
+    rng = np.random.default_rng(seed)
+    tracks = crowd(rng, count)
+    shift = heights * np.median(tracks[:, 3]) * np.array([np.cos(angle), np.sin(angle)])
+    detections = tracks + np.array([*shift, 0, 0])
+    detections[:, :2] += rng.normal(0, 0.03, (count, 2)) * tracks[:, 3:]
+    detections = rng.permutation(detections[rng.random(count) > 0.15])
+    found = voted_shift(tracks, detections, 0.1, SETTINGS, was_moving=False)
+    assert found == pytest.approx(shift, abs=0.1 * np.median(tracks[:, 3]))
+
+
+@given(seed=st.integers(0, 2**31), count=st.integers(5, 60))
+@settings(max_examples=60, deadline=None)
+def test_objects_that_walk_about_are_no_shift(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    tracks = crowd(rng, count)
+    detections = tracks.copy()
+    detections[:, :2] += rng.normal(0, 0.3, (count, 2)) * tracks[:, 3:]
+    assert not voted_shift(tracks, detections, 0.1, SETTINGS, was_moving=False).any()
+
+
+def test_a_queue_that_starts_to_drive_beside_a_parking_lot_is_no_shift() -> None:
+    rng = np.random.default_rng(0)
+    tracks = crowd(rng, 20)
+    detections = tracks.copy()
+    detections[:9, 0] += 80
+    assert not voted_shift(tracks, detections, 0.1, SETTINGS, was_moving=False).any()
+
+
+def test_a_small_shift_that_all_have_in_common_is_found_and_chance_is_not() -> None:
+    rng = np.random.default_rng(0)
+    heights = rng.uniform(60, 200, 30)
+    noise = rng.normal(0, 3, (30, 2))
+    assert common_shift(np.add(noise, (6, -4)), heights, SETTINGS, was_moving=False) == pytest.approx((6, -4), abs=2)
+    assert not common_shift(noise, heights, SETTINGS, was_moving=False).any()
+    assert not common_shift(noise[:2] + 50, heights[:2], SETTINGS, was_moving=True).any()
+
+
+@pytest.mark.parametrize("rate_hz", [25.0, 10.0, 5.0])
+@pytest.mark.parametrize("kind", ["pan", "shake"])
+def test_nobody_loses_an_id_when_the_camera_moves(rate_hz: float, kind: str) -> None:
+    rng = np.random.default_rng(1)
+    people = crowd(rng, 15)
+    speeds = rng.uniform(-0.4, 0.4, (15, 2)) * people[:, 3:]
+    tracker, ids = Tracker(TrackerSettings()), list[set[int]]()
+    offset = np.zeros(2)
+    for tick in range(round(6 * rate_hz)):
+        time_s = tick / rate_hz
+        if time_s > 1.0:
+            offset = rng.normal(0, 25, 2) if kind == "shake" else np.array([180.0, 30.0]) * (time_s - 1.0)
+        centres = people[:, :2] + speeds * time_s + offset
+        boxes = np.concatenate([centres - people[:, 2:] / 2, centres + people[:, 2:] / 2], axis=1).astype(np.float32)
+        done = tracker.update(boxes, np.full(15, 0.9, np.float32), np.zeros(15, np.int16), time_s)
+        ids.append(set(done.track_ids.tolist()))
+    assert len(set.union(*ids)) == 15
+    assert len(ids[-1]) == 15
