@@ -29,6 +29,8 @@ class SourceFrames:
     timing: Timing
     times_s: NDArray[np.float64]
     """Media time of each frame, `(n,)`, seconds."""
+    fps: float
+    """Average rate of the file."""
     tick_ns: float
     """Length of a tick in site time, ns."""
     origin_ns: int
@@ -39,7 +41,7 @@ class SourceFrames:
         media_s = np.array(
             [self.timing.media_time_s(self.origin_ns + round(tick * self.tick_ns)) for tick in ticks.tolist()]
         )
-        return np.where(media_s < 0, NO_FRAME, frames_at(self.times_s, media_s) + 1).astype(np.int64)
+        return np.where(media_s < 0, NO_FRAME, frames_at(self.times_s, media_s, self.fps) + 1).astype(np.int64)
 
 
 def frames_of(recording: Recording) -> FramesOf:
@@ -63,7 +65,7 @@ def frames_of(recording: Recording) -> FramesOf:
 
 def _source(recording: Recording, camera: CameraConfig) -> SourceFrames | None:
     try:
-        times_s = frame_times(Path(camera.source), camera.name, camera.fps)
+        times_s, fps = frame_times(Path(camera.source), camera.name, camera.fps)
     except SourceUnavailable:
         return None
     description, layout = recording.description, recording.description.site_layout()
@@ -73,7 +75,7 @@ def _source(recording: Recording, camera: CameraConfig) -> SourceFrames | None:
         offset_s = camera.time_offset_seconds
     first_tick_ns = description.origin_ns + round(description.frames.tick_of_first * tick_ns)
     timing = Timing(first_tick_ns + round(offset_s * 1e9), 0, camera.time_scale or scale)
-    return SourceFrames(timing, times_s, tick_ns, description.origin_ns)
+    return SourceFrames(timing, times_s, fps, tick_ns, description.origin_ns)
 
 
 def _of_layout(layout: Layout, name: str, camera: str, default: float) -> float:

@@ -152,6 +152,9 @@ class TrackerConfig(Section):
     new_track_score: Score = Field(0.5, description="minimum score of a detection that starts a track")
     max_lost_seconds: Seconds = Field(2.5, description="a track ends after this long without a detection")
     min_hits: int = Field(2, ge=1, le=100, description="number of detections that confirm a track")
+    sure_score: Score = Field(
+        0.95, description="a detection with a higher score confirms a track alone, which matters at low rates; 1: none"
+    )
 
 
 class AssociationConfig(Section):

@@ -31,7 +31,14 @@ def examine_sources(
 ) -> Iterator[Finding]:
     """One finding per camera, in their order. Sources that a running site is reading are not opened again."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="source") as pool:
-        yield from pool.map(lambda camera: _examine(camera, target_fps, running.get(camera.name)), cameras)
+        yield from pool.map(lambda camera: _safely_examined(camera, target_fps, running.get(camera.name)), cameras)
+
+
+def _safely_examined(camera: CameraConfig, target_fps: float, state: CameraState | None) -> Finding:
+    try:
+        return _examine(camera, target_fps, state)
+    except Exception as problem:  # noqa: BLE001 (one odd source must not end the examination)
+        return error(AREA, f"{camera.name} could not be examined ({type(problem).__name__}); report this as a bug")
 
 
 def _examine(camera: CameraConfig, target_fps: float, state: CameraState | None) -> Finding:
@@ -94,7 +101,8 @@ def _described(facts: FileFacts) -> str:
 
 def _stream(camera: CameraConfig, name: str, target_fps: float) -> Finding:
     began_s = time.monotonic()
-    options = replace(SourceOptions.of(camera), freeze_s=_WATCH_S)
+    options = SourceOptions.of(camera)
+    options = replace(options, freeze_s=_WATCH_S if options.freeze_s else 0)
     source = open_source(
         camera.source,
         camera=camera.name,
@@ -108,13 +116,13 @@ def _stream(camera: CameraConfig, name: str, target_fps: float) -> Finding:
         source.answered.wait(answer_s)
         frame = source.frame_at(0.0, 1.0) if source.state is SourceState.LIVE else None
         if frame is None:
-            reason = source.error or f"{name} sent no picture within {answer_s:.0f} s; check the camera"
+            reason = source.error or f"no picture within {answer_s:.0f} s; check the camera"
             return error(AREA, f"{camera.name}: {reason}")
         took_s = time.monotonic() - began_s
         height, width = frame.image.shape[:2]
         _, lost = _watch(source, _SETTLE_S)
         pictures, lost = _watch(source, _WATCH_S) if lost is None else (0, lost)
-        if lost:
+        if lost and source.state is not SourceState.ENDED:
             return error(AREA, f"{camera.name}: {lost}")
         what = f"{name}, {width}×{height}, first picture after {took_s:.1f} s"
         fault = source.fault

@@ -43,10 +43,12 @@ def write_video(
     rotation: int | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
     first: int = 0,
 ) -> Path:
     """Write pictures `first`, `first + 1`, … with these time stamps."""
     output = av.open(str(path), "w", format=container, options=container_options or {})
+    output.metadata.update(metadata or {})
     stream = output.add_stream(codec, rate=rate)
     stream.width, stream.height, stream.pix_fmt = *size, pixels
     stream.options = options or {}

@@ -24,6 +24,8 @@ TRACKS_PER_CLAIM = 1000
 long as a camera has fewer than 1000 new tracks per ms."""
 _FIRST_EMBEDDINGS = 5
 """A new track is embedded at each of its first ticks, to be recognised soon; later only every `refresh_seconds`."""
+_ENOUGH_USABLE = 3
+"""With fewer embeddings a track gets no gid (`association.min_track_frames`), so poor ones are better than waiting."""
 _RATE_WINDOW_S = 5.0
 _RATE_TICKS = 600
 """Maximum number of ticks in `_RATE_WINDOW_S`, at the highest rate of a clock, 120 ticks per second."""
@@ -208,9 +210,9 @@ class Camera:
         return (len(recent) - 1) / max(now - recent[0], 1e-3) if len(recent) > 1 else 0.0
 
     def _due(self, track: int, time_s: float, *, usable: bool) -> bool:
-        """Whether to embed the track's crop. One that is not usable counts only while the track has none better."""
+        """Whether to embed the crop of a track. A poor one counts only until the track has enough better ones."""
         known = self._known.setdefault(track, _EmbeddingHistory())
-        if not usable and known.usable:
+        if not usable and known.usable >= _ENOUGH_USABLE:
             return False
         enough = (known.usable if usable else known.embedded) >= _FIRST_EMBEDDINGS
         if enough and time_s - known.embedded_at_s < self._refresh_seconds - 1e-6:

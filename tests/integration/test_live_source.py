@@ -270,7 +270,7 @@ def test_a_decoder_that_fails_is_retried_and_does_not_show_the_address(
             raise av.error.UnknownError(5, f"rtsp://{USER}:{PASSWORD}@host/ is damaged")
             yield
 
-        is_file = False
+        is_file = waits_for_key_frames = False
 
         def close(self) -> None: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import os
@@ -11,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+import av
 import cv2
+import numpy as np
 import pytest
 
 from shared.backoff import Backoff
@@ -348,6 +351,180 @@ def test_mpeg_ts_over_http_shows_its_newest_picture(watch: Watch, tmp_path: Path
         numbers = [number_in(frame.image) for frame in frames(source, 15)]
         assert source.failures == 0
     assert numbers == sorted(set(numbers))
+
+
+def test_a_picture_list_behind_a_redirect_is_followed_and_the_login_stays_at_its_host(watch: Watch) -> None:
+    seen: list[str | None] = []
+
+    def elsewhere(exchange: Exchange) -> None:
+        seen.append(exchange.headers.get("Authorization"))
+        body = jpeg(int(exchange.path.removeprefix("/pic")))
+        exchange.begin("image/jpeg", Content_Length=str(len(body)))
+        exchange.send(body)
+
+    numbers = itertools.count()
+    with serving_http(elsewhere) as other:
+        target = other.replace("127.0.0.1", "localhost")
+
+        def redirect(exchange: Exchange) -> None:
+            exchange.begin(None, 302, Location=f"{target}/pic{next(numbers)}", Content_Length="0")
+
+        with serving_http(redirect) as address:
+            source = watch(address.replace("://", "://user:s3cret@") + "/snapshot")
+            shown = [number_in(frame.image) for frame in frames(source, 6)]
+    assert shown == sorted(set(shown))
+    assert set(seen) == {None}
+
+
+def test_a_snapshot_that_becomes_a_login_page_or_is_cut_off_is_not_shown_as_live(watch: Watch) -> None:
+    broken = [b""]
+
+    def answer(exchange: Exchange) -> None:
+        body = broken[0] or jpeg(7)
+        exchange.begin("text/html" if body.startswith(b"<") else "image/jpeg", Content_Length=str(len(body)))
+        exchange.send(body)
+
+    for body in (b"<html>please log in</html>", jpeg(7)[:400]):
+        broken[0] = b""
+        with serving_http(answer) as address:
+            source = watch(f"{address}/x.jpg", read_timeout_s=0.5)
+            frames(source, 2)
+            broken[0] = body
+            assert "no intact picture" in down(source)
+
+
+def test_a_server_that_answers_byte_by_byte_is_down_in_time(watch: Watch) -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 200 OK\r\nX-A: ")
+        while exchange.wait(0.1):
+            exchange.send(b"a")
+
+    with serving_http(answer) as address:
+        source = watch(f"{address}/x", open_timeout_s=0.5)
+        stopwatch = Stopwatch()
+        assert "did not answer within 0.5 s" in down(source)
+        assert source.answered.is_set()
+        assert stopwatch.within(2.5), stopwatch.seconds
+
+
+def test_a_camera_whose_sound_goes_on_when_its_video_stops_is_opened_again(watch: Watch, tmp_path: Path) -> None:
+    path, asked = tmp_path / "a.ts", [0]
+    output = av.open(str(path), "w", options={"muxdelay": "0"})
+    video, sound = output.add_stream("libx264", rate=25), output.add_stream("aac", rate=8000)
+    video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+    video.options = {"tune": "zerolatency", "g": "5"}
+    for number in range(25):
+        frame = av.VideoFrame.from_ndarray(picture(number), format="bgr24")
+        output.mux(video.encode(frame))
+    samples = av.AudioFrame.from_ndarray(np.zeros((1, 80_000), np.float32), format="fltp", layout="mono")
+    samples.rate = 8000
+    output.mux(sound.encode(samples))
+    output.mux(sound.encode())
+    output.mux(video.encode())
+    output.close()
+    data = path.read_bytes()
+
+    def answer(exchange: Exchange) -> None:
+        asked[0] += 1
+        exchange.begin("video/mp2t")
+        half = len(data) // 2
+        exchange.send(data[:half])
+        for start in range(half, len(data), 188):
+            exchange.send(data[start : start + 188])
+            if not exchange.wait(0.1):
+                return
+
+    with serving_http(answer) as address:
+        source = watch(f"{address}/x", read_timeout_s=0.6)
+        frames(source, 1)
+        down(source)
+        wait_for(source, lambda: asked[0] >= 4)
+
+
+def test_a_short_film_over_http_that_loops_is_not_asked_for_all_the_time(watch: Watch, tmp_path: Path) -> None:
+    path, asked = write_video(tmp_path / "a.mp4", [0.0]), [0]
+    serve = file_server(path)
+
+    def answer(exchange: Exchange) -> None:
+        asked[0] += 1
+        serve(exchange)
+
+    with serving_http(answer) as address:
+        source = watch(f"{address}/a.mp4", loop=True)
+        frames(source, 1)
+        time.sleep(2.0)
+        assert asked[0] <= 12
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
+def test_a_film_over_http_is_no_snapshot_also_in_chunks(watch: Watch, tmp_path: Path, name: str) -> None:
+    path = write_video(tmp_path / name, [i / 25 for i in range(50)], rate=25)
+
+    def answer(exchange: Exchange) -> None:
+        body = path.read_bytes()
+        exchange.begin("application/octet-stream", Content_Length=str(len(body)))
+        exchange.send(body)
+
+    with serving_http(answer) as address:
+        source = watch(f"{address}/{name}")
+        seen = [number_in(frame.image) for frame in frames(source, 10)]
+        assert seen == sorted(set(seen))
+        wait_for(source, lambda: source.state is SourceState.ENDED)
+
+
+def test_a_playlist_with_an_end_ends(watch: Watch, tmp_path: Path) -> None:
+    path = tmp_path / "film.m3u8"
+    options = {"hls_time": "1", "hls_list_size": "0"}
+    write_video(path, [i / 25 for i in range(50)], container="hls", options={"g": "25"}, container_options=options)
+    with serving_http(file_server(path)) as address:
+        source = watch(f"{address}/film.m3u8")
+        frames(source, 3)
+        wait_for(source, lambda: source.state is SourceState.ENDED)
+
+
+def test_a_login_in_any_script_is_understood(watch: Watch) -> None:
+    login = "оператор:пароль"
+
+    def answer(exchange: Exchange) -> None:
+        given = exchange.headers.get("Authorization", "").removeprefix("Basic ")
+        if base64.b64decode(given).decode() != login:
+            exchange.begin(None, 401, WWW_Authenticate='Basic realm="cam"', Content_Length="0")
+            return
+        body = jpeg(3)
+        exchange.begin("image/jpeg", Content_Length=str(len(body)))
+        exchange.send(body)
+
+    with serving_http(answer) as address:
+        frames(watch(address.replace("http://", f"HTTP://{login}@") + "/x"), 1)
+
+
+def test_the_backoff_starts_over_after_a_stream_that_was_live_for_long(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LiveSource, "SETTLED_S", 0.2)
+    resets = []
+    monkeypatch.setattr(Backoff, "reset", lambda self: resets.append(1))
+
+    def answer(exchange: Exchange) -> None:
+        exchange.begin("multipart/x-mixed-replace; boundary=b")
+        for number in range(10):
+            exchange.send(with_boundary(number))
+            exchange.wait(0.05)
+        exchange.wait(30)
+
+    with serving_http(answer) as address:
+        source = watch(f"{address}/x", read_timeout_s=0.3)
+        wait_for(source, lambda: source.state is SourceState.LIVE)
+        wait_for(source, lambda: source.state is SourceState.DOWN)  # noticed here, before the read gives up
+        wait_for(source, lambda: source.failures >= 1)
+    assert resets
+
+
+@pytest.mark.parametrize("host", ["cam..local", "192.168.0.9：554", "a" * 300])
+def test_a_host_that_cannot_be_is_refused_without_the_password(host: str) -> None:
+    with pytest.raises(ValueError, match="host") as refused:
+        LiveSource(f"rtsp://admin:s3cret@{host}/x", camera="c1", site_time_ns=time.time_ns)
+    assert "s3cret" not in str(refused.value)
 
 
 # -- RTSP ------------------------------------------------------------------------------------------------

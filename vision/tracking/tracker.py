@@ -54,6 +54,8 @@ class TrackerSettings:
     """Search margin for an unconfirmed track that was not matched at its predicted box: grows by this many box sizes
     per second on each side, up to one box size; 0 or more. Without it, objects that are fast for the tick rate never
     get a track."""
+    sure_score: float = _SITE.sure_score
+    """A detection with a higher score confirms a track alone; 0..1."""
     max_lost_seconds: float = _SITE.max_lost_seconds
     """A track unseen for longer than this ends; seconds, above 0."""
     min_hits: int = _SITE.min_hits
@@ -71,6 +73,7 @@ class TrackerSettings:
             high_score=tracker.high_score,
             low_score=min(site.detector.min_score, tracker.high_score),
             new_track_score=tracker.new_track_score,
+            sure_score=tracker.sure_score,
             max_lost_seconds=tracker.max_lost_seconds,
             min_hits=tracker.min_hits,
         )
@@ -199,7 +202,7 @@ class Tracker:
         matched = self._match(boxes, confidences, classes, time_s, elapsed_s)
         matched = self._begin(boxes, confidences, matched, time_s)
         self._vote(classes, confidences, matched)
-        self._confirm()
+        self._confirm(confidences, matched)
         tracks = self._tracks
         tracks.coasting = matched == _NO_DETECTION
         shown = np.flatnonzero((tracks.ids != _UNCONFIRMED) & ~tracks.coasting)
@@ -390,9 +393,13 @@ class Tracker:
             tracks.votes, self._classes = votes, known
         tracks.votes[hit, np.searchsorted(known, classes[found])] += scores[found]
 
-    def _confirm(self) -> None:
+    def _confirm(self, scores: npt.NDArray[np.float32], matched: Rows) -> None:
+        """Give an id to tracks with enough detections, and to those whose detection is sure."""
         tracks = self._tracks
-        rows = np.flatnonzero((tracks.ids == _UNCONFIRMED) & (tracks.hits >= self._settings.min_hits))
+        sure = np.zeros(len(tracks.ids), np.bool_)
+        hit = matched != _NO_DETECTION
+        sure[hit] = scores[matched[hit]] > self._settings.sure_score
+        rows = np.flatnonzero((tracks.ids == _UNCONFIRMED) & ((tracks.hits >= self._settings.min_hits) | sure))
         tracks.ids[rows] = self._next_id + np.arange(len(rows))
         self._next_id += len(rows)
 

@@ -24,6 +24,17 @@ _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTA
 _CODEC = re.compile(r"Video: (?P<codec>\w+)")
 
 
+_NO_HARDWARE = (
+    av.error.PermissionError,
+    av.error.ExternalError,
+    av.error.UnknownError,
+    av.error.NotImplementedError,
+    av.error.ArgumentError,
+    av.error.FileNotFoundError,
+)
+"""What FFmpeg raises where a device cannot be used."""
+
+
 class NoVideo(Exception):
     """A container without a video stream that can be decoded; `str()` says why, as the end of a sentence."""
 
@@ -68,6 +79,7 @@ class VideoInput:
                 "r",
                 format=container_format,
                 options=dict(options or {}),
+                metadata_errors="replace",
                 timeout=(open_timeout_s, read_timeout_s),
                 hwaccel=device,
             )
@@ -79,6 +91,11 @@ class VideoInput:
         except BaseException:
             self.container.close()
             raise
+
+    def all_packets(self) -> Iterator[av.Packet[VideoStream] | None]:
+        """As `packets`, with None for each packet of another stream: audio may go on when the video has stopped."""
+        for packet in self.container.demux():
+            yield cast("av.Packet[VideoStream]", packet) if packet.stream_index == self.stream.index else None
 
     def packets(self) -> Iterator[av.Packet[VideoStream]]:
         """The packets of the video stream, in the order of the container; the last one is empty and ends the decoder.
@@ -93,7 +110,9 @@ class VideoInput:
         """The pictures that `packet` completes. Empty if the packet is damaged or the decoder needs more of them."""
         try:
             return list(packet.decode())
-        except (av.error.InvalidDataError, av.error.EOFError, av.error.PatchWelcomeError):
+        except (av.error.MemoryError, av.error.ExitError):
+            raise
+        except av.FFmpegError:  # decoders report damage in many ways
             return []
 
     def close(self) -> None:
@@ -175,7 +194,10 @@ def _opened_on(hardware: str, opened: Callable[[HWAccel | None], InputContainer]
     for device in wanted:
         try:
             return opened(HWAccel(device))
-        except (RuntimeError, ValueError, av.FFmpegError):  # not in this build, no such hardware, or not this codec
+        except av.FFmpegError as failure:
+            if not isinstance(failure, _NO_HARDWARE):
+                raise  # of the source; trying again would only repeat a refused login
+        except (RuntimeError, ValueError):  # not in this build, or not for this codec
             continue
     container = opened(None)
     if hardware in ("none", "auto"):

@@ -16,7 +16,7 @@ from vision.video.stream_readers import Arrival
 class DeviceReader:
     """An open local device."""
 
-    is_file = False
+    is_file = waits_for_key_frames = False
 
     def __init__(self, source: str, camera: str) -> None:
         """Open the device.

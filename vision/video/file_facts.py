@@ -66,28 +66,28 @@ def read_facts(path: Path, camera: str, fps: float | None = None) -> FileFacts:
         video.close()
 
 
-def frame_times(path: Path, camera: str, fps: float | None = None) -> NDArray[np.float64]:
-    """Media time of every picture of a file, `(n,)` float64, seconds from the first one, ascending.
+def frame_times(path: Path, camera: str, fps: float | None = None) -> tuple[NDArray[np.float64], float]:
+    """Media time of every picture, `(n,)` float64, seconds from the first one, ascending; and the average rate.
 
     Raises:
         SourceUnavailable: the file is missing or not a video.
     """
     video = VideoFile(path, camera, fps=fps)
     try:
-        return video.scan()[0]
+        return video.scan()[0], video.fps
     finally:
         video.close()
 
 
-def frames_at(times_s: NDArray[np.float64], media_s: NDArray[np.float64]) -> NDArray[np.int64]:
+def frames_at(times_s: NDArray[np.float64], media_s: NDArray[np.float64], fps: float) -> NDArray[np.int64]:
     """Index of the picture that `FileSource` shows at each of `media_s`, `(k,)` int64; −1 in a gap or after the end.
 
-    `times_s` are the times of all pictures, `(n,)`, ascending.
+    `times_s` are the times of all pictures, `(n,)`, ascending, and `fps` is their average rate.
     """
     if not len(times_s):
         return np.full(len(media_s), -1, np.int64)
     intervals = np.diff(times_s)
-    usual = float(np.median(intervals)) if len(intervals) else 0.0
+    usual = 1 / fps
     middles = (times_s[:-1] + times_s[1:]) / 2 + _TIE_S
     index = np.searchsorted(middles, media_s, side="left")
     reach = np.where(intervals > max(GAP_S, GAP_INTERVALS * usual), usual, intervals) / 2
@@ -100,8 +100,11 @@ def frames_at(times_s: NDArray[np.float64], media_s: NDArray[np.float64]) -> NDA
 def _facts(
     video: VideoFile, first: list[Picture], times: NDArray[np.float64], *, is_whole: bool, size: tuple[int, int]
 ) -> FileFacts:
-    intervals = np.diff(times) if len(times) > 1 else np.array([1 / video.fps])
-    usual = float(np.median(intervals))
+    usual = 1 / video.fps
+    intervals = np.diff(times) if len(times) > 1 else np.array([usual])
+    # Equal time stamps, which players show one after the other.
+    intervals = intervals[intervals > 0] if (intervals > 0).any() else np.array([usual])
+    starts = times[:-1][np.diff(times) > 0] if len(times) > 1 else times
     is_gap = intervals > max(GAP_S, GAP_INTERVALS * usual)
     steady = intervals[~is_gap] if not is_gap.all() else intervals
     duration = float(times[-1] + usual) if is_whole and len(times) else video.claimed_seconds
@@ -113,7 +116,7 @@ def _facts(
         has_time_stamps=video.has_time_stamps,
         shortest_s=float(np.percentile(steady, 5)),
         longest_s=float(np.percentile(steady, 95)),
-        gaps=tuple((float(times[i]), float(intervals[i])) for i in np.flatnonzero(is_gap)),
+        gaps=tuple((float(starts[i]), float(intervals[i])) for i in np.flatnonzero(is_gap)),
         duration_s=duration,
         interlaced=any(picture.frame.interlaced_frame for picture in first),
         rotation=round(first[0].frame.rotation),

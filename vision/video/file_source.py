@@ -29,6 +29,7 @@ SEEK_FROM_S = 10.0
 x264's default key frame interval is 250 pictures; within one interval a seek saves nothing.
 """
 _LENGTH = re.compile(r"(?P<seconds>\d+\.\d+)s (?P<bytes>\d+)")
+_LENGTH_TOLERANCE_S = 0.5
 _TIE_S = 1e-6
 """Halfway between two pictures the earlier one is shown, despite binary fractions."""
 
@@ -105,6 +106,7 @@ class FileSource(ThreadedSource):
         self._loop = 0
         self._pending: Picture | None = None  # decoded, but the time of the next one tells how long it is shown
         self._from_s: float | None = None  # where its span begins; None after a jump
+        self._heading_s: float | None = None  # the position to which the last jump leads
         self._at_end = False
         self._thread.start()
 
@@ -132,7 +134,7 @@ class FileSource(ThreadedSource):
         time past the end of a file that does not loop returns None and changes the state to `ENDED`.
         """
         with self._changed:
-            self._asked_s, self._asked = media_time_s, True
+            self._asked_s, self._asked = max(0.0, media_time_s), True
             self._changed.notify_all()
             self._changed.wait_for(self._decided, wait_s)
             if self._closed or self._state is SourceState.ENDED:
@@ -182,9 +184,9 @@ class FileSource(ThreadedSource):
             video.close()
 
     def _start(self, video: VideoFile) -> None:
-        if video.stated_fps is None and self._given_fps is None:
+        if video.stated_fps is None and self._given_fps is None and not video.has_time_stamps:
             log.warning(
-                "file has no plausible frame rate; set the camera's 'fps'",
+                "file has neither time stamps nor a plausible frame rate; set the camera's 'fps'",
                 camera=self._camera,
                 path=self._name,
                 used=video.fps,
@@ -238,6 +240,14 @@ class FileSource(ThreadedSource):
 
     def _is_soon(self, target_s: float) -> bool:
         """Whether decoding on from here reaches `target_s` soon."""
+        if (
+            self._heading_s is not None
+            and self._from_s is not None
+            and not self._at_end
+            and self._from_s <= min(target_s, self._heading_s)
+            and target_s < self._heading_s + SEEK_FROM_S
+        ):
+            return True  # from the key frame to where the last jump leads
         if self._from_s is None or self._at_end:
             return self._pending is None and self._loop == 0 and target_s < SEEK_FROM_S and not self._at_end
         return self._from_s <= target_s < self._from_s + SEEK_FROM_S
@@ -251,6 +261,14 @@ class FileSource(ThreadedSource):
             if video.claimed_seconds is not None:
                 # `target_s` may be past the end; near the claimed end is the fastest way to find the real one.
                 time_s = min(target_s, max(0.0, video.claimed_seconds - 2 / video.fps))
+        heading_s = target_s if self._duration_s is not None else time_s
+        if (
+            self._heading_s is not None
+            and self._from_s is not None
+            and not self._at_end
+            and self._from_s <= self._heading_s <= heading_s < self._heading_s + SEEK_FROM_S
+        ):
+            return  # a key frame may be far before the place that it leads to: do not seek to it again and again
         if self._pending is not None and self._from_s is not None and loop == self._loop:
             goal_s = target_s if self._duration_s is None else time_s
             near = time_s - self._pending.time_s < SEEK_FROM_S
@@ -259,10 +277,12 @@ class FileSource(ThreadedSource):
         if not (video.seekable and time_s > SEEK_FROM_S and video.seek(time_s)):
             video.rewind()
         self._move_to(int(loop))
+        self._heading_s = heading_s
 
     def _move_to(self, loop: int) -> None:
         """Forget what was decoded, because the next picture is one of loop `loop` that does not follow it."""
         self._loop, self._pending, self._from_s, self._at_end = loop, None, None, False
+        self._heading_s = None
 
     def _step(self, video: VideoFile) -> None:
         """Decode one picture, and buffer the one before it if it is needed."""
@@ -271,16 +291,16 @@ class FileSource(ThreadedSource):
             self._reach_end(video)
             return
         if self._pending is not None:
-            self._finish_pending(self._pending, picture.time_s - self._pending.time_s, video.interval_s)
+            self._finish_pending(self._pending, picture.time_s - self._pending.time_s, 1 / video.fps)
         elif self._from_s is None:
             starts_s = self._loop * (self._duration_s or 0.0) + picture.time_s
-            self._from_s = -math.inf if starts_s == 0 else starts_s - video.interval_s / 2
+            self._from_s = -math.inf if starts_s == 0 else starts_s - 0.5 / video.fps
         self._pending = picture
 
     def _finish_pending(self, pending: Picture, step_s: float, interval_s: float) -> None:
         """Buffer the pending picture if it is needed, now that it is known that the next one follows `step_s` later."""
         at_s = self._loop * (self._duration_s or 0.0) + pending.time_s
-        is_gap = step_s > max(GAP_S, GAP_INTERVALS * interval_s)
+        is_gap = step_s > max(GAP_S, GAP_INTERVALS * interval_s) and not math.isinf(interval_s)
         to_s = at_s + (interval_s if is_gap else step_s) / 2 + _TIE_S
         assert self._from_s is not None
         interval = self._interval_s if self._asked else None
@@ -305,12 +325,12 @@ class FileSource(ThreadedSource):
             self._changed.notify_all()
 
     def _reach_end(self, video: VideoFile) -> None:
-        pending, interval_s = self._pending, video.interval_s
+        pending, interval_s = self._pending, 1 / video.fps
         if pending is None:
             raise self._unavailable(f"{self._path} has no frame that can be decoded; convert it, or copy it again")
         duration_s = pending.time_s + interval_s
         known_s = self._duration_s
-        if known_s is not None and duration_s < known_s - 2 * interval_s:
+        if known_s is not None and duration_s < known_s - max(2 * interval_s, _LENGTH_TOLERANCE_S):
             raise self._unavailable(f"{self._path} ends early, at {duration_s:.1f} s of {known_s:.1f}; was it changed?")
         if known_s is None:
             if video.claimed_seconds is not None and duration_s < video.claimed_seconds - max(1.0, 2 * interval_s):
@@ -324,6 +344,11 @@ class FileSource(ThreadedSource):
             with self._changed:
                 self._duration_s = duration_s
                 self._changed.notify_all()
+        if self._looping and pending.number == 0:
+            # A single picture: starting over would end all tracks at every tick.
+            self._finish_pending(pending, math.inf, math.inf)
+            self._pending, self._at_end = None, True
+            return
         self._finish_pending(pending, interval_s, interval_s)
         self._pending = None
         if self._looping:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,7 +25,8 @@ from vision.video.stream_readers import Arrival
 _CHUNK = 64 * 1024
 _LOOK_BYTES = 4096
 _JPEG = b"\xff\xd8\xff"
-_PICTURES = (_JPEG, b"\x89PNG\r\n", b"GIF8", b"BM", b"RIFF")
+_PICTURES = (_JPEG, b"\x89PNG\r\n", b"GIF8")
+_LONGEST_PLAYLIST = 4 * 1024 * 1024
 _FASTEST_POLL_S = 0.04
 _STALE_CONNECTIONS = 2
 
@@ -71,16 +73,18 @@ def ask(url: StreamUrl, options: SourceOptions) -> HttpAnswer:
         requests.RequestException: it could not be reached.
     """
     session = requests.Session()
-    session.headers["User-Agent"] = "mtmc"
-    session.verify = options.ffmpeg.get("tls_verify") == "1"  # cameras sign their own certificates
-    if not session.verify:
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    session.headers["User-Agent"] = options.ffmpeg.get("user_agent", "mtmc")
+    session.headers["Accept-Encoding"] = "identity"  # pictures are compressed already
+    if "referer" in options.ffmpeg:
+        session.headers["Referer"] = options.ffmpeg["referer"]
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings show addresses
     try:
         response = _get(session, url, options)
         if response.status_code != requests.codes.ok:
             response.close()
             raise BadStatus(response.status_code)
-        beginning = _first_bytes(response)
+        beginning = _first_bytes(response, time.monotonic() + options.open_timeout_s)
         _set_timeout(response, options.read_timeout_s)
         return HttpAnswer(session, response, beginning, _served(response, beginning))
     except BaseException:
@@ -92,53 +96,78 @@ def _get(session: requests.Session, url: StreamUrl, options: SourceOptions) -> r
     address = f"{url.scheme}://{url.host}{url.path}"
     timeout = (options.open_timeout_s, options.open_timeout_s)
     session.auth = _login(url, HTTPBasicAuth)
-    response = _get_again(session, address, {}, timeout)
+    response = _get_again(session, address, {}, timeout, options)
     if response.status_code == requests.codes.unauthorized and "digest" in _challenge(response):
         response.close()
         session.auth = _login(url, HTTPDigestAuth)
-        response = _get_again(session, address, {}, timeout)
+        response = _get_again(session, address, {}, timeout, options)
     return response
 
 
 def _get_again(
-    session: requests.Session, address: str, headers: dict[str, str], timeout: tuple[float, float]
+    session: requests.Session,
+    address: str,
+    headers: dict[str, str],
+    timeout: tuple[float, float],
+    options: SourceOptions,
 ) -> requests.Response:
     """The answer, over another connection if the server closed the last one without saying so, as many cameras do."""
-    for _ in range(_STALE_CONNECTIONS):
+    verify = options.ffmpeg.get("tls_verify") == "1"  # otherwise not: cameras sign their own certificates
+    proxy = options.ffmpeg.get("http_proxy")
+    proxies = {"http": proxy, "https": proxy} if proxy else None
+    for left in range(_STALE_CONNECTIONS, -1, -1):
         try:
-            return session.get(address, headers=headers, stream=True, timeout=timeout)
-        except requests.Timeout:
+            return session.get(address, headers=headers, stream=True, timeout=timeout, verify=verify, proxies=proxies)
+        except (requests.Timeout, requests.exceptions.SSLError, requests.exceptions.ProxyError):
             raise
         except requests.ConnectionError:
-            continue
-    return session.get(address, headers=headers, stream=True, timeout=timeout)
+            if not left:
+                raise
+    raise AssertionError
 
 
 def _set_timeout(response: requests.Response, seconds: float) -> None:
     """The timeout of all further reads; the request itself had that of opening."""
     sock = getattr(response.raw.connection, "sock", None)
+    if sock is None:
+        # The server ends the answer by closing the connection, which urllib3 no longer counts as its own then.
+        stream = getattr(getattr(response.raw, "_fp", None), "fp", None)
+        sock = getattr(getattr(stream, "raw", None), "_sock", None)
     if sock is not None:
         sock.settimeout(seconds)
 
 
 def _login(url: StreamUrl, kind: type[HTTPBasicAuth] | type[HTTPDigestAuth]) -> AuthBase | None:
     user, _, password = url.login.partition(":")
-    return kind(unquote(user), unquote(password)) if url.login else None
+    if not url.login:
+        return None
+    if kind is HTTPBasicAuth:  # takes bytes as they are; text would have to be Latin-1
+        return HTTPBasicAuth(unquote(user).encode(), unquote(password).encode())
+    return kind(unquote(user), unquote(password))
 
 
 def _challenge(response: requests.Response) -> str:
     return response.headers.get("WWW-Authenticate", "").lower()
 
 
-def _first_bytes(response: requests.Response) -> bytes:
-    """Enough to recognise the kind: MJPEG may begin with empty or text parts, and comes slowly."""
+def _first_bytes(response: requests.Response, until_s: float) -> bytes:
+    """Enough to recognise the kind: MJPEG may begin with empty or text parts. Playlists are read whole.
+
+    Raises:
+        requests.Timeout: that has not come by `until_s`, monotonic seconds.
+    """
     data = b""
     is_multipart = _type(response).startswith("multipart/")
-    while len(data) < _LOOK_BYTES and not is_multipart and _JPEG not in data:
+    wanted = _LOOK_BYTES
+    while len(data) < wanted and not is_multipart and _JPEG not in data:
+        if time.monotonic() > until_s:
+            raise requests.Timeout
         chunk = response.raw.read1(_LOOK_BYTES)
         if not chunk:
             break
         data += chunk
+        if b"#EXTM3U" in data[:_LOOK_BYTES]:
+            wanted = _LONGEST_PLAYLIST
     return data
 
 
@@ -152,7 +181,8 @@ def _served(response: requests.Response, beginning: bytes) -> Serves:
         return Serves.MJPEG
     if text.startswith(b"#EXTM3U") or b"<MPD" in text:
         return Serves.PLAYLIST
-    if text.startswith(_PICTURES) or kind.startswith("image/"):
+    is_webp = text.startswith(b"RIFF") and text[8:12] == b"WEBP"
+    if text.startswith(_PICTURES) or is_webp or kind.startswith("image/"):
         return Serves.SNAPSHOT
     if _JPEG in beginning:  # parts without the header that announces them
         return Serves.MJPEG
@@ -181,7 +211,7 @@ class JpegDecoder:
 class MjpegReader:
     """Reads JPEG pictures that follow each other in one response."""
 
-    is_file = False
+    is_file = waits_for_key_frames = False
 
     def __init__(self, answer: HttpAnswer) -> None:
         self._answer = answer
@@ -209,11 +239,14 @@ class SnapshotReader:
     arrive.
     """
 
-    is_file = False
+    is_file = waits_for_key_frames = False
 
-    def __init__(self, answer: HttpAnswer, options: SourceOptions, interval_s: float) -> None:
+    def __init__(self, answer: HttpAnswer, url: StreamUrl, options: SourceOptions, interval_s: float) -> None:
         """`interval_s`: time between two requests, seconds."""
         self._answer, self._options = answer, options
+        # Not where the last answer came from: it may name another picture next time, on a host that must not get the
+        # login.
+        self._address = f"{url.scheme}://{url.host}{url.path}"
         self._interval_s = max(interval_s, _FASTEST_POLL_S)
         self._decoder = JpegDecoder()
         self._last: av.VideoFrame | None = None
@@ -221,14 +254,13 @@ class SnapshotReader:
     def pictures(self) -> Iterator[Arrival | None]:
         response = self._answer.response
         yield from self._rest_of(response, self._answer.beginning)
-        address = response.url
         timeout = (self._options.open_timeout_s, self._options.read_timeout_s)
         due_s = time.monotonic()
         while True:
             due_s = max(due_s + self._interval_s, time.monotonic())
             time.sleep(max(0.0, due_s - time.monotonic()))
             headers = _conditions(response)
-            latest = _get_again(self._answer.session, address, headers, timeout)
+            latest = _get_again(self._answer.session, self._address, headers, timeout, self._options)
             if latest.status_code == requests.codes.not_modified:
                 latest.close()
                 yield Arrival(self._last) if self._last is not None else None
@@ -255,12 +287,14 @@ class SnapshotReader:
             if not chunk:
                 break
             data += chunk
+            yield None
             if len(data) > MAX_BYTES:
                 break
         response.close()
         if not found:
-            self._last = _decoded(bytes(data)) or self._last
-            yield Arrival(self._last) if self._last is not None else None
+            frame = None if data.startswith(_JPEG) else _decoded(bytes(data))  # a JPEG without its end is damaged
+            self._last = frame or self._last
+            yield Arrival(frame) if frame is not None else None
 
     def close(self) -> None:
         self._answer.close()
@@ -279,7 +313,8 @@ def _decoded(encoded: bytes) -> av.VideoFrame | None:
     except (av.FFmpegError, NoVideo):
         return None
     try:
-        return next((frame for packet in video.packets() for frame in video.decode(packet)), None)
+        frames = (frame for packet in video.packets() for frame in video.decode(packet))
+        return next((frame for frame in frames if not frame.is_corrupt), None)
     except av.FFmpegError:
         return None
     finally:

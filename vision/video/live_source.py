@@ -26,7 +26,12 @@ from vision.video.stream_readers import Arrival, FfmpegReader, StreamReader
 _PLAYLIST_TIMEOUT_S = 20.0
 """Shortest read timeout of HLS and DASH, which deliver a segment every 2 to 10 s."""
 _SNAPSHOT_RETRY_S = 1.0
-_FAILURES = (av.FFmpegError, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+_OPENING_SLACK_S = 1.0
+"""A server that answers byte by byte keeps within each timeout and exceeds them all."""
+_FIRST_PICTURE_S = 30.0
+"""How long to wait for the first key frame while data arrives."""
+_SHORTEST_LOOP_S = 1.0
+_FAILURES = (av.FFmpegError, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 
 
 class LiveSource(ThreadedSource):
@@ -70,14 +75,20 @@ class LiveSource(ThreadedSource):
         self._damaged = False  # whether data has arrived since the last picture
         self._to_show, self._to_check = Converter(), Converter()  # of the requesting and of the reading thread
         self._last_ns, self._index, self._loop = 0, 0, 0
+        self._opening_since_s: float | None = None
         self._thread.start()
 
     @property
     def state(self) -> SourceState:
         """The present state. A stream that is silent for too long is `DOWN` even while its read hangs."""
-        silent_s = time.monotonic() - self._arrived_at_s
-        if self._state is SourceState.LIVE and silent_s > self._silence_limit_s:
+        now_s = time.monotonic()
+        if self._state is SourceState.LIVE and now_s - self._arrived_at_s > self._silence_limit_s:
             self._enter(SourceState.DOWN, self._silence())
+        opening_since_s = self._opening_since_s
+        limit_s = self._options.open_timeout_s + _OPENING_SLACK_S
+        if self._state is SourceState.STARTING and opening_since_s is not None and now_s - opening_since_s > limit_s:
+            attempt = self._attempt(self._options.open_timeout_s, now_s - opening_since_s)
+            self._enter(SourceState.DOWN, reasons.opening_failed(attempt, TimeoutError()))
         return self._state
 
     def frame_at(self, media_time_s: float, wait_s: float | None) -> Frame | None:
@@ -100,7 +111,10 @@ class LiveSource(ThreadedSource):
 
     def _play(self) -> None:
         self._silence_limit_s = self._options.read_timeout_s
+        self._opening_since_s = began_s = time.monotonic()
         reader = self._open()
+        self._opening_since_s = None
+        first_index = self._index
         try:
             self._read(reader)
         finally:
@@ -111,14 +125,18 @@ class LiveSource(ThreadedSource):
             return
         if not reader.is_file:
             raise self._unavailable(self._ending(None))
+        if self._index == first_index:
+            raise self._unavailable(f"{self._name} has no picture that can be decoded; convert it, or copy it again")
         if self._looping:
             self._loop += 1
+            self._wait(began_s + _SHORTEST_LOOP_S - time.monotonic())
         else:
             self._enter(SourceState.ENDED)
 
     def _read(self, reader: StreamReader) -> None:
-        pace, pictures = Pace(), reader.pictures()
+        pace, pictures = Pace(is_file=reader.is_file), reader.pictures()
         self._arrived_at_s = time.monotonic()
+        first_index = self._index
         while not self._closed:
             asked_at_s = time.monotonic()
             try:
@@ -135,11 +153,19 @@ class LiveSource(ThreadedSource):
                 raise self._unavailable(self._silence())
             if arrival is None:
                 self._damaged = True
-                if time.monotonic() - self._arrived_at_s > self._silence_limit_s:
-                    raise self._unavailable(self._silence())
-                continue
-            if arrival.stamp_s is not None and not self._wait(pace.wait_s(arrival.stamp_s, time.monotonic())):
-                return
+                silent_s = time.monotonic() - self._arrived_at_s
+                if silent_s <= self._silence_limit_s:
+                    continue
+                reason = self._silence()
+                if reader.waits_for_key_frames and self._index == first_index and silent_s < _FIRST_PICTURE_S:
+                    self._enter(SourceState.DOWN, reason)  # but a connection that is given up starts waiting again
+                    continue
+                raise self._unavailable(reason)
+            if arrival.stamp_s is not None:
+                wait_s = pace.wait_s(arrival.stamp_s, time.monotonic())
+                self._arrived_at_s = time.monotonic() + wait_s  # it has arrived, and is not silent
+                if not self._wait(wait_s):
+                    return
             self._take(arrival)
 
     def _wait(self, seconds: float) -> bool:
@@ -171,8 +197,12 @@ class LiveSource(ThreadedSource):
 
     def _ending(self, failure: Exception | None) -> str:
         silent_s = time.monotonic() - self._arrived_at_s
-        attempt = reasons.Attempt(self._name, str(self._url or ""), self._silence_limit_s, silent_s)
-        return reasons.reading_failed(attempt, failure)
+        return reasons.reading_failed(self._attempt(self._silence_limit_s, silent_s), failure)
+
+    def _attempt(self, timeout_s: float, took_s: float) -> reasons.Attempt:
+        url = self._url
+        scheme, host = (url.scheme, url.host) if url is not None else ("", "")
+        return reasons.Attempt(self._name, scheme, host, bool(url and url.login), timeout_s, took_s)
 
     # -- opening -----------------------------------------------------------------------------------------
 
@@ -190,8 +220,7 @@ class LiveSource(ThreadedSource):
             reason = reasons.status_reason(failure.status, has_login=bool(self._url.login))
             raise self._unavailable(f"{self._name} {reason}") from None
         except _FAILURES as failure:
-            took_s = time.monotonic() - began_s
-            attempt = reasons.Attempt(self._name, str(self._url), self._options.open_timeout_s, took_s)
+            attempt = self._attempt(self._options.open_timeout_s, time.monotonic() - began_s)
             raise self._unavailable(reasons.opening_failed(attempt, failure)) from None
 
     def _open_http(self, url: StreamUrl) -> StreamReader:
@@ -201,7 +230,8 @@ class LiveSource(ThreadedSource):
         if answer.serves is Serves.SNAPSHOT:
             # A camera that serves single pictures is asked at its own pace, so a failure needs no growing backoff.
             self._backoff = Backoff(_SNAPSHOT_RETRY_S, _SNAPSHOT_RETRY_S)
-            return SnapshotReader(answer, self._options, self._interval_s)
+            self._silence_limit_s += self._interval_s
+            return SnapshotReader(answer, url, self._options, self._interval_s)
         answer.close()
         if answer.serves is Serves.PAGE:
             raise self._unavailable(
@@ -209,10 +239,10 @@ class LiveSource(ThreadedSource):
             )
         if answer.serves is Serves.PLAYLIST:
             self._silence_limit_s = max(self._silence_limit_s, _PLAYLIST_TIMEOUT_S)
-        is_file = answer.serves is Serves.FILE
-        return FfmpegReader(
-            self._video(self._silence_limit_s), paced=is_file or answer.serves is Serves.PLAYLIST, is_file=is_file
-        )
+        video = self._video(self._silence_limit_s)
+        is_file = answer.serves is Serves.FILE or b"#EXT-X-ENDLIST" in answer.beginning
+        is_file |= video.container.duration is not None
+        return FfmpegReader(video, paced=is_file or answer.serves is Serves.PLAYLIST, is_file=is_file)
 
     def _video(self, read_timeout_s: float) -> VideoInput:
         assert self._url is not None

@@ -6,9 +6,9 @@ import errno
 import socket
 import ssl
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import av
+import requests
 
 _PROBE_S = 2.0
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
@@ -22,7 +22,10 @@ class Attempt:
 
     name: str
     """The address as it may be shown."""
-    url: str
+    scheme: str
+    host: str
+    """Host and, if given, port."""
+    has_login: bool
     timeout_s: float
     took_s: float
 
@@ -34,12 +37,18 @@ def opening_failed(attempt: Attempt, error: Exception) -> str:
         return f"{name} did not answer within {attempt.timeout_s:g} s; check address and network"
     if isinstance(error, ConnectionRefusedError):
         return f"{name} {_REFUSED}"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"{name} cannot be reached through the HTTP proxy; check http_proxy and no_proxy of the worker"
+    if isinstance(error, requests.TooManyRedirects):
+        return f"{name} redirects in a circle; check the path of the address"
+    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return f"{name} has a certificate that is not trusted; remove tls_verify, or install its authority"
     if isinstance(error, ConnectionResetError | BrokenPipeError | av.error.EOFError):
         return f"{name} closed the connection; check the path, and whether the camera allows another viewer"
     status = 461 if getattr(error, "errno", None) == errno.EPROTONOSUPPORT else http_status(error)
     if status is not None:
-        return f"{name} {status_reason(status, has_login=bool(urlsplit(attempt.url).username))}"
-    if found := _network_reason(attempt.url):
+        return f"{name} {status_reason(status, has_login=attempt.has_login)}"
+    if found := _network_reason(attempt):
         return f"{name} {found}"
     if isinstance(error, av.error.InvalidDataError):
         return f"{name} does not send a video that can be decoded; check the path of the stream"
@@ -60,7 +69,8 @@ def no_picture(name: str, for_s: float) -> str:
 
 def only_damaged(name: str, for_s: float) -> str:
     """The reason of a stream whose packets cannot be decoded."""
-    return f"{name} sends data, but no intact picture for {for_s:g} s; check the network, or use transport: tcp"
+    hint = "check the network, or use transport: tcp" if name.startswith("rtsp") else "check what the camera sends"
+    return f"{name} sends data, but no intact picture for {for_s:g} s; {hint}, and how often it sends key frames"
 
 
 def http_status(error: Exception) -> int | None:
@@ -98,21 +108,22 @@ def status_reason(status: int, *, has_login: bool) -> str:
     return f"refused the request ({status}); check the path of the address"
 
 
-def _network_reason(url: str) -> str | None:
+def _network_reason(attempt: Attempt) -> str | None:
     """Looks for a cause that FFmpeg reports as a general I/O error: name resolution, routing or TLS."""
-    parts = urlsplit(url)
+    host, colon, port = attempt.host.rpartition(":")
+    if not colon or not port.isdigit():
+        host, port = attempt.host, str(_DEFAULT_PORTS.get(attempt.scheme, 554))
+    host = host.strip("[]")
     try:
-        host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 554)
-    except ValueError:
-        return None
-    try:
-        with socket.create_connection((host, port), _PROBE_S) as plain:
-            if parts.scheme not in _TLS:
+        with socket.create_connection((host, int(port)), _PROBE_S) as plain:
+            if attempt.scheme not in _TLS:
                 return None
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             with context.wrap_socket(plain, server_hostname=host):
                 return None
+    except (UnicodeError, OverflowError):
+        return "has a host name or port that is not valid; check the address"
     except socket.gaierror:
         return "cannot be found: its host name is unknown; check the address and the DNS"
     except ssl.SSLError:

@@ -106,7 +106,7 @@ class ThreadedSource(ABC):
         self._state = SourceState.STARTING
         self._error: str | None = None
         self._answered = threading.Event()
-        self._closed = False
+        self._closed = self._was_live = False
         self._dropped = self._failures = self._restarts = 0
         # A daemon thread, because a read that hangs in a driver must not keep the process from exiting.
         self._thread = threading.Thread(target=self._run, name=f"source-{camera}", daemon=True)
@@ -164,7 +164,7 @@ class ThreadedSource(ABC):
 
     def _run(self) -> None:
         while not self._closed and self._state is not SourceState.ENDED:
-            started_s = time.monotonic()
+            started_s, self._was_live = time.monotonic(), False
             self._health.reset()
             bug: Exception | None = None
             try:
@@ -179,7 +179,7 @@ class ThreadedSource(ABC):
                 bug = failure
             else:
                 continue
-            if self._state is SourceState.LIVE and time.monotonic() - started_s >= self.SETTLED_S:
+            if self._was_live and time.monotonic() - started_s >= self.SETTLED_S:
                 self._backoff.reset()
             retry_in_s = self._backoff.next_s()
             self._note_failure(bug, retry_in_s)
@@ -207,6 +207,7 @@ class ThreadedSource(ABC):
             if self._closed:  # ignore the outcome of a read that was hanging during close()
                 return
             changed = state is not self._state
+            self._was_live |= state is SourceState.LIVE
             self._state, self._error = state, None if error is None else redact(error)
             self._answered.set()
             self._changed.notify_all()

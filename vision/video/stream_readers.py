@@ -34,11 +34,17 @@ class StreamReader(Protocol):
     def is_file(self) -> bool:
         """Whether the stream has an end, after which it can be played again."""
 
+    @property
+    def waits_for_key_frames(self) -> bool:
+        """Whether the first picture may have to wait for a key frame."""
+
     def close(self) -> None: ...
 
 
 class FfmpegReader:
     """Reads with FFmpeg."""
+
+    waits_for_key_frames = True
 
     def __init__(self, video: VideoInput, *, paced: bool = False, is_file: bool = False) -> None:
         """`paced`: the stream arrives in bursts or all at once, so its time stamps say when to show a picture."""
@@ -46,7 +52,10 @@ class FfmpegReader:
 
     def pictures(self) -> Iterator[Arrival | None]:
         base = self._video.stream.time_base
-        for packet in self._video.packets():
+        for packet in self._video.all_packets():
+            if packet is None:
+                yield None
+                continue
             frames = [frame for frame in self._video.decode(packet) if not frame.is_corrupt]
             for frame in frames:
                 paced = self._paced and frame.pts is not None and base is not None

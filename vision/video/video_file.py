@@ -94,6 +94,7 @@ class VideoFile:
             SourceUnavailable: the file is missing or not a video.
         """
         self._path, self._camera, self._threads, self._hwaccel = path, camera, decoder_threads, hwaccel
+        self._opened_as = self._signature()
         self._input = self._open()
         stream, container = self._input.stream, self._input.container
         rate = stated_rate(stream)
@@ -190,11 +191,22 @@ class VideoFile:
             SourceUnavailable: the file is missing or not a video.
         """
         self.close()
+        if (now := self._signature()) != self._opened_as:
+            raise SourceUnavailable(self._camera, f"{self._path} was changed while it played; starting over with it")
+        self._opened_as, self._first_s = now, None
         self._input = self._open()
         self._begin()
 
     def close(self) -> None:
         self._input.close()
+
+    def _signature(self) -> tuple[int, int] | None:
+        """Changes when another file takes the place of this one."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _next_frame(self) -> av.VideoFrame | None:
         while not self._decoded:
@@ -268,6 +280,9 @@ class VideoFile:
                 if packet.size == 0 or packet.is_discard:
                     continue
                 stamp, order = self._packet_times(packet, base, len(stamps))
+                if packet.dts is None and self.has_time_stamps:
+                    stamps.append(stamp + shift_s)  # it says nothing about the order, and so about jumps
+                    continue
                 if before is not None and not -BACK_S <= order + shift_s - before <= self._longest_step_s:
                     shift_s, jumped = before + 1 / self.fps - order, True
                 before = order + shift_s

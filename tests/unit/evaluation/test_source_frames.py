@@ -19,7 +19,7 @@ TICK_NS = 1e8
 
 def frames(ticks: list[int], fps: float, *, begin_tick: float = 1, scale: float = 1.0) -> list[int]:
     """The frame numbers of a file that begins at `begin_tick` of a 10 Hz clock."""
-    source = SourceFrames(Timing(round(begin_tick * TICK_NS), 0, scale), np.arange(100) / fps, TICK_NS, 0)
+    source = SourceFrames(Timing(round(begin_tick * TICK_NS), 0, scale), np.arange(100) / fps, fps, TICK_NS, 0)
     return source.at(np.array(ticks, np.int64)).tolist()
 
 

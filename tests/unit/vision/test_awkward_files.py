@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from shared.backoff import Backoff
 from shared.errors import SourceUnavailable
 from tests.videos import SIZE, number_in, picture, write_video
 from vision.video.file_facts import frame_times, frames_at, read_facts
 from vision.video.file_source import FileSource
 from vision.video.source import SourceState
+from vision.video.video_file import VideoFile
 
 Play = Callable[..., FileSource]
 STEADY = [i / 25 for i in range(100)]
@@ -81,7 +85,7 @@ def test_a_variable_rate_is_followed(play: Play, tmp_path: Path, name: str) -> N
     path = write_video(tmp_path / name, THIRTY_THEN_TEN)
     assert_shows_its_pictures_in_time(play(path, interval_s=0.1), THIRTY_THEN_TEN)
     assert_shows_its_pictures_in_time(play(path), THIRTY_THEN_TEN, rate=7)
-    assert frame_times(path, "c1") == pytest.approx(THIRTY_THEN_TEN, abs=0.002)
+    assert frame_times(path, "c1")[0] == pytest.approx(THIRTY_THEN_TEN, abs=0.002)
     facts = read_facts(path, "c1")
     assert facts.is_variable
     assert (round(1 / facts.shortest_s), round(1 / facts.longest_s)) == (30, 10)
@@ -95,7 +99,7 @@ def test_in_a_gap_nothing_is_seen(play: Play, tmp_path: Path, name: str) -> None
     facts = read_facts(path, "c1")
     assert [(round(at, 2), round(length, 2)) for at, length in facts.gaps] == [(1.96, 3.04)]
     assert not facts.is_variable
-    found = frames_at(frame_times(path, "c1"), np.array([1.9, 1.97, 2.1, 3.0, 4.9, 5.0, 5.5, 99.0]))
+    found = frames_at(frame_times(path, "c1")[0], np.array([1.9, 1.97, 2.1, 3.0, 4.9, 5.0, 5.5, 99.0]), 25)
     assert found.tolist() == [47, 49, -1, -1, -1, 50, 62, -1]
 
 
@@ -136,7 +140,7 @@ def test_a_jump_of_the_clock_in_mpeg_ts_is_taken_out(play: Play, tmp_path: Path,
         number = shown(source, tick / 10)
         assert number is not None
         assert abs(times[number] - tick / 10) < 0.07, tick
-    assert frame_times(path, "c1")[-1] == pytest.approx(7.96, abs=0.1)
+    assert frame_times(path, "c1")[0][-1] == pytest.approx(7.96, abs=0.1)
 
 
 def test_the_clock_of_mpeg_ts_may_wrap_around(play: Play, tmp_path: Path) -> None:
@@ -158,13 +162,16 @@ def test_a_late_request_seeks_in_mpeg_ts_but_not_over_a_jump(play: Play, tmp_pat
 def test_a_file_of_variable_rate_loops_after_its_last_picture(play: Play, tmp_path: Path, loop: int) -> None:
     path = write_video(tmp_path / "a.mp4", THIRTY_THEN_TEN)
     source = play(path, loop=True)
-    duration_s = THIRTY_THEN_TEN[-1] + 0.1
+    duration_s = THIRTY_THEN_TEN[-1] + 1 / VideoFile(path, "c1").fps
     if loop:
         assert shown(source, 0.0) == 0
-    for at in (7.0, 9.9, 10.0):
+    for at in (7.0, 9.9, duration_s + 0.01):
         frame = source.frame_at(loop * duration_s + at, None)
         assert frame is not None
-        assert (frame.loop, number_in(frame.image)) == (loop + (at == 10.0), nearest(THIRTY_THEN_TEN, at % duration_s))
+        assert (frame.loop, number_in(frame.image)) == (
+            loop + (at > duration_s),
+            nearest(THIRTY_THEN_TEN, at % duration_s),
+        )
 
 
 def test_raw_h264_plays_at_the_rate_that_the_camera_states(play: Play, tmp_path: Path) -> None:
@@ -270,3 +277,84 @@ def test_an_unsupported_codec_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"avc1", b"evc1").replace(b"avcC", b"evcC"))
     with pytest.raises(SourceUnavailable, match="evc"):
         read_facts(path, "c1")
+
+
+def test_a_file_with_rare_key_frames_is_sought_without_going_back_again_and_again(play: Play, tmp_path: Path) -> None:
+    slow = [i / 10 for i in range(600)]
+    path = write_video(tmp_path / "rare.mp4", slow, rate=10, options={"g": "250", "sc_threshold": "0"})
+    source = play(path)
+    assert shown(source, 0.0) == 0
+    for at in (22.0, 48.0, 23.5, 59.0, 12.0):
+        assert shown(source, at) == round(at * 10)
+    assert shown(play(path, loop=True), 78.0) == 180
+    assert shown(play(path, interval_s=0.1), 24.4) == 244
+
+
+def test_a_looping_file_that_is_replaced_is_played_from_its_start(play: Play, tmp_path: Path) -> None:
+    late = [100 + at for at in STEADY]
+    path = write_video(tmp_path / "a.ts", late)
+    source = play(path, loop=True, backoff=Backoff(0.05, 0.1))
+    assert shown(source, 0.0) == 0
+    write_video(tmp_path / "b.ts", STEADY, first=200).replace(path)
+    deadline = time.monotonic() + 20
+    number = None
+    while number is None or number < 200:
+        assert time.monotonic() < deadline
+        frame = source.frame_at(5.0, 0.1)
+        number = number_in(frame.image) if frame is not None else None
+    assert source.frame_at(6.0, None) is not None
+
+
+def test_a_time_before_the_file_shows_its_first_picture(play: Play, tmp_path: Path) -> None:
+    source = play(write_video(tmp_path / "a.mp4", STEADY))
+    assert [shown(source, at) for at in (0.0, 3.0, -3.0)] == [0, 75, 0]
+
+
+def test_a_looping_file_of_one_picture_does_not_start_over(play: Play, tmp_path: Path) -> None:
+    source = play(write_video(tmp_path / "a.mp4", [0.0]), loop=True)
+    seen = [source.frame_at(at, None) for at in (0.0, 0.5, 100.0)]
+    assert [frame.loop for frame in seen if frame is not None] == [0, 0, 0]
+
+
+def test_metadata_that_is_no_text_does_not_matter(play: Play, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.avi", STEADY, rate=25, metadata={"title": "Tuer"})
+    path.write_bytes(path.read_bytes().replace(b"Tuer", b"T\xfcr\0"))
+    assert shown(play(path), 1.0) == 25
+    assert read_facts(path, "c1").fps == pytest.approx(25, rel=0.01)
+
+
+def test_the_facts_of_a_file_whose_time_stamps_stand_still_can_be_read(tmp_path: Path) -> None:
+    facts = read_facts(write_video(tmp_path / "a.mkv", [round(i / 4) / 10 for i in range(80)]), "c1")
+    assert facts.fps > 0
+    assert facts.shortest_s > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_request_to_any_file_gets_the_nearest_picture(play: Play, tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    times, at_s = list[float](), 0.0
+    for _ in range(rng.choice([40, 300, 600])):
+        times.append(round(at_s, 3))
+        at_s += rng.choice([0.02, 0.04, 0.04, 0.04, 0.1, 0.1, 0.5] if rng.random() < 0.97 else [1.5, 3.0, 8.5])
+    name = f"a.{rng.choice(['mp4', 'mkv', 'ts', 'mov'])}"
+    options = {"g": rng.choice(["1", "12", "250"]), "bf": rng.choice(["0", "2"])}
+    path = write_video(tmp_path / name, times, options=options)
+    looping = seed % 2 == 1
+    source = play(path, loop=looping, interval_s=rng.choice([None, 0.1]))
+    found, fps = frame_times(path, "c1")
+    duration_s, asked_s = found[-1] + 1 / fps, 0.0
+    for _ in range(50):
+        jump = rng.uniform(0, (3 if looping else 1) * times[-1])
+        asked_s = rng.choice([asked_s + 0.1, asked_s + 0.1, asked_s + rng.uniform(0, 15), jump])
+        if not looping and asked_s > times[-1]:
+            asked_s = 0.0
+        frame = source.frame_at(asked_s, 20.0)
+        at_s = asked_s % duration_s if looping else asked_s
+        if looping and min(at_s, duration_s - at_s) < 2 / fps:
+            continue  # between the end and the start, where rounding decides
+        expected = int(frames_at(found, np.array([at_s]), fps)[0])
+        number = -1 if frame is None else number_in(frame.image)
+        if -1 not in (expected, number):
+            assert abs(found[number] - at_s) < abs(found[expected] - at_s) + 0.003, (asked_s, number, expected)
+        else:
+            assert number == expected, asked_s

@@ -129,14 +129,15 @@ def test_the_order_of_detections_only_changes_their_rows(pictures: list[Picture]
 
 @given(sequences())
 def test_every_row_points_at_the_detection_that_is_reported(pictures: list[Picture]) -> None:
-    tracker = Tracker(SETTINGS)
+    tracker, sure = Tracker(SETTINGS), set[int]()
     for given_picture in pictures:
         tracked = given_picture.given_to(tracker)
+        sure |= set(tracked.track_ids[tracked.scores > SETTINGS.sure_score].tolist())
         assert np.array_equal(given_picture.boxes[tracked.detection_rows], tracked.boxes_xyxy)
         assert np.array_equal(given_picture.scores[tracked.detection_rows], tracked.scores)
         assert len(set(tracked.detection_rows.tolist())) == len(tracked.detection_rows)
         assert (tracked.scores >= SETTINGS.low_score).all()
-        assert (tracked.hits >= SETTINGS.min_hits).all()
+        assert ((tracked.hits >= SETTINGS.min_hits) | np.isin(tracked.track_ids, list(sure))).all()
 
 
 @given(sequences())
@@ -266,6 +267,15 @@ def test_a_single_false_positive_is_not_reported_and_uses_no_id() -> None:
 
     assert later.track_ids.tolist() == [0]
     assert tracker.end_all().tolist() == [0]
+
+
+def test_a_sure_detection_confirms_a_track_alone() -> None:
+    tracker = Tracker(SETTINGS)
+    boxes = (box_at(100), box_at(400))
+    first = picture(0.0, *boxes)
+    first.scores[:] = (0.97, 0.94)
+    assert len(first.given_to(tracker).track_ids) == 1
+    assert len(picture(0.1, *boxes).given_to(tracker).track_ids) == 2
 
 
 def test_with_one_hit_to_confirm_a_track_is_shown_at_once() -> None:
@@ -431,12 +441,18 @@ def test_a_site_sets_every_setting_of_its_tracker() -> None:
             "site": "yard",
             "detector": {"model": "/d.onnx", "min_score": 0.21},
             "embedder": {"model": "/e.onnx"},
-            "tracker": {"high_score": 0.61, "new_track_score": 0.71, "max_lost_seconds": 3.5, "min_hits": 4},
+            "tracker": {
+                "high_score": 0.61,
+                "new_track_score": 0.71,
+                "max_lost_seconds": 3.5,
+                "min_hits": 4,
+                "sure_score": 0.99,
+            },
             "cameras": [{"name": "a", "source": "rtsp://a/"}],
         }
     )
     settings = TrackerSettings.of(site)
     assert (settings.high_score, settings.low_score, settings.new_track_score) == (0.61, 0.21, 0.71)
-    assert (settings.max_lost_seconds, settings.min_hits) == (3.5, 4)
+    assert (settings.max_lost_seconds, settings.min_hits, settings.sure_score) == (3.5, 4, 0.99)
     strict = site.model_copy(update={"detector": site.detector.model_copy(update={"min_score": 0.9})})
     assert TrackerSettings.of(strict).low_score == 0.61
