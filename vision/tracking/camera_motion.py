@@ -131,9 +131,11 @@ def common_shift(
     none = np.zeros(2)
     if len(residuals_px) < settings.least_tracks:
         return none
-    spread = residuals_px.std(axis=0) + 1e-9
-    if np.abs(residuals_px.mean(axis=0) / spread).max() * np.sqrt(len(residuals_px)) < _HINT:
-        return none  # as nearly always with a camera that stands still
+    mean = residuals_px.sum(axis=0) / len(residuals_px)
+    squares = (residuals_px * residuals_px).sum(axis=0) / len(residuals_px)
+    # With a camera that stands still, the mean is nearly always within some standard errors of zero.
+    if (mean * mean * len(residuals_px) < _HINT**2 * (squares - mean * mean)).all():
+        return none
     middle = len(residuals_px) // 2
     median: Floats = np.partition(residuals_px, middle, axis=0)[middle]
     deviation = np.partition(np.abs(residuals_px - median), middle, axis=0)[middle]

@@ -281,7 +281,7 @@ class Tracker:
         if not count or not len(boxes):
             return False
         was_moving = self._was_moving(time_s)
-        overlapping = np.count_nonzero(similarity[lately].max(axis=1) > self._settings.low_match_iou)
+        overlapping = np.count_nonzero((similarity.max(axis=1) > self._settings.low_match_iou) & lately)
         if overlapping > (_OVERLAPPING_MOVING if was_moving else _OVERLAPPING_STILL) * count:
             return False
         known = tracks.states[lately, motion.POSITION]
@@ -339,7 +339,9 @@ class Tracker:
                 growth = np.minimum((time_s - tracks.seen_s[rows]) * search_per_s, 1.0)
                 margins = growth[:, None] * tracks.states[rows, motion.POSITION, 2:]
             if offered is confident and margins is None:
-                similarity = overlap[np.ix_(rows, np.searchsorted(sure, columns))]
+                similarity = overlap[rows]
+                if len(columns) < len(sure):
+                    similarity = similarity[:, np.searchsorted(sure, columns)]
             else:
                 similarity = iou_matrix(expected[rows], boxes[columns], margins)
             if settings.match_classes:

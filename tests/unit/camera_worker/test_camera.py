@@ -299,3 +299,20 @@ def test_the_rate_counts_recent_ticks() -> None:
     for _ in range(5):
         one.count_handled()
     assert one.rate() > 0
+
+
+def test_a_poor_crop_is_embedded_only_until_the_track_has_enough_better_ones() -> None:
+    free, half_hidden = seen((100, 100, 200, 300)), seen((100, 100, 200, 300), (110, 100, 210, 310))
+
+    def due_of_the_rear_one(shown: list[bool]) -> list[bool]:
+        """Whether it is embedded at each picture; `shown` says whether it is free there."""
+        one, due = camera(refresh_seconds=0), list[bool]()
+        rear = observe(one, frame(0), free)
+        track = ids(rear)[0]
+        for index, is_free in enumerate(shown, start=1):
+            observed = observe(one, frame(index), free if is_free else half_hidden)
+            due.append(track in observed.tracked.track_ids[observed.due].tolist())
+        return due
+
+    assert due_of_the_rear_one([True, True, False, False, True]) == [True, True, False, False, True]
+    assert due_of_the_rear_one([False, False, False]) == [True, True, True]

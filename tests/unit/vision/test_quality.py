@@ -5,7 +5,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.tracking.quality import box_quality
+from vision.tracking.quality import LEAST_HEIGHT_PX, box_quality, usable_crops
 
 WIDTH, HEIGHT = 640, 360
 
@@ -69,3 +69,17 @@ def test_every_truncated_side_lowers_the_quality() -> None:
 def test_a_box_without_area_has_quality_zero() -> None:
     assert quality((100, 100, 100, 200), (50, 50, 40, 60)).tolist() == [0, 0]
     assert quality().shape == (0,)
+
+
+def test_a_crop_is_usable_unless_it_is_hidden_small_or_cut_at_two_sides() -> None:
+    def usable(*boxes: tuple[float, ...]) -> list[bool]:
+        return usable_crops(np.array(boxes, np.float32).reshape(-1, 4), WIDTH, HEIGHT).tolist()
+
+    assert usable() == []
+    assert usable((100, 100, 150, 200)) == [True]
+    assert usable((100, 100, 150, 200), (100, 140, 150, 260)) == [False, True]  # more than half is hidden
+    assert usable((100, 100, 150, 200), (100, 160, 150, 260)) == [True, True]
+    assert usable((100, 100, 120, 100 + LEAST_HEIGHT_PX - 1)) == [False]
+    assert usable((0, 100, 50, 200)) == [True]
+    assert usable((0, 0, 50, 100)) == [False]
+    assert usable((590, 260, 640, 360)) == [False]
