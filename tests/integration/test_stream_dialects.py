@@ -116,6 +116,10 @@ DIALECTS: dict[str, tuple[str, Callable[[int], bytes]]] = {
     ),
     "JPEG pictures in a row": ("image/jpeg", jpeg),
     "no type of the whole": ("application/octet-stream", with_boundary),
+    "PNG pictures": (
+        "multipart/x-mixed-replace;boundary=b",
+        lambda i: part(cv2.imencode(".png", picture(i))[1].tobytes(), "--b\nContent-Type: image/png\n\n"),
+    ),
     "line feeds alone": (
         "multipart/x-mixed-replace; boundary=b",
         lambda i: b"--b\nContent-Type: image/jpeg\n\n" + jpeg(i),

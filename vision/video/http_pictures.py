@@ -18,8 +18,8 @@ from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 
 from shared.stream_url import StreamUrl
 from vision.video.decoding import NoVideo, VideoInput
-from vision.video.jpeg_stream import MAX_BYTES, JpegSplitter
 from vision.video.options import SourceOptions
+from vision.video.picture_splitter import MAX_BYTES, PictureSplitter
 from vision.video.stream_readers import Arrival
 
 _CHUNK = 64 * 1024
@@ -199,7 +199,9 @@ class JpegDecoder:
         self._codec = av.CodecContext.create("mjpeg", "r")
 
     def decode(self, encoded: bytes) -> av.VideoFrame | None:
-        """The picture; None if it is damaged."""
+        """The picture; None if it is damaged. Other formats than JPEG are understood, more slowly."""
+        if not encoded.startswith(_JPEG):
+            return _decoded(encoded)
         try:
             frames = self._codec.decode(av.Packet(encoded))
         except av.FFmpegError:
@@ -209,7 +211,7 @@ class JpegDecoder:
 
 
 class MjpegReader:
-    """Reads JPEG pictures that follow each other in one response."""
+    """Reads JPEG or PNG pictures that follow each other in one response."""
 
     is_file = waits_for_key_frames = False
 
@@ -217,7 +219,7 @@ class MjpegReader:
         self._answer = answer
 
     def pictures(self) -> Iterator[Arrival | None]:
-        splitter, decoder = JpegSplitter(), JpegDecoder()
+        splitter, decoder = PictureSplitter(), JpegDecoder()
         chunk = self._answer.beginning
         while True:
             frames = [decoder.decode(picture) for picture in splitter.feed(chunk)]
@@ -272,7 +274,7 @@ class SnapshotReader:
             yield from self._rest_of(response, b"")
 
     def _rest_of(self, response: requests.Response, beginning: bytes) -> Iterator[Arrival | None]:
-        splitter, data, found = JpegSplitter(), bytearray(beginning), False
+        splitter, data, found = PictureSplitter(), bytearray(beginning), False
         chunk = beginning
         while True:
             for encoded in splitter.feed(chunk):

@@ -26,6 +26,7 @@ from vision.video.stream_readers import Arrival, FfmpegReader, StreamReader
 _PLAYLIST_TIMEOUT_S = 20.0
 """Shortest read timeout of HLS and DASH, which deliver a segment every 2 to 10 s."""
 _SNAPSHOT_RETRY_S = 1.0
+_REFUSED = (401, 403)
 _OPENING_SLACK_S = 1.0
 """A server that answers byte by byte keeps within each timeout and exceeds them all."""
 _FIRST_PICTURE_S = 30.0
@@ -144,6 +145,8 @@ class LiveSource(ThreadedSource):
             except StopIteration:
                 return
             except BadStatus as failure:
+                if failure.status in _REFUSED:
+                    self._backoff = Backoff()  # cameras lock an account that is tried too often
                 reason = reasons.status_reason(failure.status, has_login=bool(self._url and self._url.login))
                 raise self._unavailable(f"{self._name} {reason}") from None
             except _FAILURES as failure:
