@@ -117,6 +117,7 @@ class VideoFile:
         self._packets, self._decoded = self._input.packets(), deque[av.VideoFrame]()
         self._shift_s, self._number = 0.0, 0
         self._last_s: float | None = None
+        self._last_stated_s: float | None = None
         self._intervals = deque[float](maxlen=_RECENT)
         self._held: Picture | None = None
 
@@ -177,9 +178,12 @@ class VideoFile:
         except av.FFmpegError:
             return None
         self._begin()
-        picture = self.read()
-        if picture is None:
+        # Without a time stamp it is unknown where this is.
+        while (frame := self._next_frame()) is not None and self._stated_s(frame) is None:
+            continue
+        if frame is None:
             return None
+        picture = Picture(self._media_time_s(frame), 0, frame)
         number = round(picture.time_s * self.fps)
         self._number = number + 1
         return Picture(picture.time_s, number, picture.frame)
@@ -224,8 +228,15 @@ class VideoFile:
         stated_s, before_s = self._stated_s(frame), self._last_s
         if self._first_s is None:
             self._first_s = stated_s or 0.0
+        if before_s is not None and (stated_s is None or stated_s == self._last_stated_s):
+            # Without a time stamp of its own: where the picture before it ends. A wrong one is made good by the next.
+            base = self._input.stream.time_base
+            lasts_s = float(frame.duration * base) * self._scale if frame.duration and base else 0.0
+            self._last_s = before_s + (lasts_s or self.interval_s)
+            return self._last_s
+        self._last_stated_s = stated_s
         if stated_s is None:
-            time_s = 0.0 if before_s is None else before_s + self.interval_s
+            time_s = 0.0
         else:
             time_s = self._scale * (stated_s - self._first_s) + self._shift_s
             if before_s is not None:
@@ -279,7 +290,7 @@ class VideoFile:
             for packet in other.packets():
                 if packet.size == 0 or packet.is_discard:
                     continue
-                stamp, order = self._packet_times(packet, base, len(stamps))
+                stamp, order = self._packet_times(packet, base, len(stamps), (before or 0.0) - shift_s)
                 if packet.dts is None and self.has_time_stamps:
                     stamps.append(stamp + shift_s)  # it says nothing about the order, and so about jumps
                     continue
@@ -299,13 +310,18 @@ class VideoFile:
         scale = self._scale if self.has_time_stamps else 1.0
         return (times - times[0]) * scale if len(times) else times, is_whole, not jumped
 
-    def _packet_times(self, packet: av.Packet[VideoStream], base: float, number: int) -> tuple[float, float]:
+    def _packet_times(
+        self, packet: av.Packet[VideoStream], base: float, number: int, before_s: float
+    ) -> tuple[float, float]:
         """When the picture of `packet` is shown, and when it is decoded, which is the order of the packets."""
         if not self.has_time_stamps:
             return number / self.fps, number / self.fps
         decoded = packet.dts if packet.dts is not None else packet.pts
         shown = decoded if self._decoding_order or packet.pts is None else packet.pts
-        return (shown or 0) * base, (decoded or 0) * base
+        if shown is None or decoded is None:
+            at_s = before_s + (float(packet.duration * base) if packet.duration else 1 / self.fps)
+            return at_s, at_s
+        return shown * base, decoded * base
 
     @property
     def _longest_step_s(self) -> float:

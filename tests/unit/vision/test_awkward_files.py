@@ -13,7 +13,7 @@ import pytest
 
 from shared.backoff import Backoff
 from shared.errors import SourceUnavailable
-from tests.videos import SIZE, number_in, picture, write_video
+from tests.videos import CLOCK, SIZE, number_in, picture, write_video
 from vision.video.file_facts import frame_times, frames_at, read_facts
 from vision.video.file_source import FileSource
 from vision.video.source import SourceState
@@ -321,6 +321,13 @@ def test_metadata_that_is_no_text_does_not_matter(play: Play, tmp_path: Path) ->
     path.write_bytes(path.read_bytes().replace(b"Tuer", b"T\xfcr\0"))
     assert shown(play(path), 1.0) == 25
     assert read_facts(path, "c1").fps == pytest.approx(25, rel=0.01)
+
+
+def test_a_file_whose_time_stamps_are_all_equal_plays_at_its_rate(play: Play, tmp_path: Path) -> None:
+    # Matroska rounds them to milliseconds.
+    path = write_video(tmp_path / "a.mkv", [i / CLOCK for i in range(40)], codec="mjpeg", pixels="yuvj420p", rate=25)
+    source = play(path)
+    assert shown(source, 1.0) == pytest.approx(25, abs=1)
 
 
 def test_the_facts_of_a_file_whose_time_stamps_stand_still_can_be_read(tmp_path: Path) -> None:
