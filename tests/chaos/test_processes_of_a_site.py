@@ -36,7 +36,6 @@ class Watched:
     """A running site, and what stands in its Redis."""
 
     site: RunningSite
-    redis: RedisProcess
     client: Client
     page: str
 
@@ -104,34 +103,30 @@ class Watched:
         return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def watched(
-    four_cameras_site: Callable[..., Path], shared_data: Path, tmp_path_factory: pytest.TempPathFactory
+    start: Callable[..., RunningSite],
+    four_cameras_site: Callable[..., Path],
+    shared_data: Path,
+    tmp_path: Path,
+    redis_process: RedisProcess,
 ) -> Iterator[Watched]:
-    """The site with everybody in view known for a while. All tests use it: after each it is as healthy as before."""
-    folder = tmp_path_factory.mktemp("room")
-    redis = RedisProcess(folder / "redis")
-    redis.start()
+    """The site with everybody in view known for a while."""
     recordings = shared_data / "data" / "ufes-four-cameras"
     cameras = [{"name": name, "source": str(recordings / f"{name}.mp4"), "time_scale": SPEED} for name in CAMERAS]
     site_file = four_cameras_site(
-        folder,
+        tmp_path,
         cameras=cameras,
         clock={"target_fps": FPS},
         association={"min_similarity": 0.6},
-        redis={"url": redis.url},
+        redis={"url": redis_process.url},
     )
-    site = RunningSite(site_file)
-    client = connect(redis.url)
-    try:
-        one = Watched(site, redis, client, site.wait_for_words(r"http://127\.0\.0\.1:\d+/").group())
-        site.wait_for(lambda: one.tick > 10 * FPS and len(one.gids()) >= 4)
-        yield one
-    finally:
-        client.close()
-        if site.process.poll() is None:
-            site.end()
-        redis.stop()
+    site = start(site_file)
+    client = connect(redis_process.url)
+    one = Watched(site, client, site.wait_for_words(r"http://127\.0\.0\.1:\d+/").group())
+    site.wait_for(lambda: one.tick > 10 * FPS and len(one.gids()) >= 4)
+    yield one
+    client.close()
 
 
 @dataclass(frozen=True)
@@ -228,15 +223,15 @@ def test_who_was_in_view_of_a_killed_worker_gets_the_gid_back_within_two_seconds
 
 
 def test_after_ten_seconds_without_redis_all_reconnect_by_themselves_and_nobody_has_another_gid(
-    watched: Watched,
+    watched: Watched, redis_process: RedisProcess
 ) -> None:
     site, before = watched.site, view_of(watched)
     pids = {name: site.pid(name) for name in ("clock", "aggregator", "streamer", "camera-worker-1")}
-    watched.redis.stop()
+    redis_process.stop()
     watch = Stopwatch()
     site.wait_for_words("Redis does not answer")
     site.wait_for(lambda: watch.seconds > 10)
-    watched.redis.start()
+    redis_process.start()
     site.wait_for_words("Redis answers again")
 
     def returned_at() -> int:
