@@ -25,6 +25,12 @@ _EXPLAINED = 0.5
 """A shift that a camera which stood still has made explains at least this share of the tracks."""
 _MOST_TRACKS = 48
 """More tracks do not make the vote surer."""
+_MOVING_S = 1.0
+"""A camera that has moved within this time may move on."""
+_OVERLAPS = 0.5
+"""IoU from which on a track and a detection overlap."""
+_OVERLAPPING_STILL, _OVERLAPPING_MOVING = 0.6, 0.8
+"""Where a larger share of the tracks overlaps a detection, no large motion is looked for."""
 _MAD = 1.4826
 """Standard deviation of a normal distribution per median absolute deviation."""
 _MEDIAN_ERROR = 1.2533
@@ -54,11 +60,52 @@ class CameraMotionSettings:
     certain_tracks: float = 2.0
     """And this many tracks, because a few may agree by chance."""
     likely: float = 0.08
-    """The same for a camera that has moved within the last second."""
+    """The share for a camera that has moved within the last second; a number is not asked for."""
     common: float = 5.0
     """The matched tracks have a shift in common if their median differs from zero by this many standard errors."""
     common_likely: float = 2.5
     """The same for a camera that has moved within the last second."""
+
+
+class CameraMotion:
+    """The motion of one camera from picture to picture. It remembers whether the camera has moved lately."""
+
+    def __init__(self, settings: CameraMotionSettings) -> None:
+        self._settings = settings
+        self._moved_s = -np.inf
+
+    def forget(self) -> None:
+        """Begin again: the next picture may have any time."""
+        self._moved_s = -np.inf
+
+    def large(self, tracks: Floats, overlaps: Floats, detections: Floats, elapsed_s: float, time_s: float) -> Floats:
+        """The shift of a camera that has moved so far that many tracks no longer overlap a detection, `(2,)` pixels.
+
+        Args:
+            tracks: `(T, 4)` predicted centre x, centre y, width and height of tracks seen lately, pixels.
+            overlaps: `(T,)` IoU of each with the confident detection that it overlaps most.
+            detections: `(D, 4)` centre x, centre y, width and height of confident detections.
+            elapsed_s: seconds since the last picture.
+            time_s: of this picture.
+        """
+        was_moving = self._was_moving(time_s)
+        usual = _OVERLAPPING_MOVING if was_moving else _OVERLAPPING_STILL
+        if np.count_nonzero(overlaps > _OVERLAPS) > usual * len(tracks):
+            return np.zeros(2)
+        return self._noted(voted_shift(tracks, detections, elapsed_s, self._settings, was_moving=was_moving), time_s)
+
+    def small(self, residuals_px: Floats, heights_px: Floats, time_s: float) -> Floats:
+        """The shift that the matched tracks have in common, `(2,)` pixels; arguments as for `common_shift`."""
+        was_moving = self._was_moving(time_s)
+        return self._noted(common_shift(residuals_px, heights_px, self._settings, was_moving=was_moving), time_s)
+
+    def _was_moving(self, time_s: float) -> bool:
+        return time_s - self._moved_s <= _MOVING_S
+
+    def _noted(self, shift: Floats, time_s: float) -> Floats:
+        if shift.any():
+            self._moved_s = time_s
+        return shift
 
 
 def voted_shift(

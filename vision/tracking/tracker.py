@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from shared.config import DetectorConfig, SiteConfig, TrackerConfig
 from vision.tracking import motion
-from vision.tracking.camera_motion import CameraMotionSettings, common_shift, voted_shift
+from vision.tracking.camera_motion import CameraMotion, CameraMotionSettings
 from vision.tracking.matching import assign, iou_matrix
 
 Ids = npt.NDArray[np.int64]
@@ -26,11 +26,8 @@ _NO_DETECTION = -1
 # Tolerance for rounding in sums of times: a gap of exactly the limit must not exceed it.
 _SLACK_S = 1e-6
 _SITE = TrackerConfig()
-_MOVING_S = 1.0
-"""A camera that has moved within this time may move on."""
 _LATELY_S = 0.2
-_OVERLAPPING_STILL, _OVERLAPPING_MOVING = 0.6, 0.8
-"""Where a larger share of the tracks still overlaps a detection, no large motion is looked for."""
+"""Tracks that were not seen for two pictures and this long do not tell where the camera looks."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,7 @@ class Tracker:
         self._frame_size = frame_size
         self._next_id = first_id
         self._time_s: float | None = None
-        self._moved_s = -np.inf
+        self._camera = CameraMotion(settings.camera)
         self._tracks = _no_tracks()
         self._classes = np.zeros(0, np.int16)
 
@@ -229,6 +226,7 @@ class Tracker:
         ended = np.sort(self._tracks.ids[self._tracks.ids != _UNCONFIRMED])
         self._tracks = self._tracks.select(np.zeros(len(self._tracks.ids), np.bool_))
         self._time_s = None
+        self._camera.forget()
         return ended
 
     @staticmethod
@@ -259,36 +257,20 @@ class Tracker:
         self._tracks = tracks.select(~over)
         return ended
 
-    def _was_moving(self, time_s: float) -> bool:
-        return time_s - self._moved_s <= _MOVING_S
-
-    def _shift_tracks(self, shift: npt.NDArray[np.float64], time_s: float) -> None:
-        """The camera has moved: shift all tracks with the picture."""
-        if shift.any():
-            self._moved_s = time_s
-            self._tracks.states[:, motion.POSITION, :2] += shift
-
     def _follow_large_motion(
-        self, boxes: npt.NDArray[np.float32], similarity: npt.NDArray[np.float64], time_s: float, elapsed_s: float
+        self, boxes: npt.NDArray[np.float32], overlap: npt.NDArray[np.float64], time_s: float, elapsed_s: float
     ) -> bool:
-        """Shift all tracks if the camera has moved so far that many no longer overlap a detection.
+        """Shift all tracks if the camera has moved far; returns whether it has.
 
-        `similarity` is that of all tracks with the confident detections `boxes`. Returns whether it has moved.
+        `overlap` is the IoU of all tracks with the confident detections `boxes`.
         """
         tracks = self._tracks
         lately = (time_s - tracks.seen_s <= 2.0 * elapsed_s + _LATELY_S) & (tracks.ids != _UNCONFIRMED)
-        count = int(np.count_nonzero(lately))
-        if not count or not len(boxes):
+        if not len(boxes) or not lately.any():
             return False
-        was_moving = self._was_moving(time_s)
-        overlapping = np.count_nonzero((similarity.max(axis=1) > self._settings.low_match_iou) & lately)
-        if overlapping > (_OVERLAPPING_MOVING if was_moving else _OVERLAPPING_STILL) * count:
-            return False
-        known = tracks.states[lately, motion.POSITION]
-        shift = voted_shift(
-            known, motion.centres_and_sizes(boxes), elapsed_s, self._settings.camera, was_moving=was_moving
-        )
-        self._shift_tracks(shift, time_s)
+        known, best = tracks.states[lately, motion.POSITION], overlap.max(axis=1)[lately]
+        shift = self._camera.large(known, best, motion.centres_and_sizes(boxes), elapsed_s, time_s)
+        tracks.states[:, motion.POSITION, :2] += shift
         return bool(shift.any())
 
     def _follow_small_motion(self, rows: Rows, boxes: npt.NDArray[np.float32], time_s: float) -> None:
@@ -297,9 +279,7 @@ class Tracker:
         known = tracks.ids[rows] != _UNCONFIRMED
         expected = tracks.states[rows[known], motion.POSITION]
         residuals = motion.centres_and_sizes(boxes[known])[:, :2] - expected[:, :2]
-        was_moving = self._was_moving(time_s)
-        shift = common_shift(residuals, expected[:, 3], self._settings.camera, was_moving=was_moving)
-        self._shift_tracks(shift, time_s)
+        tracks.states[:, motion.POSITION, :2] += self._camera.small(residuals, expected[:, 3], time_s)
 
     def _outside(self) -> motion.Mask:
         centres = self._tracks.states[:, motion.POSITION, :2]

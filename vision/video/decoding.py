@@ -19,11 +19,7 @@ from numpy.typing import NDArray
 
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 """Degrees by which a picture must be turned counterclockwise to be upright → the OpenCV code that does it."""
-
-
 _CODEC = re.compile(r"Video: (?P<codec>\w+)")
-
-
 _NO_HARDWARE = (
     av.error.PermissionError,
     av.error.ExternalError,
@@ -49,7 +45,6 @@ class VideoInput:
         self,
         address: str | IO[bytes],
         *,
-        container_format: str | None = None,
         options: dict[str, str] | None = None,
         open_timeout_s: float | None = None,
         read_timeout_s: float | None = None,
@@ -60,13 +55,12 @@ class VideoInput:
 
         Args:
             address: what to open.
-            container_format: name of FFmpeg's demuxer; None: recognise it.
             options: options of FFmpeg's demuxer and protocols.
             open_timeout_s: timeout of opening, seconds; None: no timeout.
             read_timeout_s: timeout of each read, seconds; None: no timeout.
             decoder_threads: threads of the decoder. Each additional one delays a stream by one picture.
-            hwaccel: hardware that decodes, one of `hardware_decoders()`; `none`: decode on the CPU; `auto`: the first
-                hardware that works, otherwise the CPU.
+            hwaccel: hardware that decodes, by FFmpeg's name; `none`: decode on the CPU; `auto`: the first hardware
+                that works, otherwise the CPU.
 
         Raises:
             NoVideo: it has no video that can be decoded.
@@ -77,7 +71,6 @@ class VideoInput:
             return av.open(
                 address,
                 "r",
-                format=container_format,
                 options=dict(options or {}),
                 metadata_errors="replace",
                 timeout=(open_timeout_s, read_timeout_s),
@@ -119,11 +112,6 @@ class VideoInput:
         """Close the container; may take as long as its read timeout."""
         with suppress(av.FFmpegError):
             self.container.close()
-
-
-def hardware_decoders() -> list[str]:
-    """The hardware that this build of FFmpeg can decode on; whether the machine has it is known only after opening."""
-    return hwdevices_available()
 
 
 class Converter:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shared.errors import SourceUnavailable
 from vision.video.decoding import Converter
-from vision.video.video_file import GAP_INTERVALS, GAP_S, Picture, VideoFile
+from vision.video.video_file import GAP_INTERVALS, GAP_S, Picture, Scan, VideoFile
 
 _FIRST_PICTURES = 10
 _LONGEST_LOOK_S = 4.0
@@ -28,8 +28,6 @@ class FileFacts:
     height: int
     fps: float
     """Average rate of media time."""
-    is_rate_known: bool
-    """Whether the file states its rate or its time stamps show it."""
     has_time_stamps: bool
     shortest_s: float
     """The 5th percentile of the times between two pictures, without gaps, seconds."""
@@ -60,8 +58,7 @@ def read_facts(path: Path, camera: str, fps: float | None = None) -> FileFacts:
         if not first:
             raise SourceUnavailable(camera, f"{path} has no frame that can be decoded; convert it, or copy it again")
         height, width = Converter().image(first[0].frame).shape[:2]
-        times, is_whole = video.scan(_LONGEST_LOOK_S)
-        return _facts(video, first, times, is_whole=is_whole, size=(width, height))
+        return _facts(video, first, video.scan(_LONGEST_LOOK_S), (width, height))
     finally:
         video.close()
 
@@ -74,7 +71,7 @@ def frame_times(path: Path, camera: str, fps: float | None = None) -> tuple[NDAr
     """
     video = VideoFile(path, camera, fps=fps)
     try:
-        return video.scan()[0], video.fps
+        return video.scan().times_s, video.fps
     finally:
         video.close()
 
@@ -97,22 +94,19 @@ def frames_at(times_s: NDArray[np.float64], media_s: NDArray[np.float64], fps: f
     return np.where(shown, index, -1).astype(np.int64)
 
 
-def _facts(
-    video: VideoFile, first: list[Picture], times: NDArray[np.float64], *, is_whole: bool, size: tuple[int, int]
-) -> FileFacts:
-    usual = 1 / video.fps
+def _facts(video: VideoFile, first: list[Picture], scan: Scan, size: tuple[int, int]) -> FileFacts:
+    usual, times = 1 / video.fps, scan.times_s
     intervals = np.diff(times) if len(times) > 1 else np.array([usual])
     # Equal time stamps, which players show one after the other.
     intervals = intervals[intervals > 0] if (intervals > 0).any() else np.array([usual])
     starts = times[:-1][np.diff(times) > 0] if len(times) > 1 else times
     is_gap = intervals > max(GAP_S, GAP_INTERVALS * usual)
     steady = intervals[~is_gap] if not is_gap.all() else intervals
-    duration = float(times[-1] + usual) if is_whole and len(times) else video.claimed_seconds
+    duration = float(times[-1] + usual) if scan.is_whole and len(times) else video.claimed_seconds
     return FileFacts(
         width=size[0],
         height=size[1],
         fps=1 / float(np.mean(steady)) if video.has_time_stamps and len(times) > 1 else video.fps,
-        is_rate_known=video.stated_fps is not None or video.has_time_stamps,
         has_time_stamps=video.has_time_stamps,
         shortest_s=float(np.percentile(steady, 5)),
         longest_s=float(np.percentile(steady, 95)),

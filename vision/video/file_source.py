@@ -106,7 +106,7 @@ class FileSource(ThreadedSource):
         self._loop = 0
         self._pending: Picture | None = None  # decoded, but the time of the next one tells how long it is shown
         self._from_s: float | None = None  # where its span begins; None after a jump
-        self._heading_s: float | None = None  # the position to which the last jump leads
+        self._heading_s = 0.0  # the position to which the last jump leads
         self._at_end = False
         self._thread.start()
 
@@ -177,8 +177,7 @@ class FileSource(ThreadedSource):
         try:
             self._start(video)
             while (target_s := self._next_target()) is not None:
-                if not self._is_soon(target_s):
-                    self._jump(video, target_s)
+                self._approach(video, target_s)
                 self._step(video)
         finally:
             video.close()
@@ -238,51 +237,35 @@ class FileSource(ThreadedSource):
             return False
         return position_s >= self._duration_s or (self._end_s is not None and position_s > self._end_s)
 
-    def _is_soon(self, target_s: float) -> bool:
-        """Whether decoding on from here reaches `target_s` soon."""
-        if (
-            self._heading_s is not None
-            and self._from_s is not None
-            and not self._at_end
-            and self._from_s <= min(target_s, self._heading_s)
-            and target_s < self._heading_s + SEEK_FROM_S
-        ):
-            return True  # from the key frame to where the last jump leads
-        if self._from_s is None or self._at_end:
-            return self._pending is None and self._loop == 0 and target_s < SEEK_FROM_S and not self._at_end
-        return self._from_s <= target_s < self._from_s + SEEK_FROM_S
-
-    def _jump(self, video: VideoFile, target_s: float) -> None:
-        """Seek to `target_s` or rewind, unless decoding on from here is as fast, or the only way."""
+    def _approach(self, video: VideoFile, target_s: float) -> None:
+        """Seek or rewind, unless decoding on from here reaches `target_s` soon, or is the only way."""
         if self._duration_s is not None:
             loop, time_s = divmod(target_s, self._duration_s) if self._looping else (0, min(target_s, self._duration_s))
+            goal_s = target_s
         else:
             loop, time_s = 0, target_s
             if video.claimed_seconds is not None:
                 # `target_s` may be past the end; near the claimed end is the fastest way to find the real one.
                 time_s = min(target_s, max(0.0, video.claimed_seconds - 2 / video.fps))
-        heading_s = target_s if self._duration_s is not None else time_s
-        if (
-            self._heading_s is not None
-            and self._from_s is not None
-            and not self._at_end
-            and self._from_s <= self._heading_s <= heading_s < self._heading_s + SEEK_FROM_S
-        ):
-            return  # a key frame may be far before the place that it leads to: do not seek to it again and again
-        if self._pending is not None and self._from_s is not None and loop == self._loop:
-            goal_s = target_s if self._duration_s is None else time_s
-            near = time_s - self._pending.time_s < SEEK_FROM_S
-            if self._pending.time_s <= goal_s and (near or not video.seekable):
+            goal_s = time_s
+        if self._at_end:
+            pass
+        elif self._from_s is not None and self._from_s <= target_s:
+            # A key frame may be far before the place that it leads to: do not seek to it again and again.
+            reach_s = max(self._from_s, self._heading_s) + SEEK_FROM_S
+            if goal_s < reach_s or (loop == self._loop and not video.seekable):
                 return
+        elif self._pending is None and self._loop == 0 and target_s < SEEK_FROM_S:
+            return  # at the start of the file
         if not (video.seekable and time_s > SEEK_FROM_S and video.seek(time_s)):
             video.rewind()
         self._move_to(int(loop))
-        self._heading_s = heading_s
+        self._heading_s = goal_s
 
     def _move_to(self, loop: int) -> None:
         """Forget what was decoded, because the next picture is one of loop `loop` that does not follow it."""
         self._loop, self._pending, self._from_s, self._at_end = loop, None, None, False
-        self._heading_s = None
+        self._heading_s = 0.0
 
     def _step(self, video: VideoFile) -> None:
         """Decode one picture, and buffer the one before it if it is needed."""
@@ -300,7 +283,7 @@ class FileSource(ThreadedSource):
     def _finish_pending(self, pending: Picture, step_s: float, interval_s: float) -> None:
         """Buffer the pending picture if it is needed, now that it is known that the next one follows `step_s` later."""
         at_s = self._loop * (self._duration_s or 0.0) + pending.time_s
-        is_gap = step_s > max(GAP_S, GAP_INTERVALS * interval_s) and not math.isinf(interval_s)
+        is_gap = step_s > max(GAP_S, GAP_INTERVALS * interval_s)
         to_s = at_s + (interval_s if is_gap else step_s) / 2 + _TIE_S
         assert self._from_s is not None
         interval = self._interval_s if self._asked else None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import av
+import cv2
 import requests
 import urllib3
 
@@ -32,7 +33,7 @@ _OPENING_SLACK_S = 1.0
 _FIRST_PICTURE_S = 30.0
 """How long to wait for the first key frame while data arrives."""
 _SHORTEST_LOOP_S = 1.0
-_FAILURES = (av.FFmpegError, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+_FAILURES = (av.FFmpegError, requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError)
 
 
 class LiveSource(ThreadedSource):
@@ -106,7 +107,12 @@ class LiveSource(ThreadedSource):
         if newest is None or self._closed:
             return None
         frame, time_ns, index = newest
-        return Frame(self._to_show.image(frame), time_ns, index, self._loop)
+        try:
+            image = self._to_show.image(frame)
+        except (av.FFmpegError, cv2.error):
+            # Only this picture is lost here; if all fail, the reading thread finds out and reports the source as down.
+            return None
+        return Frame(image, time_ns, index, self._loop)
 
     # -- the reading thread ------------------------------------------------------------------------------
 
@@ -214,7 +220,7 @@ class LiveSource(ThreadedSource):
             return DeviceReader(self._source, self._camera)
         began_s = time.monotonic()
         try:
-            if self._url.scheme.lower() in ("http", "https"):
+            if self._url.scheme in ("http", "https"):
                 return self._open_http(self._url)
             return FfmpegReader(self._video(self._options.read_timeout_s))
         except NoVideo as problem:
@@ -251,7 +257,7 @@ class LiveSource(ThreadedSource):
         assert self._url is not None
         return VideoInput(
             str(self._url),
-            options=self._options.for_ffmpeg(self._url.scheme.lower()),
+            options=self._options.for_ffmpeg(self._url.scheme),
             open_timeout_s=self._options.open_timeout_s,
             read_timeout_s=read_timeout_s,
             decoder_threads=self._decoder_threads,

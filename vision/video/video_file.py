@@ -50,18 +50,16 @@ class Picture:
     frame: av.VideoFrame
 
 
-def nearest_frame(media_time_s: float, fps: float) -> int:
-    """Index of the frame nearest to `media_time_s` (seconds) in a file of constant rate, from 0; a tie goes to the
-    earlier frame.
+@dataclass(frozen=True)
+class Scan:
+    """What reading through a file finds."""
 
-    Frame `i` is shown at `i / fps` seconds.
-    """
-    # Rounded, so that 0.15 s at 10 fps is a tie despite binary fractions.
-    return max(0, math.ceil(round(media_time_s * fps, 6) - 0.5))
-
-
-def plausible_fps(fps: float) -> bool:
-    return 0 < fps <= MAX_FPS  # NaN compares false
+    times_s: NDArray[np.float64]
+    """Media time of each picture, `(n,)`, ascending."""
+    is_whole: bool
+    """Whether the end was reached."""
+    is_continuous: bool
+    """Whether the clock of the time stamps never jumps."""
 
 
 def stated_rate(stream: VideoStream) -> float:
@@ -98,7 +96,7 @@ class VideoFile:
         self._input = self._open()
         stream, container = self._input.stream, self._input.container
         rate = stated_rate(stream)
-        self.stated_fps = rate if plausible_fps(rate) else None
+        self.stated_fps = rate if 0 < rate <= MAX_FPS else None
         """Average rate that the container states, before scaling; None: none, or an implausible one."""
         flags = av.format.Flags(container.format.flags)
         self.has_time_stamps = av.format.Flags.no_timestamps not in flags
@@ -153,7 +151,7 @@ class VideoFile:
             SourceUnavailable: the file cannot be reopened after a failed seek.
         """
         if self._seekable is None:
-            self._seekable = not self._clock_may_jump or self._scan(math.inf)[2]
+            self._seekable = not self._clock_may_jump or self.scan().is_continuous
         if not self._seekable or (self._first_s is None and self.read() is None):
             self.rewind()
             return False
@@ -195,10 +193,10 @@ class VideoFile:
             SourceUnavailable: the file is missing or not a video.
         """
         self.close()
-        if (now := self._signature()) != self._opened_as:
+        self._input, self._first_s = self._open(), None
+        if self._signature() != self._opened_as:
+            self.close()
             raise SourceUnavailable(self._camera, f"{self._path} was changed while it played; starting over with it")
-        self._opened_as, self._first_s = now, None
-        self._input = self._open()
         self._begin()
 
     def close(self) -> None:
@@ -269,19 +267,12 @@ class VideoFile:
             return None
         return seconds * self._scale if seconds > 0 else None
 
-    def scan(self, limit_s: float = math.inf) -> tuple[NDArray[np.float64], bool]:
-        """Media times of all pictures, without decoding them: `(n,)` float64, ascending; and whether that is all.
-
-        Stops after `limit_s` seconds of reading.
+    def scan(self, limit_s: float = math.inf) -> Scan:
+        """Reads the times of all pictures without decoding them; stops after `limit_s` seconds of reading.
 
         Raises:
             SourceUnavailable: the file cannot be opened again.
         """
-        times, whole, _ = self._scan(limit_s)
-        return times, whole
-
-    def _scan(self, limit_s: float) -> tuple[NDArray[np.float64], bool, bool]:
-        """As `scan`, and whether the clock of the time stamps is continuous."""
         other, stamps, jumped = self._open(), list[float](), False
         base = float(other.stream.time_base or 1)
         before: float | None = None
@@ -308,7 +299,7 @@ class VideoFile:
             other.close()
         times = np.sort(np.array(stamps, np.float64))
         scale = self._scale if self.has_time_stamps else 1.0
-        return (times - times[0]) * scale if len(times) else times, is_whole, not jumped
+        return Scan((times - times[0]) * scale if len(times) else times, is_whole, not jumped)
 
     def _packet_times(
         self, packet: av.Packet[VideoStream], base: float, number: int, before_s: float

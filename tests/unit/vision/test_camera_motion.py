@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vision.tracking.camera_motion import CameraMotionSettings, common_shift, voted_shift
+from vision.tracking.camera_motion import CameraMotion, CameraMotionSettings, common_shift, voted_shift
 from vision.tracking.tracker import Tracker, TrackerSettings
 
 SETTINGS = CameraMotionSettings()
@@ -82,3 +82,22 @@ def test_nobody_loses_an_id_when_the_camera_moves(rate_hz: float, kind: str) -> 
         ids.append(set(done.track_ids.tolist()))
     assert len(set.union(*ids)) == 15
     assert len(ids[-1]) == 15
+
+
+def test_a_camera_that_moved_counts_as_still_again_after_the_film_starts_over() -> None:
+    motion = CameraMotion(SETTINGS)
+    rng = np.random.default_rng(0)
+    heights, noise = rng.uniform(60, 200, 30), rng.normal(0, 3, (30, 2))
+    slight = noise - noise.mean(axis=0) + (2.3, 0.0)  # enough for a camera that moves, not for one that stands still
+    assert not motion.small(slight, heights, 5.0).any()
+    assert motion.small(noise + np.array([60, 0]), heights, 100.0).any()
+    assert motion.small(slight, heights, 100.5).any()
+    motion.forget()
+    assert not motion.small(slight, heights, 5.0).any()
+
+
+def test_the_tracker_forgets_the_motion_of_the_camera_with_its_tracks() -> None:
+    tracker = Tracker(TrackerSettings())
+    tracker._camera._moved_s = 500.0
+    tracker.end_all()
+    assert tracker._camera._moved_s == -np.inf

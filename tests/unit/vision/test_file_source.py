@@ -19,7 +19,7 @@ from vision.video.address import file_problem
 from vision.video.decoding import Converter
 from vision.video.file_source import FileSource, is_needed
 from vision.video.source import Frame, SourceState
-from vision.video.video_file import VideoFile, nearest_frame
+from vision.video.video_file import VideoFile
 
 BITS, BLOCK_PX = 12, 32
 SHARED = Path(os.environ.get("MTMC_SHARED", Path(__file__).parents[3] / ".." / "shared")).resolve()
@@ -108,17 +108,9 @@ def test_each_tick_gets_the_frame_nearest_to_it(play: Play, short: Path, rate: i
         assert take(source, tick / rate).index == model(tick, rate, 10)
 
 
-def test_nearest_frame_prefers_the_earlier_of_two_despite_binary_fractions() -> None:
-    for fps in (10, 12.5, 25, 30):
-        for i in range(2000):
-            assert nearest_frame((i + 0.5) / fps, fps) == i
-            assert nearest_frame((i + 0.501) / fps, fps) == i + 1
-    assert nearest_frame(-3.0, 10) == 0
-
-
 @pytest.mark.parametrize("rate", [3, 5, 7, 10, 25])
 def test_only_frames_that_a_tick_uses_are_needed(rate: int) -> None:
-    used = {nearest_frame(tick / rate, 10) for tick in range(400)}
+    used = {model(tick, rate, 10) for tick in range(400)}
     for number in range(100):
         from_s, to_s = (number - 0.5) / 10 + 1e-6, (number + 0.5) / 10 + 1e-6
         assert is_needed(from_s, to_s, 0.0, 1 / rate) == (number in used)
