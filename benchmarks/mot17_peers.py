@@ -39,7 +39,7 @@ def of_trackers(name, rate_hz):
 
 
 def of_boxmot(name, rate_hz):
-    """A tracker of boxmot without appearance. It has no time stamps, but is told the rate."""
+    """A tracker of boxmot without appearance. It takes no time stamps, only the frame rate."""
     from boxmot import BotSort, ByteTrack
 
     if name == "boxmot-bytetrack":

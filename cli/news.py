@@ -25,7 +25,7 @@ class News:
 
 def is_settled(camera: CameraState) -> bool:
     """Whether a camera has started or failed, so that `mtmc up` need not wait for it."""
-    return camera.state in ("live", "ended", "paused", "down", "frozen", "blank", "moving", "moved")
+    return camera.state not in ("starting", "waiting", "stalled")
 
 
 def camera_news(

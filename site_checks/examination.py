@@ -29,7 +29,7 @@ from site_checks.redis_server import examine_clocks, examine_redis
 from site_checks.running_site import AREA as RUNNING
 from site_checks.running_site import examine_running_site
 from site_checks.sources import examine_sources
-from vision.video.decoders import silence_opencv
+from vision.video.quiet_libraries import quiet_libraries
 
 AREA = "site file"
 
@@ -51,7 +51,7 @@ class Examination:
         Raises:
             MtmcError: the command line is inconsistent.
         """
-        silence_opencv()
+        quiet_libraries()
         yield from examine_machine(self._cores)
         yield from self._site_file()
         where = self._where()

@@ -156,21 +156,21 @@ class Publication:
     def _event_fields(self, event: Event) -> Fields:
         fields: Fields = {"kind": event.kind, "gid": event.gid}
         if event.camera >= 0:
-            fields |= self._named("camera", event.camera) | {"track_id": event.track_id}
+            fields |= self._named(event.camera, "camera", "title") | {"track_id": event.track_id}
         if event.from_camera >= 0:
-            fields |= self._named("from_camera", event.from_camera)
+            fields |= self._named(event.from_camera, "from_camera", "from_title")
         if event.other_gid:
             fields["other_gid"] = event.other_gid
         if event.score:
             fields["score"] = f"{event.score:.3f}"
         return fields
 
-    def _named(self, field: str, camera: int) -> Fields:
+    def _named(self, camera: int, name_field: str, title_field: str) -> Fields:
         """The name of a camera, and its title if it has one."""
         name = self._cameras[camera]
         title = self._titles.get(name)
-        fields: Fields = {field: name}
-        return fields | {field.replace("camera", "title"): title} if title else fields
+        fields: Fields = {name_field: name}
+        return fields | {title_field: title} if title else fields
 
 
 def touched_keys(commands: Sequence[Command]) -> list[str]:

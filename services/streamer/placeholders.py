@@ -122,6 +122,6 @@ class Placeholders:
                 or (cached.state, cached.message) != (camera.state, camera.message)
                 or cached.last_jpeg is not last_jpeg
             ):
-                jpeg = rendered(camera.name, camera.state, camera.message, last_jpeg, self._quality)
+                jpeg = rendered(camera.title or camera.name, camera.state, camera.message, last_jpeg, self._quality)
                 cached = self._cache[camera.name] = _Rendered(camera.state, camera.message, last_jpeg, jpeg)
             return cached.jpeg

@@ -99,6 +99,35 @@ def script(browser: WebDriver, text: str, *arguments: Any) -> Any:
     return browser.execute_script(text, *arguments)  # type: ignore[no-untyped-call]
 
 
+def test_a_tile_has_the_title_of_its_camera_and_says_what_is_wrong_with_its_picture(
+    browser: WebDriver, redis_process: RedisProcess
+) -> None:
+    titled = {"name": "gate", "source": "rtsp://camera/1", "title": "Käfertaler Straße"}
+    publish(redis_process.url, [titled, "yard", "roof"])
+    client = connect(redis_process.url)
+    shown = "return [...tiles.values()].map(t => [t.name, t.element.innerText, getComputedStyle(t.canvas).filter])"
+
+    def tiles() -> dict[str, tuple[str, bool]]:
+        """Camera → the text of its tile, and whether its picture is as bright as it is."""
+        for camera, state in (("gate", "live"), ("yard", "frozen"), ("roof", "moved")):
+            set_status(client, camera, state=state, fault="" if state == "live" else f"{state} since noon")
+            publish_picture(client, camera, 1, numbered_jpeg(1))
+        return {name: (text, bright == "none") for name, text, bright in script(browser, shown)}
+
+    with serving(redis_process.url) as streamer:
+        browser.get(streamer.streamer.url)
+        wait_until(lambda: "moved since noon" in tiles()["roof"][0], "the states")
+        wait_until(lambda: tiles()["roof"][1] and not tiles()["yard"][1], "the frozen picture alone is dimmed")
+        found = tiles()
+        assert "Käfertaler Straße" in found["gate"][0]
+        assert "frozen since noon" in found["yard"][0]
+        for camera, state in (("gate", "live"), ("yard", "frozen"), ("roof", "moved")):
+            assert streamer.metric(f'mtmc_camera_state{{camera="{camera}",state="{state}"}}') == 1
+        cameras = streamer.json("/api/v1/cameras")["cameras"]
+        assert [camera["title"] for camera in cameras] == ["Käfertaler Straße", "yard", "roof"]
+    client.close()
+
+
 def test_eight_cameras_are_live_over_one_connection(browser: WebDriver, streamer: Serving) -> None:
     browser.get(streamer.streamer.url)
     wait_until(all_change(browser, CAMERAS), "eight pictures that change")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 from collections.abc import Callable
@@ -20,9 +21,13 @@ from site_checks.machine import examine_machine
 from tests.command_line import CommandLine, command_line
 from tests.conftest import RedisProcess
 from tests.free_ports import free_port
+from tests.http_server import Exchange, serving_http
 from tests.running_site import RunningSite
 from tests.small_site import small_site
+from tests.videos import picture, write_video
 
+THIRTY_THEN_TEN = [*(i / 30 for i in range(90)), *(3 + i / 10 for i in range(30))]
+WITH_A_GAP = [*(i / 25 for i in range(50)), *(6 + i / 25 for i in range(50))]
 SECRET = "hunter2"  # noqa: S105
 Examine = Callable[..., tuple[int, list[dict[str, Any]]]]
 
@@ -153,6 +158,53 @@ def test_a_missing_device_of_a_camera_with_labels_is_not_an_error(site: dict[str
     code, findings = examine()
     assert code == 0
     assert "hosts of workers labelled roof must have it" in of(findings, "sources")[1]["what"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "level", "says"),
+    [
+        ("vfr.mp4", {"times": THIRTY_THEN_TEN}, "ok", "at 10 to 30 fps"),
+        ("gap.mp4", {"times": WITH_A_GAP}, "warning", "a gap of 4.0 s at 2.0 s"),
+        ("interlaced.mp4", {"options": {"x264-params": "tff=1:interlaced=1"}}, "ok", "interlaced"),
+        ("turned.mp4", {"rotation": 90}, "ok", "rotated by 90°"),
+        ("fast.mp4", {"times": [i / 480 for i in range(480)], "rate": 480}, "ok", "at 480 fps"),
+        ("raw.h264", {"container": "h264"}, "warning", "has no time stamps"),
+    ],
+)
+def test_what_is_special_about_a_file_is_said(
+    site: dict[str, Any],
+    examine: Examine,
+    tmp_path: Path,
+    name: str,
+    options: dict[str, Any],
+    level: str,
+    says: str,
+) -> None:
+    times = options.pop("times", [i / 25 for i in range(50)])
+    site["cameras"] = [{"name": "a", "source": str(write_video(tmp_path / name, times, **options))}]
+    (found,) = of(examine()[1], "sources")
+    assert (found["level"], says in found["what"]) == (level, True), found
+
+
+@pytest.mark.parametrize(
+    ("pictures", "level", "says"),
+    [("moving", "ok", "per second"), ("still", "warning", "nothing moved for 3 s"), ("black", "error", "is all black")],
+)
+def test_a_stream_is_watched_before_it_is_called_good(
+    site: dict[str, Any], examine: Examine, pictures: str, level: str, says: str
+) -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.begin("multipart/x-mixed-replace; boundary=b")
+        for number in itertools.count():
+            image = picture(number if pictures == "moving" else 5) * (pictures != "black")
+            exchange.send(b"--b\r\n\r\n" + cv2.imencode(".jpg", image)[1].tobytes() + b"\r\n")
+            if not exchange.wait(0.1):
+                return
+
+    with serving_http(answer) as address:
+        site["cameras"] = [{"name": "a", "source": f"{address}/x"}]
+        (found,) = of(examine()[1], "sources")
+    assert (found["level"], says in found["what"]) == (level, True), found
 
 
 def test_a_port_in_use_is_an_error(site: dict[str, Any], examine: Examine) -> None:

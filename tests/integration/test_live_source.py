@@ -23,6 +23,7 @@ from shared.backoff import Backoff
 from tests.stopwatch import Stopwatch
 from vision.video import live_source
 from vision.video.address import SourceKind, display_name, is_local, kind_of, local_problem
+from vision.video.decoding import Converter
 from vision.video.live_source import LiveSource
 from vision.video.opening import open_source
 from vision.video.options import SourceOptions
@@ -429,3 +430,35 @@ def test_sources_that_hang_while_they_are_opened_delay_no_other(watch: Watch) ->
         source = watch(f"http://127.0.0.1:{server.port}/cam")
         assert source.frame_at(0.0, PATIENCE_S) is not None
         assert stopwatch.within(1.0), stopwatch.seconds
+
+
+def test_a_picture_that_cannot_be_converted_does_not_reach_the_loop(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Converter, frame: object) -> None:
+        raise av.error.InvalidDataError(5, "no such format")
+
+    with serving() as server:
+        source = watch(f"http://127.0.0.1:{server.port}/cam")
+        assert source.frame_at(0.0, PATIENCE_S) is not None
+        monkeypatch.setattr(Converter, "image", broken)
+        assert source.frame_at(0.0, PATIENCE_S) is None
+        wait_for(source, SourceState.DOWN)
+        assert "the decoder failed" in str(source.error)
+
+
+def test_a_malformed_answer_does_not_print_the_address(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        source = LiveSource(
+            f"http://127.0.0.1:{server.getsockname()[1]}/secret-path?pw={PASSWORD}",
+            camera="c1",
+            site_time_ns=time.time_ns,
+        )
+        connection = server.accept()[0]
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nno header\r\nContent-Type: image/jpeg\r\n\r\n")
+        connection.close()
+        assert source.answered.wait(PATIENCE_S)
+        source.close()
+    assert "secret-path" not in caplog.text
+    assert PASSWORD not in caplog.text

@@ -21,6 +21,7 @@ from shared.leases import Leases
 from shared.redis_connection import Client
 from shared.site_time import SiteTime
 from tests.integration.worker_parts import StillSource, WorkerSite, wait_for
+from vision.video.picture_health import Fault, FaultKind
 
 
 @pytest.fixture
@@ -400,3 +401,17 @@ def test_that_a_camera_was_moved_outlives_its_worker_until_somebody_pauses_it_or
     changed = site.config_of("b").model_copy(update={"title": "turned on purpose"})
     site.client.hset(site.keys.cameras, "b", changed.model_dump_json(by_alias=True))
     assert opened_by_another_worker("a", "b") == {"a": "moved at noon", "b": None}
+
+
+def test_what_is_wrong_with_the_pictures_of_a_camera_is_its_state(
+    site: WorkerSite, sources: dict[str, StillSource]
+) -> None:
+    roster = site.roster()
+    stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
+    given(site)
+    sources["a"].fault = Fault(FaultKind.FROZEN, "not changed for 9 s")
+    stepped(roster, lambda: site.state("a").get("state") == "frozen")
+    assert (site.state("a")["fault"], site.state("b")["state"]) == ("not changed for 9 s", "live")
+    sources["a"].fault = None
+    stepped(roster, lambda: site.state("a").get("state") == "live")
+    assert site.state("a")["fault"] == ""

@@ -27,7 +27,7 @@ _NO_DETECTION = -1
 _SLACK_S = 1e-6
 _SITE = TrackerConfig()
 _LATELY_S = 0.2
-"""Tracks that were not seen for two pictures and this long do not tell where the camera looks."""
+"""A track that was not seen in the last two pictures and this long says nothing about the camera's motion."""
 
 
 @dataclass(frozen=True)
@@ -265,13 +265,15 @@ class Tracker:
         `overlap` is the IoU of all tracks with the confident detections `boxes`.
         """
         tracks = self._tracks
-        lately = (time_s - tracks.seen_s <= 2.0 * elapsed_s + _LATELY_S) & (tracks.ids != _UNCONFIRMED)
-        if not len(boxes) or not lately.any():
+        lately = np.flatnonzero((time_s - tracks.seen_s <= 2.0 * elapsed_s + _LATELY_S) & (tracks.ids != _UNCONFIRMED))
+        if not len(boxes) or not len(lately):
             return False
         known, best = tracks.states[lately, motion.POSITION], overlap.max(axis=1)[lately]
         shift = self._camera.large(known, best, motion.centres_and_sizes(boxes), elapsed_s, time_s)
+        if not shift.any():
+            return False
         tracks.states[:, motion.POSITION, :2] += shift
-        return bool(shift.any())
+        return True
 
     def _follow_small_motion(self, rows: Rows, boxes: npt.NDArray[np.float32], time_s: float) -> None:
         """Shift all tracks by what the matched ones, `rows`, have in common with their `boxes`."""
@@ -279,7 +281,9 @@ class Tracker:
         known = tracks.ids[rows] != _UNCONFIRMED
         expected = tracks.states[rows[known], motion.POSITION]
         residuals = motion.centres_and_sizes(boxes[known])[:, :2] - expected[:, :2]
-        tracks.states[:, motion.POSITION, :2] += self._camera.small(residuals, expected[:, 3], time_s)
+        shift = self._camera.small(residuals, expected[:, 3], time_s)
+        if shift.any():
+            tracks.states[:, motion.POSITION, :2] += shift
 
     def _outside(self) -> motion.Mask:
         centres = self._tracks.states[:, motion.POSITION, :2]

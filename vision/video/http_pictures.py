@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,6 +28,7 @@ _PICTURES = (_JPEG, b"\x89PNG\r\n", b"GIF8")
 _LONGEST_PLAYLIST = 4 * 1024 * 1024
 _FASTEST_POLL_S = 0.04
 _STALE_CONNECTIONS = 2
+"""A login with digest takes two requests, and each may meet a connection that the server has closed."""
 
 
 class Serves(Enum):
@@ -77,8 +77,6 @@ def ask(url: StreamUrl, options: SourceOptions) -> HttpAnswer:
     session.headers["Accept-Encoding"] = "identity"  # pictures are compressed already
     if "referer" in options.ffmpeg:
         session.headers["Referer"] = options.ffmpeg["referer"]
-    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings show addresses
     try:
         response = _get(session, url, options)
         if response.status_code != requests.codes.ok:
@@ -96,15 +94,15 @@ def _get(session: requests.Session, url: StreamUrl, options: SourceOptions) -> r
     address = f"{url.scheme}://{url.host}{url.path}"
     timeout = (options.open_timeout_s, options.open_timeout_s)
     session.auth = _login(url, HTTPBasicAuth)
-    response = _get_again(session, address, {}, timeout, options)
+    response = _get_anew(session, address, {}, timeout, options)
     if response.status_code == requests.codes.unauthorized and "digest" in _challenge(response):
         response.close()
         session.auth = _login(url, HTTPDigestAuth)
-        response = _get_again(session, address, {}, timeout, options)
+        response = _get_anew(session, address, {}, timeout, options)
     return response
 
 
-def _get_again(
+def _get_anew(
     session: requests.Session,
     address: str,
     headers: dict[str, str],
@@ -192,14 +190,14 @@ def _served(response: requests.Response, beginning: bytes) -> Serves:
     return Serves.FILE if has_end else Serves.STREAM
 
 
-class JpegDecoder:
-    """Decodes single JPEG pictures."""
+class PictureDecoder:
+    """Decodes single pictures; keeps the decoder of JPEG."""
 
     def __init__(self) -> None:
         self._codec = av.CodecContext.create("mjpeg", "r")
 
     def decode(self, encoded: bytes) -> av.VideoFrame | None:
-        """The picture; None if it is damaged. Other formats than JPEG are understood, more slowly."""
+        """The picture; None if it is damaged. Formats other than JPEG take longer."""
         if not encoded.startswith(_JPEG):
             return _decoded(encoded)
         try:
@@ -219,7 +217,7 @@ class MjpegReader:
         self._answer = answer
 
     def pictures(self) -> Iterator[Arrival | None]:
-        splitter, decoder = PictureSplitter(), JpegDecoder()
+        splitter, decoder = PictureSplitter(), PictureDecoder()
         chunk = self._answer.beginning
         while True:
             frames = [decoder.decode(picture) for picture in splitter.feed(chunk)]
@@ -250,7 +248,7 @@ class SnapshotReader:
         # login.
         self._address = f"{url.scheme}://{url.host}{url.path}"
         self._interval_s = max(interval_s, _FASTEST_POLL_S)
-        self._decoder = JpegDecoder()
+        self._decoder = PictureDecoder()
         self._last: av.VideoFrame | None = None
 
     def pictures(self) -> Iterator[Arrival | None]:
@@ -262,7 +260,7 @@ class SnapshotReader:
             due_s = max(due_s + self._interval_s, time.monotonic())
             time.sleep(max(0.0, due_s - time.monotonic()))
             headers = _conditions(response)
-            latest = _get_again(self._answer.session, self._address, headers, timeout, self._options)
+            latest = _get_anew(self._answer.session, self._address, headers, timeout, self._options)
             if latest.status_code == requests.codes.not_modified:
                 latest.close()
                 yield Arrival(self._last) if self._last is not None else None

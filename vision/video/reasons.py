@@ -14,6 +14,26 @@ _PROBE_S = 2.0
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _REFUSED = "refused the connection; check the port, and that the camera serves this protocol"
 _TLS = ("rtsps", "https")
+_UNAUTHORIZED, _NO_SUCH_TRANSPORT, _SERVER_ERROR = 401, 461, 500
+_OTHER_CLIENT_ERROR = 499
+"""Stands for all statuses from 400 on that FFmpeg does not tell apart."""
+_STATUS_OF = {
+    av.error.HTTPBadRequestError: 400,
+    av.error.HTTPUnauthorizedError: _UNAUTHORIZED,
+    av.error.HTTPForbiddenError: 403,
+    av.error.HTTPNotFoundError: 404,
+    av.error.HTTPTooManyRequestsError: 429,
+    av.error.HTTPOtherClientError: _OTHER_CLIENT_ERROR,
+    av.error.HTTPServerError: _SERVER_ERROR,
+}
+_MEANINGS = {
+    _UNAUTHORIZED: "refused user and password (401); check them, and that the account may watch this stream",
+    403: "denies access (403); check the permissions of the account, and the camera's list of allowed hosts",
+    404: "has no stream at this path (404); check the path of the address",
+    429: "answered too many requests (429); lower clock.target_fps, or the number of viewers",
+    _NO_SUCH_TRANSPORT: "does not support this transport (461); set transport to auto, tcp or udp",
+    _OTHER_CLIENT_ERROR: "refused the request; check the path, and try another transport",
+}
 
 
 @dataclass(frozen=True)
@@ -45,8 +65,7 @@ def opening_failed(attempt: Attempt, error: Exception) -> str:
         return f"{name} has a certificate that is not trusted; remove tls_verify, or install its authority"
     if isinstance(error, ConnectionResetError | BrokenPipeError | av.error.EOFError):
         return f"{name} closed the connection; check the path, and whether the camera allows another viewer"
-    status = 461 if getattr(error, "errno", None) == errno.EPROTONOSUPPORT else http_status(error)
-    if status is not None:
+    if (status := _status(error)) is not None:
         return f"{name} {status_reason(status, has_login=attempt.has_login)}"
     if found := _network_reason(attempt):
         return f"{name} {found}"
@@ -73,39 +92,20 @@ def only_damaged(name: str, for_s: float) -> str:
     return f"{name} sends data, but no intact picture for {for_s:g} s; {hint}, and how often it sends key frames"
 
 
-def http_status(error: Exception) -> int | None:
-    """The status code of an error that FFmpeg reports for HTTP and RTSP, as far as it says."""
-    known = {
-        av.error.HTTPBadRequestError: 400,
-        av.error.HTTPUnauthorizedError: 401,
-        av.error.HTTPForbiddenError: 403,
-        av.error.HTTPNotFoundError: 404,
-        av.error.HTTPTooManyRequestsError: 429,
-        av.error.HTTPOtherClientError: 499,
-        av.error.HTTPServerError: 500,
-    }
-    return next((status for kind, status in known.items() if isinstance(error, kind)), None)
-
-
 def status_reason(status: int, *, has_login: bool) -> str:
     """What a status of HTTP or RTSP means for the person who configures the camera."""
-    if status == 401:
-        if has_login:
-            return "refused user and password (401); check them, and that the account may watch this stream"
+    if status == _UNAUTHORIZED and not has_login:
         return "requires a user and a password (401); write them in the address, as USER:PASSWORD@HOST"
-    if status == 403:
-        return "denies access (403); check the permissions of the account, and the camera's list of allowed hosts"
-    if status == 404:
-        return "has no stream at this path (404); check the path of the address"
-    if status == 429:
-        return "answered too many requests (429); lower clock.target_fps, or the number of viewers"
-    if status == 461:
-        return "does not support this transport (461); set transport to auto, tcp or udp"
-    if status == 499:
-        return "refused the request; check the path, and try another transport"
-    if status >= 500:
-        return f"answered with an error of its own ({'5xx' if status == 500 else status}); restart the camera"
-    return f"refused the request ({status}); check the path of the address"
+    if status >= _SERVER_ERROR:
+        return f"answered with an error of its own ({status}); restart the camera"
+    return _MEANINGS.get(status, f"refused the request ({status}); check the path of the address")
+
+
+def _status(error: Exception) -> int | None:
+    """The status code of an error that FFmpeg reports for HTTP and RTSP, as far as it says."""
+    if getattr(error, "errno", None) == errno.EPROTONOSUPPORT:
+        return _NO_SUCH_TRANSPORT
+    return next((status for kind, status in _STATUS_OF.items() if isinstance(error, kind)), None)
 
 
 def _network_reason(attempt: Attempt) -> str | None:

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from shared.backoff import Backoff
 from shared.errors import SourceUnavailable, redact
-from vision.video.decoders import silence_opencv
 from vision.video.picture_health import Fault, PictureHealth
+from vision.video.quiet_libraries import quiet_libraries
 
 log = structlog.get_logger()
 
@@ -98,7 +98,7 @@ class ThreadedSource(ABC):
     """The backoff is reset only after this long a playback, so that a flapping source is not reopened constantly."""
 
     def __init__(self, camera: str, name: str, backoff: Backoff | None, health: PictureHealth) -> None:
-        silence_opencv()
+        quiet_libraries()
         self._health = health
         self._camera, self._name = camera, name
         self._backoff = backoff or Backoff()

@@ -51,7 +51,6 @@ class Tile {
     put(this.element.querySelector(".state"), LABELS[camera.state] || camera.state);
     put(this.element.querySelector(".reason strong"), TITLES[camera.state] || "");
     put(this.element.querySelector(".reason span"), camera.message === camera.state ? "" : camera.message);
-    this.element.title = camera.state === "moved" || camera.state === "moving" ? camera.message : "";
     put(this.element.querySelector(".age"), camera.picture_age_s === null ? "" : age(camera.picture_age_s));
     const tracks = ["live", "moving", "moved"].includes(camera.state) && camera.live_tracks !== null ? camera.live_tracks : null;
     put(this.element.querySelector(".tracks"), tracks === null ? "" : `${tracks} ${tracks === 1 ? "track" : "tracks"}`);
