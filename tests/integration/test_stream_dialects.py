@@ -224,6 +224,59 @@ def test_a_snapshot_server_that_fails_for_long_is_back_within_a_second(watch: Wa
         assert stopwatch.within(2.0), stopwatch.seconds
 
 
+def test_a_snapshot_is_live_however_rarely_it_is_asked_for(watch: Watch) -> None:
+    with serving_http(Snapshots()) as address:
+        source = watch(f"{address}/snapshot.jpg", interval_s=0.8, read_timeout_s=0.5)
+        frames(source, 3)
+        assert source.failures == 0
+
+
+def test_a_snapshot_server_that_begins_to_answer_byte_by_byte_is_down_in_time(watch: Watch) -> None:
+    hangs = False
+
+    def answer(exchange: Exchange) -> None:
+        if not hangs:
+            body = jpeg(7)
+            exchange.begin("image/jpeg", Content_Length=str(len(body)))
+            exchange.send(body)
+            return
+        exchange.send(b"HTTP/1.1 200 OK\r\nX-A: ")
+        while exchange.wait(0.1):
+            exchange.send(b"a")  # so that no read ever times out
+
+    with serving_http(answer) as address:
+        source = watch(f"{address}/x.jpg", read_timeout_s=0.5)
+        frames(source, 2)
+        hangs = True
+        stopwatch = Stopwatch()
+        assert "sent no picture for 0.55 s" in down(source)
+        assert stopwatch.within(2.0), stopwatch.seconds
+
+
+def test_a_snapshot_server_that_begins_to_refuse_the_login_is_asked_less_and_less_often(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.backoff.random.uniform", lambda _, longest: longest)
+    refuses = False
+
+    def answer(exchange: Exchange) -> None:
+        if refuses:
+            exchange.begin(None, 401, WWW_Authenticate='Basic realm="cam"', Content_Length="0")
+            return
+        body = jpeg(7)
+        exchange.begin("image/jpeg", Content_Length=str(len(body)))
+        exchange.send(body)
+
+    with serving_http(answer) as address:
+        source = watch(address.replace("://", "://user:s3cret@") + "/x.jpg")
+        frames(source, 1)
+        refuses = True
+        assert "refused user and password (401)" in down(source)
+        stopwatch = Stopwatch()
+        wait_for(source, lambda: source.failures >= 3)
+        assert stopwatch.seconds > 2.5  # 1 s and then 2 s, not a second each
+
+
 def test_a_snapshot_may_be_a_png(watch: Watch) -> None:
     def png(number: int) -> bytes:
         return cv2.imencode(".png", picture(number))[1].tobytes()
@@ -420,7 +473,7 @@ def test_a_camera_whose_sound_goes_on_when_its_video_stops_is_opened_again(watch
     for number in range(25):
         frame = av.VideoFrame.from_ndarray(picture(number), format="bgr24")
         output.mux(video.encode(frame))
-    samples = av.AudioFrame.from_ndarray(np.zeros((1, 80_000), np.float32), format="fltp", layout="mono")
+    samples = av.AudioFrame.from_ndarray(np.zeros((1, 8000 * 300), np.float32), format="fltp", layout="mono")
     samples.rate = 8000
     output.mux(sound.encode(samples))
     output.mux(sound.encode())

@@ -206,6 +206,20 @@ def test_the_reason_for_missing_pictures_is_shown_instead_of_them(
     assert streamer.get("/north.jpg")[1]["x-mtmc-state"] == state
 
 
+@pytest.mark.parametrize("state", ["moving", "moved"])
+def test_a_camera_that_moves_or_was_moved_keeps_its_pictures(
+    streamer: Serving, redis_client: Client, state: str
+) -> None:
+    viewer = streamer.watch("north")
+    begin(redis_client, viewer)
+    set_status(redis_client, "north", state=state)
+    wait_until(lambda: streamer.get("/north.jpg")[1]["x-mtmc-state"] == state, state)
+    for tick in range(1, 6):
+        publish_picture(redis_client, "north", tick, numbered_jpeg(tick))
+        assert viewer.part().tick == tick
+        time.sleep(0.5)
+
+
 def test_a_paused_camera_says_so_before_its_worker_does(streamer: Serving, redis_client: Client) -> None:
     viewer = streamer.watch("north")
     begin(redis_client, viewer)
