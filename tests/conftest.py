@@ -122,16 +122,20 @@ def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.stop()
 
 
+_QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
 def _docker_has_redis() -> bool:
     """Whether an engine answers and has the image, or can fetch it."""
     if shutil.which("docker") is None:
         return False
     try:
-        if subprocess.run(["docker", "info"], capture_output=True, timeout=2).returncode:
+        # No pipes: a plugin that hangs would keep them open, and the time limit would wait for it.
+        if subprocess.run(["docker", "info"], **_QUIET, timeout=2).returncode:
             return False
-        if subprocess.run(["docker", "image", "inspect", _IMAGE], capture_output=True, timeout=5).returncode == 0:
+        if subprocess.run(["docker", "image", "inspect", _IMAGE], **_QUIET, timeout=5).returncode == 0:
             return True
-        return subprocess.run(["docker", "pull", "--quiet", _IMAGE], capture_output=True, timeout=60).returncode == 0
+        return subprocess.run(["docker", "pull", "--quiet", _IMAGE], **_QUIET, timeout=60).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 
