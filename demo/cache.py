@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.errors import DemoError
+from demo.scenario import Difficulty
 from demo.site import SITE_FILE, DemoSite, is_vacant, write_site
 
 MADE_OF = "made-of.json"
@@ -48,8 +49,10 @@ def rendered_site(
 def cache_name(site: DemoSite) -> str:
     """Name of the site's folder in the cache."""
     rate = "" if site.fps == 5.0 else f"-{site.fps:g}fps"
+    kind = "" if site.difficulty is Difficulty.NORMAL else f"-{site.difficulty}"
+    kind += "" if site.has_layout else "-no-layout"
     some = "" if site.cameras is None else "-" + "-".join(sorted(set(site.cameras)))
-    return f"demo-seed-{site.seed}-{site.seconds:g}s{rate}{some}".replace("/", "_")[:200]
+    return f"demo-seed-{site.seed}-{site.seconds:g}s{rate}{kind}{some}".replace("/", "_")[:200]
 
 
 def _made_of(site: DemoSite) -> dict[str, Any]:
@@ -57,6 +60,8 @@ def _made_of(site: DemoSite) -> dict[str, Any]:
         "seed": site.seed,
         "seconds": site.seconds,
         "fps": site.fps,
+        "difficulty": site.difficulty,
+        "has_layout": site.has_layout,
         "cameras": None if site.cameras is None else sorted(set(site.cameras)),
         "models": str(site.models.resolve()),
         "sources": _sources_digest(),

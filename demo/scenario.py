@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -28,8 +29,19 @@ _RECENT = 30
 """Maximum number of vehicles on the site at once."""
 _LOOK_ALIKE_SHARE = 0.3
 """Share of entering vehicles that are made to resemble one that entered shortly before."""
+_HARD_RATE = 1.5
+_HARD_LOOK_ALIKE_SHARE = 0.7
+_HARD_CLOCK_S = 0.1
 _MOST_PER_S = 1.0
 """Upper limit of vehicles that can enter; far fewer do."""
+
+
+class Difficulty(StrEnum):
+    """How hard the scene is."""
+
+    NORMAL = "normal"
+    HARD = "hard"
+    """Half as many vehicles more, most of them look-alikes, and every camera's clock is off by up to 100 ms."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,12 @@ class Vehicle:
         index = tick - self.first_tick
         return self.poses[index] if 0 <= index < len(self.poses) else None
 
+    def shifted(self, ticks: float) -> Vehicle:
+        """The same vehicle at times that are `ticks` later."""
+        at, known = np.arange(len(self.poses)) + ticks, np.arange(len(self.poses))
+        columns = (*self.poses[:, :2].T, np.unwrap(self.poses[:, 2]))
+        return replace(self, poses=np.column_stack([np.interp(at, known, column) for column in columns]))
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -71,20 +89,26 @@ class Scenario:
     cameras: tuple[SceneCamera, ...]
     scenery: Scenery
     light_offset_s: float
+    clocks_s: tuple[float, ...] = ()
+    """How much the clock of each camera is ahead, seconds; empty if none is."""
 
     @classmethod
-    def generate(cls, seed: int, seconds: float, fps: float = 5.0) -> Scenario:
+    def generate(
+        cls, seed: int, seconds: float, fps: float = 5.0, difficulty: Difficulty = Difficulty.NORMAL
+    ) -> Scenario:
         """Generates `seconds` of traffic, with `fps` ticks per second."""
         if seed < 0 or seconds <= 0 or fps <= 0:
             raise ValueError("seed must be 0 or more, seconds and fps above 0")
-        looks_random, motion_random, parked_random, scenery_random, cameras_random = (
-            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence(seed).spawn(5)
+        looks_random, motion_random, parked_random, scenery_random, cameras_random, clocks_random = (
+            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence(seed).spawn(6)
         )
+        is_hard = difficulty is Difficulty.HARD
         ticks = math.ceil(seconds * fps)
-        looks = _looks(looks_random, math.ceil((WARM_UP_S + seconds) * _MOST_PER_S))
+        share = _HARD_LOOK_ALIKE_SHARE if is_hard else _LOOK_ALIKE_SHARE
+        looks = _looks(looks_random, math.ceil((WARM_UP_S + seconds) * _MOST_PER_S), share)
         lengths = np.array([size_of(look).length for look in looks])
         offset_s = float(motion_random.uniform(0.0, CYCLE_S))
-        traffic = Traffic(motion_random, RATE_PER_S, offset_s)
+        traffic = Traffic(motion_random, RATE_PER_S * (_HARD_RATE if is_hard else 1.0), offset_s)
         for _ in range(math.ceil((WARM_UP_S + ticks / fps) / STEP_S) + 1):
             traffic.step(lengths)
         drivers = sorted([*traffic.gone, *traffic.drivers], key=lambda driver: driver.number)
@@ -92,9 +116,16 @@ class Scenario:
         parked = _parked(parked_random, ticks)
         vehicles = [vehicle for vehicle in moving if vehicle is not None]
         numbered = [replace(vehicle, id=i + 1) for i, vehicle in enumerate([*parked, *vehicles])]
-        return cls(
-            seed, fps, ticks, tuple(numbered), site_cameras(cameras_random), scenery_of(scenery_random), offset_s
-        )
+        cameras = site_cameras(cameras_random)
+        clocks = clocks_random.uniform(-_HARD_CLOCK_S, _HARD_CLOCK_S, len(cameras)).tolist() if is_hard else ()
+        return cls(seed, fps, ticks, tuple(numbered), cameras, scenery_of(scenery_random), offset_s, tuple(clocks))
+
+    def as_seen_by(self, camera: SceneCamera) -> Scenario:
+        """The scenario at the times that the clock of `camera` says."""
+        if not self.clocks_s:
+            return self
+        ahead = self.clocks_s[self.cameras.index(camera)] * self.fps
+        return replace(self, vehicles=tuple(vehicle.shifted(ahead) for vehicle in self.vehicles))
 
     def camera(self, name: str) -> SceneCamera:
         """Raises KeyError for an unknown name."""
@@ -109,11 +140,11 @@ class Scenario:
         return [vehicle for vehicle in self.vehicles if vehicle.pose(tick) is not None]
 
 
-def _looks(random: np.random.Generator, count: int) -> list[Look]:
+def _looks(random: np.random.Generator, count: int, look_alike_share: float) -> list[Look]:
     looks: list[Look] = []
     bodies = dealt_bodies(random)
     for i in range(count):
-        if i >= 6 and random.random() < _LOOK_ALIKE_SHARE:
+        if i >= 6 and random.random() < look_alike_share:
             looks.append(_resembling(looks[i - 1 - int(random.integers(6))], looks[-_RECENT:], random))
         else:
             looks.append(random_look(random, next(bodies)))

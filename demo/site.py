@@ -18,7 +18,7 @@ from demo.appearance import CLASS_NAMES
 from demo.errors import DemoError
 from demo.geometry import SceneCamera
 from demo.layout import layout_settings
-from demo.scenario import Scenario
+from demo.scenario import Difficulty, Scenario
 from demo.videos import GROUND_TRUTH, render_cameras
 
 SITE_NAME = "demo"
@@ -42,6 +42,9 @@ class DemoSite:
     """None selects all six."""
     fps: float = 5.0
     """Pictures and ticks per second, 1 to 30."""
+    difficulty: Difficulty = Difficulty.NORMAL
+    has_layout: bool = True
+    """Whether the site file says which views overlap, and how long the ways between the others take."""
     models: Path = MODELS
     """Folder of the detector and the embedder in the site file; they do not have to exist yet."""
 
@@ -53,7 +56,7 @@ class DemoSite:
             raise DemoError(f"{self.seconds:g} seconds: must be 1 to 3600")
         if not 1.0 <= self.fps <= 30.0:
             raise DemoError(f"{self.fps:g} pictures per second: must be 1 to 30")
-        return Scenario.generate(self.seed, self.seconds, self.fps)
+        return Scenario.generate(self.seed, self.seconds, self.fps, self.difficulty)
 
     def chosen_cameras(self, scenario: Scenario) -> tuple[SceneCamera, ...]:
         """Raises DemoError if there is no such camera."""
@@ -113,7 +116,7 @@ def write_site(
         # The notes come first: they identify an unfinished folder as a rendered site, which may be replaced.
         for path in sorted(unfinished.iterdir(), key=lambda path: (path.name not in (notes or {}), path.name)):
             path.replace(folder / path.name)
-        (unfinished / SITE_FILE).write_text(site_text(scenario, chosen, site.models))
+        (unfinished / SITE_FILE).write_text(site_text(scenario, chosen, site.models, has_layout=site.has_layout))
         (unfinished / SITE_FILE).replace(folder / SITE_FILE)
     except OSError as error:
         raise DemoError(
@@ -157,7 +160,7 @@ def calibration_of(camera: SceneCamera) -> dict[str, Any]:
     }
 
 
-def site_text(scenario: Scenario, cameras: Sequence[SceneCamera], models: Path) -> str:
+def site_text(scenario: Scenario, cameras: Sequence[SceneCamera], models: Path, *, has_layout: bool = True) -> str:
     """Content of the site file: five ticks per second, looping, live."""
     names = tuple(camera.name for camera in cameras)
     settings: dict[str, Any] = {
@@ -166,6 +169,6 @@ def site_text(scenario: Scenario, cameras: Sequence[SceneCamera], models: Path) 
         "detector": {"model": str(models / DETECTOR), "classes": list(CLASS_NAMES)},
         "embedder": {"model": str(models / EMBEDDER)},
         "cameras": [{"name": name, "source": f"{name}.mp4", "loop": True} for name in names],
-        "layout": layout_settings(names),
+        **({"layout": layout_settings(names)} if has_layout else {}),
     }
     return yaml.safe_dump(settings, sort_keys=False)

@@ -84,7 +84,7 @@ def render_camera(
     Raises:
         OSError: the disk cannot be written or is full.
     """
-    renderer = Renderer(scenario, camera)
+    renderer = Renderer(scenario.as_seen_by(camera), camera)
     path = folder / f"{camera.name}.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*_FOURCC), scenario.fps, (camera.width, camera.height))
     if not writer.isOpened():
