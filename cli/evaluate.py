@@ -6,8 +6,9 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
     from evaluation.recorded import EvaluatedRun
 
 _DEMO_SECONDS = 120.0
+
+
+class Difficulty(StrEnum):
+    """As `demo.scenario.Difficulty`, which takes long to import."""
+
+    NORMAL = "normal"
+    HARD = "hard"
+
+
+class _Scene(NamedTuple):
+    """A scene of the synthetic site."""
+
+    seed: int
+    seconds: float
+    difficulty: Difficulty
+    has_layout: bool
 
 
 def evaluate(
@@ -40,6 +57,23 @@ def evaluate(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed of the synthetic site.", show_default="1")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RANGES",
+            help="Run the synthetic site once for each seed, as in 1-3 or 1,5,200-209; prints mean and worst.",
+            show_default=False,
+        ),
+    ] = None,
+    difficulty: Annotated[
+        Difficulty,
+        typer.Option(
+            help="Of the synthetic site. hard: more vehicles, most of them look-alikes, and clocks that differ."
+        ),
+    ] = Difficulty.NORMAL,
+    no_layout: Annotated[
+        bool, typer.Option("--no-layout", help="With --demo: the site does not say which views overlap.")
+    ] = False,
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -79,11 +113,13 @@ def evaluate(
     bound_cameras, live and seconds. The field live has the figures of the
     gids as published at each tick, also in virtual time. With the option
     --live there are also wall_clock (the same fields for the run in real
-    time, and timing) and difference.
+    time, and timing) and difference. With --seeds, each seed has its own
+    object.
 
     Examples:
       mtmc evaluate site.yaml --ground-truth truth
       mtmc evaluate --demo --seed 7 --report report.html
+      mtmc evaluate --demo --seeds 200-209 --difficulty hard
       mtmc evaluate --recording run1 --ground-truth truth --json
     """
     chosen = [name for name, given in (("SITE.yaml", site_file), ("--recording", recording), ("--demo", demo)) if given]
@@ -96,6 +132,9 @@ def evaluate(
         raise MtmcError(f"{chosen[0]} needs --ground-truth DIR, with CAMERA.txt or CAMERA/gt.txt for each camera")
     for name, given, allowed in (
         ("--seed", seed is not None, demo),
+        ("--seeds", seeds is not None, demo),
+        ("--no-layout", no_layout, demo),
+        ("--difficulty", difficulty is not Difficulty.NORMAL, demo),
         ("--live", live, recording is None),
         ("--workers", workers is not None, recording is None),
         ("--as-recorded", as_recorded, recording is not None),
@@ -103,6 +142,11 @@ def evaluate(
     ):
         if given and not allowed:
             raise MtmcError(f"{name} cannot be combined with {chosen[0]}")
+
+    if seeds is not None:
+        for name, given in (("--seed", seed is not None), ("--live", live), ("--report", report is not None)):
+            if given:
+                raise MtmcError(f"{name} cannot be combined with --seeds")
 
     import tempfile
 
@@ -121,7 +165,15 @@ def evaluate(
             _require_empty(folder)
             if demo:
                 seconds = _DEMO_SECONDS if seconds is None else seconds
-                site_file, ground_truth = _render_demo(folder / "demo", 1 if seed is None else seed, seconds)
+            if seeds is not None:
+                assert seconds is not None
+                scenes = [_Scene(one, seconds, difficulty, not no_layout) for one in _parsed_seeds(seeds)]
+                _run_seeds(scenes, folder, workers, as_json=as_json)
+                return
+            if demo:
+                assert seconds is not None
+                scene = _Scene(1 if seed is None else seed, seconds, difficulty, not no_layout)
+                site_file, ground_truth = _render_demo(folder / "demo", scene)
             assert site_file is not None
             assert ground_truth is not None
             runs = _run_site(site_file, ground_truth, folder, seconds=seconds, workers=workers, live=live)
@@ -142,14 +194,55 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _render_demo(folder: Path, seed: int, seconds: float) -> tuple[Path, Path]:
+def _parsed_seeds(text: str) -> list[int]:
+    """The seeds of a text such as `1,5,200-209`; raises MtmcError."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        try:
+            found = range(int(first), int(last or first) + 1)
+        except ValueError:
+            found = range(0)
+        if not found:
+            raise MtmcError(f"--seeds {text}: write numbers and ranges, as in 1-3 or 1,5,200-209")
+        seeds += found
+    return seeds
+
+
+def _run_seeds(scenes: list[_Scene], folder: Path, workers: int | None, *, as_json: bool) -> None:
+    """Evaluates one scene after the other, and prints a line for each, their mean and the worst."""
+    import json
+
+    from evaluation.tables import SummaryTable
+
+    kind = scenes[0]
+    title = f"demo, {kind.seconds:g} s, {kind.difficulty}{'' if kind.has_layout else ', no layout'}"
+    table, contents = SummaryTable(title), {}
+    for scene in scenes:
+        own = folder / f"seed-{scene.seed}"
+        site_file, ground_truth = _render_demo(own / "demo", scene)
+        runs = _run_site(site_file, ground_truth, own, seconds=scene.seconds, workers=workers, live=False)
+        table.add(f"seed {scene.seed}", runs[0].verdict)
+        contents[str(scene.seed)] = runs[0].verdict.to_dict()
+    console = table_console()
+    if as_json:
+        console.out(json.dumps(contents), highlight=False)
+        return
+    table.add_mean_and_worst()
+    table.show(console)
+
+
+def _render_demo(folder: Path, scene: _Scene) -> tuple[Path, Path]:
     """Renders the synthetic site; returns its site file and the folder of its ground truth."""
+    import demo.scenario
     from demo.site import MODELS, DemoSite, require_models, write_site
     from demo.videos import GROUND_TRUTH
 
     require_models(MODELS)
+    difficulty = demo.scenario.Difficulty(scene.difficulty)
+    site = DemoSite(scene.seed, scene.seconds, difficulty=difficulty, has_layout=scene.has_layout)
     with progress_bar("rendering") as progress:
-        site_file = write_site(folder, DemoSite(seed, seconds), progress=progress)
+        site_file = write_site(folder, site, progress=progress)
     return site_file, folder / GROUND_TRUTH
 
 

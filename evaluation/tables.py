@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +17,9 @@ from evaluation.verdict import Verdict
 NOTHING = "–"
 _CAMERA_COLUMNS = ("hota", "deta", "assa", "idf1", "mota", "idsw")
 _SITE_COLUMNS = ("idf1", "idp", "idr", "hota", "assa")
+_SUMMED = (
+    "gid_changes_per_1000_track_seconds", "without_gid_share", "first_gid_seconds_p50", "purity", "completeness",
+)  # fmt: skip
 _NAMES = {"hota": "HOTA", "deta": "DetA", "assa": "AssA", "idf1": "IDF1", "mota": "MOTA", "idsw": "IDSW"}
 _NAMES |= {"idp": "IDP", "idr": "IDR"}
 
@@ -150,9 +153,11 @@ class SummaryTable:
         headings = ("IDF1", "IDP", "IDR", "HOTA", "AssA", "bound: IDF1", "HOTA", "AssA")
         live = ("changes /1,000 s", "without gid", "first gid p50", "purity", "compl.")
         self._table = _table(title, *headings, *live)
+        self._verdicts: list[Verdict] = []
 
     def add(self, name: str, verdict: Verdict) -> None:
         """Add the line of one run."""
+        self._verdicts.append(verdict)
         published = _figures(verdict.multi_camera, _SITE_COLUMNS)
         bound = _figures(verdict.bound, ("idf1", "hota", "assa"))
         live = verdict.live
@@ -167,6 +172,34 @@ class SummaryTable:
             NOTHING if first is None else f"{first:.2f} s",
             score(live.purity),
             score(live.completeness),
+        )
+
+    def add_mean_and_worst(self) -> None:
+        """Add two lines about all runs: the mean of each figure, and the worst."""
+        scores = [(verdict.multi_camera, verdict.bound, verdict.live) for verdict in self._verdicts]
+        columns = [
+            *(
+                [getattr(published, name) if published else None for published, _, _ in scores]
+                for name in _SITE_COLUMNS
+            ),
+            *([getattr(bound, name) if bound else None for _, bound, _ in scores] for name in ("idf1", "hota", "assa")),
+            *([getattr(live, name) for _, _, live in scores] for name in _SUMMED),
+        ]
+        kept = [[value for value in column if value is not None] for column in columns]
+        worst = [min] * 8 + [max] * 3 + [min] * 2
+        self._row("mean", [sum(values) / len(values) if values else None for values in kept])
+        self._row("worst", [choose(values) if values else None for choose, values in zip(worst, kept, strict=True)])
+
+    def _row(self, name: str, figures: Sequence[float | None]) -> None:
+        changes, late, first = figures[8:11]
+        self._table.add_row(
+            name,
+            *(score(value) for value in figures[:8]),
+            NOTHING if changes is None else f"{changes:.1f}",
+            percent(late),
+            NOTHING if first is None else f"{first:.2f} s",
+            *(score(value) for value in figures[11:]),
+            style="bold",
         )
 
     def show(self, console: Console) -> None:

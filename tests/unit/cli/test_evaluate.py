@@ -15,6 +15,12 @@ from tests.command_line import command_line
         (["--demo", "--ground-truth", "x"], "--demo renders its own ground truth"),
         (["--recording", "x", "--ground-truth", "y", "--live"], "--live cannot be combined with --recording"),
         (["--recording", "x", "--ground-truth", "y", "--seed", "3"], "--seed cannot be combined with --recording"),
+        (["--recording", "x", "--ground-truth", "y", "--seeds", "3"], "--seeds cannot be combined with --recording"),
+        (["site.yaml", "--ground-truth", "y", "--no-layout"], "--no-layout cannot be combined with SITE.yaml"),
+        (["--demo", "--seeds", "1-3", "--seed", "3"], "--seed cannot be combined with --seeds"),
+        (["--demo", "--seeds", "1-3", "--live"], "--live cannot be combined with --seeds"),
+        (["--demo", "--seeds", "3-1"], "--seeds 3-1: write numbers and ranges, as in 1-3 or 1,5,200-209"),
+        (["--demo", "--seeds", "one"], "--seeds one: write numbers and ranges"),
         (["site.yaml", "--ground-truth", "y", "--as-recorded"], "--as-recorded cannot be combined with SITE.yaml"),
     ],
 )
