@@ -106,10 +106,11 @@ soak: $(VENV)/.installed-dev ## Open sources a thousand times and look for leaks
 	$(BIN)/python -m benchmarks.reconnects
 
 evaluate: $(VENV)/.installed-dev ## Score tracker and identities on the demo and real data (docs/evaluation.md)
-	$(BIN)/python -m benchmarks.demo_identities
+	$(BIN)/mtmc evaluate --demo --seeds 1-3
 	$(BIN)/python -m benchmarks.mot17_tracker --strides 1 3 6
 	$(BIN)/python -m benchmarks.campus_auditorium
 	$(BIN)/python -m benchmarks.four_cameras_identities
+	$(BIN)/python -m benchmarks.association --quality --seeds 0
 
 lock: $(VENV)/bin/pip ## Pin the newest versions that pyproject.toml allows
 	@$(PIP) install uv

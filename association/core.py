@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from association.grouping import Grouping
+from association.changes import IdentityChanges
 from association.identities import Identities
+from association.live_grouping import LiveGrouping
 from association.outcome import Assignment, CameraTick, CycleResult, Event
 from association.possibility import NEVER_NS, Possibility
+from association.reference_grouping import ReferenceGrouping
 from association.settings import AssociationSettings
 from association.track_table import TrackTable
 from shared.layout import Layout
@@ -36,7 +38,9 @@ class Association:
 
     def _hold(self, table: TrackTable, identities: Identities) -> None:
         self.table, self.identities = table, identities
-        self._grouping = Grouping(table, identities, self._possibility, self.settings)
+        kind = LiveGrouping if self.settings.mode == "live" else ReferenceGrouping
+        self._grouping: LiveGrouping | ReferenceGrouping = kind(table, identities, self._possibility, self.settings)
+        self._changes = IdentityChanges(table, identities)
 
     def cycle(self, tick: int, now_ns: int, seen: Sequence[CameraTick]) -> CycleResult:
         """Process one cycle.
@@ -74,9 +78,6 @@ class Association:
                 self._reopen(row, result)
             indices[i] = row
         rows = table.rows
-        # A track that has a gid keeps its class, because all tracks of an identity have one class.
-        unnamed = rows["gid"][indices] == 0
-        rows["class"][indices[unnamed]] = batch.class_ids[unnamed]
         rows["last_ns"][indices] = np.maximum(rows["last_ns"][indices], seen.time_ns)
         rows["last_tick"][indices] = np.maximum(rows["last_tick"][indices], seen.tick)
         embedded = np.flatnonzero(batch.embedding_rows >= 0)
@@ -84,6 +85,7 @@ class Association:
             vectors = batch.embeddings[batch.embedding_rows[embedded]].astype(np.float32)
             weights = np.maximum(batch.qualities[embedded], _MIN_WEIGHT).astype(np.float32)
             table.embed(indices[embedded], vectors, weights, batch.embedder)
+        self._grouping.observe(seen, indices)
         for track_id in batch.ended.tolist():
             row = table.find(seen.camera, track_id)
             if row is not None and not rows["ended"][row]:
@@ -98,7 +100,7 @@ class Association:
             self.identities[gid].present = True
             result.touched.add(gid)
             if not rows["lingering"][row]:
-                result.assignments.append(self._grouping.assignment(row))
+                result.assignments.append(self._changes.assignment(row))
         rows["lingering"][row] = False
         if row in result.ended_rows:
             result.ended_rows.remove(row)
@@ -131,7 +133,7 @@ class Association:
     def _mark_departures(self, result: CycleResult) -> None:
         rows = self.table.rows
         assigned = [row for row in result.ended_rows if rows["gid"][row]]
-        result.sightings += [self._grouping.sighting(row) for row in assigned]
+        result.sightings += [self._changes.sighting(row) for row in assigned]
         for row in assigned:
             identity = self.identities[int(rows["gid"][row])]
             identity.last_ns = max(identity.last_ns, int(rows["last_ns"][row]))
@@ -152,6 +154,7 @@ class Association:
                 self._unassign(row, result)
             gid, ended_ns = int(rows["gid"][row]), int(rows["ended_ns"][row])
             self.table.remove(row)
+            self._grouping.forget(row)
             if gid:
                 identity = self.identities[gid]
                 identity.rows.remove(row)
@@ -169,6 +172,7 @@ class Association:
             "table": self.table.to_dict(),
             "identities": self.identities.to_dict(),
             "revised_at": self._revised_at,
+            "grouping": self._grouping.to_dict(),
         }
 
     def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
@@ -179,4 +183,5 @@ class Association:
         """
         self._hold(TrackTable.from_dict(data["table"]), Identities.from_dict(data["identities"]))
         self.table.renumber_cameras(camera_index)
+        self._grouping.restore(data.get("grouping", {}), camera_index)
         self._revised_at = data["revised_at"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from shared.layout import Layout
@@ -22,6 +22,17 @@ class Visit(NamedTuple):
     """When the object was last seen."""
     open_until_ns: int
     """When the track ended; `NEVER_NS` while it has not. From `last_ns` on the object was hidden or had left."""
+    row: int = -1
+    """Row of the track in the table; -1: not known."""
+
+
+Clashes = Callable[[Visit, Visit], bool]
+"""Whether two visits to one camera that overlap in time are two objects."""
+
+
+def always(_one: Visit, _other: Visit) -> bool:
+    """The strict rule: an object is never in one camera twice at once."""
+    return True
 
 
 class Possibility:
@@ -30,16 +41,16 @@ class Possibility:
     def __init__(self, layout: Layout) -> None:
         n = len(layout.cameras)
         overlapping = layout.overlapping
-        self._near = [frozenset(j for j in range(n) if overlapping[i, j]) for i in range(n)]
+        self.near = [frozenset(j for j in range(n) if overlapping[i, j]) for i in range(n)]
         # Plain lists, because the rules read single elements, which is slow with numpy.
         self._compatible: list[list[bool]] = layout.compatible.tolist()
         self._dtmin_ns: list[list[float]] = (layout.dtmin * 1e9).tolist()
         self._dtmax_ns: list[list[float]] = (layout.dtmax * 1e9).tolist()
 
-    def holds(self, visits: Iterable[Visit], settled_ns: int = _LONG_AGO_NS) -> bool:
+    def holds(self, visits: Iterable[Visit], settled_ns: int = _LONG_AGO_NS, clashes: Clashes = always) -> bool:
         """Whether a single object can have made all these visits.
 
-        - Two visits to the same camera never overlap in time.
+        - Two visits to the same camera never overlap in time, unless `clashes` says that they may.
         - Each visit starts with a possible step: either into a view that overlaps a view whose visit is still open, or
           from the camera in which the object was last seen, within the travel times of that step.
         - While several visits are seen at once, they are connected by a chain of overlapping views with open visits.
@@ -49,7 +60,7 @@ class Possibility:
         """
         in_order = sorted(visits, key=_start)
         for i in range(1, len(in_order)):
-            if not self._may_start(in_order[i], in_order[:i], settled_ns):
+            if not self._may_start(in_order[i], in_order[:i], settled_ns, clashes):
                 return False
         return all(
             self._seen_in_a_chain(in_order, ended.open_until_ns)
@@ -57,17 +68,18 @@ class Possibility:
             if settled_ns < ended.open_until_ns < NEVER_NS
         )
 
-    def _may_start(self, visit: Visit, earlier: Sequence[Visit], settled_ns: int) -> bool:
+    def _may_start(self, visit: Visit, earlier: Sequence[Visit], settled_ns: int, clashes: Clashes) -> bool:
         camera, now_ns = visit.camera, visit.first_ns
         seen = {other.camera for other in earlier if other.last_ns >= now_ns}
         if camera in seen:
-            return False
+            beside = [other for other in earlier if other.camera == camera and other.last_ns >= now_ns]
+            return not any(clashes(other, visit) for other in beside)
         if now_ns <= settled_ns:
             return True
         still_open = {other.camera for other in earlier if other.open_until_ns >= now_ns}
         if seen:
             return self._chained({camera, *seen}, still_open)
-        return not self._near[camera].isdisjoint(still_open) or self._follows(earlier, visit)
+        return not self.near[camera].isdisjoint(still_open) or self._follows(earlier, visit)
 
     def _follows(self, earlier: Sequence[Visit], visit: Visit) -> bool:
         """Whether `visit` is a possible step from the camera last seen, or from any of several last seen at once."""
@@ -94,7 +106,7 @@ class Possibility:
         frontier = [next(iter(cameras))]
         unreached.discard(frontier[0])
         while frontier:
-            found = self._near[frontier.pop()] & unreached
+            found = self.near[frontier.pop()] & unreached
             unreached -= found
             frontier.extend(found)
         return unreached.isdisjoint(cameras)

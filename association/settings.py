@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from association.linkage import Linkage
 from shared.config import SiteConfig
@@ -15,6 +16,7 @@ _LOST_MARGIN_S = 1.0
 class AssociationSettings:
     """See `shared.config.AssociationConfig`; times in ns of site time."""
 
+    mode: Literal["reference", "live"]
     min_similarity: float
     linkage: Linkage
     min_track_frames: int
@@ -32,6 +34,7 @@ class AssociationSettings:
         """Convert a site's settings."""
         association, fps = site.association, site.clock.target_fps
         return cls(
+            mode=association.mode,
             min_similarity=association.min_similarity,
             linkage=association.linkage,
             min_track_frames=association.min_track_frames,

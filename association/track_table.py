@@ -41,6 +41,8 @@ class TrackTable:
     def __init__(self) -> None:
         self.rows: npt.NDArray[Any] = np.zeros(0, ROW)
         self.sums: Features = np.zeros((0, 0), np.float32)
+        self.weights: Features = np.zeros(0, np.float32)
+        """`(capacity,)` float32: sum of the weights in `sums`."""
         self.embedders: list[str] = []
         self._units: Features = np.zeros((0, 0), np.float32)
         self._row_of: dict[tuple[int, int], int] = {}
@@ -61,6 +63,7 @@ class TrackTable:
         times = (time_ns, time_ns, tick, tick, False, NEVER_NS)
         self.rows[row] = (camera, track_id, class_id, 0, -1, *times, False, 0, True)
         self.sums[row] = self._units[row] = 0
+        self.weights[row] = 0
         self._row_of[camera, track_id] = row
         return row
 
@@ -87,9 +90,11 @@ class TrackTable:
         self._widen(embeddings.shape[1])
         other = rows[self.rows["embedder"][rows] != index]
         self.sums[other] = 0
+        self.weights[other] = 0
         self.rows["embedded"][other] = 0
         self.rows["embedder"][rows] = index
         self.sums[rows, : embeddings.shape[1]] += embeddings * weights[:, None]
+        self.weights[rows] += weights
         self._units[rows] = unit(self.sums[rows])
         self.rows["embedded"][rows] += 1
 
@@ -101,7 +106,7 @@ class TrackTable:
         """Where and when each track was seen."""
         chosen = self.rows[rows]
         columns = (chosen[name].tolist() for name in ("camera", "first_ns", "last_ns", "ended_ns"))
-        return list(map(Visit, *columns))
+        return list(map(Visit, *columns, rows))
 
     def alive(self) -> npt.NDArray[np.intp]:
         """Rows of the tracks that have not ended, `(k,)` intp."""
@@ -123,6 +128,7 @@ class TrackTable:
         self.rows = np.concatenate([self.rows, np.zeros(more, ROW)])
         empty = np.zeros((more, self.sums.shape[1]), np.float32)
         self.sums, self._units = np.concatenate([self.sums, empty]), np.concatenate([self._units, empty])
+        self.weights = np.concatenate([self.weights, np.zeros(more, np.float32)])
         self._free = list(range(capacity + more - 1, capacity - 1, -1))
 
     def _widen(self, dimension: int) -> None:
@@ -136,6 +142,7 @@ class TrackTable:
         return {
             "rows": self.rows.tobytes(),
             "sums": self.sums.tobytes(),
+            "weights": self.weights.tobytes(),
             "dimension": self.sums.shape[1],
             "embedders": self.embedders,
             "free": self._free,
@@ -148,6 +155,10 @@ class TrackTable:
         table.rows = np.frombuffer(data["rows"], ROW).copy()
         table.sums = np.frombuffer(data["sums"], "<f4").reshape(len(table.rows), data["dimension"]).copy()
         table._units = unit(table.sums)
+        # States before schema 2 have no weights; the mean of unit vectors is not much shorter than 1.
+        packed = data.get("weights")
+        lengths = np.linalg.norm(table.sums, axis=1).astype(np.float32)
+        table.weights = lengths if packed is None else np.frombuffer(packed, "<f4").copy()
         table.embedders, table._free = list(data["embedders"]), list(data["free"])
         table._index()
         return table

@@ -1,6 +1,6 @@
 """CAMPUS Auditorium, four partly overlapping views: association on real motion, with simulated appearance.
 
-    python -m benchmarks.campus_auditorium [--boxes true|detected] [--profiles base hard] [--seed N] [--seconds S]
+    python -m benchmarks.campus_auditorium [--boxes true|detected] [--profiles base hard] [--mode live|reference]
 
 Boxes and identities are real (`../shared/data/campus-auditorium` or `$MTMC_SHARED/data/…`), at 10 Hz; there are no
 pixels, so embeddings come from `../shared/tools/simulated_appearance.py`. `true` uses the true boxes, with one track
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -160,7 +160,7 @@ def _appearance(shared: Path) -> ModuleType:
 
 
 def judged(
-    shared: Path, boxes: Boxes, profile: DataProfile, seed: int, seconds: float | None = None, **association: float
+    shared: Path, boxes: Boxes, profile: DataProfile, seed: int, seconds: float | None = None, **association: Any
 ) -> Verdict:
     """Scores the aggregator, with `association` instead of its default settings."""
     with tempfile.TemporaryDirectory() as name:
@@ -176,16 +176,14 @@ def main() -> None:
     parser.add_argument("--profiles", nargs="+", choices=["base", "hard"], default=["base", "hard"])
     parser.add_argument("--seed", type=int, default=1, help="seed of the embeddings (default 1)")
     parser.add_argument("--seconds", type=float, help="use only the first seconds")
-    parser.add_argument("--min-similarity", type=float, default=0.5, help="association.min_similarity (default 0.5)")
+    parser.add_argument("--mode", choices=["live", "reference"], default="live", help="association.mode (default live)")
     arguments = parser.parse_args()
     shared = shared_folder() or sys.exit("no data found: set MTMC_SHARED to the folder that holds data/ and tools/")
     configure_logging("campus", "WARNING")
     table = SummaryTable("CAMPUS Auditorium at 10 Hz")
     for boxes in arguments.boxes:
         for profile in arguments.profiles:
-            verdict = judged(
-                shared, boxes, profile, arguments.seed, arguments.seconds, min_similarity=arguments.min_similarity
-            )
+            verdict = judged(shared, boxes, profile, arguments.seed, arguments.seconds, mode=arguments.mode)
             table.add(f"{boxes} boxes, {profile}", verdict)
     table.show(table_console())
 

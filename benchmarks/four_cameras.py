@@ -58,7 +58,6 @@ def site(folder: Path) -> Path:
         "clock": {"mode": "virtual", "target_fps": 10},
         "detector": {"model": str(weights / "yolox_nano.onnx"), "classes": ["person"]},
         "embedder": {"model": str(weights / "osnet_x0_25_msmt17.onnx")},
-        "association": {"min_similarity": 0.6},
         "cameras": [{"name": name, "source": str(videos / f"{name}.mp4")} for name in _CAMERAS],
         "streamer": {"port": 0},
     }

@@ -56,7 +56,7 @@ def replay(
     Exit code 1: stopped before the end of the recording.
 
     Examples:
-      mtmc replay monday -o monday-again --set association.min_similarity=0.6
+      mtmc replay monday -o monday-again --set association.min_track_frames=5
       mtmc replay monday --redis redis://127.0.0.1 --site test --speed 1.0
     """
     from cli.progress import progress_bar
@@ -140,6 +140,6 @@ def _changed_settings(assignments: Sequence[str]) -> dict[str, Any]:
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or not name.startswith(_SECTION):
-            raise MtmcError(f"--set {assignment}: write association.NAME=VALUE, as in association.min_similarity=0.6")
+            raise MtmcError(f"--set {assignment}: write association.NAME=VALUE, as in association.min_track_frames=5")
         found[name.removeprefix(_SECTION)] = setting_value(value)
     return found

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from recording.reading import Recording
-from shared.config import AssociationConfig, SiteConfig
+from shared.config import REFERENCE_ONLY, AssociationConfig, SiteConfig
 from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.layout import Layout
@@ -62,10 +62,13 @@ def replayed_site(recording: Recording, settings: ReplaySettings) -> SiteConfig:
         MtmcError: a setting is invalid.
     """
     config = recording.description.site_config()
+    recorded = config.association.model_dump(by_alias=True)
+    if settings.association:
+        del recorded["mode"]  # what is tuned selects the mode, as in a site file
+        if not REFERENCE_ONLY & settings.association.keys() and config.association.mode == "live":
+            recorded = {name: value for name, value in recorded.items() if name not in REFERENCE_ONLY}
     try:
-        association = AssociationConfig.model_validate(
-            config.association.model_dump(by_alias=True) | dict(settings.association or {})
-        )
+        association = AssociationConfig.model_validate(recorded | dict(settings.association or {}))
     except ValidationError as error:
         first = error.errors()[0]
         raise MtmcError(f"association.{first['loc'][0] if first['loc'] else ''}: {first['msg']}") from None

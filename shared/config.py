@@ -6,8 +6,9 @@ The models are frozen and reject unknown keys. `shared.config_file` reads the fi
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -157,15 +158,28 @@ class TrackerConfig(Section):
     )
 
 
+REFERENCE_ONLY = frozenset({"linkage", "min_similarity"})
+"""Settings that only the reference mode of the association has."""
+
+
 class AssociationConfig(Section):
     """How tracks are grouped into identities."""
 
+    mode: Literal["live", "reference"] = Field(
+        "live",
+        description="live: all evidence together, learned from the site, with decisions that repair themselves; "
+        "reference: one linkage and one minimum of similarity, as in run_live_mtmc.py (the default if 'linkage' or "
+        "'min_similarity' is set)",
+    )
     cluster_interval_seconds: Seconds = Field(1.0, description="how often the grouping is revised")
     min_similarity: float = Field(
-        0.5, ge=-1, le=1, description="minimum cosine similarity of one identity's tracks; depends on the embedder"
+        0.5,
+        ge=-1,
+        le=1,
+        description="mode reference: minimum cosine similarity of one identity's tracks; depends on the embedder",
     )
     linkage: Literal["average", "single", "complete", "mean_feature"] = Field(
-        "average", description="how the similarity of two groups of tracks is computed"
+        "average", description="mode reference: how the similarity of two groups of tracks is computed"
     )
     min_track_frames: int = Field(3, ge=1, le=1000, description="a track gets a gid after this many embeddings")
     retention_seconds: Seconds = Field(
@@ -175,6 +189,14 @@ class AssociationConfig(Section):
     max_late_ticks: int = Field(50, ge=0, le=100000, description="entries later than this many ticks count as late")
     replay_seconds: Seconds = Field(60.0, description="how much of tracks:{camera} is kept for recovery")
     checkpoint_seconds: Seconds = Field(20.0, description="how often the aggregator writes a checkpoint")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_tuned(cls, data: Any) -> Any:
+        """Settings that only the reference mode has were tuned for it: such a site keeps its identities."""
+        if isinstance(data, Mapping) and "mode" not in data and REFERENCE_ONLY & data.keys():
+            return {**data, "mode": "reference"}
+        return data
 
 
 class Transition(Section):

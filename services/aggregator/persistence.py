@@ -13,6 +13,7 @@ import structlog
 
 from services.aggregator.publication import touched_keys
 from services.aggregator.reader import newest_number
+from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.leases import Lease
 from shared.redis_connection import Client
@@ -20,6 +21,12 @@ from shared.redis_connection import Client
 _log = structlog.get_logger()
 _CHUNK_BYTES = 512 * 1024
 _UNFINISHED_EXPIRES_S = 600
+SCHEMA = 2
+"""Of checkpoints. 1 had no number and nothing that is learned."""
+
+
+class UnknownState(MtmcError):
+    """The state of the site was written by a newer version."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Checkpoints:
         Raises:
             LeaseLost: another aggregator owns the site; its checkpoint stays valid.
         """
-        packed = msgpack.packb(vars(checkpoint) | {"cameras": list(checkpoint.cameras)})
+        packed = pack(checkpoint)
         pieces = [packed[at : at + _CHUNK_BYTES] for at in range(0, len(packed), _CHUNK_BYTES)]
         kept = self._generations()
         before, old = (kept[0], kept[1:]) if kept else (None, [])
@@ -85,13 +92,16 @@ class Checkpoints:
         lease.commit(commands, touched_keys(commands))
 
     def load(self) -> Checkpoint | None:
-        """The newest intact checkpoint; None if there is none. Damaged ones are logged."""
+        """The newest intact checkpoint; None if there is none. Damaged ones are logged.
+
+        Raises:
+            UnknownState: a newer version of mtmc wrote it.
+        """
         for generation in self._generations():
             pieces = self._client.mget(self._names(generation))
             packed = b"".join(piece or b"" for piece in pieces)
             if hashlib.sha256(packed).hexdigest() == generation["sha256"]:
-                content = msgpack.unpackb(packed, strict_map_key=False)
-                return Checkpoint(**(content | {"cameras": tuple(content["cameras"])}))
+                return unpack(packed, self._keys.site)
             _log.error("a checkpoint is damaged; using the previous one", generation=generation["generation"])
         return None
 
@@ -131,6 +141,29 @@ class Checkpoints:
 
     def _names(self, current: Mapping[str, Any]) -> list[str]:
         return [self._keys.state_chunk(int(current["generation"]), index) for index in range(int(current["chunks"]))]
+
+
+def pack(checkpoint: Checkpoint) -> bytes:
+    """A checkpoint as bytes, with the number of its schema."""
+    packed: bytes = msgpack.packb(vars(checkpoint) | {"cameras": list(checkpoint.cameras), "schema": SCHEMA})
+    return packed
+
+
+def unpack(packed: bytes, site: str) -> Checkpoint:
+    """The inverse of `pack`, for all schemas up to `SCHEMA`.
+
+    Raises:
+        UnknownState: a newer version of mtmc wrote it.
+    """
+    content = msgpack.unpackb(packed, strict_map_key=False)
+    schema = content.pop("schema", 1)
+    if schema > SCHEMA:
+        raise UnknownState(
+            f"the state of site {site} in Redis has schema {schema}, and this version of mtmc reads up to {SCHEMA}: a "
+            "newer version wrote it. Run that version, or delete the site's keys state:* and cycles to begin with new "
+            "identities"
+        )
+    return Checkpoint(**(content | {"cameras": tuple(content["cameras"])}))
 
 
 def _recorded(fields: Mapping[bytes, bytes]) -> RecordedCycle:

@@ -41,7 +41,7 @@ WHILE_UP = {
     f"mtmc record {SITE_FILE} --seconds 60 -o monday": f"mtmc record {SITE_FILE} --seconds 2 -o monday",
 }
 """Command in the README → command to run, without what takes long or does not end."""
-AFTER_UP = ("mtmc replay monday --set association.min_similarity=0.55 -o again",)
+AFTER_UP = ("mtmc replay monday --set association.min_track_frames=5 -o again",)
 REDIS_COMMANDS = (
     "redis-cli HGETALL 'mtmc:{entrance}:gids:gate'",
     "redis-cli HGETALL 'mtmc:{entrance}:clock:skew'",

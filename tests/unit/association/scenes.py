@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,7 @@ DIMENSION = 32
 
 def settings(
     *,
+    mode: Literal["live", "reference"] = "reference",
     min_similarity: float = 0.5,
     linkage: Linkage = "average",
     min_track_frames: int = 3,
@@ -33,7 +35,7 @@ def settings(
     """10 ticks a second."""
     retention_ns, linger_ns, lost_ns = (round(seconds * 1e9) for seconds in (retention_s, linger_s, lost_s))
     return AssociationSettings(
-        min_similarity, linkage, min_track_frames, interval_ticks, retention_ns, linger_ns, lost_ns, TICK_NS
+        mode, min_similarity, linkage, min_track_frames, interval_ticks, retention_ns, linger_ns, lost_ns, TICK_NS
     )
 
 

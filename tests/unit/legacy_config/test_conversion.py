@@ -129,6 +129,11 @@ def test_missing_keys_have_the_defaults_of_run_live_mtmc(write: Write) -> None:
     assert site.tracker == type(site.tracker)()
 
 
+def test_a_configuration_of_run_live_mtmc_keeps_its_association(write: Write) -> None:
+    """Its linkage and minimum of similarity mean what they meant there."""
+    assert load_site(write(), {}).association.mode == "reference"
+
+
 def test_ignored_keys_are_named_in_one_warning(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     changes = {name.replace(".", "__"): "anything" for name in IGNORED}
     camera = {"video": "a.mp4", **dict.fromkeys(CAMERA_IGNORED, "anything")}

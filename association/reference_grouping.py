@@ -1,15 +1,17 @@
-"""Groups tracks into identities: assigns new tracks, merges identities, and moves or splits off tracks. Pure."""
+"""The reference mode: groups tracks by one linkage of their similarities, as `run_live_mtmc.py` did. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from association.changes import IdentityChanges, waiting_tracks
 from association.identities import Identities, Identity
 from association.linkage import Features, group_similarity
-from association.outcome import Assignment, CycleResult, Event, Sighting
+from association.outcome import CameraTick, CycleResult
 from association.possibility import Possibility
 from association.settings import AssociationSettings
 from association.track_table import TrackTable
@@ -21,12 +23,9 @@ _MOVE_MARGIN = 0.05
 _DECIMALS = 4
 """Similarities are rounded to this many decimals. The last bits of a matrix product depend on memory alignment and must
 not decide between candidates that are equally similar: a replay could diverge from the run that it repeats."""
-_ABSORBED_KEPT = 1000
-"""Maximum number of merged gids of an identity that can be looked up; an identity that never leaves can absorb any
-number."""
 
 
-class Grouping:
+class ReferenceGrouping:
     """Assigns the tracks of a table to identities."""
 
     def __init__(
@@ -34,19 +33,31 @@ class Grouping:
     ) -> None:
         self._table, self._identities = table, identities
         self._possibility, self._settings = possibility, settings
+        self._changes = IdentityChanges(table, identities)
+
+    def observe(self, seen: CameraTick, rows: npt.NDArray[np.intp]) -> None:
+        """A track that has a gid keeps its class, because all tracks of an identity have one class."""
+        table = self._table.rows
+        unnamed = table["gid"][rows] == 0
+        table["class"][rows[unnamed]] = seen.batch.class_ids[unnamed]
+
+    def forget(self, row: int) -> None:
+        """Nothing is kept about a track outside the table."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nothing is learned."""
+        return {}
+
+    def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
+        """Nothing is learned."""
 
     # -- new tracks ------------------------------------------------------------------------------------
 
     def assign(self, result: CycleResult) -> None:
         """Assign every track with enough embeddings to an identity, in order of descending similarity."""
-        rows = self._table.rows
-        pending = np.flatnonzero(
-            rows["used"] & (rows["gid"] == 0) & (rows["embedded"] >= self._settings.min_track_frames)
-        )
-        if not len(pending):
+        waiting = waiting_tracks(self._table, self._settings.min_track_frames)
+        if not waiting:
             return
-        pending = pending[np.lexsort((rows["track_id"][pending], rows["camera"][pending], rows["first_ns"][pending]))]
-        waiting: list[int] = pending.tolist()
         singles = [[row] for row in waiting]
         choices = list(self._identities)
         similarity = self._similarity(singles, [identity.rows for identity in choices])
@@ -59,42 +70,15 @@ class Grouping:
             found = _best(similarity, self._settings.min_similarity, possible)
             if found is None:
                 i, j, score = left[0], len(choices), 0.0
-                choices.append(self._create(waiting[i]))
+                choices.append(self._changes.create(waiting[i]))
                 similarity = np.hstack([similarity, np.full((len(waiting), 1), -np.inf, np.float32)])
             else:
                 i, j = found
                 score = float(similarity[i, j])
             left.remove(i)
-            self._join(waiting[i], choices[j], score, result)
+            self._changes.join(waiting[i], choices[j], score, result)
             similarity[:, j] = self._similarity(singles, [choices[j].rows])[:, 0]
             similarity[[k for k in range(len(waiting)) if k not in left]] = -np.inf
-
-    def _create(self, row: int) -> Identity:
-        rows = self._table.rows
-        return self._identities.create(int(rows["class"][row]), int(rows["first_ns"][row]), int(rows["last_ns"][row]))
-
-    def _join(self, row: int, identity: Identity, score: float, result: CycleResult) -> None:
-        rows = self._table.rows
-        before = max(identity.rows, key=lambda other: int(rows["last_ns"][other]), default=None)
-        camera, track_id = int(rows["camera"][row]), int(rows["track_id"][row])
-        if before is None:
-            result.events.append(Event("appeared", identity.gid, camera, track_id))
-        elif rows["camera"][before] != camera:
-            left = int(rows["camera"][before])
-            result.events.append(Event("handover", identity.gid, camera, track_id, from_camera=left, score=score))
-        identity.rows.append(row)
-        self._take_over(row, identity, score, result)
-
-    def _take_over(self, row: int, identity: Identity, score: float, result: CycleResult) -> None:
-        rows = self._table.rows
-        rows["gid"][row] = identity.gid
-        identity.first_ns = min(identity.first_ns, int(rows["first_ns"][row]))
-        identity.last_ns = max(identity.last_ns, int(rows["last_ns"][row]))
-        identity.present = identity.present or not rows["ended"][row]
-        result.touched.add(identity.gid)
-        result.sightings.append(self.sighting(row, score))
-        if not rows["ended"][row] or rows["lingering"][row]:
-            result.assignments.append(self.assignment(row))
 
     # -- revising --------------------------------------------------------------------------------------
 
@@ -140,13 +124,7 @@ class Grouping:
         while (found := _best(gain, 0.0, possible)) is not None:
             row, there = shared[found[0]], every[found[1]]
             home = identities[int(rows["gid"][row])]
-            home.rows.remove(row)
-            there.rows.append(row)
-            score = float(similarity[found])
-            camera, track_id = int(rows["camera"][row]), int(rows["track_id"][row])
-            result.events.append(Event("split", there.gid, camera, track_id, home.gid, score=score))
-            result.touched.add(home.gid)
-            self._take_over(row, there, score, result)
+            self._changes.move(row, there, float(similarity[found]), result)
             # Comparisons with either of the two are out of date; they are repeated at the next revision.
             of_the_two = [k for k, other in enumerate(shared) if rows["gid"][other] in (home.gid, there.gid)]
             gain[of_the_two] = -np.inf
@@ -174,14 +152,8 @@ class Grouping:
         return float(self._similarity([[row]], [others])[0, 0])
 
     def _split(self, identity: Identity, row: int, result: CycleResult) -> None:
-        score = self._similarity_with_others(identity, row)
-        identity.rows.remove(row)
-        newcomer = self._create(row)
-        newcomer.rows.append(row)
-        camera, track_id = int(self._table.rows["camera"][row]), int(self._table.rows["track_id"][row])
-        result.events.append(Event("split", newcomer.gid, camera, track_id, identity.gid, score=max(score, -1.0)))
-        result.touched.add(identity.gid)
-        self._take_over(row, newcomer, 0.0, result)
+        score = max(self._similarity_with_others(identity, row), -1.0)
+        self._changes.split(identity, row, score, result)
 
     def _merge_similar(self, result: CycleResult) -> None:
         """Merge the most similar possible pair with at least one identity in view; repeat until there is none."""
@@ -201,7 +173,7 @@ class Grouping:
         while (found := _best(similarity, self._settings.min_similarity, possible)) is not None:
             score = float(similarity[found])
             kept, lost = sorted((present[found[0]], found[1]))
-            self._merge(every[kept], every[lost], score, result)
+            self._changes.merge(every[kept], every[lost], score, result)
             gone.append(lost)
             # At least one of the two was in view, so the merged identity is.
             present = [kept if k == lost else k for k in present]
@@ -210,34 +182,10 @@ class Grouping:
             similarity[:, kept] = self._similarity([groups[k] for k in present], [every[kept].rows])[:, 0]
             similarity[own[1:]] = similarity[own, kept] = similarity[:, gone] = -np.inf
 
-    def _merge(self, older: Identity, younger: Identity, score: float, result: CycleResult) -> None:
-        self._identities.remove(younger.gid)
-        older.rows.extend(younger.rows)
-        older.settled_ns = max(older.settled_ns, younger.settled_ns)
-        older.absorbed.extend([*younger.absorbed, younger.gid])
-        result.aliases |= dict.fromkeys([*younger.absorbed, younger.gid], older.gid)
-        result.dropped_aliases += older.absorbed[:-_ABSORBED_KEPT]
-        del older.absorbed[:-_ABSORBED_KEPT]
-        result.events.append(Event("merged", older.gid, other_gid=younger.gid, score=score))
-        result.touched.discard(younger.gid)
-        for row in younger.rows:
-            self._take_over(row, older, score, result)
-
     # -- shared ----------------------------------------------------------------------------------------
 
     def _possible(self, rows: Sequence[int], settled_ns: int) -> bool:
         return self._possibility.holds(self._table.visits(rows), settled_ns)
-
-    def assignment(self, row: int) -> Assignment:
-        """The track's entry of the global-ID map."""
-        rows = self._table.rows
-        return Assignment(int(rows["camera"][row]), int(rows["track_id"][row]), int(rows["gid"][row]))
-
-    def sighting(self, row: int, score: float = 0.0) -> Sighting:
-        """The track as a sighting of its identity."""
-        names = ("gid", "camera", "track_id", "first_ns", "last_ns", "first_tick", "last_tick")
-        values = {name: int(self._table.rows[name][row]) for name in names}
-        return Sighting(**values, ended=bool(self._table.rows["ended"][row]), score=score)
 
     def _similarity(self, a: Sequence[Sequence[int]], b: Sequence[Sequence[int]]) -> Features:
         """Similarity between groups of rows, `(len(a), len(b))` float32.

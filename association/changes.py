@@ -1,0 +1,105 @@
+"""The changes that a grouping makes to identities, each with its events, sightings and assignments. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from association.identities import Identities, Identity
+from association.outcome import Assignment, CycleResult, Event, Sighting
+from association.track_table import TrackTable
+
+_ABSORBED_KEPT = 1000
+"""Maximum number of merged gids of an identity that can be looked up; an identity that never leaves can absorb any
+number."""
+
+
+class IdentityChanges:
+    """Creates, joins, splits and merges identities, and reports it in the result of the cycle."""
+
+    def __init__(self, table: TrackTable, identities: Identities) -> None:
+        self._table, self._identities = table, identities
+
+    def create(self, row: int) -> Identity:
+        """Create an identity for a track, which still has to join it."""
+        rows = self._table.rows
+        return self._identities.create(int(rows["class"][row]), int(rows["first_ns"][row]), int(rows["last_ns"][row]))
+
+    def join(self, row: int, identity: Identity, score: float, result: CycleResult) -> None:
+        """Give a track its first gid."""
+        rows = self._table.rows
+        before = max(identity.rows, key=lambda other: int(rows["last_ns"][other]), default=None)
+        camera, track_id = int(rows["camera"][row]), int(rows["track_id"][row])
+        if before is None:
+            result.events.append(Event("appeared", identity.gid, camera, track_id))
+        elif rows["camera"][before] != camera:
+            left = int(rows["camera"][before])
+            result.events.append(Event("handover", identity.gid, camera, track_id, from_camera=left, score=score))
+        identity.rows.append(row)
+        self._take_over(row, identity, score, result)
+
+    def move(self, row: int, there: Identity, score: float, result: CycleResult) -> None:
+        """Move a track from its identity to another one. The identity that it leaves may be empty then."""
+        rows = self._table.rows
+        home = self._identities[int(rows["gid"][row])]
+        home.rows.remove(row)
+        there.rows.append(row)
+        camera, track_id = int(rows["camera"][row]), int(rows["track_id"][row])
+        result.events.append(Event("split", there.gid, camera, track_id, home.gid, score=score))
+        result.touched.add(home.gid)
+        self._take_over(row, there, score, result)
+
+    def split(self, identity: Identity, row: int, score: float, result: CycleResult) -> Identity:
+        """Make a track an identity of its own; `score` is its similarity to the identity that it leaves."""
+        identity.rows.remove(row)
+        newcomer = self.create(row)
+        newcomer.rows.append(row)
+        camera, track_id = int(self._table.rows["camera"][row]), int(self._table.rows["track_id"][row])
+        result.events.append(Event("split", newcomer.gid, camera, track_id, identity.gid, score=score))
+        result.touched.add(identity.gid)
+        self._take_over(row, newcomer, 0.0, result)
+        return newcomer
+
+    def merge(self, older: Identity, younger: Identity, score: float, result: CycleResult) -> None:
+        """Merge two identities; the gid of `younger` becomes an alias."""
+        self._identities.remove(younger.gid)
+        older.rows.extend(younger.rows)
+        older.settled_ns = max(older.settled_ns, younger.settled_ns)
+        older.absorbed.extend([*younger.absorbed, younger.gid])
+        result.aliases |= dict.fromkeys([*younger.absorbed, younger.gid], older.gid)
+        result.dropped_aliases += older.absorbed[:-_ABSORBED_KEPT]
+        del older.absorbed[:-_ABSORBED_KEPT]
+        result.events.append(Event("merged", older.gid, other_gid=younger.gid, score=score))
+        result.touched.discard(younger.gid)
+        for row in younger.rows:
+            self._take_over(row, older, score, result)
+
+    def _take_over(self, row: int, identity: Identity, score: float, result: CycleResult) -> None:
+        rows = self._table.rows
+        rows["gid"][row] = identity.gid
+        identity.first_ns = min(identity.first_ns, int(rows["first_ns"][row]))
+        identity.last_ns = max(identity.last_ns, int(rows["last_ns"][row]))
+        identity.present = identity.present or not rows["ended"][row]
+        result.touched.add(identity.gid)
+        result.sightings.append(self.sighting(row, score))
+        if not rows["ended"][row] or rows["lingering"][row]:
+            result.assignments.append(self.assignment(row))
+
+    def assignment(self, row: int) -> Assignment:
+        """The track's entry of the global-ID map."""
+        rows = self._table.rows
+        return Assignment(int(rows["camera"][row]), int(rows["track_id"][row]), int(rows["gid"][row]))
+
+    def sighting(self, row: int, score: float = 0.0) -> Sighting:
+        """The track as a sighting of its identity."""
+        names = ("gid", "camera", "track_id", "first_ns", "last_ns", "first_tick", "last_tick")
+        values = {name: int(self._table.rows[name][row]) for name in names}
+        return Sighting(**values, ended=bool(self._table.rows["ended"][row]), score=score)
+
+
+def waiting_tracks(table: TrackTable, min_embeddings: int) -> list[int]:
+    """Rows of the tracks that have no gid yet and enough embeddings, oldest first."""
+    rows = table.rows
+    pending = np.flatnonzero(rows["used"] & (rows["gid"] == 0) & (rows["embedded"] >= min_embeddings))
+    order = np.lexsort((rows["track_id"][pending], rows["camera"][pending], rows["first_ns"][pending]))
+    waiting: list[int] = pending[order].tolist()
+    return waiting

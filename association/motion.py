@@ -1,0 +1,186 @@
+"""Where each track was and whether it moved, at common moments of all cameras. Pure.
+
+One object cannot stand and move at once: two tracks that do are two objects, however alike they look, and tracks that
+stop and start together are probably one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from association.track_table import TrackTable
+
+SLOT_NS = 500_000_000
+"""Time between two recorded moments. The first picture in each slot counts, so that moments agree between cameras."""
+SLOTS = 64
+"""Moments that are kept of a track."""
+STANDS, MOVES, HAS_FOOT, SEEN = 1, 2, 4, 8
+"""Flags of a moment."""
+_LOOK_BACK = (2, 3, 4)
+"""A speed is measured against the newest of these earlier slots."""
+_STANDING, _MOVING = 0.07, 0.35
+"""Below and above these speeds an object stands or moves for certain: object sizes per second."""
+_FOOT_HEIGHT = 0.1
+"""An object stands on the ground this far above the lower edge of its box, as a share of the box's height."""
+_EDGE_PX = 2.0
+_WRONG = 0.02
+"""Share of moments at which a standing or moving object is taken for the opposite."""
+_INDEPENDENT = 0.25
+"""Successive moments say the same: each counts as this part of an independent one."""
+_FEWEST = 3
+_CLIP = (-12.0, 5.0)
+"""Bounds of the log-likelihood ratio."""
+
+Ratios = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+
+class MotionHistory:
+    """A ring of moments for each row of the table."""
+
+    def __init__(self, table: TrackTable) -> None:
+        self._table = table
+        self.boxes: npt.NDArray[np.float32] = np.zeros((0, SLOTS, 4), np.float32)
+        self._flags: npt.NDArray[np.uint8] = np.zeros((0, SLOTS), np.uint8)
+        self._last: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        """`(capacity,)` int64: number of the newest recorded slot; -1: none."""
+        self._camera_slots: dict[int, int] = {}
+        self.now = 0
+        """Number of the newest slot of any camera."""
+
+    def observe(
+        self, camera: int, rows: Rows, time_ns: int, boxes: npt.NDArray[np.float32], width: int, height: int
+    ) -> None:
+        """Record a picture, unless an earlier one of the same slot was recorded.
+
+        Args:
+            camera: index of the camera.
+            rows: `(n,)` intp.
+            time_ns: site time of the picture, ns.
+            boxes: `(n, 4)` float32 xyxy, pixels.
+            width: of the picture, pixels; 0 if unknown.
+            height: likewise.
+        """
+        slot = time_ns // SLOT_NS
+        self._grow()
+        if self._camera_slots.get(camera, -1) >= slot:
+            return
+        self._camera_slots[camera] = slot
+        self.now = max(self.now, slot)
+        if not len(rows):
+            return
+        skipped = np.clip(slot - self._last[rows], 1, SLOTS)
+        places = np.arange(SLOTS)
+        stale = ((slot - places) % SLOTS)[None, :] < skipped[:, None]
+        self._flags[rows] = np.where(stale, 0, self._flags[rows])
+        at = slot % SLOTS
+        self.boxes[rows, at] = boxes
+        self._last[rows] = slot
+        sizes = _sizes(boxes)
+        speeds = self._speeds(rows, slot, boxes, sizes)
+        left, top, right, bottom = boxes.T
+        is_cut_aside = left < _EDGE_PX
+        is_cut = is_cut_aside | (top < _EDGE_PX)
+        if width and height:
+            is_cut_aside = is_cut_aside | (right > width - _EDGE_PX) | (bottom > height - _EDGE_PX)
+            is_cut = is_cut | is_cut_aside
+        flags = np.where(is_cut_aside, 0, HAS_FOOT) + np.where(speeds > _MOVING, MOVES, 0)
+        self._flags[rows, at] = flags + np.where((speeds < _STANDING) & ~is_cut, STANDS, 0) + SEEN
+
+    def _speeds(self, rows: Rows, slot: int, boxes: npt.NDArray[np.float32], sizes: Ratios) -> Ratios:
+        """Speed of each box, in its sizes per second, growing and shrinking included; nan where it is not known."""
+        speeds = np.full(len(rows), np.nan)
+        for back in _LOOK_BACK:
+            at = (slot - back) % SLOTS
+            known = np.isnan(speeds) & ((self._flags[rows, at] & SEEN) > 0)
+            before = self.boxes[rows, at]
+            shift = np.hypot(*((boxes[:, :2] + boxes[:, 2:] - before[:, :2] - before[:, 2:]) / 2).T) / sizes
+            growth = np.abs(np.log(sizes / _sizes(before)))
+            speeds = np.where(known, np.maximum(shift, growth) / (back * SLOT_NS * 1e-9), speeds)
+        return speeds
+
+    def is_recent(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which tracks were seen at one of the last `SLOTS` moments."""
+        recent: npt.NDArray[np.bool_] = self._last[rows] > max(self.now - SLOTS, -1)
+        return recent
+
+    def flags(self, rows: Rows) -> npt.NDArray[np.uint8]:
+        """The flags of the last `SLOTS` moments, `(n, SLOTS)` uint8; equal columns are equal moments."""
+        last = self._last[rows][:, None]
+        numbers = last - (last - np.arange(SLOTS)) % SLOTS
+        return np.where((numbers > self.now - SLOTS) & (last >= 0), self._flags[rows], 0).astype(np.uint8)
+
+    def feet(self, rows: Rows) -> Ratios:
+        """Where the objects touched the ground, and their size: `(n, SLOTS, 3)` float64, pixels; nan if not known."""
+        boxes = self.boxes[rows].astype(np.float64)
+        found = np.stack(
+            [
+                (boxes[..., 0] + boxes[..., 2]) / 2,
+                boxes[..., 3] - _FOOT_HEIGHT * (boxes[..., 3] - boxes[..., 1]),
+                _sizes(boxes),
+            ],
+            axis=-1,
+        )
+        return np.where(((self.flags(rows) & HAS_FOOT) > 0)[..., None], found, np.nan)
+
+    def ratios(self, a: Rows, b: Rows) -> Ratios:
+        """Log-likelihood ratio of "one object" against "two" from standing and moving, `(len(a), len(b))`."""
+        flags_a, flags_b = self.flags(a), self.flags(b)
+        stands_a, moves_a = ((flags_a & flag > 0).astype(np.float64) for flag in (STANDS, MOVES))
+        stands_b, moves_b = ((flags_b & flag > 0).astype(np.float64) for flag in (STANDS, MOVES))
+        both_move, both_stand = moves_a @ moves_b.T, stands_a @ stands_b.T
+        only_a, only_b = moves_a @ stands_b.T, stands_a @ moves_b.T
+        moments = both_move + both_stand + only_a + only_b
+        share_a, share_b = (both_move + only_a + 0.5) / (moments + 1), (both_move + only_b + 0.5) / (moments + 1)
+        by_chance = np.clip(share_a * share_b + (1 - share_a) * (1 - share_b), _WRONG, 1 - _WRONG)
+        agree = (both_move + both_stand) * np.log((1 - _WRONG) / by_chance)
+        ratios = _INDEPENDENT * (agree + (only_a + only_b) * np.log(_WRONG / (1 - by_chance)))
+        return np.where(moments >= _FEWEST, np.clip(ratios, *_CLIP), 0.0)
+
+    def forget(self, row: int) -> None:
+        """Clear a row, which another track may use from now on."""
+        if row < len(self._last):
+            self._flags[row], self._last[row] = 0, -1
+
+    def _grow(self) -> None:
+        more = len(self._table.rows) - len(self._last)
+        if more > 0:
+            self.boxes = np.concatenate([self.boxes, np.zeros((more, SLOTS, 4), np.float32)])
+            self._flags = np.concatenate([self._flags, np.zeros((more, SLOTS), np.uint8)])
+            self._last = np.concatenate([self._last, np.full(more, -1)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The moments that still count, for a checkpoint."""
+        rows = np.flatnonzero(self._last > self.now - SLOTS)
+        return {
+            "now": self.now,
+            "cameras": sorted(self._camera_slots.items()),
+            "rows": rows.astype("<i8").tobytes(),
+            "boxes": self.boxes[rows].tobytes(),
+            "flags": self._flags[rows].tobytes(),
+            "last": self._last[rows].tobytes(),
+        }
+
+    def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
+        """Restore `to_dict`; camera `i` has index `camera_index[i]` now. The table is restored already."""
+        self._grow()
+        if not data:
+            return
+        self.now = data["now"]
+        self._camera_slots = {
+            camera_index[camera]: slot for camera, slot in data["cameras"] if camera_index[camera] >= 0
+        }
+        rows = np.frombuffer(data["rows"], "<i8")
+        self.boxes[rows] = np.frombuffer(data["boxes"], "<f4").reshape(-1, SLOTS, 4)
+        self._flags[rows] = np.frombuffer(data["flags"], np.uint8).reshape(-1, SLOTS)
+        self._last[rows] = np.frombuffer(data["last"], "<i8")
+
+
+def _sizes(boxes: npt.NDArray[np.floating]) -> Ratios:
+    """Side of a square as large as each box, pixels, 1 or more: `(…, 4)` to `(…,)`."""
+    area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    return np.sqrt(np.maximum(area.astype(np.float64), 1.0))

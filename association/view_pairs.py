@@ -1,0 +1,199 @@
+"""Learns how the ground in one camera's picture maps to that in another's, from objects that both see. Pure.
+
+Identities that two overlapping views share give pairs of places. Once enough objects agree on one homography, it tells
+for every two tracks whether they are at one place. Wrong identities do not disturb it: they agree on nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from association.homography import BEHIND, Matrix, fit_homography, inverse, least_squares, mapped
+from association.homography import distances as distances_of
+from association.motion import MotionHistory, Ratios, Rows
+
+Pair = tuple[int, int]
+"""Indices of two cameras, the lower one first."""
+_PAIR_PLACES = 15
+"""Places that one pair of tracks contributes at most."""
+_PLACES = 400
+"""Places that are kept of two cameras; the oldest go first."""
+_APART = 0.3
+"""An object must have moved this many of its sizes before its place is used again."""
+_FEWEST_PLACES = 20
+_FEWEST_OBJECTS = 4
+_WITHIN = 0.6
+"""Places agree with a mapping within this many object sizes."""
+_HELD_OUT_WITHIN = 1.0
+_AGREEING = 0.5
+"""Share of the objects that must agree."""
+_SPREAD = 0.2
+"""Least spread of the agreeing places across their main direction, in object sizes: places on a line fix nothing."""
+_GROWTH = 1.3
+"""A mapping is fitted again when there are this many times the places of the last fit."""
+_REFRESH_SLOTS = 40
+"""With all places in use, it is fitted again after this many slots."""
+_DEVIATION = 0.35
+"""Standard deviation of the distance between two views of one object, in object sizes; measured 0.1 to 0.25."""
+_ELSEWHERE = (0.02, 0.5)
+"""Least and largest share of moments at which an object is not where its box says, because it is partly hidden. It is
+the share of the objects that do not agree with the mapping."""
+_DENSITY = 4.0
+"""Log of how much likelier one place is for one object than for two."""
+_MOMENTS = 3
+"""Most moments that count as independent."""
+_CLIP = (-12.0, 10.0)
+"""Bounds of the log-likelihood ratio."""
+
+
+class ViewPair:
+    """The places that two cameras have seen together, and the mapping that was learned from them."""
+
+    def __init__(self) -> None:
+        self.places: list[list[float]] = []
+        """For each: x, y and size in the first picture, x, y and size in the second, and the two track ids."""
+        self.mapping: Matrix | None = None
+        """`(3, 3)` float64: pixels of the first picture to pixels of the second."""
+        self.elsewhere = 0.0
+        self.fitted_places = 0
+        self.fitted_slot = 0
+
+    def add(self, place: Sequence[float], tracks: Pair) -> None:
+        """Add a place of two tracks, unless it says nothing new."""
+        same = [known for known in self.places if known[6] == tracks[0] and known[7] == tracks[1]]
+        if len(same) >= _PAIR_PLACES:
+            return
+        if same and np.hypot(place[0] - same[-1][0], place[1] - same[-1][1]) < _APART * place[2]:
+            return
+        self.places.append([*place, *tracks])
+        del self.places[:-_PLACES]
+
+    def fit_if_due(self, slot: int, seed: int) -> None:
+        """Learn the mapping again if there is enough that is new."""
+        grown = len(self.places) >= max(_FEWEST_PLACES, _GROWTH * self.fitted_places)
+        aged = len(self.places) == _PLACES and slot - self.fitted_slot >= _REFRESH_SLOTS
+        if grown or aged:
+            self.fitted_places, self.fitted_slot = len(self.places), slot
+            self.mapping, self.elsewhere = _learned(np.array(self.places), seed + len(self.places))
+
+
+def _learned(places: npt.NDArray[np.float64], seed: int) -> tuple[Matrix | None, float]:
+    """The mapping of the `(n, 8)` places, and the share of the objects that it does not hold for.
+
+    The mapping is None if too few objects agree, or if they do not predict each other.
+    """
+    points, sizes, others, other_sizes = places[:, 0:2], places[:, 2], places[:, 3:5], places[:, 5]
+    objects = np.unique(places[:, 6:8], axis=0, return_inverse=True)[1].reshape(-1)
+    found = fit_homography(points, others, sizes, other_sizes, _WITHIN, seed)
+    if found is None:
+        return None, 0.0
+    mapping, agreeing = found
+    deviations = (points[agreeing] - points[agreeing].mean(axis=0)) / sizes[agreeing].mean()
+    spread = np.linalg.svd(deviations, compute_uv=False)[1] / np.sqrt(len(deviations))
+    if spread < _SPREAD:
+        return None, 0.0
+    predicted, total = 0, int(objects.max()) + 1
+    for held_out in range(total):
+        own = objects == held_out
+        without = (
+            least_squares(points[agreeing & ~own], others[agreeing & ~own]) if (agreeing & ~own).sum() > 5 else None
+        )
+        if without is not None:
+            far = distances_of(without, points[own], others[own], sizes[own], other_sizes[own])
+            predicted += bool(np.median(far) < _HELD_OUT_WITHIN)
+    if predicted < max(_FEWEST_OBJECTS, _AGREEING * total):
+        return None, 0.0
+    share = float((np.bincount(objects, agreeing) / np.bincount(objects)).mean())
+    return mapping, float(np.clip(1.0 - share, *_ELSEWHERE))
+
+
+class ViewPairs:
+    """All pairs of cameras that have seen something together."""
+
+    def __init__(self, motion: MotionHistory) -> None:
+        self._motion = motion
+        self._pairs: dict[Pair, ViewPair] = {}
+
+    def collect(self, couples: Iterable[tuple[Pair, tuple[int, int], Pair]]) -> None:
+        """Take the newest places of tracks that have one identity.
+
+        Args:
+            couples: the two cameras, the rows of the two tracks, and their track ids, each in the order of cameras.
+        """
+        listed = list(couples)
+        if not listed:
+            return
+        feet = [self._motion.feet(np.array(side)) for side in zip(*(rows for _, rows, _ in listed), strict=True)]
+        for number, (cameras, _, tracks) in enumerate(listed):
+            for slot in range(self._motion.now - 2, self._motion.now + 1):
+                here, there = (side[number, slot % side.shape[1]] for side in feet)
+                if not (np.isnan(here).any() or np.isnan(there).any()):
+                    self._pairs.setdefault(cameras, ViewPair()).add([*here.tolist(), *there.tolist()], tracks)
+
+    def fit(self) -> None:
+        """Learn the mappings that are due."""
+        for (first, second), pair in sorted(self._pairs.items()):
+            pair.fit_if_due(self._motion.now, 1000 * (first * 1000 + second))
+
+    def ratios(self, cameras: Pair, a: Rows, b: Rows) -> Ratios | None:
+        """Log-likelihood ratio of "one object" against "two" from places; None if no mapping is known.
+
+        Args:
+            cameras: of `a` and of `b`, the lower index first.
+            a: `(n,)` rows of tracks in the first camera.
+            b: `(m,)` rows of tracks in the second camera.
+
+        Returns:
+            `(n, m)` float64; 0 for tracks that were never seen at one moment.
+        """
+        pair = self._pairs.get(cameras)
+        if pair is None or pair.mapping is None:
+            return None
+        here, there = self._motion.feet(a), self._motion.feet(b)
+        moved, back = mapped(pair.mapping, here[..., :2]), mapped(inverse(pair.mapping), there[..., :2])
+        with np.errstate(all="ignore"):
+            far = np.maximum(
+                np.linalg.norm(moved[:, None] - there[None, ..., :2], axis=-1) / there[None, ..., 2],
+                np.linalg.norm(back[None] - here[:, None, :, :2], axis=-1) / here[:, None, :, 2],
+            )
+        both = ~np.isnan(here[..., 2])[:, None] & ~np.isnan(there[..., 2])[None]
+        far = np.where(np.isfinite(far), far, BEHIND)
+        each = np.log(pair.elsewhere + np.exp(_DENSITY - 0.5 * np.minimum(far / _DEVIATION, 30.0) ** 2))
+        moments = both.sum(axis=-1)
+        mean = np.where(both, each, 0.0).sum(axis=-1) / np.maximum(moments, 1)
+        return np.clip(mean * np.minimum(moments, _MOMENTS), *_CLIP)
+
+    def learned(self) -> list[tuple[Pair, int, bool]]:
+        """For each pair of cameras: how many places it has, and whether a mapping is known."""
+        return [(cameras, len(pair.places), pair.mapping is not None) for cameras, pair in sorted(self._pairs.items())]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The places and mappings for a checkpoint."""
+        return {
+            "pairs": [
+                [
+                    *cameras,
+                    pair.places,
+                    None if pair.mapping is None else pair.mapping.tobytes(),
+                    pair.elsewhere,
+                    pair.fitted_places,
+                    pair.fitted_slot,
+                ]
+                for cameras, pair in sorted(self._pairs.items())
+            ]
+        }
+
+    def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
+        """Restore `to_dict`; camera `i` has index `camera_index[i]` now, -1 if it is gone."""
+        for first, second, places, mapping, elsewhere, fitted_places, fitted_slot in data.get("pairs", ()):
+            cameras = camera_index[first], camera_index[second]
+            if min(cameras) < 0:
+                continue
+            pair = self._pairs[cameras] = ViewPair()
+            pair.places = [list(place) for place in places]
+            pair.mapping = None if mapping is None else np.frombuffer(mapping, np.float64).reshape(3, 3).copy()
+            pair.elsewhere, pair.fitted_places, pair.fitted_slot = elsewhere, fitted_places, fitted_slot

@@ -1,0 +1,165 @@
+"""The live mode on scenes with look-alikes, camera offsets, split detections, and wrong early decisions."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from association.core import Association
+from association.outcome import CameraTick
+from association.settings import AssociationSettings
+from tests.unit.association.crossing import FPS, TICK_NS, Driver, crossing_entries, traffic
+from tests.unit.association.scenes import Stay, entries, overlapping, play, settings, street
+
+SECONDS = 60.0
+
+
+def cycles(association: Association, seen: Sequence[CameraTick], first: int, last: int) -> dict[tuple[int, int], int]:
+    """Runs the ticks and returns the last gid of every track."""
+    gids: dict[tuple[int, int], int] = {}
+    for tick in range(first, last + 1):
+        result = association.cycle(tick, tick * TICK_NS, [one for one in seen if one.tick == tick])
+        gids |= {(one.camera, one.track_id): one.gid for one in result.assignments if one.gid}
+    return gids
+
+
+def crossing(
+    seed: int, *, noise: float = 0.5, looks: int = 3, mode: Literal["live", "reference"] = "live"
+) -> tuple[float, float]:
+    """Share of pairs of tracks of one object with one gid, and of different objects with one gid."""
+    seen = crossing_entries(traffic(24, looks, seed, SECONDS), 3, SECONDS, noise, seed)
+    association = Association(overlapping(3), live(mode=mode))
+    gids = cycles(association, seen, 1, round(SECONDS * FPS))
+    counts: Counter[tuple[bool, bool]] = Counter()
+    for (camera, track), gid in gids.items():
+        for (other_camera, other_track), other_gid in gids.items():
+            if camera < other_camera:
+                counts[track % 100 == other_track % 100, gid == other_gid] += 1
+    same, different = counts[True, True] + counts[True, False], counts[False, True] + counts[False, False]
+    return counts[True, True] / same, counts[False, True] / different
+
+
+def live(mode: Literal["live", "reference"] = "live") -> AssociationSettings:
+    return replace(settings(mode=mode, interval_ticks=FPS), tick_ns=TICK_NS)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_look_alikes_are_told_apart_by_where_they_are_and_how_they_move(seed: int) -> None:
+    same, different = crossing(seed)
+    reference_same, reference_different = crossing(seed, mode="reference")
+    assert same > 0.8
+    assert different < 0.05
+    assert (same - different) > (reference_same - reference_different)
+
+
+def test_a_common_offset_of_each_camera_does_not_hide_who_is_who() -> None:
+    same, different = crossing(5, looks=24, noise=0.3)
+    assert same > 0.9
+    assert different < 0.02
+
+
+def test_the_mapping_between_the_views_is_learned() -> None:
+    seen = crossing_entries(traffic(24, 24, 7, SECONDS), 2, SECONDS, 0.3, 7)
+    association = Association(overlapping(2), live())
+    cycles(association, seen, 1, round(SECONDS * FPS))
+    learned = association._grouping.evidence.view_pairs.learned()  # type: ignore[union-attr]
+    assert [(cameras, known) for cameras, _, known in learned] == [((0, 1), True)]
+
+
+def test_a_restored_state_goes_on_to_the_bit() -> None:
+    seen = crossing_entries(traffic(24, 6, 4, SECONDS), 3, SECONDS, 0.5, 4)
+    half, end = round(SECONDS * FPS / 2), round(SECONDS * FPS)
+    whole, again = Association(overlapping(3), live()), Association(overlapping(3), live())
+    cycles(whole, seen, 1, half)
+    again.restore(copy.deepcopy(whole.to_dict()), [0, 1, 2])
+    assert again.to_dict() == whole.to_dict()
+    assert cycles(whole, seen, half + 1, end) == cycles(again, seen, half + 1, end)
+    assert again.to_dict() == whole.to_dict()
+
+
+def test_two_boxes_of_one_object_at_one_place_are_no_conflict() -> None:
+    """A tracker starts a second track on the same object before it ends the first one."""
+    drivers = [Driver(who, who, (-4, 2.0 * who - 4), (0.8, 0), 0.0, 12.0) for who in range(5)]
+    seen = crossing_entries(drivers, 2, 12, 0.2, 1)
+    doubled = [_with_second_track(one, of=101, second=150, from_tick=35) for one in seen]
+    association = Association(overlapping(2), live())
+    gids = cycles(association, doubled, 1, 60)
+    assert gids[1, 150] == gids[1, 101] == gids[0, 1]
+
+
+def _with_second_track(seen: CameraTick, of: int, second: int, from_tick: int) -> CameraTick:
+    batch = seen.batch
+    row = np.flatnonzero(batch.track_ids == of)
+    if seen.camera != of // 100 or seen.tick < from_tick or not len(row):
+        return seen
+    joined = {
+        name: np.concatenate([getattr(batch, name), getattr(batch, name)[row]])
+        for name in ("boxes_xyxy", "scores", "class_ids", "qualities", "embeddings")
+    }
+    n = len(batch) + 1
+    ids = np.concatenate([batch.track_ids, np.array([second])])
+    return CameraTick(
+        seen.camera,
+        seen.tick,
+        seen.time_ns,
+        type(batch)(**(vars(batch) | joined | {"track_ids": ids, "embedding_rows": np.arange(n, dtype=np.int32)})),
+    )
+
+
+def test_a_class_that_the_detector_confuses_is_no_wall() -> None:
+    drivers = [Driver(who, who, (-4, 2.0 * who - 4), (0.8, 0), 0.0, 12.0) for who in range(5)]
+    seen = [_with_class(one, camera=1, track=101, class_id=7) for one in crossing_entries(drivers, 2, 12, 0.2, 1)]
+    gids = cycles(Association(overlapping(2), live()), seen, 1, 60)
+    assert gids[1, 101] == gids[0, 1]
+    assert len(set(gids.values())) == 5
+
+
+def _with_class(seen: CameraTick, camera: int, track: int, class_id: int) -> CameraTick:
+    if seen.camera != camera:
+        return seen
+    classes = np.where(seen.batch.track_ids == track, class_id, seen.batch.class_ids).astype(np.int16)
+    return CameraTick(
+        seen.camera, seen.tick, seen.time_ns, type(seen.batch)(**(vars(seen.batch) | {"class_ids": classes}))
+    )
+
+
+def test_nobody_is_in_two_separate_views_at_once_or_faster_than_possible() -> None:
+    stays = [Stay(who, who % 3, 1 + 3 * who, 60 + 3 * who) for who in range(9)]
+    stays += [Stay(0, 1, 20, 80), Stay(4, 2, 18, 90)]
+    run = play(street(3), stays, mode="live")
+    assert run.gid(10) != run.gid(1)
+    assert run.gid(11) != run.gid(5)
+
+
+def test_an_object_that_returns_gets_its_gid_back() -> None:
+    """The others give the means something to be the mean of."""
+    stays = [Stay(who, who % 2, 1 + 10 * who, 60 + 10 * who) for who in range(8)]
+    stays += [Stay(3, 0, 160, 200), Stay(2, 1, 170, 210)]
+    run = play(street(2), stays, mode="live")
+    assert run.gid(9) == run.gid(4)
+    assert run.gid(10) == run.gid(3)
+
+
+def test_a_state_of_the_reference_mode_keeps_its_gids() -> None:
+    stays = [Stay(who, who % 3, 1 + 2 * who, 120) for who in range(9)]
+    seen = entries(stays, noise=0.2)
+    reference = Association(overlapping(3), settings())
+    before = _gids(reference, seen, 1, 80)
+    converted = Association(overlapping(3), settings(mode="live"))
+    converted.restore(reference.to_dict(), [0, 1, 2])
+    after = before | _gids(converted, seen, 81, 120)
+    assert after == before
+
+
+def _gids(association: Association, seen: Sequence[CameraTick], first: int, last: int) -> dict[tuple[int, int], int]:
+    gids: dict[tuple[int, int], int] = {}
+    for tick in range(first, last + 1):
+        result = association.cycle(tick, tick * 10**8, [one for one in seen if one.tick == tick])
+        gids |= {(one.camera, one.track_id): one.gid for one in result.assignments if one.gid}
+    return gids
