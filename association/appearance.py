@@ -70,7 +70,7 @@ class Appearance:
         crops = np.where(self._table.rows["embedded"][rows] <= _FULL_CROPS, 1.0, 0.1)
         total = self._weights.get(key, 0.0) + float(crops.sum())
         forget = min(1.0, _MEMORY_CROPS / total)
-        before = self._sums.get(key, np.zeros(embeddings.shape[1]))
+        before = _resized(self._sums.get(key, np.zeros(0)), embeddings.shape[1])
         self._sums[key] = (before + (embeddings.astype(np.float64) * crops[:, None]).sum(axis=0)) * forget
         self._weights[key] = total * forget
         self._changed.update(rows.tolist())
@@ -126,8 +126,10 @@ class Appearance:
     def _mean(self, key: tuple[int, int]) -> Features:
         """The mean of a camera, shrunk to that of all cameras with the same embedder."""
         same = sorted(other for other in self._sums if other[1] == key[1])
-        of_all = np.sum([self._sums[other] for other in same], axis=0) / sum(self._weights[other] for other in same)
-        own, weight = self._sums.get(key, np.zeros(len(of_all))), self._weights.get(key, 0.0)
+        length = max(len(self._sums[other]) for other in same)
+        sums = {other: _resized(self._sums[other], length) for other in same}
+        of_all = np.sum(list(sums.values()), axis=0) / sum(self._weights[other] for other in same)
+        own, weight = sums.get(key, np.zeros(length)), self._weights.get(key, 0.0)
         return ((own + _SHRINKAGE_CROPS * of_all) / (weight + _SHRINKAGE_CROPS)).astype(np.float32)
 
     def gains(self, a: Groups, b: Groups) -> Gains:
@@ -211,3 +213,10 @@ class Appearance:
                 crops = float(min(int(rows["embedded"][row]), _FULL_CROPS))
                 self._sums[key] += self._table.sums[row].astype(np.float64) / self._table.weights[row] * crops
                 self._weights[key] += crops
+
+
+def _resized(vector: Gains, length: int) -> Gains:
+    """A vector with zeros added or removed at its end: embedders of one site may differ in length."""
+    found = np.zeros(length)
+    found[: min(len(vector), length)] = vector[:length]
+    return found

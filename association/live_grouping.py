@@ -28,6 +28,7 @@ _RETURNS = 0.5
 _HOPELESS = -4.0
 """Identities with a lower ratio are no candidates."""
 _CERTAIN_RATIO = 12.0
+"""Higher ratios count as this one in a posterior, so that no single piece of evidence is certain."""
 _SURE = 0.85
 """Posterior at which a young track is decided."""
 _LIKELY = 0.5
@@ -37,12 +38,14 @@ _WAIT_NS = 2_000_000_000
 _MERGE = 0.8
 """Posterior at which two identities are merged, as seen from both."""
 _LEAST_MERGE_RATIO = -1.0
+"""Identities with a lower ratio are not merged, however few the rivals."""
+_LOWEST_SCORE = -20.0
 _MOVE_RATIO = 4.0
 """Hysteresis: a track moves if another identity explains it this much better."""
 _SPLIT_RATIO = -2.0
 """Hysteresis: a track is split off if this much speaks against its identity."""
 _CANDIDATE_COST = 0.5
-"""Each doubling of the candidates raises what a move or a division must win by about this share of log 2."""
+"""Another identity must explain a track by this, times the log of the number of candidates, to be worth a move."""
 _TOLERATED_PICTURES = 3.5
 """Pictures that may show two tracks of one object at two places: a tracker often starts the new one too early."""
 
@@ -177,7 +180,7 @@ class LiveGrouping:
                 enough = [row for row in live if self._possible_without(identity, row)] or live
                 at_home = dict(zip(identity.rows, self.evidence.at_home(identity.rows).tolist(), strict=True))
                 row = min(enough, key=lambda one: (at_home[one], -one))
-                self._changes.split(identity, row, at_home[row], result)
+                self._changes.split(identity, row, max(at_home[row], _LOWEST_SCORE), result)
 
     def _move(self, result: CycleResult) -> None:
         """Move tracks to identities that explain them better, and split off those that no evidence holds."""

@@ -47,7 +47,8 @@ class Event:
     from_camera: int = -1
     """`handover`: index of the camera in which it was last seen."""
     score: float = 0.0
-    """The similarity behind the decision, in [-1, 1]."""
+    """What speaks for the decision: in the live mode a log-likelihood ratio in [-34, 24], in the reference mode a
+    similarity in [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Sighting:
     last_tick: int
     ended: bool
     score: float
-    """Similarity to the identity when the track joined, in [-1, 1]; 0 for the first track, and at the end."""
+    """As in `Event`, when the track joined; 0 for the first track, and at the end."""
 
 
 @dataclass
