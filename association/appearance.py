@@ -30,7 +30,9 @@ different objects. Measured 15 to 67."""
 _DIMENSIONS_PAIRS = 300.0
 """`_DIMENSIONS` counts as this many pairs of tracks."""
 _MEMORY_PAIRS = 5000.0
+"""Older pairs are scaled down so that they never count more than this many."""
 _MATURE_CROPS = 5
+"""Tracks with fewer crops say little about how different objects look."""
 _LEAST_ENERGY = 0.05
 """Squared norm that is added when a vector without its mean is scaled: what lies close to the mean says little."""
 _SHRINKAGE_CROPS = 15.0

@@ -29,6 +29,8 @@ _FEWEST_OBJECTS = 4
 _WITHIN = 0.6
 """Places agree with a mapping within this many object sizes."""
 _HELD_OUT_WITHIN = 1.0
+_LEAST_REST = 6
+"""Fewest places of the other objects from which a held-out one is predicted."""
 _AGREEING = 0.5
 """Share of the objects that must agree."""
 _SPREAD = 0.2
@@ -55,10 +57,12 @@ class ViewPair:
 
     def __init__(self) -> None:
         self.places: list[list[float]] = []
-        """For each: x, y and size in the first picture, x, y and size in the second, and the two track ids."""
+        """For each: x, y and size in the first picture, x, y and size in the second, and the two track ids, which are
+        too large for float64 and stay integers."""
         self.mapping: Matrix | None = None
         """`(3, 3)` float64: pixels of the first picture to pixels of the second."""
         self.elsewhere = 0.0
+        """Share of the objects that do not agree with it."""
         self.fitted_places = 0
         self.fitted_slot = 0
 
@@ -78,16 +82,19 @@ class ViewPair:
         aged = len(self.places) == _PLACES and slot - self.fitted_slot >= _REFRESH_SLOTS
         if grown or aged:
             self.fitted_places, self.fitted_slot = len(self.places), slot
-            self.mapping, self.elsewhere = _learned(np.array(self.places), seed + len(self.places))
+            tracks = [tuple(place[6:8]) for place in self.places]
+            numbers = {pair: number for number, pair in enumerate(dict.fromkeys(tracks))}
+            objects = np.array([numbers[pair] for pair in tracks])
+            places = np.array([place[:6] for place in self.places])
+            self.mapping, self.elsewhere = _learned(places, objects, seed + len(places))
 
 
-def _learned(places: npt.NDArray[np.float64], seed: int) -> tuple[Matrix | None, float]:
-    """The mapping of the `(n, 8)` places, and the share of the objects that it does not hold for.
+def _learned(places: npt.NDArray[np.float64], objects: npt.NDArray[np.int64], seed: int) -> tuple[Matrix | None, float]:
+    """The mapping of the `(n, 6)` places of numbered objects, and the share of the objects that it does not hold for.
 
     The mapping is None if too few objects agree, or if they do not predict each other.
     """
     points, sizes, others, other_sizes = places[:, 0:2], places[:, 2], places[:, 3:5], places[:, 5]
-    objects = np.unique(places[:, 6:8], axis=0, return_inverse=True)[1].reshape(-1)
     found = fit_homography(points, others, sizes, other_sizes, _WITHIN, seed)
     if found is None:
         return None, 0.0
@@ -99,9 +106,8 @@ def _learned(places: npt.NDArray[np.float64], seed: int) -> tuple[Matrix | None,
     predicted, total = 0, int(objects.max()) + 1
     for held_out in range(total):
         own = objects == held_out
-        without = (
-            least_squares(points[agreeing & ~own], others[agreeing & ~own]) if (agreeing & ~own).sum() > 5 else None
-        )
+        rest = agreeing & ~own
+        without = least_squares(points[rest], others[rest]) if rest.sum() >= _LEAST_REST else None
         if without is not None:
             far = distances_of(without, points[own], others[own], sizes[own], other_sizes[own])
             predicted += bool(np.median(far) < _HELD_OUT_WITHIN)

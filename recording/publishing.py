@@ -62,13 +62,11 @@ def replayed_site(recording: Recording, settings: ReplaySettings) -> SiteConfig:
         MtmcError: a setting is invalid.
     """
     config = recording.description.site_config()
-    recorded = config.association.model_dump(by_alias=True)
-    if settings.association:
-        del recorded["mode"]  # what is tuned selects the mode, as in a site file
-        if not REFERENCE_ONLY & settings.association.keys() and config.association.mode == "live":
-            recorded = {name: value for name, value in recorded.items() if name not in REFERENCE_ONLY}
+    changes = dict(settings.association or {})
+    if REFERENCE_ONLY & changes.keys():  # as in a site file, and the recorded mode would win otherwise
+        changes = {"mode": "reference"} | changes
     try:
-        association = AssociationConfig.model_validate(recorded | dict(settings.association or {}))
+        association = AssociationConfig.model_validate(config.association.model_dump(by_alias=True) | changes)
     except ValidationError as error:
         first = error.errors()[0]
         raise MtmcError(f"association.{first['loc'][0] if first['loc'] else ''}: {first['msg']}") from None

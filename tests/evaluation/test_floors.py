@@ -47,10 +47,11 @@ def test_the_tracker_keeps_its_score_on_mot17(shared_data: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_association_keeps_its_score_on_real_motion(shared_data: Path) -> None:
-    verdict = campus_auditorium.judged(shared_data, "true", "base", seed=1, seconds=30.0)
+@pytest.mark.parametrize(("mode", "most_changes"), [("reference", 5), ("live", 12)])
+def test_association_keeps_its_score_on_real_motion(shared_data: Path, mode: str, most_changes: float) -> None:
+    verdict = campus_auditorium.judged(shared_data, "true", "base", seed=1, seconds=30.0, mode=mode)
     assert verdict.multi_camera is not None
     assert verdict.bound is not None
     assert verdict.multi_camera.idf1 >= 0.85, verdict.multi_camera
     assert verdict.bound.idf1 >= 0.999, "true boxes leave nothing to the tracker"
-    assert (verdict.live.gid_changes_per_1000_track_seconds or 0) <= 12, verdict.live
+    assert (verdict.live.gid_changes_per_1000_track_seconds or 0) <= most_changes, verdict.live
