@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from association.core import Association
+from association.live_grouping import LiveGrouping
 from association.outcome import CameraTick
 from association.settings import AssociationSettings
 from tests.unit.association.crossing import FPS, TICK_NS, Driver, crossing_entries, traffic
@@ -184,3 +185,48 @@ def _with_embedder(seen: CameraTick, embedder: str, length: int) -> CameraTick:
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     given = vars(seen.batch) | {"embeddings": vectors.astype(np.float16), "embedder": embedder}
     return CameraTick(seen.camera, seen.tick, seen.time_ns, type(seen.batch)(**given))
+
+
+def test_a_track_that_was_taken_for_another_object_at_first_moves_to_the_right_one() -> None:
+    """Its first crops show what hides it."""
+    others = [Stay(who, 0, 1, 120) for who in range(6)]
+    hidden = [Stay(3, 1, 20, 25, track_id=50, hidden=200), Stay(4, 1, 26, 120, track_id=50, hidden=200)]
+    run = play(overlapping(2), [*others, *hidden], upto=120, mode="live")
+    gids = [change.gid for _, change in run.changes if change.track_id == 50]
+    assert gids == [run.gid(4), run.gid(5)]
+
+
+def test_a_track_with_two_equal_candidates_waits_and_a_clear_one_does_not() -> None:
+    others = [Stay(who, 0, 1, 120) for who in range(6)]
+    alike = [Stay(7, 0, 1, 120), Stay(7, 0, 1, 120)]
+    new = [Stay(7, 1, 40, 120), Stay(2, 1, 40, 120)]
+    run = play(overlapping(2), [*others, *alike, *new], upto=120, mode="live")
+    first = {change.track_id: tick for tick, change in reversed(run.changes)}
+    assert first[10] == 42
+    assert first[9] >= 60
+
+
+def test_embeddings_of_two_embedders_give_no_ratio() -> None:
+    stays = [Stay(who, 0, 1, 20) for who in range(3)] + [Stay(who, 1, 1, 20, embedder="other") for who in range(3)]
+    run = play(overlapping(2), stays, upto=20, mode="live")
+    assert len(set(run.ever.values())) == 6
+    grouping = run.association._grouping
+    assert isinstance(grouping, LiveGrouping)
+    table = run.association.table
+    mine, foreign = table.find(0, 1), table.find(1, 4)
+    assert mine is not None
+    assert foreign is not None
+    assert grouping.evidence.gains([[mine]], [[foreign]])[0, 0] == -np.inf
+
+
+def test_nothing_is_kept_of_a_forgotten_track() -> None:
+    drivers = [Driver(who, who, (-4, 2.0 * who - 4), (0.8, 0), 0.0, 12.0) for who in range(5)]
+    doubled = [
+        _with_second_track(one, of=101, second=150, from_tick=35) for one in crossing_entries(drivers, 2, 12, 0.2, 1)
+    ]
+    association = Association(overlapping(2), replace(live(), retention_ns=3 * 10**9))
+    cycles(association, doubled, 1, 60)
+    assert association.to_dict()["grouping"]["evidence"]["at_one_place"]
+    cycles(association, [], 61, 120)
+    assert len(association.table) == 0
+    assert not association.to_dict()["grouping"]["evidence"]["at_one_place"]
