@@ -96,6 +96,10 @@ class Appearance:
             own = rows[(keys == (camera, embedder)).all(axis=1)]
             self._compute(own, (camera, embedder))
 
+    def changed(self, *rows: int) -> None:
+        """Take note that the table has other embeddings of some tracks."""
+        self._changed.update(rows)
+
     @property
     def dimensions(self) -> float:
         """Effective dimensions of the embeddings, as learned so far."""
@@ -149,6 +153,32 @@ class Appearance:
             gains -= self._likelihood(square_a, precision_a)[:, None] + self._likelihood(square_b, precision_b)[None, :]
             common |= (precision_a > 0)[:, None] & (precision_b > 0)[None, :]
         return np.where(common, np.clip(gains, *_CLIP), -np.inf)
+
+    def within_camera(
+        self, key: tuple[int, int], a: tuple[Features, npt.NDArray[Any]], b: tuple[Features, npt.NDArray[Any]]
+    ) -> Gains:
+        """Log-likelihood ratio of "one object" against "two" for pairs of mean embeddings, `(n,)` float64.
+
+        Args:
+            key: camera and embedder.
+            a: `(n, D)` mean embeddings, and `(n,)` numbers of crops.
+            b: likewise.
+        """
+        if key not in self._used:
+            self._used[key] = self._mean(key)
+        mean = self._used[key]
+        sums, precisions = [], []
+        for embeddings, crops in (a, b):
+            left = embeddings - mean[: embeddings.shape[1]]
+            features = left / np.sqrt((left**2).sum(axis=1) + _LEAST_ENERGY)[:, None]
+            precision = 1.0 / ((1.0 - _OBJECT_VARIANCE) + _CROP_VARIANCE / crops)
+            sums.append(features * precision[:, None])
+            precisions.append(precision)
+        together = ((sums[0] + sums[1]) ** 2).sum(axis=1)
+        ratios = self._likelihood(together, precisions[0] + precisions[1])
+        for part, precision in zip(sums, precisions, strict=True):
+            ratios = ratios - self._likelihood((part**2).sum(axis=1), precision)
+        return np.round(ratios, 4)
 
     def _statistics(self, groups: Groups, embedder: int) -> tuple[Gains, Gains]:
         """For each group the precision-weighted sum of its features, `(k, D)`, and its precision, `(k,)`."""

@@ -28,7 +28,7 @@ class IdentityChanges:
         """Give a track its first gid."""
         rows = self._table.rows
         before = max(identity.rows, key=lambda other: int(rows["last_ns"][other]), default=None)
-        camera, track_id = int(rows["camera"][row]), int(rows["track_id"][row])
+        camera, track_id = int(rows["camera"][row]), self._table.track_id(row)
         if before is None:
             result.events.append(Event("appeared", identity.gid, camera, track_id))
         elif rows["camera"][before] != camera:
@@ -43,7 +43,7 @@ class IdentityChanges:
         home = self._identities[int(rows["gid"][row])]
         home.rows.remove(row)
         there.rows.append(row)
-        camera, track_id = int(rows["camera"][row]), int(rows["track_id"][row])
+        camera, track_id = int(rows["camera"][row]), self._table.track_id(row)
         result.events.append(Event("split", there.gid, camera, track_id, home.gid, score=score))
         result.touched.add(home.gid)
         self._take_over(row, there, score, result)
@@ -53,11 +53,26 @@ class IdentityChanges:
         identity.rows.remove(row)
         newcomer = self.create(row)
         newcomer.rows.append(row)
-        camera, track_id = int(self._table.rows["camera"][row]), int(self._table.rows["track_id"][row])
+        camera, track_id = int(self._table.rows["camera"][row]), self._table.track_id(row)
         result.events.append(Event("split", newcomer.gid, camera, track_id, identity.gid, score=score))
         result.touched.add(identity.gid)
         self._take_over(row, newcomer, 0.0, result)
         return newcomer
+
+    def cut(self, row: int, ended: int, result: CycleResult) -> bool:
+        """Take note that a track was divided: its identity keeps the part that ended, in the row `ended`.
+
+        Returns:
+            Whether it had an identity.
+        """
+        gid = int(self._table.rows["gid"][ended])
+        if not gid:
+            return False
+        identity = self._identities[gid]
+        identity.rows[identity.rows.index(row)] = ended
+        result.sightings.append(self.sighting(ended))
+        result.touched.add(gid)
+        return True
 
     def merge(self, older: Identity, younger: Identity, score: float, result: CycleResult) -> None:
         """Merge two identities; the gid of `younger` becomes an alias."""
@@ -91,9 +106,11 @@ class IdentityChanges:
 
     def sighting(self, row: int, score: float = 0.0) -> Sighting:
         """The track as a sighting of its identity."""
-        names = ("gid", "camera", "track_id", "first_ns", "last_ns", "first_tick", "last_tick")
+        names = ("gid", "camera", "first_ns", "last_ns", "first_tick", "last_tick")
         values = {name: int(self._table.rows[name][row]) for name in names}
-        return Sighting(**values, ended=bool(self._table.rows["ended"][row]), score=score)
+        return Sighting(
+            track_id=self._table.track_id(row), **values, ended=bool(self._table.rows["ended"][row]), score=score
+        )
 
 
 def waiting_tracks(table: TrackTable, min_embeddings: int) -> list[int]:

@@ -15,16 +15,14 @@ import numpy as np
 
 from association.changes import IdentityChanges
 from association.identities import Identities
+from association.learned_layout import LearnedLayout
 from association.live_grouping import LiveGrouping
 from association.outcome import Assignment, CameraTick, CycleResult, Event
 from association.possibility import NEVER_NS, Possibility
 from association.reference_grouping import ReferenceGrouping
 from association.settings import AssociationSettings
-from association.track_table import TrackTable
+from association.track_table import TrackTable, crop_weights
 from shared.layout import Layout
-
-_MIN_WEIGHT = 1e-3
-"""Weight of a crop with quality 0, so that a track with only poor crops still has an appearance."""
 
 
 class Association:
@@ -32,14 +30,16 @@ class Association:
 
     def __init__(self, layout: Layout, settings: AssociationSettings) -> None:
         self.settings = settings
-        self._possibility = Possibility(layout)
+        self._layout = layout
         self._revised_at = 0
         self._hold(TrackTable(), Identities())
 
     def _hold(self, table: TrackTable, identities: Identities) -> None:
         self.table, self.identities = table, identities
-        kind = LiveGrouping if self.settings.mode == "live" else ReferenceGrouping
-        self._grouping: LiveGrouping | ReferenceGrouping = kind(table, identities, self._possibility, self.settings)
+        is_live = self.settings.mode == "live"
+        kind = LiveGrouping if is_live else ReferenceGrouping
+        possibility = Possibility(self._layout, assume_overlaps=not is_live)
+        self._grouping: LiveGrouping | ReferenceGrouping = kind(table, identities, possibility, self.settings)
         self._changes = IdentityChanges(table, identities)
 
     def cycle(self, tick: int, now_ns: int, seen: Sequence[CameraTick]) -> CycleResult:
@@ -61,6 +61,8 @@ class Association:
             self._revised_at = tick // self.settings.interval_ticks
             self._grouping.revise(result)
         self._mark_departures(result)
+        if revising and isinstance(self._grouping, LiveGrouping):
+            result.positions = self._grouping.positions()
         if revising:
             self._forget(now_ns, result)
         return result
@@ -83,7 +85,7 @@ class Association:
         embedded = np.flatnonzero(batch.embedding_rows >= 0)
         if len(embedded):
             vectors = batch.embeddings[batch.embedding_rows[embedded]].astype(np.float32)
-            weights = np.maximum(batch.qualities[embedded], _MIN_WEIGHT).astype(np.float32)
+            weights = crop_weights(batch.qualities[embedded])
             table.embed(indices[embedded], vectors, weights, batch.embedder)
         self._grouping.observe(seen, indices)
         for track_id in batch.ended.tolist():
@@ -144,7 +146,7 @@ class Association:
             if identity.present and bool(rows["ended"][identity.rows].all()):
                 identity.present = False
                 last = max(identity.rows, key=lambda row: int(rows["last_ns"][row]))
-                result.events.append(Event("left", gid, int(rows["camera"][last]), int(rows["track_id"][last])))
+                result.events.append(Event("left", gid, int(rows["camera"][last]), self.table.track_id(last)))
 
     def _forget(self, now_ns: int, result: CycleResult) -> None:
         rows = self.table.rows
@@ -163,6 +165,10 @@ class Association:
                     result.forgotten.append(self.identities.remove(gid))
                     result.dropped_aliases += identity.absorbed
                     result.touched.discard(gid)
+
+    def learned(self) -> LearnedLayout | None:
+        """What has been learned of the cameras; None in the reference mode, which learns nothing."""
+        return self._grouping.learned() if isinstance(self._grouping, LiveGrouping) else None
 
     # -- checkpoints -------------------------------------------------------------------------------------
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from association.appearance import Appearance, Gains, Groups
-from association.motion import MotionHistory
+from association.ground import Ground
+from association.motion import MotionHistory, Rows
 from association.outcome import CameraTick
-from association.track_table import TrackTable
-from association.view_pairs import Pair, ViewPairs
+from association.positions import Positions
+from association.switches import Switches
+from association.track_table import TrackTable, crop_weights
+from association.view_pairs import Couple, Pair, ViewPairs
 
 _OTHER_CLASS = 2.0
 """What a different class costs. Detectors confuse classes, so it is evidence and no wall."""
@@ -22,6 +25,8 @@ _COVERED = 0.6
 """Two boxes show one place if this share of the smaller one lies in the other."""
 _CLASS_VOTES = 10
 """Most embeddings of a track that count as votes for the class of its identity."""
+_FEW = 3
+"""For so few tracks it is faster to compute what is asked for than a whole block."""
 _DECIMALS = 4
 """See `reference_grouping._DECIMALS`: the last bits must not decide."""
 
@@ -29,12 +34,14 @@ _DECIMALS = 4
 class Evidence:
     """What is known about the tracks of a table beyond times and cameras."""
 
-    def __init__(self, table: TrackTable, near: Sequence[frozenset[int]]) -> None:
+    def __init__(self, table: TrackTable, near: Sequence[Set[int]], ground: Ground) -> None:
         """`near`: for each camera the cameras whose views overlap it."""
         self._table, self._near = table, near
         self._appearance = Appearance(table)
-        self._motion = MotionHistory(table)
-        self.view_pairs = ViewPairs(self._motion)
+        self._motion = MotionHistory(table, ground)
+        self.switches = Switches(table, self._appearance)
+        self.view_pairs = ViewPairs(self._motion, ground)
+        self.positions = Positions(self._motion, ground)
         self._place: npt.NDArray[np.intp] | None = None
         """Row → its place among the recent tracks of its camera; None before the first use at a moment."""
         self._recent: dict[int, npt.NDArray[np.intp]] = {}
@@ -47,9 +54,10 @@ class Evidence:
         batch = seen.batch
         embedded = np.flatnonzero(batch.embedding_rows >= 0)
         if len(embedded):
-            self._appearance.observe(
-                seen.camera, rows[embedded], batch.embeddings[batch.embedding_rows[embedded]].astype(np.float32)
-            )
+            vectors = batch.embeddings[batch.embedding_rows[embedded]].astype(np.float32)
+            self._appearance.observe(seen.camera, rows[embedded], vectors)
+            weights = crop_weights(batch.qualities[embedded])
+            self.switches.observe(rows[embedded], seen.tick, seen.time_ns, vectors, weights)
         self._new_moment()
         self._motion.observe(seen.camera, rows, seen.time_ns, batch.boxes_xyxy, batch.width, batch.height)
         first, second = np.nonzero(np.triu(_covered(batch.boxes_xyxy) > _COVERED, 1))
@@ -57,7 +65,7 @@ class Evidence:
             pair = min(one, other), max(one, other)
             self._at_one_place[pair] = self._at_one_place.get(pair, 0) + 1
 
-    def learn_places(self, couples: Iterable[tuple[Pair, Pair, Pair]]) -> None:
+    def learn_places(self, couples: Iterable[Couple]) -> None:
         """Learn from tracks that have one identity; see `ViewPairs.collect`."""
         self.view_pairs.collect(couples)
         self.view_pairs.fit()
@@ -70,8 +78,10 @@ class Evidence:
     def refresh(self, *, means: bool) -> None:
         """Bring the features up to date; see `Appearance.refresh`."""
         self._appearance.refresh(means=means)
-        if means:
-            self._appearance.learn_dimensions()
+
+    def learn_dimensions(self) -> None:
+        """See `Appearance.learn_dimensions`."""
+        self._appearance.learn_dimensions()
 
     def gains(self, a: Groups, b: Groups) -> Gains:
         """Log-likelihood ratio of "one object" against "two" for each group of `a` with each of `b`, rounded.
@@ -88,6 +98,12 @@ class Evidence:
         differ = classes_a[:, None] != classes_b[None, :]
         return np.round(self._appearance.gains(a, b) + np.clip(beside, *_CLIP) - _OTHER_CLASS * differ, _DECIMALS)
 
+    def compare(self, a: Sequence[int], b: Sequence[int]) -> Gains:
+        """What appearance and motion say of each track of one camera with each of another one, `(len(a), len(b))`."""
+        moved = self._motion.ratios(np.array(a, np.intp), np.array(b, np.intp))
+        looks = self._appearance.gains([[row] for row in a], [[row] for row in b])
+        return np.round(looks + np.clip(moved, *_CLIP), _DECIMALS)
+
     def pairs(self, a: Sequence[int], b: Sequence[int]) -> Gains:
         """What motion and places say of each track of `a` with each of `b`, `(len(a), len(b))`; 0: nothing."""
         rows_a, rows_b = np.array(a, np.intp), np.array(b, np.intp)
@@ -99,9 +115,19 @@ class Evidence:
             for other in sorted(self._near[camera] & others):
                 of_a = np.flatnonzero(recent_a & (cameras_a == camera))
                 of_b = np.flatnonzero(recent_b & (cameras_b == other))
-                block, place = self._block(camera, other)
-                found[np.ix_(of_a, of_b)] = block[np.ix_(place[rows_a[of_a]], place[rows_b[of_b]])]
+                if len(of_a) <= _FEW and (camera, other) not in self._blocks:
+                    found[np.ix_(of_a, of_b)] = self._ratios(camera, other, rows_a[of_a], rows_b[of_b])
+                else:
+                    block, place = self._block(camera, other)
+                    found[np.ix_(of_a, of_b)] = block[np.ix_(place[rows_a[of_a]], place[rows_b[of_b]])]
         return found
+
+    def _ratios(self, camera: int, other: int, a: Rows, b: Rows) -> Gains:
+        """What motion and places say of tracks of two cameras."""
+        if camera > other:
+            return self._ratios(other, camera, b, a).T
+        ratios, places = self._motion.ratios(a, b), self.view_pairs.ratios((camera, other), a, b)
+        return ratios if places is None else ratios + places
 
     def _block(self, camera: int, other: int) -> tuple[Gains, npt.NDArray[np.intp]]:
         """What motion and places say of all recent tracks of two cameras; computed once for each moment."""
@@ -114,9 +140,7 @@ class Evidence:
                 self._place[rows] = np.arange(len(rows))
         if (camera, other) not in self._blocks:
             first, second = min(camera, other), max(camera, other)
-            a, b = self._recent[first], self._recent[second]
-            ratios, places = self._motion.ratios(a, b), self.view_pairs.ratios((first, second), a, b)
-            block = ratios if places is None else ratios + places
+            block = self._ratios(first, second, self._recent[first], self._recent[second])
             self._blocks[first, second], self._blocks[second, first] = block, block.T
         return self._blocks[camera, other], self._place
 
@@ -135,12 +159,28 @@ class Evidence:
         votes = np.bincount(rows["class"] + 1, np.minimum(rows["embedded"], _CLASS_VOTES))
         return int(votes.argmax())
 
+    def cut(self, row: int) -> int:
+        """Divide a track before its newest crops, see `TrackTable.cut`; the row of the part that ended."""
+        newest = self.switches.newest(row)
+        ended = self._table.cut(row, newest)
+        self._motion.cut(row, ended, newest.first.time_ns)
+        self._appearance.changed(row, ended)
+        for pair in self._pairs_of(row):
+            other = sum(pair) - row
+            self._at_one_place[min(ended, other), max(ended, other)] = self._at_one_place.pop(pair)
+        self._new_moment()
+        return ended
+
     def forget(self, row: int) -> None:
         """Clear a row, which another track may use from now on."""
+        self.switches.forget(row)
         self._motion.forget(row)
         self._new_moment()
-        for pair in [pair for pair in self._at_one_place if row in pair]:
+        for pair in self._pairs_of(row):
             del self._at_one_place[pair]
+
+    def _pairs_of(self, row: int) -> list[tuple[int, int]]:
+        return [pair for pair in self._at_one_place if row in pair]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything learned, for a checkpoint."""
@@ -148,6 +188,7 @@ class Evidence:
             "appearance": self._appearance.to_dict(),
             "motion": self._motion.to_dict(),
             "view_pairs": self.view_pairs.to_dict(),
+            "switches": self.switches.to_dict(),
             "at_one_place": [[*pair, count] for pair, count in sorted(self._at_one_place.items())],
         }
 
@@ -156,6 +197,7 @@ class Evidence:
         self._appearance.restore(data.get("appearance", {}), camera_index)
         self._motion.restore(data.get("motion", {}), camera_index)
         self.view_pairs.restore(data.get("view_pairs", {}), camera_index)
+        self.switches.restore(data.get("switches", {}))
         self._at_one_place = {(one, other): count for one, other, count in data.get("at_one_place", ())}
 
 

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from association.ground import Ground
 from association.track_table import TrackTable
 
 SLOT_NS = 500_000_000
 """Time between two recorded moments. The first picture in each slot counts, so that moments agree between cameras."""
 SLOTS = 64
 """Moments that are kept of a track."""
-STANDS, MOVES, HAS_FOOT, SEEN = 1, 2, 4, 8
+STANDS, MOVES, HAS_FOOT, SEEN, CUT_LEFT, CUT_RIGHT, CUT_BELOW = 1, 2, 4, 8, 16, 32, 64
 """Flags of a moment."""
 _LOOK_BACK = (2, 3, 4)
 """A speed is measured against the newest of these earlier slots."""
@@ -42,8 +43,11 @@ Rows = npt.NDArray[np.intp]
 class MotionHistory:
     """A ring of moments for each row of the table."""
 
-    def __init__(self, table: TrackTable) -> None:
-        self._table = table
+    def __init__(self, table: TrackTable, ground: Ground | None = None) -> None:
+        """`ground`: the calibrations; without one, all feet are pixels as seen."""
+        self._table, self._ground = table, ground
+        self._sizes: dict[int, tuple[int, int]] = {}
+        """Camera → width and height of its pictures, pixels."""
         self.boxes: npt.NDArray[np.float32] = np.zeros((0, SLOTS, 4), np.float32)
         self._flags: npt.NDArray[np.uint8] = np.zeros((0, SLOTS), np.uint8)
         self._last: npt.NDArray[np.int64] = np.zeros(0, np.int64)
@@ -70,6 +74,7 @@ class MotionHistory:
         if self._camera_slots.get(camera, -1) >= slot:
             return
         self._camera_slots[camera] = slot
+        self._sizes[camera] = width, height
         self.now = max(self.now, slot)
         if not len(rows):
             return
@@ -83,12 +88,12 @@ class MotionHistory:
         sizes = _sizes(boxes)
         speeds = self._speeds(rows, slot, boxes, sizes)
         left, top, right, bottom = boxes.T
-        is_cut_aside = left < _EDGE_PX
-        is_cut = is_cut_aside | (top < _EDGE_PX)
+        cuts = np.where(left < _EDGE_PX, CUT_LEFT, 0)
         if width and height:
-            is_cut_aside = is_cut_aside | (right > width - _EDGE_PX) | (bottom > height - _EDGE_PX)
-            is_cut = is_cut | is_cut_aside
-        flags = np.where(is_cut_aside, 0, HAS_FOOT) + np.where(speeds > _MOVING, MOVES, 0)
+            cuts += np.where(right > width - _EDGE_PX, CUT_RIGHT, 0)
+            cuts += np.where(bottom > height - _EDGE_PX, CUT_BELOW, 0)
+        is_cut = (cuts > 0) | (top < _EDGE_PX)
+        flags = np.where(cuts > 0, cuts, HAS_FOOT) + np.where(speeds > _MOVING, MOVES, 0)
         self._flags[rows, at] = flags + np.where((speeds < _STANDING) & ~is_cut, STANDS, 0) + SEEN
 
     def _speeds(self, rows: Rows, slot: int, boxes: npt.NDArray[np.float32], sizes: Ratios) -> Ratios:
@@ -115,17 +120,46 @@ class MotionHistory:
         return np.where((numbers > self.now - SLOTS) & (last >= 0), self._flags[rows], 0).astype(np.uint8)
 
     def feet(self, rows: Rows) -> Ratios:
-        """Where the objects touched the ground, and their size: `(n, SLOTS, 3)` float64, pixels; nan if not known."""
+        """Where the objects touched the ground, and their size: `(n, SLOTS, 3)` float64, nan if not known.
+
+        In pixels; of calibrated cameras in the coordinates of the calibration, see `Ground.places`.
+        """
+        return np.where(((self.flags(rows) & HAS_FOOT) > 0)[..., None], self._feet(rows), np.nan)
+
+    def _feet(self, rows: Rows) -> Ratios:
         boxes = self.boxes[rows].astype(np.float64)
+        heights = boxes[..., 3] - boxes[..., 1]
+        feet = np.stack(
+            [(boxes[..., 0] + boxes[..., 2]) / 2, boxes[..., 3] - _FOOT_HEIGHT * heights, _sizes(boxes)], axis=-1
+        )
+        if self._ground is not None:
+            cameras = self._table.rows["camera"][rows]
+            for camera in np.unique(cameras).tolist():
+                if camera in self._ground:
+                    own, size = cameras == camera, self._sizes.get(camera, (0, 0))
+                    feet[own] = self._ground.places(camera, feet[own], *size)
+        return feet
+
+    def hidden_feet(self, rows: Rows) -> Ratios:
+        """Where the objects whose box the border cuts may touch the ground.
+
+        Returns:
+            `(n, SLOTS, 5)` float64: least and largest x, least and largest y, and size, pixels; nan for other moments.
+        """
+        flags = self.flags(rows)
+        x, y, sizes = np.moveaxis(self._feet(rows), -1, 0)
         found = np.stack(
             [
-                (boxes[..., 0] + boxes[..., 2]) / 2,
-                boxes[..., 3] - _FOOT_HEIGHT * (boxes[..., 3] - boxes[..., 1]),
-                _sizes(boxes),
+                np.where(flags & CUT_LEFT, -np.inf, x),
+                np.where(flags & CUT_RIGHT, np.inf, x),
+                y,
+                np.where(flags & CUT_BELOW, np.inf, y),
+                sizes,
             ],
             axis=-1,
         )
-        return np.where(((self.flags(rows) & HAS_FOOT) > 0)[..., None], found, np.nan)
+        is_cut = (flags & (CUT_LEFT | CUT_RIGHT | CUT_BELOW)) > 0
+        return np.where(is_cut[..., None], found, np.nan)
 
     def ratios(self, a: Rows, b: Rows) -> Ratios:
         """Log-likelihood ratio of "one object" against "two" from standing and moving, `(len(a), len(b))`."""
@@ -140,6 +174,15 @@ class MotionHistory:
         agree = (both_move + both_stand) * np.log((1 - _WRONG) / by_chance)
         ratios = _INDEPENDENT * (agree + (only_a + only_b) * np.log(_WRONG / (1 - by_chance)))
         return np.where(moments >= _FEWEST, np.clip(ratios, *_CLIP), 0.0)
+
+    def cut(self, row: int, ended: int, time_ns: int) -> None:
+        """Divide the moments of a track at a time: those before it go to the row of the part that ended."""
+        self._grow()
+        slots = self.now - (self.now - np.arange(SLOTS)) % SLOTS
+        before = slots < time_ns // SLOT_NS
+        self.boxes[ended], self._flags[ended] = self.boxes[row], np.where(before, self._flags[row], 0)
+        self._last[ended] = min(int(self._last[row]), time_ns // SLOT_NS - 1)
+        self._flags[row] = np.where(before, 0, self._flags[row])
 
     def forget(self, row: int) -> None:
         """Clear a row, which another track may use from now on."""
@@ -159,6 +202,7 @@ class MotionHistory:
         return {
             "now": self.now,
             "cameras": sorted(self._camera_slots.items()),
+            "sizes": [[camera, *size] for camera, size in sorted(self._sizes.items())],
             "rows": rows.astype("<i8").tobytes(),
             "boxes": self.boxes[rows].tobytes(),
             "flags": self._flags[rows].tobytes(),
@@ -173,6 +217,11 @@ class MotionHistory:
         self.now = data["now"]
         self._camera_slots = {
             camera_index[camera]: slot for camera, slot in data["cameras"] if camera_index[camera] >= 0
+        }
+        self._sizes = {
+            camera_index[camera]: (width, height)
+            for camera, width, height in data.get("sizes", ())
+            if camera_index[camera] >= 0
         }
         rows = np.frombuffer(data["rows"], "<i8")
         self.boxes[rows] = np.frombuffer(data["boxes"], "<f4").reshape(-1, SLOTS, 4)

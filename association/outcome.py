@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from association.identities import Identity
+from association.positions import Position
 from shared.messages import TrackBatch
 
 EventKind = Literal["appeared", "handover", "merged", "split", "left"]
@@ -80,6 +81,8 @@ class CycleResult:
     sightings: list[Sighting] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
     """Gids of existing identities whose record changed."""
+    positions: dict[int, Position] = field(default_factory=dict)
+    """Gid → where it is now, at revisions and for identities in calibrated views."""
     forgotten: list[Identity] = field(default_factory=list)
     ended_rows: list[int] = field(default_factory=list)
     """Internal to the cycle: rows of the tracks that ended in it, each once."""

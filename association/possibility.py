@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from association.ground import Ground
 from shared.layout import Layout
 
 NEVER_NS = 2**63 - 1
 """`Visit.open_until_ns` of a track that has not ended."""
+_SLACK_NS = 1_000_000_000
+"""Two views that are not known to overlap may show an object together for this long: edges touch, clocks differ."""
 _LONG_AGO_NS = -(2**63)
 
 
@@ -38,14 +43,39 @@ def always(_one: Visit, _other: Visit) -> bool:
 class Possibility:
     """The rules for one layout."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, assume_overlaps: bool = True) -> None:
+        """`assume_overlaps`: views of which nothing is known overlap; otherwise only after `set_overlap`."""
+        self.layout, self.ground = layout, Ground(layout)
         n = len(layout.cameras)
-        overlapping = layout.overlapping
-        self.near = [frozenset(j for j in range(n) if overlapping[i, j]) for i in range(n)]
+        overlapping, unknown_pairs = layout.overlapping, layout.pairs_unknown.copy()
+        if not assume_overlaps:
+            overlapping = overlapping & ~unknown_pairs
+            for i, j in np.argwhere(np.triu(unknown_pairs, 1)).tolist():
+                by_calibration = self.ground.overlap(i, j)
+                if by_calibration is not None:
+                    unknown_pairs[i, j] = unknown_pairs[j, i] = False
+                    overlapping[i, j] = overlapping[j, i] = by_calibration
+        self.unknown = [(i, j) for i, j in np.argwhere(np.triu(unknown_pairs, 1)).tolist()]
+        """Pairs of cameras of which it has to be learned whether their views overlap."""
+        self.near = [{j for j in range(n) if overlapping[i, j]} for i in range(n)]
+        """For each camera the cameras whose views overlap it."""
+        apart = layout.pairs_unknown & ~overlapping
+        self._slack_ns: list[list[int]] = np.where(apart, _SLACK_NS, 0).tolist()
+        self.has_slack = bool(apart.any())
+        """Whether some views may show an object together for a moment although they are not known to overlap."""
         # Plain lists, because the rules read single elements, which is slow with numpy.
         self._compatible: list[list[bool]] = layout.compatible.tolist()
         self._dtmin_ns: list[list[float]] = (layout.dtmin * 1e9).tolist()
         self._dtmax_ns: list[list[float]] = (layout.dtmax * 1e9).tolist()
+
+    def set_overlap(self, one: int, other: int, *, overlap: bool) -> None:
+        """Say whether the views of two cameras overlap, of which the layout knows nothing."""
+        if overlap == (other in self.near[one]):
+            return
+        change = set.add if overlap else set.remove
+        change(self.near[one], other)
+        change(self.near[other], one)
+        self._slack_ns[one][other] = self._slack_ns[other][one] = 0 if overlap else _SLACK_NS
 
     def holds(self, visits: Iterable[Visit], settled_ns: int = _LONG_AGO_NS, clashes: Clashes = always) -> bool:
         """Whether a single object can have made all these visits.
@@ -70,7 +100,8 @@ class Possibility:
 
     def _may_start(self, visit: Visit, earlier: Sequence[Visit], settled_ns: int, clashes: Clashes) -> bool:
         camera, now_ns = visit.camera, visit.first_ns
-        seen = {other.camera for other in earlier if other.last_ns >= now_ns}
+        slack_ns = self._slack_ns[camera]
+        seen = {other.camera for other in earlier if other.last_ns >= now_ns + slack_ns[other.camera]}
         if camera in seen:
             beside = [other for other in earlier if other.camera == camera and other.last_ns >= now_ns]
             return not any(clashes(other, visit) for other in beside)
@@ -96,6 +127,11 @@ class Possibility:
         seen = {visit.camera for visit in visits if visit.first_ns <= after_ns < visit.last_ns}
         if len(seen) < 2:
             return True
+        if any(self._slack_ns[one][other] for one in seen for other in seen):
+            longest_ns = max(map(max, self._slack_ns))
+            seen = {visit.camera for visit in visits if visit.first_ns <= after_ns < visit.last_ns - longest_ns}
+            if len(seen) < 2:
+                return True
         return self._chained(
             seen, {visit.camera for visit in visits if visit.first_ns <= after_ns < visit.open_until_ns}
         )

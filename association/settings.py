@@ -20,6 +20,8 @@ class AssociationSettings:
     min_similarity: float
     linkage: Linkage
     min_track_frames: int
+    learn: bool
+    """Whether the live mode learns."""
     interval_ticks: int
     """Ticks between revisions of the grouping; 1 or more."""
     retention_ns: int
@@ -38,6 +40,7 @@ class AssociationSettings:
             min_similarity=association.min_similarity,
             linkage=association.linkage,
             min_track_frames=association.min_track_frames,
+            learn=association.learn,
             interval_ticks=max(1, round(association.cluster_interval_seconds * fps)),
             retention_ns=round(association.retention_seconds * 1e9),
             linger_ns=round(association.linger_seconds * 1e9),

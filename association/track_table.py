@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from association.possibility import NEVER_NS, Visit
 ROW = np.dtype(
     [
         ("camera", "<i4"),  # index in the layout
-        ("track_id", "<i8"),
+        ("track_id", "<i8"),  # of a part that was cut off: ~track_id, which is negative
         ("class", "<i2"),
         ("gid", "<i8"),  # 0: none yet
         ("embedder", "<i2"),  # index in `embedders`; -1: never embedded
@@ -30,6 +30,33 @@ ROW = np.dtype(
     ]
 )
 _FIRST_CAPACITY = 256
+_LEAST_WEIGHT = 1e-3
+"""Weight of a crop with quality 0, so that a track with only poor crops still has an appearance."""
+
+
+class Crop(NamedTuple):
+    """One crop of a track."""
+
+    tick: int
+    time_ns: int
+    weight: float
+    embedding: Features
+    """`(D,)` float32, times the weight."""
+
+
+class NewestCrops(NamedTuple):
+    """The newest crops of a track, summed up."""
+
+    first: Crop
+    crops: int
+    weight: float
+    embeddings: Features
+    """`(D,)` float32: sum of the weighted embeddings."""
+
+
+def crop_weights(qualities: Features) -> Features:
+    """The weight of crops in the appearance of their track: `(m,)` float32 in [0, 1] to `(m,)` float32 above 0."""
+    return np.maximum(qualities, _LEAST_WEIGHT).astype(np.float32)
 
 
 class TrackTable:
@@ -67,9 +94,40 @@ class TrackTable:
         self._row_of[camera, track_id] = row
         return row
 
+    def cut(self, row: int, newest: NewestCrops) -> int:
+        """Divide a track before its newest crops: the row goes on as a new track, without a gid.
+
+        Returns:
+            The row of the part that ended. No entry refers to it; `track_id` tells the track that it was part of.
+        """
+        if not self._free:
+            self._grow()
+        ended = self._free.pop()
+        self.rows[ended] = self.rows[row]
+        self.sums[ended], self.weights[ended] = self.sums[row], self.weights[row]
+        self.sums[ended, : len(newest.embeddings)] -= newest.embeddings
+        self.weights[ended] = max(float(self.weights[ended]) - newest.weight, 1e-6)
+        part, rest = self.rows[ended], self.rows[row]
+        part["track_id"] = ~part["track_id"]
+        part["last_ns"] = part["ended_ns"] = max(newest.first.time_ns - 1, int(part["first_ns"]))
+        part["last_tick"] = max(newest.first.tick - 1, int(part["first_tick"]))
+        part["ended"], part["lingering"] = True, False
+        part["embedded"] -= newest.crops
+        self.sums[row] = 0
+        self.sums[row, : len(newest.embeddings)], self.weights[row] = newest.embeddings, newest.weight
+        rest["gid"], rest["embedded"] = 0, newest.crops
+        rest["first_ns"], rest["first_tick"] = newest.first.time_ns, newest.first.tick
+        self._units[[row, ended]] = unit(self.sums[[row, ended]])
+        return ended
+
+    def track_id(self, row: int) -> int:
+        """The id under which its camera published a track, also of a part that was cut off."""
+        found = int(self.rows["track_id"][row])
+        return found if found >= 0 else ~found
+
     def remove(self, row: int) -> None:
         """Forget a track."""
-        del self._row_of[int(self.rows["camera"][row]), int(self.rows["track_id"][row])]
+        self._row_of.pop((int(self.rows["camera"][row]), int(self.rows["track_id"][row])), None)
         self.rows[row] = np.zeros((), ROW)
         self._free.append(row)
 
@@ -119,7 +177,7 @@ class TrackTable:
         self._index()
 
     def _index(self) -> None:
-        used = np.flatnonzero(self.rows["used"]).tolist()
+        used = np.flatnonzero(self.rows["used"] & (self.rows["track_id"] >= 0)).tolist()
         self._row_of = {(int(self.rows["camera"][row]), int(self.rows["track_id"][row])): row for row in used}
 
     def _grow(self) -> None:

@@ -50,7 +50,7 @@ class Throughput:
 
 
 def site(folder: Path) -> Path:
-    """Writes a site of the four files, in virtual time at their own 10 fps."""
+    """Writes a site of the four files, in virtual time at their own 10 fps. All four see the same room."""
     videos, weights = _SHARED / "data" / "ufes-four-cameras", _SHARED / "weights"
     path = folder / "site.yaml"
     content = {
@@ -59,6 +59,7 @@ def site(folder: Path) -> Path:
         "detector": {"model": str(weights / "yolox_nano.onnx"), "classes": ["person"]},
         "embedder": {"model": str(weights / "osnet_x0_25_msmt17.onnx")},
         "cameras": [{"name": name, "source": str(videos / f"{name}.mp4")} for name in _CAMERAS],
+        "layout": {"overlaps": [list(_CAMERAS)]},
         "streamer": {"port": 0},
     }
     path.write_text(yaml.safe_dump(content), encoding="utf-8")

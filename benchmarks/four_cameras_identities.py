@@ -1,6 +1,7 @@
 """Identities on four real cameras, scored with geometry instead of ground truth.
 
-    python -m benchmarks.four_cameras_identities [--keep DIR] [--recording DIR] [--seconds S]
+    python -m benchmarks.four_cameras_identities [--keep DIR | --recording DIR] [--seconds S] [--no-layout]
+        [--calibrated]
 
 Runs the whole system on `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`) in virtual time at 10 Hz, or only
 the aggregator (with `--recording`, from an earlier `--keep`). Two boxes in two cameras at one tick are one person if
@@ -13,6 +14,7 @@ import argparse
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.four_cameras import site
@@ -28,15 +30,26 @@ from launcher.site_file import load_site
 from launcher.site_run import run_site, runnable
 from recording.association import associate
 from recording.reading import Recording
+from shared.calibration import read_calibration
+from shared.layout import Layout
 from shared.logs import configure_logging
 
 RECORDINGS = Path("data") / "ufes-four-cameras"
 
 
-def record(folder: Path, seconds: float | None) -> Recording:
+def calibrated(layout: Layout, shared: Path) -> Layout:
+    """The layout with the calibrations of the data set."""
+    files = {camera: shared / RECORDINGS / f"{camera}.calibration.json" for camera in layout.cameras}
+    return replace(layout, calibrations={camera: read_calibration(file) for camera, file in files.items()})
+
+
+def record(folder: Path, seconds: float | None, *, has_layout: bool = True) -> Recording:
     """Runs the site, and writes its recording into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = runnable(load_site(site(folder), {}), seconds, live=False)
+    loaded = load_site(site(folder), {})
+    if not has_layout:
+        loaded = loaded.model_copy(update={"layout": None})
+    config = runnable(loaded, seconds, live=False)
     with progress_bar("running") as progress:
         return run_site(config, folder, os.environ, seconds=seconds, progress=progress).recording
 
@@ -57,14 +70,20 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep site file, logs and recording in this empty folder")
     parser.add_argument("--recording", type=Path, help="recording of an earlier run; runs only the aggregator")
     parser.add_argument("--seconds", type=float, help="only the first of them")
+    parser.add_argument("--no-layout", action="store_true", help="the site does not say that the views overlap")
+    parser.add_argument("--calibrated", action="store_true", help="use the calibrations of the cameras")
     arguments = parser.parse_args()
     shared = shared_folder() or sys.exit("no data found: set MTMC_SHARED to the folder that holds data/ and weights/")
     configure_logging("four-cameras", "WARNING")
     with tempfile.TemporaryDirectory() as name:
         if arguments.recording:
-            recording = associate(Recording.open(arguments.recording)).recording
+            recording = Recording.open(arguments.recording)
         else:
-            recording = record(arguments.keep or Path(name), arguments.seconds)
+            recording = record(arguments.keep or Path(name), arguments.seconds, has_layout=not arguments.no_layout)
+        layout = Layout.open(recording.cameras) if arguments.no_layout else recording.description.site_layout()
+        if arguments.recording or arguments.calibrated:
+            layout = calibrated(layout, shared) if arguments.calibrated else layout
+            recording = associate(recording, layout=layout).recording
         pairs, live = judged(shared, recording)
     table_console().print(pair_table(pairs, live))
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from cli.console import counted, table_console
 from cli.options import JsonOption, MaybeSiteFile, RedisUrl, RootOption, SiteName, StateOption
+from shared.errors import MtmcError
 
 if TYPE_CHECKING:
     from site_checks.finding import Finding
@@ -25,21 +27,33 @@ def doctor(
     redis_url: RedisUrl = None,
     state: StateOption = None,
     root: RootOption = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Draw a grid of metres on a picture of each calibrated camera, as DIR/CAMERA.jpg.",
+            file_okay=False,
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check everything that a site needs, and say how to fix what is wrong.
 
     Checks this machine, the site file, Redis and its memory policy, the
-    hosts' clocks, the models, every camera, the port of the page, and
-    the site itself if it is running. Changes nothing. With --site it checks
-    the published site, for example on a host that only runs workers.
+    hosts' clocks, the models, every camera and its calibration, the port of
+    the page, and the site itself if it is running. Changes nothing. With
+    --site it checks the published site, for example on a host that only
+    runs workers.
 
     The fields of --json are stable: well, findings (area, level: ok,
     warning or error, what, do).
 
     Exit code 2: there is at least one error.
 
-    Example:  mtmc doctor site.yaml
+    Examples:
+      mtmc doctor site.yaml
+      mtmc doctor site.yaml --picture grids
     """
     import json
     from dataclasses import asdict
@@ -50,7 +64,12 @@ def doctor(
     from site_checks.examination import Examination
 
     console = table_console()
-    examination = Examination(SiteChoice(site_file, site, redis_url, state), root, os.environ, usable_cores())
+    if picture is not None:
+        try:
+            picture.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise MtmcError(f"{picture} cannot be created ({problem.strerror}); name another folder") from None
+    examination = Examination(SiteChoice(site_file, site, redis_url, state), root, os.environ, usable_cores(), picture)
     findings: list[Finding] = []
     area = None
     with logs_of_command("doctor", "CRITICAL"):  # errors become findings, so nothing is logged

@@ -37,6 +37,15 @@ class _Scene(NamedTuple):
     seconds: float
     difficulty: Difficulty
     has_layout: bool
+    has_calibration: bool
+
+    @property
+    def title(self) -> str:
+        """Names what the seeds of one run have in common."""
+        without = [
+            name for name, has in (("layout", self.has_layout), ("calibration", self.has_calibration)) if not has
+        ]
+        return f"demo, {self.seconds:g} s, {self.difficulty}{''.join(f', no {name}' for name in without)}"
 
 
 def evaluate(
@@ -68,11 +77,15 @@ def evaluate(
     difficulty: Annotated[
         Difficulty,
         typer.Option(
-            help="Of the synthetic site. hard: more vehicles, most of them look-alikes, and clocks that differ."
+            help="Of the synthetic site. hard: more vehicles, most of them look-alikes, clocks that differ, inexact "
+            "calibrations."
         ),
     ] = Difficulty.NORMAL,
     no_layout: Annotated[
         bool, typer.Option("--no-layout", help="With --demo: the site does not say which views overlap.")
+    ] = False,
+    no_calibration: Annotated[
+        bool, typer.Option("--no-calibration", help="With --demo: the site does not use the cameras' calibrations.")
     ] = False,
     seconds: Annotated[
         float | None,
@@ -134,6 +147,7 @@ def evaluate(
         ("--seed", seed is not None, demo),
         ("--seeds", seeds is not None, demo),
         ("--no-layout", no_layout, demo),
+        ("--no-calibration", no_calibration, demo),
         ("--difficulty", difficulty is not Difficulty.NORMAL, demo),
         ("--live", live, recording is None),
         ("--workers", workers is not None, recording is None),
@@ -167,12 +181,13 @@ def evaluate(
                 seconds = _DEMO_SECONDS if seconds is None else seconds
             if seeds is not None:
                 assert seconds is not None
-                scenes = [_Scene(one, seconds, difficulty, not no_layout) for one in _parsed_seeds(seeds)]
+                has = not no_layout, not no_calibration
+                scenes = [_Scene(one, seconds, difficulty, *has) for one in _parsed_seeds(seeds)]
                 _run_seeds(scenes, folder, workers, as_json=as_json)
                 return
             if demo:
                 assert seconds is not None
-                scene = _Scene(1 if seed is None else seed, seconds, difficulty, not no_layout)
+                scene = _Scene(1 if seed is None else seed, seconds, difficulty, not no_layout, not no_calibration)
                 site_file, ground_truth = _render_demo(folder / "demo", scene)
             assert site_file is not None
             assert ground_truth is not None
@@ -215,9 +230,7 @@ def _run_seeds(scenes: list[_Scene], folder: Path, workers: int | None, *, as_js
 
     from evaluation.tables import SummaryTable
 
-    kind = scenes[0]
-    title = f"demo, {kind.seconds:g} s, {kind.difficulty}{'' if kind.has_layout else ', no layout'}"
-    table, contents = SummaryTable(title), {}
+    table, contents = SummaryTable(scenes[0].title), {}
     for scene in scenes:
         own = folder / f"seed-{scene.seed}"
         site_file, ground_truth = _render_demo(own / "demo", scene)
@@ -240,7 +253,13 @@ def _render_demo(folder: Path, scene: _Scene) -> tuple[Path, Path]:
 
     require_models(MODELS)
     difficulty = demo.scenario.Difficulty(scene.difficulty)
-    site = DemoSite(scene.seed, scene.seconds, difficulty=difficulty, has_layout=scene.has_layout)
+    site = DemoSite(
+        scene.seed,
+        scene.seconds,
+        difficulty=difficulty,
+        has_layout=scene.has_layout,
+        has_calibration=scene.has_calibration,
+    )
     with progress_bar("rendering") as progress:
         site_file = write_site(folder, site, progress=progress)
     return site_file, folder / GROUND_TRUTH

@@ -51,6 +51,7 @@ def cache_name(site: DemoSite) -> str:
     rate = "" if site.fps == 5.0 else f"-{site.fps:g}fps"
     kind = "" if site.difficulty is Difficulty.NORMAL else f"-{site.difficulty}"
     kind += "" if site.has_layout else "-no-layout"
+    kind += "" if site.has_calibration else "-no-calibration"
     some = "" if site.cameras is None else "-" + "-".join(sorted(set(site.cameras)))
     return f"demo-seed-{site.seed}-{site.seconds:g}s{rate}{kind}{some}".replace("/", "_")[:200]
 
@@ -62,6 +63,7 @@ def _made_of(site: DemoSite) -> dict[str, Any]:
         "fps": site.fps,
         "difficulty": site.difficulty,
         "has_layout": site.has_layout,
+        "has_calibration": site.has_calibration,
         "cameras": None if site.cameras is None else sorted(set(site.cameras)),
         "models": str(site.models.resolve()),
         "sources": _sources_digest(),

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from demo.appearance import CLASS_NAMES
+from demo.calibration import calibration_of, wrong_calibration_of
 from demo.errors import DemoError
 from demo.geometry import SceneCamera
 from demo.layout import layout_settings
@@ -45,6 +45,8 @@ class DemoSite:
     difficulty: Difficulty = Difficulty.NORMAL
     has_layout: bool = True
     """Whether the site file says which views overlap, and how long the ways between the others take."""
+    has_calibration: bool = True
+    """Whether the site file names the calibrations."""
     models: Path = MODELS
     """Folder of the detector and the embedder in the site file; they do not have to exist yet."""
 
@@ -110,13 +112,18 @@ def write_site(
         _check_room(unfinished, scenario.ticks * len(chosen))
         render_cameras(scenario, chosen, unfinished, processes, progress)
         for camera in chosen:
-            _write_json(unfinished / f"{camera.name}.calibration.json", calibration_of(camera))
+            is_hard = site.difficulty is Difficulty.HARD
+            content = wrong_calibration_of(camera, site.seed) if is_hard else calibration_of(camera)
+            _write_json(unfinished / calibration_file(camera.name), content)
         for name, content in (notes or {}).items():
             _write_json(unfinished / name, content)
         # The notes come first: they identify an unfinished folder as a rendered site, which may be replaced.
         for path in sorted(unfinished.iterdir(), key=lambda path: (path.name not in (notes or {}), path.name)):
             path.replace(folder / path.name)
-        (unfinished / SITE_FILE).write_text(site_text(scenario, chosen, site.models, has_layout=site.has_layout))
+        text = site_text(
+            scenario, chosen, site.models, has_layout=site.has_layout, has_calibration=site.has_calibration
+        )
+        (unfinished / SITE_FILE).write_text(text)
         (unfinished / SITE_FILE).replace(folder / SITE_FILE)
     except OSError as error:
         raise DemoError(
@@ -142,25 +149,19 @@ def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def calibration_of(camera: SceneCamera) -> dict[str, Any]:
-    """The calibration: matrices by rows; the world is flat, in metres, z up."""
-
-    def rows(matrix: np.ndarray[Any, Any]) -> list[list[float]]:
-        return [[float(value) for value in row] for row in matrix]
-
-    return {
-        "camera": camera.name,
-        "resolution": {"width": camera.width, "height": camera.height},
-        "intrinsic": rows(camera.intrinsic),
-        "rotation": rows(camera.rotation),
-        "position": list(camera.position),
-        "projection": rows(camera.projection),
-        "image_to_ground": rows(camera.image_to_ground),
-        "ground_to_image": rows(camera.ground_to_image),
-    }
+def calibration_file(camera: str) -> str:
+    """Name of the file in the site's folder."""
+    return f"{camera}.calibration.json"
 
 
-def site_text(scenario: Scenario, cameras: Sequence[SceneCamera], models: Path, *, has_layout: bool = True) -> str:
+def site_text(
+    scenario: Scenario,
+    cameras: Sequence[SceneCamera],
+    models: Path,
+    *,
+    has_layout: bool = True,
+    has_calibration: bool = True,
+) -> str:
     """Content of the site file: five ticks per second, looping, live."""
     names = tuple(camera.name for camera in cameras)
     settings: dict[str, Any] = {
@@ -168,7 +169,15 @@ def site_text(scenario: Scenario, cameras: Sequence[SceneCamera], models: Path, 
         "clock": {"target_fps": scenario.fps},
         "detector": {"model": str(models / DETECTOR), "classes": list(CLASS_NAMES)},
         "embedder": {"model": str(models / EMBEDDER)},
-        "cameras": [{"name": name, "source": f"{name}.mp4", "loop": True} for name in names],
+        "cameras": [
+            {
+                "name": name,
+                "source": f"{name}.mp4",
+                "loop": True,
+                **({"calibration": calibration_file(name)} if has_calibration else {}),
+            }
+            for name in names
+        ],
         **({"layout": layout_settings(names)} if has_layout else {}),
     }
     return yaml.safe_dump(settings, sort_keys=False)

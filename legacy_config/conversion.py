@@ -164,6 +164,11 @@ class _Converter:
             self._file(("cameras", i, "mask"), camera["detection_mask"], f"{key}.detection_mask")
         elif "MOT.DETECTION_MASK" in self._values:
             self._file(("cameras", i, "mask"), self._values["MOT.DETECTION_MASK"], "MOT.DETECTION_MASK")
+        calibration = camera.get("calibration", self._values.get("MOT.CALIBRATION"))
+        if calibration is not None and self._roots.find(calibration) is not None:
+            # A missing file was no error, because nothing used it.
+            given = f"{key}.calibration" if "calibration" in camera else "MOT.CALIBRATION"
+            self._file(("cameras", i, "calibration"), calibration, given)
         if camera.get("detector") not in (None, self._values.get("MOT.DETECTOR")):
             self._model(("cameras", i, "detector", "model"), camera["detector"], f"{key}.detector")
         if "tracked_classes" in camera:

@@ -58,6 +58,7 @@ USED: Mapping[str, Key] = {
     "MOT.TRACKER": Key(TEXT),
     "MOT.TRACKED_CLASSES": Key(CLASSES, [1, 2, 3, 5, 7], ("detector", "classes")),
     "MOT.DETECTION_MASK": Key(TEXT),
+    "MOT.CALIBRATION": Key(TEXT),
     "MOT.MIN_FRAMES": Key(WHOLE, None, ("tracker", "min_hits")),
     "MOT.REID_TRT": Key(TEXT),
     "MOT.REID_ONNX": Key(TEXT),
@@ -79,7 +80,7 @@ IGNORED = frozenset(
     {
         *("OUTPUT_DIR", "DEBUG_RUN", "FONT", "FONTSIZE", "SYSTEM.CFG_DIR"),
         *("MOT.VIDEO", "MOT.FONT", "MOT.SHOW", "MOT.ONLINE_VIDEO_OUTPUT", "MOT.VIDEO_OUTPUT", "MOT.REFINE"),
-        *("MOT.REID_FP16", "MOT.REID_BATCHSIZE", "MOT.CALIBRATION", "MOT.ENABLE_ALPR"),
+        *("MOT.REID_FP16", "MOT.REID_BATCHSIZE", "MOT.ENABLE_ALPR"),
         *("MOT.STATIC_ATTRIBUTES", "MOT.DYNAMIC_ATTRIBUTES"),
         *("MOT.ATTRIBUTE_INFER_FP16", "MOT.ATTRIBUTE_INFER_BATCHSIZE", "MOT.VALID_ZONEPATHS", "MOT.ZONE_MASK_DIR"),
         *("MTMC.PICKLED_TRACKLETS", "EXPRESS.FINAL_VIDEO_OUTPUT"),
@@ -93,8 +94,9 @@ CAMERA_USED: Mapping[str, ValueKind] = {
     "detector": TEXT,
     "tracked_classes": CLASSES,
     "detection_mask": TEXT,
+    "calibration": TEXT,
 }
-CAMERA_IGNORED = frozenset({"calibration", "zone_mask_dir", "valid_zonepaths", "enable_alpr"})
+CAMERA_IGNORED = frozenset({"zone_mask_dir", "valid_zonepaths", "enable_alpr"})
 _LITERAL = re.compile(r"None|True|False|[-+]?[\d.]+(?:e[-+]?\d+)?|[\[(].*[\])]")
 SECTIONS = frozenset(name.partition(".")[0] for name in (*USED, *IGNORED) if "." in name)
 

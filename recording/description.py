@@ -60,7 +60,7 @@ class Description(BaseModel):
         content = site.model_dump(mode="json", by_alias=True, exclude={"redis", "layout"})
         for camera in content["cameras"]:
             camera["source"] = redact(camera["source"])
-            camera["mask"] = None
+            camera["mask"] = camera["calibration"] = None
         return cls(made_by=made_by, site=content, layout=layout.to_dict(), **more)
 
     def site_config(self) -> SiteConfig:

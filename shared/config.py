@@ -182,6 +182,11 @@ class AssociationConfig(Section):
         "average", description="mode reference: how the similarity of two groups of tracks is computed"
     )
     min_track_frames: int = Field(3, ge=1, le=1000, description="a track gets a gid after this many embeddings")
+    learn: bool = Field(
+        True,
+        description="live mode: learn overlaps, places, travel times and how alike objects look; false: only use what "
+        "has been learned, the layout and the calibrations",
+    )
     retention_seconds: Seconds = Field(
         300.0, description="how long after it was last seen an identity can be recognised again"
     )
@@ -302,6 +307,9 @@ class CameraConfig(Section):
     ffmpeg_options: dict[FfmpegOption, str] = Field({}, description="further options of FFmpeg for a stream")
     mask: FilePath | None = Field(
         None, description="path of an image of the view; detections whose centre is on a black pixel are dropped"
+    )
+    calibration: FilePath | None = Field(
+        None, description="path of a file that says where the ground is in the picture; see docs/calibration.md"
     )
     time_offset_seconds: float | None = Field(
         None, description="file: how much later than the other files it begins; live source: added to its timestamps"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from shared.calibration import Calibration, CalibrationError, read_calibration, with_common_origin
 from shared.config import CameraConfig, LayoutConfig, Name, SiteConfig
 from shared.errors import ConfigError, LayoutError, Problem, redact
 from shared.layout import Layout, read_layout
@@ -174,8 +176,26 @@ def site_layout(site: SiteConfig) -> Layout:
     """The transitions between the cameras of `site`.
 
     Raises:
-        LayoutError: the layout file cannot be read, or does not match the cameras.
+        LayoutError: the layout file or a calibration cannot be read, or does not match the cameras.
     """
+    return replace(_transitions(site), calibrations=_calibrations(site))
+
+
+def _calibrations(site: SiteConfig) -> dict[str, Calibration]:
+    """Camera → calibration; the reference mode uses none, so it is not stopped by a bad one."""
+    found: dict[str, Calibration] = {}
+    if site.association.mode == "reference":
+        return found
+    for camera in site.cameras:
+        if camera.calibration is not None:
+            try:
+                found[camera.name] = read_calibration(camera.calibration)
+            except CalibrationError as error:
+                raise LayoutError(f"camera {camera.name}: the calibration {error}") from None
+    return with_common_origin(found)
+
+
+def _transitions(site: SiteConfig) -> Layout:
     names = site.camera_names
     config = site.layout or LayoutConfig()
     if config.file is not None:

@@ -159,6 +159,11 @@ class Keys:
         """String, JSON: which generation is the valid checkpoint."""
         return self._key("state:current")
 
+    @property
+    def learned_layout(self) -> str:
+        """String, JSON: which views overlap and how long steps take, as the aggregator has learned it."""
+        return self._key("layout:learned")
+
     # -- pictures (may live in a second Redis without persistence) ----------------------------------
     def frames(self, camera: str) -> str:
         """Stream of two entries `tick time_ns width height jpeg`: the annotated picture."""

@@ -8,13 +8,15 @@ means that the two views overlap.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from shared.calibration import Calibration
 from shared.errors import LayoutError
 
 _VECTORS = ("fps", "scales", "offset")
@@ -28,7 +30,8 @@ class Layout:
 
     `compatible` is `(n, n)` bool, `dtmin` and `dtmax` are `(n, n)` float64 in seconds, `inf` and `-inf` allowed.
     `fps`, `scales` and `offset` are `(n,)` float64 or None: the values of a `run_live_mtmc.py` layout for video files.
-    `fps` has no effect.
+    `fps` has no effect. `unknown` is `(n, n)` bool, symmetric, or None: pairs of cameras of which nothing is known;
+    each step between them is possible, and whether their views overlap has to be learned.
     """
 
     cameras: tuple[str, ...]
@@ -38,6 +41,9 @@ class Layout:
     fps: npt.NDArray[np.float64] | None = None
     scales: npt.NDArray[np.float64] | None = None
     offset: npt.NDArray[np.float64] | None = None
+    unknown: npt.NDArray[np.bool_] | None = None
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    """Camera → where the ground is in its picture; cameras without a calibration are left out."""
 
     @classmethod
     def open(cls, cameras: tuple[str, ...]) -> Layout:
@@ -48,6 +54,7 @@ class Layout:
             compatible=np.ones((n, n), bool),
             dtmin=np.full((n, n), -math.inf),
             dtmax=np.full((n, n), math.inf),
+            unknown=~np.eye(n, dtype=np.bool_),
         ).with_returns()
 
     @classmethod
@@ -64,7 +71,7 @@ class Layout:
         np.fill_diagonal(compatible, val=True)
         np.fill_diagonal(dtmin, 0.0)
         np.fill_diagonal(dtmax, math.inf)
-        return Layout(self.cameras, compatible, dtmin, dtmax, self.fps, self.scales, self.offset)
+        return replace(self, compatible=compatible, dtmin=dtmin, dtmax=dtmax)
 
     def with_transition(
         self, source: str, target: str, min_seconds: float, max_seconds: float, *, overlapping: bool = False
@@ -76,12 +83,14 @@ class Layout:
         """
         i, j = self._index(source), self._index(target)
         compatible, dtmin, dtmax = self.compatible.copy(), self.dtmin.copy(), self.dtmax.copy()
+        unknown = self.pairs_unknown.copy()
+        unknown[i, j] = unknown[j, i] = False
         lowest = -math.inf if overlapping else min_seconds
         known = bool(compatible[i, j]) and i != j
         dtmin[i, j] = min(lowest, dtmin[i, j]) if known else lowest
         dtmax[i, j] = max(max_seconds, dtmax[i, j]) if known else max_seconds
         compatible[i, j] = True
-        return Layout(self.cameras, compatible, dtmin, dtmax, self.fps, self.scales, self.offset)
+        return replace(self, compatible=compatible, dtmin=dtmin, dtmax=dtmax, unknown=unknown)
 
     def of(self, cameras: tuple[str, ...]) -> Layout:
         """The part of this layout for some of its cameras.
@@ -95,7 +104,16 @@ class Layout:
         own = [self.cameras.index(camera) for camera in cameras]
         block = np.ix_(own, own)
         vectors = {name: vector[own] for name in _VECTORS if (vector := getattr(self, name)) is not None}
-        return Layout(cameras, self.compatible[block], self.dtmin[block], self.dtmax[block], **vectors)
+        unknown = self.pairs_unknown[block]
+        return Layout(
+            cameras,
+            self.compatible[block],
+            self.dtmin[block],
+            self.dtmax[block],
+            unknown=unknown,
+            calibrations=self._calibrations_of(cameras),
+            **vectors,
+        )
 
     def over(self, cameras: tuple[str, ...]) -> Layout:
         """This layout for `cameras`; to and from cameras that it does not have, every step is possible.
@@ -107,7 +125,16 @@ class Layout:
         own = [self.cameras.index(cameras[i]) for i in known]
         for name in ("compatible", "dtmin", "dtmax"):
             getattr(wide, name)[np.ix_(known, known)] = getattr(self, name)[np.ix_(own, own)]
-        return wide
+        wide.pairs_unknown[np.ix_(known, known)] = self.pairs_unknown[np.ix_(own, own)]
+        return replace(wide, calibrations=self._calibrations_of(cameras))
+
+    def _calibrations_of(self, cameras: tuple[str, ...]) -> dict[str, Calibration]:
+        return {camera: one for camera, one in self.calibrations.items() if camera in cameras}
+
+    @property
+    def pairs_unknown(self) -> npt.NDArray[np.bool_]:
+        """`(n, n)` bool, symmetric: `unknown`, or all False."""
+        return np.zeros(self.compatible.shape, np.bool_) if self.unknown is None else self.unknown
 
     @property
     def overlapping(self) -> npt.NDArray[np.bool_]:
@@ -127,22 +154,35 @@ class Layout:
 
     def to_dict(self) -> dict[str, Any]:
         """The layout as JSON-compatible values; infinities are the strings `inf` and `-inf`."""
+        calibrations = {camera: one.to_dict() for camera, one in sorted(self.calibrations.items())}
         return {
             "cameras": list(self.cameras),
             "compatible": self.compatible.astype(int).tolist(),
             "dtmin": [[_plain(value) for value in row] for row in self.dtmin.tolist()],
             "dtmax": [[_plain(value) for value in row] for row in self.dtmax.tolist()],
+            "unknown": self.pairs_unknown.astype(int).tolist(),
             **{name: vector.tolist() for name in _VECTORS if (vector := getattr(self, name)) is not None},
+            **({"calibrations": calibrations} if calibrations else {}),
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Layout:
         """The reverse of `to_dict`."""
+        cameras = tuple(data["cameras"])
+        dtmin = np.array([[float(value) for value in row] for row in data["dtmin"]], np.float64)
+        dtmax = np.array([[float(value) for value in row] for row in data["dtmax"]], np.float64)
+        compatible = np.array(data["compatible"], bool)
+        # Layouts of earlier versions do not say what is unknown: all of it, if they allow everything.
+        nothing = cls.open(cameras)
+        allows_all = compatible.all() and (dtmin == nothing.dtmin).all() and (dtmax == nothing.dtmax).all()
+        default = nothing.pairs_unknown & allows_all
         return cls(
-            tuple(data["cameras"]),
-            compatible=np.array(data["compatible"], bool),
-            dtmin=np.array([[float(value) for value in row] for row in data["dtmin"]], np.float64),
-            dtmax=np.array([[float(value) for value in row] for row in data["dtmax"]], np.float64),
+            cameras,
+            compatible=compatible,
+            dtmin=dtmin,
+            dtmax=dtmax,
+            unknown=np.array(data.get("unknown", default), np.bool_),
+            calibrations={camera: Calibration.from_dict(one) for camera, one in data.get("calibrations", {}).items()},
             **{name: np.array(data[name], np.float64) for name in _VECTORS if name in data},
         )
 

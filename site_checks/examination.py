@@ -20,6 +20,7 @@ from shared.redis_connection import Client, check
 from shared.site import is_published, read_site
 from shared.site_state.reading import StateReader
 from shared.site_state.states import CameraState, SiteState
+from site_checks.calibrations import examine_calibrations
 from site_checks.files import FileChecks
 from site_checks.finding import Finding, error, ok, warning
 from site_checks.machine import examine_disk, examine_machine
@@ -37,8 +38,24 @@ AREA = "site file"
 class Examination:
     """All checks of one site. After an error it continues with the checks that are still possible."""
 
-    def __init__(self, choice: SiteChoice, root: Path | None, environment: Mapping[str, str], cores: int) -> None:
-        """`root`: the folder that relative paths in a configuration of `run_live_mtmc.py` start from."""
+    def __init__(
+        self,
+        choice: SiteChoice,
+        root: Path | None,
+        environment: Mapping[str, str],
+        cores: int,
+        pictures: Path | None = None,
+    ) -> None:
+        """Prepare the checks.
+
+        Args:
+            choice: the site.
+            root: the folder that relative paths in a configuration of `run_live_mtmc.py` start from.
+            environment: variables of the process.
+            cores: of this machine.
+            pictures: the folder into which calibrations are drawn.
+        """
+        self._pictures = pictures
         self._choice, self._root, self._environment, self._cores = choice, root, environment, cores
         self._site: SiteConfig | None = None
         self._client: Client | None = None
@@ -163,4 +180,6 @@ class Examination:
         if state is not None and state.running:
             running = {camera.name: camera for camera in state.cameras}
         yield from examine_sources(site.cameras, site.clock.target_fps, running)
+        if choice.site_file is not None:  # a published site has the calibrations, but maybe not their files
+            yield from examine_calibrations(site.cameras, self._pictures)
         yield examine_port(site.streamer, site.site)

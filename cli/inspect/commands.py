@@ -84,3 +84,32 @@ def keys(
 
     choice = SiteChoice(site_file, site, redis_url, state)
     inspect_keys(choice, os.environ, table_console(), every=every, as_json=as_json)
+
+
+@app.command()
+def layout(
+    site_file: MaybeSiteFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+) -> None:
+    """Show which views overlap and how long steps between cameras take.
+
+    The aggregator learns both in association.mode 'live'. Without a layout,
+    two views count as overlapping only once that is certain. The output ends
+    with a layout to paste into the site file.
+
+    The fields of --json are stable: tick, overlaps (cameras, source: layout,
+    learned or unknown, probability, tracks, found, is_mapped) and steps
+    (from, to, handovers, seconds: 10 %, 50 % and 90 % quantile).
+
+    Exit code 1: nothing has been learned yet.
+
+    Example:  mtmc inspect layout site.yaml
+    """
+    from cli.inspect.layout import inspect_layout
+    from launcher.site_access import SiteChoice
+
+    choice = SiteChoice(site_file, site, redis_url, state)
+    raise typer.Exit(inspect_layout(choice, os.environ, table_console(), as_json=as_json))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from association.identities import Identities, Identity
 from association.outcome import Assignment, CycleResult, Event, Sighting
+from association.positions import Position
 from association.track_table import TrackTable
 from services.aggregator.reader import DeadLetter, Gap
 from shared.keys import Keys
@@ -78,6 +79,7 @@ class Publication:
             commands += self._sighting(sighting, final=sighting.gid not in result.touched)
         for gid in sorted(result.touched):
             commands += self._identity(identities[gid], table)
+        commands += [self._position(gid, position) for gid, position in result.positions.items() if gid in identities]
         for younger, older in result.aliases.items():
             commands.append(["HSET", self._keys.aliases, younger, older])
             commands.append(["DEL", self._keys.identity(younger)])
@@ -152,6 +154,15 @@ class Publication:
             ["PERSIST", name] if identity.present else ["EXPIRE", name, self._expiry] for name in names
         ]
         return [["HSET", key, *_flat(fields)], *keep]
+
+    def _position(self, gid: int, position: Position) -> Command:
+        fields: Fields = {
+            "x": f"{position.x:.2f}",
+            "y": f"{position.y:.2f}",
+            "uncertainty": f"{position.uncertainty:.2f}",
+        }
+        fields["speed"] = "" if position.speed is None else f"{position.speed:.2f}"
+        return ["HSET", self._keys.identity(gid), *_flat(fields)]
 
     def _event_fields(self, event: Event) -> Fields:
         fields: Fields = {"kind": event.kind, "gid": event.gid}

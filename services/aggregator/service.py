@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 
@@ -369,3 +370,12 @@ class Aggregator:
         )
         self._checkpoint_tick = self._last_tick
         self._metrics.saved_checkpoint()
+        self._publish_learned_layout(lease)
+
+    def _publish_learned_layout(self, lease: Lease) -> None:
+        learned, key = self.association.learned(), self._keys.learned_layout
+        if learned is None:
+            lease.commit([["DEL", key]], [key])
+        else:
+            content = {"tick": self._last_tick} | learned.to_dict(self._cameras)
+            lease.commit([["SET", key, json.dumps(content)]], [key])

@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from association.outcome import CameraTick
 from services.aggregator import publication
+from services.aggregator.publication import Publication
 from services.aggregator.service import Aggregator
 from shared.camera_settings import add_camera, remove_cameras
 from shared.config import CameraConfig, SiteConfig
@@ -125,6 +127,19 @@ def outcome(client: Client, site: PublishedSite) -> dict[str, Any]:
     for key in scan(client, site, "sightings:*"):
         found[key] = [fields for _, fields in client.xrange(prefix + key)]
     return found
+
+
+@pytest.fixture(autouse=True)
+def patient_keys(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys expire after seconds of real time, which a slow machine needs for a storm: not before it is compared."""
+    if "calm" in request.fixturenames:
+        create = Publication.__init__
+
+        def patient(self: Publication, *given: Any, **named: Any) -> None:
+            create(self, *given, **named)
+            self._expiry = 600
+
+        monkeypatch.setattr(Publication, "__init__", patient)
 
 
 def scene() -> list[CameraTick]:
@@ -323,6 +338,25 @@ def test_a_damaged_checkpoint_loses_nothing_because_the_previous_one_is_kept(
         feeder.feed()
         aggregator.step()
     assert outcome(redis_client, site) == calm
+
+
+@pytest.mark.parametrize("association", [{}, {"linkage": "average"}])
+def test_what_was_learned_of_the_cameras_is_published_with_every_checkpoint(
+    redis_client: Client, association: dict[str, str]
+) -> None:
+    site = site_of(redis_client, "learned", **association)
+    feeder, aggregator = Feeder(redis_client, site, scene()), Aggregator(redis_client, site)
+    for _ in range(60):
+        feeder.feed()
+        aggregator.step()
+    published = redis_client.get(site.keys.learned_layout)
+    if association:
+        assert published is None, "the reference mode learns nothing"
+        return
+    learned = json.loads(published)
+    assert learned["tick"] == json.loads(redis_client.get(site.keys.state_current))["tick"]
+    assert {tuple(one["cameras"]) for one in learned["overlaps"]} <= set(combinations("ABCD", 2))
+    assert all(step["handovers"] > 0 for step in learned["steps"])
 
 
 def test_without_an_intact_checkpoint_new_gids_are_assigned_and_event_numbers_continue(

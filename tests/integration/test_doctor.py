@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.videos import picture, write_video
 
 THIRTY_THEN_TEN = [*(i / 30 for i in range(90)), *(3 + i / 10 for i in range(30))]
 WITH_A_GAP = [*(i / 25 for i in range(50)), *(6 + i / 25 for i in range(50))]
+FOUR_POINTS = [{"pixel": [x, y], "metres": [x / 10, y / 9]} for x in (0, 60) for y in (9, 40)]
 SECRET = "hunter2"  # noqa: S105
 Examine = Callable[..., tuple[int, list[dict[str, Any]]]]
 
@@ -205,6 +207,34 @@ def test_a_stream_is_watched_before_it_is_called_good(
         site["cameras"] = [{"name": "a", "source": f"{address}/x"}]
         (found,) = of(examine()[1], "sources")
     assert (found["level"], says in found["what"]) == (level, True), found
+
+
+@pytest.mark.parametrize(
+    ("content", "level", "what"),
+    [
+        ("[[0.01, 0, -0.3], [0, -0.02, 1], [0, 0, 1]]", "ok", r"^a: gate.json; grid of 0.5 m in .*grids/a.jpg$"),
+        ("[[1, 2], [3, 4]]", "error", "^a: the calibration .*gate.json has 4 numbers for the homography, not 3×3$"),
+        (json.dumps({"points": FOUR_POINTS}), "ok", "its point pairs fit within 0.00 m"),
+        (None, "error", "gate.json cannot be read"),
+    ],
+)
+def test_a_calibration_is_checked_and_drawn(
+    site: dict[str, Any], examine: Examine, tmp_path: Path, content: str | None, level: str, what: str
+) -> None:
+    site["cameras"][0]["calibration"] = "gate.json"
+    if content is not None:
+        (tmp_path / "gate.json").write_text(content)
+    _, findings = examine("--picture", str(tmp_path / "grids"))
+    (found,) = of(findings, "calibrations")
+    assert found["level"] == level
+    assert re.search(what, found["what"])
+    drawn = cv2.imread(str(tmp_path / "grids" / "a.jpg"))
+    assert (drawn is not None) == (level == "ok")
+
+
+def test_without_a_calibration_there_is_nothing_to_draw(examine: Examine, tmp_path: Path) -> None:
+    assert of(examine("--picture", str(tmp_path / "grids"))[1], "calibrations")[0]["level"] == "warning"
+    assert not of(examine()[1], "calibrations")
 
 
 def test_a_port_in_use_is_an_error(site: dict[str, Any], examine: Examine) -> None:

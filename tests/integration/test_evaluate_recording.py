@@ -56,7 +56,9 @@ def scene(tmp_path: Path) -> tuple[Path, Path]:
         path.write_text("\n".join(tracks))
         np.save(tmp_path / f"{camera}.npy", np.array(features, np.float32))
         sources.append(MotSource(camera, path, tmp_path / f"{camera}.npy"))
-    import_mot(sources, ImportOptions(FPS, size=(640, 360)), tmp_path / "recording")
+    layout = tmp_path / "layout.txt"
+    layout.write_text("compatibility\n1 1\n1 1\ndtmin\n0 -inf\n-inf 0\ndtmax\ninf inf\ninf inf\n")
+    import_mot(sources, ImportOptions(FPS, size=(640, 360), layout=layout), tmp_path / "recording")
     return tmp_path / "recording", tmp_path / "truth"
 
 

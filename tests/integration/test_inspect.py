@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import yaml
 
+from association.learned_layout import LearnedLayout, LearnedOverlap, LearnedStep
 from launcher.site_keys import FoundKey, key_kinds
 from launcher.state_folder import LastStart, StateFolder
 from launcher.track_entries import BrokenEntry, SeenEntry, SeenTrack
 from shared.camera_settings import set_paused
-from shared.config import SiteConfig
+from shared.config import LayoutConfig, SiteConfig
 from shared.keys import Keys
 from shared.messages import SCHEMA, TrackBatch
 from shared.redis_connection import Client, connect
@@ -277,17 +278,62 @@ def test_the_published_settings_are_shown_without_secrets(site: Client, mtmc: Co
     assert SECRET not in done.stdout + json.dumps(content)
 
 
+# -- layout ---------------------------------------------------------------------------------------------------
+
+LEARNED = LearnedLayout(
+    (
+        LearnedOverlap((0, 1), "learned", 0.9987, 40, 31, is_mapped=True),
+        LearnedOverlap((0, 2), "unknown", 0.02, 38, 1, is_mapped=False),
+        LearnedOverlap((1, 2), "layout", None, 0, 0, is_mapped=False),
+    ),
+    (LearnedStep(2, 0, 9, (5.5, 7.0, 11.2)), LearnedStep(0, 2, 1, (3.0, 3.0, 3.0)), LearnedStep(0, 1, 5, (1, 2, 3))),
+)
+
+
+def test_what_was_learned_is_shown_with_a_layout_to_paste(site: Client, inspect: Callable[..., Done]) -> None:
+    content = {"tick": 900} | LEARNED.to_dict(["gate", "yard", "lane"])
+    site.set(KEYS.learned_layout, json.dumps(content))
+    assert json.loads(inspect("layout", "--json").stdout) == content
+    done = inspect("layout")
+    assert done.returncode == 0
+    shown = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "gate and yard yes, learned 99.9% 40 31 yes" in shown
+    assert "gate and lane not known 2.0% 38 1 no" in shown
+    assert "yard and lane yes, by the layout no" in shown
+    assert "lane gate 9 5.5 s 7.0 s 11.2 s" in shown
+    pasted = LayoutConfig.model_validate(yaml.safe_load(done.stdout[done.stdout.index("layout:") :])["layout"])
+    assert pasted.overlaps == (("gate", "yard"), ("yard", "lane"))
+    steps = [(one.from_camera, one.to_camera, one.min_seconds, one.max_seconds) for one in pasted.transitions]
+    assert steps == [("lane", "gate", 2, 23)], "one handover is too few, and views that overlap need no step"
+
+
+def test_a_site_that_has_learned_nothing_says_why(
+    site: Client, redis_client: Client, inspect: Callable[..., Done]
+) -> None:
+    done = inspect("layout")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "saves it every 20 s" in done.stderr
+    publish_site(redis_client, SiteConfig.model_validate(SITE | {"association": {"mode": "reference"}}))
+    assert "in association.mode 'reference' nothing is learned" in inspect("layout").stderr
+
+
 # -- all ------------------------------------------------------------------------------------------------------
 
 
 def test_the_help_documents_every_field_of_the_json(mtmc: CommandLine) -> None:
-    for verb, kinds in (("tracks", (SeenEntry, SeenTrack, BrokenEntry)), ("keys", (FoundKey,))):
+    for verb, kinds in (
+        ("tracks", (SeenEntry, SeenTrack, BrokenEntry)),
+        ("keys", (FoundKey,)),
+        ("layout", (LearnedOverlap,)),
+    ):
         said = " ".join(mtmc("inspect", verb, "--help").stdout.split())
         for name in [field.name.rstrip("_") for kind in kinds for field in fields(kind)]:
             assert re.search(rf"\b{name}\b", said), name
 
 
-@pytest.mark.parametrize("words", [("inspect", "keys"), ("inspect", "tracks", "gate"), ("config", "show")])
+@pytest.mark.parametrize(
+    "words", [("inspect", "keys"), ("inspect", "layout"), ("inspect", "tracks", "gate"), ("config", "show")]
+)
 def test_a_missing_redis_and_a_wrong_password_are_reported_in_one_line(
     mtmc: CommandLine, redis_process: RedisProcess, words: tuple[str, ...]
 ) -> None:

@@ -47,7 +47,10 @@ def texts(tmp_path: Path) -> list[str]:
 def test_the_text_of_any_tracker_becomes_tracks_with_global_ids(
     mtmc: CommandLine, texts: list[str], tmp_path: Path
 ) -> None:
-    done = mtmc("import-mot", *texts, "--fps", "10", "-o", tmp_path / "r", "--size", "640x480")
+    overlapping = tmp_path / "layout.txt"
+    overlapping.write_text("compatibility\n1 1\n1 1\ndtmin\n0 -inf\n-inf 0\ndtmax\ninf inf\ninf inf\n")
+    options = ("--fps", "10", "--size", "640x480", "--layout", overlapping)
+    done = mtmc("import-mot", *texts, *options, "-o", tmp_path / "r")
     assert (done.returncode, done.stderr) == (0, "")
     assert "40 ticks, 4 tracks, 160 boxes, 160 embeddings" in done.stdout
     done = mtmc("export", tmp_path / "r", "--format", "cityflow", "-o", tmp_path / "text")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from association.identities import Identities, Identity
 from association.outcome import Assignment, CycleResult, Event
+from association.positions import Position
 from association.track_table import TrackTable
 from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
 from services.aggregator.reader import DeadLetter, Gap
@@ -94,3 +95,9 @@ def test_a_dead_letter_has_its_stream_and_the_reason() -> None:
     written = commands(CycleResult(), letters=(DeadLetter("stream", "1-1", "torn"),))
     letter = next(command for command in written if command[1] == KEYS.dead_letters)
     assert list(letter)[-6:] == ["stream", "stream", "entry", "1-1", "reason", "torn"]
+
+
+def test_places_of_known_identities_are_written_into_their_records() -> None:
+    positions = {2: Position(1.234, -2.0, 0.3, None), 99: Position(0.0, 0.0, 0.1, 1.5)}
+    written = [command for command in commands(CycleResult(positions=positions)) if command[0] == "HSET"]
+    assert written == [["HSET", KEYS.identity(2), "x", "1.23", "y", "-2.00", "uncertainty", "0.30", "speed", ""]]

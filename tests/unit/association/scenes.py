@@ -27,6 +27,7 @@ def settings(
     min_similarity: float = 0.5,
     linkage: Linkage = "average",
     min_track_frames: int = 3,
+    learn: bool = True,
     interval_ticks: int = 10,
     retention_s: float = 60,
     linger_s: float = 1,
@@ -35,7 +36,16 @@ def settings(
     """10 ticks a second."""
     retention_ns, linger_ns, lost_ns = (round(seconds * 1e9) for seconds in (retention_s, linger_s, lost_s))
     return AssociationSettings(
-        mode, min_similarity, linkage, min_track_frames, interval_ticks, retention_ns, linger_ns, lost_ns, TICK_NS
+        mode,
+        min_similarity,
+        linkage,
+        min_track_frames,
+        learn,
+        interval_ticks,
+        retention_ns,
+        linger_ns,
+        lost_ns,
+        TICK_NS,
     )
 
 

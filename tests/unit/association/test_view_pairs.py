@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from association.ground import Ground
 from association.homography import Matrix, mapped
-from association.view_pairs import ViewPair
+from association.motion import MotionHistory
+from association.track_table import TrackTable
+from association.view_pairs import ViewPair, ViewPairs
+from shared.layout import Layout
 from tests.unit.association.test_homography import TURNED, places
 
 
@@ -40,3 +44,36 @@ def test_one_object_alone_teaches_nothing_however_many_places_it_has() -> None:
 
 def test_too_few_objects_teach_nothing() -> None:
     assert pair_of([number % 3 for number in range(40)], set()).mapping is None
+
+
+def test_many_objects_that_agree_on_no_mapping_disagree() -> None:
+    assert not pair_of([number % 30 for number in range(300)], set()).disagrees
+    assert pair_of([number % 30 for number in range(300)], set(range(30))).disagrees
+    assert not pair_of([number % 30 for number in range(90)], set(range(30))).disagrees, "too few places to say so"
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_a_box_that_the_border_cuts_says_where_its_foot_may_be(is_turned: bool) -> None:
+    """The pictures are equal: what stands in the first stands at the same pixels in the second."""
+    table = TrackTable()
+    motion = MotionHistory(table)
+    pairs = ViewPairs(motion, Ground(Layout.open(("A", "B"))))
+    pairs.restore({"pairs": [[0, 1, [], np.eye(3).tobytes(), 0.02, 0, 0]]}, [0, 1])
+    whole, cut = (1, 0) if is_turned else (0, 1)
+    feet_below = table.add(whole, 1, 0, 1, 0)
+    elsewhere = table.add(whole, 2, 0, 1, 0)
+    cut_below = table.add(cut, 3, 0, 1, 0)
+    for second in range(1, 5):
+        boxes = np.array([[560, 560, 640, 700], [160, 560, 240, 700]], np.float32)
+        motion.observe(whole, np.array([feet_below, elsewhere]), second * 10**9, boxes, 1280, 760)
+        half = np.array([[560, 560, 640, 640]], np.float32)
+        motion.observe(cut, np.array([cut_below]), second * 10**9, half, 1280, 640)
+
+    def ratio(row: int) -> float:
+        rows = np.array([row]), np.array([cut_below])
+        found = pairs.ratios((0, 1), *(reversed(rows) if is_turned else rows))  # type: ignore[misc]
+        assert found is not None
+        return float(found[0, 0])
+
+    assert ratio(feet_below) > 4
+    assert ratio(elsewhere) < -4

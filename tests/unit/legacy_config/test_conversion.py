@@ -426,3 +426,13 @@ def test_every_command_accepts_such_files(package: str) -> None:
             if isinstance(node, ast.ImportFrom) and node.module == "shared.config_file":
                 found = readers.intersection(name.name for name in node.names)
                 assert not found or module.name == "site_file.py", f"{module} must use launcher.site_file.load_site"
+
+
+def test_a_calibration_is_mapped_if_it_exists_and_never_stops_the_reference_mode(write: Write) -> None:
+    path = write(MOT__CALIBRATION="config/ground.txt")
+    assert all(camera.calibration is None for camera in load_site(path, {}).cameras), "nothing used it before"
+    ground = path.parents[2] / "config" / "ground.txt"
+    ground.write_text("nonsense")
+    site = load_site(path, {})
+    assert [camera.calibration for camera in site.cameras] == [None, ground], "its own nowhere.txt is missing"
+    assert site_layout(site).calibrations == {}

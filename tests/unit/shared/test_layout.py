@@ -206,8 +206,26 @@ def test_overlap_is_symmetric_and_no_camera_overlaps_itself(layout: Layout) -> N
 
 def test_a_layout_written_by_an_older_version_is_read() -> None:
     data = Layout.open(CAMERAS).to_dict()
+    del data["unknown"]
     assert set(data) == {"cameras", "compatible", "dtmin", "dtmax"}
-    assert Layout.from_dict(data).offset is None
+    layout = Layout.from_dict(data)
+    assert layout.offset is None
+    assert layout.pairs_unknown.sum() == len(CAMERAS) * (len(CAMERAS) - 1), "it allows everything"
+    data = Layout.closed(CAMERAS).with_transition("a", "b", 1, 2).to_dict()
+    del data["unknown"]
+    assert not Layout.from_dict(data).pairs_unknown.any()
+
+
+def test_what_is_unknown_is_told_from_what_is_allowed() -> None:
+    opened = Layout.open(CAMERAS)
+    declared = opened.with_transition("a", "b", 0, math.inf, overlapping=True)
+    pairs = {(0, 1): False, (1, 0): False, (0, 2): True, (1, 2): True, (0, 0): False}
+    for layout in (declared, Layout.from_dict(declared.to_dict()), declared.over((*CAMERAS, "d")).of(CAMERAS)):
+        assert {pair: bool(layout.pairs_unknown[pair]) for pair in pairs} == pairs
+    assert opened.pairs_unknown[0, 1], "the layout that it was made from stays as it was"
+    added = Layout.closed(CAMERAS).over((*CAMERAS, "d")).pairs_unknown
+    assert added[3, :3].all()
+    assert not added[:3, :3].any()
 
 
 def test_a_transition_given_twice_spans_both_windows() -> None:

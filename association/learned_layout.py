@@ -1,0 +1,61 @@
+"""What a site has learned of its cameras: which views overlap, and how long steps between them take. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+OverlapSource = Literal["layout", "calibration", "learned", "unknown"]
+"""Where it is known from that two views overlap; `unknown`: it is not known that they do."""
+
+
+@dataclass(frozen=True)
+class LearnedOverlap:
+    """What is known of two views."""
+
+    cameras: tuple[int, int]
+    """Indices in the layout."""
+    source: OverlapSource
+    probability: float | None
+    """That they overlap; None if the layout or a calibration says it."""
+    tracks: int
+    """Tracks, among those remembered, that were asked: the other view showed somebody at the same time."""
+    found: int
+    """Those of them that found themselves in the other view."""
+    is_mapped: bool
+    """Whether it is known which place in one picture is which in the other."""
+
+
+@dataclass(frozen=True)
+class LearnedStep:
+    """What is known of the way from one camera to another, or back to the same one."""
+
+    source: int
+    target: int
+    handovers: int
+    """Newest handovers that the times are from."""
+    seconds: tuple[float, float, float]
+    """10 %, 50 % and 90 % quantile of the travel times."""
+
+
+@dataclass(frozen=True)
+class LearnedLayout:
+    """All that a site has learned of its cameras."""
+
+    overlaps: tuple[LearnedOverlap, ...]
+    steps: tuple[LearnedStep, ...]
+
+    def to_dict(self, cameras: Sequence[str]) -> dict[str, Any]:
+        """As JSON-compatible values, with the names of the cameras."""
+        overlaps = [asdict(one) | {"cameras": [cameras[index] for index in one.cameras]} for one in self.overlaps]
+        steps = [
+            {
+                "from": cameras[one.source],
+                "to": cameras[one.target],
+                "handovers": one.handovers,
+                "seconds": [round(seconds, 2) for seconds in one.seconds],
+            }
+            for one in self.steps
+        ]
+        return {"overlaps": overlaps, "steps": steps}

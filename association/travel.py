@@ -1,0 +1,217 @@
+"""Learns which camera objects enter after they left another one, and how long they take. Pure.
+
+Whoever arrives in a view is either new or left another view before. Both are rates: how often objects that leave `i`
+arrive in `j`, and after what time; and how often new objects appear in `j`. They are learned for each directed pair of
+cameras from handovers that appearance confirms. What was never seen stays possible, but is less likely.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from association.identities import Identities, Identity
+from association.learned_layout import LearnedStep
+from association.outcome import CameraTick
+from association.track_table import TrackTable
+from shared.layout import Layout
+
+_TIMES_KEPT = 100
+"""Newest travel times that are kept of a step."""
+_ASSUMED_TIMES = 3.0
+"""The time window of the layout counts as this many observed times."""
+_OUTSIDE = 0.02
+"""Density outside of that window, relative to inside."""
+_LONGEST_S = 600.0
+"""Without a layout, all longer travel times count as this one."""
+_LEAST_BANDWIDTH = 0.15
+"""Of the kernel estimate of the logarithm of one second plus the travel time."""
+_ASSUMED_EXITS = 4.0
+"""What is assumed of the steps from a camera counts as this many objects that left it."""
+_RETURNING = 0.9
+"""Share of the objects that leave a camera and are seen again, until it is known."""
+_ASSUMED_NEW = 2.0
+"""What is assumed of the rate of new objects counts as this many of them."""
+_ASSUMED_SECONDS = 20.0
+"""Time between two new objects in a camera, until it is known."""
+_FORGET_ABOVE = 500.0
+"""The counts of a camera are halved when it has had this many exits or new objects, because routes change."""
+_SETTLED_NS = 5_000_000_000
+"""A track counts when it has ended this long ago; by then its identity is seldom corrected."""
+_GONE_NS = 60_000_000_000
+"""An object counts as gone for good when it has not been seen again after this time."""
+_START_NS = 3_000_000_000
+"""Objects that were there when a camera started are not new."""
+_LOG_BOUNDS = (-5.0, 3.0)
+
+Step = tuple[int, int]
+
+
+class TravelTimes:
+    """The steps between the cameras of one layout."""
+
+    def __init__(self, table: TrackTable, identities: Identities, layout: Layout) -> None:
+        self._table, self._identities = table, identities
+        n = len(layout.cameras)
+        self._windows: dict[Step, tuple[float, float]] = {}
+        """Step → shortest and longest possible time, s."""
+        for i, j in np.argwhere(layout.compatible).tolist():
+            low = max(0.0, float(layout.dtmin[i, j]))
+            self._windows[i, j] = low, max(low + 0.1, min(float(layout.dtmax[i, j]), _LONGEST_S))
+        self._onward = [sum((i, j) in self._windows for j in range(n)) for i in range(n)]
+        self._times: dict[Step, list[float]] = {}
+        """Travel times, s, the newest last."""
+        self._handovers: dict[Step, float] = {}
+        self._exits: dict[int, float] = {}
+        self._new: dict[int, float] = {}
+        self._watched_s: dict[int, float] = {}
+        self._seen_ns: dict[int, tuple[int, int]] = {}
+        """Camera → time of its first and of its newest picture."""
+        self._counted: set[int] = set()
+        """Rows of the tracks whose arrival has been counted."""
+        self._left: set[int] = set()
+        """Rows of the tracks whose exit has been counted."""
+
+    def observe(self, seen: CameraTick) -> None:
+        """Take note that a camera was watched."""
+        first_ns, newest_ns = self._seen_ns.get(seen.camera, (seen.time_ns, seen.time_ns))
+        if seen.time_ns > newest_ns:
+            watched_s = self._watched_s.get(seen.camera, 0.0) + min(seen.time_ns - newest_ns, 10**9) * 1e-9
+            self._watched_s[seen.camera] = round(watched_s, 6)
+        self._seen_ns[seen.camera] = first_ns, max(newest_ns, seen.time_ns)
+
+    def learn(self, is_alike: Callable[[Identity, int], bool]) -> None:
+        """Count the tracks that have ended; `is_alike`: a track certainly looks like the rest of its identity."""
+        rows = self._table.rows
+        now_ns = max((newest_ns for _, newest_ns in self._seen_ns.values()), default=0)
+        for row in np.flatnonzero(rows["used"] & rows["ended"] & (rows["gid"] > 0)).tolist():
+            age_ns = now_ns - int(rows["last_ns"][row])
+            if row not in self._counted and age_ns > _SETTLED_NS:
+                self._counted.add(row)
+                self._count_arrival(row, self._identities[int(rows["gid"][row])], is_alike)
+            if row not in self._left and age_ns > _GONE_NS:
+                identity = self._identities[int(rows["gid"][row])]
+                self._left.add(row)
+                if rows["last_ns"][row] == rows["last_ns"][identity.rows].max():
+                    self._count(self._exits, int(rows["camera"][row]))
+
+    def _count_arrival(self, row: int, identity: Identity, is_alike: Callable[[Identity, int], bool]) -> None:
+        rows = self._table.rows
+        camera, arrived_ns = int(rows["camera"][row]), int(rows["first_ns"][row])
+        earlier = [other for other in identity.rows if rows["first_ns"][other] < arrived_ns]
+        if not earlier:
+            if arrived_ns > self._seen_ns[camera][0] + _START_NS:
+                self._count(self._new, camera)
+            return
+        before = max(earlier, key=lambda other: (int(rows["last_ns"][other]), other))
+        took_ns = arrived_ns - int(rows["last_ns"][before])
+        if took_ns <= 0 or not is_alike(identity, row):
+            return
+        source = int(rows["camera"][before])
+        if before not in self._left:
+            self._left.add(before)
+            self._count(self._exits, source)
+        self._handovers[source, camera] = self._handovers.get((source, camera), 0.0) + 1.0
+        times = self._times.setdefault((source, camera), [])
+        times.append(round(took_ns * 1e-9, 3))
+        del times[:-_TIMES_KEPT]
+
+    def _count(self, counts: dict[int, float], camera: int) -> None:
+        counts[camera] = counts.get(camera, 0.0) + 1.0
+        if counts[camera] > _FORGET_ABOVE:
+            for rate in (self._exits, self._new, self._watched_s):
+                rate[camera] = rate.get(camera, 0.0) / 2
+            for step in self._handovers:
+                if step[0] == camera:
+                    self._handovers[step] /= 2
+
+    def ratio(self, group: Sequence[int], other: Sequence[int]) -> float | None:
+        """How much likelier it is that the later of two groups of tracks is the other one again than a new object.
+
+        None if neither group ended before the other began.
+        """
+        a, b = self._table.rows[list(group)], self._table.rows[list(other)]
+        if b["last_ns"].max() < a["first_ns"].min():
+            before, after = b, a
+        elif a["last_ns"].max() < b["first_ns"].min():
+            before, after = a, b
+        else:
+            return None
+        left, arrived = before[int(before["last_ns"].argmax())], after[int(after["first_ns"].argmin())]
+        step = int(left["camera"]), int(arrived["camera"])
+        log = self._log_ratio(step, int(arrived["first_ns"] - left["last_ns"]) * 1e-9)
+        return math.exp(min(max(log, _LOG_BOUNDS[0]), _LOG_BOUNDS[1]))
+
+    def _log_ratio(self, step: Step, seconds: float) -> float:
+        """Log of the rate at which objects that left so long ago arrive, over the rate of new objects."""
+        source, target = step
+        assumed = _ASSUMED_EXITS * _RETURNING / max(1, self._onward[source])
+        arriving = (self._handovers.get(step, 0.0) + assumed) / (self._exits.get(source, 0.0) + _ASSUMED_EXITS)
+        watched_s = self._watched_s.get(target, 0.0) + _ASSUMED_NEW * _ASSUMED_SECONDS
+        new = (self._new.get(target, 0.0) + _ASSUMED_NEW) / watched_s
+        return math.log(arriving * self._density(step, seconds) / new)
+
+    def _density(self, step: Step, seconds: float) -> float:
+        """Density of the travel time of a step, 1/s: a kernel estimate of log(1 s + time)."""
+        low, high = self._windows.get(step, (0.0, _LONGEST_S))
+        value, start, end = (math.log1p(bound) for bound in (seconds, low, high))
+        window = 1.0 / (end - start) * (1.0 if start <= value <= end else _OUTSIDE)
+        total, count = _ASSUMED_TIMES * window, _ASSUMED_TIMES
+        times = np.log1p(np.array(self._times.get(step, ())))
+        if len(times):
+            width = max(_LEAST_BANDWIDTH, 1.06 * float(times.std()) * len(times) ** -0.2)
+            total += float(np.exp(-0.5 * ((value - times) / width) ** 2).sum()) / (width * math.sqrt(2 * math.pi))
+            count += len(times)
+        return total / count / (1.0 + seconds)
+
+    def learned(self) -> list[LearnedStep]:
+        """The steps that were observed, by cameras."""
+        steps = []
+        for (source, target), times in sorted(self._times.items()):
+            low, middle, high = np.quantile(times, (0.1, 0.5, 0.9)).tolist()
+            steps.append(LearnedStep(source, target, len(times), (low, middle, high)))
+        return steps
+
+    def forget(self, row: int) -> None:
+        """Clear a row, which another track may use from now on."""
+        self._counted.discard(row)
+        self._left.discard(row)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything learned, for a checkpoint."""
+        return {
+            "times": [[*step, times] for step, times in self._times.items()],
+            "handovers": [[*step, count] for step, count in self._handovers.items()],
+            "cameras": [
+                [
+                    camera,
+                    self._exits.get(camera, 0.0),
+                    self._new.get(camera, 0.0),
+                    self._watched_s.get(camera, 0.0),
+                    *seen,
+                ]
+                for camera, seen in self._seen_ns.items()
+            ],
+            "counted": sorted(self._counted),
+            "left": sorted(self._left),
+        }
+
+    def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
+        """Restore `to_dict`; camera `i` has index `camera_index[i]` now, -1 if it is gone."""
+        for source, target, times in data.get("times", ()):
+            self._times[camera_index[source], camera_index[target]] = list(times)
+        for source, target, count in data.get("handovers", ()):
+            self._handovers[camera_index[source], camera_index[target]] = count
+        for camera, exits, new, watched_s, first_ns, newest_ns in data.get("cameras", ()):
+            now = camera_index[camera]
+            self._exits[now], self._new[now], self._watched_s[now] = exits, new, watched_s
+            self._seen_ns[now] = first_ns, newest_ns
+        for steps in (self._times, self._handovers):
+            for step in [step for step in steps if min(step) < 0]:
+                del steps[step]
+        for counts in (self._exits, self._new, self._watched_s, self._seen_ns):
+            counts.pop(-1, None)
+        self._counted, self._left = set(data.get("counted", ())), set(data.get("left", ()))

@@ -1,0 +1,106 @@
+"""`mtmc inspect layout`: what a site has learned of its cameras, and a layout to paste."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from launcher.site_access import SiteChoice, open_site
+
+_ENOUGH_HANDOVERS = 3
+"""A step that was seen more rarely is left out of the layout to paste."""
+_OVERLAPS = {"layout": "yes, by the layout", "learned": "yes, learned", "unknown": "not known"}
+
+
+def inspect_layout(choice: SiteChoice, environment: Mapping[str, str], console: Console, *, as_json: bool) -> int:
+    """Prints what has been learned; returns the exit code (1: nothing yet).
+
+    Raises:
+        MtmcError: the site cannot be read.
+    """
+    with open_site(choice, environment) as site:
+        text = site.client.get(site.keys.learned_layout)
+        settings = site.published.config.association
+    if text is None:
+        reason = (
+            "in association.mode 'reference' nothing is learned"
+            if settings.mode == "reference"
+            else f"the aggregator saves it every {settings.checkpoint_seconds:g} s (association.checkpoint_seconds); "
+            "wait, or see with 'mtmc status' whether it runs"
+        )
+        Console(stderr=True, highlight=False).print(
+            f"mtmc: nothing has been learned yet: {reason}", markup=False, soft_wrap=True
+        )
+        return 1
+    learned = json.loads(text)
+    if as_json:
+        console.out(json.dumps(learned), highlight=False)
+        return 0
+    console.print(_overlaps(learned["overlaps"]) if learned["overlaps"] else "No views that may overlap.")
+    console.print()
+    console.print(_steps(learned["steps"]) if learned["steps"] else "No handover between separate views yet.")
+    console.print()
+    console.print(f"As of tick {learned['tick']}. As a layout for the site file; what is not listed is impossible:\n")
+    console.out(
+        yaml.safe_dump({"layout": layout_to_paste(learned)}, sort_keys=False, default_flow_style=None), highlight=False
+    )
+    return 0
+
+
+def layout_to_paste(learned: Mapping[str, Any]) -> dict[str, Any]:
+    """What has been learned as the section `layout` of a site file.
+
+    The times of a step reach from half the 10 % quantile to twice the 90 % quantile of those that were seen.
+    """
+    overlaps = [one["cameras"] for one in learned["overlaps"] if one["source"] != "unknown"]
+    transitions = [
+        {
+            "from": step["from"],
+            "to": step["to"],
+            "min_seconds": math.floor(step["seconds"][0] / 2),
+            "max_seconds": math.ceil(step["seconds"][2] * 2),
+            "both_ways": False,
+        }
+        for step in learned["steps"]
+        if step["from"] != step["to"]
+        and step["handovers"] >= _ENOUGH_HANDOVERS
+        and sorted([step["from"], step["to"]]) not in [sorted(pair) for pair in overlaps]
+    ]
+    return {"overlaps": overlaps, "transitions": transitions}
+
+
+def _overlaps(found: list[dict[str, Any]]) -> Table:
+    table = _table("views", "overlap", "probability", "tracks", "seen in both", "same places known")
+    for one in found:
+        by_layout = one["probability"] is None
+        table.add_row(
+            Text(" and ".join(one["cameras"])),
+            _OVERLAPS[one["source"]],
+            "" if by_layout else f"{one['probability']:.1%}",
+            "" if by_layout else str(one["tracks"]),
+            "" if by_layout else str(one["found"]),
+            "yes" if one["is_mapped"] else "no",
+        )
+    return table
+
+
+def _steps(found: list[dict[str, Any]]) -> Table:
+    table = _table("from", "to", "handovers", "10 %", "median", "90 %")
+    for one in found:
+        times = (f"{seconds:.1f} s" for seconds in one["seconds"])
+        table.add_row(Text(one["from"]), Text(one["to"]), str(one["handovers"]), *times)
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if number < 2 else "right", overflow="fold")
+    return table

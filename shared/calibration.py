@@ -1,0 +1,364 @@
+"""Where the ground is in a camera's picture: calibration files in several forms, and the mapping that they give.
+
+The ground is a plane; its coordinates are metres, the same for all cameras of a site.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import MtmcError
+
+Points = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float64]
+_MOST_ERROR_M = 1.0
+"""Point pairs that fit the ground worse than this, as a root mean square, are refused."""
+_ITERATIONS = 20
+"""Of the fixed-point iteration that removes the distortion of a lens."""
+_DISTORTIONS = (4, 5, 8)
+"""Numbers of distortion coefficients that are understood, in OpenCV's order: k1 k2 p1 p2 [k3 [k4 k5 k6]]."""
+_EARTH_M = 6_371_000.0
+_BELOW = np.array([[640.0, 700.0], [740.0, 700.0]])
+"""Pixels that show the ground in nearly every picture."""
+_DEGREES = 0.01
+"""Units of the ground between them are degrees, not metres, if there are fewer."""
+_FORMS = (
+    "a 3×3 homography from pixels to metres (image_to_ground, or text), intrinsics with a pose (extrinsic, or rotation "
+    "and position), four or more point pairs, or a CALIBRATION file of run_live_mtmc.py"
+)
+
+
+class CalibrationError(MtmcError):
+    """A calibration file cannot be used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The mapping between one camera's picture and the ground."""
+
+    image_to_ground: Matrix
+    """`(3, 3)` float64: straightened pixels to metres, with positive depth in front of the camera."""
+    width: int = 0
+    """Of the pictures that it was made for, pixels; 0 if unknown: that of the camera's pictures."""
+    height: int = 0
+    """Likewise."""
+    intrinsic: Matrix | None = None
+    """`(3, 3)` float64, pixels; None: the lens does not distort."""
+    distortion: tuple[float, ...] = ()
+    """Coefficients in OpenCV's order."""
+    error_m: float | None = None
+    """Root mean square error of the point pairs that it was fitted to, metres; None if there were none."""
+    is_geographic: bool = False
+    """The ground is in degrees of latitude and longitude; see `with_common_origin`."""
+
+    def straightened(self, points: Points) -> Points:
+        """Pixels without the distortion of the lens, `(n, 2)` to `(n, 2)` float64.
+
+        The Brown-Conrady model as in OpenCV's `undistortPoints`, inverted by fixed-point iteration.
+        """
+        if self.intrinsic is None or not self.distortion:
+            return points
+        focal, centre = self.intrinsic[[0, 1], [0, 1]], self.intrinsic[[0, 1], [2, 2]]
+        seen = (points - centre) / focal
+        plain = seen
+        for _ in range(_ITERATIONS):
+            radial, tangential = self._distortion_at(plain)
+            plain = (seen - tangential) / radial
+        return plain * focal + centre
+
+    def distorted(self, points: Points) -> Points:
+        """The inverse of `straightened`."""
+        if self.intrinsic is None or not self.distortion:
+            return points
+        focal, centre = self.intrinsic[[0, 1], [0, 1]], self.intrinsic[[0, 1], [2, 2]]
+        plain = (points - centre) / focal
+        radial, tangential = self._distortion_at(plain)
+        return (plain * radial + tangential) * focal + centre
+
+    def _distortion_at(self, plain: Points) -> tuple[Points, Points]:
+        k1, k2, p1, p2, k3, k4, k5, k6 = (*self.distortion, *([0.0] * (8 - len(self.distortion))))
+        x, y = plain[..., 0], plain[..., 1]
+        square = x * x + y * y
+        radial = (1 + square * (k1 + square * (k2 + square * k3))) / (1 + square * (k4 + square * (k5 + square * k6)))
+        tangential = np.stack(
+            [2 * p1 * x * y + p2 * (square + 2 * x * x), p1 * (square + 2 * y * y) + 2 * p2 * x * y], axis=-1
+        )
+        return radial[..., None], tangential
+
+    def to_ground(self, points: Points) -> Points:
+        """Pixels to metres, `(n, 2)` to `(n, 2)` float64; nan on and above the horizon."""
+        return _mapped(self.image_to_ground, self.straightened(points))
+
+    def to_picture(self, places: Points) -> Points:
+        """Metres to pixels, `(n, 2)` to `(n, 2)` float64; nan behind the camera."""
+        return self.distorted(_mapped(np.linalg.inv(self.image_to_ground), places))
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells this calibration from others."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-compatible values."""
+        return {
+            "image_to_ground": self.image_to_ground.tolist(),
+            "width": self.width,
+            "height": self.height,
+            "intrinsic": None if self.intrinsic is None else self.intrinsic.tolist(),
+            "distortion": list(self.distortion),
+            "error_m": self.error_m,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
+        """The inverse of `to_dict`."""
+        intrinsic = data["intrinsic"]
+        return cls(
+            np.array(data["image_to_ground"], np.float64).reshape(3, 3),
+            int(data["width"]),
+            int(data["height"]),
+            None if intrinsic is None else np.array(intrinsic, np.float64).reshape(3, 3),
+            tuple(float(value) for value in data["distortion"]),
+            data["error_m"],
+        )
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a calibration file in any of the supported forms, which are recognised by their content.
+
+    Raises:
+        CalibrationError: the file cannot be read or used; the message says what is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalibrationError(f"{path} cannot be read: {error}") from None
+    try:
+        return parse_calibration(text)
+    except CalibrationError as error:
+        raise CalibrationError(f"{path} {error}") from None
+
+
+def parse_calibration(text: str) -> Calibration:
+    """The content of a calibration file; see `read_calibration`."""
+    if text.lstrip().startswith(("{", "[")):
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise CalibrationError(f"is not valid JSON: {error}") from None
+        found = _of_json(data)
+    else:
+        found = _of_text(text)
+    return _checked(found)
+
+
+def _of_json(data: Any) -> Calibration:
+    if isinstance(data, list):
+        return Calibration(_numbers(data, (3, 3), "the homography"))
+    width, height = _resolution(data.get("resolution", data))
+    for name, is_inverse in (("image_to_ground", False), ("homography", False), ("ground_to_image", True)):
+        if name in data:
+            matrix = _numbers(data[name], (3, 3), name)
+            return Calibration(_inverted(matrix, name) if is_inverse else matrix, width, height)
+    points = data.get("points")
+    if points is not None:
+        matrix, error_m = fit_ground(*_pairs(points))
+        return Calibration(matrix, width, height, error_m=error_m)
+    if "intrinsic" in data:
+        intrinsic = _numbers(data["intrinsic"], (3, 3), "intrinsic")
+        distortion = tuple(_flat(data.get("distortion", [])))
+        if distortion and len(distortion) not in _DISTORTIONS:
+            raise CalibrationError(
+                f"has {len(distortion)} distortion coefficients; {', '.join(map(str, _DISTORTIONS))} are understood"
+            )
+        rotation, translation = _pose(data)
+        plane = intrinsic @ np.column_stack([rotation[:, 0], rotation[:, 1], translation])
+        return Calibration(_inverted(plane, "the pose"), width, height, intrinsic, distortion)
+    raise CalibrationError(f"is none of the known forms: {_FORMS}")
+
+
+def _pose(data: Mapping[str, Any]) -> tuple[Matrix, Matrix]:
+    """Rotation `(3, 3)` and translation `(3,)` from the world to the camera, metres."""
+    if "rotation" in data and "position" in data:
+        rotation = _numbers(data["rotation"], (3, 3), "rotation")
+        return rotation, -rotation @ _numbers(data["position"], (3,), "position")
+    if "rotation" in data and "translation" in data:
+        return _numbers(data["rotation"], (3, 3), "rotation"), _numbers(data["translation"], (3,), "translation")
+    if "extrinsic" in data:
+        extrinsic = data["extrinsic"]
+        if isinstance(extrinsic, list) and extrinsic and isinstance(extrinsic[0], dict):
+            extrinsic = extrinsic[0].get("tf", extrinsic[0])
+        values = np.array(_flat(extrinsic), np.float64)
+        if len(values) in (12, 16):
+            matrix = values.reshape(-1, 4)
+            return matrix[:3, :3], matrix[:3, 3]
+        raise CalibrationError(f"has an extrinsic of {len(values)} numbers, not 3×4 or 4×4")
+    raise CalibrationError("has intrinsics, but no pose: it needs extrinsic, or rotation with position or translation")
+
+
+def _of_text(text: str) -> Calibration:
+    """A homography by rows, or a CALIBRATION file of `run_live_mtmc.py`: its homography maps the ground to pixels."""
+    lines = [line.split("#", 1)[0].strip() for line in text.splitlines()]
+    first = next((line for line in lines if line), "")
+    prefix = "homography matrix:"
+    is_legacy = first.lower().startswith(prefix) or ";" in first
+    if is_legacy:
+        body = first[len(prefix) :] if first.lower().startswith(prefix) else first
+        matrix = _inverted(_numbers(_words(body), (3, 3), "the homography"), "the homography")
+        return Calibration(matrix, is_geographic=_is_geographic(matrix))
+    return Calibration(_numbers(_words(" ".join(lines)), (3, 3), "the homography"))
+
+
+def with_common_origin(calibrations: Mapping[str, Calibration]) -> dict[str, Calibration]:
+    """The calibrations of one site, all in metres: degrees are measured from a place that the first camera sees."""
+    found, origin = dict(calibrations), None
+    for camera, one in sorted(calibrations.items()):
+        if one.is_geographic:
+            if origin is None:
+                origin = _mapped(one.image_to_ground, _BELOW)[0]
+            metres = math.radians(1.0) * _EARTH_M
+            east = metres * math.cos(math.radians(float(origin[0])))
+            to_metres = np.array([[0.0, east, -east * origin[1]], [metres, 0.0, -metres * origin[0]], [0.0, 0.0, 1.0]])
+            values = vars(one) | {"image_to_ground": to_metres @ one.image_to_ground, "is_geographic": False}
+            found[camera] = _checked(Calibration(**values))
+    return found
+
+
+def _is_geographic(matrix: Matrix) -> bool:
+    """Whether the ground is in degrees of latitude and longitude: 100 pixels are much less than one unit apart."""
+    one, other = _mapped(matrix, _BELOW)
+    if not (np.isfinite([one, other]).all() and abs(one[0]) <= 90.0 and abs(one[1]) <= 180.0):
+        return False
+    return bool(np.linalg.norm(one - other) < _DEGREES)
+
+
+def _pairs(points: Any) -> tuple[Points, Points]:
+    try:
+        pixels = np.array([_flat(one.get("pixel", one.get("image"))) for one in points], np.float64)
+        metres = np.array([_flat(one.get("metres", one.get("ground"))) for one in points], np.float64)
+    except (AttributeError, TypeError, ValueError):
+        raise CalibrationError('has points that are not like {"pixel": [x, y], "metres": [x, y]}') from None
+    if pixels.shape != (len(points), 2) or metres.shape != (len(points), 2):
+        raise CalibrationError('has points that are not like {"pixel": [x, y], "metres": [x, y]}')
+    if len(points) < 4:
+        raise CalibrationError(f"has {len(points)} point pairs; at least 4 are needed")
+    return pixels, metres
+
+
+def fit_ground(pixels: Points, metres: Points) -> tuple[Matrix, float]:
+    """The homography with the least algebraic error (Hartley and Zisserman, 4.1), and its error.
+
+    Args:
+        pixels: `(n, 2)` float64, at least four.
+        metres: `(n, 2)` float64, the same places on the ground.
+
+    Returns:
+        `(3, 3)` float64, pixels to metres, and the root mean square error in metres.
+
+    Raises:
+        CalibrationError: the points are on a line, or do not fit one plane.
+    """
+    (normal, scaling), (other_normal, other_scaling) = _normalised(pixels), _normalised(metres)
+    rows = []
+    for (x, y), (u, v) in zip(normal.tolist(), other_normal.tolist(), strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y, -u], [0, 0, 0, x, y, 1, -v * x, -v * y, -v]]
+    values, vectors = np.linalg.eigh(np.array(rows).T @ np.array(rows))
+    if values[1] < 1e-9 * values[-1]:
+        raise CalibrationError("has point pairs on a line; at least 4 must be spread over the ground")
+    matrix = np.linalg.inv(other_scaling) @ vectors[:, 0].reshape(3, 3) @ scaling
+    matrix = _oriented(matrix, pixels)
+    distances = np.linalg.norm(_mapped(matrix, pixels) - metres, axis=1)
+    error_m = float(np.sqrt((distances**2).mean()))
+    if not error_m <= _MOST_ERROR_M:
+        worst = int(np.nan_to_num(distances, nan=np.inf).argmax())
+        raise CalibrationError(
+            f"has point pairs that do not fit one plane: the error is {error_m:.2f} m, most at pixel "
+            f"({pixels[worst][0]:g}, {pixels[worst][1]:g}), which lands {distances[worst]:.2f} m away; check that pair"
+        )
+    return matrix, error_m
+
+
+def _normalised(points: Points) -> tuple[Points, Matrix]:
+    centre = points.mean(axis=0)
+    scale = math.sqrt(2.0) / max(float(np.linalg.norm(points - centre, axis=1).mean()), 1e-9)
+    return (points - centre) * scale, np.array(
+        [[scale, 0, -scale * centre[0]], [0, scale, -scale * centre[1]], [0, 0, 1.0]]
+    )
+
+
+def _checked(found: Calibration) -> Calibration:
+    """The calibration with the lower middle of the picture in front of the camera."""
+    matrix = found.image_to_ground
+    if not np.isfinite(matrix).all() or np.linalg.cond(matrix / np.abs(matrix).max(axis=1, keepdims=True)) > 1e12:
+        raise CalibrationError("has a homography that cannot be inverted; are two rows the same?")
+    width, height = found.width or 1920, found.height or 1080
+    below = found.straightened(np.array([[width / 2, height - 1.0]]))
+    values = dict(vars(found)) | {"image_to_ground": _oriented(matrix, below)}
+    return Calibration(**values)
+
+
+def _oriented(matrix: Matrix, points: Points) -> Matrix:
+    """The homography with norm 1 and `points`, `(n, 2)`, mostly in front."""
+    scaled = matrix / np.linalg.norm(matrix)
+    depths = points @ scaled[2, :2] + scaled[2, 2]
+    return scaled * (1.0 if np.median(depths) >= 0 else -1.0)
+
+
+def _mapped(matrix: npt.NDArray[Any], points: Points) -> Points:
+    with np.errstate(all="ignore"):
+        uniform = points @ matrix[:, :2].T + matrix[:, 2]
+        depth = uniform[..., 2:]
+        found: Points = np.where(depth > 1e-15, uniform[..., :2] / depth, np.nan)
+    return found
+
+
+def _inverted(matrix: Matrix, what: str) -> Matrix:
+    try:
+        inverse: Matrix = np.linalg.inv(matrix).astype(np.float64)
+    except np.linalg.LinAlgError:
+        raise CalibrationError(f"has {what} that cannot be inverted") from None
+    return inverse
+
+
+def _resolution(data: Any) -> tuple[int, int]:
+    try:
+        return int(data.get("width", 0)), int(data.get("height", 0))
+    except (AttributeError, TypeError, ValueError):
+        raise CalibrationError('has a resolution that is not like {"width": 1920, "height": 1080}') from None
+
+
+def _flat(value: Any) -> list[float]:
+    """The numbers of nested lists, or of an object with the field `doubles`."""
+    if isinstance(value, Mapping):
+        return _flat(value.get("doubles", ()))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [number for part in value for number in _flat(part)]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise CalibrationError(f"has {value!r} where a number is expected")
+    return [float(value)]
+
+
+def _words(text: str) -> list[float]:
+    words = [word for word in re.split(r"[\s,;]+", text) if word]
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        raise CalibrationError(f"is none of the known forms: {_FORMS}") from None
+
+
+def _numbers(value: Any, shape: tuple[int, ...], what: str) -> Matrix:
+    numbers = _flat(value)
+    if len(numbers) != math.prod(shape):
+        wanted = "×".join(map(str, shape))
+        raise CalibrationError(f"has {len(numbers)} numbers for {what}, not {wanted}")
+    return np.array(numbers, np.float64).reshape(shape)

@@ -1,0 +1,78 @@
+"""Checks the calibrations of a site, and draws them on a picture of each camera."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from shared.calibration import CalibrationError, read_calibration
+from shared.config import CameraConfig
+from site_checks.finding import Finding, error, ok, warning
+from site_checks.ground_grid import with_grid
+from vision.video.opening import open_source
+from vision.video.options import SourceOptions
+
+AREA = "calibrations"
+_DOUBTFUL_M = 0.3
+"""Point pairs that fit the ground worse than this deserve a second look."""
+
+
+@dataclass(frozen=True)
+class _NoPicture:
+    reason: str
+
+
+def examine_calibrations(cameras: tuple[CameraConfig, ...], pictures: Path | None) -> Iterator[Finding]:
+    """One finding per calibrated camera; with `pictures`, each is drawn into that folder."""
+    calibrated = [camera for camera in cameras if camera.calibration is not None]
+    for camera in calibrated:
+        yield _examine(camera, pictures)
+    if pictures is not None and not calibrated:
+        yield warning(AREA, "no camera has a calibration, so there is nothing to draw", "set cameras[].calibration")
+
+
+def _examine(camera: CameraConfig, pictures: Path | None) -> Finding:
+    assert camera.calibration is not None
+    try:
+        calibration = read_calibration(camera.calibration)
+    except CalibrationError as problem:
+        return error(AREA, f"{camera.name}: the calibration {problem}; correct the file, or remove the setting")
+    what = f"{camera.name}: {camera.calibration.name}"
+    if calibration.error_m is not None:
+        what += f", its point pairs fit within {calibration.error_m:.2f} m"
+    if pictures is not None:
+        image = _picture(camera)
+        if isinstance(image, _NoPicture):
+            return error(AREA, f"{camera.name}: no picture to draw on: {image.reason}")
+        drawn = with_grid(image, calibration)
+        if drawn is None:
+            return error(
+                AREA, f"{what}: the ground is not visible in a picture of {image.shape[1]}×{image.shape[0]}; check it"
+            )
+        path = pictures / f"{camera.name}.jpg"
+        if not cv2.imwrite(str(path), drawn[0]):
+            return error(AREA, f"{path} cannot be written; check the folder")
+        what += f"; grid of {drawn[1]:g} m in {path}"
+    if calibration.error_m is not None and calibration.error_m > _DOUBTFUL_M:
+        return warning(AREA, what, "check the point pairs")
+    return ok(AREA, what)
+
+
+def _picture(camera: CameraConfig) -> npt.NDArray[np.uint8] | _NoPicture:
+    """The first picture of a camera."""
+    options = SourceOptions.of(camera)
+    source = open_source(
+        camera.source, camera=camera.name, site_time_ns=time.time_ns, loop=False, interval_s=0.2, options=options
+    )
+    try:
+        source.answered.wait(options.open_timeout_s + options.read_timeout_s + 2)
+        frame = source.frame_at(0.0, options.read_timeout_s)
+        return _NoPicture(source.error or "none came in time") if frame is None else frame.image
+    finally:
+        source.close()

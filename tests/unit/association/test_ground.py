@@ -1,0 +1,154 @@
+"""With calibrations, places decide from the first boxes on, and need no learning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from association.core import Association
+from association.ground import Ground
+from association.homography import mapped
+from association.view_pairs import ViewPair
+from shared.calibration import Calibration, parse_calibration
+from shared.layout import Layout
+from tests.unit.association.crossing import FPS, SIZE, TICK_NS, Driver, camera_matrix, crossing_entries, traffic
+from tests.unit.association.scenes import Stay, play, settings
+from tests.unit.association.test_homography import TURNED, places
+
+NAMES = ("A", "B", "C")
+LIVE = replace(settings(mode="live", interval_ticks=FPS), tick_ns=TICK_NS)
+SECONDS = 40.0
+
+
+def calibration(camera: int, factor: float = 1.0) -> Calibration:
+    """Of a camera of the crossing; `factor`: made for pictures so much larger than those that it has now."""
+    matrix = np.linalg.inv(np.diag([factor, factor, 1.0]) @ camera_matrix(camera))
+    width, height = (round(side * factor) for side in SIZE)
+    return replace(parse_calibration(str(matrix.tolist())), width=width, height=height)
+
+
+def layout(*cameras: int, factor: float = 1.0) -> Layout:
+    """Nothing is known but the calibrations of some cameras."""
+    return replace(Layout.open(NAMES), calibrations={NAMES[camera]: calibration(camera, factor) for camera in cameras})
+
+
+def shares(given: Layout, looks: int, seed: int) -> tuple[float, float]:
+    """Share of pairs of tracks of one object with one gid, and of different objects with one gid."""
+    seen = crossing_entries(traffic(16, looks, seed, SECONDS), 3, SECONDS, 0.5, seed)
+    association, gids = Association(given, LIVE), {}
+    for tick in range(1, round(SECONDS * FPS) + 1):
+        result = association.cycle(tick, tick * TICK_NS, [one for one in seen if one.tick == tick])
+        gids |= {(one.camera, one.track_id): one.gid for one in result.assignments if one.gid}
+    counts: Counter[tuple[bool, bool]] = Counter()
+    for ((one, track), gid), ((other, other_track), other_gid) in combinations(gids.items(), 2):
+        if one != other:
+            counts[track % 100 == other_track % 100, gid == other_gid] += 1
+    same, different = counts[True, True] + counts[True, False], counts[False, True] + counts[False, False]
+    return counts[True, True] / same, counts[False, True] / different
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_objects_that_all_look_the_same_are_told_apart_by_their_places(factor: float) -> None:
+    same, different = shares(layout(0, 1, 2, factor=factor), looks=1, seed=5)
+    assert same > 0.9
+    assert different < 0.1, "those that leave and return are told apart by nothing"
+
+
+def test_calibrated_views_overlap_where_both_see_the_ground_and_others_have_to_be_learned() -> None:
+    learned = Association(layout(0, 1), LIVE).learned()
+    assert learned is not None
+    found = {one.cameras: (one.source, one.is_mapped) for one in learned.overlaps}
+    assert found == {(0, 1): ("calibration", True), (0, 2): ("unknown", False), (1, 2): ("unknown", False)}
+
+
+def test_views_of_different_places_do_not_overlap() -> None:
+    far = np.array([[1, 0, 500.0], [0, 1, 0], [0, 0, 1]])
+    moved = replace(calibration(1), image_to_ground=far @ calibration(1).image_to_ground)
+    given = replace(Layout.open(("A", "B")), calibrations={"A": calibration(0), "B": moved})
+    assert Ground(given).overlap(0, 1) is False
+    learned = Association(given, LIVE).learned()
+    assert learned is not None
+    assert learned.overlaps == ()
+
+
+def test_an_object_may_cross_the_edge_between_calibrated_views_that_do_not_overlap() -> None:
+    far = np.array([[1, 0, 500.0], [0, 1, 0], [0, 0, 1]])
+    moved = replace(calibration(1), image_to_ground=far @ calibration(1).image_to_ground)
+    given = replace(Layout.open(("A", "B")), calibrations={"A": calibration(0), "B": moved})
+    stays = [Stay(1, 0, 1, 55), Stay(1, 1, 50, 120), Stay(2, 0, 1, 120), Stay(3, 1, 1, 120)]
+    run = play(given, stays, upto=120, mode="live")
+    assert run.gid(1) == run.gid(2)
+
+
+def test_the_layout_comes_before_the_calibrations() -> None:
+    given = replace(Layout.closed(NAMES), calibrations={"A": calibration(0), "B": calibration(1)})
+    learned = Association(given, LIVE).learned()
+    assert learned is not None
+    assert learned.overlaps == ()
+
+
+def test_a_place_in_one_picture_is_found_in_the_other() -> None:
+    ground = Ground(layout(0, 1))
+    mapping = ground.mapping(0, 1)
+    assert mapping is not None
+    spots = np.array([[0.0, 0.0, 1.0], [3.0, -2.0, 1.0], [-4.0, 1.0, 1.0]])
+    one, other = (spots @ camera_matrix(camera).T for camera in (0, 1))
+    here, there = one[:, :2] / one[:, 2:], other[:, :2] / other[:, 2:]
+    np.testing.assert_allclose(mapped(mapping, here), there, atol=1e-6)
+    np.testing.assert_allclose(ground.to_ground(0, here), spots[:, :2], atol=1e-9)
+    assert ground.mapping(0, 2) is None
+
+
+def test_calibrations_that_objects_contradict_are_replaced_by_what_is_learned() -> None:
+    points, others, _ = places(TURNED, 40)
+    for is_right in (True, False):
+        pair = ViewPair(TURNED if is_right else np.diag([-1.0, 1.0, 1.0]) @ TURNED)
+        for number, (here, there) in enumerate(zip(points.tolist(), others.tolist(), strict=True)):
+            pair.places.append([*here, 60.0, *there, 60.0, number % 8, number % 8])
+        pair.fit_if_due(slot=1, seed=1)
+        assert pair.mapping is not None
+        assert np.linalg.norm(mapped(pair.mapping, points) - others, axis=1).max() < 1
+
+
+def test_what_was_learned_with_another_calibration_is_dropped() -> None:
+    seen = crossing_entries(traffic(16, 16, 1, SECONDS), 3, SECONDS, 0.3, 1)
+    before = Association(layout(0, 1), LIVE)
+    for tick in range(1, 150):
+        before.cycle(tick, tick * TICK_NS, [one for one in seen if one.tick == tick])
+    saved = before.to_dict()
+    kept = saved["grouping"]["evidence"]["view_pairs"]["pairs"]
+    assert {tuple(pair[:2]) for pair in kept} >= {(0, 1)}
+    for given, expected in ((layout(0, 1), True), (layout(0, 1, factor=2.0), False), (layout(1), False)):
+        after = Association(given, LIVE)
+        after.restore(saved, [0, 1, 2])
+        pairs = after.to_dict()["grouping"]["evidence"]["view_pairs"]["pairs"]
+        assert ((0, 1) in {tuple(pair[:2]) for pair in pairs}) == expected
+
+
+def test_identities_have_the_place_and_the_speed_of_their_objects() -> None:
+    drivers = [Driver(who, who, (-6.0, 3.0 * who - 4), (1.5, 0.5 * who), 0.0, 9.0) for who in range(3)]
+    seen = crossing_entries(drivers, 3, 9.0, 0.2, 1)
+    association, gids, checked = Association(layout(0, 1, 2), LIVE), {}, 0
+    for tick in range(1, 9 * FPS):
+        result = association.cycle(tick, tick * TICK_NS, [one for one in seen if one.tick == tick])
+        gids |= {one.gid: one.track_id % 100 - 1 for one in result.assignments if one.gid}
+        for gid, position in result.positions.items():
+            driver = drivers[gids[gid]]
+            exact = driver.place(tick / FPS)
+            assert np.linalg.norm((position.x, position.y) - exact) < 1.5
+            assert 0 < position.uncertainty < 1
+            if position.speed is not None and tick > 4 * FPS:
+                assert position.speed == pytest.approx(np.linalg.norm(driver.velocity), abs=0.6)
+                checked += 1
+    assert checked >= 6
+
+
+def test_without_calibrations_nobody_has_a_place() -> None:
+    seen = crossing_entries(traffic(6, 6, 1, 13.0), 3, 13.0, 0.2, 1)
+    association = Association(Layout.open(NAMES), LIVE)
+    for tick in range(1, 50):
+        assert not association.cycle(tick, tick * TICK_NS, [one for one in seen if one.tick == tick]).positions

@@ -1,0 +1,162 @@
+"""Calibration files in every form give one mapping; what is wrong with them is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from demo.calibration import calibration_of, wrong_calibration_of
+from demo.scenario import Scenario
+from shared.calibration import Calibration, CalibrationError, parse_calibration, read_calibration, with_common_origin
+
+CAMERA = Scenario.generate(1, 2.0).cameras[0]
+EXACT = calibration_of(CAMERA)
+PIXELS = np.stack(np.meshgrid(np.linspace(20, 620, 7), np.linspace(150, 350, 5)), axis=-1).reshape(-1, 2)
+LENS = (-0.23, 0.28, -0.002, 0.004, -0.21)
+
+
+def ground(pixels: np.ndarray) -> np.ndarray:
+    """Pixels of the camera to metres, without the code under test."""
+    uniform = np.column_stack([pixels, np.ones(len(pixels))]) @ CAMERA.image_to_ground.T
+    return uniform[:, :2] / uniform[:, 2:]
+
+
+def points(pixels: np.ndarray, metres: np.ndarray) -> str:
+    pairs = zip(pixels.tolist(), metres.tolist(), strict=True)
+    return json.dumps({"points": [{"pixel": pixel, "metres": place} for pixel, place in pairs]})
+
+
+def rows(matrix: np.ndarray, between: str) -> str:
+    return between.join(" ".join(f"{value:.17g}" for value in row) for row in matrix)
+
+
+POSE = np.column_stack([CAMERA.rotation, -CAMERA.rotation @ np.array(CAMERA.position)])
+FORMS: dict[str, str] = {
+    "the demo's": json.dumps(EXACT),
+    "ground to image": json.dumps({"ground_to_image": EXACT["ground_to_image"]}),
+    "a homography": json.dumps({"homography": (-3.0 * CAMERA.image_to_ground).tolist()}),
+    "a bare matrix": json.dumps(CAMERA.image_to_ground.tolist()),
+    "text": "# pixels to metres\n" + rows(CAMERA.image_to_ground, "\n"),
+    "rotation and position": json.dumps({name: EXACT[name] for name in ("intrinsic", "rotation", "position")}),
+    "rotation and translation": json.dumps(
+        {"intrinsic": EXACT["intrinsic"], "rotation": EXACT["rotation"], "translation": POSE[:, 3].tolist()}
+    ),
+    "an extrinsic of 3×4": json.dumps({"intrinsic": EXACT["intrinsic"], "extrinsic": POSE.tolist()}),
+    "arrays as objects": json.dumps(
+        {
+            "intrinsic": {"doubles": np.ravel(EXACT["intrinsic"]).tolist()},
+            "distortion": {"doubles": []},
+            "extrinsic": [{"tf": {"doubles": [*np.ravel(POSE).tolist(), 0, 0, 0, 1]}}],
+        }
+    ),
+    "four points": points(PIXELS[[0, 6, 28, 34]], ground(PIXELS[[0, 6, 28, 34]])),
+    "many points": points(PIXELS, ground(PIXELS)),
+    "run_live_mtmc.py": "Homography matrix: " + rows(np.linalg.inv(CAMERA.image_to_ground), ";"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_recognised_by_its_content(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "calibration"
+    path.write_text("\ufeff" + FORMS[form], encoding="utf-8")
+    calibration = read_calibration(path)
+    np.testing.assert_allclose(calibration.to_ground(PIXELS), ground(PIXELS), atol=1e-5)
+    np.testing.assert_allclose(calibration.to_picture(ground(PIXELS)), PIXELS, atol=1e-4)
+    again = Calibration.from_dict(json.loads(json.dumps(calibration.to_dict())))
+    assert (again.to_ground(PIXELS) == calibration.to_ground(PIXELS)).all()
+    assert again.fingerprint == calibration.fingerprint
+
+
+@pytest.mark.parametrize("lens", [LENS[:4], LENS, (*LENS, 0.01, -0.02, 0.03)])
+def test_the_distortion_of_a_lens_is_removed_as_opencv_does(lens: tuple[float, ...]) -> None:
+    calibration = parse_calibration(json.dumps({**json.loads(FORMS["rotation and position"]), "distortion": lens}))
+    matrix = np.array(EXACT["intrinsic"])
+    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12)
+    straight = cv2.undistortPoints(PIXELS.reshape(-1, 1, 2), matrix, np.array(lens), None, None, matrix, criteria)
+    np.testing.assert_allclose(calibration.straightened(PIXELS), straight.reshape(-1, 2), atol=1e-3)
+    np.testing.assert_allclose(calibration.distorted(calibration.straightened(PIXELS)), PIXELS, atol=1e-6)
+    np.testing.assert_allclose(calibration.to_picture(calibration.to_ground(PIXELS)), PIXELS, atol=1e-6)
+
+
+def test_above_the_horizon_there_is_no_ground() -> None:
+    above = np.array([[320.0, -5000.0], [320.0, 300.0]])
+    assert np.isnan(parse_calibration(FORMS["the demo's"]).to_ground(above)).all(axis=1).tolist() == [True, False]
+
+
+def test_latitude_and_longitude_of_run_live_mtmc_become_metres() -> None:
+    metre = 1 / 111_194.9  # of latitude, in degrees
+    degrees = np.array([[0, metre, 47.5], [metre / np.cos(np.radians(47.5)), 0, 19.0], [0, 0, 1.0]])
+    text = "Homography matrix: " + rows(np.linalg.inv(degrees @ CAMERA.image_to_ground), ";")
+    read = parse_calibration(text)
+    assert read.is_geographic
+    found = with_common_origin({"a": read, "b": read, "c": parse_calibration(FORMS["the demo's"])})
+    assert (found["a"].to_ground(PIXELS) == found["b"].to_ground(PIXELS)).all()
+    assert found["c"].to_ground(PIXELS)[0] == pytest.approx(ground(PIXELS)[0])
+    places, exact = found["a"].to_ground(PIXELS), ground(PIXELS)
+    for k in range(1, len(PIXELS)):
+        apart = np.linalg.norm(places[0] - places[k])
+        assert apart == pytest.approx(np.linalg.norm(exact[0] - exact[k]), rel=1e-3)
+
+
+def test_the_error_of_point_pairs_is_told_in_metres() -> None:
+    wrong = ground(PIXELS)
+    wrong[3] += (0.5, 0)
+    calibration = parse_calibration(points(PIXELS, wrong))
+    assert calibration.error_m is not None
+    assert 0.05 < calibration.error_m < 0.5
+    assert parse_calibration(FORMS["many points"]).error_m == pytest.approx(0, abs=1e-6)
+
+
+def corrupted(**changes: Any) -> str:
+    return json.dumps({"intrinsic": EXACT["intrinsic"], "extrinsic": POSE.tolist()} | changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not valid JSON"),
+        ("hello", "none of the known forms"),
+        ("{}", "none of the known forms: a 3×3 homography"),
+        ("1 2 3\n4 5 6", "has 6 numbers for the homography, not 3×3"),
+        ("[[1, 2, 3], [2, 4, 6], [0, 0, 1]]", "cannot be inverted"),
+        ('[[1, 2, "x"], [2, 4, 6], [0, 0, 1]]', "has 'x' where a number is expected"),
+        (corrupted(extrinsic=[1, 2]), "has an extrinsic of 2 numbers, not 3×4 or 4×4"),
+        (json.dumps({"intrinsic": EXACT["intrinsic"]}), "has intrinsics, but no pose"),
+        (corrupted(distortion=[1, 2]), "has 2 distortion coefficients; 4, 5, 8 are understood"),
+        (corrupted(resolution=[640, 360]), "has a resolution that is not like"),
+        (points(PIXELS[:3], ground(PIXELS[:3])), "has 3 point pairs; at least 4 are needed"),
+        (points(PIXELS[:7], ground(PIXELS[:7])), "has point pairs on a line"),
+        (json.dumps({"points": [[1, 2]] * 4}), "has points that are not like"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "gate.json"
+    path.write_text(text)
+    with pytest.raises(CalibrationError, match=message) as caught:
+        read_calibration(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_pair_of_points_that_was_mixed_up_is_named_with_its_error() -> None:
+    metres = ground(PIXELS)
+    metres[[3, 30]] = metres[[30, 3]]
+    with pytest.raises(CalibrationError, match=r"the error is \d+\.\d\d m, most at pixel \(\d+.*lands .* m away"):
+        parse_calibration(points(PIXELS, metres))
+
+
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"gone.json cannot be read"):
+        read_calibration(tmp_path / "gone.json")
+
+
+def test_the_calibrations_of_a_hard_scene_are_slightly_wrong_and_always_the_same() -> None:
+    wrong = parse_calibration(json.dumps(wrong_calibration_of(CAMERA, 3)))
+    errors = np.linalg.norm(wrong.to_picture(ground(PIXELS)) - PIXELS, axis=1)
+    assert 0.2 < errors.mean() < 4
+    assert wrong_calibration_of(CAMERA, 3) == wrong_calibration_of(CAMERA, 3)
+    assert wrong_calibration_of(CAMERA, 3) != wrong_calibration_of(CAMERA, 4)
