@@ -1,8 +1,8 @@
 """Learns which camera objects enter after they left another one, and how long they take. Pure.
 
-Whoever arrives in a view is either new or left another view before. Both are rates: how often objects that leave `i`
-arrive in `j`, and after what time; and how often new objects appear in `j`. They are learned for each directed pair of
-cameras from handovers that appearance confirms. What was never seen stays possible, but is less likely.
+An object that enters a view is either new, or it has left another view. The module learns both rates: how often, and
+after what time, objects that leave camera `i` enter camera `j`; and how often new objects enter `j`. It learns from
+handovers that appearance confirms. A step that was never seen stays possible, but is less likely.
 """
 
 from __future__ import annotations

@@ -351,7 +351,7 @@ def _flat(value: Any) -> list[float]:
 def _words(text: str) -> list[float]:
     words = [word for word in re.split(r"[\s,;]+", text) if word]
     try:
-        return [float(word) for word in words]
+        return list(map(float, words))
     except ValueError:
         raise CalibrationError(f"is none of the known forms: {_FORMS}") from None
 

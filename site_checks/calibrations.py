@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.calibration import CalibrationError, read_calibration
+from shared.calibration import Calibration, CalibrationError, read_calibration, with_common_origin
 from shared.config import CameraConfig
 from site_checks.finding import Finding, error, ok, warning
 from site_checks.ground_grid import with_grid
@@ -30,19 +30,27 @@ class _NoPicture:
 
 def examine_calibrations(cameras: tuple[CameraConfig, ...], pictures: Path | None) -> Iterator[Finding]:
     """One finding per calibrated camera; with `pictures`, each is drawn into that folder."""
-    calibrated = [camera for camera in cameras if camera.calibration is not None]
-    for camera in calibrated:
-        yield _examine(camera, pictures)
-    if pictures is not None and not calibrated:
+    read: dict[str, Calibration] = {}
+    problems: dict[str, CalibrationError] = {}
+    for camera in cameras:
+        if camera.calibration is not None:
+            try:
+                read[camera.name] = read_calibration(camera.calibration)
+            except CalibrationError as problem:
+                problems[camera.name] = problem
+    read = with_common_origin(read)
+    for camera in cameras:
+        if camera.name in problems:
+            wrong = problems[camera.name]
+            yield error(AREA, f"{camera.name}: the calibration {wrong}; correct the file, or remove the setting")
+        elif camera.name in read:
+            yield _examine(camera, read[camera.name], pictures)
+    if pictures is not None and not read and not problems:
         yield warning(AREA, "no camera has a calibration, so there is nothing to draw", "set cameras[].calibration")
 
 
-def _examine(camera: CameraConfig, pictures: Path | None) -> Finding:
+def _examine(camera: CameraConfig, calibration: Calibration, pictures: Path | None) -> Finding:
     assert camera.calibration is not None
-    try:
-        calibration = read_calibration(camera.calibration)
-    except CalibrationError as problem:
-        return error(AREA, f"{camera.name}: the calibration {problem}; correct the file, or remove the setting")
     what = f"{camera.name}: {camera.calibration.name}"
     if calibration.error_m is not None:
         what += f", its point pairs fit within {calibration.error_m:.2f} m"

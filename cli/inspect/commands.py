@@ -101,7 +101,7 @@ def layout(
     with a layout to paste into the site file.
 
     The fields of --json are stable: tick, overlaps (cameras, source: layout,
-    learned or unknown, probability, tracks, found, is_mapped) and steps
+    calibration, learned or unknown, probability, tracks, found, is_mapped) and steps
     (from, to, handovers, seconds: 10 %, 50 % and 90 % quantile).
 
     Exit code 1: nothing has been learned yet.

@@ -13,10 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.site_access import SiteChoice, open_site
+from shared.errors import MtmcError
 
 _ENOUGH_HANDOVERS = 3
 """A step that was seen more rarely is left out of the layout to paste."""
-_OVERLAPS = {"layout": "yes, by the layout", "learned": "yes, learned", "unknown": "not known"}
+_OVERLAPS = {
+    "layout": "yes, by the layout",
+    "calibration": "yes, by calibration",
+    "learned": "yes, learned",
+    "unknown": "not known",
+}
 
 
 def inspect_layout(choice: SiteChoice, environment: Mapping[str, str], console: Console, *, as_json: bool) -> int:
@@ -39,18 +45,24 @@ def inspect_layout(choice: SiteChoice, environment: Mapping[str, str], console: 
             f"mtmc: nothing has been learned yet: {reason}", markup=False, soft_wrap=True
         )
         return 1
-    learned = json.loads(text)
+    try:
+        learned = json.loads(text)
+        overlaps, steps, tick = _overlaps(learned["overlaps"]), _steps(learned["steps"]), int(learned["tick"])
+        layout = layout_to_paste(learned)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        raise MtmcError(
+            f"{site.keys.learned_layout} in Redis cannot be read: another version or program wrote it. The aggregator "
+            f"writes it again within {settings.checkpoint_seconds:g} s"
+        ) from None
     if as_json:
         console.out(json.dumps(learned), highlight=False)
         return 0
-    console.print(_overlaps(learned["overlaps"]) if learned["overlaps"] else "No views that may overlap.")
+    console.print(overlaps if learned["overlaps"] else "No views that may overlap.")
     console.print()
-    console.print(_steps(learned["steps"]) if learned["steps"] else "No handover between separate views yet.")
+    console.print(steps if learned["steps"] else "No handover between separate views yet.")
     console.print()
-    console.print(f"As of tick {learned['tick']}. As a layout for the site file; what is not listed is impossible:\n")
-    console.out(
-        yaml.safe_dump({"layout": layout_to_paste(learned)}, sort_keys=False, default_flow_style=None), highlight=False
-    )
+    console.print(f"As of tick {tick}. As a layout for the site file; what is not listed is impossible:\n")
+    console.out(yaml.safe_dump({"layout": layout}, sort_keys=False, default_flow_style=None), highlight=False)
     return 0
 
 

@@ -214,6 +214,7 @@ def test_a_stream_is_watched_before_it_is_called_good(
     [
         ("[[0.01, 0, -0.3], [0, -0.02, 1], [0, 0, 1]]", "ok", r"^a: gate.json; grid of 0.5 m in .*grids/a.jpg$"),
         ("[[1, 2], [3, 4]]", "error", "^a: the calibration .*gate.json has 4 numbers for the homography, not 3×3$"),
+        ("Homography matrix: 2e5 0 -9.5e6;0 -2e5 3.8e6;0 0 1", "ok", r"grid of 5 m in .*a.jpg$"),
         (json.dumps({"points": FOUR_POINTS}), "ok", "its point pairs fit within 0.00 m"),
         (None, "error", "gate.json cannot be read"),
     ],

@@ -285,13 +285,14 @@ LEARNED = LearnedLayout(
         LearnedOverlap((0, 1), "learned", 0.9987, 40, 31, is_mapped=True),
         LearnedOverlap((0, 2), "unknown", 0.02, 38, 1, is_mapped=False),
         LearnedOverlap((1, 2), "layout", None, 0, 0, is_mapped=False),
+        LearnedOverlap((1, 3), "calibration", None, 0, 0, is_mapped=True),
     ),
     (LearnedStep(2, 0, 9, (5.5, 7.0, 11.2)), LearnedStep(0, 2, 1, (3.0, 3.0, 3.0)), LearnedStep(0, 1, 5, (1, 2, 3))),
 )
 
 
 def test_what_was_learned_is_shown_with_a_layout_to_paste(site: Client, inspect: Callable[..., Done]) -> None:
-    content = {"tick": 900} | LEARNED.to_dict(["gate", "yard", "lane"])
+    content = {"tick": 900} | LEARNED.to_dict(["gate", "yard", "lane", "roof"])
     site.set(KEYS.learned_layout, json.dumps(content))
     assert json.loads(inspect("layout", "--json").stdout) == content
     done = inspect("layout")
@@ -300,11 +301,23 @@ def test_what_was_learned_is_shown_with_a_layout_to_paste(site: Client, inspect:
     assert "gate and yard yes, learned 99.9% 40 31 yes" in shown
     assert "gate and lane not known 2.0% 38 1 no" in shown
     assert "yard and lane yes, by the layout no" in shown
+    assert "yard and roof yes, by calibration yes" in shown
     assert "lane gate 9 5.5 s 7.0 s 11.2 s" in shown
     pasted = LayoutConfig.model_validate(yaml.safe_load(done.stdout[done.stdout.index("layout:") :])["layout"])
-    assert pasted.overlaps == (("gate", "yard"), ("yard", "lane"))
+    assert pasted.overlaps == (("gate", "yard"), ("yard", "lane"), ("yard", "roof"))
     steps = [(one.from_camera, one.to_camera, one.min_seconds, one.max_seconds) for one in pasted.transitions]
     assert steps == [("lane", "gate", 2, 23)], "one handover is too few, and views that overlap need no step"
+
+
+@pytest.mark.parametrize("garbage", [b"\xff", "[]", "{}", '{"tick": 1, "overlaps": [{"cameras": []}], "steps": []}'])
+def test_a_layout_that_cannot_be_read_is_reported_in_one_line(
+    site: Client, inspect: Callable[..., Done], garbage: str | bytes
+) -> None:
+    site.set(KEYS.learned_layout, garbage)
+    done = inspect("layout")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "layout:learned in Redis cannot be read" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_site_that_has_learned_nothing_says_why(

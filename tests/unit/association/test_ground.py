@@ -55,7 +55,7 @@ def shares(given: Layout, looks: int, seed: int) -> tuple[float, float]:
 def test_objects_that_all_look_the_same_are_told_apart_by_their_places(factor: float) -> None:
     same, different = shares(layout(0, 1, 2, factor=factor), looks=1, seed=5)
     assert same > 0.9
-    assert different < 0.1, "those that leave and return are told apart by nothing"
+    assert different < 0.1, "nothing can tell apart two that leave and return"
 
 
 def test_calibrated_views_overlap_where_both_see_the_ground_and_others_have_to_be_learned() -> None:
