@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from association.homography import Matrix
 from shared.calibration import Calibration
+from shared.homography import Matrix, mapped
 from shared.layout import Layout
 
 Floats = npt.NDArray[np.float64]
@@ -52,11 +52,7 @@ class Ground:
 
     def to_ground(self, camera: int, places: Floats) -> Floats:
         """Places of `places` in metres, `(n, 2)` to `(n, 2)` float64; nan on and above the horizon."""
-        matrix = self._calibrations[camera].image_to_ground
-        uniform = places @ matrix[:, :2].T + matrix[:, 2]
-        with np.errstate(all="ignore"):
-            found: Floats = np.where(uniform[:, 2:] > 1e-15, uniform[:, :2] / uniform[:, 2:], np.nan)
-        return found
+        return mapped(self._calibrations[camera].image_to_ground, places)
 
     def mapping(self, first: int, second: int) -> Matrix | None:
         """`(3, 3)` float64: places in the first picture to those in the second; None unless both are calibrated."""

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from association.ground import Ground
-from association.homography import BEHIND, Matrix, fit_homography, inverse, least_squares, mapped
+from association.homography import BEHIND, fit_homography
 from association.homography import distances as distances_of
 from association.motion import SLOTS, MotionHistory, Ratios, Rows
+from shared.homography import Matrix, inverse, least_squares, mapped
 
 Pair = tuple[int, int]
 """Indices of two cameras, the lower one first."""

@@ -10,19 +10,19 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from shared.errors import MtmcError
+from shared.homography import Matrix, Points, inverse, least_squares, mapped, oriented
 
-Points = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float64]
 _MOST_ERROR_M = 1.0
 """Point pairs that fit the ground worse than this, as a root mean square, are refused."""
+_ON_A_LINE = 1e-4
+"""Flatness below which points are on a line."""
 _ITERATIONS = 20
 """Of the fixed-point iteration that removes the distortion of a lens."""
 _DISTORTIONS = (4, 5, 8)
@@ -97,11 +97,11 @@ class Calibration:
 
     def to_ground(self, points: Points) -> Points:
         """Pixels to metres, `(n, 2)` to `(n, 2)` float64; nan on and above the horizon."""
-        return _mapped(self.image_to_ground, self.straightened(points))
+        return mapped(self.image_to_ground, self.straightened(points))
 
     def to_picture(self, places: Points) -> Points:
         """Metres to pixels, `(n, 2)` to `(n, 2)` float64; nan behind the camera."""
-        return self.distorted(_mapped(np.linalg.inv(self.image_to_ground), places))
+        return self.distorted(mapped(inverse(self.image_to_ground), places))
 
     @property
     def fingerprint(self) -> str:
@@ -225,18 +225,18 @@ def with_common_origin(calibrations: Mapping[str, Calibration]) -> dict[str, Cal
     for camera, one in sorted(calibrations.items()):
         if one.is_geographic:
             if origin is None:
-                origin = _mapped(one.image_to_ground, _BELOW)[0]
+                origin = mapped(one.image_to_ground, _BELOW)[0]
             metres = math.radians(1.0) * _EARTH_M
             east = metres * math.cos(math.radians(float(origin[0])))
             to_metres = np.array([[0.0, east, -east * origin[1]], [metres, 0.0, -metres * origin[0]], [0.0, 0.0, 1.0]])
-            values = vars(one) | {"image_to_ground": to_metres @ one.image_to_ground, "is_geographic": False}
-            found[camera] = _checked(Calibration(**values))
+            metric = replace(one, image_to_ground=to_metres @ one.image_to_ground, is_geographic=False)
+            found[camera] = _checked(metric)
     return found
 
 
 def _is_geographic(matrix: Matrix) -> bool:
     """Whether the ground is in degrees of latitude and longitude: 100 pixels are much less than one unit apart."""
-    one, other = _mapped(matrix, _BELOW)
+    one, other = mapped(matrix, _BELOW)
     if not (np.isfinite([one, other]).all() and abs(one[0]) <= 90.0 and abs(one[1]) <= 180.0):
         return False
     return bool(np.linalg.norm(one - other) < _DEGREES)
@@ -268,16 +268,9 @@ def fit_ground(pixels: Points, metres: Points) -> tuple[Matrix, float]:
     Raises:
         CalibrationError: the points are on a line, or do not fit one plane.
     """
-    (normal, scaling), (other_normal, other_scaling) = _normalised(pixels), _normalised(metres)
-    rows = []
-    for (x, y), (u, v) in zip(normal.tolist(), other_normal.tolist(), strict=True):
-        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y, -u], [0, 0, 0, x, y, 1, -v * x, -v * y, -v]]
-    values, vectors = np.linalg.eigh(np.array(rows).T @ np.array(rows))
-    if values[1] < 1e-9 * values[-1]:
+    if min(map(_flatness, (pixels, metres))) < _ON_A_LINE or (matrix := least_squares(pixels, metres)) is None:
         raise CalibrationError("has point pairs on a line; at least 4 must be spread over the ground")
-    matrix = np.linalg.inv(other_scaling) @ vectors[:, 0].reshape(3, 3) @ scaling
-    matrix = _oriented(matrix, pixels)
-    distances = np.linalg.norm(_mapped(matrix, pixels) - metres, axis=1)
+    distances = np.linalg.norm(mapped(matrix, pixels) - metres, axis=1)
     error_m = float(np.sqrt((distances**2).mean()))
     if not error_m <= _MOST_ERROR_M:
         worst = int(np.nan_to_num(distances, nan=np.inf).argmax())
@@ -288,12 +281,10 @@ def fit_ground(pixels: Points, metres: Points) -> tuple[Matrix, float]:
     return matrix, error_m
 
 
-def _normalised(points: Points) -> tuple[Points, Matrix]:
-    centre = points.mean(axis=0)
-    scale = math.sqrt(2.0) / max(float(np.linalg.norm(points - centre, axis=1).mean()), 1e-9)
-    return (points - centre) * scale, np.array(
-        [[scale, 0, -scale * centre[0]], [0, scale, -scale * centre[1]], [0, 0, 1.0]]
-    )
+def _flatness(points: Points) -> float:
+    """Extent of points across their main direction, relative to along it; 0: they are on a line."""
+    along, across = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return float(across / max(along, 1e-12))
 
 
 def _checked(found: Calibration) -> Calibration:
@@ -303,23 +294,7 @@ def _checked(found: Calibration) -> Calibration:
         raise CalibrationError("has a homography that cannot be inverted; are two rows the same?")
     width, height = found.width or 1920, found.height or 1080
     below = found.straightened(np.array([[width / 2, height - 1.0]]))
-    values = dict(vars(found)) | {"image_to_ground": _oriented(matrix, below)}
-    return Calibration(**values)
-
-
-def _oriented(matrix: Matrix, points: Points) -> Matrix:
-    """The homography with norm 1 and `points`, `(n, 2)`, mostly in front."""
-    scaled = matrix / np.linalg.norm(matrix)
-    depths = points @ scaled[2, :2] + scaled[2, 2]
-    return scaled * (1.0 if np.median(depths) >= 0 else -1.0)
-
-
-def _mapped(matrix: npt.NDArray[Any], points: Points) -> Points:
-    with np.errstate(all="ignore"):
-        uniform = points @ matrix[:, :2].T + matrix[:, 2]
-        depth = uniform[..., 2:]
-        found: Points = np.where(depth > 1e-15, uniform[..., :2] / depth, np.nan)
-    return found
+    return replace(found, image_to_ground=oriented(matrix[None], below[None])[0])
 
 
 def _inverted(matrix: Matrix, what: str) -> Matrix:

@@ -11,9 +11,9 @@ import pytest
 
 from association.core import Association
 from association.ground import Ground
-from association.homography import mapped
 from association.view_pairs import ViewPair
 from shared.calibration import Calibration, parse_calibration
+from shared.homography import mapped
 from shared.layout import Layout
 from tests.unit.association.crossing import FPS, SIZE, TICK_NS, Driver, camera_matrix, crossing_entries, traffic
 from tests.unit.association.scenes import Stay, play, settings

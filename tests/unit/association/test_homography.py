@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from association.homography import BEHIND, distances, fit_homography, inverse, least_squares, mapped
+from association.homography import BEHIND, distances, fit_homography
+from shared.homography import inverse, least_squares, mapped
 
 TURNED = np.array([[0.9, -0.3, 400.0], [0.1, 0.4, 250.0], [1e-5, 6e-4, 1.0]])
 BELOW_HORIZON = np.array([[1.0, 0.2, -300.0], [0.0, 0.5, -150.0], [0.0, 0.004, -0.8]])

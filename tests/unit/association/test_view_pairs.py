@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from association.ground import Ground
-from association.homography import Matrix, mapped
 from association.motion import MotionHistory
 from association.track_table import TrackTable
 from association.view_pairs import ViewPair, ViewPairs
+from shared.homography import Matrix, mapped
 from shared.layout import Layout
 from tests.unit.association.test_homography import TURNED, places
 
