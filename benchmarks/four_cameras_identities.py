@@ -21,7 +21,7 @@ from benchmarks.four_cameras import site
 from benchmarks.shared_data import shared_folder
 from cli.console import table_console
 from cli.progress import progress_bar
-from evaluation.ground_plane import FloorCalibration, PairCounts, count_pairs
+from evaluation.ground_plane import PairCounts, count_pairs
 from evaluation.live import LiveFigures, live_figures
 from evaluation.matching import CameraMatch
 from evaluation.tables import pair_table
@@ -58,7 +58,7 @@ def judged(shared: Path, recording: Recording) -> tuple[PairCounts, LiveFigures]
     """Scores of the published ids by geometry, and figures that need no truth (purity and completeness do)."""
     tracks = [PublishedTracks.recorded(recording, camera) for camera in recording.cameras]
     calibrations = [
-        FloorCalibration.read(shared / RECORDINGS / f"{camera}.calibration.json") for camera in recording.cameras
+        read_calibration(shared / RECORDINGS / f"{camera}.calibration.json") for camera in recording.cameras
     ]
     live = live_figures([CameraMatch.without_truth(camera) for camera in tracks], 1.0 / recording.fps)
     return count_pairs(tracks, calibrations), live

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.ground_plane import FloorCalibration, PairCounts, count_pairs
+from evaluation.ground_plane import PairCounts, count_pairs
 from evaluation.tracks import PublishedTracks
 from recording.rows import AssignmentRows, camera_tracks, gids_at
+from shared.calibration import read_calibration
 from shared.keys import Keys
 from shared.messages import TrackEntry
 from shared.redis_connection import Client
@@ -42,9 +43,7 @@ def pairs_as_published(client: Client, assignments: list[tuple[int, str, int, in
         seen = camera_tracks(TrackEntry.decode(fields) for _, fields in client.xrange(KEYS.tracks(camera))).rows
         gids = gids_at(rows, index, seen.track_id, seen.tick)
         published.append(PublishedTracks.of(seen.tick, seen.time_ns, seen.track_id, seen.box_xyxy, gids))
-    return count_pairs(
-        published, [FloorCalibration.read(recordings / f"{camera}.calibration.json") for camera in CAMERAS]
-    )
+    return count_pairs(published, [read_calibration(recordings / f"{camera}.calibration.json") for camera in CAMERAS])
 
 
 @pytest.mark.timeout(600)
