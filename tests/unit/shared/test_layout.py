@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from shared.calibration import parse_calibration
 from shared.errors import LayoutError
 from shared.layout import Layout, parse_layout, read_layout
 
@@ -226,6 +228,22 @@ def test_what_is_unknown_is_told_from_what_is_allowed() -> None:
     added = Layout.closed(CAMERAS).over((*CAMERAS, "d")).pairs_unknown
     assert added[3, :3].all()
     assert not added[:3, :3].any()
+
+
+def test_calibrations_follow_their_cameras() -> None:
+    calibration = parse_calibration("[[0.01, 0, -3], [0, -0.02, 9], [0, 0.001, 1]]")
+    layout = replace(Layout.closed(CAMERAS), calibrations={"b": calibration})
+    changed = (
+        layout.with_transition("a", "b", 1, 2),
+        layout.over((*CAMERAS, "d")),
+        layout.of(("b", "c")),
+        Layout.from_dict(json.loads(json.dumps(layout.to_dict()))),
+    )
+    for one in changed:
+        assert {camera: found.fingerprint for camera, found in one.calibrations.items()} == {
+            "b": calibration.fingerprint
+        }
+    assert not layout.of(("a", "c")).calibrations
 
 
 def test_a_transition_given_twice_spans_both_windows() -> None:
