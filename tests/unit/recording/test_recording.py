@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from recording.description import FILE, Description, FrameNumbers, MissingEntrie
 from recording.errors import RecordingError
 from recording.reading import Recording
 from recording.writing import RecordingWriter
+from shared.calibration import parse_calibration
 from shared.layout import Layout
 from shared.messages import TrackEntry
 from tests.recordings import ORIGIN_NS, site_config, write_recording
@@ -134,3 +136,13 @@ def test_descending_ticks_are_refused(tmp_path: Path) -> None:
             writer.add(TrackEntry(tick, "A", tick, tick, SCENE[0].batch))
     with pytest.raises(RecordingError, match=r"A\.entries: entry 0-2: tick 2 comes after tick 2"):
         Recording.open(tmp_path / "r").tracks("A")
+
+
+def test_a_description_has_the_calibrations_and_no_path_of_this_machine() -> None:
+    site = site_config(("A", "B"))
+    files = {"calibration": Path("/here/a.json"), "mask": Path("/here/a.png")}
+    site = site.model_copy(update={"cameras": (site.cameras[0].model_copy(update=files), site.cameras[1])})
+    calibration = parse_calibration("[[0.01, 0, -3], [0, -0.02, 9], [0, 0.001, 1]]")
+    described = Description.of(site, replace(overlapping(2), calibrations={"A": calibration}), "mtmc 0 test")
+    assert "/here" not in described.model_dump_json()
+    assert described.site_layout().calibrations["A"].fingerprint == calibration.fingerprint
