@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from association.decisions import Decision
 from association.identities import Identities, Identity
 from association.outcome import Assignment, CycleResult, Event, Sighting
 from association.track_table import TrackTable
@@ -24,39 +25,39 @@ class IdentityChanges:
         rows = self._table.rows
         return self._identities.create(int(rows["class"][row]), int(rows["first_ns"][row]), int(rows["last_ns"][row]))
 
-    def join(self, row: int, identity: Identity, score: float, result: CycleResult) -> None:
+    def join(self, row: int, identity: Identity, decision: Decision | None, result: CycleResult) -> None:
         """Give a track its first gid."""
         rows = self._table.rows
         before = max(identity.rows, key=lambda other: int(rows["last_ns"][other]), default=None)
         camera, track_id = int(rows["camera"][row]), self._table.track_id(row)
         if before is None:
-            result.events.append(Event("appeared", identity.gid, camera, track_id))
+            result.events.append(Event("appeared", identity.gid, camera, track_id, decision=decision))
         elif rows["camera"][before] != camera:
             left = int(rows["camera"][before])
-            result.events.append(Event("handover", identity.gid, camera, track_id, from_camera=left, score=score))
+            result.events.append(Event("handover", identity.gid, camera, track_id, from_camera=left, decision=decision))
         identity.rows.append(row)
-        self._take_over(row, identity, score, result)
+        self._take_over(row, identity, decision, result)
 
-    def move(self, row: int, there: Identity, score: float, result: CycleResult) -> None:
+    def move(self, row: int, there: Identity, decision: Decision, result: CycleResult) -> None:
         """Move a track from its identity to another one. The identity that it leaves may be empty then."""
         rows = self._table.rows
         home = self._identities[int(rows["gid"][row])]
         home.rows.remove(row)
         there.rows.append(row)
         camera, track_id = int(rows["camera"][row]), self._table.track_id(row)
-        result.events.append(Event("split", there.gid, camera, track_id, home.gid, score=score))
+        result.events.append(Event("split", there.gid, camera, track_id, home.gid, decision=decision))
         result.touched.add(home.gid)
-        self._take_over(row, there, score, result)
+        self._take_over(row, there, decision, result)
 
-    def split(self, identity: Identity, row: int, score: float, result: CycleResult) -> Identity:
-        """Make a track an identity of its own; `score` is its similarity to the identity that it leaves."""
+    def split(self, identity: Identity, row: int, decision: Decision, result: CycleResult) -> Identity:
+        """Make a track an identity of its own; `decision` says how badly it fits the one that it leaves."""
         identity.rows.remove(row)
         newcomer = self.create(row)
         newcomer.rows.append(row)
         camera, track_id = int(self._table.rows["camera"][row]), self._table.track_id(row)
-        result.events.append(Event("split", newcomer.gid, camera, track_id, identity.gid, score=score))
+        result.events.append(Event("split", newcomer.gid, camera, track_id, identity.gid, decision=decision))
         result.touched.add(identity.gid)
-        self._take_over(row, newcomer, 0.0, result)
+        self._take_over(row, newcomer, None, result)
         return newcomer
 
     def cut(self, row: int, ended: int, result: CycleResult) -> bool:
@@ -74,7 +75,7 @@ class IdentityChanges:
         result.touched.add(gid)
         return True
 
-    def merge(self, older: Identity, younger: Identity, score: float, result: CycleResult) -> None:
+    def merge(self, older: Identity, younger: Identity, decision: Decision, result: CycleResult) -> None:
         """Merge two identities; the gid of `younger` becomes an alias."""
         self._identities.remove(younger.gid)
         older.rows.extend(younger.rows)
@@ -83,19 +84,19 @@ class IdentityChanges:
         result.aliases |= dict.fromkeys([*younger.absorbed, younger.gid], older.gid)
         result.dropped_aliases += older.absorbed[:-_ABSORBED_KEPT]
         del older.absorbed[:-_ABSORBED_KEPT]
-        result.events.append(Event("merged", older.gid, other_gid=younger.gid, score=score))
+        result.events.append(Event("merged", older.gid, other_gid=younger.gid, decision=decision))
         result.touched.discard(younger.gid)
         for row in younger.rows:
-            self._take_over(row, older, score, result)
+            self._take_over(row, older, decision, result)
 
-    def _take_over(self, row: int, identity: Identity, score: float, result: CycleResult) -> None:
+    def _take_over(self, row: int, identity: Identity, decision: Decision | None, result: CycleResult) -> None:
         rows = self._table.rows
         rows["gid"][row] = identity.gid
         identity.first_ns = min(identity.first_ns, int(rows["first_ns"][row]))
         identity.last_ns = max(identity.last_ns, int(rows["last_ns"][row]))
         identity.present = identity.present or not rows["ended"][row]
         result.touched.add(identity.gid)
-        result.sightings.append(self.sighting(row, score))
+        result.sightings.append(self.sighting(row, decision))
         if not rows["ended"][row] or rows["lingering"][row]:
             result.assignments.append(self.assignment(row))
 
@@ -104,13 +105,12 @@ class IdentityChanges:
         rows = self._table.rows
         return Assignment(int(rows["camera"][row]), int(rows["track_id"][row]), int(rows["gid"][row]))
 
-    def sighting(self, row: int, score: float = 0.0) -> Sighting:
+    def sighting(self, row: int, decision: Decision | None = None) -> Sighting:
         """The track as a sighting of its identity."""
         names = ("gid", "camera", "first_ns", "last_ns", "first_tick", "last_tick")
         values = {name: int(self._table.rows[name][row]) for name in names}
-        return Sighting(
-            track_id=self._table.track_id(row), **values, ended=bool(self._table.rows["ended"][row]), score=score
-        )
+        ended = bool(self._table.rows["ended"][row])
+        return Sighting(track_id=self._table.track_id(row), **values, ended=ended, decision=decision)
 
 
 def waiting_tracks(table: TrackTable, min_embeddings: int) -> list[int]:

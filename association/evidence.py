@@ -21,6 +21,8 @@ _OTHER_CLASS = 2.0
 """What a different class costs. Detectors confuse classes, so it is evidence and no wall."""
 _CLIP = (-14.0, 12.0)
 """Bounds of what motion and places say about two groups."""
+_UNLIKE = -20.0
+"""What is said of the appearance of groups that have no embedder in common, in an explanation."""
 _COVERED = 0.6
 """Two boxes show one place if this share of the smaller one lies in the other."""
 _CLASS_VOTES = 10
@@ -98,6 +100,28 @@ class Evidence:
         differ = classes_a[:, None] != classes_b[None, :]
         return np.round(self._appearance.gains(a, b) + np.clip(beside, *_CLIP) - _OTHER_CLASS * differ, _DECIMALS)
 
+    def terms(self, a: Sequence[int], b: Sequence[int]) -> dict[str, float]:
+        """The parts of what `gains` says of two groups, by name. A group that cannot be compared looks different."""
+        appearance = max(float(self._appearance.gains([a], [b])[0, 0]), _UNLIKE)
+        motion = position = 0.0
+        recent_a, recent_b = self._by_camera(a), self._by_camera(b)
+        for camera, rows_a in recent_a.items():
+            for other in sorted(self._near[camera] & recent_b.keys()):
+                moved, places = self._parts(camera, other, rows_a, recent_b[other])
+                motion += float(moved.sum())
+                position += 0.0 if places is None else float(places.sum())
+        beside, motion = (float(np.clip(value, *_CLIP)) for value in (motion + position, motion))
+        other_class = -_OTHER_CLASS if self._class(a) != self._class(b) else 0.0
+        terms = {"appearance": appearance, "motion": motion, "position": beside - motion, "class": other_class}
+        return {name: round(value, 3) for name, value in terms.items()}
+
+    def _by_camera(self, group: Sequence[int]) -> dict[int, Rows]:
+        """Camera → those of its tracks in a group that were seen recently."""
+        rows = np.array(group, np.intp)
+        rows = rows[self._motion.is_recent(rows)]
+        cameras = self._table.rows["camera"][rows]
+        return {camera: rows[cameras == camera] for camera in np.unique(cameras).tolist()}
+
     def compare(self, a: Sequence[int], b: Sequence[int]) -> Gains:
         """What appearance and motion say of each track of one camera with each of another one, `(len(a), len(b))`."""
         moved = self._motion.ratios(np.array(a, np.intp), np.array(b, np.intp))
@@ -124,10 +148,15 @@ class Evidence:
 
     def _ratios(self, camera: int, other: int, a: Rows, b: Rows) -> Gains:
         """What motion and places say of tracks of two cameras."""
+        moved, places = self._parts(camera, other, a, b)
+        return moved if places is None else moved + places
+
+    def _parts(self, camera: int, other: int, a: Rows, b: Rows) -> tuple[Gains, Gains | None]:
+        """What motion says of tracks of two cameras, and what places say if a mapping is known."""
         if camera > other:
-            return self._ratios(other, camera, b, a).T
-        ratios, places = self._motion.ratios(a, b), self.view_pairs.ratios((camera, other), a, b)
-        return ratios if places is None else ratios + places
+            moved, places = self._parts(other, camera, b, a)
+            return moved.T, None if places is None else places.T
+        return self._motion.ratios(a, b), self.view_pairs.ratios((camera, other), a, b)
 
     def _block(self, camera: int, other: int) -> tuple[Gains, npt.NDArray[np.intp]]:
         """What motion and places say of all recent tracks of two cameras; computed once for each moment."""

@@ -44,6 +44,10 @@ class Identities:
     def __iter__(self) -> Iterator[Identity]:
         return iter(self._by_gid.values())
 
+    def by_gid(self) -> list[Identity]:
+        """All identities in the order of their gids."""
+        return sorted(self, key=lambda identity: identity.gid)
+
     def create(self, class_id: int, first_ns: int, last_ns: int) -> Identity:
         """Create an identity with the next gid; times are site time in ns."""
         identity = Identity(self.next_gid, class_id, first_ns, last_ns)

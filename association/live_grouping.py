@@ -8,30 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from association.changes import IdentityChanges, waiting_tracks
+from association.decisions import Decision
 from association.evidence import Evidence
 from association.identities import Identities, Identity
-from association.learned_layout import LearnedLayout, LearnedOverlap, OverlapSource
+from association.learned_layout import LearnedLayout
+from association.learning import Learning
+from association.odds import Candidates, Odds
 from association.outcome import CameraTick, CycleResult
-from association.overlap import ViewOverlaps
 from association.positions import Position
 from association.possibility import Possibility, Visit
 from association.settings import AssociationSettings
 from association.track_table import TrackTable
-from association.travel import TravelTimes
 
-_SEEN_BESIDE = 0.85
-"""Prior probability that a track which starts in a view belongs to an identity in an overlapping view, if one may."""
 _HOPELESS = -4.0
 """Identities with a lower ratio are no candidates."""
-_CERTAIN_RATIO = 12.0
-"""Higher ratios count as this one in a posterior, so that no single piece of evidence is certain."""
 _SURE = 0.85
 """Posterior at which a young track is decided."""
 _LIKELY = 0.5
@@ -49,10 +45,29 @@ _SPLIT_RATIO = -2.0
 """Hysteresis: a track is split off if this much speaks against its identity."""
 _CANDIDATE_COST = 0.5
 """Another identity must explain a track by this, times the log of the number of candidates, to be worth a move."""
-_CONFIRMED_RATIO = 3.0
-"""A handover is learned from if this much speaks for it, apart from the travel time."""
 _TOLERATED_PICTURES = 3.5
 """Pictures that may show two tracks of one object at two places: a tracker often starts the new one too early."""
+
+
+class _Weighed(NamedTuple):
+    """The candidates for a group of tracks that are not hopeless, and their odds."""
+
+    candidates: list[int]
+    """Their indices in a list of identities."""
+    odds: Odds
+
+    def posterior(self, j: int) -> float:
+        """Probability of the identity with the index `j`; 0 if it is no candidate."""
+        return float(self.odds.posteriors[self.candidates.index(j)]) if j in self.candidates else 0.0
+
+
+class _Verdict(NamedTuple):
+    """What was decided of a track."""
+
+    choice: int
+    """Index of its identity; -1: a new one."""
+    posterior: float
+    weighed: _Weighed
 
 
 class LiveGrouping:
@@ -65,59 +80,37 @@ class LiveGrouping:
         self._possibility, self._settings = possibility, settings
         self._changes = IdentityChanges(table, identities)
         self.evidence = Evidence(table, possibility.near, possibility.ground)
-        self.overlaps = ViewOverlaps(table, possibility.unknown)
-        self.travel = TravelTimes(table, identities, possibility.layout)
+        self._learning = Learning(table, identities, possibility, self.evidence)
+        self._candidates = Candidates(table, possibility.near, self._learning.travel)
 
     def observe(self, seen: CameraTick, rows: npt.NDArray[np.intp]) -> None:
         """Learn from the tracks of one camera at one tick."""
         self._table.rows["class"][rows] = seen.batch.class_ids
         self.evidence.observe(seen, rows)
-        self.travel.observe(seen)
+        self._learning.observe(seen)
 
     def forget(self, row: int) -> None:
         """Forget a track; another one may use its row."""
         self.evidence.forget(row)
-        self.travel.forget(row)
-        self.overlaps.forget(row)
+        self._learning.forget(row)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything learned, for a checkpoint."""
-        return {
-            "evidence": self.evidence.to_dict(),
-            "travel": self.travel.to_dict(),
-            "overlaps": self.overlaps.to_dict(),
-        }
+        return {"evidence": self.evidence.to_dict()} | self._learning.to_dict()
 
     def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
         """Restore `to_dict`, also of a state of the reference mode, which has learned nothing."""
         self.evidence.restore(data.get("evidence", {}), camera_index)
-        self.travel.restore(data.get("travel", {}), camera_index)
-        self.overlaps.restore(data.get("overlaps", {}), camera_index)
-        if "overlaps" not in data:
-            self._learn_overlaps_of_identities()
-        self._apply_overlaps()
+        self._learning.restore(data, camera_index)
 
     def learned(self) -> LearnedLayout:
         """What has been learned of the cameras."""
-        places, overlaps = self.evidence.view_pairs, []
-        for one, other in combinations(range(len(self._possibility.near)), 2):
-            pair = one, other
-            if pair in self.overlaps.unknown:
-                source: OverlapSource = "learned" if pair in self.overlaps.learned else "unknown"
-                asked, found = self.overlaps.asked(pair), self.overlaps.found(pair)
-                probability = self.overlaps.probability(pair)
-                overlaps.append(LearnedOverlap(pair, source, probability, asked, found, places.knows(pair)))
-            elif other in self._possibility.near[one]:
-                is_open = bool(self._possibility.layout.pairs_unknown[pair])
-                overlaps.append(
-                    LearnedOverlap(pair, "calibration" if is_open else "layout", None, 0, 0, places.knows(pair))
-                )
-        return LearnedLayout(tuple(overlaps), tuple(self.travel.learned()))
+        return self._learning.learned()
 
     def positions(self) -> dict[int, Position]:
         """Gid → where it is, for the identities that calibrated cameras see."""
         rows, found = self._table.rows, {}
-        for identity in self._by_gid():
+        for identity in self._identities.by_gid():
             live = [row for row in identity.rows if not rows["ended"][row]]
             position = self.evidence.positions.of(live, rows["camera"][live].tolist()) if live else None
             if position is not None:
@@ -142,20 +135,18 @@ class LiveGrouping:
         gains = self.evidence.gains([[row] for row in waiting], [identity.rows for identity in choices])
         left = list(range(len(waiting)))
         while left:
-            decisions = [(self._decide(waiting[i], choices, gains[i]), i) for i in left]
-            clear = [(posterior, -i, j) for (posterior, j), i in decisions if j is not None]
-            if not clear:
+            found = [(verdict, i) for i in left if (verdict := self._decide(waiting[i], choices, gains[i]))]
+            if not found:
                 break
-            _, minus_i, j = max(clear)
-            row = waiting[-minus_i]
-            left.remove(-minus_i)
+            verdict, i = max(found, key=lambda one: (one[0].posterior, -one[1]))
+            row, j = waiting[i], verdict.choice
+            left.remove(i)
+            decision = self._explain([row], j, verdict.weighed, choices)
             if j < 0:
                 choices.append(self._changes.create(row))
                 gains = np.hstack([gains, np.zeros((len(waiting), 1))])
-                j, score = len(choices) - 1, 0.0
-            else:
-                score = float(gains[-minus_i, j])
-            self._changes.join(row, choices[j], score, result)
+                j = len(choices) - 1
+            self._changes.join(row, choices[j], decision, result)
             if left:
                 gains[left, j] = self.evidence.gains([[waiting[i]] for i in left], [choices[j].rows])[:, 0]
 
@@ -168,65 +159,48 @@ class LiveGrouping:
         for row in self.evidence.switches.take():
             if self._table.rows["used"][row] and not self._table.rows["ended"][row]:
                 ended = self.evidence.cut(row)
-                self.travel.forget(row)
-                self.overlaps.forget(row)
+                self._learning.forget(row)
                 if self._changes.cut(row, ended, result):
                     cut.append(row)
         return cut
 
-    def _decide(
-        self, row: int, choices: Sequence[Identity], gains: npt.NDArray[np.float64]
-    ) -> tuple[float, int | None]:
-        """The posterior of the best choice, and its index; -1: a new identity; None: wait."""
+    def _decide(self, row: int, choices: Sequence[Identity], gains: npt.NDArray[np.float64]) -> _Verdict | None:
+        """The identity of a track; None: wait."""
         rows = self._table.rows
         candidates = [j for j in np.flatnonzero(gains > _HOPELESS).tolist() if self._may_join(row, choices[j])]
-        posteriors, new = self._posteriors(
-            [row], [int(rows["camera"][row])], [choices[j] for j in candidates], gains[candidates]
-        )
+        weighed = self._weigh([row], [int(rows["camera"][row])], candidates, choices, gains)
+        posteriors = weighed.odds.posteriors
         best = int(posteriors.argmax()) if candidates else -1
         has_waited = bool(rows["ended"][row]) or rows["last_ns"][row] - rows["first_ns"][row] >= _WAIT_NS
         if candidates and posteriors[best] >= (_LIKELY if has_waited else _SURE):
-            return float(posteriors[best]), candidates[best]
-        if has_waited or new >= _SURE:
-            return new, -1
-        return 0.0, None
+            return _Verdict(candidates[best], float(posteriors[best]), weighed)
+        if has_waited or weighed.odds.new >= _SURE:
+            return _Verdict(-1, weighed.odds.new, weighed)
+        return None
 
-    def _posteriors(
+    def _weigh(
         self,
         group: Sequence[int],
         cameras: Sequence[int],
-        candidates: Sequence[Identity],
+        candidates: list[int],
+        choices: Sequence[Identity],
         gains: npt.NDArray[np.float64],
-    ) -> tuple[npt.NDArray[np.float64], float]:
-        """Posterior of each candidate for a group of tracks seen in `cameras`, and of none of them; rounded.
+    ) -> _Weighed:
+        odds = self._candidates.odds(group, cameras, [choices[j] for j in candidates], gains[candidates])
+        return _Weighed(candidates, odds)
 
-        Candidates in overlapping views share a prior, so each rival makes a decision harder. Those that left have the
-        prior that the travel time gives them.
-        """
-        beside = np.array([self._is_beside(cameras, identity) for identity in candidates], np.bool_)
-        prior_beside = _SEEN_BESIDE if beside.any() else 0.0
-        priors, none = np.zeros(len(candidates)), 1.0 - prior_beside
-        if beside.any():
-            priors[beside] = prior_beside / beside.sum()
-        if not beside.all():
-            unknown = 1.0 / int((~beside).sum())
-            ratios = [self.travel.ratio(group, candidates[k].rows) for k in np.flatnonzero(~beside).tolist()]
-            returns = np.array([unknown if ratio is None else ratio for ratio in ratios])
-            none /= 1.0 + returns.sum()
-            priors[~beside] = none * returns
-        weights = priors * np.exp(np.minimum(gains, _CERTAIN_RATIO))
-        total = float(weights.sum()) + none
-        return np.round(weights / total, 6), round(none / total, 6)
-
-    def _is_alike(self, identity: Identity, row: int) -> bool:
-        at_home = self.evidence.at_home(identity.rows)
-        return bool(at_home[identity.rows.index(row)] > _CONFIRMED_RATIO)
-
-    def _is_beside(self, cameras: Sequence[int], identity: Identity) -> bool:
-        """Whether an identity is in a view that overlaps one of `cameras`."""
-        rows = self._table.rows[identity.rows]
-        views = set(rows["camera"][~rows["ended"]].tolist())
-        return any(not self._possibility.near[camera].isdisjoint(views) for camera in cameras)
+    def _explain(self, group: Sequence[int], choice: int, weighed: _Weighed, choices: Sequence[Identity]) -> Decision:
+        """Why a group of tracks is the identity `choice`; if that is -1, why it is not the best of the others."""
+        candidates, odds = weighed
+        if not candidates:
+            return Decision()
+        at = candidates.index(choice) if choice >= 0 else int(odds.scores.argmax())
+        identity = choices[candidates[at]]
+        terms = self.evidence.terms(group, identity.rows) | {"prior": float(odds.priors[at])}
+        if choice < 0:
+            return Decision.of_none(terms, identity.gid)
+        scores = zip(candidates, odds.scores.tolist(), strict=True)
+        return Decision.of(terms, {0: 0.0} | {choices[j].gid: score for j, score in scores if j != choice})
 
     # -- revising --------------------------------------------------------------------------------------
 
@@ -234,49 +208,14 @@ class LiveGrouping:
         """Correct what newer evidence speaks against. Only identities in view are revised."""
         self.evidence.refresh(means=True)
         if self._settings.learn:
-            self._learn()
+            self._learning.learn()
         self._shed(result)
         self._move(result)
         self._merge(result)
 
-    def _learn(self) -> None:
-        """Learn from what is certain, in the order of cycles only."""
-        self.evidence.learn_dimensions()
-        self._learn_overlaps()
-        self._learn_places()
-        self.travel.learn(self._is_alike)
-
-    def _learn_places(self) -> None:
-        rows, couples = self._table.rows, []
-        for identity in self._by_gid():
-            live = [row for row in identity.rows if not rows["ended"][row]]
-            for one in live:
-                for other in live:
-                    cameras = int(rows["camera"][one]), int(rows["camera"][other])
-                    if cameras[0] < cameras[1] and cameras[1] in self._possibility.near[cameras[0]]:
-                        tracks = int(rows["track_id"][one]), int(rows["track_id"][other])
-                        couples.append((cameras, (one, other), tracks))
-        self.evidence.learn_places([*couples, *self.overlaps.couples()])
-
-    def _learn_overlaps(self) -> None:
-        places = self.evidence.view_pairs
-        self.overlaps.learn(self.evidence.compare, places.mapped(), places.disagreeing())
-        self._apply_overlaps()
-
-    def _apply_overlaps(self) -> None:
-        for pair in self.overlaps.unknown:
-            self._possibility.set_overlap(*pair, overlap=pair in self.overlaps.learned)
-
-    def _learn_overlaps_of_identities(self) -> None:
-        """Keep the identities of an earlier version whole, which took views for overlapping that it knew nothing of."""
-        for identity in self._identities:
-            live = [row for row in identity.rows if not self._table.rows["ended"][row]]
-            cameras = sorted(set(self._table.rows["camera"][live].tolist()))
-            self.overlaps.learned |= {pair for pair in combinations(cameras, 2) if pair in self.overlaps.unknown}
-
     def _shed(self, result: CycleResult) -> None:
         """Split tracks off identities that have become impossible: each time the one that fits least."""
-        for identity in self._by_gid():
+        for identity in self._identities.by_gid():
             while (
                 identity.present and len(identity.rows) > 1 and not self._possible(identity.rows, identity.settled_ns)
             ):
@@ -286,11 +225,11 @@ class LiveGrouping:
                 enough = [row for row in live if self._possible_without(identity, row)] or live
                 at_home = dict(zip(identity.rows, self.evidence.at_home(identity.rows).tolist(), strict=True))
                 row = min(enough, key=lambda one: (at_home[one], -one))
-                self._changes.split(identity, row, max(at_home[row], _LOWEST_SCORE), result)
+                self._split(identity, row, result)
 
     def _move(self, result: CycleResult) -> None:
         """Move tracks to identities that explain them better, and split off those that no evidence holds."""
-        every = self._by_gid()
+        every = self._identities.by_gid()
         homes = [identity for identity in every if identity.present and len(identity.rows) > 1]
         if not homes:
             return
@@ -314,67 +253,64 @@ class LiveGrouping:
             if home.gid in changed or len(home.rows) < 2 or not self._possible_without(home, row):
                 continue
             if j < 0:
-                self._changes.split(home, row, float(at_home[i]), result)
+                self._split(home, row, result)
             elif every[j].gid not in changed and self._may_join(row, every[j]):
-                self._changes.move(row, every[j], float(gains[i, j]), result)
+                terms = self.evidence.terms([row], every[j].rows)
+                decision = Decision.of(terms, {home.gid: max(float(at_home[i]), _LOWEST_SCORE)})
+                self._changes.move(row, every[j], decision, result)
                 changed.add(every[j].gid)
             else:
                 continue
             changed.add(home.gid)
 
+    def _split(self, identity: Identity, row: int, result: CycleResult) -> None:
+        others = [other for other in identity.rows if other != row]
+        self._changes.split(identity, row, Decision.of(self.evidence.terms([row], others), {}), result)
+
     def _merge(self, result: CycleResult) -> None:
         """Merge identities that are one object, the clearest pair first."""
-        while True:
-            every = self._by_gid()
-            present = [k for k, identity in enumerate(every) if identity.present]
-            if len(every) < 2 or not present:
-                return
-            groups = [identity.rows for identity in every]
-            gains = self.evidence.gains([groups[k] for k in present], groups)
-            gains[np.arange(len(present)), present] = -np.inf
-            merged = False
-            views: dict[int, dict[int, float]] = {}
-            pairs = []
-            for i, k in enumerate(present):
-                for j in np.flatnonzero(gains[i] > _LEAST_MERGE_RATIO).tolist():
-                    seen_from_k = self._merge_posteriors(i, every, present, gains, views).get(j, 0.0)
-                    mutual = seen_from_k
-                    if seen_from_k >= _MERGE and j in present:
-                        other = self._merge_posteriors(present.index(j), every, present, gains, views)
-                        mutual = min(seen_from_k, other.get(k, 0.0))
-                    if mutual >= _MERGE:
-                        pairs.append((-mutual, -float(gains[i, j]), min(k, j), max(k, j)))
-            gone: set[int] = set()
-            for _, minus_gain, kept, lost in sorted(pairs):
-                if not {kept, lost} & gone:
-                    self._changes.merge(every[kept], every[lost], -minus_gain, result)
-                    gone |= {kept, lost}
-                    merged = True
-            if not merged:
-                return
+        while self._merge_once(result):
+            pass
 
-    def _merge_posteriors(
-        self,
-        i: int,
-        every: Sequence[Identity],
-        present: Sequence[int],
-        gains: npt.NDArray[np.float64],
-        known: dict[int, dict[int, float]],
-    ) -> dict[int, float]:
-        """Posterior of each identity for being the same object as the `i`-th one in view; `known` keeps results."""
-        if i not in known:
-            one = every[present[i]]
-            candidates = [j for j in np.flatnonzero(gains[i] > _HOPELESS).tolist() if self._may_merge(one, every[j])]
-            rows = self._table.rows[one.rows]
-            cameras = rows["camera"][~rows["ended"]].tolist()
-            posteriors, _ = self._posteriors(one.rows, cameras, [every[j] for j in candidates], gains[i, candidates])
-            known[i] = dict(zip(candidates, posteriors.tolist(), strict=True))
-        return known[i]
+    def _merge_once(self, result: CycleResult) -> bool:
+        every = self._identities.by_gid()
+        present = [k for k, identity in enumerate(every) if identity.present]
+        if len(every) < 2 or not present:
+            return False
+        groups = [identity.rows for identity in every]
+        gains = self.evidence.gains([groups[k] for k in present], groups)
+        gains[np.arange(len(present)), present] = -np.inf
+        place = {k: i for i, k in enumerate(present)}
+        known: dict[int, _Weighed] = {}
+
+        def weighed(k: int) -> _Weighed:
+            if k not in known:
+                known[k] = self._weigh_merges(k, every, gains[place[k]])
+            return known[k]
+
+        pairs = []
+        for i, k in enumerate(present):
+            for j in np.flatnonzero(gains[i] > _LEAST_MERGE_RATIO).tolist():
+                mutual = weighed(k).posterior(j)
+                if mutual >= _MERGE and j in place:
+                    mutual = min(mutual, weighed(j).posterior(k))
+                if mutual >= _MERGE:
+                    pairs.append((-mutual, -float(gains[i, j]), min(k, j), max(k, j), k))
+        gone: set[int] = set()
+        for _, _, kept, lost, k in sorted(pairs):
+            if not {kept, lost} & gone:
+                decision = self._explain(every[k].rows, kept + lost - k, weighed(k), every)
+                self._changes.merge(every[kept], every[lost], decision, result)
+                gone |= {kept, lost}
+        return bool(gone)
+
+    def _weigh_merges(self, k: int, every: Sequence[Identity], gains: npt.NDArray[np.float64]) -> _Weighed:
+        """The identities that may be the same object as the `k`-th one, which is in view."""
+        one, rows = every[k], self._table.rows[every[k].rows]
+        candidates = [j for j in np.flatnonzero(gains > _HOPELESS).tolist() if self._may_merge(one, every[j])]
+        return self._weigh(one.rows, rows["camera"][~rows["ended"]].tolist(), candidates, every, gains)
 
     # -- shared ----------------------------------------------------------------------------------------
-
-    def _by_gid(self) -> list[Identity]:
-        return sorted(self._identities, key=_gid)
 
     def _may_join(self, row: int, identity: Identity) -> bool:
         if self._is_elsewhere(row, identity):
@@ -409,7 +345,3 @@ class LiveGrouping:
 
 def _candidate_cost(gains: npt.NDArray[np.float64]) -> float:
     return _CANDIDATE_COST * math.log(max(1, int((gains > _HOPELESS).sum())))
-
-
-def _gid(identity: Identity) -> int:
-    return identity.gid

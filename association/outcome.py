@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from association.decisions import Decision
 from association.identities import Identity
 from association.positions import Position
 from shared.messages import TrackBatch
@@ -47,9 +48,8 @@ class Event:
     """`merged`: the gid that ceases to exist. `split`: the gid that the track leaves."""
     from_camera: int = -1
     """`handover`: index of the camera in which it was last seen."""
-    score: float = 0.0
-    """What speaks for the decision: in the live mode a log-likelihood ratio in [-34, 24], in the reference mode a
-    similarity in [-1, 1]."""
+    decision: Decision | None = None
+    """What spoke for it; None if there was nothing to decide."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Sighting:
     first_tick: int
     last_tick: int
     ended: bool
-    score: float
-    """As in `Event`, when the track joined; 0 for the first track, and at the end."""
+    decision: Decision | None
+    """Why the track joined the identity; None for a first track, and at the end."""
 
 
 @dataclass

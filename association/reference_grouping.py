@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from association.changes import IdentityChanges, waiting_tracks
+from association.decisions import Decision
 from association.identities import Identities, Identity
 from association.linkage import Features, group_similarity
 from association.outcome import CameraTick, CycleResult
@@ -69,14 +70,14 @@ class ReferenceGrouping:
         while left:
             found = _best(similarity, self._settings.min_similarity, possible)
             if found is None:
-                i, j, score = left[0], len(choices), 0.0
+                i, j, decision = left[0], len(choices), Decision()
                 choices.append(self._changes.create(waiting[i]))
                 similarity = np.hstack([similarity, np.full((len(waiting), 1), -np.inf, np.float32)])
             else:
                 i, j = found
-                score = float(similarity[i, j])
+                decision = Decision(float(similarity[i, j]))
             left.remove(i)
-            self._changes.join(waiting[i], choices[j], score, result)
+            self._changes.join(waiting[i], choices[j], decision, result)
             similarity[:, j] = self._similarity(singles, [choices[j].rows])[:, 0]
             similarity[[k for k in range(len(waiting)) if k not in left]] = -np.inf
 
@@ -88,7 +89,7 @@ class ReferenceGrouping:
         Only identities with live tracks are revised, because others cannot have changed.
         """
         self._move_misplaced(result)
-        for identity in sorted(self._identities, key=_gid):
+        for identity in self._identities.by_gid():
             if identity.present and len(identity.rows) > 1:
                 self._split_outliers(identity, result)
         self._merge_similar(result)
@@ -105,7 +106,7 @@ class ReferenceGrouping:
         shared = [row for row in shared if len(identities[int(rows["gid"][row])].rows) > 1]
         if not shared or len(identities) < 2:
             return
-        every = sorted(identities.values(), key=_gid)
+        every = self._identities.by_gid()
         similarity = self._similarity([[row] for row in shared], [identity.rows for identity in every])
         column = {identity.gid: j for j, identity in enumerate(every)}
         gain = np.where(similarity >= self._settings.min_similarity, similarity, -np.inf)
@@ -124,7 +125,7 @@ class ReferenceGrouping:
         while (found := _best(gain, 0.0, possible)) is not None:
             row, there = shared[found[0]], every[found[1]]
             home = identities[int(rows["gid"][row])]
-            self._changes.move(row, there, float(similarity[found]), result)
+            self._changes.move(row, there, Decision(float(similarity[found])), result)
             # Comparisons with either of the two are out of date; they are repeated at the next revision.
             of_the_two = [k for k, other in enumerate(shared) if rows["gid"][other] in (home.gid, there.gid)]
             gain[of_the_two] = -np.inf
@@ -153,11 +154,11 @@ class ReferenceGrouping:
 
     def _split(self, identity: Identity, row: int, result: CycleResult) -> None:
         score = max(self._similarity_with_others(identity, row), -1.0)
-        self._changes.split(identity, row, score, result)
+        self._changes.split(identity, row, Decision(score), result)
 
     def _merge_similar(self, result: CycleResult) -> None:
         """Merge the most similar possible pair with at least one identity in view; repeat until there is none."""
-        every = sorted(self._identities, key=_gid)
+        every = self._identities.by_gid()
         present = [k for k, identity in enumerate(every) if identity.present]
         if len(every) < 2 or not present:
             return
@@ -173,7 +174,7 @@ class ReferenceGrouping:
         while (found := _best(similarity, self._settings.min_similarity, possible)) is not None:
             score = float(similarity[found])
             kept, lost = sorted((present[found[0]], found[1]))
-            self._changes.merge(every[kept], every[lost], score, result)
+            self._changes.merge(every[kept], every[lost], Decision(score), result)
             gone.append(lost)
             # At least one of the two was in view, so the merged identity is.
             present = [kept if k == lost else k for k in present]
@@ -207,10 +208,6 @@ class ReferenceGrouping:
         class_a, class_b = classes[[group[0] for group in a]], classes[[group[0] for group in b]]
         similarity[class_a[:, None] != class_b[None, :]] = -np.inf
         return np.round(similarity, _DECIMALS)
-
-
-def _gid(identity: Identity) -> int:
-    return identity.gid
 
 
 def _flat(groups: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

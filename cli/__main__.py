@@ -17,6 +17,7 @@ from cli.config.commands import app as config
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.evaluate import evaluate
+from cli.explain import explain
 from cli.export import export
 from cli.import_mot import import_mot
 from cli.inspect.commands import app as inspect
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, demo, run, status, doctor, evaluate, record, replay, import_mot, export, track_mot):
+for command in (up, demo, run, status, explain, doctor, evaluate, record, replay, import_mot, export, track_mot):
     app.command(command.__name__.replace("_", "-"))(command)
 app.add_typer(cameras, name="cameras", help="List and change the cameras of a running site.")
 app.add_typer(inspect, name="inspect", help="Show the data of a site in Redis.")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from association.decisions import Decision
 from association.identities import Identities, Identity
 from association.outcome import Assignment, CycleResult, Event, Sighting
 from association.positions import Position
@@ -132,8 +133,8 @@ class Publication:
             "first_ns": sighting.first_ns,
             "last_ns": sighting.last_ns,
             "ended": int(sighting.ended),
-            "score": f"{sighting.score:.3f}",
         }
+        fields |= _decision_fields(sighting.decision)
         commands = [_xadd(key, fields, SIGHTINGS_KEPT)]
         return [*commands, ["EXPIRE", key, self._expiry]] if final else commands
 
@@ -172,9 +173,7 @@ class Publication:
             fields |= self._named(event.from_camera, "from_camera", "from_title")
         if event.other_gid:
             fields["other_gid"] = event.other_gid
-        if event.score:
-            fields["score"] = f"{event.score:.3f}"
-        return fields
+        return fields | _decision_fields(event.decision)
 
     def _named(self, camera: int, name_field: str, title_field: str) -> Fields:
         """The name of a camera, and its title if it has one."""
@@ -187,6 +186,18 @@ class Publication:
 def touched_keys(commands: Sequence[Command]) -> list[str]:
     """Every key of the commands, because a script must declare the keys that it touches."""
     return sorted({str(key) for command in commands for key in (command[1:] if command[0] == "DEL" else command[1:2])})
+
+
+def _decision_fields(decision: Decision | None) -> Fields:
+    """Why a track belongs to an identity; `terms` is text: `NAME=VALUE NAME=VALUE …`."""
+    if decision is None:
+        return {}
+    fields: Fields = {"score": f"{decision.score:.3f}"}
+    if decision.terms:
+        fields["terms"] = " ".join(f"{name}={value:.3f}" for name, value in decision.terms.items())
+    if decision.runner_up is not None:
+        fields |= {"runner_up": decision.runner_up, "margin": f"{decision.margin:.3f}"}
+    return fields
 
 
 def _gap_fields(gap: Gap) -> Fields:

@@ -1,0 +1,166 @@
+"""`mtmc explain`: why an identity has the tracks that it has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli import completion
+from cli.options import JsonOption, RedisUrl, SiteName, StateOption, site_and_words
+
+if TYPE_CHECKING:
+    from shared.site_state.explanation import Change, Explanation, Reason
+    from shared.site_state.states import CameraState
+
+_LEGEND = (
+    "The score is the natural logarithm of how much likelier one object is than two: 0 is even, 3 is 20 times, and\n"
+    "below 0 speaks against it. It is the sum of the columns from appearance to prior. The prior is what was expected\n"
+    "before any comparison, from overlapping views and travel times. In the row of a new id, the score is that of the\n"
+    "runner-up, which was too low. The margin is the lead over the runner-up."
+)
+_TEXTS = ("from", "to", "at", "camera", "", "change")
+_LEGEND_REFERENCE = "In association.mode 'reference' a score is a similarity of appearance from -1 to 1."
+
+
+def explain(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[SITE.yaml] GID",
+            help="Site file (omit with --site), then the global id.",
+            show_default=False,
+            autocompletion=completion.site_file_or_cameras,
+        ),
+    ],
+    as_json: JsonOption = False,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+) -> None:
+    """Show why an identity has the tracks that it has.
+
+    For each track, and for each merge and split: what spoke for the
+    decision, term by term, which identity came second, and by how much.
+
+    The fields of --json are stable: gid, asked, record (the hash
+    identity:GID), tracks (camera, track_id, first_ns, last_ns, ended,
+    reason, moved_to) and changes (time_ns, kind, gid, other_gid, camera,
+    track_id, reason); reason: score, terms, runner_up (0: a new identity)
+    and margin. null means unknown or not applicable.
+
+    Exit code 1: there is no such identity.
+
+    Examples:
+      mtmc explain site.yaml 7
+      mtmc explain --site campus 7 --json
+    """
+    import json
+    from dataclasses import asdict
+
+    from cli.console import print_note, table_console
+    from launcher.site_access import SiteChoice, open_site
+    from shared.site_state.explanation import read_explanation
+
+    site_file, rest = site_and_words(words, site, "mtmc explain site.yaml GID")
+    if len(rest) != 1 or not rest[0].isdigit():
+        raise typer.BadParameter("give one global id, a whole number")
+    gid = int(rest[0])
+    with open_site(SiteChoice(site_file, site, redis_url, state), os.environ) as opened:
+        found = read_explanation(opened.client, opened.keys, gid)
+        retention = opened.published.config.association.retention_seconds
+        names = _class_names(opened.read_state().cameras) if found else ()
+    if found is None:
+        print_note(
+            f"there is no identity {gid}: it was never given, or nobody has seen it for {retention:g} s "
+            "(association.retention_seconds)"
+        )
+        raise typer.Exit(1)
+    console = table_console()
+    if as_json:
+        console.out(json.dumps(asdict(found)), highlight=False)
+    else:
+        _print(found, names, console)
+
+
+def _print(found: Explanation, class_names: Sequence[str], console: Console) -> None:
+    if found.asked != found.gid:
+        console.print(f"Id {found.asked} was merged into id {found.gid}.", highlight=False)
+    console.print(_heading(found, class_names))
+    console.print()
+    reasons = [track.reason for track in found.tracks] + [change.reason for change in found.changes]
+    terms = list(dict.fromkeys(name for reason in reasons if reason for name in reason.terms))
+    is_new = min(found.tracks, key=lambda track: track.first_ns, default=None)
+    tracks = _table("from", "to", "camera", "track", "", *_columns(terms))
+    for track in found.tracks:
+        what = "new id" if track is is_new else "joined"
+        what = f"split off: id {track.moved_to} now" if track.moved_to is not None else what
+        ended = _clock(track.last_ns) if track.ended else "in view"
+        tracks.add_row(
+            _clock(track.first_ns), ended, Text(track.camera), track.track_id, what, *_cells(track.reason, terms)
+        )
+    console.print(tracks)
+    if found.changes:
+        console.print()
+        changes = _table("at", "change", *_columns(terms))
+        for change in found.changes:
+            changes.add_row(_clock(change.time_ns), Text(_what(change)), *_cells(change.reason, terms))
+        console.print(changes)
+    console.print()
+    console.print(_LEGEND if terms else _LEGEND_REFERENCE, soft_wrap=True)
+
+
+def _heading(found: Explanation, class_names: Sequence[str]) -> Text:
+    record = found.record
+    class_id = record.get("class", "")
+    number = int(class_id) if class_id.isdigit() else -1
+    kind = class_names[number] if 0 <= number < len(class_names) else f"class {class_id}"
+    where = "in view" if record.get("present") == "1" else "not in view"
+    seen = [_clock(int(record[name])) for name in ("first_seen_ns", "last_seen_ns") if record.get(name, "").isdigit()]
+    line = f"id {found.gid}  {kind}  {where}  cameras {record.get('cameras', '')}"
+    place = ""
+    if record.get("x"):
+        speed = f", {record['speed']} m/s" if record.get("speed") else ""
+        place = f"\nat {record['x']}, {record.get('y', '')} m ± {record.get('uncertainty', '')} m{speed}"
+    return Text(f"{line}\nseen from {' to '.join(seen)} (UTC){place}")
+
+
+def _columns(terms: Sequence[str]) -> list[str]:
+    return ["score", *terms, "runner-up", "margin"]
+
+
+def _cells(reason: Reason | None, terms: Sequence[str]) -> list[str]:
+    if reason is None:
+        return [""] * (len(terms) + 3)
+    values = [f"{reason.terms[name]:+.1f}" if name in reason.terms else "" for name in terms]
+    runner_up = "" if reason.runner_up is None else f"id {reason.runner_up}" if reason.runner_up else "a new id"
+    margin = "" if reason.margin is None else f"{reason.margin:.1f}"
+    return [f"{reason.score:+.1f}", *values, runner_up, margin]
+
+
+def _what(change: Change) -> str:
+    if change.kind == "merged":
+        return f"id {change.other_gid} was merged into id {change.gid}"
+    return f"track {change.track_id} of {change.camera}: split off id {change.other_gid}, id {change.gid} now"
+
+
+def _clock(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-5]
+
+
+def _class_names(cameras: Sequence[CameraState]) -> tuple[str, ...]:
+    """The longest list of class names of any camera; all cameras of a class id mean the same class."""
+    return max((camera.class_names for camera in cameras), key=len, default=())
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in _TEXTS else "right", overflow="fold")
+    return table

@@ -1,0 +1,141 @@
+"""Reads from Redis why an identity has the tracks that it has: the decisions in `sightings:{gid}` and `events`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from shared.keys import Keys
+from shared.redis_connection import Client
+from shared.site_state.facts import text_fields, whole
+
+Fields = Mapping[str, str]
+_MOST_ALIASES = 100
+"""A chain of merged gids is not followed any further; the aggregator writes none that is longer than one."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What spoke for a decision."""
+
+    score: float
+    """Log-likelihood ratio in the live mode: the sum of `terms`. For a new identity, that of the runner-up."""
+    terms: Mapping[str, float]
+    runner_up: int | None
+    """Gid of the second best choice; 0: a new identity; None: there was none."""
+    margin: float | None
+
+
+@dataclass(frozen=True)
+class TrackOfIdentity:
+    """One track of an identity, as written when it joined and when it ended."""
+
+    camera: str
+    track_id: str
+    """A 64-bit number; text, because many JSON readers would round it."""
+    first_ns: int
+    last_ns: int
+    ended: bool
+    reason: Reason | None
+    """Why it belongs to the identity; None if nothing is written of it."""
+    moved_to: int | None = None
+    """Gid of the identity that it belongs to now, if it was split off."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A merge or a split that the identity took part in."""
+
+    time_ns: int
+    kind: str
+    gid: int
+    other_gid: int
+    camera: str
+    track_id: str
+    reason: Reason | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that is written of one identity."""
+
+    gid: int
+    asked: int
+    """The gid that was asked for; another one if it was merged into `gid`."""
+    record: Fields
+    """The hash `identity:{gid}`."""
+    tracks: tuple[TrackOfIdentity, ...]
+    """By the time of their start."""
+    changes: tuple[Change, ...]
+    """Oldest first; only those that `events` still has."""
+
+
+def read_explanation(client: Client, keys: Keys, gid: int) -> Explanation | None:
+    """What is written of an identity; None if there is none with this gid.
+
+    Raises:
+        RedisError: Redis is unreachable.
+    """
+    current = gid
+    for _ in range(_MOST_ALIASES):
+        alias = client.hget(keys.aliases, str(current))
+        if alias is None or not alias.isdigit():
+            break
+        current = int(alias)
+    record = text_fields(client.hgetall(keys.identity(current)))
+    if not record:
+        return None
+    sightings = [text_fields(fields) for _, fields in client.xrange(keys.sightings(current))]
+    events = [text_fields(fields) for _, fields in client.xrange(keys.events)]
+    changes = tuple(_changes(current, events))
+    return Explanation(current, gid, record, tuple(_tracks(current, sightings, changes)), changes)
+
+
+def _tracks(gid: int, sightings: Iterable[Fields], changes: Iterable[Change]) -> list[TrackOfIdentity]:
+    """The tracks of an identity: one for all entries of `sightings` with the same camera, track and start."""
+    newest_split = {
+        (one.camera, one.track_id): one.gid
+        for one in changes
+        if one.kind == "split" and gid in (one.gid, one.other_gid)
+    }
+    tracks: dict[tuple[str, str, int], TrackOfIdentity] = {}
+    for fields in sightings:
+        camera, track_id = fields.get("camera", ""), fields.get("track_id", "")
+        first_ns, last_ns = whole(fields.get("first_ns")), whole(fields.get("last_ns"))
+        if first_ns is None or last_ns is None:
+            continue
+        known = tracks.get((camera, track_id, first_ns))
+        now = newest_split.get((camera, track_id), gid)
+        tracks[camera, track_id, first_ns] = TrackOfIdentity(
+            camera,
+            track_id,
+            first_ns,
+            last_ns,
+            fields.get("ended") == "1",
+            _reason(fields) or (known.reason if known else None),
+            now if now != gid else None,
+        )
+    return sorted(tracks.values(), key=lambda track: (track.first_ns, track.camera, track.track_id))
+
+
+def _changes(gid: int, events: Iterable[Fields]) -> Iterable[Change]:
+    for fields in events:
+        one, other, time_ns = (whole(fields.get(name)) for name in ("gid", "other_gid", "time_ns"))
+        is_change = fields.get("kind") in ("merged", "split") and gid in (one, other)
+        if is_change and one is not None and other is not None and time_ns is not None:
+            place = fields.get("camera", ""), fields.get("track_id", "")
+            yield Change(time_ns, fields["kind"], one, other, *place, _reason(fields))
+
+
+def _reason(fields: Fields) -> Reason | None:
+    """The decision in an entry; None if it has none, or one that cannot be read."""
+    try:
+        if "score" not in fields:
+            return None
+        pairs = (part.partition("=") for part in fields.get("terms", "").split())
+        terms = {name: float(value) for name, _, value in pairs}
+        runner_up = int(fields["runner_up"]) if "runner_up" in fields else None
+        margin = float(fields["margin"]) if "margin" in fields else None
+        return Reason(float(fields["score"]), terms, runner_up, margin)
+    except ValueError:
+        return None
