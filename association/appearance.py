@@ -194,19 +194,18 @@ class Appearance:
         scaled: Gains = 0.5 * self.dimensions * evidence
         return scaled
 
-    def at_home(self, group: Sequence[int]) -> Gains:
-        """For each track of a group of two or more the ratio with all the others, `(len(group),)`, as in `gains`."""
-        gains, common = np.zeros(len(group)), np.zeros(len(group), np.bool_)
+    def at_home(self, groups: Groups) -> Gains:
+        """For each track the ratio with all the others of its group, as in `gains`; one float64 for each track."""
+        numbers = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        gains, common = np.zeros(len(numbers)), np.zeros(len(numbers), np.bool_)
         for embedder in range(len(self._table.embedders)):
-            each, precisions = self._statistics([[row] for row in group], embedder)
-            whole, precision = each.sum(axis=0), precisions.sum()
+            each, precisions = self._statistics([[row] for group in groups for row in group], embedder)
+            sums, totals = self._statistics(groups, embedder)
+            whole, precision = sums[numbers], totals[numbers]
             rest = ((whole - each) ** 2).sum(axis=1)
-            gains += self._likelihood(
-                np.broadcast_to((whole**2).sum(), len(group)), np.broadcast_to(precision, len(group))
-            )
-            gains -= self._likelihood((each**2).sum(axis=1), precisions) + self._likelihood(
-                rest, precision - precisions
-            )
+            gains += self._likelihood((whole**2).sum(axis=1), precision)
+            gains -= self._likelihood((each**2).sum(axis=1), precisions)
+            gains -= self._likelihood(rest, precision - precisions)
             common |= (precisions > 0) & (precision - precisions > 1e-9)
         return np.where(common, np.clip(gains, *_CLIP), -np.inf)
 

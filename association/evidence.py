@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from association.appearance import Appearance, Gains, Groups
+from association.beside import Beside
 from association.ground import Ground
-from association.motion import MotionHistory, Rows
+from association.motion import MotionHistory
 from association.outcome import CameraTick
 from association.positions import Positions
 from association.switches import Switches
 from association.track_table import TrackTable, crop_weights
-from association.view_pairs import Couple, Pair, ViewPairs
+from association.view_pairs import Couple, ViewPairs
 
 _OTHER_CLASS = 2.0
 """What a different class costs. Detectors confuse classes, so it is evidence and no wall."""
@@ -27,8 +28,6 @@ _COVERED = 0.6
 """Two boxes show one place if this share of the smaller one lies in the other."""
 _CLASS_VOTES = 10
 """Most embeddings of a track that count as votes for the class of its identity."""
-_FEW = 3
-"""For so few tracks it is faster to compute what is asked for than a whole block."""
 _DECIMALS = 4
 """See `reference_grouping._DECIMALS`: the last bits must not decide."""
 
@@ -38,16 +37,13 @@ class Evidence:
 
     def __init__(self, table: TrackTable, near: Sequence[Set[int]], ground: Ground) -> None:
         """`near`: for each camera the cameras whose views overlap it."""
-        self._table, self._near = table, near
+        self._table = table
         self._appearance = Appearance(table)
         self._motion = MotionHistory(table, ground)
         self.switches = Switches(table, self._appearance)
         self.view_pairs = ViewPairs(self._motion, ground)
         self.positions = Positions(self._motion, ground)
-        self._place: npt.NDArray[np.intp] | None = None
-        """Row → its place among the recent tracks of its camera; None before the first use at a moment."""
-        self._recent: dict[int, npt.NDArray[np.intp]] = {}
-        self._blocks: dict[Pair, Gains] = {}
+        self._beside = Beside(table, near, self._motion, self.view_pairs)
         self._at_one_place: dict[tuple[int, int], int] = {}
         """Rows of two tracks of one camera → pictures in which their boxes showed one place."""
 
@@ -60,8 +56,8 @@ class Evidence:
             self._appearance.observe(seen.camera, rows[embedded], vectors)
             weights = crop_weights(batch.qualities[embedded])
             self.switches.observe(rows[embedded], seen.tick, seen.time_ns, vectors, weights)
-        self._new_moment()
-        self._motion.observe(seen.camera, rows, seen.time_ns, batch.boxes_xyxy, batch.width, batch.height)
+        if self._motion.observe(seen.camera, rows, seen.time_ns, batch.boxes_xyxy, batch.width, batch.height):
+            self._beside.changed()
         first, second = np.nonzero(np.triu(_covered(batch.boxes_xyxy) > _COVERED, 1))
         for one, other in zip(rows[first].tolist(), rows[second].tolist(), strict=True):
             pair = min(one, other), max(one, other)
@@ -70,8 +66,8 @@ class Evidence:
     def learn_places(self, couples: Iterable[Couple]) -> None:
         """Learn from tracks that have one identity; see `ViewPairs.collect`."""
         self.view_pairs.collect(couples)
-        self.view_pairs.fit()
-        self._new_moment()
+        if self.view_pairs.fit():
+            self._beside.changed()
 
     def pictures_at_one_place(self, row: int, other: int) -> int:
         """In how many pictures the boxes of two tracks of one camera showed one place."""
@@ -93,34 +89,21 @@ class Evidence:
         """
         if not len(a) or not len(b):
             return np.zeros((len(a), len(b)))
-        pairs = self.pairs([row for group in a for row in group], [row for group in b for row in group])
+        pairs = self._beside.ratios([row for group in a for row in group], [row for group in b for row in group])
         starts_a, starts_b = (np.cumsum([0, *map(len, groups)])[:-1] for groups in (a, b))
         beside = np.add.reduceat(np.add.reduceat(pairs, starts_a, axis=0), starts_b, axis=1)
-        classes_a, classes_b = (np.array([self._class(group) for group in groups]) for groups in (a, b))
-        differ = classes_a[:, None] != classes_b[None, :]
+        differ = self._classes(a)[:, None] != self._classes(b)
         return np.round(self._appearance.gains(a, b) + np.clip(beside, *_CLIP) - _OTHER_CLASS * differ, _DECIMALS)
 
     def terms(self, a: Sequence[int], b: Sequence[int]) -> dict[str, float]:
         """The parts of what `gains` says of two groups, by name. A group that cannot be compared looks different."""
         appearance = max(float(self._appearance.gains([a], [b])[0, 0]), _UNLIKE)
-        motion = position = 0.0
-        recent_a, recent_b = self._by_camera(a), self._by_camera(b)
-        for camera, rows_a in recent_a.items():
-            for other in sorted(self._near[camera] & recent_b.keys()):
-                moved, places = self._parts(camera, other, rows_a, recent_b[other])
-                motion += float(moved.sum())
-                position += 0.0 if places is None else float(places.sum())
+        motion, position = self._beside.parts(a, b)
         beside, motion = (float(np.clip(value, *_CLIP)) for value in (motion + position, motion))
-        other_class = -_OTHER_CLASS if self._class(a) != self._class(b) else 0.0
+        class_a, class_b = self._classes([a, b]).tolist()
+        other_class = -_OTHER_CLASS if class_a != class_b else 0.0
         terms = {"appearance": appearance, "motion": motion, "position": beside - motion, "class": other_class}
         return {name: round(value, 3) for name, value in terms.items()}
-
-    def _by_camera(self, group: Sequence[int]) -> dict[int, Rows]:
-        """Camera → those of its tracks in a group that were seen recently."""
-        rows = np.array(group, np.intp)
-        rows = rows[self._motion.is_recent(rows)]
-        cameras = self._table.rows["camera"][rows]
-        return {camera: rows[cameras == camera] for camera in np.unique(cameras).tolist()}
 
     def compare(self, a: Sequence[int], b: Sequence[int]) -> Gains:
         """What appearance and motion say of each track of one camera with each of another one, `(len(a), len(b))`."""
@@ -128,65 +111,26 @@ class Evidence:
         looks = self._appearance.gains([[row] for row in a], [[row] for row in b])
         return np.round(looks + np.clip(moved, *_CLIP), _DECIMALS)
 
-    def pairs(self, a: Sequence[int], b: Sequence[int]) -> Gains:
-        """What motion and places say of each track of `a` with each of `b`, `(len(a), len(b))`; 0: nothing."""
-        rows_a, rows_b = np.array(a, np.intp), np.array(b, np.intp)
-        cameras_a, cameras_b = self._table.rows["camera"][rows_a], self._table.rows["camera"][rows_b]
-        found = np.zeros((len(rows_a), len(rows_b)))
-        recent_a, recent_b = self._motion.is_recent(rows_a), self._motion.is_recent(rows_b)
-        others = set(cameras_b[recent_b].tolist())
-        for camera in np.unique(cameras_a[recent_a]).tolist():
-            for other in sorted(self._near[camera] & others):
-                of_a = np.flatnonzero(recent_a & (cameras_a == camera))
-                of_b = np.flatnonzero(recent_b & (cameras_b == other))
-                if len(of_a) <= _FEW and (camera, other) not in self._blocks:
-                    found[np.ix_(of_a, of_b)] = self._ratios(camera, other, rows_a[of_a], rows_b[of_b])
-                else:
-                    block, place = self._block(camera, other)
-                    found[np.ix_(of_a, of_b)] = block[np.ix_(place[rows_a[of_a]], place[rows_b[of_b]])]
-        return found
+    def at_home(self, groups: Groups) -> Gains:
+        """For each track the ratio with all the others of its group, as in `gains`.
 
-    def _ratios(self, camera: int, other: int, a: Rows, b: Rows) -> Gains:
-        """What motion and places say of tracks of two cameras."""
-        moved, places = self._parts(camera, other, a, b)
-        return moved if places is None else moved + places
+        Returns:
+            One float64 for each track of all groups, in their order; -inf for a track that cannot be compared.
+        """
+        rows = [row for group in groups for row in group]
+        numbers = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        beside = (self._beside.ratios(rows, rows) * (numbers[:, None] == numbers)).sum(axis=1)
+        differ = self._table.rows["class"][rows] != self._classes(groups)[numbers]
+        ratios = self._appearance.at_home(groups) + np.clip(beside, *_CLIP) - _OTHER_CLASS * differ
+        return np.round(ratios, _DECIMALS)
 
-    def _parts(self, camera: int, other: int, a: Rows, b: Rows) -> tuple[Gains, Gains | None]:
-        """What motion says of tracks of two cameras, and what places say if a mapping is known."""
-        if camera > other:
-            moved, places = self._parts(other, camera, b, a)
-            return moved.T, None if places is None else places.T
-        return self._motion.ratios(a, b), self.view_pairs.ratios((camera, other), a, b)
-
-    def _block(self, camera: int, other: int) -> tuple[Gains, npt.NDArray[np.intp]]:
-        """What motion and places say of all recent tracks of two cameras; computed once for each moment."""
-        if self._place is None:
-            self._place = np.zeros(len(self._table.rows), np.intp)
-            recent = np.flatnonzero(self._table.rows["used"] & self._motion.is_recent(np.arange(len(self._place))))
-            cameras = self._table.rows["camera"][recent]
-            self._recent = {index: recent[cameras == index] for index in np.unique(cameras).tolist()}
-            for rows in self._recent.values():
-                self._place[rows] = np.arange(len(rows))
-        if (camera, other) not in self._blocks:
-            first, second = min(camera, other), max(camera, other)
-            block = self._ratios(first, second, self._recent[first], self._recent[second])
-            self._blocks[first, second], self._blocks[second, first] = block, block.T
-        return self._blocks[camera, other], self._place
-
-    def _new_moment(self) -> None:
-        self._place, self._blocks = None, {}
-
-    def at_home(self, group: Sequence[int]) -> Gains:
-        """For each track of a group of two or more the ratio with all the others, `(len(group),)`, as in `gains`."""
-        beside = np.clip(self.pairs(group, group).sum(axis=1), *_CLIP)
-        differ = self._table.rows["class"][list(group)] != self._class(group)
-        return np.round(self._appearance.at_home(group) + beside - _OTHER_CLASS * differ, _DECIMALS)
-
-    def _class(self, group: Sequence[int]) -> int:
-        """The class that most of the group's embeddings were made with."""
-        rows = self._table.rows[list(group)]
-        votes = np.bincount(rows["class"] + 1, np.minimum(rows["embedded"], _CLASS_VOTES))
-        return int(votes.argmax())
+    def _classes(self, groups: Groups) -> npt.NDArray[np.intp]:
+        """The class that most of the embeddings of each group were made with."""
+        rows = self._table.rows[[row for group in groups for row in group]]
+        numbers = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        votes = np.zeros((len(groups), int(rows["class"].max(initial=-1)) + 2))
+        np.add.at(votes, (numbers, rows["class"] + 1), np.minimum(rows["embedded"], _CLASS_VOTES))
+        return votes.argmax(axis=1) - 1
 
     def cut(self, row: int) -> int:
         """Divide a track before its newest crops, see `TrackTable.cut`; the row of the part that ended."""
@@ -197,14 +141,14 @@ class Evidence:
         for pair in self._pairs_of(row):
             other = sum(pair) - row
             self._at_one_place[min(ended, other), max(ended, other)] = self._at_one_place.pop(pair)
-        self._new_moment()
+        self._beside.changed()
         return ended
 
     def forget(self, row: int) -> None:
         """Clear a row, which another track may use from now on."""
         self.switches.forget(row)
         self._motion.forget(row)
-        self._new_moment()
+        self._beside.changed()
         for pair in self._pairs_of(row):
             del self._at_one_place[pair]
 

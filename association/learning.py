@@ -62,7 +62,7 @@ class Learning:
         return LearnedLayout(tuple(overlaps), tuple(self.travel.learned()))
 
     def _is_alike(self, identity: Identity, row: int) -> bool:
-        at_home = self._evidence.at_home(identity.rows)
+        at_home = self._evidence.at_home([identity.rows])
         return bool(at_home[identity.rows.index(row)] > _CONFIRMED_RATIO)
 
     def _learn_places(self) -> None:

@@ -41,7 +41,7 @@ _LEAST_MERGE_RATIO = -1.0
 _LOWEST_SCORE = -20.0
 _MOVE_RATIO = 4.0
 """Hysteresis: a track moves if another identity explains it this much better."""
-_SPLIT_RATIO = -2.0
+_SPLIT_RATIO = 0.0
 """Hysteresis: a track is split off if this much speaks against its identity."""
 _CANDIDATE_COST = 0.5
 """Another identity must explain a track by this, times the log of the number of candidates, to be worth a move."""
@@ -109,13 +109,9 @@ class LiveGrouping:
 
     def positions(self) -> dict[int, Position]:
         """Gid → where it is, for the identities that calibrated cameras see."""
-        rows, found = self._table.rows, {}
-        for identity in self._identities.by_gid():
-            live = [row for row in identity.rows if not rows["ended"][row]]
-            position = self.evidence.positions.of(live, rows["camera"][live].tolist()) if live else None
-            if position is not None:
-                found[identity.gid] = position
-        return found
+        every, ended = self._identities.by_gid(), self._table.rows["ended"]
+        found = self.evidence.positions.of([[row for row in one.rows if not ended[row]] for one in every])
+        return {one.gid: position for one, position in zip(every, found, strict=True) if position is not None}
 
     # -- new tracks ------------------------------------------------------------------------------------
 
@@ -223,7 +219,7 @@ class LiveGrouping:
                 if not live:
                     break
                 enough = [row for row in live if self._possible_without(identity, row)] or live
-                at_home = dict(zip(identity.rows, self.evidence.at_home(identity.rows).tolist(), strict=True))
+                at_home = dict(zip(identity.rows, self.evidence.at_home([identity.rows]).tolist(), strict=True))
                 row = min(enough, key=lambda one: (at_home[one], -one))
                 self._split(identity, row, result)
 
@@ -235,7 +231,7 @@ class LiveGrouping:
             return
         tracks = [(row, home) for home in homes for row in home.rows]
         gains = self.evidence.gains([[row] for row, _ in tracks], [identity.rows for identity in every])
-        at_home = np.concatenate([self.evidence.at_home(home.rows) for home in homes])
+        at_home = self.evidence.at_home([home.rows for home in homes])
         column = {identity.gid: j for j, identity in enumerate(every)}
         wishes: list[tuple[float, int, int]] = []
         for i, (_, home) in enumerate(tracks):

@@ -7,7 +7,7 @@ stop and start together are probably one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,26 @@ Ratios = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
 
+class Places(NamedTuple):
+    """Where `n` tracks of one camera were; equal columns are equal moments."""
+
+    has_foot: npt.NDArray[np.bool_]
+    """`(n, SLOTS)`: whether the place is known."""
+    feet: Ratios
+    """`(n, SLOTS, 3)`: x, y and size of the object; nan where it is not known."""
+    is_cut: npt.NDArray[np.bool_]
+    """`(n, SLOTS)`: whether the border of the picture cuts the box, so that it must be in a region."""
+    regions: Ratios
+    """`(n, SLOTS, 5)`: least and largest x, least and largest y, and size; nan for other moments."""
+
+
+class Recent(NamedTuple):
+    """The tracks of one camera that were seen at one of the last `SLOTS` moments."""
+
+    rows: Rows
+    places: Places
+
+
 class MotionHistory:
     """A ring of moments for each row of the table."""
 
@@ -52,14 +72,16 @@ class MotionHistory:
         self._flags: npt.NDArray[np.uint8] = np.zeros((0, SLOTS), np.uint8)
         self._last: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         """`(capacity,)` int64: number of the newest recorded slot; -1: none."""
+        self._recent: dict[int, Recent] | None = None
+        self._index: npt.NDArray[np.intp] = np.zeros(0, np.intp)
         self._camera_slots: dict[int, int] = {}
         self.now = 0
         """Number of the newest slot of any camera."""
 
     def observe(
         self, camera: int, rows: Rows, time_ns: int, boxes: npt.NDArray[np.float32], width: int, height: int
-    ) -> None:
-        """Record a picture, unless an earlier one of the same slot was recorded.
+    ) -> bool:
+        """Record a picture, unless an earlier one of the same slot was recorded; whether it was.
 
         Args:
             camera: index of the camera.
@@ -72,12 +94,13 @@ class MotionHistory:
         slot = time_ns // SLOT_NS
         self._grow()
         if self._camera_slots.get(camera, -1) >= slot:
-            return
+            return False
+        self._recent = None
         self._camera_slots[camera] = slot
         self._sizes[camera] = width, height
         self.now = max(self.now, slot)
         if not len(rows):
-            return
+            return True
         skipped = np.clip(slot - self._last[rows], 1, SLOTS)
         places = np.arange(SLOTS)
         stale = ((slot - places) % SLOTS)[None, :] < skipped[:, None]
@@ -95,6 +118,7 @@ class MotionHistory:
         is_cut = (cuts > 0) | (top < _EDGE_PX)
         flags = np.where(cuts > 0, cuts, HAS_FOOT) + np.where(speeds > _MOVING, MOVES, 0)
         self._flags[rows, at] = flags + np.where((speeds < _STANDING) & ~is_cut, STANDS, 0) + SEEN
+        return True
 
     def _speeds(self, rows: Rows, slot: int, boxes: npt.NDArray[np.float32], sizes: Ratios) -> Ratios:
         """Speed of each box, in its sizes per second, growing and shrinking included; nan where it is not known."""
@@ -119,47 +143,52 @@ class MotionHistory:
         numbers = last - (last - np.arange(SLOTS)) % SLOTS
         return np.where((numbers > self.now - SLOTS) & (last >= 0), self._flags[rows], 0).astype(np.uint8)
 
-    def feet(self, rows: Rows) -> Ratios:
-        """Where the objects touched the ground, and their size: `(n, SLOTS, 3)` float64, nan if not known.
+    def recent(self) -> dict[int, Recent]:
+        """Camera → its tracks that were seen at one of the last `SLOTS` moments; computed once for each moment."""
+        if self._recent is None:
+            every = np.flatnonzero(
+                self._table.rows["used"][: len(self._last)] & self.is_recent(np.arange(len(self._last)))
+            )
+            cameras = self._table.rows["camera"][every]
+            groups = {camera: every[cameras == camera] for camera in np.unique(cameras).tolist()}
+            self._recent = {camera: Recent(rows, self._places(camera, rows)) for camera, rows in groups.items()}
+            self._index = np.full(len(self._table.rows), -1, np.intp)
+            for rows, _ in self._recent.values():
+                self._index[rows] = np.arange(len(rows))
+        return self._recent
 
-        In pixels; of calibrated cameras in the coordinates of the calibration, see `Ground.places`.
-        """
-        return np.where(((self.flags(rows) & HAS_FOOT) > 0)[..., None], self._feet(rows), np.nan)
+    def index(self, rows: Rows) -> npt.NDArray[np.intp]:
+        """Where tracks are among the recent ones of their camera, `(n,)`; -1: a track is not one of them."""
+        self.recent()
+        return np.where(rows < len(self._index), self._index[np.minimum(rows, len(self._index) - 1)], -1)
 
-    def _feet(self, rows: Rows) -> Ratios:
-        boxes = self.boxes[rows].astype(np.float64)
-        heights = boxes[..., 3] - boxes[..., 1]
-        feet = np.stack(
-            [(boxes[..., 0] + boxes[..., 2]) / 2, boxes[..., 3] - _FOOT_HEIGHT * heights, _sizes(boxes)], axis=-1
-        )
-        if self._ground is not None:
-            cameras = self._table.rows["camera"][rows]
-            for camera in np.unique(cameras).tolist():
-                if camera in self._ground:
-                    own, size = cameras == camera, self._sizes.get(camera, (0, 0))
-                    feet[own] = self._ground.places(camera, feet[own], *size)
-        return feet
+    def feet(self, row: int) -> Ratios | None:
+        """Where a track stood, `(SLOTS, 3)`, see `Places.feet`; None if it is not a recent one."""
+        at = int(self.index(np.array([row], np.intp))[0])
+        return None if at < 0 else self.recent()[int(self._table.rows["camera"][row])].places.feet[at]
 
-    def hidden_feet(self, rows: Rows) -> Ratios:
-        """Where the objects whose box the border cuts may touch the ground.
-
-        Returns:
-            `(n, SLOTS, 5)` float64: least and largest x, least and largest y, and size, pixels; nan for other moments.
-        """
+    def _places(self, camera: int, rows: Rows) -> Places:
         flags = self.flags(rows)
-        x, y, sizes = np.moveaxis(self._feet(rows), -1, 0)
-        found = np.stack(
-            [
-                np.where(flags & CUT_LEFT, -np.inf, x),
-                np.where(flags & CUT_RIGHT, np.inf, x),
-                y,
-                np.where(flags & CUT_BELOW, np.inf, y),
-                sizes,
-            ],
-            axis=-1,
-        )
-        is_cut = (flags & (CUT_LEFT | CUT_RIGHT | CUT_BELOW)) > 0
-        return np.where(is_cut[..., None], found, np.nan)
+        has_foot, is_cut = (flags & HAS_FOOT) > 0, (flags & (CUT_LEFT | CUT_RIGHT | CUT_BELOW)) > 0
+        feet, regions = np.full((*flags.shape, 3), np.nan), np.full((*flags.shape, 5), np.nan)
+        feet[has_foot] = self._feet(camera, self.boxes[rows][has_foot])
+        x, y, sizes = self._feet(camera, self.boxes[rows][is_cut]).T
+        cuts = flags[is_cut]
+        left, right = np.where(cuts & CUT_LEFT, -np.inf, x), np.where(cuts & CUT_RIGHT, np.inf, x)
+        regions[is_cut] = np.stack([left, right, y, np.where(cuts & CUT_BELOW, np.inf, y), sizes], axis=-1)
+        return Places(has_foot, feet, is_cut, regions)
+
+    def _feet(self, camera: int, boxes: npt.NDArray[np.float32]) -> Ratios:
+        """Foot and size of the objects in boxes of one camera, `(k, 4)` to `(k, 3)`, in pixels.
+
+        Of a calibrated camera in the coordinates of the calibration, see `Ground.places`.
+        """
+        wide = boxes.astype(np.float64)
+        heights = wide[:, 3] - wide[:, 1]
+        feet = np.stack([(wide[:, 0] + wide[:, 2]) / 2, wide[:, 3] - _FOOT_HEIGHT * heights, _sizes(wide)], axis=-1)
+        if self._ground is not None and camera in self._ground:
+            feet = self._ground.places(camera, feet, *self._sizes.get(camera, (0, 0)))
+        return feet
 
     def ratios(self, a: Rows, b: Rows) -> Ratios:
         """Log-likelihood ratio of "one object" against "two" from standing and moving, `(len(a), len(b))`."""
@@ -178,6 +207,7 @@ class MotionHistory:
     def cut(self, row: int, ended: int, time_ns: int) -> None:
         """Divide the moments of a track at a time: those before it go to the row of the part that ended."""
         self._grow()
+        self._recent = None
         slots = self.now - (self.now - np.arange(SLOTS)) % SLOTS
         before = slots < time_ns // SLOT_NS
         self.boxes[ended], self._flags[ended] = self.boxes[row], np.where(before, self._flags[row], 0)
@@ -186,6 +216,7 @@ class MotionHistory:
 
     def forget(self, row: int) -> None:
         """Clear a row, which another track may use from now on."""
+        self._recent = None
         if row < len(self._last):
             self._flags[row], self._last[row] = 0, -1
 

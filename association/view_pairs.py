@@ -15,7 +15,7 @@ import numpy.typing as npt
 from association.ground import Ground
 from association.homography import BEHIND, fit_homography
 from association.homography import distances as distances_of
-from association.motion import SLOTS, MotionHistory, Ratios, Rows
+from association.motion import SLOTS, MotionHistory, Places, Ratios
 from shared.homography import Matrix, inverse, least_squares, mapped
 
 Pair = tuple[int, int]
@@ -60,8 +60,8 @@ _HIDDEN_ELSEWHERE, _HIDDEN_DENSITY, _HIDDEN_SLOPE = 0.07, 4.4, 3.0
 """Likewise for a place that must be in a region, because the border of the picture hides the foot; the likelihood falls
 exponentially with the distance from the region. Measured: same object within 0.2 of its size in 36 %, within 1 in 82 %,
 others in 0.4 % and 5 %."""
-_BACK = (*range(6), *range(8, SLOTS, 4))
-"""The moments that are compared, in slots before the newest: older ones add little."""
+_FARTHEST = 30.0
+"""Larger distances count as this one: object sizes, or standard deviations."""
 _MOMENTS = 3
 """Most moments that count as independent."""
 _CLIP = (-12.0, 10.0)
@@ -103,11 +103,12 @@ class ViewPair:
             and len({(place[6], place[7]) for place in self.places}) >= _OBJECTS_THAT_MUST_AGREE
         )
 
-    def fit_if_due(self, slot: int, seed: int) -> None:
-        """Learn the mapping again if there is enough that is new."""
+    def fit_if_due(self, slot: int, seed: int) -> bool:
+        """Learn the mapping again if there is enough that is new; whether it was."""
         grown = len(self.places) >= max(_FEWEST_PLACES, _GROWTH * self.fitted_places)
         aged = len(self.places) == _PLACES and slot - self.fitted_slot >= _REFRESH_SLOTS
-        if grown or aged:
+        is_due = grown or aged
+        if is_due:
             self.fitted_places, self.fitted_slot = len(self.places), slot
             tracks = [tuple(place[6:8]) for place in self.places]
             numbers = {pair: number for number, pair in enumerate(dict.fromkeys(tracks))}
@@ -117,8 +118,9 @@ class ViewPair:
                 share = _agreement(self._calibrated, places, objects)
                 if share >= _CALIBRATED_AGREEING:
                     self.mapping, self.elsewhere = self._calibrated, _elsewhere(share)
-                    return
+                    return True
             self.mapping, self.elsewhere = _learned(places, objects, seed + len(places))
+        return is_due
 
     @property
     def is_confirmed(self) -> bool:
@@ -165,28 +167,38 @@ def _elsewhere(share: float) -> float:
     return round(float(np.clip(1.0 - share, *_ELSEWHERE)), 6)
 
 
-def _hidden(points: Ratios, regions: Ratios) -> tuple[Ratios, Ratios]:
-    """What places say of objects whose feet the border hides.
+class _Sums:
+    """Mean log-likelihood ratio of each of `n` tracks with each of `m` others, from those moments that both have."""
+
+    def __init__(self, both: tuple[npt.NDArray[np.intp], ...], each: Ratios, shape: tuple[int, int]) -> None:
+        """`both`: rows, columns and moments of the `k` entries; `each`: `(k,)` their ratios."""
+        flat = both[0] * shape[1] + both[1]
+        self.counts = np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
+        total = np.bincount(flat, each, shape[0] * shape[1]).reshape(shape)
+        self.means = total / np.maximum(self.counts, 1)
+
+
+def _common(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], ...]:
+    """Rows, other rows and columns of the moments that are known of both: `(n, S)` and `(m, S)` to three `(k,)`."""
+    if not one.any() or not other.any():
+        return (np.zeros(0, np.intp),) * 3
+    return np.nonzero(one[:, None] & other[None])
+
+
+def _hidden(points: Ratios, regions: Ratios) -> Ratios:
+    """What places say of objects whose feet the border hides, `(k,)` log-likelihood ratios.
 
     Args:
-        points: `(n, S, 2)` feet of tracks in the other picture, mapped into this one.
-        regions: `(m, S, 5)`, see `MotionHistory.hidden_feet`.
-
-    Returns:
-        `(n, m)` mean log-likelihood ratio, and `(n, m)` number of moments.
+        points: `(k, 2)` feet in the other picture, mapped into this one.
+        regions: `(k, 5)`, see `Places.regions`.
     """
-    x, y = points[:, None, :, 0], points[:, None, :, 1]
-    low_x, high_x, low_y, high_y, sizes = np.moveaxis(regions[None], -1, 0)
+    (x, y), (low_x, high_x, low_y, high_y, sizes) = points.T, regions.T
     with np.errstate(all="ignore"):
         aside = np.maximum(np.maximum(low_x - x, x - high_x), 0.0)
         above = np.maximum(np.maximum(low_y - y, y - high_y), 0.0)
-        far = np.hypot(aside, above) / sizes
-    known = ~np.isnan(far)
-    each = np.log(
-        _HIDDEN_ELSEWHERE + np.exp(_HIDDEN_DENSITY - _HIDDEN_SLOPE * np.where(known, np.minimum(far, 30.0), 30.0))
-    )
-    count = known.sum(axis=-1)
-    return np.where(known, each, 0.0).sum(axis=-1) / np.maximum(count, 1), count
+        far = np.nan_to_num(np.hypot(aside, above) / sizes, nan=_FARTHEST)
+    ratios: Ratios = np.log(_HIDDEN_ELSEWHERE + np.exp(_HIDDEN_DENSITY - _HIDDEN_SLOPE * np.minimum(far, _FARTHEST)))
+    return ratios
 
 
 class ViewPairs:
@@ -203,28 +215,29 @@ class ViewPairs:
 
     def collect(self, couples: Iterable[Couple]) -> None:
         """Take the newest places of tracks that are one object."""
-        listed = list(couples)
-        if not listed:
-            return
-        feet = [self._motion.feet(np.array(side)) for side in zip(*(rows for _, rows, _ in listed), strict=True)]
-        for number, (cameras, _, tracks) in enumerate(listed):
-            for slot in range(self._motion.now - 2, self._motion.now + 1):
-                here, there = (side[number, slot % side.shape[1]] for side in feet)
-                if not (np.isnan(here).any() or np.isnan(there).any()):
-                    self._pair(cameras).add([*here.tolist(), *there.tolist()], tracks)
+        newest = [(self._motion.now - back) % SLOTS for back in (2, 1, 0)]
+        for cameras, (one, other), tracks in couples:
+            here, there = self._motion.feet(one), self._motion.feet(other)
+            if here is not None and there is not None:
+                both = np.hstack([here[newest], there[newest]])
+                for place in both[~np.isnan(both).any(axis=1)].tolist():
+                    self._pair(cameras).add(place, tracks)
 
-    def fit(self) -> None:
-        """Learn the mappings that are due."""
-        for (first, second), pair in sorted(self._pairs.items()):
+    def fit(self) -> bool:
+        """Learn the mappings that are due; whether there were any."""
+        fitted = [
             pair.fit_if_due(self._motion.now, 1000 * (first * 1000 + second))
+            for (first, second), pair in sorted(self._pairs.items())
+        ]
+        return any(fitted)
 
-    def ratios(self, cameras: Pair, a: Rows, b: Rows) -> Ratios | None:
+    def ratios(self, cameras: Pair, here: Places, there: Places) -> Ratios | None:
         """Log-likelihood ratio of "one object" against "two" from places; None if no mapping is known.
 
         Args:
-            cameras: of `a` and of `b`, the lower index first.
-            a: `(n,)` rows of tracks in the first camera.
-            b: `(m,)` rows of tracks in the second camera.
+            cameras: the lower index first.
+            here: `n` tracks in the first camera.
+            there: `m` tracks in the second camera.
 
         Returns:
             `(n, m)` float64; 0 for tracks that were never seen at one moment.
@@ -232,29 +245,25 @@ class ViewPairs:
         pair = self._pair(cameras)
         if pair.mapping is None:
             return None
-        columns = (self._motion.now - np.array(_BACK)) % SLOTS
-        here, there = self._motion.feet(a)[:, columns], self._motion.feet(b)[:, columns]
-        moved, back = mapped(pair.mapping, here[..., :2]), mapped(inverse(pair.mapping), there[..., :2])
+        shape = len(here.feet), len(there.feet)
+        moved, back = mapped(pair.mapping, here.feet[..., :2]), mapped(inverse(pair.mapping), there.feet[..., :2])
+        both = one, other, at = _common(here.has_foot, there.has_foot)
         with np.errstate(all="ignore"):
             far = np.maximum(
-                np.linalg.norm(moved[:, None] - there[None, ..., :2], axis=-1) / there[None, ..., 2],
-                np.linalg.norm(back[None] - here[:, None, :, :2], axis=-1) / here[:, None, :, 2],
+                np.linalg.norm(moved[one, at] - there.feet[other, at, :2], axis=1) / there.feet[other, at, 2],
+                np.linalg.norm(back[other, at] - here.feet[one, at, :2], axis=1) / here.feet[one, at, 2],
             )
-        both = ~np.isnan(here[..., 2])[:, None] & ~np.isnan(there[..., 2])[None]
-        far = np.where(np.isfinite(far), far, BEHIND)
-        each = np.log(pair.elsewhere + np.exp(_DENSITY - 0.5 * np.minimum(far / _DEVIATION, 30.0) ** 2))
-        moments = both.sum(axis=-1)
-        mean = np.where(both, each, 0.0).sum(axis=-1) / np.maximum(moments, 1)
-        counted = np.minimum(moments, _MOMENTS)
-        ratios = mean * counted
-        for points, regions, is_turned in (
-            (moved, self._motion.hidden_feet(b)[:, columns], False),
-            (back, self._motion.hidden_feet(a)[:, columns], True),
-        ):
-            one_way, count = _hidden(points, regions)
-            if is_turned:
-                one_way, count = one_way.T, count.T
-            ratios = ratios + one_way * np.minimum(count, _MOMENTS - counted)
+        far = np.nan_to_num(far, nan=BEHIND)
+        each = np.log(pair.elsewhere + np.exp(_DENSITY - 0.5 * np.minimum(far / _DEVIATION, _FARTHEST) ** 2))
+        seen = _Sums(both, each, shape)
+        counted = np.minimum(seen.counts, _MOMENTS)
+        ratios = seen.means * counted
+        both = one, other, at = _common(here.has_foot, there.is_cut)
+        hidden_there = _Sums(both, _hidden(moved[one, at], there.regions[other, at]), shape)
+        both = one, other, at = _common(here.is_cut, there.has_foot)
+        hidden_here = _Sums(both, _hidden(back[other, at], here.regions[one, at]), shape)
+        for hidden in (hidden_there, hidden_here):
+            ratios = ratios + hidden.means * np.minimum(hidden.counts, _MOMENTS - counted)
         return np.clip(ratios, *_CLIP)
 
     def learned(self) -> list[tuple[Pair, int, bool]]:
