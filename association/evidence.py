@@ -37,7 +37,7 @@ class Evidence:
 
     def __init__(self, table: TrackTable, near: Sequence[Set[int]], ground: Ground) -> None:
         """`near`: for each camera the cameras whose views overlap it."""
-        self._table = table
+        self._table, self._ground = table, ground
         self._appearance = Appearance(table)
         self._motion = MotionHistory(table, ground)
         self.switches = Switches(table, self._appearance)
@@ -56,12 +56,26 @@ class Evidence:
             self._appearance.observe(seen.camera, rows[embedded], vectors)
             weights = crop_weights(batch.qualities[embedded])
             self.switches.observe(rows[embedded], seen.tick, seen.time_ns, vectors, weights)
-        if self._motion.observe(seen.camera, rows, seen.time_ns, batch.boxes_xyxy, batch.width, batch.height):
+        self._note_pose(seen)
+        # The places of a camera that moves say nothing.
+        shown = slice(0, 0) if batch.pose == "moving" else slice(None)
+        boxes = batch.boxes_xyxy[shown]
+        if self._motion.observe(seen.camera, rows[shown], seen.time_ns, boxes, batch.width, batch.height):
             self._beside.changed()
         first, second = np.nonzero(np.triu(_covered(batch.boxes_xyxy) > _COVERED, 1))
         for one, other in zip(rows[first].tolist(), rows[second].tolist(), strict=True):
             pair = min(one, other), max(one, other)
             self._at_one_place[pair] = self._at_one_place.get(pair, 0) + 1
+
+    def _note_pose(self, seen: CameraTick) -> None:
+        """Begin anew with the places of a camera that shows another view since its last picture."""
+        is_moved = seen.batch.pose == "moved"
+        if seen.batch.pose == "moving" or not seen.batch.width or is_moved == (seen.camera in self._ground.moved):
+            return
+        (self._ground.moved.add if is_moved else self._ground.moved.remove)(seen.camera)
+        self._motion.restart(seen.camera)
+        self.view_pairs.restart(seen.camera)
+        self._beside.changed()
 
     def learn_places(self, couples: Iterable[Couple]) -> None:
         """Learn from tracks that have one identity; see `ViewPairs.collect`."""
@@ -162,11 +176,13 @@ class Evidence:
             "motion": self._motion.to_dict(),
             "view_pairs": self.view_pairs.to_dict(),
             "switches": self.switches.to_dict(),
+            "moved": sorted(self._ground.moved),
             "at_one_place": [[*pair, count] for pair, count in sorted(self._at_one_place.items())],
         }
 
     def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
         """Restore `to_dict`, also of a state without it. The table is restored already."""
+        self._ground.moved = {camera_index[camera] for camera in data.get("moved", ()) if camera_index[camera] >= 0}
         self._appearance.restore(data.get("appearance", {}), camera_index)
         self._motion.restore(data.get("motion", {}), camera_index)
         self.view_pairs.restore(data.get("view_pairs", {}), camera_index)

@@ -28,12 +28,17 @@ class Ground:
         self._calibrations: dict[int, Calibration] = {
             index: layout.calibrations[name] for index, name in enumerate(layout.cameras) if name in layout.calibrations
         }
-        self.fingerprints = {index: one.fingerprint for index, one in self._calibrations.items()}
-        """Camera → what tells its calibration from another one."""
+        self.moved: set[int] = set()
+        """Cameras that were moved for good, so that their calibrations no longer fit."""
         self._mappings: dict[tuple[int, int], Matrix] = {}
 
     def __contains__(self, camera: int) -> bool:
-        return camera in self._calibrations
+        return camera in self._calibrations and camera not in self.moved
+
+    @property
+    def fingerprints(self) -> dict[int, str]:
+        """Camera → what tells its calibration from another one, for those whose calibration fits."""
+        return {camera: one.fingerprint for camera, one in self._calibrations.items() if camera not in self.moved}
 
     def places(self, camera: int, feet: Floats, width: int, height: int) -> Floats:
         """Feet in the coordinates of the calibration.
@@ -55,7 +60,10 @@ class Ground:
         return mapped(self._calibrations[camera].image_to_ground, places)
 
     def mapping(self, first: int, second: int) -> Matrix | None:
-        """`(3, 3)` float64: places in the first picture to those in the second; None unless both are calibrated."""
+        """`(3, 3)` float64: places in the first picture to those in the second.
+
+        None unless both are calibrated, and look where they looked then.
+        """
         if first not in self or second not in self:
             return None
         if (first, second) not in self._mappings:

@@ -28,7 +28,7 @@ from association.track_table import TrackTable
 
 _HOPELESS = -4.0
 """Identities with a lower ratio are no candidates."""
-_SURE = 0.85
+_SURE = 0.95
 """Posterior at which a young track is decided."""
 _LIKELY = 0.5
 """Posterior that suffices for a track that has waited."""
@@ -47,6 +47,8 @@ _CANDIDATE_COST = 0.5
 """Another identity must explain a track by this, times the log of the number of candidates, to be worth a move."""
 _TOLERATED_PICTURES = 3.5
 """Pictures that may show two tracks of one object at two places: a tracker often starts the new one too early."""
+_TOLERATED_TOGETHER = 0.5
+"""The same, if the newest picture of both shows both."""
 
 
 class _Weighed(NamedTuple):
@@ -336,7 +338,8 @@ class LiveGrouping:
         """Whether two tracks of one camera were at two places at once for longer than a tracker needs to switch."""
         common_ns = min(one.last_ns, other.last_ns) - max(one.first_ns, other.first_ns)
         pictures = common_ns / self._settings.tick_ns + 1
-        return pictures - self.evidence.pictures_at_one_place(one.row, other.row) > _TOLERATED_PICTURES
+        tolerated = _TOLERATED_TOGETHER if one.last_ns == other.last_ns else _TOLERATED_PICTURES
+        return pictures - self.evidence.pictures_at_one_place(one.row, other.row) > tolerated
 
 
 def _candidate_cost(gains: npt.NDArray[np.float64]) -> float:

@@ -132,6 +132,12 @@ class MotionHistory:
             speeds = np.where(known, np.maximum(shift, growth) / (back * SLOT_NS * 1e-9), speeds)
         return speeds
 
+    def restart(self, camera: int) -> None:
+        """Forget all moments of a camera: it shows another view."""
+        self._grow()
+        self._recent = None
+        self._flags[self._table.rows["camera"] == camera] = 0
+
     def is_recent(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Which tracks were seen at one of the last `SLOTS` moments."""
         recent: npt.NDArray[np.bool_] = self._last[rows] > max(self.now - SLOTS, -1)

@@ -223,6 +223,10 @@ class ViewPairs:
                 for place in both[~np.isnan(both).any(axis=1)].tolist():
                     self._pair(cameras).add(place, tracks)
 
+    def restart(self, camera: int) -> None:
+        """Forget what is known of a camera, which shows another view."""
+        self._pairs = {cameras: pair for cameras, pair in self._pairs.items() if camera not in cameras}
+
     def fit(self) -> bool:
         """Learn the mappings that are due; whether there were any."""
         fitted = [

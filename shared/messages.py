@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgpack
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from shared.errors import MessageError
 
 SCHEMA = 1
+Pose = Literal["fixed", "moving", "moved"]
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "track_id": np.dtype("<i8"),
@@ -64,6 +65,8 @@ class TrackBatch:
     """Of the source frame, pixels; 0 if there was no picture: the entry then has no information about tracks."""
     height: int = 0
     """Like `width`."""
+    pose: Pose = "fixed"
+    """Whether the camera looks where it was set up to look, moves, or was moved for good."""
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -85,6 +88,8 @@ class TrackBatch:
         }
         packed["dimension"] = int(self.embeddings.shape[1])
         packed |= {"embedder": self.embedder, "width": self.width, "height": self.height}
+        if self.pose != "fixed":
+            packed["pose"] = self.pose
         result: bytes = msgpack.packb(packed)
         return result
 
@@ -100,6 +105,7 @@ class TrackBatch:
             arrays = {name: np.frombuffer(packed[name], dtype) for name, dtype in _DTYPES.items()}
             dimension, embedder = int(packed["dimension"]), str(packed["embedder"])
             width, height = int(packed["width"]), int(packed["height"])
+            pose = packed.get("pose", "fixed")
             boxes = arrays["box_xyxy"].reshape(-1, 4)
             embeddings = (
                 arrays["embeddings"].reshape(-1, dimension) if dimension else arrays["embeddings"].reshape(0, 0)
@@ -120,6 +126,7 @@ class TrackBatch:
             embedder,
             width,
             height,
+            pose,
         )
         batch._check()
         return batch
@@ -139,6 +146,8 @@ class TrackBatch:
             raise MessageError("the payload contains numbers that are not finite")
         if not all(0 <= size <= _INT32_MAX for size in (self.width, self.height)):
             raise MessageError(f"a picture cannot be {self.width} × {self.height} pixels")
+        if self.pose not in get_args(Pose):
+            raise MessageError(f"pose is {self.pose!r}, but it must be one of {', '.join(get_args(Pose))}")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from shared.config import CameraConfig
 from shared.leases import Lease
-from shared.messages import TrackBatch
+from shared.messages import Pose, TrackBatch
 from vision.inference.detection import Detections, Detector, Thresholds
 from vision.tracking.quality import box_quality, usable_crops
 from vision.tracking.tracker import Tracked, Tracker, TrackerSettings
+from vision.video.picture_health import FaultKind
 from vision.video.source import Frame, Source, SourceState
 from vision.video.timing import Timing
 from vision.video.video_file import GAP_S
@@ -190,7 +191,15 @@ class Camera:
             embedder=embedder,
             width=self.width,
             height=self.height,
+            pose=self._pose,
         )
+
+    @property
+    def _pose(self) -> Pose:
+        fault = self.source.fault
+        if fault is not None and fault.kind is FaultKind.MOVING:
+            return "moving"
+        return "moved" if self.source.moved is not None else "fixed"
 
     def change_gid(self, track_id: int, gid: int) -> None:
         """Applies a change of the global-ID map; `gid` 0 removes the track."""

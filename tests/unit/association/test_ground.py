@@ -11,10 +11,12 @@ import pytest
 
 from association.core import Association
 from association.ground import Ground
+from association.outcome import CameraTick
 from association.view_pairs import ViewPair
 from shared.calibration import Calibration, parse_calibration
 from shared.homography import mapped
 from shared.layout import Layout
+from shared.messages import Pose
 from tests.unit.association.crossing import FPS, SIZE, TICK_NS, Driver, camera_matrix, crossing_entries, traffic
 from tests.unit.association.scenes import Stay, play, settings
 from tests.unit.association.test_homography import TURNED, places
@@ -39,10 +41,19 @@ def layout(*cameras: int, factor: float = 1.0) -> Layout:
 def shares(given: Layout, looks: int, seed: int) -> tuple[float, float]:
     """Share of pairs of tracks of one object with one gid, and of different objects with one gid."""
     seen = crossing_entries(traffic(16, looks, seed, SECONDS), 3, SECONDS, 0.5, seed)
-    association, gids = Association(given, LIVE), {}
-    for tick in range(1, round(SECONDS * FPS) + 1):
+    return shares_of(gids_of(Association(given, LIVE), seen))
+
+
+def gids_of(association: Association, seen: list[CameraTick]) -> dict[tuple[int, int], int]:
+    """Camera and track → gid."""
+    gids: dict[tuple[int, int], int] = {}
+    for tick in range(seen[0].tick, seen[-1].tick + 1):
         result = association.cycle(tick, tick * TICK_NS, [one for one in seen if one.tick == tick])
         gids |= {(one.camera, one.track_id): one.gid for one in result.assignments if one.gid}
+    return gids
+
+
+def shares_of(gids: dict[tuple[int, int], int]) -> tuple[float, float]:
     counts: Counter[tuple[bool, bool]] = Counter()
     for ((one, track), gid), ((other, other_track), other_gid) in combinations(gids.items(), 2):
         if one != other:
@@ -152,3 +163,43 @@ def test_without_calibrations_nobody_has_a_place() -> None:
     association = Association(Layout.open(NAMES), LIVE)
     for tick in range(1, 50):
         assert not association.cycle(tick, tick * TICK_NS, [one for one in seen if one.tick == tick]).positions
+
+
+def turned(seen: CameraTick, pose: Pose) -> CameraTick:
+    """The picture of a camera that was turned: everything is elsewhere in it."""
+    boxes = seen.batch.boxes_xyxy
+    mirrored = np.stack([SIZE[0] - boxes[:, 2], boxes[:, 1], SIZE[0] - boxes[:, 0], boxes[:, 3]], axis=1)
+    return replace(seen, batch=replace(seen.batch, boxes_xyxy=mirrored, pose=pose))
+
+
+@pytest.mark.parametrize("pose", ["moved", "moving"])
+def test_the_places_of_a_camera_that_was_turned_mislead_nobody(pose: Pose) -> None:
+    seen = crossing_entries(traffic(40, 4, 2, 80.0), 3, 80.0, 0.6, 2)
+    half = 40 * FPS
+    late = {one for entry in seen if entry.tick > half for one in entry.batch.track_ids.tolist()}
+    late -= {one for entry in seen if entry.tick <= half for one in entry.batch.track_ids.tolist()}
+
+    def same(pose_told: Pose) -> float:
+        shown = [turned(one, pose_told) if one.camera == 1 and one.tick > half else one for one in seen]
+        gids = gids_of(Association(layout(0, 1, 2), LIVE), shown)
+        return shares_of({track: gid for track, gid in gids.items() if track[1] in late})[0]
+
+    assert same(pose) > 0.8
+    assert same("fixed") < same(pose) - 0.1
+
+
+def test_a_moved_camera_gives_nobody_a_position_until_it_is_set_up_again() -> None:
+    drivers = [Driver(0, 0, (-6.0, 0.0), (0.3, 0.1), 0.0, 30.0)]
+    seen = [one for one in crossing_entries(drivers, 2, 30.0, 0.2, 1) if one.camera == 0]
+    association, known = Association(layout(0, 1), LIVE), []
+    for tick in range(1, 30 * FPS):
+        pose: Pose = "moved" if 10 * FPS <= tick < 20 * FPS else "fixed"
+        now = [replace(one, batch=replace(one.batch, pose=pose)) for one in seen if one.tick == tick]
+        if tick == 15 * FPS:
+            again = Association(layout(0, 1), LIVE)
+            again.restore(association.to_dict(), [0, 1])
+            association = again
+        known.append(bool(association.cycle(tick, tick * TICK_NS, now).positions))
+    assert any(known[: 10 * FPS - 1])
+    assert not any(known[10 * FPS - 1 : 20 * FPS - 1])
+    assert any(known[20 * FPS - 1 :])

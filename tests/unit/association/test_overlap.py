@@ -99,7 +99,7 @@ def test_objects_that_only_look_alike_end_what_was_learned() -> None:
     """They agree on no mapping of places, however many they are."""
     association = Association(Layout.open(tuple("ABC")), LIVE)
     run_crossing(association, two_places(24, 1), 150)
-    overlaps = association._grouping.overlaps  # type: ignore[union-attr]
+    overlaps = association._grouping._learning.overlaps  # type: ignore[union-attr]
     nothing_new = np.zeros((1, 1))
     overlaps.learn(lambda _a, _b: nothing_new, mapped=[(0, 2)], disagreeing=[])
     assert overlaps.learned == {(0, 1), (0, 2)}

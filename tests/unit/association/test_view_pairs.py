@@ -69,11 +69,9 @@ def test_a_box_that_the_border_cuts_says_where_its_foot_may_be(is_turned: bool) 
         half = np.array([[560, 560, 640, 640]], np.float32)
         motion.observe(cut, np.array([cut_below]), second * 10**9, half, 1280, 640)
 
-    def ratio(row: int) -> float:
-        rows = np.array([row]), np.array([cut_below])
-        found = pairs.ratios((0, 1), *(reversed(rows) if is_turned else rows))  # type: ignore[misc]
-        assert found is not None
-        return float(found[0, 0])
-
-    assert ratio(feet_below) > 4
-    assert ratio(elsewhere) < -4
+    recent = motion.recent()
+    found = pairs.ratios((0, 1), recent[0].places, recent[1].places)
+    assert found is not None
+    of_cut = dict(zip(recent[whole].rows.tolist(), found.ravel().tolist(), strict=True))
+    assert of_cut[feet_below] > 4
+    assert of_cut[elsewhere] < -4

@@ -16,6 +16,7 @@ from shared.leases import Lease
 from shared.messages import TrackBatch
 from vision.inference.detection import Detections
 from vision.tracking.tracker import TrackerSettings
+from vision.video.picture_health import Fault, FaultKind
 from vision.video.source import Frame, SourceState
 from vision.video.timing import Timing
 
@@ -29,6 +30,8 @@ class StillSource:
 
     state, error, dropped = SourceState.LIVE, None, 0
     answered = threading.Event()
+    fault: Fault | None = None
+    moved: str | None = None
 
     def close(self) -> None: ...
 
@@ -316,3 +319,24 @@ def test_a_poor_crop_is_embedded_only_until_the_track_has_enough_better_ones() -
 
     assert due_of_the_rear_one([True, True, False, False, True]) == [True, True, False, False, True]
     assert due_of_the_rear_one([False, False, False]) == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("fault", "moved", "pose"),
+    [
+        (None, None, "fixed"),
+        (FaultKind.FROZEN, None, "fixed"),
+        (FaultKind.MOVING, None, "moving"),
+        (FaultKind.MOVED, "turned at 10:03", "moved"),
+        (FaultKind.FROZEN, "turned at 10:03", "moved"),
+        (FaultKind.MOVING, "turned at 10:03", "moving"),
+    ],
+)
+def test_the_entries_say_whether_the_camera_moves_or_was_moved(
+    fault: FaultKind | None, moved: str | None, pose: str
+) -> None:
+    north = camera()
+    north.source.fault = Fault(fault, "") if fault else None  # type: ignore[misc]
+    north.source.moved = moved  # type: ignore[misc]
+    observed = north.observe(frame(1), ONE, T0 / S)
+    assert north.batch(observed, np.zeros((len(observed.due), 4), np.float32), "e").pose == pose

@@ -32,6 +32,7 @@ class Source:
 
     def __init__(self) -> None:
         self.state, self.error, self.dropped = SourceState.LIVE, None, 0
+        self.fault = self.moved = None
         self.answered = threading.Event()
         self.pictures: list[Frame] = []
         self.index = 0

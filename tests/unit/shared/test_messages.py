@@ -182,6 +182,21 @@ def test_a_number_of_a_wrong_kind_or_size_is_refused(name: str, value: Any) -> N
     refused(changed(lambda packed: packed.update({name: value})))
 
 
+@pytest.mark.parametrize("pose", ["fixed", "moving", "moved"])
+def test_the_pose_of_the_camera_survives(pose: Any) -> None:
+    assert TrackBatch.decode(TrackBatch(**{**example().__dict__, "pose": pose}).encode()).pose == pose
+
+
+def test_an_entry_of_an_earlier_version_has_no_pose() -> None:
+    assert "pose" not in msgpack.unpackb(example().encode())
+    assert TrackBatch.decode(example().encode()).pose == "fixed"
+
+
+@pytest.mark.parametrize("value", ["upside down", 1, None, [], b"moved"])
+def test_an_unknown_pose_is_refused(value: Any) -> None:
+    assert "pose" in refused(changed(lambda packed: packed.update({"pose": value})))
+
+
 @pytest.mark.parametrize("name", ["track_id", "box_xyxy", "score", "class", "quality", "embedding_row"])
 def test_one_element_too_many_is_refused(name: str) -> None:
     size = {"box_xyxy": 16, "track_id": 8, "class": 2}.get(name, 4)
