@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from association.motion import MotionHistory
 from association.outcome import CameraTick
 from association.positions import Positions
 from association.switches import Switches
+from association.time_offsets import TimeOffsets
 from association.track_table import TrackTable, crop_weights
 from association.view_pairs import Couple, ViewPairs
 
@@ -42,6 +43,7 @@ class Evidence:
         self._motion = MotionHistory(table, ground)
         self.switches = Switches(table, self._appearance)
         self.view_pairs = ViewPairs(self._motion, ground)
+        self.time_offsets = TimeOffsets(self._motion, self.view_pairs)
         self.positions = Positions(self._motion, ground)
         self._beside = Beside(table, near, self._motion, self.view_pairs)
         self._at_one_place: dict[tuple[int, int], int] = {}
@@ -75,11 +77,13 @@ class Evidence:
         (self._ground.moved.add if is_moved else self._ground.moved.remove)(seen.camera)
         self._motion.restart(seen.camera)
         self.view_pairs.restart(seen.camera)
+        self.time_offsets.restart(seen.camera)
         self._beside.changed()
 
-    def learn_places(self, couples: Iterable[Couple]) -> None:
-        """Learn from tracks that have one identity; see `ViewPairs.collect`."""
+    def learn_places(self, couples: Sequence[Couple]) -> None:
+        """Learn from tracks that have one identity; see `ViewPairs.collect` and `TimeOffsets`."""
         self.view_pairs.collect(couples)
+        self.time_offsets.learn(couples)
         if self.view_pairs.fit():
             self._beside.changed()
 
@@ -176,6 +180,7 @@ class Evidence:
             "motion": self._motion.to_dict(),
             "view_pairs": self.view_pairs.to_dict(),
             "switches": self.switches.to_dict(),
+            "time_offsets": self.time_offsets.to_dict(),
             "moved": sorted(self._ground.moved),
             "at_one_place": [[*pair, count] for pair, count in sorted(self._at_one_place.items())],
         }
@@ -186,6 +191,7 @@ class Evidence:
         self._appearance.restore(data.get("appearance", {}), camera_index)
         self._motion.restore(data.get("motion", {}), camera_index)
         self.view_pairs.restore(data.get("view_pairs", {}), camera_index)
+        self.time_offsets.restore(data.get("time_offsets", {}), camera_index)
         self.switches.restore(data.get("switches", {}))
         self._at_one_place = {(one, other): count for one, other, count in data.get("at_one_place", ())}
 

@@ -1,4 +1,4 @@
-"""What a site has learned of its cameras: which views overlap, and how long steps between them take. Pure."""
+"""What a site has learned of its cameras: overlapping views, travel times, late pictures. Pure."""
 
 from __future__ import annotations
 
@@ -40,11 +40,25 @@ class LearnedStep:
 
 
 @dataclass(frozen=True)
+class LearnedOffset:
+    """How much later the pictures of a camera are than those of the cameras with which it sees something together."""
+
+    camera: int
+    seconds: float
+    """Below 0: earlier."""
+    deviation: float
+    """Standard deviation of `seconds`."""
+    corrected: float
+    """What is taken from the times of its pictures, seconds."""
+
+
+@dataclass(frozen=True)
 class LearnedLayout:
     """All that a site has learned of its cameras."""
 
     overlaps: tuple[LearnedOverlap, ...]
     steps: tuple[LearnedStep, ...]
+    offsets: tuple[LearnedOffset, ...] = ()
 
     def to_dict(self, cameras: Sequence[str]) -> dict[str, Any]:
         """As JSON-compatible values, with the names of the cameras."""
@@ -58,4 +72,5 @@ class LearnedLayout:
             }
             for one in self.steps
         ]
-        return {"overlaps": overlaps, "steps": steps}
+        offsets = [asdict(one) | {"camera": cameras[one.camera]} for one in self.offsets]
+        return {"overlaps": overlaps, "steps": steps, "time_offsets": offsets}

@@ -59,7 +59,8 @@ class Learning:
                 overlaps.append(
                     LearnedOverlap(pair, "calibration" if is_open else "layout", None, 0, 0, places.knows(pair))
                 )
-        return LearnedLayout(tuple(overlaps), tuple(self.travel.learned()))
+        offsets = tuple(self._evidence.time_offsets.learned())
+        return LearnedLayout(tuple(overlaps), tuple(self.travel.learned()), offsets)
 
     def _is_alike(self, identity: Identity, row: int) -> bool:
         at_home = self._evidence.at_home([identity.rows])

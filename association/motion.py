@@ -32,6 +32,9 @@ _WRONG = 0.02
 """Share of moments at which a standing or moving object is taken for the opposite."""
 _INDEPENDENT = 0.25
 """Successive moments say the same: each counts as this part of an independent one."""
+_LONGEST_GAP_NS = 600_000_000
+"""The place at the start of a slot is interpolated between two pictures that are no further apart than this."""
+_NEVER_NS = -(2**62)
 _FEWEST = 3
 _CLIP = (-12.0, 5.0)
 """Bounds of the log-likelihood ratio."""
@@ -72,6 +75,12 @@ class MotionHistory:
         self._flags: npt.NDArray[np.uint8] = np.zeros((0, SLOTS), np.uint8)
         self._last: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         """`(capacity,)` int64: number of the newest recorded slot; -1: none."""
+        self.offsets_ns: dict[int, int] = {}
+        """Camera → how late its pictures are, ns: this is taken from their times."""
+        self._newest: npt.NDArray[np.float32] = np.zeros((0, 4), np.float32)
+        """`(capacity, 4)`: box in the newest picture."""
+        self._newest_ns: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        """`(capacity,)`: time of that picture; `_NEVER_NS`: none."""
         self._recent: dict[int, Recent] | None = None
         self._index: npt.NDArray[np.intp] = np.zeros(0, np.intp)
         self._camera_slots: dict[int, int] = {}
@@ -83,6 +92,8 @@ class MotionHistory:
     ) -> bool:
         """Record a picture, unless an earlier one of the same slot was recorded; whether it was.
 
+        Boxes are recorded as they were at the start of the slot, so that pictures of different times can be compared.
+
         Args:
             camera: index of the camera.
             rows: `(n,)` intp.
@@ -91,8 +102,11 @@ class MotionHistory:
             width: of the picture, pixels; 0 if unknown.
             height: likewise.
         """
+        time_ns -= self.offsets_ns.get(camera, 0)
         slot = time_ns // SLOT_NS
         self._grow()
+        before, before_ns = self._newest[rows], self._newest_ns[rows]
+        self._newest[rows], self._newest_ns[rows] = boxes, time_ns
         if self._camera_slots.get(camera, -1) >= slot:
             return False
         self._recent = None
@@ -106,6 +120,7 @@ class MotionHistory:
         stale = ((slot - places) % SLOTS)[None, :] < skipped[:, None]
         self._flags[rows] = np.where(stale, 0, self._flags[rows])
         at = slot % SLOTS
+        boxes = _interpolated(boxes, before, time_ns - slot * SLOT_NS, time_ns - before_ns)
         self.boxes[rows, at] = boxes
         self._last[rows] = slot
         sizes = _sizes(boxes)
@@ -136,7 +151,8 @@ class MotionHistory:
         """Forget all moments of a camera: it shows another view."""
         self._grow()
         self._recent = None
-        self._flags[self._table.rows["camera"] == camera] = 0
+        own = self._table.rows["camera"] == camera
+        self._flags[own], self._newest_ns[own] = 0, _NEVER_NS
 
     def is_recent(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Which tracks were seen at one of the last `SLOTS` moments."""
@@ -219,12 +235,13 @@ class MotionHistory:
         self.boxes[ended], self._flags[ended] = self.boxes[row], np.where(before, self._flags[row], 0)
         self._last[ended] = min(int(self._last[row]), time_ns // SLOT_NS - 1)
         self._flags[row] = np.where(before, 0, self._flags[row])
+        self._newest_ns[ended] = _NEVER_NS
 
     def forget(self, row: int) -> None:
         """Clear a row, which another track may use from now on."""
         self._recent = None
         if row < len(self._last):
-            self._flags[row], self._last[row] = 0, -1
+            self._flags[row], self._last[row], self._newest_ns[row] = 0, -1, _NEVER_NS
 
     def _grow(self) -> None:
         more = len(self._table.rows) - len(self._last)
@@ -232,10 +249,12 @@ class MotionHistory:
             self.boxes = np.concatenate([self.boxes, np.zeros((more, SLOTS, 4), np.float32)])
             self._flags = np.concatenate([self._flags, np.zeros((more, SLOTS), np.uint8)])
             self._last = np.concatenate([self._last, np.full(more, -1)])
+            self._newest = np.concatenate([self._newest, np.zeros((more, 4), np.float32)])
+            self._newest_ns = np.concatenate([self._newest_ns, np.full(more, _NEVER_NS)])
 
     def to_dict(self) -> dict[str, Any]:
         """The moments that still count, for a checkpoint."""
-        rows = np.flatnonzero(self._last > self.now - SLOTS)
+        rows = np.flatnonzero((self._last > self.now - SLOTS) | (self._newest_ns // SLOT_NS > self.now - SLOTS))
         return {
             "now": self.now,
             "cameras": sorted(self._camera_slots.items()),
@@ -244,6 +263,9 @@ class MotionHistory:
             "boxes": self.boxes[rows].tobytes(),
             "flags": self._flags[rows].tobytes(),
             "last": self._last[rows].tobytes(),
+            "newest": self._newest[rows].tobytes(),
+            "newest_ns": self._newest_ns[rows].tobytes(),
+            "offsets_ns": sorted(self.offsets_ns.items()),
         }
 
     def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
@@ -264,6 +286,23 @@ class MotionHistory:
         self.boxes[rows] = np.frombuffer(data["boxes"], "<f4").reshape(-1, SLOTS, 4)
         self._flags[rows] = np.frombuffer(data["flags"], np.uint8).reshape(-1, SLOTS)
         self._last[rows] = np.frombuffer(data["last"], "<i8")
+        if "newest" in data:
+            self._newest[rows] = np.frombuffer(data["newest"], "<f4").reshape(-1, 4)
+            self._newest_ns[rows] = np.frombuffer(data["newest_ns"], "<i8")
+        self.offsets_ns = {
+            camera_index[camera]: offset_ns
+            for camera, offset_ns in data.get("offsets_ns", ())
+            if camera_index[camera] >= 0
+        }
+
+
+def _interpolated(
+    boxes: npt.NDArray[np.float32], before: npt.NDArray[np.float32], back_ns: int, gap_ns: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Boxes as they were `back_ns` ago, from the newest ones and those of `gap_ns` ago, `(n, 4)`, `(n, 4)`, `(n,)`."""
+    share = np.clip(back_ns / np.maximum(gap_ns, 1), 0.0, 1.0)
+    share = np.where((gap_ns > 0) & (gap_ns <= _LONGEST_GAP_NS), share, 0.0)[:, None]
+    return (boxes + share * (before.astype(np.float64) - boxes)).astype(np.float32)
 
 
 def _sizes(boxes: npt.NDArray[np.floating]) -> Ratios:

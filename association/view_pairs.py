@@ -274,6 +274,10 @@ class ViewPairs:
         """For each pair of cameras: how many places it has, and whether a mapping is known."""
         return [(cameras, len(pair.places), pair.mapping is not None) for cameras, pair in sorted(self._pairs.items())]
 
+    def mapping(self, cameras: Pair) -> Matrix | None:
+        """Places in the first picture to those in the second, `(3, 3)` float64; None if it is not known."""
+        return self._pair(cameras).mapping
+
     def knows(self, cameras: Pair) -> bool:
         """Whether a mapping is learned, or given by calibrations."""
         pair = self._pairs.get(cameras)
@@ -316,7 +320,7 @@ class ViewPairs:
             cameras = camera_index[first], camera_index[second]
             if min(cameras) < 0 or not changed.isdisjoint(cameras):
                 continue
-            pair = self._pairs[cameras] = ViewPair()
+            pair = self._pairs[cameras] = ViewPair(self._ground.mapping(*cameras))
             pair.places = [list(place) for place in places]
             pair.mapping = None if mapping is None else np.frombuffer(mapping, np.float64).reshape(3, 3).copy()
             pair.elsewhere, pair.fitted_places, pair.fitted_slot = elsewhere, fitted_places, fitted_slot

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from shared.keys import Keys
+from shared.learned import LARGEST_OFFSET_S, learned_offsets
 from shared.redis_connection import Client
 from shared.service_list import read_services
 from shared.site_state.reading import StateReader
@@ -13,6 +14,7 @@ from shared.site_state.states import CameraState, SiteState, State
 from site_checks.finding import Finding, Severity, ok, warning
 
 AREA = "running site"
+_WORTH_MENTIONING_S = 0.2
 _INTERVAL_S = 1.5
 """Long enough for several ticks, and for a heartbeat of each worker."""
 
@@ -35,6 +37,7 @@ def examine_running_site(
     yield from _falling_behind(first, now)
     yield from _not_ready(client, keys)
     yield from _lost(client, keys)
+    yield from _late_pictures(client, keys)
 
 
 def _roles(first: SiteState, now: SiteState) -> Iterator[Finding]:
@@ -102,6 +105,20 @@ def _lost(client: Client, keys: Keys) -> Iterator[Finding]:
         )
     if late:
         yield warning(AREA, f"{late} entries arrived too late for their cycle", "check the skew: mtmc status --watch")
+
+
+def _late_pictures(client: Client, keys: Keys) -> Iterator[Finding]:
+    """Cameras that deliver their pictures later than the cameras that see the same place."""
+    for camera, late_s in learned_offsets(client.get(keys.learned_layout)).items():
+        if abs(late_s) >= _WORTH_MENTIONING_S:
+            word = "late" if late_s > 0 else "early"
+            rest = "" if abs(late_s) < LARGEST_OFFSET_S else f" up to {LARGEST_OFFSET_S:g} s"
+            yield warning(
+                AREA,
+                f"the pictures of {camera} are {abs(late_s):.1f} s too {word}, compared with those of cameras that see "
+                f"the same objects; association corrects this{rest}",
+                "lower the delay of the camera (its buffer, its GOP length, or its clock if it stamps its pictures)",
+            )
 
 
 def _counted(workers: int) -> str:

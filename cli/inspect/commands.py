@@ -94,15 +94,16 @@ def layout(
     redis_url: RedisUrl = None,
     state: StateOption = None,
 ) -> None:
-    """Show which views overlap and how long steps between cameras take.
+    """Show which views overlap, travel times, and cameras with late pictures.
 
-    The aggregator learns both in association.mode 'live'. Without a layout,
-    two views count as overlapping only once that is certain. The output ends
-    with a layout to paste into the site file.
+    The aggregator learns all this in association.mode 'live'. Without a
+    layout, two views count as overlapping only once that is certain. The
+    output ends with a layout to paste into the site file.
 
     The fields of --json are stable: tick, overlaps (cameras, source: layout,
-    calibration, learned or unknown, probability, tracks, found, is_mapped) and steps
-    (from, to, handovers, seconds: 10 %, 50 % and 90 % quantile).
+    calibration, learned or unknown, probability, tracks, found, is_mapped),
+    steps (from, to, handovers, seconds: 10 %, 50 % and 90 % quantile) and
+    time_offsets (camera, seconds, deviation, corrected).
 
     Exit code 1: nothing has been learned yet.
 

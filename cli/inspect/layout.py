@@ -48,6 +48,7 @@ def inspect_layout(choice: SiteChoice, environment: Mapping[str, str], console: 
     try:
         learned = json.loads(text)
         overlaps, steps, tick = _overlaps(learned["overlaps"]), _steps(learned["steps"]), int(learned["tick"])
+        offsets = _offsets(learned.get("time_offsets", []))
         layout = layout_to_paste(learned)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise MtmcError(
@@ -61,6 +62,9 @@ def inspect_layout(choice: SiteChoice, environment: Mapping[str, str], console: 
     console.print()
     console.print(steps if learned["steps"] else "No handover between separate views yet.")
     console.print()
+    if offsets.row_count:
+        console.print(offsets)
+        console.print()
     console.print(f"As of tick {tick}. As a layout for the site file; what is not listed is impossible:\n")
     console.out(yaml.safe_dump({"layout": layout}, sort_keys=False, default_flow_style=None), highlight=False)
     return 0
@@ -108,6 +112,14 @@ def _steps(found: list[dict[str, Any]]) -> Table:
     for one in found:
         times = (f"{seconds:.1f} s" for seconds in one["seconds"])
         table.add_row(Text(one["from"]), Text(one["to"]), str(one["handovers"]), *times)
+    return table
+
+
+def _offsets(found: list[dict[str, Any]]) -> Table:
+    table = _table("camera", "pictures late by", "±", "corrected by")
+    for one in found:
+        late, deviation, corrected = (f"{one[name]:.2f} s" for name in ("seconds", "deviation", "corrected"))
+        table.add_row(Text(one["camera"]), late, deviation, corrected if one["corrected"] else "")
     return table
 
 

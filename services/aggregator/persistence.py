@@ -21,8 +21,9 @@ from shared.redis_connection import Client
 _log = structlog.get_logger()
 _CHUNK_BYTES = 512 * 1024
 _UNFINISHED_EXPIRES_S = 600
-SCHEMA = 3
-"""Of checkpoints. 1 had no number and nothing that is learned; 2 had no travel times, overlaps or divided tracks."""
+SCHEMA = 4
+"""Of checkpoints. 1 had no number and nothing that is learned; 2 had no travel times, overlaps or divided tracks; 3 had
+no time offsets of cameras."""
 
 
 class UnknownState(MtmcError):

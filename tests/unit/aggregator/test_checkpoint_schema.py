@@ -15,6 +15,7 @@ GOLDEN = Path(__file__).parents[2] / "golden"
 GIDS = {
     1: {(0, 1): 1, (0, 2): 2, (2, 5): 3, (1, 3): 1, (1, 4): 2, (2, 6): 1},
     2: {(0, 1): 1, (0, 2): 2, (0, 6): 3, (1, 7): 3, (1, 3): 1, (2, 5): 1, (1, 4): 2},
+    3: {(0, 1): 1, (0, 2): 2, (0, 6): 3, (1, 7): 3, (1, 3): 1, (2, 5): 6, (1, 4): 2},
 }
 """Schema → (camera, track) → gid, as the version that wrote the golden file published them."""
 
@@ -26,6 +27,7 @@ GIDS = {
         (1, "reference", street(3)),
         (2, "live", Layout.open(tuple("ABC"))),
         (2, "reference", Layout.open(tuple("ABC"))),
+        (3, "live", Layout.open(tuple("ABC"))),
     ],
 )
 def test_a_checkpoint_of_an_earlier_version_keeps_every_gid(
@@ -39,15 +41,15 @@ def test_a_checkpoint_of_an_earlier_version_keeps_every_gid(
     assert known == GIDS[schema]
     result = association.cycle(110, 110 * 10**8, [])
     assert not [change for change in result.assignments if change.gid]
-    assert association.identities.next_gid == 4
+    assert association.identities.next_gid == max(known.values()) + 1
     assert unpack(pack(checkpoint), "site") == checkpoint
 
 
 def test_a_checkpoint_of_a_newer_version_is_refused_with_what_to_do() -> None:
-    content = msgpack.unpackb((GOLDEN / "checkpoint_schema2.msgpack").read_bytes(), strict_map_key=False) | {
+    content = msgpack.unpackb((GOLDEN / "checkpoint_schema3.msgpack").read_bytes(), strict_map_key=False) | {
         "schema": SCHEMA + 1
     }
     with pytest.raises(
-        UnknownState, match=r"site site in Redis has schema 4.*reads up to 3.*Run that version, or delete"
+        UnknownState, match=r"site site in Redis has schema 5.*reads up to 4.*Run that version, or delete"
     ):
         unpack(msgpack.packb(content), "site")
