@@ -8,12 +8,14 @@ an object has a vector, and each of its tracks shows that vector with noise that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from association.learned_layout import LearnedAppearance, Similarities
 from association.linkage import Features
 from association.track_table import TrackTable
 
@@ -41,6 +43,8 @@ _FULL_CROPS = 20
 """Crops of a track after this many count a tenth in the mean, so that a parked car does not become the mean."""
 _MEMORY_CROPS = 3000.0
 """Means forget: older crops are scaled down so that they never count more than this many, because light changes."""
+_SHOWN_CROPS, _CLEARLY = (1, 3, 10), math.log(20.0)
+"""What is shown to people of the similarities."""
 _CLIP = (-20.0, 12.0)
 """Bounds of the log-likelihood ratio, so that appearance cannot outvote everything else."""
 
@@ -208,6 +212,31 @@ class Appearance:
             gains -= self._likelihood(rest, precision - precisions)
             common |= (precisions > 0) & (precision - precisions > 1e-9)
         return np.where(common, np.clip(gains, *_CLIP), -np.inf)
+
+    def learned(self) -> list[LearnedAppearance]:
+        """What has been learned of each embedder that is in use."""
+        found = []
+        for index, embedder in enumerate(self._table.embedders):
+            cameras = tuple((key[0], weight) for key, weight in sorted(self._weights.items()) if key[1] == index)
+            if cameras:
+                similarities = tuple(self._similarities(crops) for crops in _SHOWN_CROPS)
+                pairs = max(0.0, self._pairs - _DIMENSIONS_PAIRS)
+                dimensions = round(self.dimensions, 1)
+                found.append(LearnedAppearance(embedder, dimensions, round(pairs), similarities, cameras))
+        return found
+
+    def _similarities(self, crops: int) -> Similarities:
+        """Similarities at which two tracks are one object with odds of 1 to 20, 1 to 1, and 20 to 1."""
+        precision = np.full(1, 1.0 / ((1.0 - _OBJECT_VARIANCE) + _CROP_VARIANCE / crops))
+        alone = 2.0 * self._likelihood(precision**2, precision)
+        at_none, at_full = (
+            float((self._likelihood(2.0 * precision**2 * (1.0 + cosine), 2.0 * precision) - alone)[0])
+            for cosine in (0.0, 1.0)
+        )
+        different, even, same = (
+            round((ratio - at_none) / (at_full - at_none), 3) for ratio in (-_CLEARLY, 0.0, _CLEARLY)
+        )
+        return Similarities(crops, different, even, same)
 
     def to_dict(self) -> dict[str, Any]:
         """The means for a checkpoint: those that are learned, and those in use."""

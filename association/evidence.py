@@ -11,6 +11,7 @@ import numpy.typing as npt
 from association.appearance import Appearance, Gains, Groups
 from association.beside import Beside
 from association.ground import Ground
+from association.learned_layout import LearnedAppearance
 from association.motion import MotionHistory
 from association.outcome import CameraTick
 from association.positions import Positions
@@ -98,6 +99,10 @@ class Evidence:
     def learn_dimensions(self) -> None:
         """See `Appearance.learn_dimensions`."""
         self._appearance.learn_dimensions()
+
+    def learned_appearance(self) -> list[LearnedAppearance]:
+        """See `Appearance.learned`."""
+        return self._appearance.learned()
 
     def gains(self, a: Groups, b: Groups) -> Gains:
         """Log-likelihood ratio of "one object" against "two" for each group of `a` with each of `b`, rounded.

@@ -53,12 +53,41 @@ class LearnedOffset:
 
 
 @dataclass(frozen=True)
+class Similarities:
+    """What a cosine similarity of two tracks says, once the means of their cameras are removed."""
+
+    crops: int
+    """Of each track."""
+    different: float
+    """At this similarity, two objects are 20 times likelier than one."""
+    even: float
+    same: float
+    """At this similarity, one object is 20 times likelier than two."""
+
+
+@dataclass(frozen=True)
+class LearnedAppearance:
+    """What has been learned of the embeddings of one embedder."""
+
+    embedder: str
+    """Checksum of its file."""
+    dimensions: float
+    """Effective dimensions: one over the mean square of the similarity of different objects."""
+    pairs: float
+    """Pairs of different objects that this is known from; the newest count most."""
+    similarities: tuple[Similarities, ...]
+    cameras: tuple[tuple[int, float], ...]
+    """Camera, and how many crops its mean is known from; the newest count most."""
+
+
+@dataclass(frozen=True)
 class LearnedLayout:
     """All that a site has learned of its cameras."""
 
     overlaps: tuple[LearnedOverlap, ...]
     steps: tuple[LearnedStep, ...]
     offsets: tuple[LearnedOffset, ...] = ()
+    appearance: tuple[LearnedAppearance, ...] = ()
 
     def to_dict(self, cameras: Sequence[str]) -> dict[str, Any]:
         """As JSON-compatible values, with the names of the cameras."""
@@ -73,4 +102,9 @@ class LearnedLayout:
             for one in self.steps
         ]
         offsets = [asdict(one) | {"camera": cameras[one.camera]} for one in self.offsets]
-        return {"overlaps": overlaps, "steps": steps, "time_offsets": offsets}
+        appearance = [
+            asdict(one)
+            | {"cameras": [{"camera": cameras[index], "crops": round(crops)} for index, crops in one.cameras]}
+            for one in self.appearance
+        ]
+        return {"overlaps": overlaps, "steps": steps, "time_offsets": offsets, "appearance": appearance}

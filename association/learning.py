@@ -60,7 +60,8 @@ class Learning:
                     LearnedOverlap(pair, "calibration" if is_open else "layout", None, 0, 0, places.knows(pair))
                 )
         offsets = tuple(self._evidence.time_offsets.learned())
-        return LearnedLayout(tuple(overlaps), tuple(self.travel.learned()), offsets)
+        appearance = tuple(self._evidence.learned_appearance())
+        return LearnedLayout(tuple(overlaps), tuple(self.travel.learned()), offsets, appearance)
 
     def _is_alike(self, identity: Identity, row: int) -> bool:
         at_home = self._evidence.at_home([identity.rows])

@@ -38,6 +38,8 @@ _MERGE = 0.8
 """Posterior at which two identities are merged, as seen from both."""
 _LEAST_MERGE_RATIO = -1.0
 """Identities with a lower ratio are not merged, however few the rivals."""
+_EXPLAINED = 5
+"""So many identities are looked at to find one that explains why a track is a new object."""
 _LOWEST_SCORE = -20.0
 _MOVE_RATIO = 4.0
 """Hysteresis: a track moves if another identity explains it this much better."""
@@ -173,7 +175,12 @@ class LiveGrouping:
         if candidates and posteriors[best] >= (_LIKELY if has_waited else _SURE):
             return _Verdict(candidates[best], float(posteriors[best]), weighed)
         if has_waited or weighed.odds.new >= _SURE:
-            return _Verdict(-1, weighed.odds.new, weighed)
+            posterior = weighed.odds.new
+            if not candidates:  # for the explanation: the one that is the least hopeless
+                nearest = [j for j in np.argsort(-gains, kind="stable")[:_EXPLAINED].tolist() if gains[j] > -np.inf]
+                nearest = [j for j in nearest if self._may_join(row, choices[j])][:1]
+                weighed = self._weigh([row], [int(rows["camera"][row])], nearest, choices, gains)
+            return _Verdict(-1, posterior, weighed)
         return None
 
     def _weigh(

@@ -30,11 +30,11 @@ def status(
     The fields of --json are stable; null means unknown:
       site, redis, revision, running, tick, gate, skew_ticks, slowest,
       fastest, stalled, skipped_ticks, clock, aggregator
-      workers: id, host, pid, labels, device, backend, cameras, fps,
-      heartbeat_age_seconds
+      workers: id, host, pid, labels, device, backend, embedder (checksum),
+      cameras, fps, heartbeat_age_seconds
       cameras: name, state (live, starting, waiting, stalled, frozen,
-      blank, moving, moved, down, ended or paused), message, stalled, owner, error, seen_tick, lag_ticks,
-      fps, tracks, gids
+      blank, moving, moved, down, ended or paused), message, stalled,
+      owner, error, seen_tick, lag_ticks, fps, tracks, gids
       services: id, role, host, pid, metrics_url, ready, problem,
       uptime_seconds, heartbeat_age_seconds
 

@@ -31,6 +31,7 @@ def tables(state: SiteState, redis: str) -> Group:
         texts = (worker.id, worker.host, worker.pid, worker.labels, worker.device, worker.backend, worker.cameras)
         workers.add_row(*map(Text, texts), Text(worker.fps), f"{worker.heartbeat_age_seconds:.1f} s ago")
     parts.append(workers if state.workers else Text("no worker is running", style="bold red"))
+    parts += [Text(f"{one.problem}: {one.advice}", style="bold red") for one in state.other_embedders]
     cameras = Table(title="cameras", title_justify="left", title_style="bold")
     for heading in ("camera", "state", "owner"):
         cameras.add_column(heading, overflow="fold")

@@ -50,6 +50,8 @@ def _roles(first: SiteState, now: SiteState) -> Iterator[Finding]:
         yield Finding(
             AREA, Severity.ERROR, "no camera worker is running", f"start one: mtmc run camera-worker --site {now.site}"
         )
+    for other in now.other_embedders:
+        yield Finding(AREA, Severity.ERROR, other.problem, other.advice)
     ended = all(camera.state in ("ended", "paused") for camera in now.cameras)
     if now.clock and now.tick == first.tick and not ended:
         yield Finding(AREA, Severity.ERROR, f"the clock is stuck at tick {now.tick}", "see the log of the clock")

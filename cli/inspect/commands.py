@@ -114,3 +114,33 @@ def layout(
 
     choice = SiteChoice(site_file, site, redis_url, state)
     raise typer.Exit(inspect_layout(choice, os.environ, table_console(), as_json=as_json))
+
+
+@app.command()
+def association(
+    site_file: MaybeSiteFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+) -> None:
+    """Show what has been learned of the appearance of objects.
+
+    For each embedder: how similar two tracks must be to be one object, from
+    how many pairs of different objects that is known, and from how many
+    crops the mean of each camera is. See also 'mtmc inspect layout', and
+    'mtmc explain' for single identities.
+
+    The fields of --json are stable: tick and appearance (embedder: checksum,
+    dimensions, pairs, similarities: crops, different, even, same; cameras:
+    camera, crops).
+
+    Exit code 1: nothing has been learned yet.
+
+    Example:  mtmc inspect association site.yaml
+    """
+    from cli.inspect.association import inspect_association
+    from launcher.site_access import SiteChoice
+
+    choice = SiteChoice(site_file, site, redis_url, state)
+    raise typer.Exit(inspect_association(choice, os.environ, table_console(), as_json=as_json))

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from launcher.site_access import SiteChoice, open_site
-from shared.errors import MtmcError
+from cli.inspect.learned import empty_table, read_learned
+from launcher.site_access import SiteChoice
 
 _ENOUGH_HANDOVERS = 3
 """A step that was seen more rarely is left out of the layout to paste."""
@@ -31,43 +31,31 @@ def inspect_layout(choice: SiteChoice, environment: Mapping[str, str], console: 
     Raises:
         MtmcError: the site cannot be read.
     """
-    with open_site(choice, environment) as site:
-        text = site.client.get(site.keys.learned_layout)
-        settings = site.published.config.association
-    if text is None:
-        reason = (
-            "in association.mode 'reference' nothing is learned"
-            if settings.mode == "reference"
-            else f"the aggregator saves it every {settings.checkpoint_seconds:g} s (association.checkpoint_seconds); "
-            "wait, or see with 'mtmc status' whether it runs"
-        )
-        Console(stderr=True, highlight=False).print(
-            f"mtmc: nothing has been learned yet: {reason}", markup=False, soft_wrap=True
-        )
+    learned = read_learned(choice, environment, _tables)
+    if learned is None:
         return 1
-    try:
-        learned = json.loads(text)
-        overlaps, steps, tick = _overlaps(learned["overlaps"]), _steps(learned["steps"]), int(learned["tick"])
-        offsets = _offsets(learned.get("time_offsets", []))
-        layout = layout_to_paste(learned)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        raise MtmcError(
-            f"{site.keys.learned_layout} in Redis cannot be read: another version or program wrote it. The aggregator "
-            f"writes it again within {settings.checkpoint_seconds:g} s"
-        ) from None
+    content, (overlaps, steps, offsets, layout) = learned
     if as_json:
-        console.out(json.dumps(learned), highlight=False)
+        shown = {name: part for name, part in content.items() if name != "appearance"}
+        console.out(json.dumps(shown), highlight=False)
         return 0
-    console.print(overlaps if learned["overlaps"] else "No views that may overlap.")
+    console.print(overlaps if overlaps.row_count else "No views that may overlap.")
     console.print()
-    console.print(steps if learned["steps"] else "No handover between separate views yet.")
+    console.print(steps if steps.row_count else "No handover between separate views yet.")
     console.print()
     if offsets.row_count:
         console.print(offsets)
         console.print()
-    console.print(f"As of tick {tick}. As a layout for the site file; what is not listed is impossible:\n")
+    console.print(
+        f"As of tick {int(content['tick'])}. As a layout for the site file; what is not listed is impossible:\n"
+    )
     console.out(yaml.safe_dump({"layout": layout}, sort_keys=False, default_flow_style=None), highlight=False)
     return 0
+
+
+def _tables(content: Mapping[str, Any]) -> tuple[Table, Table, Table, dict[str, Any]]:
+    offsets = _offsets(content.get("time_offsets", []))
+    return _overlaps(content["overlaps"]), _steps(content["steps"]), offsets, layout_to_paste(content)
 
 
 def layout_to_paste(learned: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +81,7 @@ def layout_to_paste(learned: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _overlaps(found: list[dict[str, Any]]) -> Table:
-    table = _table("views", "overlap", "probability", "tracks", "seen in both", "same places known")
+    table = empty_table("views", "overlap", "probability", "tracks", "seen in both", "same places known")
     for one in found:
         by_layout = one["probability"] is None
         table.add_row(
@@ -108,7 +96,7 @@ def _overlaps(found: list[dict[str, Any]]) -> Table:
 
 
 def _steps(found: list[dict[str, Any]]) -> Table:
-    table = _table("from", "to", "handovers", "10 %", "median", "90 %")
+    table = empty_table("from", "to", "handovers", "10 %", "median", "90 %")
     for one in found:
         times = (f"{seconds:.1f} s" for seconds in one["seconds"])
         table.add_row(Text(one["from"]), Text(one["to"]), str(one["handovers"]), *times)
@@ -116,15 +104,8 @@ def _steps(found: list[dict[str, Any]]) -> Table:
 
 
 def _offsets(found: list[dict[str, Any]]) -> Table:
-    table = _table("camera", "pictures late by", "±", "corrected by")
+    table = empty_table("camera", "pictures late by", "±", "corrected by")
     for one in found:
         late, deviation, corrected = (f"{one[name]:.2f} s" for name in ("seconds", "deviation", "corrected"))
         table.add_row(Text(one["camera"]), late, deviation, corrected if one["corrected"] else "")
-    return table
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if number < 2 else "right", overflow="fold")
     return table

@@ -37,6 +37,7 @@ class Reports:
             {
                 "device": self._models.device,
                 "backend": self._models.backend,
+                "embedder": self._models.embedder.checksum,
                 "cameras": " ".join(sorted(held)),
                 "fps": f"{sum(camera.rate() for camera in cameras):.1f}",
                 "clock_offset_ms": self._site_time.clock_offset_ms(),

@@ -149,5 +149,6 @@ class StateReader:
 
 
 def _worker(worker: str, fields: Mapping[str, str], heartbeat_age_ms: int) -> WorkerState:
-    texts = {name: fields.get(name, "") for name in ("host", "pid", "labels", "device", "backend", "cameras", "fps")}
+    names = ("host", "pid", "labels", "device", "backend", "embedder", "cameras", "fps")
+    texts = {name: fields.get(name, "") for name in names}
     return WorkerState(id=worker, **texts, heartbeat_age_seconds=heartbeat_age_ms / 1000)

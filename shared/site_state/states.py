@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -63,9 +64,30 @@ class WorkerState:
     """Separated by spaces, as are `cameras`."""
     device: str
     backend: str
+    embedder: str
+    """Checksum of its embedder file."""
     cameras: str
     fps: str
     heartbeat_age_seconds: float
+
+
+@dataclass(frozen=True)
+class OtherEmbedder:
+    """A worker whose embedder is another one than that of most workers, so that its tracks are never compared."""
+
+    worker: WorkerState
+    expected: str
+    """Checksum of the embedder of most workers."""
+
+    advice = "copy the same embedder file to every host, then restart this worker"
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, for people."""
+        return (
+            f"worker {self.worker.id} on {self.worker.host} has another embedder file than the other workers (checksum "
+            f"{self.worker.embedder}, expected {self.expected}), so its tracks are never compared with theirs"
+        )
 
 
 @dataclass(frozen=True)
@@ -140,6 +162,14 @@ class SiteState:
     def running(self) -> bool:
         """Whether a clock or a worker is alive."""
         return self.clock or bool(self.workers)
+
+    @property
+    def other_embedders(self) -> list[OtherEmbedder]:
+        """The workers whose embedder differs from that of most workers; of two halves, that of the first worker."""
+        known = [worker for worker in self.workers if worker.embedder]
+        counts = Counter(worker.embedder for worker in known)
+        expected = max(counts, key=lambda checksum: counts[checksum], default="")
+        return [OtherEmbedder(worker, expected) for worker in known if worker.embedder != expected]
 
     def camera(self, name: str) -> CameraState | None:
         """The camera of this name, if the site has it."""

@@ -352,5 +352,11 @@ def test_a_running_site_is_checked_from_its_file_and_from_redis(
     path.write_text(yaml.safe_dump(changed))
     assert "the published revision 1 differs from" in areas(path)["running site"][0]["what"]
 
+    offset = {"camera": "cam0", "seconds": 0.45, "deviation": 0.03, "corrected": 0.4}
+    connect(redis_url).set(Keys("room").learned_layout, json.dumps({"time_offsets": [offset]}))
+    (late,) = [one for one in areas(path)["running site"] if "pictures of cam0" in one["what"]]
+    assert "are 0.5 s too late" in late["what"] or "are 0.4 s too late" in late["what"]
+    assert "lower the delay of the camera" in late["do"]
+
     connect(redis_url).xadd(Keys("room").dead_letters, {"stream": "x", "entry": "1-0", "reason": "garbage"})
     assert any("1 entries could not be decoded" in one["what"] for one in areas(path)["running site"])

@@ -14,7 +14,14 @@ import numpy as np
 import pytest
 import yaml
 
-from association.learned_layout import LearnedLayout, LearnedOverlap, LearnedStep
+from association.learned_layout import (
+    LearnedAppearance,
+    LearnedLayout,
+    LearnedOffset,
+    LearnedOverlap,
+    LearnedStep,
+    Similarities,
+)
 from launcher.site_keys import FoundKey, key_kinds
 from launcher.state_folder import LastStart, StateFolder
 from launcher.track_entries import BrokenEntry, SeenEntry, SeenTrack
@@ -288,12 +295,15 @@ LEARNED = LearnedLayout(
         LearnedOverlap((1, 3), "calibration", None, 0, 0, is_mapped=True),
     ),
     (LearnedStep(2, 0, 9, (5.5, 7.0, 11.2)), LearnedStep(0, 2, 1, (3.0, 3.0, 3.0)), LearnedStep(0, 1, 5, (1, 2, 3))),
+    (LearnedOffset(0, 0.42, 0.03, 0.4), LearnedOffset(1, -0.02, 0.04, 0.0)),
+    (LearnedAppearance("c0ffee", 31.24, 900, (Similarities(3, 0.12, 0.34, 0.56),), ((0, 812.0), (3, 15.0))),),
 )
 
 
 def test_what_was_learned_is_shown_with_a_layout_to_paste(site: Client, inspect: Callable[..., Done]) -> None:
     content = {"tick": 900} | LEARNED.to_dict(["gate", "yard", "lane", "roof"])
     site.set(KEYS.learned_layout, json.dumps(content))
+    del content["appearance"]
     assert json.loads(inspect("layout", "--json").stdout) == content
     done = inspect("layout")
     assert done.returncode == 0
@@ -303,18 +313,33 @@ def test_what_was_learned_is_shown_with_a_layout_to_paste(site: Client, inspect:
     assert "yard and lane yes, by the layout no" in shown
     assert "yard and roof yes, by calibration yes" in shown
     assert "lane gate 9 5.5 s 7.0 s 11.2 s" in shown
+    assert "gate 0.42 s 0.03 s 0.40 s" in shown
+    assert "yard -0.02 s 0.04 s" in shown
     pasted = LayoutConfig.model_validate(yaml.safe_load(done.stdout[done.stdout.index("layout:") :])["layout"])
     assert pasted.overlaps == (("gate", "yard"), ("yard", "lane"), ("yard", "roof"))
     steps = [(one.from_camera, one.to_camera, one.min_seconds, one.max_seconds) for one in pasted.transitions]
     assert steps == [("lane", "gate", 2, 23)], "one handover is too few, and views that overlap need no step"
 
 
+def test_what_was_learned_of_appearance_is_shown(site: Client, inspect: Callable[..., Done]) -> None:
+    content = {"tick": 900} | LEARNED.to_dict(["gate", "yard", "lane", "roof"])
+    site.set(KEYS.learned_layout, json.dumps(content))
+    shown = json.loads(inspect("association", "--json").stdout)
+    assert shown == json.loads(json.dumps({"tick": 900, "appearance": content["appearance"]}))
+    done = inspect("association")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert "embedder c0ffee: 31 effective dimensions, from 900 pairs of different objects" in lines
+    assert {"3 0.12 0.34 0.56", "gate 812", "roof 15"} <= set(lines)
+
+
+@pytest.mark.parametrize("command", ["layout", "association"])
 @pytest.mark.parametrize("garbage", [b"\xff", "[]", "{}", '{"tick": 1, "overlaps": [{"cameras": []}], "steps": []}'])
 def test_a_layout_that_cannot_be_read_is_reported_in_one_line(
-    site: Client, inspect: Callable[..., Done], garbage: str | bytes
+    site: Client, inspect: Callable[..., Done], garbage: str | bytes, command: str
 ) -> None:
     site.set(KEYS.learned_layout, garbage)
-    done = inspect("layout")
+    done = inspect(command)
     assert (done.returncode, done.stdout) == (2, "")
     assert "layout:learned in Redis cannot be read" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -87,6 +87,7 @@ def test_a_site_is_read_completely(redis_client: Client) -> None:
     run_camera(redis_client, "a", fps="9.8", error="", width=640, height=480)
     run_camera(redis_client, "b", "down", error=f"cannot open rtsp://me:{SECRET}@box/b")
     worker = {"host": "box", "pid": 77, "labels": "gpu roof", "device": "cpu", "cameras": "a b", "fps": "19.5"}
+    worker["embedder"] = "c0ffee"
     redis_client.hset(KEYS.worker("w1"), mapping=worker)
     redis_client.hset(KEYS.gids("a"), mapping={1: 1, 2: 2, 3: 2})
     see(redis_client, "a", 40, 1, 2, 3)
@@ -98,7 +99,7 @@ def test_a_site_is_read_completely(redis_client: Client) -> None:
     assert state.live_identities == 2
     (found,) = state.workers
     age = found.heartbeat_age_seconds
-    assert found == WorkerState("w1", "box", "77", "gpu roof", "cpu", "", "a b", "19.5", age)
+    assert found == WorkerState("w1", "box", "77", "gpu roof", "cpu", "", "c0ffee", "a b", "19.5", age)
     assert 0 <= age < 3
     assert [camera.name for camera in state.cameras] == ["b", "a", "c"], "in the site's order"
     a, b, c = (state.camera(name) for name in "abc")

@@ -142,6 +142,25 @@ def test_a_bad_state_is_shown_with_its_reason(camera: CameraState, text: str) ->
     assert camera_state(camera).plain == text
 
 
+def test_a_worker_with_another_embedder_file_is_named_with_both_checksums(site: Client, redis_url: str) -> None:
+    soon_ms = (site.time()[0] + 3600) * 1000
+    for name, host, embedder in (
+        ("w1", "box", "c0ffee"),
+        ("w2", "van", "bad"),
+        ("w3", "tram", "c0ffee"),
+        ("w4", "", ""),
+    ):
+        site.zadd(KEYS.workers, {name: soon_ms})
+        site.hset(KEYS.worker(name), mapping={"host": host, "embedder": embedder})
+    done = status("--site", "hall", "--redis", redis_url)
+    text = " ".join(done.stdout.split())
+    assert "worker w2 on van has another embedder file than the other workers (checksum bad, expected c0ffee)" in text
+    assert "copy the same embedder file to every host" in text
+    assert text.count("another embedder") == 1
+    site.hset(KEYS.worker("w2"), mapping={"embedder": "c0ffee"})
+    assert "another embedder" not in status("--site", "hall", "--redis", redis_url).stdout
+
+
 @pytest.mark.parametrize("published", [False, True])
 def test_a_site_that_is_not_running_exits_with_1(redis_client: Client, redis_url: str, published: bool) -> None:
     if published:
