@@ -122,6 +122,10 @@ RUN_ELSEWHERE: dict[str, tuple[Place, ...]] = {
             ('"--report", report',),
         ),
     ),
+    f"mtmc explain {SITE_FILE} 7": (
+        Place("tests/integration/test_explain.py", "test_each_track_and_change_is_explained", ('explain("7")',)),
+        Place("tests/integration/test_explain.py", "explain", ('mtmc("explain"',)),
+    ),
     f"{IN_COMPOSE} up --build --wait": (
         UP_BUILD_WAIT,
         Place(COMPOSE, "test_without_a_site_the_demo_runs", ('"up", "--wait"',)),
