@@ -182,7 +182,9 @@ class MotionHistory:
     def index(self, rows: Rows) -> npt.NDArray[np.intp]:
         """Where tracks are among the recent ones of their camera, `(n,)`; -1: a track is not one of them."""
         self.recent()
-        return np.where(rows < len(self._index), self._index[np.minimum(rows, len(self._index) - 1)], -1)
+        found, is_known = np.full(len(rows), -1), rows < len(self._index)
+        found[is_known] = self._index[rows[is_known]]
+        return found
 
     def feet(self, row: int) -> Ratios | None:
         """Where a track stood, `(SLOTS, 3)`, see `Places.feet`; None if it is not a recent one."""

@@ -144,7 +144,7 @@ def patient_keys(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 def scene() -> list[CameraTick]:
     """A scene noisy enough for merges and a split, and long enough for objects to be forgotten."""
-    return entries(random_scene(22, TICKS), 2.5, 22)
+    return entries(random_scene(50, TICKS), 2.5, 50)
 
 
 @pytest.fixture(scope="module")

@@ -101,3 +101,22 @@ def test_a_restored_history_is_the_same() -> None:
     rows = np.array(sorted(film.rows.values()))
     assert again.to_dict() == film.motion.to_dict()
     assert np.array_equal(again.ratios(rows, rows), film.motion.ratios(rows, rows))
+
+
+def test_a_track_that_starts_within_a_slot_is_not_known_yet() -> None:
+    film = Film()
+    film.motion.recent()
+    film.play(0.6, {(0, 1): stands})
+    film.motion.recent()
+    row = film.table.add(0, 7, 0, film.tick, 0)
+    late = film.table.add(0, 8, 0, film.tick, 0) + 10_000
+    assert film.motion.index(np.array([film.rows[0, 1], row, late])).tolist() == [0, -1, -1]
+    assert film.motion.feet(row) is None
+
+
+def test_a_box_is_recorded_as_it_was_at_the_start_of_the_slot() -> None:
+    film = Film(fps=5)
+    film.play(2, {(0, 1): lambda seconds: 100 + 100 * seconds})
+    feet = film.motion.feet(film.rows[0, 1])
+    assert feet is not None
+    assert feet[1:4, 0] == pytest.approx([100 + 100 * slot * 0.5 + 40 for slot in (1, 2, 3)], abs=0.1)
