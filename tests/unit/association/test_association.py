@@ -444,3 +444,13 @@ def test_a_track_that_gets_its_gid_and_ends_in_one_entry_leaves_at_once() -> Non
     run.play([], upto=700)
     assert len(association.identities) == 0
     assert EMBEDDER in association.table.embedders
+
+
+def test_an_identity_keeps_a_bounded_number_of_tracks_and_is_still_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that comes and goes has ever more tracks, but its gid stays one, and memory is bounded."""
+    stays = [Stay(1, camera % 2, 1 + 25 * camera, 15 + 25 * camera) for camera in range(40)]
+    run = play(street(2, 0.1, 20), stays, upto=1000, mode="live", retention_s=1000)
+    assert set(run.ever.values()) == {1}
+    (identity,) = run.association.identities
+    assert 4 <= len(identity.rows) <= 17
+    assert len(run.association.table) <= 17

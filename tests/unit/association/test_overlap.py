@@ -145,4 +145,8 @@ def test_learning_can_be_switched_off_and_keeps_what_was_learned() -> None:
     settled.restore(knowing.to_dict(), [0, 1, 2])
     for tick in range(121, 200):
         settled.cycle(tick, tick * TICK_NS, [one for one in seen if one.tick == tick])
-    assert settled.learned() == knowing.learned()
+    after, before = settled.learned(), knowing.learned()
+    assert after is not None
+    assert before is not None
+    assert (after.overlaps, after.steps, after.offsets) == (before.overlaps, before.steps, before.offsets)
+    assert after.appearance[0].dimensions == before.appearance[0].dimensions
