@@ -31,6 +31,26 @@ class Beside:
         motion, places = self._ratios(a, b)
         return motion + places
 
+    def at_first_sight(self, a: Sequence[int], b: Sequence[int]) -> Ratios:
+        """What the places in the newest pictures say of each track of `a` with each of `b`, `(len(a), len(b))`."""
+        found = np.zeros((len(a), len(b)))
+        rows_a, rows_b = np.array(a, np.intp), np.array(b, np.intp)
+        cameras_a, cameras_b = self._table.rows["camera"][rows_a], self._table.rows["camera"][rows_b]
+        places = {
+            camera: self._motion.newest_places(camera, rows_b[cameras_b == camera])
+            for camera in sorted(set(cameras_b.tolist()))
+        }
+        for camera in sorted(set(cameras_a.tolist())):
+            own = self._motion.newest_places(camera, rows_a[cameras_a == camera])
+            for other in sorted(self._near[camera] & places.keys()):
+                pair = min(camera, other), max(camera, other)
+                here, there = (own, places[other]) if camera < other else (places[other], own)
+                ratios = self._view_pairs.ratios(pair, here, there)
+                if ratios is not None:
+                    turned = ratios if camera < other else ratios.T
+                    found[np.ix_(cameras_a == camera, cameras_b == other)] = turned
+        return found
+
     def parts(self, a: Sequence[int], b: Sequence[int]) -> tuple[float, float]:
         """What motion says of two groups of tracks, and what places say."""
         motion, places = self._ratios(a, b)

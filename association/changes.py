@@ -113,10 +113,11 @@ class IdentityChanges:
         return Sighting(track_id=self._table.track_id(row), **values, ended=ended, decision=decision)
 
 
-def waiting_tracks(table: TrackTable, min_embeddings: int) -> list[int]:
-    """Rows of the tracks that have no gid yet and enough embeddings, oldest first."""
+def waiting_tracks(table: TrackTable, min_embeddings: int, below: int = 2**31) -> list[int]:
+    """Rows of the tracks without a gid that have `min_embeddings` or more, but less than `below`, oldest first."""
     rows = table.rows
-    pending = np.flatnonzero(rows["used"] & (rows["gid"] == 0) & (rows["embedded"] >= min_embeddings))
+    embedded = rows["embedded"]
+    pending = np.flatnonzero(rows["used"] & (rows["gid"] == 0) & (embedded >= min_embeddings) & (embedded < below))
     order = np.lexsort((rows["track_id"][pending], rows["camera"][pending], rows["first_ns"][pending]))
     waiting: list[int] = pending[order].tolist()
     return waiting

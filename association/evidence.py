@@ -118,6 +118,22 @@ class Evidence:
         differ = self._classes(a)[:, None] != self._classes(b)
         return np.round(self._appearance.gains(a, b) + np.clip(beside, *_CLIP) - _OTHER_CLASS * differ, _DECIMALS)
 
+    def at_first_sight(self, rows: Sequence[int], groups: Groups) -> tuple[Gains, Gains]:
+        """What is known of new tracks at once: ratios as in `gains`, and what the newest places say.
+
+        Returns:
+            Twice `(len(rows), len(groups))` float64.
+        """
+        if not len(rows) or not len(groups):
+            return np.zeros((len(rows), len(groups))), np.zeros((len(rows), len(groups)))
+        beside = self._beside.at_first_sight(rows, [row for group in groups for row in group])
+        starts = np.cumsum([0, *map(len, groups)])[:-1]
+        places = np.clip(np.add.reduceat(beside, starts, axis=1), *_CLIP)
+        singles = [[row] for row in rows]
+        differ = self._classes(singles)[:, None] != self._classes(groups)
+        ratios = self._appearance.gains(singles, groups) + places - _OTHER_CLASS * differ
+        return np.round(ratios, _DECIMALS), np.round(places, _DECIMALS)
+
     def terms(self, a: Sequence[int], b: Sequence[int]) -> dict[str, float]:
         """The parts of what `gains` says of two groups, by name. A group that cannot be compared looks different."""
         appearance = max(float(self._appearance.gains([a], [b])[0, 0]), _UNLIKE)

@@ -26,6 +26,8 @@ from association.possibility import Possibility, Visit
 from association.settings import AssociationSettings
 from association.track_table import TrackTable
 
+_AT_ONE_PLACE = 3.0
+"""A track that has just started is decided at once if its place says so much for an identity."""
 _HOPELESS = -4.0
 """Identities with a lower ratio are no candidates."""
 _SURE = 0.95
@@ -122,9 +124,24 @@ class LiveGrouping:
     def assign(self, result: CycleResult) -> None:
         """Give every waiting track a gid whose decision is clear or has waited long enough, the clearest first."""
         cut = self._cut_switched(result)
+        self._assign_at_first_sight(result)
         self._assign_waiting(result)
         without = [row for row in cut if not self._table.rows["gid"][row]]
         result.assignments += [self._changes.assignment(row) for row in without]
+
+    def _assign_at_first_sight(self, result: CycleResult) -> None:
+        """Give tracks that have just started the gid of an identity that another camera shows at the same place."""
+        young = waiting_tracks(self._table, 1, below=self._settings.min_track_frames)
+        choices = [identity for identity in self._identities if identity.present]
+        if not young or not choices:
+            return
+        self.evidence.refresh(means=False)
+        gains, places = self.evidence.at_first_sight(young, [identity.rows for identity in choices])
+        for i in np.flatnonzero(places.max(axis=1) > _AT_ONE_PLACE).tolist():
+            verdict = self._decide(young[i], choices, gains[i])
+            if verdict is not None and verdict.choice >= 0 and places[i, verdict.choice] > _AT_ONE_PLACE:
+                decision = self._explain([young[i]], verdict.choice, verdict.weighed, choices, placed=places[i])
+                self._changes.join(young[i], choices[verdict.choice], decision, result)
 
     def _assign_waiting(self, result: CycleResult) -> None:
         waiting = waiting_tracks(self._table, self._settings.min_track_frames)
@@ -194,14 +211,27 @@ class LiveGrouping:
         odds = self._candidates.odds(group, cameras, [choices[j] for j in candidates], gains[candidates])
         return _Weighed(candidates, odds)
 
-    def _explain(self, group: Sequence[int], choice: int, weighed: _Weighed, choices: Sequence[Identity]) -> Decision:
-        """Why a group of tracks is the identity `choice`; if that is -1, why it is not the best of the others."""
+    def _explain(
+        self,
+        group: Sequence[int],
+        choice: int,
+        weighed: _Weighed,
+        choices: Sequence[Identity],
+        placed: npt.NDArray[np.float64] | None = None,
+    ) -> Decision:
+        """Why a group of tracks is the identity `choice`; if that is -1, why it is not the best of the others.
+
+        `placed`: what the places in the newest pictures say of each of `choices`, if only they were compared.
+        """
         candidates, odds = weighed
         if not candidates:
             return Decision()
         at = candidates.index(choice) if choice >= 0 else int(odds.scores.argmax())
         identity = choices[candidates[at]]
-        terms = self.evidence.terms(group, identity.rows) | {"prior": float(odds.priors[at])}
+        terms = self.evidence.terms(group, identity.rows)
+        if placed is not None:
+            terms["position"] = round(float(placed[candidates[at]]), 3)
+        terms["prior"] = float(odds.priors[at])
         if choice < 0:
             return Decision.of_none(terms, identity.gid)
         scores = zip(candidates, odds.scores.tolist(), strict=True)

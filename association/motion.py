@@ -35,6 +35,8 @@ _INDEPENDENT = 0.25
 _LONGEST_GAP_NS = 600_000_000
 """The place at the start of a slot is interpolated between two pictures that are no further apart than this."""
 _NEVER_NS = -(2**62)
+_SAME_MOMENT_NS = 150_000_000
+"""Newest pictures of different cameras that are no further apart show one moment."""
 _FEWEST = 3
 _CLIP = (-12.0, 5.0)
 """Bounds of the log-likelihood ratio."""
@@ -125,12 +127,8 @@ class MotionHistory:
         self._last[rows] = slot
         sizes = _sizes(boxes)
         speeds = self._speeds(rows, slot, boxes, sizes)
-        left, top, right, bottom = boxes.T
-        cuts = np.where(left < _EDGE_PX, CUT_LEFT, 0)
-        if width and height:
-            cuts += np.where(right > width - _EDGE_PX, CUT_RIGHT, 0)
-            cuts += np.where(bottom > height - _EDGE_PX, CUT_BELOW, 0)
-        is_cut = (cuts > 0) | (top < _EDGE_PX)
+        cuts = _cuts(boxes, width, height)
+        is_cut = (cuts > 0) | (boxes[:, 1] < _EDGE_PX)
         flags = np.where(cuts > 0, cuts, HAS_FOOT) + np.where(speeds > _MOVING, MOVES, 0)
         self._flags[rows, at] = flags + np.where((speeds < _STANDING) & ~is_cut, STANDS, 0) + SEEN
         return True
@@ -173,7 +171,10 @@ class MotionHistory:
             )
             cameras = self._table.rows["camera"][every]
             groups = {camera: every[cameras == camera] for camera in np.unique(cameras).tolist()}
-            self._recent = {camera: Recent(rows, self._places(camera, rows)) for camera, rows in groups.items()}
+            self._recent = {
+                camera: Recent(rows, self._places(camera, self.flags(rows), self.boxes[rows]))
+                for camera, rows in groups.items()
+            }
             self._index = np.full(len(self._table.rows), -1, np.intp)
             for rows, _ in self._recent.values():
                 self._index[rows] = np.arange(len(rows))
@@ -191,12 +192,19 @@ class MotionHistory:
         at = int(self.index(np.array([row], np.intp))[0])
         return None if at < 0 else self.recent()[int(self._table.rows["camera"][row])].places.feet[at]
 
-    def _places(self, camera: int, rows: Rows) -> Places:
-        flags = self.flags(rows)
+    def newest_places(self, camera: int, rows: Rows) -> Places:
+        """Where tracks of a camera are in the newest picture of all cameras: places of one moment."""
+        shown = self._newest_ns[rows] > self._newest_ns.max(initial=_NEVER_NS) - _SAME_MOMENT_NS
+        boxes = self._newest[rows]
+        flags = np.where(shown, _cuts(boxes, *self._sizes.get(camera, (0, 0))), 0)
+        flags = np.where(shown & (flags == 0), HAS_FOOT, flags).astype(np.uint8)
+        return self._places(camera, flags[:, None], boxes[:, None])
+
+    def _places(self, camera: int, flags: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]) -> Places:
         has_foot, is_cut = (flags & HAS_FOOT) > 0, (flags & (CUT_LEFT | CUT_RIGHT | CUT_BELOW)) > 0
         feet, regions = np.full((*flags.shape, 3), np.nan), np.full((*flags.shape, 5), np.nan)
-        feet[has_foot] = self._feet(camera, self.boxes[rows][has_foot])
-        x, y, sizes = self._feet(camera, self.boxes[rows][is_cut]).T
+        feet[has_foot] = self._feet(camera, boxes[has_foot])
+        x, y, sizes = self._feet(camera, boxes[is_cut]).T
         cuts = flags[is_cut]
         left, right = np.where(cuts & CUT_LEFT, -np.inf, x), np.where(cuts & CUT_RIGHT, np.inf, x)
         regions[is_cut] = np.stack([left, right, y, np.where(cuts & CUT_BELOW, np.inf, y), sizes], axis=-1)
@@ -296,6 +304,16 @@ class MotionHistory:
             for camera, offset_ns in data.get("offsets_ns", ())
             if camera_index[camera] >= 0
         }
+
+
+def _cuts(boxes: npt.NDArray[np.float32], width: int, height: int) -> npt.NDArray[np.int64]:
+    """Flags of the borders that cut boxes, `(n, 4)` to `(n,)`; width and height are 0 if unknown."""
+    left, _, right, bottom = boxes.T
+    cuts = np.where(left < _EDGE_PX, CUT_LEFT, 0)
+    if width and height:
+        cuts += np.where(right > width - _EDGE_PX, CUT_RIGHT, 0)
+        cuts += np.where(bottom > height - _EDGE_PX, CUT_BELOW, 0)
+    return cuts
 
 
 def _interpolated(

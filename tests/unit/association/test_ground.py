@@ -158,6 +158,33 @@ def test_identities_have_the_place_and_the_speed_of_their_objects() -> None:
     assert checked >= 6
 
 
+@pytest.mark.parametrize("is_calibrated", [True, False])
+def test_a_calibrated_track_gets_its_gid_with_its_first_box(is_calibrated: bool) -> None:
+    """If another camera already shows the object at that place; otherwise after `min_track_frames`."""
+    driver = Driver(0, 0, (-6.0, 1.0), (0.4, 0.2), 0.0, 20.0)
+    seen = crossing_entries([driver, Driver(1, 1, (4.0, -4.0), (0.1, 0.1), 0.0, 20.0)], 2, 20.0, 0.2, 1)
+    start = 8 * FPS + 4  # not the first picture of a slot
+    late = [one for one in seen if one.camera == 0 or one.tick >= start]
+    association = Association(layout(0, 1) if is_calibrated else Layout.open(NAMES), LIVE)
+    first: dict[int, int] = {}
+    gids: dict[tuple[int, int], int] = {}
+    for tick in range(1, start + 5):
+        result = association.cycle(tick, tick * TICK_NS, [one for one in late if one.tick == tick])
+        for one in result.assignments:
+            gids[one.camera, one.track_id] = one.gid
+            if one.camera == 1:
+                first.setdefault(one.track_id, tick - start)
+        for event in result.events:
+            if event.kind == "handover":
+                assert event.decision is not None
+                assert event.decision.terms["position"] > 3
+    if is_calibrated:
+        assert first == {101: 0, 102: 0}
+        assert [gids[1, 101], gids[1, 102]] == [gids[0, 1], gids[0, 2]]
+    else:
+        assert all(age >= 2 for age in first.values())
+
+
 def test_without_calibrations_nobody_has_a_place() -> None:
     seen = crossing_entries(traffic(6, 6, 1, 13.0), 3, 13.0, 0.2, 1)
     association = Association(Layout.open(NAMES), LIVE)
