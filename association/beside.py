@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 
 import numpy as np
 
-from association.motion import MotionHistory, Ratios, Rows
+from association.motion import MotionHistory, Places, Ratios, Rows
 from association.track_table import TrackTable
 from association.view_pairs import Pair, ViewPairs
 
@@ -34,21 +34,24 @@ class Beside:
     def at_first_sight(self, a: Sequence[int], b: Sequence[int]) -> Ratios:
         """What the places in the newest pictures say of each track of `a` with each of `b`, `(len(a), len(b))`."""
         found = np.zeros((len(a), len(b)))
-        rows_a, rows_b = np.array(a, np.intp), np.array(b, np.intp)
-        cameras_a, cameras_b = self._table.rows["camera"][rows_a], self._table.rows["camera"][rows_b]
-        places = {
-            camera: self._motion.newest_places(camera, rows_b[cameras_b == camera])
-            for camera in sorted(set(cameras_b.tolist()))
-        }
-        for camera in sorted(set(cameras_a.tolist())):
-            own = self._motion.newest_places(camera, rows_a[cameras_a == camera])
-            for other in sorted(self._near[camera] & places.keys()):
-                pair = min(camera, other), max(camera, other)
-                here, there = (own, places[other]) if camera < other else (places[other], own)
-                ratios = self._view_pairs.ratios(pair, here, there)
+        of_a, of_b = self._shown_by_camera(a), self._shown_by_camera(b)
+        for camera, (numbers_a, own) in of_a.items():
+            for other in sorted(self._near[camera] & of_b.keys()):
+                numbers_b, places = of_b[other]
+                here, there = (own, places) if camera < other else (places, own)
+                ratios = self._view_pairs.ratios((min(camera, other), max(camera, other)), here, there)
                 if ratios is not None:
-                    turned = ratios if camera < other else ratios.T
-                    found[np.ix_(cameras_a == camera, cameras_b == other)] = turned
+                    found[numbers_a[:, None], numbers_b] = ratios if camera < other else ratios.T
+        return found
+
+    def _shown_by_camera(self, rows: Sequence[int]) -> dict[int, tuple[Rows, Places]]:
+        """Camera → for its tracks in the newest pictures, their numbers in `rows` and their places."""
+        tracks = np.array(rows, np.intp)
+        shown, cameras = self._motion.is_shown(tracks), self._table.rows["camera"][tracks]
+        found = {}
+        for camera in sorted(set(cameras[shown].tolist())):
+            numbers = np.flatnonzero(shown & (cameras == camera))
+            found[camera] = numbers, self._motion.newest_places(camera, tracks[numbers])
         return found
 
     def parts(self, a: Sequence[int], b: Sequence[int]) -> tuple[float, float]:

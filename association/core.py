@@ -180,7 +180,7 @@ class Association:
             most = _TRACKS_KEPT if identity.present else _TRACKS_KEPT_OF_DEPARTED
             if len(identity.rows) <= most:
                 continue
-            ended = [row for row in identity.rows if rows["ended"][row]]
+            ended = [row for row in identity.rows if rows["ended"][row] and not rows["lingering"][row]]
             ended.sort(key=lambda row: (-int(rows["last_ns"][row]), row))
             rest = sorted(ended[1:], key=lambda row: (-int(rows["embedded"][row]), row))
             surplus += [row for row in rest[most - 1 :] if now_ns - rows["ended_ns"][row] > _SETTLED_NS]

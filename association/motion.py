@@ -192,12 +192,16 @@ class MotionHistory:
         at = int(self.index(np.array([row], np.intp))[0])
         return None if at < 0 else self.recent()[int(self._table.rows["camera"][row])].places.feet[at]
 
+    def is_shown(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which tracks are in the newest pictures."""
+        shown: npt.NDArray[np.bool_] = self._newest_ns[rows] > self._newest_ns.max() - _SAME_MOMENT_NS
+        return shown
+
     def newest_places(self, camera: int, rows: Rows) -> Places:
-        """Where tracks of a camera are in the newest picture of all cameras: places of one moment."""
-        shown = self._newest_ns[rows] > self._newest_ns.max(initial=_NEVER_NS) - _SAME_MOMENT_NS
+        """Where tracks of a camera are in its newest picture, which shows them: places of one moment."""
         boxes = self._newest[rows]
-        flags = np.where(shown, _cuts(boxes, *self._sizes.get(camera, (0, 0))), 0)
-        flags = np.where(shown & (flags == 0), HAS_FOOT, flags).astype(np.uint8)
+        cuts = _cuts(boxes, *self._sizes.get(camera, (0, 0)))
+        flags = np.where(cuts == 0, HAS_FOOT, cuts).astype(np.uint8)
         return self._places(camera, flags[:, None], boxes[:, None])
 
     def _places(self, camera: int, flags: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]) -> Places:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from cli import completion
 from cli.options import JsonOption, RedisUrl, SiteName, StateOption, site_and_words
+from shared.site_state.facts import whole
 
 if TYPE_CHECKING:
     from shared.site_state.explanation import Change, Explanation, Reason
@@ -119,10 +120,11 @@ def _print(found: Explanation, class_names: Sequence[str], console: Console) -> 
 def _heading(found: Explanation, class_names: Sequence[str]) -> Text:
     record = found.record
     class_id = record.get("class", "")
-    number = int(class_id) if class_id.isdigit() else -1
-    kind = class_names[number] if 0 <= number < len(class_names) else f"class {class_id}"
+    number = whole(class_id)
+    kind = class_names[number] if number is not None and 0 <= number < len(class_names) else f"class {class_id}"
     where = "in view" if record.get("present") == "1" else "not in view"
-    seen = [_clock(int(record[name])) for name in ("first_seen_ns", "last_seen_ns") if record.get(name, "").isdigit()]
+    times = [whole(record.get(name)) for name in ("first_seen_ns", "last_seen_ns")]
+    seen = [_clock(time_ns) for time_ns in times if time_ns is not None]
     line = f"id {found.gid}  {kind}  {where}  cameras {record.get('cameras', '')}"
     place = ""
     if record.get("x"):
