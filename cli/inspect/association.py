@@ -47,6 +47,11 @@ def _tables(content: Mapping[str, Any]) -> list[tuple[Text, Table, Table]]:
     return [_of_embedder(one) for one in content["appearance"]]
 
 
+def _cosine(value: float) -> str:
+    """A similarity; `never` for one that no two vectors have."""
+    return f"{value:.2f}" if abs(value) <= 1 else "never"
+
+
 def _of_embedder(one: Mapping[str, Any]) -> tuple[Text, Table, Table]:
     heading = Text(
         f"embedder {one['embedder']}: {one['dimensions']:.0f} effective dimensions, "
@@ -54,7 +59,7 @@ def _of_embedder(one: Mapping[str, Any]) -> tuple[Text, Table, Table]:
     )
     similarities = empty_table("crops of each track", "1 : 20 for one object", "even", "20 : 1 for one object")
     for row in one["similarities"]:
-        different, even, same = (f"{row[name]:.2f}" for name in ("different", "even", "same"))
+        different, even, same = (_cosine(row[name]) for name in ("different", "even", "same"))
         similarities.add_row(str(row["crops"]), different, even, same)
     cameras = empty_table("camera", "crops in its mean")
     for row in one["cameras"]:

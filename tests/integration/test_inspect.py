@@ -296,7 +296,15 @@ LEARNED = LearnedLayout(
     ),
     (LearnedStep(2, 0, 9, (5.5, 7.0, 11.2)), LearnedStep(0, 2, 1, (3.0, 3.0, 3.0)), LearnedStep(0, 1, 5, (1, 2, 3))),
     (LearnedOffset(0, 0.42, 0.03, 0.4), LearnedOffset(1, -0.02, 0.04, 0.0)),
-    (LearnedAppearance("c0ffee", 31.24, 900, (Similarities(3, 0.12, 0.34, 0.56),), ((0, 812.0), (3, 15.0))),),
+    (
+        LearnedAppearance(
+            "c0ffee",
+            31.24,
+            900,
+            (Similarities(1, -1.1, 0.01, 1.12), Similarities(3, 0.12, 0.34, 0.56)),
+            ((0, 812.0), (3, 15.0)),
+        ),
+    ),
 )
 
 
@@ -330,7 +338,7 @@ def test_what_was_learned_of_appearance_is_shown(site: Client, inspect: Callable
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert done.returncode == 0
     assert "embedder c0ffee: 31 effective dimensions, from 900 pairs of different objects" in lines
-    assert {"3 0.12 0.34 0.56", "gate 812", "roof 15"} <= set(lines)
+    assert {"1 never 0.01 never", "3 0.12 0.34 0.56", "gate 812", "roof 15"} <= set(lines)
 
 
 @pytest.mark.parametrize("command", ["layout", "association"])
