@@ -127,11 +127,10 @@ class Appearance:
         if key not in self._used:
             self._used[key] = self._mean(key)
         mean = self._used[key]
-        left = self._table.sums[rows, : len(mean)] / self._table.weights[rows, None] - mean
-        scale = np.sqrt((left**2).sum(axis=1) + _LEAST_ENERGY)
         self._features[rows] = 0.0
-        self._features[rows, : len(mean)] = left / scale[:, None]
-        self._precisions[rows] = 1.0 / ((1.0 - _OBJECT_VARIANCE) + _CROP_VARIANCE / self._table.rows["embedded"][rows])
+        means = self._table.sums[rows, : len(mean)] / self._table.weights[rows, None]
+        self._features[rows, : len(mean)] = _centred(means, mean)
+        self._precisions[rows] = _precisions(self._table.rows["embedded"][rows])
 
     def _mean(self, key: tuple[int, int]) -> Features:
         """The mean of a camera, shrunk to that of all cameras with the same embedder."""
@@ -173,10 +172,8 @@ class Appearance:
         mean = self._used[key]
         sums, precisions = [], []
         for embeddings, crops in (a, b):
-            left = embeddings - mean[: embeddings.shape[1]]
-            features = left / np.sqrt((left**2).sum(axis=1) + _LEAST_ENERGY)[:, None]
-            precision = 1.0 / ((1.0 - _OBJECT_VARIANCE) + _CROP_VARIANCE / crops)
-            sums.append(features * precision[:, None])
+            precision = _precisions(crops)
+            sums.append(_centred(embeddings, mean[: embeddings.shape[1]]) * precision[:, None])
             precisions.append(precision)
         together = ((sums[0] + sums[1]) ** 2).sum(axis=1)
         ratios = self._likelihood(together, precisions[0] + precisions[1])
@@ -227,7 +224,7 @@ class Appearance:
 
     def _similarities(self, crops: int) -> Similarities:
         """Similarities at which two tracks are one object with odds of 1 to 20, 1 to 1, and 20 to 1."""
-        precision = np.full(1, 1.0 / ((1.0 - _OBJECT_VARIANCE) + _CROP_VARIANCE / crops))
+        precision = _precisions(np.array([crops]))
         alone = 2.0 * self._likelihood(precision**2, precision)
         at_none, at_full = (
             float((self._likelihood(2.0 * precision**2 * (1.0 + cosine), 2.0 * precision) - alone)[0])
@@ -273,6 +270,19 @@ class Appearance:
                 crops = float(min(int(rows["embedded"][row]), _FULL_CROPS))
                 self._sums[key] += self._table.sums[row].astype(np.float64) / self._table.weights[row] * crops
                 self._weights[key] += crops
+
+
+def _precisions(crops: npt.NDArray[Any]) -> Gains:
+    """Inverse variance of the features of tracks with so many crops, `(n,)`."""
+    precisions: Gains = 1.0 / ((1.0 - _OBJECT_VARIANCE) + _CROP_VARIANCE / crops)
+    return precisions
+
+
+def _centred(embeddings: Features, mean: Features) -> Features:
+    """Mean embeddings without the mean of their camera, scaled, `(n, D)`: the features of tracks."""
+    left = embeddings - mean
+    features: Features = left / np.sqrt((left**2).sum(axis=1) + _LEAST_ENERGY)[:, None]
+    return features
 
 
 def _resized(vector: Gains, length: int) -> Gains:

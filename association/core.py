@@ -157,8 +157,8 @@ class Association:
     def _forget(self, now_ns: int, result: CycleResult) -> None:
         rows = self.table.rows
         expired = np.flatnonzero(rows["used"] & rows["ended"] & (now_ns - rows["last_ns"] > self.settings.retention_ns))
-        surplus = self._surplus(now_ns) if isinstance(self._grouping, LiveGrouping) else []
-        for row in [*expired.tolist(), *surplus]:
+        surplus = self._surplus(now_ns) if isinstance(self._grouping, LiveGrouping) else set()
+        for row in sorted({*expired.tolist(), *surplus}):
             if rows["lingering"][row]:
                 self._unassign(row, result)
             gid, ended_ns = int(rows["gid"][row]), int(rows["ended_ns"][row])
@@ -173,9 +173,9 @@ class Association:
                     result.dropped_aliases += identity.absorbed
                     result.touched.discard(gid)
 
-    def _surplus(self, now_ns: int) -> list[int]:
+    def _surplus(self, now_ns: int) -> set[int]:
         """Rows of ended tracks that identities no longer need: they keep the last one, and those with most crops."""
-        rows, surplus = self.table.rows, []
+        rows, surplus = self.table.rows, set[int]()
         for identity in self.identities:
             most = _TRACKS_KEPT if identity.present else _TRACKS_KEPT_OF_DEPARTED
             if len(identity.rows) <= most:
@@ -183,8 +183,8 @@ class Association:
             ended = [row for row in identity.rows if rows["ended"][row] and not rows["lingering"][row]]
             ended.sort(key=lambda row: (-int(rows["last_ns"][row]), row))
             rest = sorted(ended[1:], key=lambda row: (-int(rows["embedded"][row]), row))
-            surplus += [row for row in rest[most - 1 :] if now_ns - rows["ended_ns"][row] > _SETTLED_NS]
-        return sorted(surplus)
+            surplus |= {row for row in rest[most - 1 :] if now_ns - rows["ended_ns"][row] > _SETTLED_NS}
+        return surplus
 
     def learned(self) -> LearnedLayout | None:
         """What has been learned of the cameras; None in the reference mode, which learns nothing."""

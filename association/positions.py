@@ -19,7 +19,8 @@ _HIDDEN_SLOTS = 6
 """An object that no camera shows keeps its position for this many moments."""
 _SPEED_NOISE_M, _SPEED_NOISE = 0.5, 0.3
 """Standard deviation of the speed of a hidden object: metres per second, and share of its speed."""
-_ROUNDING = 1e-6
+_LEAST_VARIANCE = 1e-6
+"""Square metres; so that every covariance can be inverted."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Positions:
         places = np.where(known[..., None, None], places, 0.0)
         jacobians = np.swapaxes(places[..., 1:, :] - places[..., :1, :], -1, -2)
         noise = (_PIXEL_NOISE + _SIZE_NOISE * np.where(known, feet[..., 2], 0.0)) ** 2
-        covariances = jacobians @ np.swapaxes(jacobians, -1, -2) * noise[..., None, None] + _ROUNDING * np.eye(2)
+        covariances = jacobians @ np.swapaxes(jacobians, -1, -2) * noise[..., None, None] + _LEAST_VARIANCE * np.eye(2)
         return places[..., 0, :], np.where(known[..., None, None], np.linalg.inv(covariances), 0.0)
 
 

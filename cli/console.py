@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 _WIDTH_IN_A_FILE = 200
 
@@ -16,6 +18,15 @@ def table_console() -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WIDTH_IN_A_FILE
     return console
+
+
+def empty_table(*headings: str, left: Container[str] | None = None) -> Table:
+    """A table without lines; the columns in `left` are aligned to the left, by default the first two."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        is_left = heading in (headings[:2] if left is None else left)
+        table.add_column(heading, justify="left" if is_left else "right", overflow="fold")
+    return table
 
 
 def print_note(text: str) -> None:

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from cli import completion
+from cli.console import empty_table, print_note, table_console
 from cli.options import JsonOption, RedisUrl, SiteName, StateOption, site_and_words
 from shared.site_state.facts import whole
 
 if TYPE_CHECKING:
     from shared.site_state.explanation import Change, Explanation, Reason
-    from shared.site_state.states import CameraState
 
 _LEGEND = (
     "The score is the natural logarithm of how much likelier one object is than two: 0 is even, 3 is 20 times, and\n"
@@ -50,8 +49,8 @@ def explain(
     For each track, and for each merge and split: what spoke for the
     decision, term by term, which identity came second, and by how much.
 
-    The fields of --json are stable: gid, asked, record (the hash
-    identity:GID), tracks (camera, track_id, first_ns, last_ns, ended,
+    The fields of --json are stable: gid, asked, class_name, record (the
+    hash identity:GID), tracks (camera, track_id, first_ns, last_ns, ended,
     reason, moved_to) and changes (time_ns, kind, gid, other_gid, camera,
     track_id, reason); reason: score, terms, runner_up (0: a new identity)
     and margin. null means unknown or not applicable.
@@ -65,7 +64,6 @@ def explain(
     import json
     from dataclasses import asdict
 
-    from cli.console import print_note, table_console
     from launcher.site_access import SiteChoice, open_site
     from shared.site_state.explanation import read_explanation
 
@@ -76,7 +74,6 @@ def explain(
     with open_site(SiteChoice(site_file, site, redis_url, state), os.environ) as opened:
         found = read_explanation(opened.client, opened.keys, gid)
         retention = opened.published.config.association.retention_seconds
-        names = _class_names(opened.read_state().cameras) if found else ()
     if found is None:
         print_note(
             f"there is no identity {gid}: it was never given, or nobody has seen it for {retention:g} s "
@@ -87,18 +84,18 @@ def explain(
     if as_json:
         console.out(json.dumps(asdict(found)), highlight=False)
     else:
-        _print(found, names, console)
+        _print(found, console)
 
 
-def _print(found: Explanation, class_names: Sequence[str], console: Console) -> None:
+def _print(found: Explanation, console: Console) -> None:
     if found.asked != found.gid:
         console.print(f"Id {found.asked} was merged into id {found.gid}.", highlight=False)
-    console.print(_heading(found, class_names))
+    console.print(_heading(found))
     console.print()
     reasons = [track.reason for track in found.tracks] + [change.reason for change in found.changes]
     terms = list(dict.fromkeys(name for reason in reasons if reason for name in reason.terms))
     is_new = min(found.tracks, key=lambda track: track.first_ns, default=None)
-    tracks = _table("from", "to", "camera", "track", "", *_columns(terms))
+    tracks = empty_table("from", "to", "camera", "track", "", *_columns(terms), left=_TEXTS)
     for track in found.tracks:
         what = "new id" if track is is_new else "joined"
         what = f"split off: id {track.moved_to} now" if track.moved_to is not None else what
@@ -109,7 +106,7 @@ def _print(found: Explanation, class_names: Sequence[str], console: Console) -> 
     console.print(tracks)
     if found.changes:
         console.print()
-        changes = _table("at", "change", *_columns(terms))
+        changes = empty_table("at", "change", *_columns(terms), left=_TEXTS)
         for change in found.changes:
             changes.add_row(_clock(change.time_ns), Text(_what(change)), *_cells(change.reason, terms))
         console.print(changes)
@@ -117,11 +114,9 @@ def _print(found: Explanation, class_names: Sequence[str], console: Console) -> 
     console.print(_LEGEND if terms else _LEGEND_REFERENCE, soft_wrap=True)
 
 
-def _heading(found: Explanation, class_names: Sequence[str]) -> Text:
+def _heading(found: Explanation) -> Text:
     record = found.record
-    class_id = record.get("class", "")
-    number = whole(class_id)
-    kind = class_names[number] if number is not None and 0 <= number < len(class_names) else f"class {class_id}"
+    kind = found.class_name or f"class {record.get('class', '')}"
     where = "in view" if record.get("present") == "1" else "not in view"
     times = [whole(record.get(name)) for name in ("first_seen_ns", "last_seen_ns")]
     seen = [_clock(time_ns) for time_ns in times if time_ns is not None]
@@ -154,15 +149,3 @@ def _what(change: Change) -> str:
 
 def _clock(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-5]
-
-
-def _class_names(cameras: Sequence[CameraState]) -> tuple[str, ...]:
-    """The longest list of class names of any camera; all cameras of a class id mean the same class."""
-    return max((camera.class_names for camera in cameras), key=len, default=())
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in _TEXTS else "right", overflow="fold")
-    return table

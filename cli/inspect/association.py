@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.inspect.learned import empty_table, read_learned
+from cli.console import empty_table
+from cli.inspect.learned import read_learned
 from launcher.site_access import SiteChoice
 
 _LEGEND = (

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.table import Table
 
 from launcher.site_access import SiteChoice, open_site
 from shared.errors import MtmcError
@@ -46,11 +45,3 @@ def read_learned(
             f"{site.keys.learned_layout} in Redis cannot be read: another version or program wrote it. The aggregator "
             f"writes it again within {settings.checkpoint_seconds:g} s"
         ) from None
-
-
-def empty_table(*headings: str) -> Table:
-    """An empty table whose first two columns are aligned to the left."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if number < 2 else "right", overflow="fold")
-    return table

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.console import empty_table
 from cli.status_tables import camera_state
 from launcher.site_access import SiteChoice, open_site, unknown_cameras
 from launcher.track_entries import BrokenEntry, SeenEntry, SeenTrack, following_entries, newest_entries
@@ -73,9 +74,7 @@ def _show(entry: SeenEntry | BrokenEntry, console: Console, *, as_json: bool) ->
 
 
 def _table(tracks: Sequence[SeenTrack]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("track", "gid", "class", "box", "score", "quality", "embedded"):
-        table.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
+    table = empty_table("track", "gid", "class", "box", "score", "quality", "embedded", left=("class",))
     for track in tracks:
         box = " ".join(f"{edge:.0f}" for edge in track.box_xyxy)
         kind = f"{track.class_id} {track.class_}" if track.class_ is not None else str(track.class_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shared.keys import Keys
 from shared.redis_connection import Client
-from shared.site_state.facts import text_fields, whole
+from shared.site_state.facts import class_names, text_fields, whole
 
 Fields = Mapping[str, str]
 _MOST_ALIASES = 100
@@ -62,6 +62,8 @@ class Explanation:
     gid: int
     asked: int
     """The gid that was asked for; another one if it was merged into `gid`."""
+    class_name: str | None
+    """Of its class, if one of its cameras says how the classes are called."""
     record: Fields
     """The hash `identity:{gid}`."""
     tracks: tuple[TrackOfIdentity, ...]
@@ -88,7 +90,17 @@ def read_explanation(client: Client, keys: Keys, gid: int) -> Explanation | None
     sightings = [text_fields(fields) for _, fields in client.xrange(keys.sightings(current))]
     events = [text_fields(fields) for _, fields in client.xrange(keys.events)]
     changes = tuple(_changes(current, events))
-    return Explanation(current, gid, record, tuple(_tracks(current, sightings, changes)), changes)
+    class_name = _class_name(client, keys, record)
+    return Explanation(current, gid, class_name, record, tuple(_tracks(current, sightings, changes)), changes)
+
+
+def _class_name(client: Client, keys: Keys, record: Fields) -> str | None:
+    class_id = whole(record.get("class"))
+    for camera in record.get("cameras", "").split():
+        names = class_names((client.hget(keys.camera(camera), "class_names") or b"").decode(errors="replace"))
+        if class_id is not None and 0 <= class_id < len(names):
+            return names[class_id]
+    return None
 
 
 def _tracks(gid: int, sightings: Iterable[Fields], changes: Iterable[Change]) -> list[TrackOfIdentity]:

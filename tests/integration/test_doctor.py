@@ -17,6 +17,7 @@ import structlog
 import yaml
 
 from shared.keys import Keys
+from shared.messages import TrackEntry
 from shared.redis_connection import Client, connect
 from site_checks.machine import examine_machine
 from tests.command_line import CommandLine, command_line
@@ -351,6 +352,13 @@ def test_a_running_site_is_checked_from_its_file_and_from_redis(
     changed["association"] = {"min_similarity": 0.7}
     path.write_text(yaml.safe_dump(changed))
     assert "the published revision 1 differs from" in areas(path)["running site"][0]["what"]
+
+    client, keys = connect(redis_url), Keys("room")
+    (worker,) = client.zrange(keys.workers, 0, -1)
+    newest = client.xrevrange(keys.tracks("cam0"), count=1)[0][1]
+    embedder = TrackEntry.decode(newest).batch.embedder
+    assert embedder
+    assert client.hget(keys.worker(worker.decode()), "embedder") == embedder.encode(), "status compares the workers'"
 
     offset = {"camera": "cam0", "seconds": 0.45, "deviation": 0.03, "corrected": 0.4}
     connect(redis_url).set(Keys("room").learned_layout, json.dumps({"time_offsets": [offset]}))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from association.decisions import Decision
 from association.identities import Identities, Identity
-from association.outcome import Assignment, CycleResult, Event
+from association.outcome import Assignment, CycleResult, Event, Sighting
 from association.positions import Position
 from association.track_table import TrackTable
 from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
@@ -62,6 +63,27 @@ def test_events_carry_the_titles_of_their_cameras() -> None:
     assert (handover["camera"], handover["title"], handover["from_camera"]) == ("B", "Käfertaler Straße", "A")
     assert "from_title" not in handover
     assert "title" not in appeared
+
+
+def test_events_and_sightings_carry_the_decision() -> None:
+    decision = Decision(2.5, {"appearance": 3.0, "class": 0.0, "prior": -0.5}, 0, 2.25)
+    seen = [1, 2, 3, 4]
+    sightings = [
+        Sighting(2, 1, 5, *seen, ended=False, decision=decision),
+        Sighting(2, 1, 5, *seen, ended=True, decision=None),
+    ]
+    similarity = Event("handover", 2, camera=1, track_id=6, decision=Decision(0.81))
+    written = commands(
+        CycleResult(events=[Event("merged", 2, other_gid=1, decision=decision), similarity], sightings=sightings)
+    )
+    merged, handover = (_fields(command) for command in written if command[1] == KEYS.events)
+    joined, ended = (_fields(command) for command in written if command[:2] == ["XADD", KEYS.sightings(2)])
+    expected = {"score": "2.500", "terms": "appearance=3.000 class=0.000 prior=-0.500", "runner_up": 0}
+    expected |= {"margin": "2.250"}
+    assert expected.items() <= merged.items()
+    assert expected.items() <= joined.items()
+    assert not expected.keys() & ended.keys()
+    assert (handover["score"], expected.keys() & handover.keys()) == ("0.810", {"score"})
 
 
 def _fields(command: Command) -> dict[str | bytes | int, str | bytes | int]:

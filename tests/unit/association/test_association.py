@@ -454,3 +454,21 @@ def test_an_identity_keeps_a_bounded_number_of_tracks_and_is_still_recognised(mo
     (identity,) = run.association.identities
     assert 4 <= len(identity.rows) <= 17
     assert len(run.association.table) <= 17
+
+
+@pytest.mark.parametrize("retention_s", [5, 12, 20])
+def test_tracks_that_expire_while_an_identity_has_too_many_are_forgotten_once(retention_s: float) -> None:
+    stays = [Stay(1, camera % 2, 1 + 7 * camera, 5 + 7 * camera, hidden=2) for camera in range(60)]
+    run = play(street(2, 0.1, 20), [*stays, Stay(2, 0, 1, 440)], upto=700, mode="live", retention_s=retention_s)
+    assert len(set(run.ever.values())) == 2
+    assert not len(run.association.table), "all have expired"
+    for who in (3, 4):
+        run.association.table.add(who, who, 0, 1, 0)
+    assert len({run.association.table.find(who, who) for who in (3, 4)}) == 2, "no row is given twice"
+
+
+def test_a_track_that_the_map_still_shows_is_kept_however_many_an_identity_has() -> None:
+    stays = [Stay(1, camera % 2, 1 + 7 * camera, 5 + 7 * camera, hidden=2) for camera in range(40)]
+    run = play(street(2, 0.1, 20), stays, upto=430, mode="live", linger_s=60, retention_s=600)
+    assert len(run.gids) == 40
+    assert set(run.gids.values()) == {1}

@@ -24,6 +24,7 @@ from tests.unit.association.test_homography import TURNED, places
 NAMES = ("A", "B", "C")
 LIVE = replace(settings(mode="live", interval_ticks=FPS), tick_ns=TICK_NS)
 SECONDS = 40.0
+ARRAYS = ("track_ids", "boxes_xyxy", "scores", "class_ids", "qualities", "embedding_rows", "ended")
 
 
 def calibration(camera: int, factor: float = 1.0) -> Calibration:
@@ -230,3 +231,23 @@ def test_a_moved_camera_gives_nobody_a_position_until_it_is_set_up_again() -> No
     assert any(known[: 10 * FPS - 1])
     assert not any(known[10 * FPS - 1 : 20 * FPS - 1])
     assert any(known[20 * FPS - 1 :])
+
+
+def test_the_position_of_a_hidden_object_moves_on_for_three_seconds_ever_less_certain() -> None:
+    driver = Driver(0, 0, (-6.0, 0.0), (1.0, 0.0), 0.0, 20.0)
+    seen = crossing_entries([driver], 1, 20.0, 0.2, 1)
+    hidden = 6 * FPS
+    shown = [one for one in seen if one.tick <= hidden]
+    empty = replace(shown[-1].batch, **{name: getattr(shown[-1].batch, name)[:0] for name in ARRAYS})
+    shown += [CameraTick(0, tick, tick * TICK_NS, empty) for tick in range(hidden + 1, 11 * FPS)]
+    association = Association(layout(0), replace(LIVE, lost_ns=10 * 10**9))
+    found = {}
+    for tick in range(1, 11 * FPS):
+        result = association.cycle(tick, tick * TICK_NS, [one for one in shown if one.tick == tick])
+        if result.positions:
+            (found[tick / FPS],) = result.positions.values()
+    for second in (7, 8, 9):
+        assert (found[second].x, found[second].y) == pytest.approx(driver.place(second), abs=0.7)
+        assert found[second].speed == pytest.approx(1.0, abs=0.3)
+    assert found[6].uncertainty < found[7].uncertainty < found[8].uncertainty < found[9].uncertainty
+    assert max(found) <= 9.5

@@ -230,3 +230,28 @@ def test_nothing_is_kept_of_a_forgotten_track() -> None:
     cycles(association, [], 61, 120)
     assert len(association.table) == 0
     assert not association.to_dict()["grouping"]["evidence"]["at_one_place"]
+
+
+def test_a_second_track_beside_the_first_in_one_camera_does_not_even_join_for_a_moment() -> None:
+    """Three pictures together are tolerated, because trackers start a track too early; here both are still seen."""
+    drivers = [Driver(0, 0, (-4.0, -2.0), (0.3, 0.0), 0.0, 12.0), Driver(1, 0, (-4.0, 3.0), (0.3, 0.0), 6.0, 12.0)]
+    seen = crossing_entries(drivers, 1, 12.0, 0.1, 1)
+    association = Association(overlapping(1), live())
+    changes = []
+    for tick in range(1, 12 * FPS):
+        result = association.cycle(tick, tick * TICK_NS, [one for one in seen if one.tick == tick])
+        changes += [(one.track_id, one.gid) for one in result.assignments if one.gid]
+    assert changes == [(1, 1), (2, 2)]
+
+
+def test_a_track_fits_the_rest_of_its_identity_as_it_would_fit_another_one() -> None:
+    seen = crossing_entries(traffic(6, 6, 1, 20.0), 2, 20.0, 0.3, 1)
+    association = Association(overlapping(2), live())
+    cycles(association, seen, 1, 10 * FPS)
+    evidence = association._grouping.evidence  # type: ignore[union-attr]
+    pairs = [identity.rows[:2] for identity in association.identities if len(identity.rows) >= 2]
+    assert pairs
+    for pair in pairs:
+        association.table.rows["class"][pair] = 3
+        as_another = float(evidence.gains([pair[:1]], [pair[1:]])[0, 0])
+        assert evidence.at_home([pair]) == pytest.approx([as_another] * 2, abs=1e-3)
