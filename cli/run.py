@@ -107,6 +107,7 @@ def run(
     from shared.process import ServiceOptions
     from shared.service import stop_on_signals
 
+    stop = stop_on_signals()  # from here on, so that no signal is lost while modules are imported
     config = None
     if site_file:
         config = load_site(site_file, os.environ, root=root, check_files=False, note=print_note)
@@ -114,7 +115,7 @@ def run(
     address = find_redis(redis_url, config, site_file, None, os.environ)
     if config is not None and publish:
         configure_logging(service.value, log_level.value, json=log_format is LogFormat.JSON)
-        if not publish_when_redis_answers(address, config, stop_on_signals()):
+        if not publish_when_redis_answers(address, config, stop):
             return
     options = ServiceOptions(
         site=name,
@@ -132,4 +133,4 @@ def run(
         metrics_port=metrics_port,
         metrics_host=metrics_host,
     )
-    importlib.import_module(service.module).main(options)
+    importlib.import_module(service.module).main(options, stop)

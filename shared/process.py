@@ -18,7 +18,7 @@ from shared.monitoring.http_server import OFF, serving
 from shared.monitoring.monitor import Monitor
 from shared.presence import Presence
 from shared.redis_connection import RETRYABLE, Client, check, connect
-from shared.service import Service, run, stop_on_signals
+from shared.service import Service, run
 from shared.site import PublishedSite, read_revision, read_site
 
 _log = structlog.get_logger()
@@ -121,14 +121,19 @@ def connect_site(options: ServiceOptions, stop: threading.Event, monitor: Monito
     return None
 
 
-def serve(name: str, options: ServiceOptions, make: Callable[[Connected, ServiceOptions], Service]) -> None:
-    """Runs one service in this process until a signal stops it; restarts it when the site is published again.
+def serve(
+    name: str,
+    options: ServiceOptions,
+    make: Callable[[Connected, ServiceOptions], Service],
+    stop: threading.Event,
+) -> None:
+    """Runs one service in this process until `stop` is set; restarts it when the site is published again.
 
     Raises:
         MtmcError: something that the user must fix.
     """
     configure_logging(name, options.log_level, json=options.log_json)
-    stop, monitor, started_at = stop_on_signals(), Monitor(name, options.site), time.monotonic()
+    monitor, started_at = Monitor(name, options.site), time.monotonic()
     with serving(monitor, options.metrics_host, options.metrics_port) as address:
         while (connected := connect_site(options, stop, monitor)) is not None:
             with contextlib.closing(

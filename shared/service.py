@@ -98,8 +98,11 @@ def run(
 
 
 def stop_on_signals() -> threading.Event:
-    """Returns an event that SIGTERM and SIGINT set."""
+    """Returns an event that SIGTERM and SIGINT set; call it once in a process, or the signals set only the newest."""
     stop = threading.Event()
+    # The handler runs on the main thread, perhaps inside `stop.wait()`. With the plain lock of an Event it would wait
+    # for itself forever.
+    stop._cond = threading.Condition(threading.RLock())  # type: ignore[attr-defined]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop

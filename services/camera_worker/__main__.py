@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import cv2
 
 from services.camera_worker.worker import CameraWorker
@@ -9,8 +11,8 @@ from shared.process import ServiceOptions, serve
 from vision.video.allocation import keep_freed_memory
 
 
-def main(options: ServiceOptions) -> None:
-    """Runs a camera worker until stopped.
+def main(options: ServiceOptions, stop: threading.Event) -> None:
+    """Runs a camera worker until `stop` is set.
 
     Raises:
         MtmcError: something that the user must fix.
@@ -18,4 +20,4 @@ def main(options: ServiceOptions) -> None:
     # The networks and the decoders have their own threads; OpenCV's would only compete with them for the cores.
     cv2.setNumThreads(1)
     keep_freed_memory()
-    serve("camera-worker", options, CameraWorker)
+    serve("camera-worker", options, CameraWorker, stop)

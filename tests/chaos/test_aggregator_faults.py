@@ -23,7 +23,8 @@ PROGRAM = """
 import sys
 from services.aggregator.__main__ import main
 from shared.process import ServiceOptions
-main(ServiceOptions(site=sys.argv[1], redis_url=sys.argv[2]))
+from shared.service import stop_on_signals
+main(ServiceOptions(site=sys.argv[1], redis_url=sys.argv[2]), stop_on_signals())
 """
 
 

@@ -76,6 +76,14 @@ def test_it_waits_until_redis_answers(run: Run, site_file: Path, redis_process: 
     wait_until(lambda: "acquired the clock" in log.read_text())
 
 
+def test_a_signal_right_after_the_site_was_published_is_not_lost(run: Run, site_file: Path, redis_url: str) -> None:
+    process = run("aggregator", site_file, "--redis", redis_url)
+    log = site_file.parent / "log"
+    wait_until(lambda: log.exists() and "site published" in log.read_text())
+    process.terminate()  # while the modules of the service are being imported
+    assert process.wait(60) == 0
+
+
 def test_a_missing_mask_is_reported(run: Run, site_file: Path, redis_url: str) -> None:
     site_file.write_text(site_file.read_text().replace("source: a.mp4", "source: a.mp4, mask: none.png"))
     assert run("clock", site_file, "--redis", redis_url).wait(20) == 2

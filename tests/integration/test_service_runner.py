@@ -238,6 +238,20 @@ def test_a_signal_stops_a_service_cleanly(redis_client: Client, redis_url: str, 
     assert redis_client.exists("closed")
 
 
+_WAITING = """
+import signal
+from shared.service import stop_on_signals
+stop = stop_on_signals()
+with stop._cond:  # as inside `stop.wait()`
+    signal.raise_signal(signal.SIGTERM)
+assert stop.is_set()
+"""
+
+
+def test_a_signal_that_arrives_while_its_thread_begins_to_wait_does_not_deadlock() -> None:
+    assert subprocess.run([sys.executable, "-c", _WAITING], cwd=ROOT, timeout=60).returncode == 0
+
+
 def test_a_service_waits_for_redis_and_for_the_site_until_it_is_stopped(redis_process: Any) -> None:
     redis_process.kill()
     stop, answers = threading.Event(), []
@@ -260,6 +274,7 @@ def test_options_show_no_password() -> None:
 FOLLOWER = """
 import sys, time
 from shared.process import ServiceOptions, serve
+from shared.service import stop_on_signals
 
 class Following:
     def __init__(self, connected, _):
@@ -271,7 +286,7 @@ class Following:
     def close(self):
         print("closed", flush=True)
 
-serve("clock", ServiceOptions(site="yard", redis_url=sys.argv[1]), Following)
+serve("clock", ServiceOptions(site="yard", redis_url=sys.argv[1]), Following, stop_on_signals())
 """
 
 

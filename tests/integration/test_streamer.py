@@ -647,7 +647,9 @@ _MAIN = """
 import sys
 from services.streamer.__main__ import main
 from shared.process import ServiceOptions
-main(ServiceOptions(sys.argv[1], sys.argv[2], host="127.0.0.1", port=int(sys.argv[3]), log_json=True))
+from shared.service import stop_on_signals
+main(ServiceOptions(sys.argv[1], sys.argv[2], host="127.0.0.1", port=int(sys.argv[3]), log_json=True),
+     stop_on_signals())
 """
 
 
