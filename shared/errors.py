@@ -5,6 +5,7 @@ MtmcError
 ├── LayoutError            a camera layout that cannot be read
 ├── MaskError              a mask that is not an image, or that hides everything
 ├── ModelError             a model that cannot be loaded or is of an unknown kind
+│   └── InferenceFailed    a call of a loaded model failed; a retry may work
 ├── SourceUnavailable      a camera that cannot be opened or read
 ├── MessageError           a stream entry that cannot be decoded
 ├── RedisUnusable          Redis is unreachable, refuses the password, is too old, or evicts keys
@@ -48,6 +49,8 @@ class MtmcError(Exception):
     """An error the user can fix; `str()` is one line that says what is wrong and what to do."""
 
     exit_code = 2
+    """Of a process that ends with this error. 2: it would fail again until the user fixes something. 1: a retry may
+    work."""
 
     def __init__(self, message: str) -> None:
         super().__init__(redact(message))
@@ -90,6 +93,12 @@ class MaskError(MtmcError):
 
 class ModelError(MtmcError):
     """A model file that cannot be loaded, or whose inputs or outputs have an unknown form."""
+
+
+class InferenceFailed(ModelError):
+    """A call of a loaded model failed, for example because the device ran out of memory. A retry may work."""
+
+    exit_code = 1
 
 
 class SourceUnavailable(MtmcError):

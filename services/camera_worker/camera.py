@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
+from shared.backoff import Backoff
 from shared.config import CameraConfig
 from shared.leases import Lease
 from shared.messages import Pose, TrackBatch
@@ -20,6 +22,7 @@ from vision.video.source import Frame, Source, SourceState
 from vision.video.timing import Timing
 from vision.video.video_file import GAP_S
 
+_log = structlog.get_logger()
 TRACKS_PER_CLAIM = 1000
 """Track ids are `epoch of the lease · 1000 + n`. Epochs are ms of Redis time, so the ids of a later claim are higher as
 long as a camera has fewer than 1000 new tracks per ms."""
@@ -27,6 +30,8 @@ _FIRST_EMBEDDINGS = 5
 """A new track is embedded at each of its first ticks, to be recognised soon; later only every `refresh_seconds`."""
 _ENOUGH_USABLE = 3
 """With fewer embeddings a track gets no gid (`association.min_track_frames`), so poor ones are better than waiting."""
+_RETRY_S = (0.5, 10.0)
+"""First and longest wait until the pictures of a camera are tried again after an error."""
 _RATE_WINDOW_S = 5.0
 _RATE_TICKS = 600
 """Maximum number of ticks in `_RATE_WINDOW_S`, at the highest rate of a clock, 120 ticks per second."""
@@ -77,6 +82,11 @@ class Camera:
         self.handled = -1
         """The last handled tick."""
         self.gids: dict[int, int] = {}
+        self.failure: str | None = None
+        """Why its pictures cannot be handled now, for people."""
+        self.error: Exception | None = None
+        """The error behind `failure`."""
+        self._retry_at_s, self._retries = 0.0, Backoff(*_RETRY_S)
         self.width = self.height = 0
         self._settings, self._mask, self._refresh_seconds = tracker, mask, refresh_seconds
         self._tracker = Tracker(tracker, first_id=lease.epoch * TRACKS_PER_CLAIM)
@@ -98,6 +108,23 @@ class Camera:
     def ended(self) -> bool:
         """Whether the source is a file that has been played to its end."""
         return self.source.state is SourceState.ENDED
+
+    @property
+    def suspended(self) -> bool:
+        """Whether its pictures could not be handled, and the next attempt is not due yet."""
+        return self.failure is not None and time.monotonic() < self._retry_at_s
+
+    def suspend(self, error: Exception, reason: str) -> None:
+        """Records that a picture could not be handled; `reason` is for people."""
+        self.error, self.failure = error, reason
+        self._retry_at_s = time.monotonic() + self._retries.next_s()
+
+    def resume(self) -> None:
+        """Records that a picture was handled."""
+        if self.failure is not None:
+            _log.info("a camera's pictures are handled again", camera=self.name)
+            self.error = self.failure = None
+            self._retries.reset()
 
     def time_ns(self, frame: Frame | None, tick_ns: int) -> int:
         """Site time of `frame`, or of the tick that began at `tick_ns` if there is no frame; never goes back."""

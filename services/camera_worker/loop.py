@@ -58,7 +58,7 @@ class TickLoop:
 
         Raises:
             RedisError: Redis is unreachable; nothing is lost, and the next call sends the unsent tick again.
-            ModelError: the device failed.
+            Exception: the pictures of every camera have failed for a while; a new process may work.
         """
         self._renew_leases()
         if self._unsent is not None:

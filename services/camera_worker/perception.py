@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from services.camera_worker.camera import Camera, Observed
+from services.camera_worker.isolation import DeviceWatch, isolated
 from shared.messages import TrackBatch
+from vision.inference.detection import Detections
 from vision.inference.models import Models
 from vision.video.source import Frame, SourceState
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -32,38 +37,47 @@ class Perception:
     """Runs the detector and the embedder once per tick for all cameras."""
 
     def __init__(self, models: Models, target_fps: float, *, virtual: bool) -> None:
-        """`virtual`: wait for a file's picture as long as it takes."""
+        """`virtual`: wait for a file's picture as long as it takes, and leave none out after an error."""
         self._models, self._target_fps, self._virtual = models, target_fps, virtual
+        self._watch = DeviceWatch()
 
     def perceive(self, cameras: Iterable[Camera], started_ns: int) -> list[Seen]:
         """The results of the cameras at the tick that began at `started_ns` (site time), sorted by name.
 
+        A camera whose pictures cannot be handled is retried with backoff, and has none meanwhile.
+
         Raises:
-            ModelError: the device failed.
+            Exception: the pictures of every camera have failed for a while, so a new process should try; in virtual
+                mode, one has failed.
         """
         cameras = sorted(cameras, key=lambda camera: camera.name)
         frames = self._frames(cameras, started_ns)
         new = [camera for camera in cameras if (frame := frames[camera.name]) is not None and camera.is_new(frame)]
         observed: dict[str, Observed | None] = dict.fromkeys(frames)
         times = {camera.name: camera.time_ns(frames[camera.name], started_ns) for camera in cameras}
-        self._detect_and_track(new, frames, observed, times)
+        tried = [camera for camera in new if not camera.suspended]
+        handled = self._detect_and_track(tried, frames, observed, times)
+        embeddings = self._embed(handled, frames, observed)
         for camera in cameras:
-            if camera in new:
-                continue
-            if frames[camera.name] is not None:
+            if camera.name in embeddings:
+                camera.resume()
+            elif camera in new:
+                if observed[camera.name] is None:  # otherwise only the embedder failed
+                    camera.coast(times[camera.name] / 1e9)
+            elif frames[camera.name] is not None:
                 observed[camera.name] = camera.repeated()
             elif camera.ended or camera.leaving:
                 camera.end_tracks()
             elif camera.source.state is SourceState.DOWN or camera.is_in_gap(times[camera.name] / 1e9):
                 camera.coast(times[camera.name] / 1e9)
-        embeddings = self._embed(new, frames, observed)
+        self._watch.check(new)
         ticks = []
         for camera in cameras:
-            vectors = embeddings.get(camera.name, np.zeros((0, self._models.embedder.dimension), np.float32))
-            batch = camera.batch(observed[camera.name], vectors, self._models.embedder.checksum)
-            ticks.append(
-                Seen(camera, frames[camera.name], observed[camera.name], times[camera.name], batch, batch.encode())
-            )
+            seen = observed[camera.name]
+            due = len(seen.due) if seen is not None else 0
+            vectors = embeddings.get(camera.name, np.zeros((due, self._models.embedder.dimension), np.float32))
+            batch = camera.batch(seen, vectors, self._models.embedder.checksum)
+            ticks.append(Seen(camera, frames[camera.name], seen, times[camera.name], batch, batch.encode()))
         return ticks
 
     def _frames(self, cameras: list[Camera], started_ns: int) -> dict[str, Frame | None]:
@@ -87,27 +101,51 @@ class Perception:
         frames: dict[str, Frame | None],
         observed: dict[str, Observed | None],
         times: dict[str, int],
-    ) -> None:
-        """Runs each detector once for all cameras that use it, then each camera's tracker."""
+    ) -> list[Camera]:
+        """Runs each detector once for all cameras that use it, then each camera's tracker; the cameras that worked."""
+        pictures = {camera.name: frame for camera in cameras if (frame := frames[camera.name]) is not None}
+
+        def detect(some: Sequence[Camera]) -> list[Detections]:
+            images = [pictures[camera.name].image for camera in some]
+            return some[0].detector.detect(images, [camera.thresholds for camera in some])
+
+        found: list[tuple[Camera, Detections]] = []
         for detector in dict.fromkeys(camera.detector for camera in cameras):
-            group = [
-                (camera, frame) for camera in cameras if (frame := frames[camera.name]) and camera.detector is detector
+            found += self._isolated([camera for camera in cameras if camera.detector is detector], detect)
+        detections = {camera.name: each for camera, each in found}
+
+        def track(some: Sequence[Camera]) -> list[Observed]:
+            return [
+                camera.observe(pictures[camera.name], detections[camera.name], times[camera.name] / 1e9)
+                for camera in some
             ]
-            found = detector.detect([frame.image for _, frame in group], [camera.thresholds for camera, _ in group])
-            for (camera, frame), detections in zip(group, found, strict=True):
-                observed[camera.name] = camera.observe(frame, detections, times[camera.name] / 1e9)
+
+        tracked = [pair for camera, _ in found for pair in self._isolated([camera], track)]
+        observed |= {camera.name: seen for camera, seen in tracked}
+        return [camera for camera, _ in tracked]
 
     def _embed(
         self, cameras: list[Camera], frames: dict[str, Frame | None], observed: dict[str, Observed | None]
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """Runs the embedder once on the due crops of all cameras; camera → `(m, D)` float32."""
-        parts = [
-            (camera.name, frame.image, seen.tracked.boxes_xyxy[seen.due])
-            for camera in cameras
-            if (frame := frames[camera.name]) and (seen := observed[camera.name])
-        ]
-        if not parts:
-            return {}
-        vectors = self._models.embedder.embed([(image, boxes) for _, image, boxes in parts])
-        ends = np.cumsum([len(boxes) for _, _, boxes in parts])[:-1]
-        return {name: rows for (name, _, _), rows in zip(parts, np.split(vectors, ends), strict=True)}
+        """Runs the embedder once on the due crops of all cameras; camera → `(m, D)` float32, if it worked."""
+
+        def embed(some: Sequence[Camera]) -> list[npt.NDArray[np.float32]]:
+            parts = []
+            for camera in some:
+                frame, seen = frames[camera.name], observed[camera.name]
+                assert frame is not None
+                assert seen is not None
+                parts.append((frame.image, seen.tracked.boxes_xyxy[seen.due]))
+            vectors = self._models.embedder.embed(parts)
+            return np.split(vectors, np.cumsum([len(boxes) for _, boxes in parts])[:-1])
+
+        return {camera.name: rows for camera, rows in self._isolated(cameras, embed)}
+
+    def _isolated(
+        self, cameras: list[Camera], call: Callable[[Sequence[Camera]], Sequence[_Result]]
+    ) -> list[tuple[Camera, _Result]]:
+        if not cameras:
+            return []
+        if self._virtual:  # A run must be exact, so an error ends it.
+            return list(zip(cameras, call(cameras), strict=True))
+        return isolated(cameras, call)

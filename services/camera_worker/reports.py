@@ -96,6 +96,8 @@ def _state(camera: Camera) -> tuple[str, str, str]:
     """The state to report, the last error of the source, and what is wrong with its pictures."""
     source = camera.source
     state, fault = source.state, source.fault
+    if state is SourceState.LIVE and camera.failure is not None:
+        return SourceState.DOWN.value, camera.failure, ""
     if state is SourceState.LIVE and fault is not None:
         return fault.kind.value, source.error or "", fault.message
     return state.value, source.error or "", ""

@@ -72,7 +72,7 @@ class CameraWorker:
 
         Raises:
             RedisError: Redis is unreachable; the next call continues.
-            ModelError: the device failed.
+            Exception: the pictures of every camera have failed for a while; a new process may work.
         """
         if self._thread.ident is None:
             self._thread.start()

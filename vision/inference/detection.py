@@ -121,7 +121,7 @@ class Detector(ModelUser):
             thresholds: one for each frame.
 
         Raises:
-            ModelError: the device failed, for example ran out of memory.
+            InferenceFailed: the device failed, for example ran out of memory.
             ValueError: `frames` and `thresholds` differ in length.
         """
         if len(frames) != len(thresholds):

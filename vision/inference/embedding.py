@@ -117,7 +117,7 @@ class Embedder(ModelUser):
             `(sum of k, D)` float32, unit norm or zero.
 
         Raises:
-            ModelError: the device failed, for example ran out of memory.
+            InferenceFailed: the device failed, for example ran out of memory.
         """
         batch, shown = crop_batch(crops, self._preprocessing)
         vectors = np.zeros((len(batch), self._dimension), np.float32)

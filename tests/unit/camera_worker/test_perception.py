@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from services.camera_worker.camera import Camera
+from services.camera_worker.isolation import GIVE_UP_S, DeviceWatch
 from services.camera_worker.perception import Perception, Seen
 from shared.config import CameraConfig
+from shared.errors import InferenceFailed
 from shared.keys import Keys
 from shared.leases import Lease
 from vision.inference.detection import Detections
@@ -168,3 +170,81 @@ def test_in_a_gap_of_a_file_nothing_is_seen_so_its_tracks_end() -> None:
     ended_s = ended_within(worker, "north", 40)
     assert ended_s is not None
     assert GAP_S < ended_s <= max(GAP_S, MAX_LOST_S) + 0.3
+
+
+class Failing:
+    """Makes a network fail when it gets a picture whose first pixel is 255."""
+
+    def __init__(self, network: Any) -> None:
+        self.network, self.dimension, self.checksum = network, 2, "c0ffee"
+
+    def detect(self, frames: Sequence[Any], thresholds: Sequence[Any]) -> list[Detections]:
+        self._check(frames)
+        return list(self.network.detect(frames, thresholds))
+
+    def embed(self, crops: Sequence[tuple[Any, Any]]) -> Any:
+        self._check([image for image, _ in crops])
+        return self.network.embed(crops)
+
+    def _check(self, images: Sequence[Any]) -> None:
+        if any(image.flat[0] == 255 for image in images):
+            raise InferenceFailed("out of memory")
+
+
+def show_bad(worker: Worker, name: str) -> None:
+    worker.sources[name].show(T0 + worker.tick * S // FPS)
+    worker.sources[name].pictures[-1].image[:] = 255
+
+
+@pytest.mark.parametrize("network", ["detector", "embedder"])
+def test_a_picture_that_a_network_cannot_handle_suspends_only_its_camera(network: str) -> None:
+    worker = Worker("north", "south")
+    if network == "detector":
+        failing: Any = Failing(worker.detector)
+        for camera in worker.cameras.values():
+            camera.detector = failing
+    else:
+        worker.perception._models.embedder = Failing(worker.embedder)  # type: ignore[assignment]
+    worker.perceive("north", "south")
+    show_bad(worker, "north")
+    seen = worker.perceive("south")
+    assert len(seen["south"].batch) == 1
+    assert "out of memory" in (worker.cameras["north"].failure or "")
+    assert worker.cameras["south"].failure is None
+    worker.detector.calls.clear()
+    seen = worker.perceive("north", "south")
+    assert len(seen["south"].batch) == 1
+    assert worker.detector.calls == [1], "the suspended camera waits for its next attempt"
+    worker.cameras["north"]._retry_at_s = 0.0
+    seen = worker.perceive("north", "south")
+    assert worker.cameras["north"].failure is None
+    assert len(seen["north"].batch) == 1
+
+
+def test_a_bug_in_the_tracker_of_one_camera_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker("north", "south")
+
+    def broken(*_: Any) -> Any:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(worker.cameras["north"], "observe", broken)
+    seen = worker.perceive("north", "south")
+    assert len(seen["south"].batch) == 1
+    assert worker.cameras["north"].failure == "an unexpected error (KeyError); see the worker's log"
+
+
+def test_if_every_picture_fails_for_a_while_the_process_ends_so_that_a_new_one_can_try() -> None:
+    now = 0.0
+    worker = Worker("north", "south")
+    worker.perception._watch = DeviceWatch(lambda: now)
+    failing: Any = Failing(worker.detector)
+    for name, camera in worker.cameras.items():
+        camera.detector = failing
+        show_bad(worker, name)
+    worker.perceive()
+    now = GIVE_UP_S - 1
+    worker.perceive("north", "south")  # suspended
+    now = GIVE_UP_S
+    with pytest.raises(InferenceFailed) as failed:
+        worker.perceive("north", "south")
+    assert failed.value.exit_code == 1

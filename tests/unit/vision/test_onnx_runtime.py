@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 from structlog.testing import capture_logs
 
-from shared.errors import ModelError
+from shared.errors import InferenceFailed, ModelError
 from tests.unit.vision.model_files import shared, write_constant_model, write_mean_model
 from vision.inference.backends.onnx_runtime import OnnxModel
 
@@ -130,13 +130,36 @@ def test_an_output_without_a_row_per_picture_is_refused(tmp_path: Path) -> None:
         OnnxModel.load(write_mean_model(tmp_path / "m.onnx", (2, 3, 8, 4), over_batch=True), device="cpu")
 
 
-def test_a_batch_that_the_model_cannot_run_is_a_model_error(tmp_path: Path) -> None:
+def test_a_picture_that_the_model_cannot_run_is_an_error_that_a_retry_may_end(tmp_path: Path) -> None:
     model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device="cpu")
 
-    with pytest.raises(ModelError, match=r"m\.onnx: 2 pictures \(3, 9, 4\) failed on cpu"):
+    with pytest.raises(InferenceFailed, match=r"m\.onnx: 1 pictures \(3, 9, 4\) failed on cpu") as failed:
         model.run(pictures(2, height=9))
+    assert failed.value.exit_code == 1
     with pytest.raises(ValueError, match="batch is empty"):
         model.run(pictures(0))
+
+
+class SmallMemory(CountedSession):
+    """A session that fails with more than three pictures."""
+
+    def run(self, names: Any, feed: dict[str, Any]) -> Any:
+        outputs = super().run(names, feed)
+        if self.shapes[-1][0] > 3:
+            raise RuntimeError("out of memory")
+        return outputs
+
+
+def test_a_batch_too_large_for_the_memory_is_divided_until_it_fits(tmp_path: Path) -> None:
+    model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device="cpu")
+    session = SmallMemory(model._session)
+    small = replace(model, _session=session)
+
+    assert np.array_equal(small.run(pictures(13))[0], model.run(pictures(13))[0])
+    assert [shape[0] for shape in session.shapes] == [13, 6, 3, 3, 3, 3, 1]
+    session.shapes.clear()
+    small.run(pictures(4))
+    assert [shape[0] for shape in session.shapes] == [3, 1], "it remembers what fits"
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])

@@ -7,14 +7,15 @@ import contextlib
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import ModelError
+from shared.errors import InferenceFailed, ModelError
+from vision.inference.backends.batch_limit import BatchLimit
 
 Device: TypeAlias = Literal["tensorrt", "cuda", "cpu"]
 WantedDevice: TypeAlias = Literal["auto", "tensorrt", "cuda", "cpu"]
@@ -36,6 +37,7 @@ class Model(ABC):
     """`(batch, channels, height, width)`; None: a dynamic dimension."""
     max_batch: int
     """Maximum number of pictures per call, for a model with a dynamic batch; bounds its memory."""
+    limit: BatchLimit = field(default_factory=BatchLimit, init=False)
 
     _errors: ClassVar[tuple[type[Exception], ...]]
     """Exceptions that the runtime raises when a call fails."""
@@ -74,7 +76,8 @@ class Model(ABC):
         """All outputs of the model for `batch`.
 
         A model with a fixed batch is called once per `batch_size` pictures, with the last call padded; a model with a
-        dynamic batch once per `max_batch` pictures.
+        dynamic batch once per `max_batch` pictures. If such a call fails, its pictures are tried in smaller batches,
+        because the device's memory may be short.
 
         Args:
             batch: `(n, 3, height, width)` float, n ≥ 1.
@@ -83,18 +86,25 @@ class Model(ABC):
             One array per output, with n rows each; half precision is converted to float32.
 
         Raises:
-            ModelError: the device failed, for example ran out of memory.
+            InferenceFailed: the device failed, even with a single picture.
             ValueError: the batch is empty.
         """
         if not len(batch):
             raise ValueError("the batch is empty")
-        size = self.batch_size or self.max_batch
-        try:
-            pieces = [self._run_piece(batch[start : start + size]) for start in range(0, len(batch), size)]
-        except self._errors as error:
-            raise ModelError(
-                f"{self.path}: {len(batch)} pictures {batch.shape[1:]} failed on {self.device}: {self.reason(error)}"
-            ) from error
+        pieces, start = [], 0
+        while start < len(batch):
+            size = self.batch_size or self.limit.size(self.max_batch)
+            piece = batch[start : start + size]
+            try:
+                pieces.append(self._run_piece(piece))
+            except self._errors as error:
+                if self.batch_size is None and self.limit.failed(len(piece)):
+                    continue
+                raise InferenceFailed(
+                    f"{self.path}: {len(piece)} pictures {batch.shape[1:]} failed on {self.device}: "
+                    f"{self.reason(error)}"
+                ) from error
+            start += len(piece)
         if len(pieces) == 1:
             return pieces[0]
         return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]

@@ -38,6 +38,7 @@ _RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.InvalidGraph,
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
+    MemoryError,
     RuntimeError,
     ValueError,
 )
