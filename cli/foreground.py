@@ -23,6 +23,7 @@ from shared.config import SiteConfig
 from shared.errors import redact
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, refusal
+from shared.site_copy import SiteCopy
 from shared.site_state.reading import StateReader
 from shared.site_state.states import CameraState
 
@@ -45,12 +46,14 @@ class Foreground:
         supervisor: Supervisor,
         client: Client,
         reader: StateReader,
+        site_copy: SiteCopy,
         port: int,
         status_line: str,
     ) -> None:
         self._console, self._site, self._address, self._state = console, site, address, state
         self._supervisor, self._client, self._reader, self._port = supervisor, client, reader, port
         self._status_line, self._keys = status_line, Keys(site.site)
+        self._site_copy = site_copy
         self._cameras: dict[str, CameraState] = {}
         self._processes: dict[str, ProcessInfo] = {}
         self._repeats = RepeatLimit()
@@ -59,13 +62,16 @@ class Foreground:
         self._refusal: str | None = None
 
     def follow(self, names: Sequence[str], stop: threading.Event) -> int:
-        """Runs until `stop` is set or a process exits with a user error; returns the exit code."""
+        """Runs until `stop` is set, or a process exits with a user error while the site starts; returns the exit code.
+
+        Once the site runs, such a process is restarted with backoff like any other, and the rest goes on.
+        """
         self._processes = self._supervisor.processes()
         self._print_processes(names)
         deadline = time.monotonic() + _STARTUP_TIMEOUT_S
         with self._waiting() as waiting:
             while not stop.is_set():
-                if (failed := self._look()) is not None:
+                if (failed := self._look(starting=True)) is not None:
                     return self._give_up(failed)
                 pending = self._pending()
                 if (self._cameras and not pending and self._page_answers()) or time.monotonic() > deadline:
@@ -75,25 +81,26 @@ class Foreground:
         if not stop.is_set():
             self._print_addresses()
         while not stop.wait(_POLL_S):
-            if (failed := self._look()) is not None:
-                return self._give_up(failed)
+            self._look()
         return 0
 
-    def _look(self) -> str | None:
-        """Prints what changed; returns the name of a process that exited with a user error, if any."""
+    def _look(self, *, starting: bool = False) -> str | None:
+        """Prints what changed; while the site starts, returns the name of a process that exited with a user error."""
         relaunched = self._supervisor.relaunch()
         if relaunched:
             self._print(News("supervisord died; restarted it and every process", "bad"))
         processes = self._supervisor.processes()
-        if self._supervisor.revive(processes):
+        failed = next((name for name, info in processes.items() if info.user_error), None) if starting else None
+        if failed is None and self._supervisor.revive(processes):
             processes = self._supervisor.processes()
         if processes:
             if not relaunched:
-                news = process_news(self._processes, processes)
+                news = process_news(self._processes, processes, self._last_line)
                 for item in self._repeats.filtered(news, time.monotonic()):
                     self._print(item)
             self._processes = processes
         try:
+            self._restore_site()
             cameras = {camera.name: camera for camera in self._reader.read().cameras}
             redis_info = self._client.info()
         except RETRYABLE as error:
@@ -109,7 +116,13 @@ class Foreground:
                 self._print(item)
             self._been_live |= {name for name, camera in cameras.items() if camera.state == "live"}
             self._cameras = cameras
-        return next((name for name, info in processes.items() if info.user_error), None)
+        return failed
+
+    def _restore_site(self) -> None:
+        """Publishes the site again if Redis lost it, and says so."""
+        restored = self._site_copy.look_if_due()
+        if restored is not None:
+            self._print(News(f"Redis had lost data, or it was damaged; wrote again: {restored}", "bad"))
 
     def _print_refusal(self, redis_info: dict[str, Any]) -> None:
         reason = refusal(redis_info)
@@ -173,11 +186,20 @@ class Foreground:
     def _port_of_redis(self) -> str:
         return self._address.url.rsplit(":", 1)[1].split("/")[0]
 
+    def _last_lines(self, name: str) -> list[str]:
+        log = self._state.log(name)
+        try:
+            return log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-_LAST_LINES:]
+        except OSError:
+            return []
+
+    def _last_line(self, name: str) -> str:
+        return redact("".join(self._last_lines(name)[-1:])).removeprefix("mtmc: ")
+
     def _give_up(self, name: str) -> int:
         log = self._state.log(name)
-        lines = log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-_LAST_LINES:]
         self._print(News(f"{name} stopped with an error that you have to fix; end of {shown_path(log)}:", "bad"))
-        for line in lines:
+        for line in self._last_lines(name):
             self._console.print(Text(f"  {line}"), soft_wrap=True)
         return 2
 

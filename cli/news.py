@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,19 +67,29 @@ def _words(camera: CameraState, *, again: bool) -> tuple[str, Tone]:
             return camera.state, "plain"
 
 
-def process_news(before: Mapping[str, ProcessInfo], now: Mapping[str, ProcessInfo]) -> list[News]:
-    """One line for each process that died or was restarted."""
+def process_news(
+    before: Mapping[str, ProcessInfo],
+    now: Mapping[str, ProcessInfo],
+    last_line: Callable[[str], str] = lambda _: "",
+) -> list[News]:
+    """One line for each process that died or was restarted.
+
+    `last_line` returns the end of a process's log, which is the error of one that the user has to fix.
+    """
     news = []
     for name, info in now.items():
         old = before.get(name)
-        if old is None or info.user_error:
+        if old is None:
             continue
         if info.pid and old.pid and info.pid != old.pid:
             text = f"{name} died ({_how(info)}) and was restarted (pid {old.pid}, now {info.pid})"
             news.append(News(text, "bad", name))
         elif old.pid and not info.pid:
             when = f"in {math.ceil(info.restart_in_s)} s" if info.restart_in_s else "now"
-            news.append(News(f"{name} died ({_how(info)}, pid {old.pid}); restarting {when}", "bad", name))
+            died = f"{name} died ({_how(info)}, pid {old.pid})"
+            if info.user_error and (error := last_line(name)):
+                died = f"{name} stopped with an error that you have to fix: {error}"
+            news.append(News(f"{died}; restarting {when}", "bad", name))
         elif info.pid and not old.pid:
             news.append(News(f"{name} was restarted (pid {info.pid})", about=name))
     return news

@@ -97,6 +97,7 @@ def run_until_stopped(
     from shared.redis_connection import connect
     from shared.service import stop_on_signals
     from shared.site import read_site, restart_files
+    from shared.site_copy import SiteCopy
     from shared.site_state.reading import StateReader
     from site_checks.files import require_usable_files
 
@@ -137,8 +138,10 @@ def run_until_stopped(
                 chosen = ["--state", str(state_path)] if state_path else []
                 look = shlex.join(["mtmc", "status", str(site_file), *chosen])
                 with address.pictures(client, timeout_s=_REDIS_TIMEOUT_S) as frames:
-                    reader = StateReader(client, frames, published)
-                    foreground = Foreground(console, site, address, state, supervisor, client, reader, port, look)
+                    reader, site_copy = StateReader(client, frames, published), SiteCopy(client, published)
+                    foreground = Foreground(
+                        console, site, address, state, supervisor, client, reader, site_copy, port, look
+                    )
                     return foreground.follow([program.name for program in (*redis, *services)], stop)
             finally:
                 client.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from shared.config import SiteConfig
 from shared.errors import ConfigError, MaskError, MtmcError
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, check
+from shared.service_list import read_services
 from shared.site import PublishedSite, publish_site, read_site
 
 _log = structlog.get_logger()
@@ -54,6 +56,28 @@ def publish(client: Client, site: SiteConfig) -> PublishResult:
         elif lost:
             note = f"publishing undid changes made at runtime ({lost}); add them to the site file to keep them"
     return PublishResult(revision, note)
+
+
+def require_usable_address(client: Client, site: SiteConfig) -> None:
+    """Checks that a streamer that runs on this machine can listen on `streamer.host`.
+
+    Raises:
+        MtmcError: this machine does not have the address.
+    """
+    services = read_services(client, Keys(site.site))
+    if not any(one.role == "streamer" and one.host == socket.gethostname() for one in services):
+        return
+    host = site.streamer.host
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(where)
+    except OSError as error:
+        raise MtmcError(
+            f"streamer.host: {host} is no address of this machine, where the site's streamer runs "
+            f"({error.strerror or error}); use 127.0.0.1, or 0.0.0.0 for every address. "
+            "The published site stays as it is"
+        ) from None
 
 
 def publish_when_redis_answers(address: RedisAddress, site: SiteConfig, stop: threading.Event) -> bool:

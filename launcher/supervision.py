@@ -29,7 +29,7 @@ from shared import tether
 from shared.errors import MtmcError
 
 USER_ERROR = 2
-"""The exit code of a process that would fail again until the user fixes something; it is not restarted."""
+"""The exit code of a process that would fail again until the user fixes something."""
 SERVICES = "site"
 _LOG_BYTES = 5_000_000
 _STOP_SECONDS = 2
@@ -177,11 +177,7 @@ class Supervisor:
 
     def revive(self, processes: Mapping[str, ProcessInfo]) -> bool:
         """Restarts each process that has ended and whose backoff is over; returns whether there was any."""
-        due = [
-            name
-            for name, info in processes.items()
-            if info.state in _ENDED and info.restart_in_s == 0 and not info.user_error
-        ]
+        due = [name for name, info in processes.items() if info.state in _ENDED and info.restart_in_s == 0]
         with contextlib.suppress(*GONE):
             self.start([name for name in due if name in self._wanted])
         return bool(due)

@@ -10,15 +10,18 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from shared.config import CameraConfig
+from shared.config import CameraConfig, Name
 from shared.errors import MtmcError
 from shared.keys import Keys
+from shared.lenient_reads import hash_at
 from shared.redis_connection import Client
 
 _OWNER_FIELDS = ("state", "owner", "error", "fault", "moved", "moved_settings", "refused", "origin", "length")
 """The fields of `camera:{camera}` that are deleted with the camera. `seq` and `tick` continue if it is added again."""
+
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 Settings = Mapping[str, CameraConfig | None]
 """Camera → its settings, sorted by name; None where they cannot be read."""
@@ -26,8 +29,20 @@ Settings = Mapping[str, CameraConfig | None]
 
 def read_settings(client: Client, keys: Keys) -> Settings:
     """The present settings of all cameras."""
-    found: dict[bytes, bytes] = client.hgetall(keys.cameras)
-    return {name.decode(): _parsed(text) for name, text in sorted(found.items())}
+    found = hash_at(client, keys.cameras)
+    return {name: parse_settings(name, found[name.encode()]) for name in camera_names(found)}
+
+
+def camera_names(found: Iterable[bytes]) -> list[str]:
+    """The names among the fields of the hash `cameras` that a camera can have, sorted; others cannot be used."""
+    return sorted(name for field in found if (name := _camera_name(field)) is not None)
+
+
+def _camera_name(field: bytes) -> str | None:
+    try:
+        return _NAME.validate_python(field.decode())
+    except ValueError:
+        return None
 
 
 def read_cameras(client: Client, keys: Keys) -> dict[str, CameraConfig]:
@@ -128,8 +143,10 @@ def _own_keys(keys: Keys, camera: str) -> tuple[str, ...]:
     return keys.camera(camera), keys.tracks(camera), keys.gids(camera)
 
 
-def _parsed(text: bytes) -> CameraConfig | None:
+def parse_settings(name: str, text: bytes) -> CameraConfig | None:
+    """The settings of the camera `name`; None if they cannot be read, or are those of another camera."""
     try:
-        return CameraConfig.model_validate_json(text)
+        camera = CameraConfig.model_validate_json(text)
     except ValidationError:
         return None
+    return camera if camera.name == name else None

@@ -116,6 +116,11 @@ class MessageError(MtmcError):
 class RedisUnusable(MtmcError):
     """Redis cannot be reached, or cannot be used as it is set up; the message says what to do."""
 
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        """`transient`: Redis did not answer, so a retry may work."""
+        self.transient = transient
+        super().__init__(message)
+
 
 class LeaseLost(MtmcError):
     """The lease of a role now belongs to another process, or has expired."""

@@ -144,13 +144,13 @@ def unreachable(url: str, error: RedisError) -> RedisUnusable:
     """The error for a server that could not be used because of a retryable `error`."""
     where, reason = redact(url), _reason(error)
     if isinstance(error, WritesRefused | IsReplica):
-        return RedisUnusable(f"Redis at {where} refuses writes: {reason}")
+        return RedisUnusable(f"Redis at {where} refuses writes: {reason}", transient=True)
     advice = "start it, or correct the address (--redis, MTMC_REDIS_URL or redis.url)"
     if "WRONG_VERSION_NUMBER" in reason:
         advice = "the server does not use TLS: use redis:// instead of rediss://"
     elif "closed by server" in reason:
         advice = "the server is not Redis, requires TLS (use rediss://), or refuses this host; correct the address"
-    return RedisUnusable(f"Redis does not answer at {where} ({reason}); {advice}")
+    return RedisUnusable(f"Redis does not answer at {where} ({reason}); {advice}", transient=True)
 
 
 def open_redis(url: str, password: str | None = None, *, name: str = "mtmc") -> Client:

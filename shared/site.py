@@ -6,18 +6,20 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
-from shared.camera_settings import queue_addition, queue_removal
+from shared.camera_settings import camera_names, queue_addition, queue_removal
 from shared.config import SiteConfig
 from shared.config_file import site_layout
 from shared.errors import ConfigError, Problem
 from shared.keys import Keys
 from shared.layout import Layout
+from shared.lenient_reads import hash_at, text_at
 from shared.redis_connection import Client
+from shared.site_state.facts import whole
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class PublishedSite:
     layout: Layout
     masks: Mapping[str, bytes]
     """Camera → its mask, as the bytes of the image file."""
+    text: bytes = field(default=b"", repr=False, compare=False)
+    """As it is in Redis, to publish it again if Redis loses it."""
 
     @property
     def keys(self) -> Keys:
@@ -40,7 +44,8 @@ def publish_site(client: Client, config: SiteConfig, layout: Layout | None = Non
     """Writes the site for the services to read; returns its revision, which increases when the content changes.
 
     Addresses and passwords of Redis are left out: every process gets them on its own command line or environment.
-    `layout` replaces the layout of the configuration.
+    `layout` replaces the layout of the configuration. It is one transaction, so two publishers never get the same
+    revision.
 
     Raises:
         LayoutError: the layout file cannot be read.
@@ -49,18 +54,25 @@ def publish_site(client: Client, config: SiteConfig, layout: Layout | None = Non
     keys = Keys(config.site)
     content = _content(config, layout)
     digest = _digest(content)
-    before = client.get(keys.config)
-    old: dict[str, Any] = json.loads(before) if before else {"revision": 0, "digest": ""}
-    if old["digest"] == digest:
-        return int(old["revision"])
-    revision = int(old["revision"]) + 1
-    gone = sorted({name.decode() for name in client.hkeys(keys.cameras)}.difference(config.camera_names))
-    with client.pipeline(transaction=True) as pipe:
-        pipe.set(keys.config, json.dumps({"revision": revision, "digest": digest, **content}))
-        pipe.set(keys.revision, revision)
+
+    def attempt(pipe: Any) -> int:
+        old = _head(text_at(pipe, keys.config))
+        newest = max(old.revision, read_revision(pipe, keys))
+        if old.digest == digest and old.revision == newest:
+            pipe.multi()
+            return newest
+        gone = sorted(set(camera_names(hash_at(pipe, keys.cameras))).difference(config.camera_names))
+        is_hash = pipe.type(keys.cameras) in (b"hash", b"none")
+        pipe.multi()
+        if not is_hash:
+            pipe.delete(keys.cameras)
+        pipe.set(keys.config, json.dumps({"revision": newest + 1, "digest": digest, **content}))
+        pipe.set(keys.revision, newest + 1)
         queue_removal(pipe, keys, gone, config.association.replay_seconds)
         queue_addition(pipe, keys, config.cameras)
-        pipe.execute()
+        return newest + 1
+
+    revision: int = client.transaction(attempt, keys.config, keys.revision, keys.cameras, value_from_callable=True)
     return revision
 
 
@@ -71,8 +83,23 @@ def is_published(client: Client, config: SiteConfig) -> bool:
         LayoutError: the layout file cannot be read.
         OSError: a mask cannot be read.
     """
-    written = client.get(Keys(config.site).config)
-    return written is not None and json.loads(written)["digest"] == _digest(_content(config))
+    return _head(text_at(client, Keys(config.site).config)).digest == _digest(_content(config))
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What identifies a published content; revision 0 and an empty digest if it cannot be read."""
+
+    revision: int = 0
+    digest: str = ""
+
+
+def _head(text: bytes | None) -> _Head:
+    try:
+        content = json.loads(text or b"{}")
+        return _Head(int(content["revision"]), str(content["digest"]))
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return _Head()
 
 
 def _content(config: SiteConfig, layout: Layout | None = None) -> dict[str, Any]:
@@ -90,8 +117,8 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def read_revision(client: Client, keys: Keys) -> int:
-    """The revision that is published now; 0 if none is."""
-    return int(client.get(keys.revision) or 0)
+    """The revision that is published now; 0 if none is, or if it is not a number."""
+    return whole(text_at(client, keys.revision)) or 0
 
 
 def read_site(client: Client, site: str) -> PublishedSite | None:
@@ -101,9 +128,16 @@ def read_site(client: Client, site: str) -> PublishedSite | None:
         ConfigError: this version cannot read what is published.
     """
     keys = Keys(site)
-    text = client.get(keys.config)
-    if text is None:
-        return None
+    text = text_at(client, keys.config)
+    return None if text is None else parse_site(text, keys)
+
+
+def parse_site(text: bytes, keys: Keys) -> PublishedSite:
+    """The site that `text`, the value of `keys.config`, describes.
+
+    Raises:
+        ConfigError: this version cannot read it.
+    """
     try:
         content = json.loads(text)
         return PublishedSite(
@@ -111,8 +145,9 @@ def read_site(client: Client, site: str) -> PublishedSite | None:
             config=SiteConfig.model_validate(content["site"]),
             layout=Layout.from_dict(content["layout"]),
             masks={camera: base64.b64decode(mask, validate=True) for camera, mask in content["masks"].items()},
+            text=text,
         )
-    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
             [Problem(keys.config, "", "", f"was written by another version of mtmc; publish the site again ({reason})")]
@@ -121,7 +156,7 @@ def read_site(client: Client, site: str) -> PublishedSite | None:
 
 def restart_files(client: Client, keys: Keys) -> None:
     """Makes the site's files play from the beginning, starting at the tick of their next claim; used by `mtmc up`."""
-    cameras = [name.decode() for name in client.hkeys(keys.cameras)]
+    cameras = camera_names(hash_at(client, keys.cameras))
     with client.pipeline(transaction=True) as pipe:
         pipe.delete(keys.files_origin, keys.seen, keys.marked_at)
         for camera in cameras:

@@ -47,17 +47,25 @@ def publish(
 ) -> None:
     """Publish a site: write it to Redis, where the services read it.
 
+    A site with an unusable model or mask, or with an address for its page
+    that this machine does not have although its streamer runs here, is
+    refused. A service that cannot use the new revision keeps the one before.
+
     Example:  mtmc config publish site.yaml --redis redis://redis:6379
     """
     from cli.console import print_note
     from launcher.address import find_redis
     from launcher.publishing import publish as publish_checked_site
+    from launcher.publishing import require_usable_address
     from launcher.site_file import load_site
     from shared.errors import redact
+    from site_checks.files import require_usable_files
 
     site = load_site(site_file, os.environ, root=root, note=print_note)
     address = find_redis(redis_url, site, site_file, state, os.environ)
+    require_usable_files(site_file, site, os.environ)
     with contextlib.closing(address.open()) as client, address.translating_errors():
+        require_usable_address(client, site)
         result = publish_checked_site(client, site)
     typer.echo(f"published site {site.site}, revision {result.revision}, in Redis at {redact(address.url)}")
     if result.note:

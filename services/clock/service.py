@@ -13,6 +13,7 @@ from shared.leases import Lease, Leases
 from shared.monitoring.monitor import Monitor
 from shared.redis_connection import RETRYABLE, Client, server_time_ns
 from shared.site import PublishedSite
+from shared.site_copy import SiteCopy
 
 _log = structlog.get_logger()
 LEASE_SECONDS = 2.0
@@ -28,6 +29,7 @@ class Clock:
         self._gate = Gate(client, site.keys, self._config)
         self._leases = Leases(client, site.keys)
         self._lease: Lease | None = None
+        self._site_copy = SiteCopy(client, site)
         self._metrics = ClockMetrics((monitor or Monitor()).registry)
         self._origin_us = 0
         self._cursor = "0-0"
@@ -48,6 +50,7 @@ class Clock:
         lease = self._lease
         try:
             lease.renew_if_due()
+            self._site_copy.look_if_due()
             if self._config.mode == "virtual":
                 advanced = self._step_virtual(lease)
             else:

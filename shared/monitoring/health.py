@@ -25,6 +25,7 @@ class Health:
         """`now`: monotonic seconds."""
         self._now = now
         self._problem: str | None = "it is starting"
+        self._warning: str | None = None
         self._check: Callable[[], str | None] = lambda: None
         self._in_loop = False
         self._progressed_at = self._stepped_at = now()
@@ -34,6 +35,10 @@ class Health:
     def waiting(self, reason: str) -> None:
         """Records why the loop does not run: the process starts, stops, or waits for something."""
         self._problem, self._in_loop = reason, False
+
+    def warn(self, reason: str | None) -> None:
+        """Records a problem that lasts although the loop runs; None: it is over."""
+        self._warning = reason
 
     def enter_loop(self, check: Callable[[], str | None]) -> None:
         """Records that the loop starts.
@@ -80,7 +85,7 @@ class Health:
         idle_s = self.seconds_since_step()
         if self._in_loop and idle_s > READY_SECONDS:
             return f"its loop has finished no step for {idle_s:.1f} s"
-        reason = self._check()
+        reason = self._check() or self._warning
         return None if reason is None else _one_line(reason)
 
 

@@ -20,6 +20,10 @@ class Monitor:
     def start_over(self) -> None:
         """Replaces the service's own metrics when it restarts; Prometheus copes with counters that start again."""
         self.loop.site_reloads.inc()
+        self.forget_service_metrics()
+
+    def forget_service_metrics(self) -> None:
+        """Begins an empty registry for the service's own metrics."""
         self.registry = CollectorRegistry()
 
     def text(self) -> bytes:

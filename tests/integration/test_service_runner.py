@@ -273,12 +273,15 @@ def test_options_show_no_password() -> None:
 
 FOLLOWER = """
 import sys, time
+from shared.errors import ModelError
 from shared.process import ServiceOptions, serve
 from shared.service import stop_on_signals
 
 class Following:
     def __init__(self, connected, _):
         print(connected.site.revision, connected.site.config.clock.target_fps, flush=True)
+        if connected.site.config.clock.target_fps == 13:
+            raise ModelError("no such model")
     def step(self):
         time.sleep(0.01)
     def problem(self):
@@ -316,10 +319,17 @@ def test_a_service_restarts_when_the_site_is_published_again(redis_client: Clien
             publish_yard(redis_client, 5)
             publish_yard(redis_client, 10)
             assert [process.stdout.readline() for _ in range(2)] == ["closed\n", "2 10.0\n"]
+            publish_yard(redis_client, 13)
+            lines = [process.stdout.readline() for _ in range(3)]
+            assert lines == ["closed\n", "3 13.0\n", "2 10.0\n"], "it goes on with the last one that works"
+            keys = Keys("yard")
+            redis_client.set(keys.revision, "4")
+            redis_client.set(keys.config, b"\xff garbage")
+            time.sleep(1.5)
             redis_client.flushall()
-            assert process.stdout.readline() == "closed\n"
+            time.sleep(1.5)
             publish_yard(redis_client, 20)
-            assert process.stdout.readline() == "1 20.0\n"
+            assert [process.stdout.readline() for _ in range(2)] == ["closed\n", "1 20.0\n"]
             process.terminate()
             assert process.stdout.readline() == "closed\n"
             assert process.wait(5) == 0

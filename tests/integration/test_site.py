@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.camera_settings import read_cameras
+from shared.camera_settings import read_cameras, set_paused
 from shared.config import SiteConfig
 from shared.config_file import site_layout
 from shared.errors import ConfigError, RedisUnusable
@@ -17,6 +18,7 @@ from shared.keys import Keys
 from shared.redis_connection import Client, connect, open_redis
 from shared.scripts import Scripts
 from shared.site import publish_site, read_site, restart_files
+from shared.site_copy import SiteCopy
 from shared.site_time import SiteTime
 
 KEYS = Keys("yard")
@@ -203,3 +205,77 @@ def test_unusable_addresses_say_what_to_do_and_hide_the_password() -> None:
     with pytest.raises(RedisUnusable, match="not a Redis URL") as caught:
         connect(f"http://u:{SECRET}@127.0.0.1")
     assert SECRET not in str(caught.value)
+
+
+def test_two_publishers_never_share_a_revision(redis_url: str, redis_client: Client) -> None:
+    barrier, revisions = threading.Barrier(4), list[int]()
+
+    def publish_often(number: int) -> None:
+        client = connect(redis_url)
+        for turn in range(25):
+            barrier.wait()
+            revisions.append(publish_site(client, site_config(clock={"target_fps": 1 + number + 4 * (turn % 2)})))
+        client.close()
+
+    threads = [threading.Thread(target=publish_often, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(revisions) == list(range(1, 101))
+
+
+def test_a_lost_site_is_published_again_with_the_cameras_as_they_were(redis_client: Client) -> None:
+    publish_site(redis_client, site_config())
+    publish_site(redis_client, site_config(clock={"target_fps": 5}))
+    site = read_site(redis_client, "yard")
+    assert site is not None
+    copy = SiteCopy(redis_client, site)
+    assert copy.look() is None
+    set_paused(redis_client, KEYS, ["south"], paused=True)
+    before = redis_client.hgetall(KEYS.cameras)
+    assert copy.look() is None
+    redis_client.flushall()
+    assert copy.look() == "the site, revision 2, its revision, camera north, camera south"
+    again = read_site(redis_client, "yard")
+    assert again is not None
+    assert again.text == site.text
+    assert redis_client.hgetall(KEYS.cameras) == before
+    assert copy.look() is None
+
+
+def test_damage_is_repaired_and_the_site_of_another_version_left_alone(redis_client: Client) -> None:
+    publish_site(redis_client, site_config())
+    site = read_site(redis_client, "yard")
+    assert site is not None
+    copy = SiteCopy(redis_client, site)
+    copy.look()
+    before = {key: redis_client.dump(key) for key in (KEYS.config, KEYS.revision)}
+    cameras = redis_client.hgetall(KEYS.cameras)
+    for damage in (
+        lambda: redis_client.set(KEYS.config, b"\xff\x00"),
+        lambda: redis_client.set(KEYS.revision, b"many"),
+        lambda: (redis_client.delete(KEYS.config), redis_client.rpush(KEYS.config, "1")),
+        lambda: (redis_client.delete(KEYS.cameras), redis_client.set(KEYS.cameras, "1")),
+        lambda: redis_client.hset(KEYS.cameras, b"\xff\xfe", b"{}"),
+        lambda: redis_client.hset(KEYS.cameras, "north", b"{"),
+        lambda: redis_client.hset(KEYS.cameras, "north", cameras[b"south"]),
+    ):
+        damage()
+        assert copy.look(), damage
+        assert {key: redis_client.dump(key) for key in before} == before
+        assert redis_client.hgetall(KEYS.cameras) == cameras
+        assert copy.look() is None
+    other = json.dumps({"revision": 7, "digest": "x", "site": {"of": "another version"}})
+    redis_client.set(KEYS.config, other)
+    redis_client.set(KEYS.revision, 7)
+    assert copy.look() is None
+    assert redis_client.get(KEYS.config) == other.encode()
+
+
+def test_a_publication_repairs_whatever_was_there(redis_client: Client) -> None:
+    redis_client.set(KEYS.config, b"\xff")
+    redis_client.set(KEYS.revision, "41")
+    redis_client.rpush(KEYS.cameras, "x")
+    assert publish_site(redis_client, site_config()) == 42
+    assert set(read_cameras(redis_client, KEYS)) == {"north", "south"}

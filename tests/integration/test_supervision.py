@@ -111,12 +111,16 @@ def test_a_process_that_keeps_failing_is_restarted_with_growing_delay(
     assert info(supervisor, "broken").exit_code == 1
 
 
-def test_a_process_with_a_user_error_is_not_restarted(supervised: Callable[..., Supervisor]) -> None:
-    code = f"print('fix me'); raise SystemExit({USER_ERROR})"
+def test_a_process_with_a_user_error_says_so_and_is_restarted_with_backoff(
+    supervised: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    starts = tmp_path / "starts"
+    code = f"open({str(starts)!r}, 'a').write('x'); raise SystemExit({USER_ERROR})"
     supervisor = supervised(wrong=(sys.executable, "-c", code))
     wait_until(lambda: info(supervisor, "wrong").user_error)
-    assert not supervisor.revive(supervisor.processes())
-    assert info(supervisor, "wrong").user_error
+    assert info(supervisor, "wrong").restart_in_s > 0
+    wait_until(lambda: supervisor.revive(supervisor.processes()))
+    wait_until(lambda: starts.read_text() == "xx")
 
 
 def test_output_goes_to_a_log_for_each_process(supervised: Callable[..., Supervisor], state: StateFolder) -> None:

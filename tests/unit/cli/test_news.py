@@ -72,13 +72,19 @@ def test_a_removed_camera_gets_one_line() -> None:
         (process(), process("EXITED", 0, -1), ["clock died (killed, pid 7); restarting now"]),
         (process("EXITED", 0, 1, 3.7), process("EXITED", 0, 1, 3.4), []),
         (process("EXITED", 0), process("STARTING", 9), ["clock was restarted (pid 9)"]),
-        (process(), process("EXITED", 0, 2), []),
+        (
+            process(),
+            process("EXITED", 0, 2, 1.0),
+            ["clock stopped with an error that you have to fix: no such model; restarting in 1 s"],
+        ),
     ],
 )
 def test_each_process_that_died_or_was_restarted_gets_one_line(
     before: ProcessInfo, now: ProcessInfo, expected: list[str]
 ) -> None:
-    assert [item.text for item in process_news({"clock": before}, {"clock": now})] == expected
+    assert [
+        item.text for item in process_news({"clock": before}, {"clock": now}, lambda _: "no such model")
+    ] == expected
 
 
 @pytest.mark.parametrize("state", STATES)
