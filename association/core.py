@@ -1,6 +1,7 @@
 """The association core: takes the tracks of all cameras and returns identities with permanent gids.
 
 Pure: no clock, no Redis. The same entries in the same order produce bit-identical results, which recovery relies on.
+It counts in steady time (`shared.steady_time`), so that nothing ages when somebody sets Redis's clock.
 New tracks are assigned at every cycle. At fixed intervals the grouping is revised: identities that turn out to be the
 same object are merged (the older gid stays), and a track that does not fit its identity is split off. Existing gids are
 never renumbered.
@@ -9,6 +10,7 @@ never renumbered.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from association.reference_grouping import ReferenceGrouping
 from association.settings import AssociationSettings
 from association.track_table import TrackTable, crop_weights
 from shared.layout import Layout
+from shared.steady_time import SteadyTime
 
 _TRACKS_KEPT, _TRACKS_KEPT_OF_DEPARTED = 16, 8
 """Ended tracks that an identity keeps while it is in view, and after it left. With 4 after it left, IDF1 on the demo
@@ -38,6 +41,7 @@ class Association:
         self.settings = settings
         self._layout = layout
         self._revised_at = 0
+        self._time = SteadyTime(settings.tick_ns)
         self._hold(TrackTable(), Identities())
 
     def _hold(self, table: TrackTable, identities: Identities) -> None:
@@ -56,9 +60,11 @@ class Association:
             now_ns: site time of `tick`, ns.
             seen: the new entries of all cameras, sorted by (tick, camera).
         """
-        result = CycleResult()
+        result = CycleResult(step_ns=self._time.note_tick(tick, now_ns), shift_ns=self._time.shift_ns)
+        now_ns = self._time.steady_ns(now_ns)
         for camera_tick in seen:
-            self._observe(camera_tick, result)
+            steady_ns = self._time.steady_ns(camera_tick.time_ns, camera_tick.tick)
+            self._observe(replace(camera_tick, time_ns=steady_ns), result)
         self._end_lost(tick, result)
         self._stop_lingering(now_ns, result)
         self._grouping.assign(result)
@@ -190,6 +196,18 @@ class Association:
         """What has been learned of the cameras; None in the reference mode, which learns nothing."""
         return self._grouping.learned() if isinstance(self._grouping, LiveGrouping) else None
 
+    def restated(self) -> CycleResult:
+        """The whole state as if one cycle had produced it, to publish it again. Decisions are not remembered."""
+        rows, result = self.table.rows, CycleResult(shift_ns=self._time.shift_ns)
+        for row in np.flatnonzero(rows["used"] & (rows["gid"] > 0)).tolist():
+            result.sightings.append(self._changes.sighting(row))
+            if not rows["ended"][row] or rows["lingering"][row]:
+                result.assignments.append(self._changes.assignment(row))
+        for identity in self.identities:
+            result.touched.add(identity.gid)
+            result.aliases |= dict.fromkeys(identity.absorbed, identity.gid)
+        return result
+
     # -- checkpoints -------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
@@ -198,6 +216,7 @@ class Association:
             "table": self.table.to_dict(),
             "identities": self.identities.to_dict(),
             "revised_at": self._revised_at,
+            "time": self._time.to_dict(),
             "grouping": self._grouping.to_dict(),
         }
 
@@ -211,3 +230,4 @@ class Association:
         self.table.renumber_cameras(camera_index)
         self._grouping.restore(data.get("grouping", {}), camera_index)
         self._revised_at = data["revised_at"]
+        self._time.restore(data.get("time", {}))

@@ -70,8 +70,12 @@ class Sighting:
 
 @dataclass
 class CycleResult:
-    """The changes made by a cycle."""
+    """The changes made by a cycle. Times of sightings and identities are in steady time."""
 
+    step_ns: int = 0
+    """By how much Redis's clock was set since the cycle before, ns; 0: not at all."""
+    shift_ns: int = 0
+    """Site time minus steady time, ns."""
     assignments: list[Assignment] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     aliases: dict[int, int] = field(default_factory=dict)

@@ -16,12 +16,15 @@ from shared.leases import Lease
 from shared.messages import SCHEMA
 from shared.redis_connection import Client
 from shared.scripts import Scripts
+from shared.site_state.facts import whole
 
 _log = structlog.get_logger()
 VIEWER_MS = 10_000
 """A camera counts as watched for this long after the last request for its picture."""
 _NUMBERS_END = 2**63
 """Track ids and gids are smaller, because they are int64 in the wire format."""
+_UNEXPECTED_TIME = 2
+"""The reply of `advance.lua` in that case."""
 _SHOWN = 100
 """The log shows this many characters of a malformed value."""
 
@@ -100,6 +103,10 @@ class Handled:
         return cls(*(int(part) for part in answer))
 
 
+class UnexpectedTime(Exception):
+    """Redis time is not what the clock expected: somebody set it, or Redis was busy until now. Nothing was done."""
+
+
 class Gate:
     """The gate of one site, for one process."""
 
@@ -116,19 +123,25 @@ class Gate:
     ) -> Any:
         return self._scripts.run(name, [*self._gate_keys, *keys], [*self._gate_args, *args], pipeline)
 
-    def advance(self, lease: Lease, origin_us: int, *, resumed: bool = False) -> Advanced:
+    def advance(
+        self, lease: Lease, origin_us: int, *, resumed: bool = False, expected_us: int = 0, tolerance_us: int = 0
+    ) -> Advanced:
         """Advances the clock to the tick that the time of day (or, in virtual mode, the gate) allows.
 
         `origin_us`: Redis time of tick 0, µs. `resumed`: first step after a pause, in which no camera can have stalled.
+        With `expected_us`, nothing is done if Redis time differs from it by more than `tolerance_us`.
 
         Raises:
+            UnexpectedTime: Redis time differs from `expected_us`.
             LeaseLost: another process is the clock now.
         """
         stall_ms = round(self._clock.stall_seconds * 1000)
         args: list[str | int] = [lease.value, origin_us, repr(self._clock.target_fps), stall_ms, int(resumed)]
-        answer = self._run("advance", [lease.key], args)
+        answer = self._run("advance", [lease.key], [*args, expected_us, tolerance_us])
         if not answer[0]:
             raise LeaseLost(lease.role)
+        if answer[0] == _UNEXPECTED_TIME:
+            raise UnexpectedTime
         is_new, tick, gate, skew_ticks, stalled_now, *stalled = answer[1:]
         names = tuple(name.decode() for name in stalled)
         return Advanced(bool(is_new), int(tick), int(gate), int(skew_ticks), int(stalled_now), names)
@@ -232,5 +245,8 @@ class Gate:
         answer = self._client.xread({self._keys.ticks: cursor}, block=max(1, round(timeout_s * 1000)))
         if not answer:
             return None
-        entry_id, fields = answer[0][1][-1]
-        return Tick(entry_id.decode(), int(fields[b"tick"]), int(fields[b"time_ns"]), int(fields[b"gate"]))
+        for entry_id, fields in reversed(answer[0][1]):
+            tick, time_ns, gate = (whole(fields.get(name)) for name in (b"tick", b"time_ns", b"gate"))
+            if tick is not None and time_ns is not None and gate is not None:
+                return Tick(entry_id.decode(), tick, time_ns, gate)
+        return None

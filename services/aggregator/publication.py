@@ -77,9 +77,9 @@ class Publication:
         for change in result.assignments:
             commands += self._assignment(cycle.tick, change)
         for sighting in result.sightings:
-            commands += self._sighting(sighting, final=sighting.gid not in result.touched)
+            commands += self._sighting(sighting, result.shift_ns, final=sighting.gid not in result.touched)
         for gid in sorted(result.touched):
-            commands += self._identity(identities[gid], table)
+            commands += self._identity(identities[gid], table, result.shift_ns)
         commands += [self._position(gid, position) for gid, position in result.positions.items() if gid in identities]
         for younger, older in result.aliases.items():
             commands.append(["HSET", self._keys.aliases, younger, older])
@@ -97,6 +97,21 @@ class Publication:
             reason: Fields = {"reason": _REASONS[str(fields["kind"])]}
             commands.append(_xadd(self._keys.events, common | fields | reason, EVENTS_KEPT, f"{number}-0"))
         return commands
+
+    def restatement(self, tick: int, state: CycleResult, table: TrackTable, identities: Identities) -> list[Command]:
+        """The commands that write the whole state again: Redis lost it, or its keys expired too early.
+
+        `state`: from `Association.restated`. Sightings of tracks that are forgotten are lost.
+        """
+        commands: list[Command] = []
+        for change in state.assignments:
+            commands += self._assignment(tick, change)
+        commands += [["DEL", self._keys.sightings(gid)] for gid in sorted(state.touched)]
+        for sighting in state.sightings:
+            commands += self._sighting(sighting, state.shift_ns, final=False)
+        for gid in sorted(state.touched):
+            commands += self._identity(identities[gid], table, state.shift_ns)
+        return commands + [["HSET", self._keys.aliases, younger, older] for younger, older in state.aliases.items()]
 
     def removal(self, tick: int, tracks: Sequence[tuple[str, int]]) -> list[Command]:
         """The commands that remove `tracks` (camera, track id) from the global-ID map."""
@@ -123,29 +138,29 @@ class Publication:
         changed: Command = ["HSET", gids, track_id, gid] if gid else ["HDEL", gids, track_id]
         return [changed, _xadd(self._keys.assignments, fields, ASSIGNMENTS_KEPT)]
 
-    def _sighting(self, sighting: Sighting, *, final: bool) -> list[Command]:
+    def _sighting(self, sighting: Sighting, shift_ns: int, *, final: bool) -> list[Command]:
         key = self._keys.sightings(sighting.gid)
         fields: Fields = {
             "camera": self._cameras[sighting.camera],
             "track_id": sighting.track_id,
             "first_tick": sighting.first_tick,
             "last_tick": sighting.last_tick,
-            "first_ns": sighting.first_ns,
-            "last_ns": sighting.last_ns,
+            "first_ns": sighting.first_ns + shift_ns,
+            "last_ns": sighting.last_ns + shift_ns,
             "ended": int(sighting.ended),
         }
         fields |= _decision_fields(sighting.decision)
         commands = [_xadd(key, fields, SIGHTINGS_KEPT)]
         return [*commands, ["EXPIRE", key, self._expiry]] if final else commands
 
-    def _identity(self, identity: Identity, table: TrackTable) -> list[Command]:
+    def _identity(self, identity: Identity, table: TrackTable, shift_ns: int) -> list[Command]:
         seen_by = dict.fromkeys(self._cameras[int(camera)] for camera in table.rows["camera"][identity.rows])
         key = self._keys.identity(identity.gid)
         fields: Fields = {
             "gid": identity.gid,
             "class": identity.class_id,
-            "first_seen_ns": identity.first_ns,
-            "last_seen_ns": identity.last_ns,
+            "first_seen_ns": identity.first_ns + shift_ns,
+            "last_seen_ns": identity.last_ns + shift_ns,
             "cameras": " ".join(seen_by),
             "tracks": len(identity.rows),
             "present": int(identity.present),

@@ -19,6 +19,7 @@ from shared.errors import LeaseLost
 from shared.gate import CompletedCamera, Gate, Progress
 from shared.keys import Keys
 from shared.redis_connection import Client
+from shared.site_time import SiteTime
 from shared.stream_cap import StreamCap
 
 _log = structlog.get_logger()
@@ -37,7 +38,9 @@ class TickLoop:
         pictures: PicturePublisher,
         handover: Handover,
         metrics: CameraWorkerMetrics,
+        site_time: SiteTime,
     ) -> None:
+        self._site_time = site_time
         self._client, self._site, self._keys = client, site, Keys(site.site)
         self._virtual = site.clock.mode == "virtual"
         self._gate = Gate(client, self._keys, site.clock)
@@ -100,7 +103,7 @@ class TickLoop:
                 self._arriving.pop(0)
                 self._handover.give_back(camera, Outcome.LEASE_LOST)
                 continue
-            self._progress = self._gate.complete_tick(0, [], self._progress.assignments_cursor)
+            self._follow(self._gate.complete_tick(0, [], self._progress.assignments_cursor))
             # Read after the cursor was set: later changes are in `assignments` after the cursor.
             for track_id, gid in self._gate.gids(camera.name).items():
                 camera.change_gid(track_id, gid)
@@ -135,14 +138,25 @@ class TickLoop:
 
     def _wait_for_tick(self) -> None:
         newer = self._gate.wait(self._progress.ticks_cursor, _WAIT_S)
-        if newer is not None:
-            self._progress = replace(
+        if newer is None:
+            # `clock:ticks` may have begun anew, with ids below the cursor.
+            self._follow(self._gate.complete_tick(0, [], self._progress.assignments_cursor))
+            return
+        self._follow(
+            replace(
                 self._progress, tick=newer.tick, gate=newer.gate, ticks_cursor=newer.entry_id, time_ns=newer.time_ns
             )
+        )
+
+    def _follow(self, progress: Progress) -> None:
+        self._progress = progress
+        if progress.time_ns:
+            self._site_time.note_tick(progress.tick, progress.time_ns)
 
     def _tick_time_ns(self, tick: int) -> int:
-        """Site time at which a tick begins."""
-        return self._progress.time_ns + round((tick - self._progress.tick) * 1e9 / self._site.clock.target_fps)
+        """Steady site time at which a tick begins."""
+        began_ns = self._progress.time_ns + round((tick - self._progress.tick) * 1e9 / self._site.clock.target_fps)
+        return self._site_time.steady_ns(began_ns)
 
     def _send(self, tick: int, seen: list[Seen]) -> None:
         """Sends the results of a tick. If the connection is lost, they stay unsent and `step` sends them again.
@@ -150,8 +164,8 @@ class TickLoop:
         Only the script can fail: the code after it works in memory.
         """
         seen = [item for item in seen if self.cameras.get(item.camera.name) is item.camera]
-        self._progress = self._gate.complete_tick(
-            tick, [self._completed(item) for item in seen], self._progress.assignments_cursor
+        self._follow(
+            self._gate.complete_tick(tick, [self._completed(item) for item in seen], self._progress.assignments_cursor)
         )
         self._unsent = None
         self.skipped += self._progress.skipped
@@ -178,7 +192,8 @@ class TickLoop:
         camera = item.camera
         cap = self._caps.setdefault(camera.name, StreamCap(self._site))
         longest = cap.entries(len(item.payload))
-        return CompletedCamera(camera.name, camera.lease, item.time_ns, len(item.batch), item.payload, longest)
+        time_ns = item.time_ns + self._site_time.shift_ns
+        return CompletedCamera(camera.name, camera.lease, time_ns, len(item.batch), item.payload, longest)
 
     def _show(self, tick: int, item: Seen) -> None:
         name = item.camera.name
@@ -190,7 +205,7 @@ class TickLoop:
             Drawing(
                 name,
                 tick,
-                item.time_ns,
+                item.time_ns + self._site_time.shift_ns,
                 item.camera.config.title,
                 item.frame.image,
                 tracked.boxes_xyxy if tracked is not None else np.zeros((0, 4), np.float32),

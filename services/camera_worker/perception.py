@@ -28,6 +28,7 @@ class Seen:
     frame: Frame | None
     observed: Observed | None
     time_ns: int
+    """Steady site time."""
     batch: TrackBatch
     payload: bytes
     """The encoded batch."""

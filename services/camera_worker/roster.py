@@ -68,7 +68,7 @@ class Roster:
         self._metrics = metrics
         self._virtual = site.config.clock.mode == "virtual"
         self._gate = Gate(client, self._keys, site.config.clock)
-        self._timings = SourceTimings(client, site)
+        self._timings = SourceTimings(client, site, site_time)
         self._reports = Reports(claims, models, site_time)
         self._tracker_settings = TrackerSettings.of(site.config)
         self._held: dict[str, Held] = {}

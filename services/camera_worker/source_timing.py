@@ -7,8 +7,11 @@ import numpy.typing as npt
 
 from shared.config import CameraConfig
 from shared.gate import Progress
+from shared.lenient_reads import text_at
 from shared.redis_connection import Client
 from shared.site import PublishedSite
+from shared.site_state.facts import whole
+from shared.site_time import SiteTime
 from vision.video.timing import Timing
 
 
@@ -18,8 +21,9 @@ class SourceTimings:
     The exception is a camera that was added with its own starting tick (`origin` in `camera:{camera}`).
     """
 
-    def __init__(self, client: Client, site: PublishedSite) -> None:
+    def __init__(self, client: Client, site: PublishedSite, site_time: SiteTime) -> None:
         self._client, self._site, self._keys = client, site, site.keys
+        self._site_time = site_time
 
     def of(self, config: CameraConfig, progress: Progress) -> Timing:
         """The mapping from the time of a camera's source to site time; `progress` is the present state of the site.
@@ -33,14 +37,22 @@ class SourceTimings:
         offset_ns = round(offset * 1e9)
         if not config.is_file:
             return Timing(0, offset_ns, 1.0)
-        origin = self._client.hget(self._keys.camera(config.name), "origin")
+        origin = whole(self._client.hget(self._keys.camera(config.name), "origin"))
         if origin is None:
-            self._client.set(self._keys.files_origin, progress.tick + 1, nx=True)
-            origin = self._client.get(self._keys.files_origin)
+            origin = self._common_origin(progress.tick)
         scale = config.time_scale or self._layout_value(self._site.layout.scales, config.name, 1.0)
-        ticks = int(origin) - progress.tick
-        begin_ns = progress.time_ns + round(ticks * 1e9 / self._site.config.clock.target_fps)
+        ticks = origin - progress.tick
+        begin_ns = self._site_time.steady_ns(progress.time_ns) + round(ticks * 1e9 / self._site.config.clock.target_fps)
         return Timing(begin_ns + offset_ns, 0, scale)
+
+    def _common_origin(self, tick: int) -> int:
+        """The tick at which the site's files begin; the one after `tick` if none is known, or it cannot be read."""
+        self._client.set(self._keys.files_origin, tick + 1, nx=True)
+        origin = whole(text_at(self._client, self._keys.files_origin))
+        if origin is not None and 0 <= origin <= tick + 1:
+            return origin
+        self._client.set(self._keys.files_origin, tick + 1)
+        return tick + 1
 
     def _layout_value(self, values: npt.NDArray[np.float64] | None, name: str, default: float) -> float:
         if values is None or name not in self._site.layout.cameras:

@@ -55,8 +55,9 @@ class CameraWorker:
         self._pictures = PicturePublisher(connected.frames, site.keys, config.streamer)
         perception = Perception(models, config.clock.target_fps, virtual=virtual)
         self._metrics = CameraWorkerMetrics(connected.monitor.registry)
-        self.loop = TickLoop(client, config, perception, self._pictures, handover, self._metrics)
-        self.roster = Roster(client, site, models, claims, SiteTime(client), handover, self._metrics)
+        site_time = SiteTime(client, 1e9 / config.clock.target_fps)
+        self.loop = TickLoop(client, config, perception, self._pictures, handover, self._metrics, site_time)
+        self.roster = Roster(client, site, models, claims, site_time, handover, self._metrics)
         connected.monitor.registry.register(
             WorkerCollector(self._pictures, self.roster.sources, lambda: self.loop.malformed_gids)
         )

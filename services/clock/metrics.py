@@ -19,6 +19,10 @@ class ClockMetrics:
         self._stalled = Gauge("mtmc_clock_stalled_cameras", "Cameras that are stalled now", registry=registry)
         self._stalls = Counter("mtmc_clock_stalls", "Times that a camera stalled", ["camera"], registry=registry)
 
+        self.redis_clock_steps = Counter(
+            "mtmc_clock_redis_clock_steps", "Times that somebody set the clock of Redis's host", registry=registry
+        )
+
     def owns(self) -> None:
         """Records that this clock owns the role."""
         self._owner.set(1)

@@ -7,17 +7,22 @@ import time
 import structlog
 
 from services.clock.metrics import ClockMetrics
+from services.clock.redis_clock import STEP_US, RedisClock
 from shared.errors import LeaseLost
-from shared.gate import Advanced, Gate
+from shared.gate import Advanced, Gate, UnexpectedTime
 from shared.leases import Lease, Leases
+from shared.lenient_reads import text_at
 from shared.monitoring.monitor import Monitor
-from shared.redis_connection import RETRYABLE, Client, server_time_ns
+from shared.redis_connection import RETRYABLE, Client
 from shared.site import PublishedSite
 from shared.site_copy import SiteCopy
+from shared.site_state.facts import whole
 
 _log = structlog.get_logger()
 LEASE_SECONDS = 2.0
 _STANDBY_POLL_S = 0.25
+MOST_TICKS = 2**50
+"""A larger tick is damage: it is more than the ticks of 100,000 years."""
 
 
 class Clock:
@@ -31,6 +36,7 @@ class Clock:
         self._lease: Lease | None = None
         self._site_copy = SiteCopy(client, site)
         self._metrics = ClockMetrics((monitor or Monitor()).registry)
+        self._redis_clock = RedisClock(client)
         self._origin_us = 0
         self._cursor = "0-0"
         self._next_at = 0.0
@@ -87,13 +93,31 @@ class Clock:
             time.sleep(wait)
         advanced = self._advance(lease, resumed=self._paused)
         self._paused = False
+        self._follow_redis_clock()
         # By Redis time, so that ticks are on time even if this host's clock runs fast or slow.
-        now_us = server_time_ns(self._client) // 1000
         next_us = self._origin_us + (advanced.tick + 1) * 1e6 / self._config.target_fps
         # Even at a low tick rate, stalls must be detected and the lease renewed in time.
-        due_s = min((next_us - now_us) / 1e6, self._config.stall_seconds / 4, LEASE_SECONDS / 4)
+        due_s = min(
+            (next_us - self._redis_clock.expected_us()) / 1e6, self._config.stall_seconds / 4, LEASE_SECONDS / 4
+        )
         self._next_at = time.monotonic() + max(0.0, due_s)
         return advanced
+
+    def _follow_redis_clock(self) -> None:
+        """Moves the origin of the ticks if Redis's clock was set, so that they go on at their rate."""
+        step_us = self._redis_clock.measure()
+        if not step_us:
+            return
+        self._origin_us += step_us
+        self._metrics.redis_clock_steps.inc()
+        _log.error(
+            "somebody set Redis's clock; the ticks go on at their rate. Check time synchronisation on its host",
+            by_seconds=round(step_us / 1e6, 1),
+        )
+        self._client.hset(
+            self._keys.skew,
+            mapping={"step_ms": step_us // 1000, "stepped_at_ms": self._redis_clock.expected_us() // 1000},
+        )
 
     def _step_virtual(self, lease: Lease) -> Advanced:
         advanced = self._advance(lease)
@@ -107,7 +131,14 @@ class Clock:
         return advanced
 
     def _advance(self, lease: Lease, *, resumed: bool = False) -> Advanced:
-        advanced = self._gate.advance(lease, self._origin_us, resumed=resumed)
+        expected_us = 0 if self._config.mode == "virtual" else self._redis_clock.expected_us()
+        try:
+            advanced = self._gate.advance(
+                lease, self._origin_us, resumed=resumed, expected_us=expected_us, tolerance_us=STEP_US
+            )
+        except UnexpectedTime:
+            self._follow_redis_clock()
+            advanced = self._gate.advance(lease, self._origin_us, resumed=True)
         self._metrics.advanced(advanced)
         return advanced
 
@@ -123,12 +154,25 @@ class Clock:
         return True
 
     def _origin(self) -> int:
-        """Redis time of tick 0, µs, chosen so that ticks continue from the last published one, also at another rate."""
-        newest = self._client.xrevrange(self._keys.ticks, count=1)
-        if newest:
-            fields = newest[0][1]
-            begun_us, tick = int(fields[b"time_ns"]) // 1000, int(fields[b"tick"])
-            return begun_us - round(tick * 1e6 / self._config.target_fps)
+        """Redis time of tick 0, µs, chosen so that ticks continue from the last published one, also at another rate.
+
+        Entries that cannot be read are skipped.
+        """
+        if self._config.mode != "virtual":
+            self._redis_clock.measure()
+        newest = self._newest_tick()
         if self._config.mode == "virtual":
-            return 0
-        return server_time_ns(self._client) // 1000
+            tick, begun_us = newest or (0, 0)
+            return begun_us - round(tick * 1e6 / self._config.target_fps)
+        now_us = self._redis_clock.expected_us()
+        # Redis's clock may have been set back while no clock ran; and a tick without a time continues from now.
+        tick, begun_us = newest or (whole(text_at(self._client, self._keys.tick)) or 0, now_us)
+        return min(begun_us, now_us) - round(tick * 1e6 / self._config.target_fps)
+
+    def _newest_tick(self) -> tuple[int, int] | None:
+        """The newest published tick and its time, µs."""
+        for _, fields in self._client.xrevrange(self._keys.ticks, count=100):
+            tick, time_ns = whole(fields.get(b"tick")), whole(fields.get(b"time_ns"))
+            if tick is not None and time_ns is not None and 0 <= tick < MOST_TICKS and time_ns >= 0:
+                return tick, time_ns // 1000
+        return None

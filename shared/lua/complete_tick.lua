@@ -22,8 +22,9 @@ for i = 0, (#KEYS - FIXED_KEYS) / KEYS_EACH - 1 do
   if not renewed(lease, KEYS[10], 'camera:' .. camera, value, ttl_ms) then
     lost[#lost + 1] = camera
   else
-    if handled > tonumber(redis.call('HGET', state, 'tick') or '-1') then
-      redis.call('XADD', tracks, 'MAXLEN', '~', longest, '*', 'schema', schema,
+    if whole(redis.call('HGET', state, 'seq')) == nil then redis.call('HDEL', state, 'seq') end
+    if handled > (last_written(camera, tick) or -1) then
+      append(tracks, 'MAXLEN', '~', longest, '*', 'schema', schema,
         'seq', string.format('%.0f', redis.call('HINCRBY', state, 'seq', 1)), 'camera', camera,
         'tick', string.format('%.0f', handled), 'time_ns', time_ns, 'n', n, 'payload', payload)
       redis.call('HSET', state, 'tick', string.format('%.0f', handled))
@@ -34,7 +35,10 @@ for i = 0, (#KEYS - FIXED_KEYS) / KEYS_EACH - 1 do
   end
 end
 
-if skipped > 0 then redis.call('HINCRBY', SKEW, 'skipped', skipped) end
+if skipped > 0 then
+  if whole(redis.call('HGET', SKEW, 'skipped')) == nil then redis.call('HDEL', SKEW, 'skipped') end
+  redis.call('HINCRBY', SKEW, 'skipped', skipped)
+end
 local gate = publish_if_moved(old_gate, tick)
 
 -- Changes of all cameras: the caller may own more cameras than those in this call.
@@ -54,6 +58,5 @@ elseif cursor == '0-0' then
 end
 
 local watched = redis.call('ZRANGEBYSCORE', KEYS[9], ms - tonumber(ARGV[5]), '+inf')
-local newest = redis.call('XREVRANGE', TICKS, '+', '-', 'COUNT', 1)
-return {tick, gate, newest[1] and newest[1][1] or '0-0', newest[1] and newest[1][2][4] or '0', cursor, lost, changes,
-  watched, skipped}
+local ticks_cursor, time_ns = newest_tick()
+return {tick, gate, ticks_cursor, time_ns, cursor, lost, changes, watched, skipped}

@@ -23,12 +23,23 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local function current_tick()
-  return tonumber(redis.call('GET', TICK) or '0')
+-- A whole number from text, or nil. What is read may have been written by anybody.
+local LARGEST = 2 ^ 53
+local function whole(text)
+  local number = tonumber(text or nil)
+  if number and number >= 0 and number < LARGEST and number == math.floor(number) then return number end
+  return nil
 end
 
-local function seen_by(camera)
-  return tonumber(redis.call('ZSCORE', SEEN, camera) or nil)
+local function current_tick()
+  return whole(redis.call('GET', TICK)) or 0
+end
+
+-- The last tick that a camera has handled; nil if it takes no part in the clock. No camera is ahead of the clock.
+local function seen_by(camera, tick)
+  local seen = whole(redis.call('ZSCORE', SEEN, camera))
+  if seen and seen <= (tick or current_tick()) then return seen end
+  return nil
 end
 
 -- The camera:{camera} key beside clock:tick, under the same prefix.
@@ -36,15 +47,22 @@ local function camera_key(camera)
   return string.sub(TICK, 1, -#'clock:tick' - 1) .. 'camera:' .. camera
 end
 
--- The tick of the camera's last entry, from any owner; nil before the first.
-local function last_written(camera)
-  return tonumber(redis.call('HGET', camera_key(camera), 'tick') or nil)
+-- The tick of the camera's last entry, from any owner; nil before the first, or if it lies in the future.
+local function last_written(camera, tick)
+  local last = whole(redis.call('HGET', camera_key(camera), 'tick'))
+  if last and last <= tick then return last end
+  return nil
+end
+
+-- Whether settings are those of a camera that is not paused. Settings that cannot be read are those of none.
+local function runs(settings)
+  local ok, read = pcall(cjson.decode, settings or '')
+  return ok and type(read) == 'table' and not read.paused
 end
 
 -- Whether the site has the camera and it is not paused.
 local function enabled(camera)
-  local settings = redis.call('HGET', CAMERAS, camera)
-  return settings and not cjson.decode(settings).paused
+  return runs(redis.call('HGET', CAMERAS, camera))
 end
 
 -- The tick up to which all live cameras have handled everything; the current tick if there is no live camera.
@@ -53,14 +71,14 @@ end
 local function handled_by_cameras(tick)
   if not VIRTUAL then
     local slowest = redis.call('ZRANGE', SEEN, 0, 0, 'WITHSCORES')
-    return tonumber(slowest[2] or tick), slowest[2] ~= nil
+    return math.min(tick, math.max(0, tonumber(slowest[2]) or tick)), slowest[2] ~= nil
   end
   local least, any = tick, false
   local settings = redis.call('HGETALL', CAMERAS)
   for i = 1, #settings, 2 do
     local camera = settings[i]
-    if not cjson.decode(settings[i + 1]).paused then
-      local seen = seen_by(camera)
+    if runs(settings[i + 1]) then
+      local seen = seen_by(camera, tick)
       if seen then
         least, any = math.min(least, seen), true
       elseif redis.call('HGET', camera_key(camera), 'state') ~= 'ended' then
@@ -76,7 +94,7 @@ local function last_cycle()
   local cycle = redis.call('XREVRANGE', CYCLES, '+', '-', 'COUNT', 1)
   local fields = cycle[1] and cycle[1][2] or {}
   for i = 1, #fields, 2 do
-    if fields[i] == 'tick' then return tonumber(fields[i + 1]) end
+    if fields[i] == 'tick' then return whole(fields[i + 1]) or 0 end
   end
   return 0
 end
@@ -90,13 +108,35 @@ local function gate_at(tick)
   return math.min(least, last_cycle()) + LEAD
 end
 
+-- The newest entry of clock:ticks that can be read: its id and its time_ns.
+local function newest_tick()
+  for _, entry in ipairs(redis.call('XREVRANGE', TICKS, '+', '-', 'COUNT', 10)) do
+    local fields = entry[2]
+    if fields[3] == 'time_ns' and string.match(fields[4], '^%d+$') then return entry[1], fields[4] end
+  end
+  return '0-0', '0'
+end
+
 local function last_time_ns()
-  local last = redis.call('XREVRANGE', TICKS, '+', '-', 'COUNT', 1)
-  return last[1] and last[1][2][4] or '0'
+  local _, time_ns = newest_tick()
+  return time_ns
+end
+
+-- Appends to a stream. If its last id is the largest one possible, nothing can be appended any more, so it is emptied.
+local function append(stream, ...)
+  local added = redis.pcall('XADD', stream, ...)
+  if type(added) == 'table' and added.err then
+    if not string.find(added.err, 'last possible') and not string.find(added.err, 'equal or smaller') then
+      return redis.call('XADD', stream, ...)
+    end
+    redis.call('DEL', stream)
+    return redis.call('XADD', stream, ...)
+  end
+  return added
 end
 
 local function publish(tick, time_ns, gate)
-  redis.call('XADD', TICKS, 'MAXLEN', '~', TICKS_KEPT, '*', 'tick', string.format('%.0f', tick), 'time_ns', time_ns,
+  append(TICKS, 'MAXLEN', '~', TICKS_KEPT, '*', 'tick', string.format('%.0f', tick), 'time_ns', time_ns,
     'gate', string.format('%.0f', gate))
 end
 
@@ -113,7 +153,7 @@ end
 -- Marks that a camera has handled the tick `handled`. In live mode, a camera that is slower than the clock skips ticks,
 -- so that it never falls further behind. A mark may be repeated, at a later tick. Returns the number of ticks skipped.
 local function mark(camera, handled, tick, ms)
-  local before = seen_by(camera) or 0
+  local before = seen_by(camera, tick) or 0
   local stored = math.max(handled, before, VIRTUAL and 0 or tick - 1)
   redis.call('ZADD', SEEN, stored, camera)
   redis.call('ZADD', MARKED_AT, ms, camera)

@@ -5,7 +5,7 @@ if not renewed(KEYS[8], KEYS[9], 'camera:' .. ARGV[3], ARGV[4], ARGV[5]) then re
 local camera, tick = ARGV[3], current_tick()
 local old_gate = gate_at(tick)
 -- After a takeover, the tick that the old owner did not finish must be handled, and no tick twice.
-local seen = seen_by(camera) or last_written(camera) or -math.huge
+local seen = seen_by(camera, tick) or last_written(camera, tick) or -math.huge
 if not VIRTUAL then
   seen = math.max(0, seen, tick - 1)
 elseif seen < tick - 1 then
@@ -13,4 +13,4 @@ elseif seen < tick - 1 then
 end
 redis.call('ZADD', SEEN, seen, camera)
 redis.call('ZADD', MARKED_AT, now_ms(), camera)
-return {1, tick, publish_if_moved(old_gate, tick), seen_by(camera)}
+return {1, tick, publish_if_moved(old_gate, tick), seen}

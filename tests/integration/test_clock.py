@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from services.clock import service as clock_service
+from services.clock import redis_clock
 from services.clock.service import LEASE_SECONDS, Clock
 from shared.config import SiteConfig
 from shared.errors import LeaseLost
@@ -207,7 +207,7 @@ def test_a_connection_lost_while_taking_over_makes_no_ticks_without_an_origin(
 
     clock = Clock(redis_client, site)
     with monkeypatch.context() as patch:
-        patch.setattr(clock_service, "server_time_ns", gone)
+        patch.setattr(redis_clock, "server_time_ns", gone)
         with pytest.raises(RETRYABLE):
             clock.step()
     step_until(clock, redis_client, site, 1)

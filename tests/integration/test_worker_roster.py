@@ -15,13 +15,16 @@ from services.camera_worker.camera import Camera
 from services.camera_worker.handover import Outcome, ReleaseWhen
 from services.camera_worker.held import Phase
 from services.camera_worker.roster import Roster
+from services.camera_worker.source_timing import SourceTimings
 from shared.camera_settings import add_camera, remove_cameras, set_paused
-from shared.gate import Gate
+from shared.config import CameraConfig
+from shared.gate import Gate, Progress
 from shared.leases import Leases
 from shared.redis_connection import Client
 from shared.site_time import SiteTime
 from tests.integration.worker_parts import StillSource, WorkerSite, wait_for
 from vision.video.picture_health import Fault, FaultKind
+from vision.video.timing import Timing
 
 
 @pytest.fixture
@@ -272,8 +275,15 @@ def test_site_time_is_measured_again_while_the_roster_runs(site: WorkerSite, mon
 
 
 @pytest.mark.usefixtures("sources")
-def test_malformed_data_of_one_camera_in_redis_does_not_stop_the_others(site: WorkerSite) -> None:
-    site.client.hset(site.keys.camera("a"), "origin", "soon")
+def test_a_bug_with_one_camera_does_not_stop_the_others(site: WorkerSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    of = SourceTimings.of
+
+    def broken(self: SourceTimings, config: CameraConfig, progress: Progress) -> Timing:
+        if config.name == "a":
+            raise ValueError("a bug")
+        return of(self, config, progress)
+
+    monkeypatch.setattr(SourceTimings, "of", broken)
     roster = site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "b"))
     stepped(roster, lambda: site.state("a").get("state") == "down")

@@ -88,6 +88,7 @@ class WorkerSite:
         self.site, self.keys = site, Keys(self.config.site)
         self.models = Models(self.config, 1)
         self.handover = Handover()
+        self.site_time = SiteTime(client, 1e9 / self.config.clock.target_fps)
         self.registry = CollectorRegistry()
         self.metrics = CameraWorkerMetrics(self.registry)
 
@@ -97,7 +98,7 @@ class WorkerSite:
     def loop(self) -> TickLoop:
         pictures = PicturePublisher(self.client, self.keys, self.config.streamer)
         perception = Perception(self.models, self.config.clock.target_fps, virtual=False)
-        return TickLoop(self.client, self.config, perception, pictures, self.handover, self.metrics)
+        return TickLoop(self.client, self.config, perception, pictures, self.handover, self.metrics, self.site_time)
 
     def roster(self) -> Roster:
         claims = Claims(
@@ -108,7 +109,7 @@ class WorkerSite:
             ttl_seconds=self.config.worker.lease_seconds,
             rebalance=True,
         )
-        return Roster(self.client, self.site, self.models, claims, SiteTime(self.client), self.handover, self.metrics)
+        return Roster(self.client, self.site, self.models, claims, self.site_time, self.handover, self.metrics)
 
     def lease(self, name: str) -> Lease:
         lease = Leases(self.client, self.keys).acquire(f"camera:{name}", self.config.worker.lease_seconds)
