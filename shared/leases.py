@@ -9,14 +9,41 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgpack
+from redis.exceptions import ResponseError
 
 from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.redis_connection import Client
 from shared.replication import Replicas
 from shared.scripts import Scripts
+
+
+class UnusableKey(NamedTuple):
+    """A key on which a command would fail."""
+
+    key: str
+    problem: str
+    """`type`: it has the type `found`; `id`: the last id of the stream, `found`, is not below that of the command;
+    `number`: its field `found` is not an integer."""
+    found: str
+
+    def __str__(self) -> str:
+        return {
+            "type": f"{self.key} is of type {self.found}",
+            "id": f"the last id of {self.key}, {self.found}, is equal or greater",
+            "number": f"the field {self.found} of {self.key} is not an integer",
+        }[self.problem]
+
+
+class UnusableKeys(ResponseError):
+    """Commands would fail on these keys; none of the commands was run."""
+
+    def __init__(self, keys: Sequence[UnusableKey]) -> None:
+        super().__init__("; ".join(map(str, keys)))
+        self.keys = tuple(keys)
 
 
 class Lease:
@@ -80,12 +107,17 @@ class Lease:
 
         Raises:
             LeaseLost: another process has owned the role since.
+            UnusableKeys: commands would fail on these keys; nothing was done.
         """
         sent_at = time.monotonic()
         packed = msgpack.packb([[_argument(part) for part in command] for command in commands], use_bin_type=False)
         keys = [self.key, self._keys.epochs, *touched]
-        if not self._scripts.run("fenced", keys, [self.value, self.role, self.ttl_ms if renew else 0, packed]):
+        reply = self._scripts.run("fenced", keys, [self.value, self.role, self.ttl_ms if renew else 0, packed])
+        if not reply:
             raise LeaseLost(self.role)
+        if reply != 1:
+            parts = [part.decode(errors="replace") for part in reply]
+            raise UnusableKeys([UnusableKey(*parts[at : at + 3]) for at in range(0, len(parts), 3)])
         if renew:
             self.note_renewed(sent_at)
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgpack
 import structlog
 
-from services.aggregator.publication import touched_keys
+from services.aggregator.publication import Command, touched_keys
 from services.aggregator.reader import newest_number
 from shared.errors import MtmcError
 from shared.keys import Keys
@@ -21,6 +21,7 @@ from shared.redis_connection import Client
 _log = structlog.get_logger()
 _CHUNK_BYTES = 512 * 1024
 _UNFINISHED_EXPIRES_S = 600
+_FOREIGN_AT_ONCE = 10_000
 SCHEMA = 4
 """Of checkpoints. 1 had no number and nothing that is learned; 2 had no travel times, overlaps or divided tracks; 3 had
 no time offsets of cameras."""
@@ -130,6 +131,14 @@ class Checkpoints:
     def last_event(self) -> int:
         """The number of the newest event, 0 if there is none."""
         return newest_number(self._client.xrevrange(self._keys.events, count=1))
+
+    def without_entries_after(self, stream: str, last_id: str) -> list[Command]:
+        """The commands that remove the entries of a stream after `last_id`, so that smaller ids can be added again."""
+        foreign = [entry_id for entry_id, _ in self._client.xrange(stream, min=f"({last_id}", count=_FOREIGN_AT_ONCE)]
+        kept = self._client.xrevrange(stream, max=last_id, count=1)
+        if not kept:
+            return [["DEL", stream]]
+        return [*(["XDEL", stream, entry_id] for entry_id in foreign), ["XSETID", stream, kept[0][0]]]
 
     def _generations(self) -> list[dict[str, Any]]:
         """Descriptions of the valid checkpoint and the previous one, as far as they exist."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from association.decisions import Decision
@@ -69,8 +69,8 @@ class Publication:
     def commands(self, cycle: CycleRecord, table: TrackTable, identities: Identities) -> list[Command]:
         """All commands of one cycle.
 
-        The entry of `cycles` comes first and has the tick as its id: a retry of a committed cycle fails there, before
-        anything is written twice.
+        The entry of `cycles` has the tick as its id: a retry of a committed cycle is refused because of it, and nothing
+        is written twice.
         """
         result = cycle.result
         commands: list[Command] = [self._cycle(cycle)]
@@ -101,6 +101,22 @@ class Publication:
     def removal(self, tick: int, tracks: Sequence[tuple[str, int]]) -> list[Command]:
         """The commands that remove `tracks` (camera, track id) from the global-ID map."""
         return [command for camera, track_id in tracks for command in self._change(tick, camera, track_id, 0)]
+
+    def rewritten(self, deleted: Collection[str], table: TrackTable, identities: Identities) -> list[Command]:
+        """The commands that write again what the state knows of the content of `deleted` keys."""
+        commands: list[Command] = []
+        shown = table.rows[table.shown()]
+        for index, camera in enumerate(self._cameras):
+            own = shown[shown["camera"] == index]
+            if self._keys.gids(camera) in deleted and len(own):
+                pairs = zip(own["track_id"].tolist(), own["gid"].tolist(), strict=True)
+                commands += [["HSET", self._keys.gids(camera), track_id, gid] for track_id, gid in pairs]
+        for identity in identities:
+            if self._keys.identity(identity.gid) in deleted:
+                commands += self._identity(identity, table)
+            if self._keys.aliases in deleted:
+                commands += [["HSET", self._keys.aliases, younger, identity.gid] for younger in identity.absorbed]
+        return commands
 
     def _forgotten(self, result: CycleResult) -> list[Command]:
         commands: list[Command] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import structlog
@@ -16,10 +17,11 @@ from services.aggregator.metrics import AggregatorMetrics
 from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle
 from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
 from services.aggregator.reader import TrackReader
+from services.aggregator.repair import repair
 from shared.camera_settings import read_settings
 from shared.errors import LeaseLost
 from shared.gate import Gate, Handled
-from shared.leases import Lease, Leases
+from shared.leases import Lease, Leases, UnusableKey, UnusableKeys
 from shared.messages import TrackEntry
 from shared.monitoring.health import READY_SECONDS
 from shared.monitoring.monitor import Monitor
@@ -31,6 +33,8 @@ _log = structlog.get_logger()
 LEASE_SECONDS = 2.0
 _POLL_S = 0.25
 _LOOK_AROUND_S = 0.4
+_REPAIRS = 5
+"""A commit is retried so often; each time, another program has made keys unusable."""
 
 
 class Aggregator:
@@ -240,15 +244,42 @@ class Aggregator:
         return self.association.cycle(tick, now_ns, seen)
 
     def _commit(self, lease: Lease) -> None:
-        assert self._uncommitted is not None
         try:
-            commands = self._uncommitted[1]
-            lease.commit(commands, touched_keys(commands))
+            self._commit_repairing(lease)
             self._replicas.confirm()
         except RETRYABLE:
             self._note_gids()  # The script may have run, although its reply was lost.
             raise
         self._committed()
+
+    def _commit_repairing(self, lease: Lease) -> None:
+        """Commits the cycle; keys that have become unusable are repaired by the same script."""
+        unusable: dict[str, UnusableKey] = {}
+        for _ in range(_REPAIRS):
+            assert self._uncommitted is not None
+            record, commands = self._uncommitted
+            try:
+                lease.commit(commands, touched_keys(commands))
+            except UnusableKeys as error:
+                newest = self._checkpoints.newest_cycle()
+                if newest is not None and newest.tick == record.tick:
+                    return  # The script has run before.
+                unusable |= {one.key: one for one in error.keys}
+                self._uncommitted = self._repaired(record, list(unusable.values()))
+            else:
+                return
+        raise AssertionError(f"after {_REPAIRS} repairs these keys are unusable again: {', '.join(unusable)}")
+
+    def _repaired(self, record: CycleRecord, unusable: Sequence[UnusableKey]) -> tuple[CycleRecord, list[Command]]:
+        """The cycle with the commands that make `unusable` keys usable before it."""
+        found = repair(unusable, self._keys, self._checkpoints, self._committed_tick)
+        letters = [*(one for one in record.dead_letters if one.entry_id), *found.letters]
+        events = record.events_before if found.last_event is None else found.last_event
+        record = replace(record, dead_letters=letters, events_before=events)
+        self._events = record.events
+        table, identities = self.association.table, self.association.identities
+        rewritten = self._publication.rewritten(found.deleted, table, identities)
+        return record, [*found.commands, *rewritten, *self._publication.commands(record, table, identities)]
 
     def _note_gids(self) -> None:
         """Marks gids as used, so that none that may have been published is reused; gids of a rejected cycle may be."""
@@ -346,8 +377,7 @@ class Aggregator:
 
     def _remove_stray_tracks(self, lease: Lease) -> None:
         """Removes tracks from the global-ID map that are not in this state; safe to repeat."""
-        rows = self.association.table.rows
-        shown = rows[rows["used"] & (rows["gid"] > 0) & (~rows["ended"] | rows["lingering"])]
+        shown = self.association.table.rows[self.association.table.shown()]
         known = {
             camera: set(shown["track_id"][shown["camera"] == index].tolist())
             for camera, index in self._camera_index.items()

@@ -703,6 +703,77 @@ def test_late_entries_are_counted_and_used_in_the_next_cycle(redis_client: Clien
     assert rows["embedded"][rows["used"]].tolist() == [31, 31]
 
 
+# -- keys that another program has overwritten -------------------------------------------------------------
+
+
+def ticks_of_assignments(found: dict[str, Any]) -> list[int]:
+    return [int(fields[b"tick"]) for fields in found["assignments"]]
+
+
+@pytest.mark.parametrize(
+    "key", ["gids:A", "identity:{}", "aliases", "sightings:{}", "assignments", "events", "dead_letters", "clock:skew"]
+)
+def test_a_key_of_the_wrong_type_is_named_and_written_again_and_nothing_else_is_lost(
+    redis_client: Client, calm: dict[str, Any], key: str
+) -> None:
+    site, seen = site_of(redis_client, "overwritten"), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    last = next(fields for fields in reversed(calm["assignments"]) if fields[b"gid"] != b"0")
+    at, key, last_sightings = int(last[b"tick"]), key.format(int(last[b"gid"])), f"sightings:{int(last[b'gid'])}"
+    if key == "aliases":
+        at = max(int(fields[b"tick"]) for _, fields in calm["events"] if fields[b"kind"] == b"merged")
+    for tick in range(1, TICKS + 1):
+        feeder.feed()
+        if tick == at:
+            if key == "dead_letters":
+                redis_client.xadd(site.keys.tracks("B"), {"nonsense": "x"})
+            if key == "clock:skew":
+                redis_client.hset(site.keys.skew, "late", "many")
+                late = redis_client.xrange(site.keys.tracks("D"))[-1]
+                redis_client.xadd(site.keys.tracks("D"), late[1] | {b"tick": b"1", b"seq": b"61"})
+                redis_client.hset(site.keys.camera("D"), "seq", 61)
+            else:
+                redis_client.set(prefixed(site, key), "garbage")
+        aggregator.step()
+    found = outcome(redis_client, site)
+    check_map(redis_client, site, aggregator)
+    letters = redis_client.xrange(site.keys.dead_letters)
+    assert (letters[-1][1][b"stream"].decode(), letters[-1][1][b"entry"]) == (prefixed(site, key), b"")
+    assert key == "clock:skew" or b"is of type string: it was deleted" in letters[-1][1][b"reason"]
+    assert len(letters) == (2 if key == "dead_letters" else 1)
+    if key == "clock:skew":
+        assert redis_client.hget(site.keys.skew, "late") == b"1"
+        return
+    history = {key, "dead"} & {last_sightings, "assignments", "events", "dead"}
+    assert {name: value for name, value in found.items() if name not in history} == {
+        name: value for name, value in calm.items() if name not in history
+    }
+    if key == "events":
+        assert found["events"] == calm["events"][-len(found["events"]) :]
+
+
+@pytest.mark.parametrize("foreign", ["1000-7", f"{2**64 - 1}-{2**64 - 1}"])
+def test_events_continue_after_the_last_id_in_redis_unless_nobody_can(
+    redis_client: Client, calm: dict[str, Any], foreign: str
+) -> None:
+    site, seen = site_of(redis_client, "foreign"), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    at = next(tick for tick in ticks_of_assignments(calm) if tick >= 60)
+    for tick in range(1, TICKS + 1):
+        feeder.feed()
+        if tick == at:
+            before = redis_client.xlen(site.keys.events)
+            redis_client.xadd(site.keys.events, {"kind": "x"}, id=foreign)
+            redis_client.xadd(site.keys.assignments, {"a": 1}, id=f"{2**64 - 1}-{2**64 - 1}")
+        aggregator.step()
+    numbers = [int(entry_id.split(b"-")[0]) for entry_id, _ in redis_client.xrange(site.keys.events)]
+    after = list(range(1001, 1001 + len(calm["events"]) - before)) if foreign == "1000-7" else []
+    assert numbers == [*range(1, before + 1), 1000, *after] if after else [*range(1, len(calm["events"]) + 1)]
+    assert outcome(redis_client, site)["assignments"] == calm["assignments"]
+    assert aggregator_of(redis_client, site).step() is None
+    assert redis_client.xlen(site.keys.events) == len(numbers), "a recovery adds no event"
+
+
 # -- the site changes ----------------------------------------------------------------------------------------
 
 
