@@ -49,8 +49,17 @@ class UnusableKeys(ResponseError):
 class Lease:
     """One role that this process owns."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, role: str, value: str, ttl_seconds: float) -> None:
-        self._scripts, self._keys, self.ttl_ms = scripts, keys, round(ttl_seconds * 1000)
+    def __init__(
+        self,
+        scripts: Scripts,
+        keys: Keys,
+        role: str,
+        value: str,
+        ttl_seconds: float,
+        replicas: Replicas | None = None,
+    ) -> None:
+        self._scripts, self._replicas = scripts, replicas
+        self._keys, self.ttl_ms = keys, round(ttl_seconds * 1000)
         self.role, self.value, self.key = role, value, keys.lease(role)
         self._renewed_at = time.monotonic()
 
@@ -98,12 +107,18 @@ class Lease:
         self._scripts.run("leases", [self.key, self._keys.epochs], ["release", self.role, self.value])
 
     def commit(
-        self, commands: Sequence[Sequence[str | bytes | int]], touched: Sequence[str], *, renew: bool = True
+        self,
+        commands: Sequence[Sequence[str | bytes | int]],
+        touched: Sequence[str],
+        *,
+        renew: bool = True,
+        confirm: bool = False,
     ) -> None:
         """Runs all `commands` atomically if this process still owns the role, and none otherwise.
 
         An expired lease still counts as owned if no other process has owned the role since; it is then taken back.
         Without `renew` the expiry is left alone: for a caller that only reports on work whose owner renews the lease.
+        With `confirm` it waits until a replica has the writes, see `Replicas`.
 
         Raises:
             LeaseLost: another process has owned the role since.
@@ -112,7 +127,8 @@ class Lease:
         sent_at = time.monotonic()
         packed = msgpack.packb([[_argument(part) for part in command] for command in commands], use_bin_type=False)
         keys = [self.key, self._keys.epochs, *touched]
-        reply = self._scripts.run("fenced", keys, [self.value, self.role, self.ttl_ms if renew else 0, packed])
+        run = self._replicas.run if confirm and self._replicas else self._scripts.run
+        reply = run("fenced", keys, [self.value, self.role, self.ttl_ms if renew else 0, packed])
         if not reply:
             raise LeaseLost(self.role)
         if reply != 1:
@@ -139,12 +155,11 @@ class Leases:
         instead, so that a run can be repeated exactly.
         """
         least = "now" if least_epoch is None else str(least_epoch)
-        value = self._scripts.run(
+        value = self._replicas.run(
             "leases",
             [self._keys.lease(role), self._keys.epochs],
             ["acquire", role, secrets.token_hex(8), round(ttl_seconds * 1000), least],
         )
         if not value:
             return None
-        self._replicas.confirm()
-        return Lease(self._scripts, self._keys, role, value.decode(), ttl_seconds)
+        return Lease(self._scripts, self._keys, role, value.decode(), ttl_seconds, self._replicas)

@@ -26,7 +26,6 @@ from shared.messages import TrackEntry
 from shared.monitoring.health import READY_SECONDS
 from shared.monitoring.monitor import Monitor
 from shared.redis_connection import RETRYABLE, Client
-from shared.replication import Replicas
 from shared.site import PublishedSite
 
 _log = structlog.get_logger()
@@ -52,7 +51,6 @@ class Aggregator:
         self._gate = Gate(client, self._keys, site.config.clock)
         self._leases = Leases(client, self._keys)
         self._checkpoints = Checkpoints(client, self._keys)
-        self._replicas = Replicas(client)
         self._monitor = monitor or Monitor()
         self._metrics = AggregatorMetrics(self._monitor.registry)
         self._lease: Lease | None = None
@@ -246,7 +244,6 @@ class Aggregator:
     def _commit(self, lease: Lease) -> None:
         try:
             self._commit_repairing(lease)
-            self._replicas.confirm()
         except RETRYABLE:
             self._note_gids()  # The script may have run, although its reply was lost.
             raise
@@ -259,7 +256,7 @@ class Aggregator:
             assert self._uncommitted is not None
             record, commands = self._uncommitted
             try:
-                lease.commit(commands, touched_keys(commands))
+                lease.commit(commands, touched_keys(commands), confirm=True)
             except UnusableKeys as error:
                 newest = self._checkpoints.newest_cycle()
                 if newest is not None and newest.tick == record.tick:

@@ -214,9 +214,9 @@ class Storm:
     def _commit_then(self, patch: pytest.MonkeyPatch, error: Exception, *, before: bool) -> None:
         commit = Lease.commit
 
-        def broken(lease: Lease, commands: Any, touched: Any) -> None:
+        def broken(lease: Lease, commands: Any, touched: Any, **options: Any) -> None:
             if not before:
-                commit(lease, commands, touched)
+                commit(lease, commands, touched, **options)
             raise error
 
         patch.setattr(Lease, "commit", broken)
@@ -263,10 +263,10 @@ class Storm:
         set_current = self.site.keys.state_current
         commit = Lease.commit
 
-        def broken(lease: Lease, commands: Any, touched: Any) -> None:
+        def broken(lease: Lease, commands: Any, touched: Any, **options: Any) -> None:
             if set_current in touched:
                 raise Killed
-            commit(lease, commands, touched)
+            commit(lease, commands, touched, **options)
 
         patch.setattr(Lease, "commit", broken)
         with pytest.raises(Killed):
@@ -436,22 +436,22 @@ def test_an_old_owner_that_wakes_up_is_refused(
     feeder.feed(20)
     commit, new = Lease.commit, aggregator_of(redis_client, site)
 
-    def interrupted(lease: Lease, commands: Any, touched: Any) -> None:
+    def interrupted(lease: Lease, commands: Any, touched: Any, **options: Any) -> None:
         monkeypatch.setattr(Lease, "commit", commit)
         if moment == "saving":
-            commit(lease, commands, touched)
+            commit(lease, commands, touched, **options)
             monkeypatch.setattr(Lease, "commit", interrupted_again)
             return
         redis_client.delete(site.keys.lease("aggregator"))
         new.step()
-        commit(lease, commands, touched)
+        commit(lease, commands, touched, **options)
 
-    def interrupted_again(lease: Lease, commands: Any, touched: Any) -> None:
+    def interrupted_again(lease: Lease, commands: Any, touched: Any, **options: Any) -> None:
         monkeypatch.setattr(Lease, "commit", commit)
         redis_client.delete(site.keys.lease("aggregator"))
         monkeypatch.setattr(new, "_checkpoint_ticks", 1)
         new.step()
-        commit(lease, commands, touched)
+        commit(lease, commands, touched, **options)
 
     if moment == "idle":
         new.step()
