@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from association.adoption import Adopted, Published, adopt
 from association.changes import IdentityChanges
 from association.identities import Identities
 from association.learned_layout import LearnedLayout
@@ -189,6 +190,10 @@ class Association:
     def learned(self) -> LearnedLayout | None:
         """What has been learned of the cameras; None in the reference mode, which learns nothing."""
         return self._grouping.learned() if isinstance(self._grouping, LiveGrouping) else None
+
+    def adopt(self, published: Published) -> Adopted:
+        """Make the state agree with what was published; see `adoption.adopt`."""
+        return adopt(self.table, self.identities, published)
 
     # -- checkpoints -------------------------------------------------------------------------------------
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from association.adoption import Adopted
 from association.decisions import Decision
 from association.identities import Identities, Identity
 from association.outcome import Assignment, CycleResult, Event, Sighting
@@ -27,6 +29,7 @@ _REASONS = {
     "split": "a track no longer fits its identity",
     "left": "its last track ended",
     "gap": "entries were trimmed or lost before they were read",
+    "recovered": "the cycles of the last owner were re-run with another outcome; the published ids were kept",
 }
 
 
@@ -88,9 +91,7 @@ class Publication:
         commands += self._forgotten(result)
         if cycle.late:
             commands.append(["HINCRBY", self._keys.skew, "late", cycle.late])
-        for letter in cycle.dead_letters:
-            fields: Fields = {"stream": letter.stream, "entry": letter.entry_id, "reason": letter.reason}
-            commands.append(_xadd(self._keys.dead_letters, fields, DEAD_LETTERS_KEPT))
+        commands += self.letters(cycle.dead_letters)
         happened = [self._event_fields(event) for event in result.events] + [_gap_fields(gap) for gap in cycle.gaps]
         for number, fields in enumerate(happened, start=cycle.events_before + 1):
             common: Fields = {"kind": fields["kind"], "tick": cycle.tick, "time_ns": cycle.now_ns}
@@ -98,9 +99,23 @@ class Publication:
             commands.append(_xadd(self._keys.events, common | fields | reason, EVENTS_KEPT, f"{number}-0"))
         return commands
 
-    def removal(self, tick: int, tracks: Sequence[tuple[str, int]]) -> list[Command]:
-        """The commands that remove `tracks` (camera, track id) from the global-ID map."""
-        return [command for camera, track_id in tracks for command in self._change(tick, camera, track_id, 0)]
+    def letters(self, letters: Sequence[DeadLetter]) -> list[Command]:
+        """The commands that write dead letters."""
+        every = [{"stream": one.stream, "entry": one.entry_id, "reason": one.reason} for one in letters]
+        return [_xadd(self._keys.dead_letters, {**fields}, DEAD_LETTERS_KEPT) for fields in every]
+
+    def changes(self, tick: int, gids: Mapping[tuple[str, int], int]) -> list[Command]:
+        """The commands that change the global-ID map: (camera, track id) → gid; 0: removed."""
+        return [command for track, gid in gids.items() for command in self._change(tick, *track, gid)]
+
+    def recovered(
+        self, number: int, tick: int, time_ns: int, adopted: Adopted, table: TrackTable, identities: Identities
+    ) -> list[Command]:
+        """The commands after a recovery that kept the published ids: the event `number`, and the changed records."""
+        fields: Fields = {"kind": "recovered", "tick": tick, "time_ns": time_ns, "tracks": adopted.tracks}
+        event = _xadd(self._keys.events, fields | {"reason": _REASONS["recovered"]}, EVENTS_KEPT, f"{number}-0")
+        records = [command for gid in sorted(adopted.touched) for command in self._identity(identities[gid], table)]
+        return [event, *records]
 
     def rewritten(self, deleted: Collection[str], table: TrackTable, identities: Identities) -> list[Command]:
         """The commands that write again what the state knows of the content of `deleted` keys."""
@@ -127,7 +142,7 @@ class Publication:
     def _cycle(self, cycle: CycleRecord) -> Command:
         cursor = " ".join(f"{camera}={entry_id}" for camera, entry_id in cycle.cursors.items())
         fields: Fields = {"tick": cycle.tick, "time_ns": cycle.now_ns, "events": cycle.events}
-        fields |= {"next_gid": cycle.next_gid, "cursor": cursor}
+        fields |= {"next_gid": cycle.next_gid, "digest": digest(cycle.result, self._cameras), "cursor": cursor}
         return _xadd(self._keys.cycles, fields, entry_id=f"{cycle.tick}-0")
 
     def _assignment(self, tick: int, change: Assignment) -> list[Command]:
@@ -197,6 +212,13 @@ class Publication:
         title = self._titles.get(name)
         fields: Fields = {name_field: name}
         return fields | {title_field: title} if title else fields
+
+
+def digest(result: CycleResult, cameras: Sequence[str]) -> str:
+    """A digest of the changes of the global-ID map and of the merges of a cycle: 16 hexadecimal digits."""
+    changes = [f"{cameras[change.camera]} {change.track_id} {change.gid}" for change in result.assignments]
+    merges = [f"{younger} {older}" for younger, older in result.aliases.items()]
+    return hashlib.sha256("\n".join([*changes, "", *merges]).encode()).hexdigest()[:16]
 
 
 def touched_keys(commands: Sequence[Command]) -> list[str]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import structlog
 
+from association.adoption import Adopted, Published
 from association.core import Association
 from association.outcome import CameraTick, CycleResult
 from association.settings import AssociationSettings
 from services.aggregator.metrics import AggregatorMetrics
 from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle
-from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
-from services.aggregator.reader import TrackReader
-from services.aggregator.repair import repair
+from services.aggregator.publication import Command, CycleRecord, Publication, digest, touched_keys
+from services.aggregator.published import PublishedIds
+from services.aggregator.reader import DeadLetter, TrackReader
+from services.aggregator.repair import NUMBERS_END, repair
 from shared.camera_settings import read_settings
 from shared.errors import LeaseLost
 from shared.gate import Gate, Handled
@@ -51,6 +53,7 @@ class Aggregator:
         self._gate = Gate(client, self._keys, site.config.clock)
         self._leases = Leases(client, self._keys)
         self._checkpoints = Checkpoints(client, self._keys)
+        self._published = PublishedIds(client, self._keys)
         self._monitor = monitor or Monitor()
         self._metrics = AggregatorMetrics(self._monitor.registry)
         self._lease: Lease | None = None
@@ -64,6 +67,8 @@ class Aggregator:
         self._last_tick = self._committed_tick = self._checkpoint_tick = 0
         self._events = 0
         self._uncommitted: tuple[CycleRecord, list[Command]] | None = None
+        self._differs_since: int | None = None
+        """Tick of the first cycle of the last owner that had another outcome here."""
         self._recovered = False
         self._must_resync = False
         """Whether a connection was lost, so that it is unknown what Redis has."""
@@ -325,6 +330,7 @@ class Aggregator:
     def _recover(self, lease: Lease) -> None:
         """Loads the newest checkpoint, re-runs the cycles since, and corrects the global-ID map."""
         self._reset()
+        deleted = self._clear_keys(lease)
         checkpoint = self._checkpoints.load()
         cycles = self._checkpoints.cycles_after(checkpoint.tick if checkpoint else 0)
         self._read_titles()
@@ -349,7 +355,7 @@ class Aggregator:
         identities = self.association.identities
         identities.next_gid = max(identities.next_gid, self._highest_used_gid + 1, newest.next_gid if newest else 1)
         self._note_gids()
-        self._remove_stray_tracks(lease)
+        self._reconcile(lease, newest.time_ns if newest else 0, deleted)
         self._recovered = True
         self._metrics.owns()
         _log.info("acquired the aggregator", tick=self._last_tick, identities=len(identities), epoch=lease.epoch)
@@ -364,7 +370,8 @@ class Aggregator:
         for cycle in cycles:
             lease.renew_if_due()
             if not from_scratch:
-                self._apply(cycle.tick, cycle.time_ns, self._reader.take_exactly(cycle.cursors).entries)
+                entries = self._reader.take_exactly(cycle.cursors).entries
+                self._compare(cycle, self._apply(cycle.tick, cycle.time_ns, entries))
             self._monitor.health.progressed()
             self._cursors |= cycle.cursors
             self._last_tick, self._events = cycle.tick, cycle.events
@@ -372,16 +379,60 @@ class Aggregator:
         self._metrics.replayed(len(cycles))
         _log.info("cycles replayed", count=len(cycles), tick=self._last_tick)
 
-    def _remove_stray_tracks(self, lease: Lease) -> None:
-        """Removes tracks from the global-ID map that are not in this state; safe to repeat."""
-        shown = self.association.table.rows[self.association.table.shown()]
-        known = {
-            camera: set(shown["track_id"][shown["camera"] == index].tolist())
-            for camera, index in self._camera_index.items()
-        }
-        commands = self._publication.removal(self._last_tick, self._checkpoints.stray_tracks(known))
-        if commands:
+    def _compare(self, cycle: RecordedCycle, result: CycleResult) -> None:
+        if self._differs_since is None and cycle.digest != digest(result, self._cameras):
+            self._differs_since = cycle.tick
+            _log.warning("a cycle had another outcome when it was run again", tick=cycle.tick)
+
+    def _clear_keys(self, lease: Lease) -> set[str]:
+        """Deletes keys of the wrong type, and entries of `cycles` that are not cycles; the deleted keys."""
+        wrong = self._published.wrong_types({*self._cameras, *self._site_cameras()})
+        if self._keys.events not in {one.key for one in wrong}:
+            last = self._checkpoints.last_event()
+            wrong += [UnusableKey(self._keys.events, "id", f"{last}-0")] if last >= NUMBERS_END else []
+        found = repair(wrong, self._keys, self._checkpoints, 0)
+        if self._keys.cycles not in found.deleted and (foreign := self._checkpoints.foreign_cycles()):
+            reason = f"{len(foreign)} entries are not cycles: they were deleted"
+            _log.error("another program has written into a key of the aggregator", key=self._keys.cycles, done=reason)
+            found.commands += self._checkpoints.without_entries(self._keys.cycles, foreign)
+            found.letters.append(DeadLetter(self._keys.cycles, "", reason))
+        if found.commands:
+            commands = [*found.commands, *self._publication.letters(found.letters)]
             lease.commit(commands, touched_keys(commands))
+        return found.deleted
+
+    def _reconcile(self, lease: Lease, time_ns: int, deleted: Collection[str]) -> None:
+        """Makes the state and what is published agree; safe to repeat.
+
+        If the cycles of the last owner had another outcome here, the published ids win. Otherwise the state does: what
+        is missing is written, and tracks that it does not have are removed from the global-ID map.
+        """
+        table, identities, publication = self.association.table, self.association.identities, self._publication
+        published, commands = self._published.gids(self._cameras)
+        identities.next_gid = max(identities.next_gid, 1 + max(published.values(), default=0))
+        if self._differs_since is not None:
+            adopted = self._adopt(published, self._differs_since)
+            if adopted.tracks:
+                _log.warning("the published ids were kept", tracks=adopted.tracks, differs_since=self._differs_since)
+                self._events += 1
+                commands += publication.recovered(self._events, self._last_tick, time_ns, adopted, table, identities)
+        shown = table.rows[table.shown()]
+        cameras = [self._cameras[index] for index in shown["camera"].tolist()]
+        believed = dict(zip(zip(cameras, shown["track_id"].tolist(), strict=True), shown["gid"].tolist(), strict=True))
+        changes = dict.fromkeys(sorted(published.keys() - believed.keys()), 0)
+        changes |= {track: gid for track, gid in believed.items() if published.get(track) != gid}
+        commands += publication.rewritten(deleted, table, identities)
+        commands += publication.changes(self._last_tick, changes)
+        if commands:
+            lease.commit(commands, touched_keys(commands), confirm=True)
+
+    def _adopt(self, published: Mapping[tuple[str, int], int], since: int) -> Adopted:
+        def indexed(gids: Mapping[tuple[str, int], int]) -> dict[tuple[int, int], int]:
+            known = self._camera_index
+            return {(known[camera], track): gid for (camera, track), gid in gids.items() if camera in known}
+
+        earlier = self._published.gids_since(since)
+        return self.association.adopt(Published(indexed(published), indexed(earlier), self._published.aliases()))
 
     def _save_checkpoint(self, lease: Lease) -> None:
         self._checkpoints.save(

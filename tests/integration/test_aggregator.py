@@ -706,6 +706,89 @@ def test_late_entries_are_counted_and_used_in_the_next_cycle(redis_client: Clien
 # -- keys that another program has overwritten -------------------------------------------------------------
 
 
+@pytest.mark.parametrize("other", [{"linkage": "average", "min_similarity": 0.9}, {"min_track_frames": 9}])
+def test_published_ids_win_where_other_settings_decide_differently_in_a_recovery(
+    redis_client: Client, other: dict[str, Any]
+) -> None:
+    site, seen = site_of(redis_client, "differs", checkpoint_seconds=80000), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    for _ in range(100):
+        feeder.feed()
+        aggregator.step()
+    names = scan(redis_client, site, "gids:*")
+    before = {key: redis_client.hgetall(prefixed(site, key)) for key in names}
+    changes, events = redis_client.xlen(site.keys.assignments), redis_client.xlen(site.keys.events)
+    site = site_of(redis_client, "differs", checkpoint_seconds=80000, **other)
+    aggregator = aggregator_of(redis_client, site)
+    aggregator.step()
+    assert {key: redis_client.hgetall(prefixed(site, key)) for key in names} == before
+    assert redis_client.xlen(site.keys.assignments) == changes
+    check_map(redis_client, site, aggregator)
+    (_, event), *rest = redis_client.xrevrange(site.keys.events)
+    assert (len(rest), event[b"kind"], int(event[b"tick"])) == (events, b"recovered", 100)
+    assert int(event[b"tracks"]) > 0
+    while feeder.tick < TICKS:
+        feeder.feed()
+        aggregator.step()
+    check_map(redis_client, site, aggregator)
+    numbers = [int(entry_id.split(b"-")[0]) for entry_id, _ in redis_client.xrange(site.keys.events)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert aggregator.association.identities.next_gid > max(
+        int(fields[b"gid"]) for _, fields in redis_client.xrange(site.keys.assignments)
+    )
+
+
+def test_a_recovery_writes_what_is_missing_and_repairs_what_another_program_has_written(
+    redis_client: Client, calm: dict[str, Any]
+) -> None:
+    site, seen = site_of(redis_client, "repaired"), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    for _ in range(100):
+        feeder.feed()
+        aggregator.step()
+    before = outcome(redis_client, site)
+    (one, gid), *_ = redis_client.hgetall(site.keys.gids("A")).items()
+    redis_client.hdel(site.keys.gids("A"), one)
+    redis_client.hset(site.keys.gids("B"), mapping={"none": 5, "\xff": "\xff", "77": "x", one: int(gid) + 1})
+    redis_client.delete(site.keys.gids("C"))
+    redis_client.set(site.keys.gids("D"), "garbage")
+    redis_client.set(site.keys.aliases, "garbage")
+    redis_client.xadd(site.keys.cycles, {"nonsense": 1}, id="100-3")
+    redis_client.xadd(site.keys.cycles, {"tick": "x", "cursor": "\xff"}, id=f"{10**12}-0")
+    redis_client.xadd(site.keys.events, {"kind": "x"}, id=f"{2**63}-0")
+    aggregator = aggregator_of(redis_client, site)
+    aggregator.step()
+    found = outcome(redis_client, site)
+    assert len({fields[b"reason"] for fields in found["dead"]}) == len(found["dead"]) == 4
+    assert {key: value for key, value in found.items() if key not in ("assignments", "dead")} == {
+        key: value for key, value in before.items() if key not in ("assignments", "dead")
+    }
+    while feeder.tick < TICKS:
+        feeder.feed()
+        aggregator.step()
+    found = outcome(redis_client, site)
+    assert {key: value for key, value in found.items() if key not in ("assignments", "dead")} == {
+        key: value for key, value in calm.items() if key not in ("assignments", "dead")
+    }
+
+
+def test_a_cycles_stream_of_the_wrong_type_ends_no_identity(redis_client: Client) -> None:
+    site, seen = site_of(redis_client, "cycles", mode="live"), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    for _ in range(100):
+        feeder.feed()
+        aggregator.step()
+    before = {camera: redis_client.hgetall(site.keys.gids(camera)) for camera in CAMERAS}
+    redis_client.set(site.keys.cycles, "garbage")
+    aggregator = aggregator_of(redis_client, site)
+    aggregator.step()
+    feeder.feed()
+    aggregator.step()
+    kept = {camera: redis_client.hgetall(site.keys.gids(camera)) for camera in CAMERAS}
+    for camera in CAMERAS:
+        assert {track: kept[camera].get(track) for track in before[camera]} == before[camera]
+
+
 def ticks_of_assignments(found: dict[str, Any]) -> list[int]:
     return [int(fields[b"tick"]) for fields in found["assignments"]]
 

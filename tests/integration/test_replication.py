@@ -105,7 +105,7 @@ def test_a_lease_and_every_commit_of_the_aggregator_wait_on_the_connection_that_
             command, sender = seen["command"], f"{seen['client_address']}:{seen['client_port']}"
             if command.startswith("EVAL"):
                 writer = sender
-            elif command.startswith((f"XADD {site.keys.cycles} ", f"SET {lease} ")) and "commit" != kind:
+            elif command.startswith((f"XADD {site.keys.cycles} ", f"SET {lease} ")) and kind != "commit":
                 kind = "commit" if command.startswith("XADD") else "lease"
             elif command.startswith("WAIT "):
                 steps.append((kind, sender == writer))
