@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from association.adoption import Adopted, Published, adopt
 from association.changes import IdentityChanges
 from association.identities import Identities
 from association.learned_layout import LearnedLayout
@@ -196,6 +197,11 @@ class Association:
         """What has been learned of the cameras; None in the reference mode, which learns nothing."""
         return self._grouping.learned() if isinstance(self._grouping, LiveGrouping) else None
 
+    @property
+    def shift_ns(self) -> int:
+        """Site time minus the steady time of identities and tracks, ns."""
+        return self._time.shift_ns
+
     def restated(self) -> CycleResult:
         """The whole state as if one cycle had produced it, to publish it again. Decisions are not remembered."""
         rows, result = self.table.rows, CycleResult(shift_ns=self._time.shift_ns)
@@ -207,6 +213,10 @@ class Association:
             result.touched.add(identity.gid)
             result.aliases |= dict.fromkeys(identity.absorbed, identity.gid)
         return result
+
+    def adopt(self, published: Published) -> Adopted:
+        """Make the state agree with what was published; see `adoption.adopt`."""
+        return adopt(self.table, self.identities, published)
 
     # -- checkpoints -------------------------------------------------------------------------------------
 

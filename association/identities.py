@@ -55,6 +55,11 @@ class Identities:
         self._by_gid[identity.gid] = identity
         return identity
 
+    def add(self, identity: Identity) -> None:
+        """Add an identity whose gid was published before."""
+        self._by_gid[identity.gid] = identity
+        self.next_gid = max(self.next_gid, identity.gid + 1)
+
     def remove(self, gid: int) -> Identity:
         """Forget an identity; its gid is never reused."""
         return self._by_gid.pop(gid)

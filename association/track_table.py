@@ -170,6 +170,11 @@ class TrackTable:
         """Rows of the tracks that have not ended, `(k,)` intp."""
         return np.flatnonzero(self.rows["used"] & ~self.rows["ended"])
 
+    def shown(self) -> npt.NDArray[np.intp]:
+        """Rows of the tracks that belong into the global-ID map, `(k,)` intp."""
+        rows = self.rows
+        return np.flatnonzero(rows["used"] & (rows["gid"] > 0) & (~rows["ended"] | rows["lingering"]))
+
     def renumber_cameras(self, new_index: Sequence[int]) -> None:
         """Change the index of every camera `i` to `new_index[i]`."""
         used = np.flatnonzero(self.rows["used"])

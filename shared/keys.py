@@ -136,7 +136,7 @@ class Keys:
 
     @property
     def events(self) -> str:
-        """Stream, capped, numbered without gaps: `appeared handover merged split left gap`."""
+        """Stream, capped, numbered without gaps: `appeared handover merged split left gap recovered`."""
         return self._key("events")
 
     @property

@@ -9,8 +9,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgpack
+from redis.exceptions import ResponseError
 
 from shared.errors import LeaseLost
 from shared.keys import Keys
@@ -19,11 +21,45 @@ from shared.replication import Replicas
 from shared.scripts import Scripts
 
 
+class UnusableKey(NamedTuple):
+    """A key on which a command would fail."""
+
+    key: str
+    problem: str
+    """`type`: it has the type `found`; `id`: the last id of the stream, `found`, is not below that of the command;
+    `number`: its field `found` is not an integer."""
+    found: str
+
+    def __str__(self) -> str:
+        return {
+            "type": f"{self.key} is of type {self.found}",
+            "id": f"the last id of {self.key}, {self.found}, is equal or greater",
+            "number": f"the field {self.found} of {self.key} is not an integer",
+        }[self.problem]
+
+
+class UnusableKeys(ResponseError):
+    """Commands would fail on these keys; none of the commands was run."""
+
+    def __init__(self, keys: Sequence[UnusableKey]) -> None:
+        super().__init__("; ".join(map(str, keys)))
+        self.keys = tuple(keys)
+
+
 class Lease:
     """One role that this process owns."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, role: str, value: str, ttl_seconds: float) -> None:
-        self._scripts, self._keys, self.ttl_ms = scripts, keys, round(ttl_seconds * 1000)
+    def __init__(
+        self,
+        scripts: Scripts,
+        keys: Keys,
+        role: str,
+        value: str,
+        ttl_seconds: float,
+        replicas: Replicas | None = None,
+    ) -> None:
+        self._scripts, self._replicas = scripts, replicas
+        self._keys, self.ttl_ms = keys, round(ttl_seconds * 1000)
         self.role, self.value, self.key = role, value, keys.lease(role)
         self._renewed_at = time.monotonic()
 
@@ -71,21 +107,33 @@ class Lease:
         self._scripts.run("leases", [self.key, self._keys.epochs], ["release", self.role, self.value])
 
     def commit(
-        self, commands: Sequence[Sequence[str | bytes | int]], touched: Sequence[str], *, renew: bool = True
+        self,
+        commands: Sequence[Sequence[str | bytes | int]],
+        touched: Sequence[str],
+        *,
+        renew: bool = True,
+        confirm: bool = False,
     ) -> None:
         """Runs all `commands` atomically if this process still owns the role, and none otherwise.
 
         An expired lease still counts as owned if no other process has owned the role since; it is then taken back.
         Without `renew` the expiry is left alone: for a caller that only reports on work whose owner renews the lease.
+        With `confirm` it waits until a replica has the writes, see `Replicas`.
 
         Raises:
             LeaseLost: another process has owned the role since.
+            UnusableKeys: commands would fail on these keys; nothing was done.
         """
         sent_at = time.monotonic()
         packed = msgpack.packb([[_argument(part) for part in command] for command in commands], use_bin_type=False)
         keys = [self.key, self._keys.epochs, *touched]
-        if not self._scripts.run("fenced", keys, [self.value, self.role, self.ttl_ms if renew else 0, packed]):
+        run = self._replicas.run if confirm and self._replicas else self._scripts.run
+        reply = run("fenced", keys, [self.value, self.role, self.ttl_ms if renew else 0, packed])
+        if not reply:
             raise LeaseLost(self.role)
+        if reply != 1:
+            parts = [part.decode(errors="replace") for part in reply]
+            raise UnusableKeys([UnusableKey(*parts[at : at + 3]) for at in range(0, len(parts), 3)])
         if renew:
             self.note_renewed(sent_at)
 
@@ -107,12 +155,11 @@ class Leases:
         instead, so that a run can be repeated exactly.
         """
         least = "now" if least_epoch is None else str(least_epoch)
-        value = self._scripts.run(
+        value = self._replicas.run(
             "leases",
             [self._keys.lease(role), self._keys.epochs],
             ["acquire", role, secrets.token_hex(8), round(ttl_seconds * 1000), least],
         )
         if not value:
             return None
-        self._replicas.confirm()
-        return Lease(self._scripts, self._keys, role, value.decode(), ttl_seconds)
+        return Lease(self._scripts, self._keys, role, value.decode(), ttl_seconds, self._replicas)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
 from shared.redis_connection import Client
+from shared.scripts import Scripts
 
 _log = structlog.get_logger()
 _LOOK_EVERY_S = 10.0
@@ -17,15 +20,16 @@ class Replicas:
     """The replicas of the Redis that `client` writes to; there may be none."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self._client, self._scripts = client, Scripts(client)
         self._count = 0
         self._look_at = 0.0
         self._behind = False
 
-    def confirm(self) -> bool:
-        """Waits up to 100 ms until one replica has the last write of this thread; False on timeout.
+    def run(self, name: str, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
+        """Runs `lua/{name}.lua`, then waits up to 100 ms until one replica has what it wrote; the script's reply.
 
-        Returns True at once if there are no replicas.
+        Does not wait if there are no replicas. Script and WAIT use one connection, because WAIT covers only the writes
+        of its own connection, and a pool may hand out another one for each command.
 
         Raises:
             RedisError: Redis is unreachable.
@@ -34,9 +38,12 @@ class Replicas:
             self._count = int(self._client.info("replication")["connected_slaves"])
             self._look_at = time.monotonic() + _LOOK_EVERY_S
         if self._count == 0:
-            return True
-        behind = self._client.wait(1, _WAIT_MS) < 1
-        if behind and not self._behind:
+            return self._scripts.run(name, keys, args)
+        with self._client.pipeline(transaction=False) as pipe:
+            self._scripts.run(name, keys, args, pipe)
+            pipe.wait(1, _WAIT_MS)
+            reply, reached = pipe.execute()
+        if reached < 1 and not self._behind:
             _log.warning("no Redis replica keeps up; a failover now would lose writes", replicas=self._count)
-        self._behind = behind
-        return not behind
+        self._behind = reached < 1
+        return reply

@@ -11,6 +11,7 @@ from typing import Any
 
 STEP_NS = 500_000_000
 """A smaller difference is jitter or drift."""
+_BACK_TICKS = 1000
 _MOST_TICKS = 10**9
 """A tick that is further ahead is damage: it would be years later."""
 
@@ -30,6 +31,8 @@ class SteadyTime:
         """Takes note of a tick and its site time; returns the step since the last one noted, ns; 0: none."""
         before, step_ns = self._newest, 0
         if before is not None:
+            if tick < before[0] - _BACK_TICKS:  # The clock counts anew.
+                self._newest = tick, time_ns
             if not 0 < tick - before[0] < _MOST_TICKS:
                 return 0
             step_ns = time_ns - before[1] - round((tick - before[0]) * self._tick_ns)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 import structlog
 
-from services.aggregator.publication import touched_keys
-from services.aggregator.reader import newest_number
+from services.aggregator.publication import Command, touched_keys
+from services.aggregator.reader import entry_order, newest_number
 from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.leases import Lease
@@ -21,6 +21,7 @@ from shared.redis_connection import Client
 _log = structlog.get_logger()
 _CHUNK_BYTES = 512 * 1024
 _UNFINISHED_EXPIRES_S = 600
+_FOREIGN_AT_ONCE = 10_000
 SCHEMA = 4
 """Of checkpoints. 1 had no number and nothing that is learned; 2 had no travel times, overlaps or divided tracks; 3 had
 no time offsets of cameras."""
@@ -53,6 +54,8 @@ class RecordedCycle:
     events: int
     next_gid: int
     cursors: Mapping[str, str]
+    digest: str
+    """Of what it published, see `publication.digest`; empty if an earlier version wrote it."""
 
 
 class Checkpoints:
@@ -108,20 +111,31 @@ class Checkpoints:
 
     def cycles_after(self, tick: int) -> list[RecordedCycle]:
         """The cycles that were committed after `tick`."""
-        return [_recorded(fields) for _, fields in self._client.xrange(self._keys.cycles, min=f"({tick}-0")]
+        found = self._client.xrange(self._keys.cycles, min=f"({tick}-0")
+        return [cycle for entry_id, fields in found if (cycle := _recorded(entry_id, fields))]
 
     def newest_cycle(self) -> RecordedCycle | None:
-        """The last committed cycle."""
+        """The last committed cycle; None if there is none, or if the newest entry is not a cycle."""
         newest = self._client.xrevrange(self._keys.cycles, count=1)
-        return _recorded(newest[0][1]) if newest else None
+        return _recorded(*newest[0]) if newest else None
 
-    def stray_tracks(self, known: Mapping[str, set[int]]) -> list[tuple[str, int]]:
-        """Tracks (camera, track id) in the global-ID map that are not `known`."""
-        found = []
-        for camera, track_ids in known.items():
-            published = {int(track_id) for track_id in self._client.hkeys(self._keys.gids(camera))}
-            found += [(camera, track_id) for track_id in sorted(published - track_ids)]
-        return found
+    def foreign_cycles(self) -> list[str]:
+        """The ids of the entries of `cycles` that are not cycles."""
+        entries = self._client.xrange(self._keys.cycles)
+        return [entry_id.decode() for entry_id, fields in entries if _recorded(entry_id, fields) is None]
+
+    def without_entries(self, stream: str, entry_ids: Sequence[str]) -> list[Command]:
+        """The commands that remove entries of a stream, so that ids after the last one that is kept can be added."""
+        removed, before = set(entry_ids), "+"
+        removals: list[Command] = [["XDEL", stream, entry_id] for entry_id in entry_ids]
+        while True:
+            newest = self._client.xrevrange(stream, max=before, count=1)
+            if not newest:
+                return [["DEL", stream]]
+            kept = newest[0][0].decode()
+            if kept not in removed:
+                return [*removals, ["XSETID", stream, kept]]
+            before = f"({kept}"
 
     def exist(self) -> bool:
         """Whether a checkpoint was ever saved, damaged or not."""
@@ -130,6 +144,11 @@ class Checkpoints:
     def last_event(self) -> int:
         """The number of the newest event, 0 if there is none."""
         return newest_number(self._client.xrevrange(self._keys.events, count=1))
+
+    def without_entries_after(self, stream: str, last_id: str) -> list[Command]:
+        """As `without_entries`, for the entries after `last_id`."""
+        entries = self._client.xrange(stream, min=f"({last_id}", count=_FOREIGN_AT_ONCE)
+        return self.without_entries(stream, [entry_id.decode() for entry_id, _ in entries])
 
     def _generations(self) -> list[dict[str, Any]]:
         """Descriptions of the valid checkpoint and the previous one, as far as they exist."""
@@ -167,12 +186,19 @@ def unpack(packed: bytes, site: str) -> Checkpoint:
     return Checkpoint(**(content | {"cameras": tuple(content["cameras"])}))
 
 
-def _recorded(fields: Mapping[bytes, bytes]) -> RecordedCycle:
-    pairs = (part.partition("=") for part in fields[b"cursor"].decode().split())
-    return RecordedCycle(
-        int(fields[b"tick"]),
-        int(fields[b"time_ns"]),
-        int(fields[b"events"]),
-        int(fields[b"next_gid"]),
-        {camera: entry_id for camera, _, entry_id in pairs},
-    )
+def _recorded(entry_id: bytes, fields: Mapping[bytes, bytes]) -> RecordedCycle | None:
+    """An entry of `cycles`; None if it is something else."""
+    try:
+        pairs = (part.partition("=") for part in fields[b"cursor"].decode().split())
+        cycle = RecordedCycle(
+            int(fields[b"tick"]),
+            int(fields[b"time_ns"]),
+            int(fields[b"events"]),
+            int(fields[b"next_gid"]),
+            {camera: entry_id for camera, _, entry_id in pairs},
+            fields.get(b"digest", b"").decode(),
+        )
+        all(entry_order(last) for last in cycle.cursors.values())
+    except (KeyError, ValueError):
+        return None
+    return cycle if entry_id == f"{cycle.tick}-0".encode() else None

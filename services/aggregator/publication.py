@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from association.adoption import Adopted
+from association.core import Association
 from association.decisions import Decision
 from association.identities import Identities, Identity
 from association.outcome import Assignment, CycleResult, Event, Sighting
@@ -26,7 +29,9 @@ _REASONS = {
     "merged": "two identities turned out to be the same object",
     "split": "a track no longer fits its identity",
     "left": "its last track ended",
+    "restored": "Redis came back empty: what the aggregator knew was written again, older history is lost",
     "gap": "entries were trimmed or lost before they were read",
+    "recovered": "the cycles of the last owner were re-run with another outcome; the published ids were kept",
 }
 
 
@@ -69,8 +74,8 @@ class Publication:
     def commands(self, cycle: CycleRecord, table: TrackTable, identities: Identities) -> list[Command]:
         """All commands of one cycle.
 
-        The entry of `cycles` comes first and has the tick as its id: a retry of a committed cycle fails there, before
-        anything is written twice.
+        The entry of `cycles` has the tick as its id: a retry of a committed cycle is refused because of it, and nothing
+        is written twice.
         """
         result = cycle.result
         commands: list[Command] = [self._cycle(cycle)]
@@ -88,9 +93,7 @@ class Publication:
         commands += self._forgotten(result)
         if cycle.late:
             commands.append(["HINCRBY", self._keys.skew, "late", cycle.late])
-        for letter in cycle.dead_letters:
-            fields: Fields = {"stream": letter.stream, "entry": letter.entry_id, "reason": letter.reason}
-            commands.append(_xadd(self._keys.dead_letters, fields, DEAD_LETTERS_KEPT))
+        commands += self.letters(cycle.dead_letters)
         happened = [self._event_fields(event) for event in result.events] + [_gap_fields(gap) for gap in cycle.gaps]
         for number, fields in enumerate(happened, start=cycle.events_before + 1):
             common: Fields = {"kind": fields["kind"], "tick": cycle.tick, "time_ns": cycle.now_ns}
@@ -98,14 +101,16 @@ class Publication:
             commands.append(_xadd(self._keys.events, common | fields | reason, EVENTS_KEPT, f"{number}-0"))
         return commands
 
-    def restatement(self, tick: int, state: CycleResult, table: TrackTable, identities: Identities) -> list[Command]:
-        """The commands that write the whole state again: Redis lost it, or its keys expired too early.
+    def restatement(self, association: Association, tick: int | None = None) -> list[Command]:
+        """The commands that write the whole state again, because Redis lost it or its keys expired too early.
 
-        `state`: from `Association.restated`. Sightings of tracks that are forgotten are lost.
+        The global-ID map, whose keys do not expire, is only written with `tick`. Sightings of forgotten tracks are
+        lost.
         """
+        state, table, identities = association.restated(), association.table, association.identities
         commands: list[Command] = []
-        for change in state.assignments:
-            commands += self._assignment(tick, change)
+        if tick is not None:
+            commands += [command for change in state.assignments for command in self._assignment(tick, change)]
         commands += [["DEL", self._keys.sightings(gid)] for gid in sorted(state.touched)]
         for sighting in state.sightings:
             commands += self._sighting(sighting, state.shift_ns, final=False)
@@ -113,9 +118,54 @@ class Publication:
             commands += self._identity(identities[gid], table, state.shift_ns)
         return commands + [["HSET", self._keys.aliases, younger, older] for younger, older in state.aliases.items()]
 
-    def removal(self, tick: int, tracks: Sequence[tuple[str, int]]) -> list[Command]:
-        """The commands that remove `tracks` (camera, track id) from the global-ID map."""
-        return [command for camera, track_id in tracks for command in self._change(tick, camera, track_id, 0)]
+    def letters(self, letters: Sequence[DeadLetter]) -> list[Command]:
+        """The commands that write dead letters."""
+        every = [{"stream": one.stream, "entry": one.entry_id, "reason": one.reason} for one in letters]
+        return [_xadd(self._keys.dead_letters, {**fields}, DEAD_LETTERS_KEPT) for fields in every]
+
+    def changes(self, tick: int, gids: Mapping[tuple[str, int], int]) -> list[Command]:
+        """The commands that change the global-ID map: (camera, track id) → gid; 0: removed."""
+        return [command for track, gid in gids.items() for command in self._change(tick, *track, gid)]
+
+    def recovered(
+        self, number: int, tick: int, time_ns: int, adopted: Adopted, association: Association
+    ) -> list[Command]:
+        """The commands after a recovery that kept the published ids: the event `number`, and the changed records."""
+        fields: Fields = {"kind": "recovered", "tick": tick, "time_ns": time_ns, "tracks": adopted.tracks}
+        event = _xadd(self._keys.events, fields | {"reason": _REASONS["recovered"]}, EVENTS_KEPT, f"{number}-0")
+        records = [
+            command
+            for gid in sorted(adopted.touched)
+            for command in self._identity(association.identities[gid], association.table, association.shift_ns)
+        ]
+        return [event, *records]
+
+    def restored(
+        self, number: int, tick: int, time_ns: int, cursors: Mapping[str, str], association: Association
+    ) -> list[Command]:
+        """The commands after Redis came back empty: the cycle `tick`, and the event `number`."""
+        identities, shown = association.identities, len(association.table.shown())
+        nothing = CycleRecord(tick, time_ns, cursors, CycleResult(), (), (), identities.next_gid, number)
+        fields: Fields = {"kind": "restored", "tick": tick, "time_ns": time_ns}
+        fields |= {"identities": len(identities), "tracks": shown, "reason": _REASONS["restored"]}
+        return [self._cycle(nothing), _xadd(self._keys.events, fields, EVENTS_KEPT, f"{number}-0")]
+
+    def rewritten(self, deleted: Collection[str], association: Association) -> list[Command]:
+        """The commands that write again what the state knows of the content of `deleted` keys."""
+        commands: list[Command] = []
+        table, identities = association.table, association.identities
+        shown = table.rows[table.shown()]
+        for index, camera in enumerate(self._cameras):
+            own = shown[shown["camera"] == index]
+            if self._keys.gids(camera) in deleted and len(own):
+                pairs = zip(own["track_id"].tolist(), own["gid"].tolist(), strict=True)
+                commands += [["HSET", self._keys.gids(camera), track_id, gid] for track_id, gid in pairs]
+        for identity in identities:
+            if self._keys.identity(identity.gid) in deleted:
+                commands += self._identity(identity, table, association.shift_ns)
+            if self._keys.aliases in deleted:
+                commands += [["HSET", self._keys.aliases, younger, identity.gid] for younger in identity.absorbed]
+        return commands
 
     def _forgotten(self, result: CycleResult) -> list[Command]:
         commands: list[Command] = [
@@ -126,7 +176,7 @@ class Publication:
     def _cycle(self, cycle: CycleRecord) -> Command:
         cursor = " ".join(f"{camera}={entry_id}" for camera, entry_id in cycle.cursors.items())
         fields: Fields = {"tick": cycle.tick, "time_ns": cycle.now_ns, "events": cycle.events}
-        fields |= {"next_gid": cycle.next_gid, "cursor": cursor}
+        fields |= {"next_gid": cycle.next_gid, "digest": digest(cycle.result, self._cameras), "cursor": cursor}
         return _xadd(self._keys.cycles, fields, entry_id=f"{cycle.tick}-0")
 
     def _assignment(self, tick: int, change: Assignment) -> list[Command]:
@@ -196,6 +246,13 @@ class Publication:
         title = self._titles.get(name)
         fields: Fields = {name_field: name}
         return fields | {title_field: title} if title else fields
+
+
+def digest(result: CycleResult, cameras: Sequence[str]) -> str:
+    """A digest of the changes of the global-ID map and of the merges of a cycle: 16 hexadecimal digits."""
+    changes = [f"{cameras[change.camera]} {change.track_id} {change.gid}" for change in result.assignments]
+    merges = [f"{younger} {older}" for younger, older in result.aliases.items()]
+    return hashlib.sha256("\n".join([*changes, "", *merges]).encode()).hexdigest()[:16]
 
 
 def touched_keys(commands: Sequence[Command]) -> list[str]:

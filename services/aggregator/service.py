@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import structlog
 
+from association.adoption import Adopted, Published
 from association.core import Association
 from association.outcome import CameraTick, CycleResult
 from association.settings import AssociationSettings
 from services.aggregator.metrics import AggregatorMetrics
 from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle
-from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
-from services.aggregator.reader import TrackReader
+from services.aggregator.publication import Command, CycleRecord, Publication, digest, touched_keys
+from services.aggregator.published import PublishedIds
+from services.aggregator.reader import DeadLetter, TrackReader
+from services.aggregator.repair import NUMBERS_END, repair
 from shared.camera_settings import read_settings
 from shared.errors import LeaseLost
 from shared.gate import Gate, Handled
-from shared.leases import Lease, Leases
+from shared.leases import Lease, Leases, UnusableKey, UnusableKeys
 from shared.messages import TrackEntry
 from shared.monitoring.health import READY_SECONDS
 from shared.monitoring.monitor import Monitor
 from shared.redis_connection import RETRYABLE, Client
-from shared.replication import Replicas
 from shared.site import PublishedSite
 
 _log = structlog.get_logger()
 LEASE_SECONDS = 2.0
 _POLL_S = 0.25
 _LOOK_AROUND_S = 0.4
+_RESTATED_AT_ONCE = 2000
+"""Commands per commit when the whole state is written again: a commit should take milliseconds."""
+_REPAIRS = 5
+"""A commit is retried so often; each time, another program has made keys unusable."""
 
 
 class Aggregator:
@@ -48,7 +55,7 @@ class Aggregator:
         self._gate = Gate(client, self._keys, site.config.clock)
         self._leases = Leases(client, self._keys)
         self._checkpoints = Checkpoints(client, self._keys)
-        self._replicas = Replicas(client)
+        self._published = PublishedIds(client, self._keys)
         self._monitor = monitor or Monitor()
         self._metrics = AggregatorMetrics(self._monitor.registry)
         self._lease: Lease | None = None
@@ -59,9 +66,11 @@ class Aggregator:
         self._titles = {camera.name: camera.title for camera in self._config.cameras if camera.title}
         self._use_cameras(())
         self._cursors: dict[str, str] = {}
-        self._last_tick = self._committed_tick = self._checkpoint_tick = 0
+        self._last_tick = self._committed_tick = self._checkpoint_tick = self._last_time_ns = 0
         self._events = 0
         self._uncommitted: tuple[CycleRecord, list[Command]] | None = None
+        self._differs_since: int | None = None
+        """Tick of the first cycle of the last owner that had another outcome here."""
         self._recovered = False
         self._must_resync = False
         """Whether a connection was lost, so that it is unknown what Redis has."""
@@ -213,7 +222,7 @@ class Aggregator:
             _log.warning("entries arrived late and are used in this cycle", tick=tick, count=late)
         result = self._apply(tick, now_ns, taken.entries)
         self._cursors |= taken.cursors
-        self._last_tick = tick
+        self._last_tick, self._last_time_ns = tick, now_ns
         identities = self.association.identities
         record = CycleRecord(
             tick,
@@ -230,8 +239,18 @@ class Aggregator:
         self._events = record.events
         self._uncommitted = (record, self._publication.commands(record, self.association.table, identities))
         self._commit(lease)
+        if result.step_ns > 0:
+            _log.warning("Redis's clock was set ahead; writing again what expired", by_s=result.step_ns // 10**9)
+            self._restate(lease, self._publication.restatement(self.association))
         if tick - self._checkpoint_tick >= self._checkpoint_ticks:
             self._save_checkpoint(lease)
+
+    def _restate(self, lease: Lease, commands: Sequence[Command]) -> None:
+        """Writes published state again, in several commits."""
+        for start in range(0, len(commands), _RESTATED_AT_ONCE):
+            part = commands[start : start + _RESTATED_AT_ONCE]
+            lease.commit(part, touched_keys(part))
+            self._monitor.health.progressed()
 
     def _apply(self, tick: int, now_ns: int, entries: list[TrackEntry]) -> CycleResult:
         seen = [
@@ -240,15 +259,41 @@ class Aggregator:
         return self.association.cycle(tick, now_ns, seen)
 
     def _commit(self, lease: Lease) -> None:
-        assert self._uncommitted is not None
         try:
-            commands = self._uncommitted[1]
-            lease.commit(commands, touched_keys(commands))
-            self._replicas.confirm()
+            self._commit_repairing(lease)
         except RETRYABLE:
             self._note_gids()  # The script may have run, although its reply was lost.
             raise
         self._committed()
+
+    def _commit_repairing(self, lease: Lease) -> None:
+        """Commits the cycle; keys that have become unusable are repaired by the same script."""
+        unusable: dict[str, UnusableKey] = {}
+        for _ in range(_REPAIRS):
+            assert self._uncommitted is not None
+            record, commands = self._uncommitted
+            try:
+                lease.commit(commands, touched_keys(commands), confirm=True)
+            except UnusableKeys as error:
+                newest = self._checkpoints.newest_cycle()
+                if newest is not None and newest.tick == record.tick:
+                    return  # The script has run before.
+                unusable |= {one.key: one for one in error.keys}
+                self._uncommitted = self._repaired(record, list(unusable.values()))
+            else:
+                return
+        raise AssertionError(f"after {_REPAIRS} repairs these keys are unusable again: {', '.join(unusable)}")
+
+    def _repaired(self, record: CycleRecord, unusable: Sequence[UnusableKey]) -> tuple[CycleRecord, list[Command]]:
+        """The cycle with the commands that make `unusable` keys usable before it."""
+        found = repair(unusable, self._keys, self._checkpoints, self._committed_tick)
+        letters = [*(one for one in record.dead_letters if one.entry_id), *found.letters]
+        events = record.events_before if found.last_event is None else found.last_event
+        record = replace(record, dead_letters=letters, events_before=events)
+        self._events = record.events
+        table, identities = self.association.table, self.association.identities
+        rewritten = self._publication.rewritten(found.deleted, self.association)
+        return record, [*found.commands, *rewritten, *self._publication.commands(record, table, identities)]
 
     def _note_gids(self) -> None:
         """Marks gids as used, so that none that may have been published is reused; gids of a rejected cycle may be."""
@@ -291,12 +336,37 @@ class Aggregator:
     def _recover_lost_writes(self, lease: Lease, known_tick: int) -> None:
         # This raises LeaseLost if the difference is due to another owner.
         lease.renew()
+        if known_tick == 0 and self._committed_tick > 0 and not self._checkpoints.exist():
+            self._write_lost_state(lease)
+            return
         _log.warning("Redis lost its last writes; reloading the state", tick=self._last_tick, known=known_tick)
         self._recover(lease)
+
+    def _write_lost_state(self, lease: Lease) -> None:
+        """Writes the whole state again after Redis came back empty, and says so in `events`."""
+        identities = self.association.identities
+        _log.error(
+            "Redis came back empty; writing the identities and their tracks again",
+            identities=len(identities),
+            tick=self._last_tick,
+        )
+        self._uncommitted = None
+        self._restate(lease, self._publication.restatement(self.association, self._last_tick))
+        # The sequence numbers of the entries begin anew; that is no gap of its own.
+        self._reader.start_at(self._cursors, {})
+        self._events += 1
+        commands = self._publication.restored(
+            self._events, self._last_tick, self._last_time_ns, self._cursors, self.association
+        )
+        lease.commit(commands, touched_keys(commands), confirm=True)
+        self._committed_tick = self._last_tick
+        self._save_checkpoint(lease)
+        self._must_resync = False
 
     def _recover(self, lease: Lease) -> None:
         """Loads the newest checkpoint, re-runs the cycles since, and corrects the global-ID map."""
         self._reset()
+        deleted = self._clear_keys(lease)
         checkpoint = self._checkpoints.load()
         cycles = self._checkpoints.cycles_after(checkpoint.tick if checkpoint else 0)
         self._read_titles()
@@ -319,9 +389,10 @@ class Aggregator:
         self._committed_tick = newest.tick if newest else 0
         self._events = max(self._events, self._checkpoints.last_event())
         identities = self.association.identities
-        identities.next_gid = max(identities.next_gid, self._highest_used_gid + 1, newest.next_gid if newest else 1)
+        known = newest.next_gid if newest else 1 + self._published.highest_gid_of_workers()
+        identities.next_gid = max(identities.next_gid, self._highest_used_gid + 1, known)
         self._note_gids()
-        self._remove_stray_tracks(lease)
+        self._reconcile(lease, newest.time_ns if newest else 0, deleted)
         self._recovered = True
         self._metrics.owns()
         _log.info("acquired the aggregator", tick=self._last_tick, identities=len(identities), epoch=lease.epoch)
@@ -336,25 +407,69 @@ class Aggregator:
         for cycle in cycles:
             lease.renew_if_due()
             if not from_scratch:
-                self._apply(cycle.tick, cycle.time_ns, self._reader.take_exactly(cycle.cursors).entries)
+                entries = self._reader.take_exactly(cycle.cursors).entries
+                self._compare(cycle, self._apply(cycle.tick, cycle.time_ns, entries))
             self._monitor.health.progressed()
             self._cursors |= cycle.cursors
-            self._last_tick, self._events = cycle.tick, cycle.events
+            self._last_tick, self._last_time_ns, self._events = cycle.tick, cycle.time_ns, cycle.events
         self._reader.start_at(self._cursors, self._reader.last_seq)
         self._metrics.replayed(len(cycles))
         _log.info("cycles replayed", count=len(cycles), tick=self._last_tick)
 
-    def _remove_stray_tracks(self, lease: Lease) -> None:
-        """Removes tracks from the global-ID map that are not in this state; safe to repeat."""
-        rows = self.association.table.rows
-        shown = rows[rows["used"] & (rows["gid"] > 0) & (~rows["ended"] | rows["lingering"])]
-        known = {
-            camera: set(shown["track_id"][shown["camera"] == index].tolist())
-            for camera, index in self._camera_index.items()
-        }
-        commands = self._publication.removal(self._last_tick, self._checkpoints.stray_tracks(known))
-        if commands:
+    def _compare(self, cycle: RecordedCycle, result: CycleResult) -> None:
+        if self._differs_since is None and cycle.digest != digest(result, self._cameras):
+            self._differs_since = cycle.tick
+            _log.warning("a cycle had another outcome when it was run again", tick=cycle.tick)
+
+    def _clear_keys(self, lease: Lease) -> set[str]:
+        """Deletes keys of the wrong type, and entries of `cycles` that are not cycles; the deleted keys."""
+        wrong = self._published.wrong_types({*self._cameras, *self._site_cameras()})
+        if self._keys.events not in {one.key for one in wrong}:
+            last = self._checkpoints.last_event()
+            wrong += [UnusableKey(self._keys.events, "id", f"{last}-0")] if last >= NUMBERS_END else []
+        found = repair(wrong, self._keys, self._checkpoints, 0)
+        if self._keys.cycles not in found.deleted and (foreign := self._checkpoints.foreign_cycles()):
+            reason = f"{len(foreign)} entries are not cycles: they were deleted"
+            _log.error("another program has written into a key of the aggregator", key=self._keys.cycles, done=reason)
+            found.commands += self._checkpoints.without_entries(self._keys.cycles, foreign)
+            found.letters.append(DeadLetter(self._keys.cycles, "", reason))
+        if found.commands:
+            commands = [*found.commands, *self._publication.letters(found.letters)]
             lease.commit(commands, touched_keys(commands))
+        return found.deleted
+
+    def _reconcile(self, lease: Lease, time_ns: int, deleted: Collection[str]) -> None:
+        """Makes the state and what is published agree; safe to repeat.
+
+        If the cycles of the last owner had another outcome here, the published ids win. Otherwise the state does: what
+        is missing is written, and tracks that it does not have are removed from the global-ID map.
+        """
+        table, identities, publication = self.association.table, self.association.identities, self._publication
+        published, commands = self._published.gids(self._cameras)
+        identities.next_gid = max(identities.next_gid, 1 + max(published.values(), default=0))
+        if self._differs_since is not None:
+            adopted = self._adopt(published, self._differs_since)
+            if adopted.tracks:
+                _log.warning("the published ids were kept", tracks=adopted.tracks, differs_since=self._differs_since)
+                self._events += 1
+                commands += publication.recovered(self._events, self._last_tick, time_ns, adopted, self.association)
+        shown = table.rows[table.shown()]
+        cameras = [self._cameras[index] for index in shown["camera"].tolist()]
+        believed = dict(zip(zip(cameras, shown["track_id"].tolist(), strict=True), shown["gid"].tolist(), strict=True))
+        changes = dict.fromkeys(sorted(published.keys() - believed.keys()), 0)
+        changes |= {track: gid for track, gid in believed.items() if published.get(track) != gid}
+        commands += publication.rewritten(deleted, self.association)
+        commands += publication.changes(self._last_tick, changes)
+        if commands:
+            lease.commit(commands, touched_keys(commands), confirm=True)
+
+    def _adopt(self, published: Mapping[tuple[str, int], int], since: int) -> Adopted:
+        def indexed(gids: Mapping[tuple[str, int], int]) -> dict[tuple[int, int], int]:
+            known = self._camera_index
+            return {(known[camera], track): gid for (camera, track), gid in gids.items() if camera in known}
+
+        earlier = self._published.gids_since(since)
+        return self.association.adopt(Published(indexed(published), indexed(earlier), self._published.aliases()))
 
     def _save_checkpoint(self, lease: Lease) -> None:
         self._checkpoints.save(

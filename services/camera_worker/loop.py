@@ -55,6 +55,8 @@ class TickLoop:
         self._caps: dict[str, StreamCap] = {}
         self.skipped = 0
         """Ticks that the cameras skipped to keep up with the clock."""
+        self.highest_gid = 0
+        """Of the site, as far as known here: if Redis loses everything, the next gid must be above it."""
 
     def step(self) -> None:
         """Handles the next tick, or waits briefly for it.
@@ -106,6 +108,7 @@ class TickLoop:
             self._follow(self._gate.complete_tick(0, [], self._progress.assignments_cursor))
             # Read after the cursor was set: later changes are in `assignments` after the cursor.
             for track_id, gid in self._gate.gids(camera.name).items():
+                self.highest_gid = max(self.highest_gid, gid)
                 camera.change_gid(track_id, gid)
             self.cameras[camera.name] = self._arriving.pop(0)
 
@@ -152,6 +155,8 @@ class TickLoop:
         self._progress = progress
         if progress.time_ns:
             self._site_time.note_tick(progress.tick, progress.time_ns)
+        for camera in self.cameras.values():
+            camera.handled = min(camera.handled, progress.tick)  # The clock counts anew if Redis lost everything.
 
     def _tick_time_ns(self, tick: int) -> int:
         """Steady site time at which a tick begins."""
@@ -171,6 +176,7 @@ class TickLoop:
         self.skipped += self._progress.skipped
         self._metrics.skipped_ticks.inc(self._progress.skipped)
         for camera_name, track_id, gid in self._progress.gids:
+            self.highest_gid = max(self.highest_gid, gid)
             if camera_name in self.cameras:
                 self.cameras[camera_name].change_gid(track_id, gid)
         for item in seen:

@@ -112,7 +112,11 @@ class CameraWorker:
         while not self._stop.is_set():
             try:
                 self.roster.step(
-                    {"skipped": self.loop.skipped, "pictures_dropped": sum(self._pictures.dropped.values())}
+                    {
+                        "skipped": self.loop.skipped,
+                        "pictures_dropped": sum(self._pictures.dropped.values()),
+                        "highest_gid": self.loop.highest_gid,
+                    }
                 )
                 self._roster_stepped_at_s, self._roster_problem = time.monotonic(), ""
                 backoff.reset()

@@ -166,8 +166,14 @@ class Clock:
             return begun_us - round(tick * 1e6 / self._config.target_fps)
         now_us = self._redis_clock.expected_us()
         # Redis's clock may have been set back while no clock ran; and a tick without a time continues from now.
-        tick, begun_us = newest or (whole(text_at(self._client, self._keys.tick)) or 0, now_us)
+        tick, begun_us = newest or (self._highest_known_tick(), now_us)
         return min(begun_us, now_us) - round(tick * 1e6 / self._config.target_fps)
+
+    def _highest_known_tick(self) -> int:
+        """A tick that nobody is ahead of, if `clock:ticks` was lost: the aggregator may have survived."""
+        cycles = self._client.xrevrange(self._keys.cycles, count=1)
+        known = (whole(text_at(self._client, self._keys.tick)), whole(cycles[0][0].partition(b"-")[0]) if cycles else 0)
+        return max((tick for tick in known if tick is not None and 0 <= tick < MOST_TICKS), default=0)
 
     def _newest_tick(self) -> tuple[int, int] | None:
         """The newest published tick and its time, µs."""

@@ -64,6 +64,8 @@ class Feeder:
         self.client, self.site, self.keys = client, site, site.keys
         self.gate = Gate(client, site.keys, site.config.clock)
         self.tick, self._cursor = 0, "0-0"
+        self.shift_ns = 0
+        """By how much Redis's clock was set."""
         self._scene = {(entry.tick, CAMERAS[entry.camera]): entry.batch for entry in scene}
         self.join()
 
@@ -85,12 +87,12 @@ class Feeder:
         """Handles the next ticks for all cameras."""
         for _ in range(ticks):
             self.tick += 1
-            fields = {"tick": self.tick, "time_ns": ORIGIN_NS + self.tick * 10**8, "gate": self.tick + 1}
+            time_ns = ORIGIN_NS + self.tick * 10**8 + self.shift_ns
+            fields = {"tick": self.tick, "time_ns": time_ns, "gate": self.tick + 1}
             with self.client.pipeline(transaction=True) as pipe:  # Both at once, as the clock's script does it.
                 pipe.set(self.keys.tick, self.tick)
                 pipe.xadd(self.keys.ticks, fields, maxlen=100)
                 pipe.execute()
-            time_ns = ORIGIN_NS + self.tick * 10**8
             batches = {camera: self._scene.get((self.tick, camera), TrackBatch()) for camera in self.leases}
             done = [
                 CompletedCamera(camera, self.leases[camera], time_ns, len(batch), batch.encode(), longest=600)
@@ -214,9 +216,9 @@ class Storm:
     def _commit_then(self, patch: pytest.MonkeyPatch, error: Exception, *, before: bool) -> None:
         commit = Lease.commit
 
-        def broken(lease: Lease, commands: Any, touched: Any) -> None:
+        def broken(lease: Lease, commands: Any, touched: Any, **options: Any) -> None:
             if not before:
-                commit(lease, commands, touched)
+                commit(lease, commands, touched, **options)
             raise error
 
         patch.setattr(Lease, "commit", broken)
@@ -263,10 +265,10 @@ class Storm:
         set_current = self.site.keys.state_current
         commit = Lease.commit
 
-        def broken(lease: Lease, commands: Any, touched: Any) -> None:
+        def broken(lease: Lease, commands: Any, touched: Any, **options: Any) -> None:
             if set_current in touched:
                 raise Killed
-            commit(lease, commands, touched)
+            commit(lease, commands, touched, **options)
 
         patch.setattr(Lease, "commit", broken)
         with pytest.raises(Killed):
@@ -436,22 +438,22 @@ def test_an_old_owner_that_wakes_up_is_refused(
     feeder.feed(20)
     commit, new = Lease.commit, aggregator_of(redis_client, site)
 
-    def interrupted(lease: Lease, commands: Any, touched: Any) -> None:
+    def interrupted(lease: Lease, commands: Any, touched: Any, **options: Any) -> None:
         monkeypatch.setattr(Lease, "commit", commit)
         if moment == "saving":
-            commit(lease, commands, touched)
+            commit(lease, commands, touched, **options)
             monkeypatch.setattr(Lease, "commit", interrupted_again)
             return
         redis_client.delete(site.keys.lease("aggregator"))
         new.step()
-        commit(lease, commands, touched)
+        commit(lease, commands, touched, **options)
 
-    def interrupted_again(lease: Lease, commands: Any, touched: Any) -> None:
+    def interrupted_again(lease: Lease, commands: Any, touched: Any, **options: Any) -> None:
         monkeypatch.setattr(Lease, "commit", commit)
         redis_client.delete(site.keys.lease("aggregator"))
         monkeypatch.setattr(new, "_checkpoint_ticks", 1)
         new.step()
-        commit(lease, commands, touched)
+        commit(lease, commands, touched, **options)
 
     if moment == "idle":
         new.step()
@@ -551,7 +553,7 @@ def test_a_restart_of_redis_with_aof_changes_nothing(
     assert outcome(own_client, site) == calm
 
 
-def test_when_redis_has_lost_everything_new_gids_continue_after_the_old_ones(
+def test_when_redis_has_lost_everything_what_the_aggregator_knows_is_written_again(
     redis_process: RedisProcess, own_client: Client
 ) -> None:
     site, seen = site_of(own_client, "lost"), scene()
@@ -559,7 +561,7 @@ def test_when_redis_has_lost_everything_new_gids_continue_after_the_old_ones(
     for _ in range(80):
         feeder.feed()
         aggregator.step()
-    highest = aggregator.association.identities.next_gid - 1
+    before = global_ids(own_client, site)
     redis_process.kill()
     for path in redis_process.server.folder.iterdir():
         if path.name.startswith("appendonly"):
@@ -568,12 +570,18 @@ def test_when_redis_has_lost_everything_new_gids_continue_after_the_old_ones(
     own_client.connection_pool.disconnect()
     site_of(own_client, "lost")
     feeder.join()
+    for _ in range(3):
+        feeder.feed()
+        step_through(aggregator)
+    after = global_ids(own_client, site)
+    kept = before.keys() & after.keys()
+    assert kept
+    assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
     while feeder.tick < TICKS:
         feeder.feed()
         step_through(aggregator)
-    live = [int(gid) for camera in CAMERAS for gid in own_client.hvals(site.keys.gids(camera))]
-    assert live
-    assert min(live) > highest
+    events = [fields for _, fields in own_client.xrange(site.keys.events)]
+    assert {fields[b"kind"] for fields in events} >= {b"restored", b"appeared", b"handover"}
     check_map(own_client, site, aggregator)
 
 
@@ -701,6 +709,160 @@ def test_late_entries_are_counted_and_used_in_the_next_cycle(redis_client: Clien
     assert monitor.registry.get_sample_value("mtmc_aggregator_late_entries_total") == too_late
     rows = aggregator.association.table.rows
     assert rows["embedded"][rows["used"]].tolist() == [31, 31]
+
+
+# -- keys that another program has overwritten -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", [{"linkage": "average", "min_similarity": 0.9}, {"min_track_frames": 9}])
+def test_published_ids_win_where_other_settings_decide_differently_in_a_recovery(
+    redis_client: Client, other: dict[str, Any]
+) -> None:
+    site, seen = site_of(redis_client, "differs", checkpoint_seconds=80000), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    for _ in range(100):
+        feeder.feed()
+        aggregator.step()
+    names = scan(redis_client, site, "gids:*")
+    before = {key: redis_client.hgetall(prefixed(site, key)) for key in names}
+    changes, events = redis_client.xlen(site.keys.assignments), redis_client.xlen(site.keys.events)
+    site = site_of(redis_client, "differs", checkpoint_seconds=80000, **other)
+    aggregator = aggregator_of(redis_client, site)
+    aggregator.step()
+    assert {key: redis_client.hgetall(prefixed(site, key)) for key in names} == before
+    assert redis_client.xlen(site.keys.assignments) == changes
+    check_map(redis_client, site, aggregator)
+    (_, event), *rest = redis_client.xrevrange(site.keys.events)
+    assert (len(rest), event[b"kind"], int(event[b"tick"])) == (events, b"recovered", 100)
+    assert int(event[b"tracks"]) > 0
+    while feeder.tick < TICKS:
+        feeder.feed()
+        aggregator.step()
+    check_map(redis_client, site, aggregator)
+    numbers = [int(entry_id.split(b"-")[0]) for entry_id, _ in redis_client.xrange(site.keys.events)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert aggregator.association.identities.next_gid > max(
+        int(fields[b"gid"]) for _, fields in redis_client.xrange(site.keys.assignments)
+    )
+
+
+def test_a_recovery_writes_what_is_missing_and_repairs_what_another_program_has_written(
+    redis_client: Client, calm: dict[str, Any]
+) -> None:
+    site, seen = site_of(redis_client, "repaired"), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    for _ in range(100):
+        feeder.feed()
+        aggregator.step()
+    before = outcome(redis_client, site)
+    (one, gid), *_ = redis_client.hgetall(site.keys.gids("A")).items()
+    redis_client.hdel(site.keys.gids("A"), one)
+    redis_client.hset(site.keys.gids("B"), mapping={"none": 5, "\xff": "\xff", "77": "x", one: int(gid) + 1})
+    redis_client.delete(site.keys.gids("C"))
+    redis_client.set(site.keys.gids("D"), "garbage")
+    redis_client.set(site.keys.aliases, "garbage")
+    redis_client.xadd(site.keys.cycles, {"nonsense": 1}, id="100-3")
+    redis_client.xadd(site.keys.cycles, {"tick": "x", "cursor": "\xff"}, id=f"{10**12}-0")
+    redis_client.xadd(site.keys.events, {"kind": "x"}, id=f"{2**63}-0")
+    aggregator = aggregator_of(redis_client, site)
+    aggregator.step()
+    found = outcome(redis_client, site)
+    assert len({fields[b"reason"] for fields in found["dead"]}) == len(found["dead"]) == 4
+    assert {key: value for key, value in found.items() if key not in ("assignments", "dead")} == {
+        key: value for key, value in before.items() if key not in ("assignments", "dead")
+    }
+    while feeder.tick < TICKS:
+        feeder.feed()
+        aggregator.step()
+    found = outcome(redis_client, site)
+    assert {key: value for key, value in found.items() if key not in ("assignments", "dead")} == {
+        key: value for key, value in calm.items() if key not in ("assignments", "dead")
+    }
+
+
+def test_a_cycles_stream_of_the_wrong_type_ends_no_identity(redis_client: Client) -> None:
+    site, seen = site_of(redis_client, "cycles", mode="live"), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    for _ in range(100):
+        feeder.feed()
+        aggregator.step()
+    before = {camera: redis_client.hgetall(site.keys.gids(camera)) for camera in CAMERAS}
+    redis_client.set(site.keys.cycles, "garbage")
+    aggregator = aggregator_of(redis_client, site)
+    aggregator.step()
+    feeder.feed()
+    aggregator.step()
+    kept = {camera: redis_client.hgetall(site.keys.gids(camera)) for camera in CAMERAS}
+    for camera in CAMERAS:
+        assert {track: kept[camera].get(track) for track in before[camera]} == before[camera]
+
+
+def ticks_of_assignments(found: dict[str, Any]) -> list[int]:
+    return [int(fields[b"tick"]) for fields in found["assignments"]]
+
+
+@pytest.mark.parametrize(
+    "key", ["gids:A", "identity:{}", "aliases", "sightings:{}", "assignments", "events", "dead_letters", "clock:skew"]
+)
+def test_a_key_of_the_wrong_type_is_named_and_written_again_and_nothing_else_is_lost(
+    redis_client: Client, calm: dict[str, Any], key: str
+) -> None:
+    site, seen = site_of(redis_client, "overwritten"), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    last = next(fields for fields in reversed(calm["assignments"]) if fields[b"gid"] != b"0")
+    at, key, last_sightings = int(last[b"tick"]), key.format(int(last[b"gid"])), f"sightings:{int(last[b'gid'])}"
+    if key == "aliases":
+        at = max(int(fields[b"tick"]) for _, fields in calm["events"] if fields[b"kind"] == b"merged")
+    for tick in range(1, TICKS + 1):
+        feeder.feed()
+        if tick == at:
+            if key == "dead_letters":
+                redis_client.xadd(site.keys.tracks("B"), {"nonsense": "x"})
+            if key == "clock:skew":
+                redis_client.hset(site.keys.skew, "late", "many")
+                late = redis_client.xrange(site.keys.tracks("D"))[-1]
+                redis_client.xadd(site.keys.tracks("D"), late[1] | {b"tick": b"1", b"seq": b"61"})
+                redis_client.hset(site.keys.camera("D"), "seq", 61)
+            else:
+                redis_client.set(prefixed(site, key), "garbage")
+        aggregator.step()
+    found = outcome(redis_client, site)
+    check_map(redis_client, site, aggregator)
+    letters = redis_client.xrange(site.keys.dead_letters)
+    assert (letters[-1][1][b"stream"].decode(), letters[-1][1][b"entry"]) == (prefixed(site, key), b"")
+    assert key == "clock:skew" or b"is of type string: it was deleted" in letters[-1][1][b"reason"]
+    assert len(letters) == (2 if key == "dead_letters" else 1)
+    if key == "clock:skew":
+        assert redis_client.hget(site.keys.skew, "late") == b"1"
+        return
+    history = {key, "dead"} & {last_sightings, "assignments", "events", "dead"}
+    assert {name: value for name, value in found.items() if name not in history} == {
+        name: value for name, value in calm.items() if name not in history
+    }
+    if key == "events":
+        assert found["events"] == calm["events"][-len(found["events"]) :]
+
+
+@pytest.mark.parametrize("foreign", ["1000-7", f"{2**64 - 1}-{2**64 - 1}"])
+def test_events_continue_after_the_last_id_in_redis_unless_nobody_can(
+    redis_client: Client, calm: dict[str, Any], foreign: str
+) -> None:
+    site, seen = site_of(redis_client, "foreign"), scene()
+    feeder, aggregator = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    at = next(tick for tick in ticks_of_assignments(calm) if tick >= 60)
+    for tick in range(1, TICKS + 1):
+        feeder.feed()
+        if tick == at:
+            before = redis_client.xlen(site.keys.events)
+            redis_client.xadd(site.keys.events, {"kind": "x"}, id=foreign)
+            redis_client.xadd(site.keys.assignments, {"a": 1}, id=f"{2**64 - 1}-{2**64 - 1}")
+        aggregator.step()
+    numbers = [int(entry_id.split(b"-")[0]) for entry_id, _ in redis_client.xrange(site.keys.events)]
+    after = list(range(1001, 1001 + len(calm["events"]) - before)) if foreign == "1000-7" else []
+    assert numbers == [*range(1, before + 1), 1000, *after] if after else [*range(1, len(calm["events"]) + 1)]
+    assert outcome(redis_client, site)["assignments"] == calm["assignments"]
+    assert aggregator_of(redis_client, site).step() is None
+    assert redis_client.xlen(site.keys.events) == len(numbers), "a recovery adds no event"
 
 
 # -- the site changes ----------------------------------------------------------------------------------------
@@ -863,3 +1025,82 @@ def test_memory_of_redis_is_flat_over_a_long_run(redis_client: Client, monkeypat
         before = max(size.get(kind, 0) for size in middle)
         after = max(size.get(kind, 0) for size in late)
         assert after <= before * 1.15 + 64, f"{kind} grew from {before} to {after}"
+
+
+def without_times(found: dict[str, Any]) -> dict[str, Any]:
+    """Sightings and identities without what a step of the clock, or a loss of history, may change."""
+    gone = (b"time_ns", b"first_ns", b"last_ns", b"first_seen_ns", b"last_seen_ns")
+    stripped: dict[str, Any] = {"assignments": found["assignments"], "aliases": found["aliases"]}
+    stripped["events"] = [{k: v for k, v in fields.items() if k not in gone} for _, fields in found["events"]]
+    for key in found:
+        if key.startswith(("gids:", "identity:")):
+            stripped[key] = {k: v for k, v in found[key].items() if k not in gone}
+    return stripped
+
+
+@pytest.mark.usefixtures("calm")
+@pytest.mark.parametrize("step_s", [3600, -10])
+def test_nothing_ages_and_nothing_is_lost_when_redis_clock_is_set(
+    redis_client: Client, calm: dict[str, Any], step_s: int
+) -> None:
+    site = site_of(redis_client, "stepped")
+    feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
+    while feeder.tick < TICKS:
+        if feeder.tick == TICKS // 2:
+            feeder.shift_ns = step_s * 10**9
+            if step_s > 0:  # What has an expiry is gone.
+                for key in redis_client.scan_iter("*"):
+                    if redis_client.ttl(key) >= 0 and b":lease:" not in key:
+                        redis_client.delete(key)
+        feeder.feed()
+        aggregator.step()
+    aggregator.close()
+    assert without_times(outcome(redis_client, site)) == without_times(calm)
+
+
+def test_an_empty_redis_gets_everything_again_and_no_gid_changes(redis_client: Client) -> None:
+    site = site_of(redis_client, "emptied")
+    feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
+    for _ in range(TICKS // 2):
+        feeder.feed()
+        aggregator.step()
+    before, known = global_ids(redis_client, site), scan(redis_client, site, "identity:*")
+    redis_client.flushall()
+    publish_site(redis_client, site.config)
+    feeder.join()
+    feeder.feed()
+    aggregator.step()
+    aggregator.step()
+    after = global_ids(redis_client, site)
+    kept = before.keys() & after.keys()
+    assert kept
+    assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
+    assert set(scan(redis_client, site, "identity:*")) >= set(known)
+    kinds = [fields[b"kind"] for _, fields in redis_client.xrange(site.keys.events)]
+    assert kinds[0] == b"restored"
+    assert b"gap" not in kinds
+    # The written state is whole: another aggregator goes on from it.
+    aggregator.close()
+    another = aggregator_of(redis_client, site)
+    another.step()
+    assert global_ids(redis_client, site) == after
+
+
+def global_ids(client: Client, site: PublishedSite) -> dict[tuple[str, bytes], bytes]:
+    """(camera, track id) → gid."""
+    maps = {camera: client.hgetall(site.keys.gids(camera)) for camera in CAMERAS}
+    return {(camera, track): gid for camera, gids in maps.items() for track, gid in gids.items()}
+
+
+def test_if_everything_but_a_worker_is_lost_gids_continue_above_the_highest_that_it_knows(redis_client: Client) -> None:
+    site = site_of(redis_client, "survivor")
+    redis_client.zadd(site.keys.workers, {"w1": 1, b"\xff": 2})
+    redis_client.hset(site.keys.worker("w1"), "highest_gid", 41)
+    redis_client.set(site.keys.worker("w2"), "of another type")
+    feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
+    for _ in range(TICKS // 2):
+        feeder.feed()
+        aggregator.step()
+    gids = [int(gid) for camera in CAMERAS for gid in redis_client.hvals(site.keys.gids(camera))]
+    assert gids
+    assert min(gids) >= 42

@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from redis.exceptions import ResponseError
 
 from shared.errors import LeaseLost
 from shared.keys import Keys
-from shared.leases import Lease, Leases
-from shared.redis_connection import Client, server_time_ns
+from shared.leases import Lease, Leases, UnusableKeys
+from shared.redis_connection import Client, WritesRefused, connect, server_time_ns
 
 KEYS = Keys("yard")
 ROLE = "camera:north"
@@ -197,12 +197,52 @@ def test_a_commit_accepts_bytes_numbers_and_text(redis_client: Client) -> None:
     assert redis_client.mget("b", "i", "t") == [everything, str(2**62).encode(), "größe".encode()]
 
 
-def test_a_command_that_redis_refuses_first_keeps_the_others_from_running(redis_client: Client) -> None:
+def test_commands_that_would_fail_keep_all_others_from_running(redis_client: Client) -> None:
     lease = acquired(redis_client)
     redis_client.xadd("stream", {"a": 1}, id="5-0")
-    with pytest.raises(ResponseError, match="equal or smaller"):
-        lease.commit([["XADD", "stream", "5-0", "a", 1], ["SET", "after", 1]], ["stream", "after"])
-    assert not redis_client.exists("after")
+    redis_client.set("text", "x")
+    redis_client.hset("hash", "field", "x")
+    redis_client.xadd("full", {"a": 1}, id=f"{2**64 - 1}-{2**64 - 1}")
+    failing: dict[str, list[str | bytes | int]] = {
+        "the last id of stream, 5-0, is equal or greater": ["XADD", "stream", "MAXLEN", "~", 9, "5-0", "a", 1],
+        "text is of type string": ["HSET", "text", "a", 1],
+        "the field field of hash is not an integer": ["HINCRBY", "hash", "field", 1],
+        "hash is of type hash": ["XADD", "hash", "*", "a", 1],
+        f"the last id of full, {2**64 - 1}-{2**64 - 1}, is equal or greater": ["XADD", "full", "*", "a", 1],
+    }
+    for reason, command in failing.items():
+        with pytest.raises(UnusableKeys, match=f"^{reason}$"):
+            lease.commit([["SET", "before", 1], command], ["before", str(command[1])])
+    with pytest.raises(UnusableKeys) as caught:
+        lease.commit([["HSET", "text", "a", 1], ["XADD", "stream", "4-0", "a", 1]], ["text", "stream"])
+    assert [(one.key, one.problem, one.found) for one in caught.value.keys] == [
+        ("text", "type", "string"),
+        ("stream", "id", "5-0"),
+    ]
+    assert not redis_client.exists("before")
+    lease.commit(
+        [["DEL", "text"], ["HSET", "text", "a", 1], ["XADD", "stream", "6-0", "a", 1], ["XADD", "stream", "*", "a", 1]],
+        ["text", "stream"],
+    )
+    assert (redis_client.hgetall("text"), redis_client.xlen("stream")) == ({b"a": b"1"}, 3)
+
+
+@pytest.mark.parametrize("renew", [True, False])
+def test_redis_without_memory_refuses_a_commit_before_it_writes_anything(
+    redis_process: Any, redis_client: Client, renew: bool
+) -> None:
+    client = connect(redis_process.url)
+    lease = acquired(client)
+    client.hset("hash", "field", 1)
+    client.config_set("maxmemory", 1)
+    commands: list[list[str | bytes | int]] = [["SET", "a", 1], ["HDEL", "hash", "field"], ["XADD", "b", "*", "c", 1]]
+    with pytest.raises(WritesRefused):
+        lease.commit(commands, ["a", "hash", "b"], renew=renew)
+    assert (client.exists("a", "b"), client.hlen("hash")) == (0, 1)
+    client.config_set("maxmemory", 0)
+    lease.commit(commands, ["a", "hash", "b"], renew=renew)
+    assert (client.exists("a", "b"), client.hlen("hash")) == (2, 0)
+    client.close()
 
 
 OWNER = """

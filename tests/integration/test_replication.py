@@ -70,43 +70,72 @@ def test_a_lease_is_on_the_replica_when_it_is_acquired(primary: Client, replica:
     copy.close()
 
 
-def test_every_commit_of_the_aggregator_waits_for_the_replica(primary: Client, replica: Any) -> None:
+class Rotation:
+    """A pool that hands out another connection for each command, as it may with several threads."""
+
+    def __init__(self, client: Client) -> None:
+        pool = client.connection_pool
+        spare, take = [pool.get_connection() for _ in range(3)], pool.get_connection
+        for connection in spare:
+            pool.release(connection)
+
+        def oldest(*given: Any, **named: Any) -> Any:
+            pool._available_connections.insert(0, pool._available_connections.pop())
+            return take(*given, **named)
+
+        pool.get_connection = oldest
+
+
+def test_a_lease_and_every_commit_of_the_aggregator_wait_on_the_connection_that_wrote(
+    primary: Client, replica: Any
+) -> None:
     site = site_of(primary, "yard")
+    lease = site.keys.lease("aggregator")
+    Rotation(primary)
     aggregator, feeder = Aggregator(primary, site), Feeder(primary, site, entries([Stay(1, 0, 1, 20)]))
-    aggregator.step()
     steps = []
     with primary.monitor() as monitor:
+        aggregator.step()
         for _ in range(5):
             feeder.feed()
             aggregator.step()
         primary.echo("done")
-        while not (command := monitor.next_command()["command"]).startswith("ECHO"):
-            if command.startswith(f"XADD {site.keys.cycles} "):
-                steps.append("commit")
+        writer, kind = "", ""
+        while not (seen := monitor.next_command())["command"].startswith("ECHO"):
+            command, sender = seen["command"], f"{seen['client_address']}:{seen['client_port']}"
+            if command.startswith("EVAL"):
+                writer = sender
+            elif command.startswith((f"XADD {site.keys.cycles} ", f"SET {lease} ")) and kind != "commit":
+                kind = "commit" if command.startswith("XADD") else "lease"
             elif command.startswith("WAIT "):
-                steps.append("wait")
-    assert steps == ["commit", "wait"] * 5
+                steps.append((kind, sender == writer))
+                kind = ""
+    assert steps == [("lease", True)] + [("commit", True)] * 5
 
 
 def test_a_hung_replica_is_logged_once_and_blocks_nothing(primary: Client, replica: Any) -> None:
-    replicas = Replicas(primary)
-    primary.set("written", 1)
-    assert replicas.confirm()
+    replicas, keys = Replicas(primary), Keys("yard")
+
+    def written() -> bool:
+        with capture_logs() as logs:
+            assert replicas.run("heartbeat", [keys.services, keys.service("a")], ["a", 1, 60000, "pid", 1]) is None
+        waits_in_vain.extend(line["event"] for line in logs)
+        return not replicas._behind
+
+    waits_in_vain: list[str] = []
+    assert written()
     os.kill(replica.pid, signal.SIGSTOP)
     try:
-        with capture_logs() as logs:
-            for _ in range(3):
-                primary.incr("written")
-                watch = Stopwatch()
-                assert not replicas.confirm()
-                assert watch.within(2), watch.seconds
+        for _ in range(3):
+            watch = Stopwatch()
+            assert not written()
+            assert watch.within(2), watch.seconds
     finally:
         os.kill(replica.pid, signal.SIGCONT)
-    assert [line["event"] for line in logs] == ["no Redis replica keeps up; a failover now would lose writes"]
-    wait_for(replicas.confirm)
+    assert waits_in_vain == ["no Redis replica keeps up; a failover now would lose writes"]
+    wait_for(written)
 
 
 def test_without_a_replica_there_is_no_wait(primary: Client) -> None:
-    primary.set("written", 1)
-    assert Replicas(primary).confirm()
+    assert Leases(primary, Keys("yard")).acquire("clock", 10) is not None
     assert waits(primary) == 0

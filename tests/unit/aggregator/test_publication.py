@@ -9,7 +9,7 @@ from association.identities import Identities, Identity
 from association.outcome import Assignment, CycleResult, Event, Sighting
 from association.positions import Position
 from association.track_table import TrackTable
-from services.aggregator.publication import Command, CycleRecord, Publication, touched_keys
+from services.aggregator.publication import Command, CycleRecord, Publication, digest, touched_keys
 from services.aggregator.reader import DeadLetter, Gap
 from shared.keys import Keys
 
@@ -33,9 +33,25 @@ def commands(
 
 
 def test_the_cycle_comes_first_with_its_tick_as_id_so_that_a_retry_is_refused() -> None:
-    assert [str(part) for part in commands(CycleResult(assignments=[Assignment(0, 5, 1)]))[0]] == [
-        *("XADD", KEYS.cycles, "9-0", "tick", "9", "time_ns", "900", "events", "4", "next_gid", "3", "cursor", "A=7-0")
+    result = CycleResult(assignments=[Assignment(0, 5, 1)])
+    assert [str(part) for part in commands(result)[0]] == [
+        *("XADD", KEYS.cycles, "9-0", "tick", "9", "time_ns", "900", "events", "4", "next_gid", "3"),
+        *("digest", digest(result, ("A", "B")), "cursor", "A=7-0"),
     ]
+
+
+def test_the_digest_tells_assignments_and_merges_apart() -> None:
+    cameras = "A", "B"
+    results = [
+        CycleResult(),
+        CycleResult(assignments=[Assignment(0, 5, 1)]),
+        CycleResult(assignments=[Assignment(1, 5, 1)]),
+        CycleResult(assignments=[Assignment(0, 5, 2)]),
+        CycleResult(aliases={5: 1}),
+        CycleResult(assignments=[Assignment(0, 5, 1), Assignment(1, 6, 0)]),
+    ]
+    assert len({digest(result, cameras) for result in results}) == len(results)
+    assert digest(CycleResult(), cameras) == "e3b0c44298fc1c14"
 
 
 def test_every_change_of_the_map_is_also_in_the_stream() -> None:
