@@ -137,7 +137,7 @@ class Gate:
         """
         stall_ms = round(self._clock.stall_seconds * 1000)
         args: list[str | int] = [lease.value, origin_us, repr(self._clock.target_fps), stall_ms, int(resumed)]
-        answer = self._run("advance", [lease.key], [*args, expected_us, tolerance_us])
+        answer = self._run("advance", [lease.key, self._keys.epochs], [*args, expected_us, tolerance_us])
         if not answer[0]:
             raise LeaseLost(lease.role)
         if answer[0] == _UNEXPECTED_TIME:

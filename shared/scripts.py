@@ -11,8 +11,8 @@ from shared.redis_connection import Client
 
 _FOLDER = Path(__file__).parent / "lua"
 _PRELUDES = {
-    **dict.fromkeys(("advance", "handled", "wake"), ("gate",)),
-    **dict.fromkeys(("complete_tick", "join", "retire"), ("renewal", "gate")),
+    **dict.fromkeys(("handled", "wake"), ("gate",)),
+    **dict.fromkeys(("advance", "complete_tick", "join", "retire"), ("renewal", "gate")),
     **dict.fromkeys(("fenced", "leases"), ("renewal",)),
 }
 """Script → the files that are prepended to it, because it uses their functions."""

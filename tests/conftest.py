@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,17 @@ class RedisProcess:
         assert self._process is not None, "the server is not running"
         return self._process.pid
 
-    def start(self) -> None:
-        """Starts the server, and returns once it has read its log and answers."""
+    def start(self, environment: Mapping[str, str] | None = None, binary: Path | None = None) -> None:
+        """Starts the server, and returns once it has read its log and answers.
+
+        `environment` is added to that of this process; `binary` replaces the server that would be used.
+        """
         assert self._process is None, "the server runs already"
         with (self.server.folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen(self.server.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            command = (str(binary), *self.server.command[1:]) if binary else self.server.command
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=os.environ | dict(environment or {})
+            )
         _wait_until_it_answers(self.url, (self.server.folder / "redis.log").read_text)
 
     def stop(self) -> None:

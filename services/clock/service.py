@@ -38,6 +38,8 @@ class Clock:
         self._metrics = ClockMetrics((monitor or Monitor()).registry)
         self._redis_clock = RedisClock(client)
         self._origin_us = 0
+        self._last_step_us = 0
+        """By how much Redis's clock was set when that last happened while this one was a standby."""
         self._cursor = "0-0"
         self._next_at = 0.0
         self._paused = True
@@ -50,6 +52,8 @@ class Clock:
             LeaseLost: another clock took over; from the next call on this one is a standby.
         """
         if self._lease is None and not self._acquire():
+            if self._config.mode != "virtual":
+                self._last_step_us = self._redis_clock.measure() or self._last_step_us
             time.sleep(_STANDBY_POLL_S)
             return
         assert self._lease is not None
@@ -159,7 +163,7 @@ class Clock:
         Entries that cannot be read are skipped.
         """
         if self._config.mode != "virtual":
-            self._redis_clock.measure()
+            self._last_step_us = self._redis_clock.measure() or self._last_step_us
         newest = self._newest_tick()
         if self._config.mode == "virtual":
             tick, begun_us = newest or (0, 0)
@@ -167,6 +171,8 @@ class Clock:
         now_us = self._redis_clock.expected_us()
         # Redis's clock may have been set back while no clock ran; and a tick without a time continues from now.
         tick, begun_us = newest or (self._highest_known_tick(), now_us)
+        if abs(now_us - begun_us - self._last_step_us) < abs(now_us - begun_us):
+            begun_us += self._last_step_us  # The last tick is from before the step.
         return min(begun_us, now_us) - round(tick * 1e6 / self._config.target_fps)
 
     def _highest_known_tick(self) -> int:
