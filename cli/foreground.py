@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import socket
 import threading
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.news import News, RepeatLimit, camera_news, is_settled, process_news
+from cli.news import News, RepeatLimit, camera_news, is_settled, problem_news, process_news
 from launcher.address import RedisAddress
 from launcher.state_folder import StateFolder
 from launcher.supervision import ProcessInfo, Supervisor
@@ -23,6 +24,7 @@ from shared.config import SiteConfig
 from shared.errors import redact
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, refusal
+from shared.site_state.problems import STARTUP_S, ProblemWatch, SiteProblem
 from shared.site_state.reading import StateReader
 from shared.site_state.states import CameraState
 
@@ -52,6 +54,10 @@ class Foreground:
         self._supervisor, self._client, self._reader, self._port = supervisor, client, reader, port
         self._status_line, self._keys = status_line, Keys(site.site)
         self._cameras: dict[str, CameraState] = {}
+        self._problem_watch = ProblemWatch()
+        self._problems: tuple[SiteProblem, ...] = ()
+        self._problems_from_s = time.monotonic() + STARTUP_S
+        """Before this time nothing is wrong yet, because the processes are starting."""
         self._processes: dict[str, ProcessInfo] = {}
         self._repeats = RepeatLimit()
         self._been_live: set[str] = set()
@@ -74,6 +80,7 @@ class Foreground:
                 stop.wait(_POLL_S)
         if not stop.is_set():
             self._print_addresses()
+        self._problems_from_s = -math.inf
         while not stop.wait(_POLL_S):
             if (failed := self._look()) is not None:
                 return self._give_up(failed)
@@ -94,7 +101,8 @@ class Foreground:
                     self._print(item)
             self._processes = processes
         try:
-            cameras = {camera.name: camera for camera in self._reader.read().cameras}
+            state = self._reader.read()
+            cameras = {camera.name: camera for camera in state.cameras}
             redis_info = self._client.info()
         except RETRYABLE as error:
             if not self._redis_gone:
@@ -109,7 +117,17 @@ class Foreground:
                 self._print(item)
             self._been_live |= {name for name, camera in cameras.items() if camera.state == "live"}
             self._cameras = cameras
+            self._print_problems(state.problems)
         return next((name for name, info in processes.items() if info.user_error), None)
+
+    def _print_problems(self, found: Sequence[SiteProblem]) -> None:
+        now_s = time.monotonic()
+        problems = self._problem_watch.settled(found, now_s)
+        if now_s < self._problems_from_s:
+            return
+        for item in problem_news(self._problems, problems):
+            self._print(item)
+        self._problems = problems
 
     def _print_refusal(self, redis_info: dict[str, Any]) -> None:
         reason = refusal(redis_info)

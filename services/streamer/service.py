@@ -42,7 +42,7 @@ class Streamer:
         self._redis_check = RedisCheck(servers)
         self._watching, self._pictures = Watching(), Pictures()
         self._placeholders = Placeholders(config.jpeg_quality)
-        self._site, self._scripts = SiteReader(connected), Scripts(connected.client)
+        self._site, self._scripts = SiteReader(connected, options), Scripts(connected.client)
         metrics = StreamerMetrics(self._watching, connected.monitor.registry)
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
@@ -109,3 +109,4 @@ class Streamer:
         self._pictures.close()
         self._reader.close()
         self._server.close()
+        self._site.close()

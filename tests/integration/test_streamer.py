@@ -481,7 +481,14 @@ def conforms(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> No
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    python = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
+    python = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "null": type(None),
+    } | {"boolean": bool}
     assert any(isinstance(value, python[kind]) for kind in kinds), (value, kinds)  # type: ignore[arg-type]
     if "enum" in schema:
         assert value in schema["enum"]
