@@ -77,11 +77,11 @@ def _ago(seconds: float | None) -> str:
 
 def camera_state(camera: CameraState) -> Text:
     """The state of a camera, with the reason unless it only repeats the state."""
-    text = Text(camera.state, style=_STATE_STYLES.get(camera.state, ""))
+    text = Text(camera.state, style="bold red" if camera.warning else _STATE_STYLES.get(camera.state, ""))
     if camera.state not in ("live", "ended", "paused") and camera.message != camera.state:
         text.append(f" ({camera.message})")
     if camera.warning:
-        text.append(f" ({camera.warning})", style="bold red")
+        text.append(f" ({camera.warning})")
     return text
 
 

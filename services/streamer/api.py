@@ -33,7 +33,7 @@ def site_json(state: SiteState) -> dict[str, Any]:
         "slowest": state.slowest,
         "fastest": state.fastest,
         "cameras": len(state.cameras),
-        "cameras_live": sum(camera.state == "live" for camera in state.cameras),
+        "cameras_live": sum(camera.is_well for camera in state.cameras),
         "live_tracks": sum(camera.live_tracks or 0 for camera in state.cameras),
         "live_identities": state.live_identities,
         "tick_age_s": _rounded(state.health.tick_age_s),

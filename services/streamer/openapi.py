@@ -46,7 +46,7 @@ _SITE = _object(
         "slowest": _or_null("string", "camera@tick"),
         "fastest": _or_null("string", "camera@tick"),
         "cameras": _COUNT,
-        "cameras_live": _COUNT,
+        "cameras_live": {**_COUNT, "description": "cameras with the state live and without a warning"},
         "live_tracks": _COUNT,
         "live_identities": _COUNT,
         "tick_age_s": _or_null("number", "how long ago the current tick was published; null: unknown"),

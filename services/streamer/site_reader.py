@@ -27,11 +27,14 @@ class SiteReader:
 
     def __init__(self, connected: Connected, options: ServiceOptions) -> None:
         self._configured = connected.site.config.camera_names
-        self._client = connect(options.redis_url, options.redis_password, timeout_s=_TIMEOUT_S)
-        self._frames = self._client
+        client = frames = connect(options.redis_url, options.redis_password, timeout_s=_TIMEOUT_S)
         if options.frames_url:
-            self._frames = connect(options.frames_url, options.redis_password, timeout_s=_TIMEOUT_S)
-        self.reader = StateReader(self._client, self._frames, connected.site)
+            frames = connect(options.frames_url, options.redis_password, timeout_s=_TIMEOUT_S)
+        self.clients = {"Redis": client}
+        """Name of each server in messages → a client that does not wait long for an answer."""
+        if frames is not client:
+            self.clients["the Redis for pictures"] = frames
+        self.reader = StateReader(client, frames, connected.site)
         self._watch = ProblemWatch()
         self._lock = threading.Lock()
         self._error: RedisError | None = None
@@ -67,5 +70,5 @@ class SiteReader:
 
     def close(self) -> None:
         """Closes its connections."""
-        self._client.close()
-        self._frames.close()
+        for client in self.clients.values():
+            client.close()

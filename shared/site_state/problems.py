@@ -5,7 +5,7 @@ Judged on facts that are not true of a healthy site: what is not known counts as
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -51,8 +51,8 @@ STARTUP_S = 15.0
 """A site is starting until its oldest process is this old."""
 _TICK_LATE_S, _TICK_LATE_TICKS = 2.0, 2
 """A takeover of the clock takes 2 s, the time after which its lease expires."""
-_BEHIND_S = 2.5
-"""Above the time after which the lease of an aggregator that hangs expires, so that each fault is one problem."""
+_BEHIND_S = 2.0
+"""The lease of an aggregator that hangs expires within this time, so that each fault is one problem."""
 _MISSING_SHARE = 0.5
 """One track that cannot be embedded must not raise an alarm in a busy site."""
 
@@ -204,7 +204,7 @@ def _workers(health: SiteHealth, services: Sequence[ServiceInfo], site: str, *, 
     coming = any(one.role == role and one.starting and not _is_silent(one) for one in services)
     if health.workers or coming or not health.cameras_wanted or (young and not _has_been_ready(services, role)):
         return
-    text = f"{_nobody('camera worker', services, role)}, so no camera is opened"
+    text = f"{_nobody('camera worker', services, role)}, so no camera is handled"
     yield SiteProblem("no_worker", "", text, _restart(role, services, site))
 
 
@@ -292,18 +292,22 @@ def _has_been_ready(services: Iterable[ServiceInfo], role: str) -> bool:
 
 # -- over time -------------------------------------------------------------------------------------------------
 
+_AFTER_S = 0.5
+"""A role changes hands within this time when its owner stops in the usual way."""
+_AFTER_S_OF: Mapping[ProblemCode, float] = {
+    "aggregator_behind": 1.0,  # one that takes over has to catch up
+    "gids_missing": 2.5,  # a track that goes on with another object waits for a gid again, 2 s at most
+    "no_worker": 0.0,  # found after 3 s without a heartbeat
+    "service_silent": 0.0,
+}
+_UNTIL_S = 1.0
+"""A problem is over when it has been absent for this long."""
+_GAP_S = 2.0
+"""After a longer pause between two readings, the history is worth nothing, and the reading counts as it is."""
+
 
 class ProblemWatch:
     """Decides over several readings which problems to report, so that none comes and goes with every reading."""
-
-    _AFTER_S: float = 0.5
-    """A role changes hands within this time when its owner stops in the usual way."""
-    _GIDS_AFTER_S: float = 2.5
-    """A track that goes on with another object waits for a gid again, 2 s at most."""
-    _UNTIL_S: float = 1.0
-    """A problem is over when it has been absent for this long."""
-    _GAP_S: float = 2.0
-    """After a longer pause between two readings, the history is worth nothing, and the reading counts as it is."""
 
     def __init__(self) -> None:
         self._begun_s: dict[tuple[str, str], float] = {}
@@ -313,18 +317,18 @@ class ProblemWatch:
 
     def settled(self, found: Collection[SiteProblem], at_s: float) -> tuple[SiteProblem, ...]:
         """The problems to report at the monotonic time `at_s`, given those that a reading `found`."""
-        trusted = self._read_at_s is not None and at_s - self._read_at_s <= self._GAP_S
+        trusted = self._read_at_s is not None and at_s - self._read_at_s <= _GAP_S
         if not trusted:
             self._reported.clear()
         self._read_at_s = at_s
         self._begun_s = {problem.key: self._begun_s.get(problem.key, at_s) for problem in found}
         for problem in found:
-            after_s = self._GIDS_AFTER_S if problem.code == "gids_missing" else self._AFTER_S
+            after_s = _AFTER_S_OF.get(problem.code, _AFTER_S)
             is_due = not trusted or at_s - self._begun_s[problem.key] >= after_s
             if is_due or problem.key in self._reported:
                 self._reported[problem.key] = problem, at_s
         self._reported = {
-            key: (problem, last_s) for key, (problem, last_s) in self._reported.items() if at_s - last_s < self._UNTIL_S
+            key: (problem, last_s) for key, (problem, last_s) in self._reported.items() if at_s - last_s < _UNTIL_S
         }
         # As in the reading; those that may be over follow.
         keys = {problem.key: index for index, problem in enumerate(found)}

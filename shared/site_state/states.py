@@ -30,7 +30,7 @@ paused    an operator paused it
 WORKER_GONE_MS = 3_000
 """A worker whose last heartbeat is older counts as dead. Workers send one about every 400 ms."""
 
-GIDS_WARNING = "its tracks get no new global ids"
+GIDS_WARNING = "its tracks get their global ids late or not at all"
 
 _PICTURE_LATE_S = 2.0
 """Cameras without viewers publish one picture per second, so this leaves a second for encoding and a busy machine."""
@@ -132,6 +132,11 @@ class CameraState:
     def shows_pictures(self) -> bool:
         """Whether its pictures are worth looking at."""
         return self.state in ("live", "moving", "moved")
+
+    @property
+    def is_well(self) -> bool:
+        """Whether its pictures are tracked and published, and its tracks get global ids."""
+        return self.state == "live" and self.warning is None
 
 
 @dataclass(frozen=True)

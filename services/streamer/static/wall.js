@@ -49,7 +49,8 @@ class Tile {
   describe(camera) {
     this.element.dataset.state = camera.state;
     if (camera.title) put(this.element.querySelector(".name"), camera.title);
-    put(this.element.querySelector(".state"), LABELS[camera.state] || camera.state);
+    const isDoubtful = camera.state === "live" && camera.warning;
+    put(this.element.querySelector(".state"), isDoubtful ? "ids missing" : LABELS[camera.state] || camera.state);
     put(this.element.querySelector(".reason strong"), TITLES[camera.state] || "");
     this.element.toggleAttribute("data-warning", Boolean(camera.warning));
     const reasons = [camera.message === camera.state ? "" : camera.message, camera.warning || ""];
