@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import socket
 import threading
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.news import News, RepeatLimit, camera_news, is_settled, process_news
+from cli.news import News, RepeatLimit, camera_news, is_settled, problem_news, process_news
 from launcher.address import RedisAddress
 from launcher.state_folder import StateFolder
 from launcher.supervision import ProcessInfo, Supervisor
@@ -24,6 +25,7 @@ from shared.errors import redact
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, refusal
 from shared.site_copy import SiteCopy
+from shared.site_state.problems import STARTUP_S, ProblemWatch, SiteProblem
 from shared.site_state.reading import StateReader
 from shared.site_state.states import CameraState
 
@@ -55,6 +57,10 @@ class Foreground:
         self._status_line, self._keys = status_line, Keys(site.site)
         self._site_copy = site_copy
         self._cameras: dict[str, CameraState] = {}
+        self._problem_watch = ProblemWatch()
+        self._problems: tuple[SiteProblem, ...] = ()
+        self._problems_from_s = time.monotonic() + STARTUP_S
+        """Before this time nothing is wrong yet, because the processes are starting."""
         self._processes: dict[str, ProcessInfo] = {}
         self._repeats = RepeatLimit()
         self._been_live: set[str] = set()
@@ -80,6 +86,7 @@ class Foreground:
                 stop.wait(_POLL_S)
         if not stop.is_set():
             self._print_addresses()
+        self._problems_from_s = -math.inf
         while not stop.wait(_POLL_S):
             self._look()
         return 0
@@ -101,7 +108,8 @@ class Foreground:
             self._processes = processes
         try:
             self._restore_site()
-            cameras = {camera.name: camera for camera in self._reader.read().cameras}
+            state = self._reader.read()
+            cameras = {camera.name: camera for camera in state.cameras}
             redis_info = self._client.info()
         except RETRYABLE as error:
             if not self._redis_gone:
@@ -116,6 +124,7 @@ class Foreground:
                 self._print(item)
             self._been_live |= {name for name, camera in cameras.items() if camera.state == "live"}
             self._cameras = cameras
+            self._print_problems(state.problems)
         return failed
 
     def _restore_site(self) -> None:
@@ -123,6 +132,15 @@ class Foreground:
         restored = self._site_copy.look_if_due()
         if restored is not None:
             self._print(News(f"Redis had lost data, or it was damaged; wrote again: {restored}", "bad"))
+
+    def _print_problems(self, found: Sequence[SiteProblem]) -> None:
+        now_s = time.monotonic()
+        problems = self._problem_watch.settled(found, now_s)
+        if now_s < self._problems_from_s:
+            return
+        for item in problem_news(self._problems, problems):
+            self._print(item)
+        self._problems = problems
 
     def _print_refusal(self, redis_info: dict[str, Any]) -> None:
         reason = refusal(redis_info)

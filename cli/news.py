@@ -1,4 +1,4 @@
-"""Turns changes of cameras and processes into the lines that `mtmc up` prints. Pure."""
+"""Turns changes of cameras, processes and problems into the lines that `mtmc up` prints. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from launcher.supervision import ProcessInfo
+from shared.site_state.problems import SiteProblem
 from shared.site_state.states import CameraState
 
 Tone = Literal["good", "bad", "plain"]
@@ -20,7 +21,7 @@ class News:
     text: str
     tone: Tone = "plain"
     about: str = ""
-    """Name of the process or camera."""
+    """Name of the process or camera; of a problem, its code and the process."""
 
 
 def is_settled(camera: CameraState) -> bool:
@@ -65,6 +66,19 @@ def _words(camera: CameraState, *, again: bool) -> tuple[str, Tone]:
             return "the file has ended", "plain"
         case _:
             return camera.state, "plain"
+
+
+def problem_news(before: Sequence[SiteProblem], now: Sequence[SiteProblem]) -> list[News]:
+    """One line for each problem of the site that began or is over."""
+    news = []
+    known, present = {one.key for one in before}, {one.key for one in now}
+    news += [News(f"problem: {one.line}", "bad", _topic(one)) for one in now if one.key not in known]
+    news += [News(f"over: {one.text}", "good", _topic(one)) for one in before if one.key not in present]
+    return news
+
+
+def _topic(problem: SiteProblem) -> str:
+    return " ".join(filter(None, problem.key))
 
 
 def process_news(

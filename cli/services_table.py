@@ -8,10 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shared.presence import HEARTBEAT_SECONDS
 from shared.service_list import ServiceInfo
-
-_SILENT_SECONDS = 5 * HEARTBEAT_SECONDS
+from shared.site_state.problems import SILENT_S
 
 
 def services_table(services: Sequence[ServiceInfo]) -> RenderableType:
@@ -26,7 +24,7 @@ def services_table(services: Sequence[ServiceInfo]) -> RenderableType:
 
 
 def _state(service: ServiceInfo) -> Text:
-    if service.heartbeat_age_seconds > _SILENT_SECONDS:
+    if service.heartbeat_age_seconds > SILENT_S:
         return Text(f"no heartbeat for {service.heartbeat_age_seconds:.0f} s", style="bold red")
     if service.problem is not None:
         return Text(f"not ready: {service.problem}", style="bold red")

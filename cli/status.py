@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shared.site_state.states import SiteState
 
 _INTERVAL_S = 1.0
+_CONFIRM_S = 0.5
 
 
 def status(
@@ -29,16 +30,22 @@ def status(
 
     The fields of --json are stable; null means unknown:
       site, redis, revision, running, tick, gate, skew_ticks, slowest,
-      fastest, stalled, skipped_ticks, clock, aggregator
+      fastest, stalled, skipped_ticks, clock, aggregator, tick_age_seconds,
+      cycle_lag_ticks (ticks that all cameras have handled since the last
+      cycle of the aggregator), boxes (shown now), boxes_without_gid, well
+      problems: code, about (id of a service or empty), text, advice,
+      seconds; well is true if there are none; docs/operations.md
+      explains each code
       workers: id, host, pid, labels, device, backend, embedder (checksum),
       cameras, fps, heartbeat_age_seconds
       cameras: name, state (live, starting, waiting, stalled, frozen,
-      blank, moving, moved, down, ended or paused), message, stalled,
-      owner, error, seen_tick, lag_ticks, fps, tracks, gids
+      blank, moving, moved, down, ended or paused), message, warning (a
+      problem of the site that concerns it), stalled, owner, error,
+      seen_tick, lag_ticks, fps, tracks, gids
       services: id, role, host, pid, metrics_url, ready, problem,
-      uptime_seconds, heartbeat_age_seconds
+      not_ready_seconds, starting, uptime_seconds, heartbeat_age_seconds
 
-    Exit code 1: the site is not running.
+    Exit code 1: the site is not running. With problems it is 0.
 
     Example:  mtmc status site.yaml --watch
     """
@@ -50,7 +57,20 @@ def status(
         if watch:
             _watch(running, console, as_json=as_json)
         else:
-            _show(running.read(), running, console, as_json=as_json)
+            _show(_confirmed(running), running, console, as_json=as_json)
+
+
+def _confirmed(running: RunningSite) -> SiteState:
+    """The state, with the problems that two readings found: a moment of a takeover is none."""
+    import time
+
+    first = running.read()
+    if not first.problems:
+        return first
+    time.sleep(_CONFIRM_S)
+    state = running.read()
+    keys = {problem.key for problem in first.problems}
+    return state.with_problems(tuple(problem for problem in state.problems if problem.key in keys))
 
 
 def _show(state: SiteState, running: RunningSite, console: Console, *, as_json: bool) -> None:
@@ -59,7 +79,7 @@ def _show(state: SiteState, running: RunningSite, console: Console, *, as_json: 
     from cli.status_json import status_json
 
     if as_json:
-        console.out(json.dumps(status_json(state, running.redis, running.services)), highlight=False)
+        console.out(json.dumps(status_json(state, running.redis)), highlight=False)
     else:
         console.print(_tables(state, running))
 
@@ -70,7 +90,7 @@ def _tables(state: SiteState, running: RunningSite) -> RenderableType:
     from cli.services_table import services_table
     from cli.status_tables import tables
 
-    return Group(tables(state, running.redis), services_table(running.services))
+    return Group(tables(state, running.redis), services_table(state.health.services))
 
 
 def _watch(running: RunningSite, console: Console, *, as_json: bool) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from shared.service_list import ServiceInfo
 from shared.site_state.states import CameraState, SiteState
 
 
-def status_json(state: SiteState, redis: str, services: Sequence[ServiceInfo]) -> dict[str, Any]:
+def status_json(state: SiteState, redis: str) -> dict[str, Any]:
     """The fields that `mtmc status --help` documents; `redis` is the address to show."""
     return {
         "site": state.site,
@@ -26,9 +24,15 @@ def status_json(state: SiteState, redis: str, services: Sequence[ServiceInfo]) -
         "skipped_ticks": state.skipped_ticks,
         "clock": state.clock,
         "aggregator": state.aggregator,
+        "tick_age_seconds": state.health.tick_age_s,
+        "cycle_lag_ticks": state.health.cycle_lag_ticks,
+        "boxes": state.health.boxes.shown,
+        "boxes_without_gid": state.health.boxes.without_gid,
+        "well": not state.problems,
+        "problems": [asdict(problem) for problem in state.problems],
         "workers": [asdict(worker) for worker in state.workers],
         "cameras": [_camera_json(camera) for camera in state.cameras],
-        "services": [asdict(service) for service in services],
+        "services": [asdict(service) for service in state.health.services],
     }
 
 
@@ -37,6 +41,7 @@ def _camera_json(camera: CameraState) -> dict[str, Any]:
         "name": camera.name,
         "state": camera.state,
         "message": camera.message,
+        "warning": camera.warning,
         "stalled": camera.stalled,
         "owner": camera.owner,
         "error": camera.error,

@@ -22,15 +22,20 @@ _STATE_STYLES: dict[State, str] = {
 
 
 def tables(state: SiteState, redis: str) -> Group:
-    """Two lines about the clock, a table of workers, and a table of cameras. `redis` is the address to show."""
+    """Three lines about the clock, the problems, a table of workers, and one of cameras.
+
+    `redis` is the address to show.
+    """
     parts: list[RenderableType] = [_clock(state, redis)]
+    parts += [Text(problem.line, style="bold red") for problem in state.problems]
     workers = Table(title="workers", title_justify="left", title_style="bold")
     for heading in ("worker", "host", "pid", "labels", "device", "backend", "cameras", "fps", "heartbeat"):
         workers.add_column(heading, overflow="fold", min_width=len(heading))
     for worker in state.workers:
         texts = (worker.id, worker.host, worker.pid, worker.labels, worker.device, worker.backend, worker.cameras)
         workers.add_row(*map(Text, texts), Text(worker.fps), f"{worker.heartbeat_age_seconds:.1f} s ago")
-    parts.append(workers if state.workers else Text("no worker is running", style="bold red"))
+    if state.workers:
+        parts.append(workers)
     parts += [Text(f"{one.problem}: {one.advice}", style="bold red") for one in state.other_embedders]
     cameras = Table(title="cameras", title_justify="left", title_style="bold")
     for heading in ("camera", "state", "owner"):
@@ -53,24 +58,30 @@ def tables(state: SiteState, redis: str) -> Group:
 
 
 def _clock(state: SiteState, redis: str) -> Text:
+    health, boxes = state.health, state.health.boxes
     text = Text.assemble(
         ("site ", ""), (state.site, "bold"), f"  revision {state.revision}  {redis}\n",
         f"tick {state.tick}  gate {_shown(state.gate)}  skew {_shown(state.skew_ticks)}",
-        f"  slowest {state.slowest or '-'}  fastest {state.fastest or '-'}  skipped {state.skipped_ticks}",
+        f"  slowest {state.slowest or '-'}  fastest {state.fastest or '-'}  skipped {state.skipped_ticks}\n",
+        f"last tick {_ago(health.tick_age_s)}  aggregator {_shown(health.cycle_lag_ticks)} ticks behind the cameras",
+        f"  boxes {boxes.shown}, without global id {boxes.without_gid}",
     )  # fmt: skip
-    for role, alive in (("clock", state.clock), ("aggregator", state.aggregator)):
-        if not alive:
-            text.append(f"\nno {role} is running", style="bold red")
     if state.stalled:
         text.append(f"\nstalled: {', '.join(state.stalled)}", style="bold red")
     return text
 
 
+def _ago(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f} s ago"
+
+
 def camera_state(camera: CameraState) -> Text:
     """The state of a camera, with the reason unless it only repeats the state."""
-    text = Text(camera.state, style=_STATE_STYLES.get(camera.state, ""))
+    text = Text(camera.state, style="bold red" if camera.warning else _STATE_STYLES.get(camera.state, ""))
     if camera.state not in ("live", "ended", "paused") and camera.message != camera.state:
         text.append(f" ({camera.message})")
+    if camera.warning:
+        text.append(f" ({camera.warning})")
     return text
 
 

@@ -11,7 +11,6 @@ from launcher.site_file import load_site_leniently
 from shared.errors import MtmcError, RedisUnusable, redact
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, check
-from shared.service_list import ServiceInfo, read_services
 from shared.site import read_revision, read_site
 from shared.site_state.reading import StateReader
 from shared.site_state.states import SiteState
@@ -31,8 +30,6 @@ class RunningSite:
         self._start_command = start_command
         self.redis = redact(url)
         """The address without credentials."""
-        self.services: tuple[ServiceInfo, ...] = ()
-        """The processes with a heartbeat within the last minute, as of the last `read`."""
         self._revision: int | None = None
         self._reader: StateReader | None = None
 
@@ -74,7 +71,6 @@ class RunningSite:
             if published is None:
                 return None
             self._reader, self._revision = StateReader(self._client, self._frames, published), revision
-        self.services = read_services(self._client, self._keys)
         return self._reader.read()
 
 

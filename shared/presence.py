@@ -43,6 +43,8 @@ class Presence:
             "metrics_host": address.host if address else "",
             "metrics_port": address.port if address else "",
         }
+        self._starting = True
+        self._not_ready_since_s: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
         self._thread.start()
@@ -66,10 +68,20 @@ class Presence:
             pipe.execute()
 
     def _beat(self) -> None:
-        uptime_ms = round((time.monotonic() - self._started_at) * 1000)
-        fields: dict[str, str | int] = {**self._facts, "problem": self._health.not_ready() or ""}
+        now_s = time.monotonic()
+        uptime_ms = round((now_s - self._started_at) * 1000)
+        fields = {**self._facts, **self._readiness(now_s)}
         self._scripts.run(
             "heartbeat",
             [self._keys.services, self._keys.service(self.id)],
             [self.id, uptime_ms, FORGOTTEN_SECONDS * 1000, *(part for pair in fields.items() for part in pair)],
         )
+
+    def _readiness(self, now_s: float) -> dict[str, str | int]:
+        problem = self._health.not_ready() or ""
+        if problem:
+            self._not_ready_since_s = now_s if self._not_ready_since_s is None else self._not_ready_since_s
+            not_ready_s = f"{now_s - self._not_ready_since_s:.1f}"
+        else:
+            self._starting, self._not_ready_since_s, not_ready_s = False, None, ""
+        return {"problem": problem, "not_ready_s": not_ready_s, "starting": int(self._starting)}

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from shared.keys import Keys
 from shared.learned import LARGEST_OFFSET_S, learned_offsets
 from shared.redis_connection import Client
-from shared.service_list import read_services
+from shared.site_state.problems import ProblemCode
 from shared.site_state.reading import StateReader
 from shared.site_state.states import CameraState, SiteState, State
 from site_checks.finding import Finding, Severity, ok, warning
 
 AREA = "running site"
 _WORTH_MENTIONING_S = 0.2
+_WARNINGS: frozenset[ProblemCode] = frozenset({"service_silent", "service_not_ready", "aggregator_behind"})
+"""These may end on their own."""
 _INTERVAL_S = 1.5
 """Long enough for several ticks, and for a heartbeat of each worker."""
 
@@ -32,30 +34,25 @@ def examine_running_site(
         return
     time.sleep(_INTERVAL_S)
     now = reader.read()
-    yield from _roles(first, now)
+    yield from _problems(first, now)
     yield from (finding for camera in now.cameras if (finding := _camera(camera)) is not None)
     yield from _falling_behind(first, now)
-    yield from _not_ready(client, keys)
+    yield from _not_ready(now)
     yield from _lost(client, keys)
     yield from _late_pictures(client, keys)
 
 
-def _roles(first: SiteState, now: SiteState) -> Iterator[Finding]:
-    for role, alive in (("clock", now.clock), ("aggregator", now.aggregator)):
-        if not alive:
-            yield Finding(
-                AREA, Severity.ERROR, f"no {role} is running", f"start one: mtmc run {role} --site {now.site}"
-            )
-    if not now.workers:
-        yield Finding(
-            AREA, Severity.ERROR, "no camera worker is running", f"start one: mtmc run camera-worker --site {now.site}"
-        )
+def _problems(first: SiteState, now: SiteState) -> Iterator[Finding]:
+    """The problems that both readings found: a moment of a takeover is none."""
+    before = {problem.key for problem in first.problems}
+    problems = [problem for problem in now.problems if problem.key in before]
+    for problem in problems:
+        severity = Severity.WARNING if problem.code in _WARNINGS else Severity.ERROR
+        lasted = "" if problem.seconds is None else f" (for {problem.seconds:.0f} s)"
+        yield Finding(AREA, severity, f"{problem.text}{lasted}", problem.advice)
     for other in now.other_embedders:
         yield Finding(AREA, Severity.ERROR, other.problem, other.advice)
-    ended = all(camera.state in ("ended", "paused") for camera in now.cameras)
-    if now.clock and now.tick == first.tick and not ended:
-        yield Finding(AREA, Severity.ERROR, f"the clock is stuck at tick {now.tick}", "see the log of the clock")
-    elif now.clock and now.aggregator and now.workers:
+    if not problems:
         yield ok(
             AREA,
             f"clock, aggregator and {_counted(len(now.workers))} are running; tick {now.tick}, revision {now.revision}",
@@ -89,11 +86,12 @@ def _falling_behind(first: SiteState, now: SiteState) -> Iterator[Finding]:
         )
 
 
-def _not_ready(client: Client, keys: Keys) -> Iterator[Finding]:
-    for service in read_services(client, keys):
-        if service.problem is not None:
-            name = f"the {service.role} on {service.host} (pid {service.pid})"
-            yield warning(AREA, f"{name} is not ready: {service.problem}", "see its log")
+def _not_ready(now: SiteState) -> Iterator[Finding]:
+    """The processes that are not ready yet; those for too long are problems of the site."""
+    reported = {problem.about for problem in now.problems}
+    for service in now.health.services:
+        if service.problem is not None and service.id not in reported:
+            yield warning(AREA, f"{service.name} is not ready: {service.problem}", "see its log")
 
 
 def _lost(client: Client, keys: Keys) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,8 @@ from shared.errors import MessageError, redact
 from shared.keys import Keys
 from shared.messages import TrackEntry
 from shared.redis_connection import Client
+from shared.service_list import ServiceInfo
+from shared.site_state.problems import redis_silent
 from shared.site_state.shown_tracks import ShownTracks
 from shared.site_state.states import CameraState, SiteState
 
@@ -30,9 +33,28 @@ def site_json(state: SiteState) -> dict[str, Any]:
         "slowest": state.slowest,
         "fastest": state.fastest,
         "cameras": len(state.cameras),
-        "cameras_live": sum(camera.state == "live" for camera in state.cameras),
+        "cameras_live": sum(camera.is_well for camera in state.cameras),
         "live_tracks": sum(camera.live_tracks or 0 for camera in state.cameras),
         "live_identities": state.live_identities,
+        "tick_age_s": _rounded(state.health.tick_age_s),
+        "cycle_lag_ticks": state.health.cycle_lag_ticks,
+        "boxes": state.health.boxes.shown,
+        "boxes_without_gid": state.health.boxes.without_gid,
+        "well": not state.problems,
+        "problems": [asdict(problem) for problem in state.problems],
+        "services": [_service_json(service) for service in state.health.services],
+    }
+
+
+def _service_json(service: ServiceInfo) -> dict[str, Any]:
+    return {
+        "id": service.id,
+        "role": service.role,
+        "host": service.host,
+        "pid": service.pid,
+        "ready": service.ready,
+        "problem": service.problem,
+        "heartbeat_age_s": service.heartbeat_age_seconds,
     }
 
 
@@ -43,6 +65,7 @@ def camera_json(camera: CameraState) -> dict[str, Any]:
         "title": camera.title or camera.name,
         "state": camera.state,
         "message": camera.message,
+        "warning": camera.warning,
         "owner": camera.owner,
         "seen_tick": camera.seen_tick,
         "lag_ticks": camera.lag_ticks,
@@ -51,7 +74,7 @@ def camera_json(camera: CameraState) -> dict[str, Any]:
         "height": camera.height,
         "error": camera.error,
         "live_tracks": camera.live_tracks,
-        "picture_age_s": None if camera.picture_age_s is None else round(camera.picture_age_s, 3),
+        "picture_age_s": _rounded(camera.picture_age_s),
         "picture_url": f"/{quote(camera.name)}.jpg",
         "stream_url": f"/{quote(camera.name)}.mjpg",
     }
@@ -64,7 +87,12 @@ def cameras_json(state: SiteState) -> dict[str, Any]:
 
 def wall_json(state: SiteState) -> dict[str, Any]:
     """The state messages of `/wall.stream`."""
-    return {"site": site_json(state), **cameras_json(state)}
+    return {"redis": True, "site": site_json(state), **cameras_json(state)}
+
+
+def wall_json_without_redis() -> dict[str, Any]:
+    """The state messages of `/wall.stream` while Redis does not answer."""
+    return {"redis": False, "problems": [asdict(redis_silent())]}
 
 
 def read_tracks(
@@ -140,6 +168,10 @@ def _tracks(
             }
         )
     return tracks
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _gid(text: bytes | None) -> int | None:

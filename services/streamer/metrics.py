@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections import Counter as Counts
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 
+from shared.site_state.problems import PROBLEM_CODES
 from shared.site_state.states import STATES, SiteState
 from shared.watching import Watching
 
@@ -70,6 +73,7 @@ class SiteCollector:
             state = self._read()
         except RedisError:
             yield GaugeMetricFamily("mtmc_redis_up", "Whether Redis answers", value=0)
+            yield _problems({"redis_silent": 1})
             return
         yield GaugeMetricFamily("mtmc_redis_up", "Whether Redis answers", value=1)
         yield GaugeMetricFamily("mtmc_site_tick", "Current tick", value=state.tick)
@@ -79,7 +83,34 @@ class SiteCollector:
             "mtmc_site_skipped_ticks", "Ticks that cameras skipped to keep up", value=state.skipped_ticks
         )
         yield GaugeMetricFamily("mtmc_site_live_identities", "Global ids in view", value=state.live_identities)
+        yield from _health_metrics(state)
         yield from _camera_metrics(state)
+
+
+def _problems(counts: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily("mtmc_site_problems", "Problems of the site as a whole", labels=["code"])
+    for code in PROBLEM_CODES:
+        family.add_metric([code], counts.get(code, 0))
+    return family
+
+
+def _health_metrics(state: SiteState) -> Iterator[Metric]:
+    health = state.health
+    yield _problems(Counts(problem.code for problem in state.problems))
+    for name, text, value in (
+        ("mtmc_site_tick_age_seconds", "How long ago the current tick was published", health.tick_age_s),
+        ("mtmc_site_cycle_lag_ticks", "Ticks handled by all cameras since the last cycle", health.cycle_lag_ticks),
+        ("mtmc_site_boxes", "Boxes that are shown now", health.boxes.shown),
+        ("mtmc_site_boxes_without_gid", "Of these, boxes without a global id", health.boxes.without_gid),
+    ):
+        yield GaugeMetricFamily(name, text, value=math.nan if value is None else value)
+    labels = ["service", "role"]
+    ready = GaugeMetricFamily("mtmc_site_service_ready", "1 if it was ready at its last heartbeat", labels=labels)
+    age = GaugeMetricFamily("mtmc_site_service_heartbeat_age_seconds", "Age of its last heartbeat", labels=labels)
+    for service in health.services:
+        ready.add_metric([service.id, service.role], service.ready)
+        age.add_metric([service.id, service.role], service.heartbeat_age_seconds)
+    yield from (ready, age)
 
 
 def _camera_metrics(state: SiteState) -> Iterator[Metric]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.site_state.problems import PROBLEM_CODES
 from shared.site_state.states import STATES
 
 Schema = dict[str, Any]
@@ -45,9 +46,44 @@ _SITE = _object(
         "slowest": _or_null("string", "camera@tick"),
         "fastest": _or_null("string", "camera@tick"),
         "cameras": _COUNT,
-        "cameras_live": _COUNT,
+        "cameras_live": {**_COUNT, "description": "cameras with the state live and without a warning"},
         "live_tracks": _COUNT,
         "live_identities": _COUNT,
+        "tick_age_s": _or_null("number", "how long ago the current tick was published; null: unknown"),
+        "cycle_lag_ticks": _or_null(
+            "integer",
+            "ticks that all cameras have handled since the aggregator's last cycle; null: none has handled one",
+        ),
+        "boxes": {**_COUNT, "description": "boxes that are shown now, of all cameras"},
+        "boxes_without_gid": {**_COUNT, "description": "of these, boxes without a global id"},
+        "well": {"type": "boolean", "description": "whether there is no problem"},
+        "problems": {**_list(_reference("Problem")), "description": "the most important first"},
+        "services": {
+            **_list(_reference("Service")),
+            "description": "the processes that sent a heartbeat within the last minute",
+        },
+    }
+)
+
+_PROBLEM = _object(
+    {
+        "code": {"type": "string", "enum": list(PROBLEM_CODES)},
+        "about": {"type": "string", "description": "id of the service, if it is about one of several; otherwise empty"},
+        "text": {"type": "string", "description": "what is wrong, and what follows from it; for people"},
+        "advice": {"type": "string", "description": "what to do; for people"},
+        "seconds": _or_null("number", "how long it has been so; null: unknown"),
+    }
+)
+
+_SERVICE = _object(
+    {
+        "id": _TEXT,
+        "role": _TEXT,
+        "host": _TEXT,
+        "pid": _or_null("integer"),
+        "ready": {"type": "boolean"},
+        "problem": _or_null("string", "why it was not ready at its last heartbeat"),
+        "heartbeat_age_s": {"type": "number"},
     }
 )
 
@@ -57,6 +93,7 @@ _CAMERA = _object(
         "title": {"type": "string", "description": "what people call it; its name, if it has no title"},
         "state": {"type": "string", "enum": list(STATES)},
         "message": {"type": "string", "description": "the state and its cause, for people"},
+        "warning": _or_null("string", "a problem of the site that concerns it although it shows pictures"),
         "owner": _or_null("string", "the worker that owns the camera"),
         "seen_tick": _or_null("integer", "last handled tick; null: the camera does not take part in the clock now"),
         "lag_ticks": _or_null("integer"),
@@ -137,6 +174,8 @@ DOCUMENT: Schema = {
     "components": {
         "schemas": {
             "Site": _SITE,
+            "Problem": _PROBLEM,
+            "Service": _SERVICE,
             "Camera": _CAMERA,
             "Cameras": _object({"cameras": _list(_reference("Camera"))}),
             "Track": _TRACK,

@@ -10,6 +10,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from services.streamer.api import wall_json_without_redis
 from services.streamer.metrics import StreamerMetrics
 from services.streamer.pictures import FRESH_S, Pictures, Shown
 from services.streamer.site_reader import SiteReader
@@ -99,6 +100,6 @@ def wall_messages(
 
 def _described(describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
-        return {"redis": True, **describe()}
+        return describe()
     except RedisError:
-        return {"redis": False}
+        return wall_json_without_redis()

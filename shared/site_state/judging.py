@@ -15,11 +15,13 @@ _SHORTEST_SECRET = 3
 """Shorter parts of a source are not masked in messages: they would match anything."""
 
 
-def judged(facts: CameraFacts, *, tick: int, target_fps: float, pictures_now_ms: int | None) -> CameraState:
+def judged(
+    facts: CameraFacts, *, tick: int, target_fps: float, pictures_now_ms: int | None, ticks_stopped: bool = False
+) -> CameraState:
     """The state of a camera.
 
     `tick` is the current tick of the site, `target_fps` the rate of its clock, and `pictures_now_ms` the time of the
-    Redis that holds the pictures, None if it does not answer.
+    Redis that holds the pictures, None if it does not answer. `ticks_stopped`: whether the clock publishes no ticks.
     """
     written = facts.written
     paused, source, title, broken = _settings(facts.settings)
@@ -34,6 +36,8 @@ def judged(facts: CameraFacts, *, tick: int, target_fps: float, pictures_now_ms:
     else:
         late = age_s is not None and age_s > picture_limit_s(target_fps, fps)
         state, message = _state(facts, error, pictures_away=pictures_now_ms is None, late=late)
+        if ticks_stopped and (late or state in _PICTURES_ARRIVE):
+            state, message = "stalled", "the clock publishes no ticks"
     return CameraState(
         name=facts.name,
         state=state,

@@ -1,4 +1,4 @@
-"""Reads the state of a site from Redis in three round trips, however many cameras it has."""
+"""Reads the state of a site from Redis in three or four round trips, however many cameras it has."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from typing import Any
 
 from shared.redis_connection import RETRYABLE, Client
 from shared.scripts import Scripts
+from shared.service_list import ServiceInfo, listed_services
 from shared.site import PublishedSite
+from shared.site_state.box_counts import BoxCounts
 from shared.site_state.facts import CameraFacts, decimal, text_fields, whole
 from shared.site_state.judging import judged
+from shared.site_state.problems import Boxes, SiteHealth, site_problems, ticks_have_stopped
 from shared.site_state.shown_tracks import ShownTracks, entries_needed, shown_tracks, tick_entries
 from shared.site_state.site_facts import SiteFacts, execute, read_site_facts
 from shared.site_state.states import CameraState, SiteState, WorkerState, tracks_limit_s
+from shared.site_state.tick_age import TickAge
 
 
 class StateReader:
-    """Reads the state of one site. A malformed field or key affects nothing but itself."""
+    """Reads the state of one site. A malformed field or key affects nothing but itself.
+
+    Keep it for several readings: the age of the tick is then known whatever happens to the clock of the Redis host.
+    """
 
     def __init__(self, client: Client, frames: Client, site: PublishedSite) -> None:
         """`frames` is the client of the Redis that holds the pictures; it may be `client`."""
@@ -26,6 +33,8 @@ class StateReader:
         self._revision, self._config = site.revision, site.config
         self._is_live = site.config.clock.mode == "live"
         self._target_fps = site.config.clock.target_fps
+        self._tick_age = TickAge()
+        self._boxes = BoxCounts(client, site.keys, site.config)
         self._settings = {
             camera.name.encode(): camera.model_dump_json(by_alias=True).encode() for camera in site.config.cameras
         }
@@ -49,16 +58,38 @@ class StateReader:
             for name in names:
                 pipe.hgetall(self._keys.camera(name))
                 pipe.hvals(self._keys.gids(name))
+            for service in site.service_ages_s:
+                pipe.hgetall(self._keys.service(service))
             self._run_newest_tracks(names, pipe)
             *answers, (now_ms, *entries) = execute(pipe)
-        of_cameras = answers[len(workers) :]
+        of_cameras = answers[len(workers) : len(workers) + 2 * len(names)]
+        services = listed_services(site.service_ages_s, answers[len(workers) + 2 * len(names) :], site.now_ms)
         written, gids = [text_fields(answer) for answer in of_cameras[::2]], [ids or () for ids in of_cameras[1::2]]
         shown = [
             self._shown(newest, decimal(fields.get("fps")), now_ms)
             for newest, fields in zip(entries, written, strict=True)
         ]
+        tick_age_s = None
+        if site.tick or site.tick_stored_ms is not None:
+            tick_age_s = self._tick_age.observe(site.tick, site.tick_stored_ms, site.now_ms, read_at)
+        stopped = ticks_have_stopped(tick_age_s, live=self._is_live, target_fps=self._target_fps)
+        fps = [decimal(fields.get("fps")) for fields in written]
+        boxes = self._boxes.read(names, shown, fps, read_at) if self._is_live else Boxes()
         pictures_now_ms, pictures_ms = self._newest_pictures(names)
-        return SiteState(
+        cameras = tuple(
+            judged(
+                self._facts(
+                    name, settings.get(name.encode(), b""), written[i], shown[i], len(gids[i]), pictures_ms[i], site
+                ),
+                tick=site.tick,
+                target_fps=self._target_fps,
+                pictures_now_ms=pictures_now_ms,
+                ticks_stopped=stopped,
+            )
+            for i, name in enumerate(names)
+        )
+        health = self._health(site, written, entries, cameras, tick_age_s, boxes, services)
+        state = SiteState(
             site=self._keys.site,
             mode=self._config.clock.mode,
             target_fps=self._target_fps,
@@ -77,18 +108,12 @@ class StateReader:
                 _worker(worker, text_fields(fields), site.heartbeat_ages_ms[worker])
                 for worker, fields in zip(workers, answers, strict=False)
             ),
-            cameras=tuple(
-                judged(
-                    self._facts(
-                        name, settings.get(name.encode(), b""), written[i], shown[i], len(gids[i]), pictures_ms[i], site
-                    ),
-                    tick=site.tick,
-                    target_fps=self._target_fps,
-                    pictures_now_ms=pictures_now_ms,
-                )
-                for i, name in enumerate(names)
-            ),
+            cameras=cameras,
             read_at=read_at,
+            health=health,
+        )
+        return state.with_problems(
+            site_problems(health, site=self._keys.site, live=self._is_live, target_fps=self._target_fps)
         )
 
     def tracks(self, cameras: Sequence[CameraState]) -> list[ShownTracks | None]:
@@ -99,6 +124,35 @@ class StateReader:
         """
         now_ms, *entries = self._run_newest_tracks([camera.name for camera in cameras])
         return [self._shown(newest, camera.fps, now_ms) for newest, camera in zip(entries, cameras, strict=True)]
+
+    def _health(
+        self,
+        site: SiteFacts,
+        written: Sequence[Mapping[str, str]],
+        entries: Sequence[Any],
+        cameras: Sequence[CameraState],
+        tick_age_s: float | None,
+        boxes: Boxes,
+        services: tuple[ServiceInfo, ...],
+    ) -> SiteHealth:
+        handled = min(site.seen.values(), default=site.tick)
+        ticks = [tick for fields in written if (tick := whole(fields.get("tick"))) is not None]
+        written_ms = [entry.written_ms for newest in entries for entry in tick_entries(newest[:1])]
+        wanted = [camera.name for camera in cameras if camera.state not in ("ended", "paused")]
+        waits_for_camera = not site.seen or any(name not in site.seen for name in wanted)
+        return SiteHealth(
+            clock=site.clock,
+            aggregator=site.aggregator,
+            tick_age_s=tick_age_s,
+            tick_is_due=self._is_live or (not waits_for_camera and min(handled, site.cycle_tick) >= site.tick),
+            # A camera may be ahead of the others: the aggregator waits until all have handled a tick.
+            cycle_lag_ticks=max(0, min(handled, site.tick, max(ticks)) - site.cycle_tick) if ticks else None,
+            idle_s=max(0, site.now_ms - max(written_ms)) / 1000 if written_ms else None,
+            boxes=boxes,
+            workers=len(site.heartbeat_ages_ms),
+            cameras_wanted=bool(wanted),
+            services=services,
+        )
 
     def _facts(
         self,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from shared.keys import Keys
 from shared.redis_connection import Client
+from shared.service_list import queue_heartbeats, recent_heartbeats
 from shared.site_state.facts import scores, text_fields, whole
 from shared.site_state.states import WORKER_GONE_MS
+from shared.site_state.tick_age import stored_ms
+
+_ENTRIES_OF_A_TICK = 10
+"""Of one tick, `clock:ticks` has one entry from the clock and a few from workers that raised the gate."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,12 @@ class SiteFacts:
     """Live worker → age of its last heartbeat."""
     now_ms: int
     """Redis time."""
+    tick_stored_ms: int | None = None
+    """When `tick` was published, ms of Redis time; None if `clock:ticks` does not say."""
+    cycle_tick: int = 0
+    """Tick of the aggregator's last cycle; 0 before the first."""
+    service_ages_s: Mapping[str, float] = field(default_factory=dict)
+    """Process → age of its last heartbeat."""
 
     @property
     def stalled(self) -> tuple[str, ...]:
@@ -64,12 +75,18 @@ def read_site_facts(client: Client, keys: Keys) -> SiteFacts:
         pipe.hgetall(keys.epochs)
         pipe.zrange(keys.seen, 0, -1, withscores=True)
         pipe.zrange(keys.workers, 0, -1, withscores=True)
+        pipe.xrevrange(keys.ticks, count=_ENTRIES_OF_A_TICK)
+        pipe.xrevrange(keys.cycles, count=1)
+        queue_heartbeats(pipe, keys)
         pipe.time()
-        tick, skew, clock, aggregator, settings, epochs, seen, heartbeats, redis_time = execute(pipe)
+        tick, skew, clock, aggregator, settings, epochs, seen, heartbeats, ticks, cycles, services, redis_time = (
+            execute(pipe)
+        )
     now_ms = redis_time[0] * 1000 + redis_time[1] // 1000
     ages_ms = {worker: max(0, now_ms - beat_ms) for worker, beat_ms in scores(heartbeats).items()}
+    number = whole(tick) or 0
     return SiteFacts(
-        tick=whole(tick) or 0,
+        tick=number,
         skew=text_fields(skew),
         clock=bool(clock),
         aggregator=bool(aggregator),
@@ -78,7 +95,15 @@ def read_site_facts(client: Client, keys: Keys) -> SiteFacts:
         seen=scores(seen),
         heartbeat_ages_ms={worker: age_ms for worker, age_ms in ages_ms.items() if age_ms < WORKER_GONE_MS},
         now_ms=now_ms,
+        tick_stored_ms=stored_ms([(_ms(entry), whole(entry[1].get(b"tick"))) for entry in ticks or ()], number),
+        cycle_tick=_ms(cycles[0]) if cycles else 0,
+        service_ages_s=recent_heartbeats(services, now_ms),
     )
+
+
+def _ms(entry: tuple[bytes, Any]) -> int:
+    """The first part of the id of a stream entry."""
+    return int(entry[0].partition(b"-")[0])
 
 
 def execute(pipe: Any) -> list[Any]:

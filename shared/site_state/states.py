@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
+
+from shared.site_state.problems import OF_GIDS, SiteHealth, SiteProblem
 
 State = Literal[
     "live", "starting", "waiting", "stalled", "frozen", "blank", "moving", "moved", "down", "ended", "paused"
@@ -27,6 +29,8 @@ paused    an operator paused it
 
 WORKER_GONE_MS = 3_000
 """A worker whose last heartbeat is older counts as dead. Workers send one about every 400 ms."""
+
+GIDS_WARNING = "its tracks get their global ids late or not at all"
 
 _PICTURE_LATE_S = 2.0
 """Cameras without viewers publish one picture per second, so this leaves a second for encoding and a busy machine."""
@@ -121,11 +125,18 @@ class CameraState:
     """Tracks that have a global id now."""
     picture_age_s: float | None = None
     class_names: tuple[str, ...] = ()
+    warning: str | None = None
+    """What is wrong although it shows pictures: a problem of the site that concerns it."""
 
     @property
     def shows_pictures(self) -> bool:
         """Whether its pictures are worth looking at."""
         return self.state in ("live", "moving", "moved")
+
+    @property
+    def is_well(self) -> bool:
+        """Whether its pictures are tracked and published, and its tracks get global ids."""
+        return self.state == "live" and self.warning is None
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,15 @@ class SiteState:
     """In the order of the site file; those that were added later follow, sorted by name."""
     read_at: float
     """Monotonic time of this process, seconds."""
+    health: SiteHealth = field(default_factory=SiteHealth)
+    problems: tuple[SiteProblem, ...] = ()
+    """What is wrong with the site as a whole, the most important first."""
+
+    def with_problems(self, problems: tuple[SiteProblem, ...]) -> SiteState:
+        """The same state with these problems, and with warnings about them at the cameras that they concern."""
+        warning = GIDS_WARNING if any(problem.code in OF_GIDS for problem in problems) else None
+        cameras = tuple(replace(camera, warning=warning if camera.shows_pictures else None) for camera in self.cameras)
+        return replace(self, problems=problems, cameras=cameras)
 
     @property
     def running(self) -> bool:

@@ -79,7 +79,8 @@ def publish_picture(client: Client, camera: str, tick: int, jpeg: bytes, entry_i
 
 
 def set_status(client: Client, camera: str, **fields: Any) -> None:
-    """Writes the state of a camera, like its owner, which then counts as alive."""
+    """Writes the state of a camera, like its owner, which then counts as alive; so does an aggregator."""
+    client.set(KEYS.lease("aggregator"), "1:x", px=3_600_000)
     client.hset(KEYS.camera(camera), mapping={"owner": "worker-1", "state": "live", **fields})
     client.zadd(KEYS.workers, {"worker-1": (client.time()[0] + 3600) * 1000})
 

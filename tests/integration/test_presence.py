@@ -299,7 +299,6 @@ def test_doctor_names_a_process_that_is_not_ready(
     run("clock", site_file, "--redis", redis_url)
     wait_for(lambda: any(one.ready for one in read_services(redis_client, KEYS)))
     health = Health()
-    health.waiting("it is starting")
     present("camera-worker", health)
     wait_for(lambda: len(read_services(redis_client, KEYS)) == 2)
     published = read_site(redis_client, "hall")

@@ -81,10 +81,14 @@ def test_the_json_has_every_documented_field(site: Client, redis_url: str) -> No
     done = status("--site", "hall", "--redis", redis_url, "--json")
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
-    expected = status_json(read(site), redis_url, ())
+    expected = status_json(read(site), redis_url)
     for one in (shown, expected):
         assert one["workers"][0].pop("heartbeat_age_seconds") >= 0
-    assert shown == expected, "services are in tests/integration/test_presence.py"
+        one.pop("tick_age_seconds")
+    problems = shown["problems"]
+    assert shown == expected | {"problems": problems}, "services are in tests/integration/test_presence.py"
+    assert [problem["code"] for problem in problems] == ["no_aggregator"]
+    assert shown["well"] is False
     assert (shown["site"], shown["redis"], shown["revision"], shown["running"]) == ("hall", redis_url, 1, True)
     assert (shown["clock"], shown["aggregator"], shown["stalled"]) == (True, False, ["b"])
     (worker,) = shown["workers"]
@@ -94,6 +98,7 @@ def test_the_json_has_every_documented_field(site: Client, redis_url: str) -> No
         "name": "a",
         "state": "live",
         "message": "live",
+        "warning": "its tracks get their global ids late or not at all",
         "stalled": False,
         "owner": "w1",
         "error": None,
@@ -106,19 +111,20 @@ def test_the_json_has_every_documented_field(site: Client, redis_url: str) -> No
     assert (b["state"], b["stalled"], b["error"]) == ("down", True, "cannot open rtsp://***@box")
     assert (c["state"], c["message"]) == ("waiting", "no worker has it")
     help_text = " ".join(status("--help").stdout.replace("│", " ").split())
-    for name in [*shown, *worker, *a, *STATES]:
+    for name in ["tick_age_seconds", *shown, *problems[0], *worker, *a, *STATES]:
         assert name in help_text
 
 
 def test_the_tables_show_the_state_and_no_secrets(site: Client) -> None:
     shown = io.StringIO()
-    Console(width=120, file=shown).print(tables(read(site), "redis://here"))
+    Console(width=160, file=shown).print(tables(read(site), "redis://here"))
     text = shown.getvalue()
     for words in (
         "tick 42",
         "gate 44",
         "stalled: b",
-        "no aggregator is running",
+        "no aggregator is running, so new tracks get no global ids: start one: mtmc run aggregator --site hall",
+        "live (its tracks get their global ids late or not at all)",
         "w1",
         "gpu roof",
         "19.5",
@@ -136,6 +142,7 @@ def test_the_tables_show_the_state_and_no_secrets(site: Client) -> None:
         (CameraState("a", "down", "refused"), "down (refused)"),
         (CameraState("a", "stalled", "no new picture"), "stalled (no new picture)"),
         (CameraState("a", "ended", "the file has ended"), "ended"),
+        (CameraState("a", "live", "live", warning="no ids"), "live (no ids)"),
     ],
 )
 def test_a_bad_state_is_shown_with_its_reason(camera: CameraState, text: str) -> None:

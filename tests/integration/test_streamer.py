@@ -463,6 +463,44 @@ def test_cameras_and_site_are_served_as_redis_has_them(streamer: Serving, redis_
     assert streamer.metric("mtmc_camera_state", 'camera="north"', 'state="live"') == 1
 
 
+def test_problems_are_in_the_api_and_the_metrics_and_a_camera_without_ids_does_not_count_as_live(
+    streamer: Serving, redis_client: Client
+) -> None:
+    seconds = redis_client.time()[0] + 3600
+    for id, fields in {
+        "clock-7": {"role": "clock", "host": "box", "pid": 7, "problem": "", "starting": 0},
+        "clock-8": {"role": "clock", "host": "van", "pid": 8, "problem": "it is ill", "not_ready_s": "4.0"},
+    }.items():
+        redis_client.zadd(KEYS.services, {id: seconds * 1000})
+        redis_client.hset(KEYS.service(id), mapping=fields)
+    redis_client.set(KEYS.lease("clock"), "1:x", px=60_000)
+    set_status(redis_client, "north")
+    redis_client.delete(KEYS.lease("aggregator"))
+    publish_picture(redis_client, "north", 1, numbered_jpeg(1))
+    redis_client.set(KEYS.tick, 100)
+    redis_client.xadd(KEYS.ticks, {"tick": 100, "time_ns": 0, "gate": 101})
+    wait_until(
+        lambda: (
+            [one["code"] for one in streamer.json("/api/v1/site")["problems"]] == ["no_aggregator", "service_not_ready"]
+        ),
+        "both problems",
+    )
+    site = streamer.json("/api/v1/site")
+    assert (site["well"], site["cameras_live"], site["boxes"], site["boxes_without_gid"]) == (False, 0, 0, 0)
+    assert site["problems"][1]["about"] == "clock-8"
+    assert site["problems"][1]["text"] == "the clock on van (pid 8) is not ready: it is ill"
+    assert [(one["id"], one["ready"]) for one in site["services"]] == [("clock-7", True), ("clock-8", False)]
+    north = streamer.json("/api/v1/cameras")["cameras"][0]
+    assert (north["state"], north["warning"]) == ("live", "its tracks get their global ids late or not at all")
+    assert streamer.metric("mtmc_site_problems", 'code="no_aggregator"') == 1
+    assert streamer.metric("mtmc_site_problems", 'code="no_clock"') == 0
+    assert streamer.metric("mtmc_site_service_ready", 'service="clock-7"') == 1
+    assert streamer.metric("mtmc_site_service_ready", 'service="clock-8"') == 0
+    redis_client.set(KEYS.lease("aggregator"), "1:x", px=60_000)
+    redis_client.delete(KEYS.service("clock-8"))
+    wait_until(lambda: streamer.metric("mtmc_site_problems", 'code="no_aggregator"') == 0, "it is over")
+
+
 def test_keys_of_the_wrong_type_affect_only_their_camera(streamer: Serving, redis_client: Client) -> None:
     redis_client.xadd(KEYS.tracks("north"), track_entry("north", [1]))
     set_status(redis_client, "north", **SLOW)
@@ -481,7 +519,14 @@ def conforms(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> No
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    python = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
+    python = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "null": type(None),
+    } | {"boolean": bool}
     assert any(isinstance(value, python[kind]) for kind in kinds), (value, kinds)  # type: ignore[arg-type]
     if "enum" in schema:
         assert value in schema["enum"]

@@ -2,6 +2,7 @@
 
 const wall = document.getElementById("wall");
 const notice = document.getElementById("notice");
+const banner = document.getElementById("problems");
 const ASPECT = 16 / 9;
 const GAP = 8;
 const PHONE_WIDTH = 640;
@@ -48,9 +49,12 @@ class Tile {
   describe(camera) {
     this.element.dataset.state = camera.state;
     if (camera.title) put(this.element.querySelector(".name"), camera.title);
-    put(this.element.querySelector(".state"), LABELS[camera.state] || camera.state);
+    const isDoubtful = camera.state === "live" && camera.warning;
+    put(this.element.querySelector(".state"), isDoubtful ? "ids missing" : LABELS[camera.state] || camera.state);
     put(this.element.querySelector(".reason strong"), TITLES[camera.state] || "");
-    put(this.element.querySelector(".reason span"), camera.message === camera.state ? "" : camera.message);
+    this.element.toggleAttribute("data-warning", Boolean(camera.warning));
+    const reasons = [camera.message === camera.state ? "" : camera.message, camera.warning || ""];
+    put(this.element.querySelector(".reason span"), reasons.filter(Boolean).join("; "));
     put(this.element.querySelector(".age"), camera.picture_age_s === null ? "" : age(camera.picture_age_s));
     const tracks = ["live", "moving", "moved"].includes(camera.state) && camera.live_tracks !== null ? camera.live_tracks : null;
     put(this.element.querySelector(".tracks"), tracks === null ? "" : `${tracks} ${tracks === 1 ? "track" : "tracks"}`);
@@ -74,6 +78,44 @@ function age(seconds) {
 function showNotice(text) {
   put(notice, text);
   notice.hidden = !text;
+}
+
+// The problems of the site, each with what to do. The duration changes all the time, so only the text is announced.
+function showProblems(problems) {
+  const wasHidden = banner.hidden;
+  banner.hidden = problems.length === 0;
+  put(banner.querySelector("strong"), problems.length === 1 ? "This site has a problem" : "This site has problems");
+  const list = banner.querySelector("ul");
+  while (list.children.length > problems.length) list.lastChild.remove();
+  while (list.children.length < problems.length) list.append(problemItem());
+  problems.forEach((problem, index) => {
+    const [text, since, advice] = list.children[index].children;
+    put(text, `${problem.text}. `);
+    put(since, problem.seconds === null ? "" : `For ${age(problem.seconds)}. `);
+    put(advice, `What to do: ${problem.advice}.`);
+  });
+  put(document.getElementById("announcement"), problems.map((problem) => `${problem.text}. ${problem.advice}.`).join(" "));
+  document.getElementById("live").classList.toggle("doubtful", problems.length > 0);
+  if (wasHidden !== banner.hidden) arrange();
+}
+
+function problemItem() {
+  const item = document.createElement("li");
+  for (const name of ["text", "since", "advice"]) {
+    const part = document.createElement("span");
+    part.className = name;
+    item.append(part);
+  }
+  return item;
+}
+
+// Nothing is known of the site: no number of the past is left in the header.
+function forgetSite(message) {
+  showProblems([]);
+  for (const id of ["live", "identities", "tick", "skew"]) put(document.getElementById(id), "–");
+  for (const tile of tiles.values()) {
+    tile.describe({ state: "stalled", message, picture_age_s: null, live_tracks: null });
+  }
 }
 
 function tileOf(name) {
@@ -143,9 +185,7 @@ function showLarge() {
 // -- the connection ------------------------------------------------------------------------------------------
 const stream = new WallStream("/wall.stream", onMessage, (reason) => {
   showNotice(reason || "The streamer does not answer. Retrying …");
-  for (const tile of tiles.values()) {
-    tile.describe({ state: "stalled", message: "no connection to the streamer", picture_age_s: null, live_tracks: null });
-  }
+  forgetSite("no connection to the streamer");
 });
 
 function onMessage(header, body) {
@@ -156,14 +196,13 @@ function onMessage(header, body) {
   }
   if (!header.redis) {
     showNotice("Redis does not answer. Retrying …");
-    for (const tile of tiles.values()) {
-      tile.describe({ state: "stalled", message: "no connection to Redis", picture_age_s: null, live_tracks: null });
-    }
+    forgetSite("no connection to Redis");
     return;
   }
   showNotice("");
   setCameras(header.cameras);
   const site = header.site;
+  showProblems(site.problems);
   put(document.getElementById("live"), `${site.cameras_live} / ${site.cameras}`);
   put(document.getElementById("identities"), String(site.live_identities));
   put(document.getElementById("tick"), site.tick.toLocaleString("en"));

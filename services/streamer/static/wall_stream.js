@@ -3,7 +3,9 @@
 // The only connection of a live page. `/wall.stream` is a sequence of messages: two little-endian uint32 lengths, a JSON
 // header, a body (a JPEG or nothing). See services/streamer/viewing.py.
 
-const SILENCE_MS = 5000; // the state comes twice a second: after this long without a byte the connection is dead
+// The state comes twice a second, a second later while Redis does not answer: after this long without a byte the
+// connection is dead. The page has to say so within 3 s.
+const SILENCE_MS = 2500;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 5000;
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from cli.news import News, RepeatLimit, camera_news, is_settled, process_news
+from cli.news import News, RepeatLimit, camera_news, is_settled, problem_news, process_news
 from launcher.supervision import ProcessInfo
+from shared.site_state.problems import SiteProblem
 from shared.site_state.states import STATES, CameraState, State
 
 
@@ -103,3 +106,16 @@ def test_a_process_that_keeps_dying_does_not_fill_the_screen() -> None:
     assert printed[3:] == [[]] * 7
     assert limit.filtered([died, other], 10) == [other]
     assert limit.filtered([died], 70) == [died]
+
+
+def test_a_problem_of_the_site_gets_a_line_when_it_begins_and_one_when_it_is_over() -> None:
+    stopped = SiteProblem("clock_stopped", "", "the clock publishes no ticks", "restart it", 2.2)
+    silent = [SiteProblem("service_silent", name, f"{name} is silent", "restart it") for name in ("w1", "w2")]
+    assert problem_news([], [stopped]) == [
+        News("problem: the clock publishes no ticks (for 2 s): restart it", "bad", "clock_stopped")
+    ]
+    assert problem_news([stopped], [replace(stopped, text="still none", seconds=3.0)]) == []
+    assert problem_news([stopped, silent[0]], silent) == [
+        News("problem: w2 is silent: restart it", "bad", "service_silent w2"),
+        News("over: the clock publishes no ticks", "good", "clock_stopped"),
+    ]

@@ -1,0 +1,66 @@
+"""The banner of the page, with a real clock, aggregator, streamer and Redis that hang."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from shared.camera_settings import set_paused
+from shared.keys import Keys
+from shared.redis_connection import connect
+from shared.service_list import read_services
+from tests.conftest import RedisProcess
+from tests.integration.streamer_site import wait_until
+from tests.running_services import services_running, write_hall_site
+
+
+def test_the_page_says_what_hangs_until_it_goes_on(
+    browser: WebDriver, redis_process: RedisProcess, tmp_path: Path
+) -> None:
+    site_file, log = write_hall_site(tmp_path), tmp_path / "log"
+    with services_running(log) as run, connect(redis_process.url) as client:
+        services = {
+            role: run(role, site_file, "--redis", redis_process.url) for role in ("clock", "aggregator", "streamer")
+        }
+        served = wait_until(
+            lambda: re.search(r"\] serving service=streamer url=(http:\S+)", log.read_text()), "the streamer serves"
+        )
+        keys = Keys("hall")
+        wait_until(lambda: [one.ready for one in read_services(client, keys)] == [True] * 3, "all are ready")
+        set_paused(client, keys, ["a"], paused=True)  # so that no worker is missed
+        browser.get(served[1])
+        banner = browser.find_element(By.ID, "problems")
+        notice = browser.find_element(By.ID, "notice")
+        live = browser.find_element(By.ID, "live")
+        wait_until(lambda: live.text == "0 / 1" and not banner.is_displayed(), "the site is well")
+
+        services["aggregator"].send_signal(signal.SIGSTOP)
+        wait_until(banner.is_displayed, "the banner")
+        assert "This site has a problem" in banner.text
+        assert (
+            f"the aggregator on {os.uname().nodename} (pid {services['aggregator'].pid}) does not answer" in banner.text
+        )
+        assert "What to do: restart the aggregator" in banner.text
+        alert = browser.find_element(By.CSS_SELECTOR, "[role=alert]")
+        assert "no aggregator does its work" in (alert.get_attribute("textContent") or "")
+        services["aggregator"].send_signal(signal.SIGCONT)
+        wait_until(lambda: not banner.is_displayed(), "the banner is gone")
+
+        services["streamer"].send_signal(signal.SIGSTOP)
+        wait_until(lambda: "The streamer does not answer" in notice.text, "a streamer that hangs")
+        assert live.text == "–", "nothing is said to be live"
+        services["streamer"].send_signal(signal.SIGCONT)
+        wait_until(lambda: not notice.is_displayed() and live.text == "0 / 1", "the streamer again")
+
+        os.kill(redis_process.pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: "Redis does not answer" in notice.text, "a Redis that hangs")
+            assert live.text == "–"
+        finally:
+            os.kill(redis_process.pid, signal.SIGCONT)
+        wait_until(lambda: not notice.is_displayed() and live.text == "0 / 1", "Redis again")
