@@ -13,6 +13,7 @@ import structlog
 from redis.exceptions import AuthenticationError
 
 from shared.errors import ConfigError, MtmcError, RedisUnusable, redact
+from shared.key_repair import KeyRepair
 from shared.logs import configure_logging
 from shared.monitoring.http_server import OFF, serving
 from shared.monitoring.monitor import Monitor
@@ -185,7 +186,8 @@ def serve(
                     continue
                 service, connected, published = made
                 good = connected.site
-                if not run(service, stop, published.is_replaced, monitor):
+                repair = KeyRepair(connected.client, connected.site.keys).look
+                if not run(service, stop, published.is_replaced, monitor, repair):
                     break
             _log.info("the site was published again, restarting with it", revision_before=connected.site.revision)
             connected.close()

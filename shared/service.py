@@ -9,15 +9,20 @@ from collections.abc import Callable
 from typing import Protocol
 
 import structlog
+from redis.exceptions import ResponseError
 
 from shared.backoff import Backoff
 from shared.errors import LeaseLost
+from shared.key_repair import is_wrong_type
 from shared.monitoring.monitor import Monitor
 from shared.redis_connection import RETRYABLE, WritesRefused
 
 _log = structlog.get_logger()
 _RETRY_FIRST_S, _RETRY_CAP_S = 0.05, 0.5
 """Short, because a lease lasts only seconds and its last owner should be the first to renew it."""
+
+_REPAIRS = 20
+"""Repairs without a step in between: a key that is wrong again each time needs a person."""
 
 
 class Service(Protocol):
@@ -44,16 +49,18 @@ def run(
     stop: threading.Event,
     is_outdated: Callable[[], bool] = lambda: False,
     monitor: Monitor | None = None,
+    repair: Callable[[], object] | None = None,
 ) -> bool:
     """Calls `step` until `stop` is set, the parent process is gone or `is_outdated` is true, then closes the service.
 
     A lost connection, or a Redis that refuses writes because its disk or memory is full, is logged once and retried
-    with exponential backoff and jitter. Any other error is a bug or one for the user, and ends the process. `monitor`
-    is kept up to date for probes. Returns True if the service is outdated.
+    with exponential backoff and jitter. If a key has a wrong type, `repair` is called before the retry, a few times in
+    a row. Any other error is a bug or one for the user, and ends the process. `monitor` is kept up to date for probes.
+    Returns True if the service is outdated.
     """
     parent, monitor = os.getppid(), monitor or Monitor()
     health, metrics = monitor.health, monitor.loop
-    failures, backoff = 0, Backoff(_RETRY_FIRST_S, _RETRY_CAP_S)
+    failures, repairs, backoff = 0, 0, Backoff(_RETRY_FIRST_S, _RETRY_CAP_S)
     health.enter_loop(service.problem)
     try:
         while not stop.is_set():
@@ -79,7 +86,15 @@ def run(
                 metrics.leases_lost.inc()
                 health.progressed()
                 _log.warning("lost a lease", role=error.role)
+            except ResponseError as error:
+                repairs += 1
+                if repair is None or not is_wrong_type(error) or repairs > _REPAIRS:
+                    raise
+                health.failed(f"a key in Redis has a wrong type: {error}")
+                repair()
+                stop.wait(backoff.next_s())
             else:
+                repairs = 0
                 if failures:
                     metrics.redis_reconnects.inc()
                     _log.info("Redis is back", failed_attempts=failures)

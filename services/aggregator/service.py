@@ -34,6 +34,7 @@ _log = structlog.get_logger()
 LEASE_SECONDS = 2.0
 _POLL_S = 0.25
 _LOOK_AROUND_S = 0.4
+_OUTPUT_EVERY_S = 1.0
 _RESTATED_AT_ONCE = 2000
 """Commands per commit when the whole state is written again: a commit should take milliseconds."""
 _REPAIRS = 5
@@ -75,7 +76,7 @@ class Aggregator:
         self._must_resync = False
         """Whether a connection was lost, so that it is unknown what Redis has."""
         self._site_tick = 0
-        self._look_at = 0.0
+        self._look_at = self._look_at_output = 0.0
 
     def _use_cameras(self, names: Iterable[str]) -> None:
         """Starts an empty association with the cameras of the site file, in its order, then the other `names`.
@@ -114,6 +115,7 @@ class Aggregator:
             elif self._must_resync:
                 self._resync(self._lease)
             self._follow_cameras()
+            self._look_after_output(lease=self._lease)
             if not self._run_due_cycles(self._lease):
                 self._reader.wait(_POLL_S)
         except LeaseLost:
@@ -172,6 +174,14 @@ class Aggregator:
         self._cursors = {camera: at for camera, at in self._cursors.items() if camera in self._camera_index}
         self._reader.start_at(self._cursors, last_seq)
         _log.info("cameras were added", cameras=" ".join(sorted(present.difference(before))))
+
+    def _look_after_output(self, lease: Lease) -> None:
+        """Writes again what another program has damaged or deleted in the global-ID map; looks once per second."""
+        now = time.monotonic()
+        if now < self._look_at_output:
+            return
+        self._look_at_output = now + _OUTPUT_EVERY_S
+        self._reconcile(lease, self._last_time_ns, self._clear_keys(lease))
 
     def _site_cameras(self) -> set[str]:
         return {name.decode() for name in self._client.hkeys(self._keys.cameras)}

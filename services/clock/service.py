@@ -10,6 +10,7 @@ from services.clock.metrics import ClockMetrics
 from services.clock.redis_clock import STEP_US, RedisClock
 from shared.errors import LeaseLost
 from shared.gate import Advanced, Gate, UnexpectedTime
+from shared.key_repair import KeyRepair
 from shared.leases import Lease, Leases
 from shared.lenient_reads import text_at
 from shared.monitoring.monitor import Monitor
@@ -34,7 +35,7 @@ class Clock:
         self._gate = Gate(client, site.keys, self._config)
         self._leases = Leases(client, site.keys)
         self._lease: Lease | None = None
-        self._site_copy = SiteCopy(client, site)
+        self._site_copy, self._key_repair = SiteCopy(client, site), KeyRepair(client, site.keys)
         self._metrics = ClockMetrics((monitor or Monitor()).registry)
         self._redis_clock = RedisClock(client)
         self._origin_us = 0
@@ -61,6 +62,7 @@ class Clock:
         try:
             lease.renew_if_due()
             self._site_copy.look_if_due()
+            self._key_repair.look_if_due()
             if self._config.mode == "virtual":
                 advanced = self._step_virtual(lease)
             else:

@@ -8,7 +8,8 @@
 -- Returns {tick, gate, id of the newest entry of clock:ticks, time_ns of the tick, cursor, {lost cameras},
 --          {camera, track_id, gid, …} of all cameras, {watched cameras}, skipped ticks}.
 -- Called again with the same tick (after a lost connection) it appends nothing twice. Called without cameras it only
--- reports progress: it returns no gid changes and the unchanged cursor, except that 0-0 becomes the newest id.
+-- reports progress: it returns no gid changes and the unchanged cursor, except that 0-0 becomes the newest id. If the
+-- stream began anew, its entries are returned from the first on.
 local FIXED_KEYS, FIXED_ARGS, KEYS_EACH, ARGS_EACH = 10, 6, 3, 7
 local handled, cursor, schema = tonumber(ARGV[3]), ARGV[4], ARGV[6]
 local tick, ms = current_tick(), now_ms()
@@ -43,7 +44,14 @@ local gate = publish_if_moved(old_gate, tick)
 
 -- Changes of all cameras: the caller may own more cameras than those in this call.
 local changes = {}
-if #KEYS > FIXED_KEYS then
+local newest = redis.call('XREVRANGE', KEYS[8], '+', '-', 'COUNT', 1)
+local last = newest[1] and newest[1][1] or '0-0'
+if cursor == '0-0' and #KEYS == FIXED_KEYS then
+  cursor = last
+elseif later(cursor, last) then
+  cursor = '0-0' -- The stream began anew.
+end
+if #KEYS > FIXED_KEYS and later(last, cursor) then
   for _, entry in ipairs(redis.call('XRANGE', KEYS[8], '(' .. cursor, '+', 'COUNT', 1000)) do
     cursor = entry[1]
     local fields = entry[2]
@@ -52,9 +60,6 @@ if #KEYS > FIXED_KEYS then
       changes[#changes + 1] = value
     end
   end
-elseif cursor == '0-0' then
-  local newest = redis.call('XREVRANGE', KEYS[8], '+', '-', 'COUNT', 1)
-  cursor = newest[1] and newest[1][1] or cursor
 end
 
 local watched = redis.call('ZRANGEBYSCORE', KEYS[9], ms - tonumber(ARGV[5]), '+inf')

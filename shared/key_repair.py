@@ -1,0 +1,87 @@
+"""Deletes keys that another program has replaced by one of another type, so that their owners can write them again.
+
+The clock does this every second, and every service when Redis refuses one of its commands for that reason. What the
+aggregator publishes is not among these keys: it repairs that itself, because it alone knows the content.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import structlog
+from redis.exceptions import ResponseError
+
+from shared.camera_settings import camera_names
+from shared.keys import Keys
+from shared.lenient_reads import hash_at
+from shared.redis_connection import Client
+
+_log = structlog.get_logger()
+_EVERY_S = 1.0
+_DEAD_LETTERS_KEPT = 1000
+
+
+def is_wrong_type(error: Exception) -> bool:
+    """Whether Redis refused a command because a key is of another type."""
+    return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
+
+
+class KeyRepair:
+    """The keys of one site that services share."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._client, self._keys = client, keys
+        self._look_at = 0.0
+
+    def look_if_due(self) -> None:
+        """`look`, once per second at most."""
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + _EVERY_S
+            self.look()
+
+    def look(self) -> list[str]:
+        """Deletes the keys that have a wrong type, logs each and writes a dead letter; returns their names.
+
+        Raises:
+            RedisError: Redis is unreachable.
+        """
+        wanted = self._wanted()
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in wanted:
+                pipe.type(key)
+            types = [found.decode() for found in pipe.execute()]
+        wrong = {key: found for key, found in zip(wanted, types, strict=True) if found not in ("none", wanted[key])}
+        for key, found in wrong.items():
+            reason = f"another program replaced it by a {found}; it is a {wanted[key]}. It was deleted"
+            _log.error("a key had a wrong type", key=key, reason=reason)
+            with self._client.pipeline(transaction=True) as pipe:
+                pipe.delete(key)
+                if key != self._keys.dead_letters:
+                    letter = {"stream": key, "entry": "", "reason": reason}
+                    pipe.xadd(self._keys.dead_letters, letter, maxlen=_DEAD_LETTERS_KEPT)
+                pipe.execute(raise_on_error=False)
+        return list(wrong)
+
+    def _wanted(self) -> Mapping[str, str]:
+        """Key → its type."""
+        keys, cameras = self._keys, camera_names(hash_at(self._client, self._keys.cameras))
+        strings = [keys.tick, keys.files_origin, keys.lease("clock"), keys.lease("aggregator")]
+        strings += [keys.lease(f"camera:{camera}") for camera in cameras]
+        hashes = [keys.skew, keys.epochs, *map(keys.camera, cameras)]
+        hashes += [keys.worker(name) for name in self._members(keys.workers)]
+        hashes += [keys.service(name) for name in self._members(keys.services)]
+        sets = [keys.seen, keys.marked_at, keys.workers, keys.services, keys.viewers]
+        streams = [keys.ticks, keys.dead_letters, *map(keys.tracks, cameras), *map(keys.frames, cameras)]
+        return {
+            **dict.fromkeys(strings, "string"),
+            **dict.fromkeys(hashes, "hash"),
+            **dict.fromkeys(sets, "zset"),
+            **dict.fromkeys(streams, "stream"),
+        }
+
+    def _members(self, key: str) -> list[str]:
+        try:
+            return [name.decode() for name in self._client.zrange(key, 0, -1) if name.isascii()]
+        except ResponseError:
+            return []
