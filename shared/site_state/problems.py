@@ -132,7 +132,7 @@ def ticks_have_stopped(tick_age_s: float | None, *, live: bool, target_fps: floa
 def site_problems(health: SiteHealth, *, site: str, live: bool, target_fps: float) -> tuple[SiteProblem, ...]:
     """What is wrong, the most important first; a problem that follows from another one is left out."""
     services = _without_leftovers(health.services)
-    young = services != health.services or _is_young(health.services)
+    young = _is_young(health.services)
     starting = {role for role in ("clock", "aggregator") if young and not _has_been_ready(services, role)}
     problems = [
         *_clock(health, services, site, live=live, target_fps=target_fps, starting="clock" in starting),
