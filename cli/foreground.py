@@ -115,6 +115,8 @@ class Foreground:
             if not self._redis_gone:
                 self._print(News(f"Redis does not answer ({redact(str(error))}); retrying", "bad"))
             self._redis_gone = True
+            self._problem_watch.interrupted()
+            self._problems = ()  # Unknown now; those that remain are printed again.
         else:
             if self._redis_gone:
                 self._print(News("Redis answers again", "good"))

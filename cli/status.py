@@ -94,25 +94,34 @@ def _tables(state: SiteState, running: RunningSite) -> RenderableType:
 
 
 def _watch(running: RunningSite, console: Console, *, as_json: bool) -> None:
+    import time
+
     from rich.live import Live
     from rich.text import Text
 
     from launcher.running_site import SiteNotRunning
     from shared.service import stop_on_signals
+    from shared.site_state.problems import ProblemWatch
+
+    problems = ProblemWatch()
+
+    def read() -> SiteState:
+        state = running.read()
+        return state.with_problems(problems.settled(state.problems, time.monotonic()))
 
     def newest() -> RenderableType:
         try:
-            return _tables(running.read(), running)
+            return _tables(read(), running)
         except SiteNotRunning as reason:
             return Text(f"{reason}; retrying …")
 
     stop = stop_on_signals()
-    state = running.read()
+    state = read()
     if as_json or not console.is_terminal:
         while not stop.is_set():
             _show(state, running, console, as_json=as_json)
             stop.wait(_INTERVAL_S)
-            state = running.read()
+            state = read()
         return
     with Live(_tables(state, running), console=console, screen=False, auto_refresh=False) as live:
         while not stop.wait(_INTERVAL_S):

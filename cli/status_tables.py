@@ -64,7 +64,7 @@ def _clock(state: SiteState, redis: str) -> Text:
         f"tick {state.tick}  gate {_shown(state.gate)}  skew {_shown(state.skew_ticks)}",
         f"  slowest {state.slowest or '-'}  fastest {state.fastest or '-'}  skipped {state.skipped_ticks}\n",
         f"last tick {_ago(health.tick_age_s)}  aggregator {_shown(health.cycle_lag_ticks)} ticks behind the cameras",
-        f"  boxes {boxes.shown}, without global id {boxes.without_gid}",
+        f"  boxes {boxes.shown}, without global id {boxes.without_gid} ({_percent(boxes.share_without_gid)})",
     )  # fmt: skip
     if state.stalled:
         text.append(f"\nstalled: {', '.join(state.stalled)}", style="bold red")
@@ -73,6 +73,10 @@ def _clock(state: SiteState, redis: str) -> Text:
 
 def _ago(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.1f} s ago"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 def camera_state(camera: CameraState) -> Text:

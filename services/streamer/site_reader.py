@@ -62,6 +62,7 @@ class SiteReader:
                     self.last, self._error = state.with_problems(settled), None
                 except RedisError as error:
                     self._error = error
+                    self._watch.interrupted()
                 self._asked_at = time.monotonic()
             if self._error is not None:
                 raise self._error

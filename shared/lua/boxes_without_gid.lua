@@ -9,6 +9,8 @@
 -- arrays of type bin.
 local TRACK_ID, NO_PICTURE = '\168track_id', '\165width\0'
 local HEAD = {[196] = 1, [197] = 2, [198] = 4}
+-- As many as `unpack` can return; a camera has 5,000 tracks at most.
+local MOST = 5000
 
 -- The track ids of a payload as decimal texts; little-endian int64 in the payload.
 local function track_ids(payload)
@@ -18,7 +20,7 @@ local function track_ids(payload)
   local length = 0
   for i = at + 2, at + 1 + size do length = length * 256 + string.byte(payload, i) end
   local first = at + 2 + size
-  for i = first, math.min(first + length, #payload + 1) - 8, 8 do
+  for i = first, math.min(first + length, first + 8 * MOST, #payload + 1) - 8, 8 do
     local value = 0
     for j = i + 7, i, -1 do value = value * 256 + string.byte(payload, j) end
     ids[#ids + 1] = string.format('%.0f', value)

@@ -132,7 +132,7 @@ def ticks_have_stopped(tick_age_s: float | None, *, live: bool, target_fps: floa
 def site_problems(health: SiteHealth, *, site: str, live: bool, target_fps: float) -> tuple[SiteProblem, ...]:
     """What is wrong, the most important first; a problem that follows from another one is left out."""
     services = _without_leftovers(health.services)
-    young = services != health.services or _is_young(health.services)
+    young = _is_young(health.services)
     starting = {role for role in ("clock", "aggregator") if young and not _has_been_ready(services, role)}
     problems = [
         *_clock(health, services, site, live=live, target_fps=target_fps, starting="clock" in starting),
@@ -189,7 +189,9 @@ def _aggregator(
     name = _names("aggregator", services) or "the aggregator"
     if not health.aggregator:
         text = f"{_nobody('aggregator', services)}, so new tracks get no global ids"
-        yield SiteProblem("no_aggregator", "", text, _restart("aggregator", services, site), lag_s or None)
+        yield SiteProblem(
+            "no_aggregator", "", text, _restart("aggregator", services, site), lag_s if lag_s >= 1 else None
+        )
     elif lag_s > _BEHIND_S and (lag_ticks > 1 or not live):
         text = "the aggregator is behind the cameras, so new tracks get their global ids late or not at all"
         advice = f"if this does not end soon, restart {name}; if it comes back, give its host more CPU"
@@ -292,7 +294,7 @@ def _has_been_ready(services: Iterable[ServiceInfo], role: str) -> bool:
 
 # -- over time -------------------------------------------------------------------------------------------------
 
-_AFTER_S = 0.5
+_AFTER_S = 0.35
 """A role changes hands within this time when its owner stops in the usual way."""
 _AFTER_S_OF: Mapping[ProblemCode, float] = {
     "aggregator_behind": 1.0,  # one that takes over has to catch up
@@ -304,6 +306,8 @@ _UNTIL_S = 1.0
 """A problem is over when it has been absent for this long."""
 _GAP_S = 2.0
 """After a longer pause between two readings, the history is worth nothing, and the reading counts as it is."""
+_RECOVERY_S = 2.5
+"""After Redis did not answer, processes retry within 0.5 s and send a heartbeat within another second."""
 
 
 class ProblemWatch:
@@ -314,13 +318,26 @@ class ProblemWatch:
         self._reported: dict[tuple[str, str], tuple[SiteProblem, float]] = {}
         """Problem, and when it was last found."""
         self._read_at_s: float | None = None
+        self._interrupted, self._quiet_until_s = False, 0.0
+
+    def interrupted(self) -> None:
+        """Records that Redis did not answer: afterwards, each process needs a moment to send a heartbeat again."""
+        self._interrupted = True
 
     def settled(self, found: Collection[SiteProblem], at_s: float) -> tuple[SiteProblem, ...]:
         """The problems to report at the monotonic time `at_s`, given those that a reading `found`."""
-        trusted = self._read_at_s is not None and at_s - self._read_at_s <= _GAP_S
-        if not trusted:
+        trusted = True
+        if self._interrupted:
+            self._interrupted, self._quiet_until_s = False, at_s + _RECOVERY_S
             self._reported.clear()
+            self._begun_s.clear()
+        elif self._read_at_s is None or at_s - self._read_at_s > _GAP_S:
+            self._reported.clear()
+            self._begun_s.clear()
+            trusted = False
         self._read_at_s = at_s
+        if at_s < self._quiet_until_s:
+            return ()
         self._begun_s = {problem.key: self._begun_s.get(problem.key, at_s) for problem in found}
         for problem in found:
             after_s = _AFTER_S_OF.get(problem.code, _AFTER_S)

@@ -137,7 +137,7 @@ class StateReader:
     ) -> SiteHealth:
         handled = min(site.seen.values(), default=site.tick)
         ticks = [tick for fields in written if (tick := whole(fields.get("tick"))) is not None]
-        written_ms = [entry.written_ms for newest in entries for entry in tick_entries(newest[:1])]
+        written_ms = [int(newest[0][0].partition(b"-")[0]) for newest in entries if newest]
         wanted = [camera.name for camera in cameras if camera.state not in ("ended", "paused")]
         waits_for_camera = not site.seen or any(name not in site.seen for name in wanted)
         return SiteHealth(

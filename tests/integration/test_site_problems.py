@@ -149,8 +149,12 @@ def test_boxes_without_gid_are_counted_and_missing_ones_are_a_problem(redis_clie
     redis_client.hset(KEYS.gids("b"), mapping={2: 1})
     assert health() == (Boxes(shown=41, without_gid=37, due=5, overdue=2), [])
     redis_client.set(KEYS.gids("c"), "of no use")
-    redis_client.xadd(KEYS.tracks("b"), {"n": 1, "payload": b"\xa8track_id\xc4"})
+    redis_client.xadd(KEYS.tracks("b"), {"n": 1, "time_ns": 0, "payload": b"\xa8track_id\xc4"})
     assert health()[0].shown == 40, "one camera that cannot be read affects only itself"
+    redis_client.xadd(
+        KEYS.tracks("b"), {"n": 1, "time_ns": 0, "payload": b"\xa8track_id\xc6\xff\xff\xff\xff" + bytes(100_000)}
+    )
+    assert health()[0].shown == 5040
 
 
 def test_an_aggregator_behind_the_cameras_is_a_problem(redis_client: Client) -> None:

@@ -70,6 +70,14 @@ def test_a_site_starts_restarts_killed_processes_and_stops_cleanly(
             assert "mtmc_camera_worker_cameras 2.0" in metrics
             assert re.search(r'ticks_handled_total\{camera="cam0"\} [1-9]', metrics)
 
+    assert "problem:" not in up.output()
+    pid = up.pid("aggregator")
+    os.kill(pid, signal.SIGSTOP)
+    up.wait_for_words(rf"problem: no aggregator does its work: the aggregator on \S+ \(pid {pid}\) does not answer")
+    os.kill(pid, signal.SIGCONT)
+    up.wait_for_words("over: no aggregator does its work")
+    assert up.output().count("problem: no aggregator") == 1
+
     second = start(site_file)
     assert second.process.wait(60) == 2
     assert "is already running with the state folder" in second.output()

@@ -179,3 +179,10 @@ def test_the_first_reading_and_one_after_a_pause_count_as_they_are() -> None:
     assert reported(watch, 0.0, NO_CLOCK) == ["no_clock"]
     assert reported(watch, 60.0) == []
     assert reported(watch, 120.0, NO_CLOCK, MISSING) == ["no_clock", "gids_missing"]
+
+
+def test_after_redis_did_not_answer_processes_may_send_their_heartbeats_first() -> None:
+    watch = ProblemWatch()
+    assert reported(watch, 0.0, NO_CLOCK) == ["no_clock"]
+    watch.interrupted()
+    assert [bool(reported(watch, 9.0 + i / 2, NO_CLOCK)) for i in range(8)] == [False] * 6 + [True] * 2
