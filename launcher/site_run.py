@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.address import RedisAddress
+from launcher.address import embedded_address
 from launcher.programs import child_environment, site_programs
 from launcher.publishing import publish
 from launcher.redis_servers import REDIS, wait_for_redis
@@ -83,9 +83,11 @@ def run_site(
     began = time.monotonic()
     state = StateFolder((folder / "run").resolve())
     state.prepare()
-    server = RedisServer(find_binary(), state.redis, any_free_port(), persistent=False)
+    server = RedisServer(
+        find_binary(), state.redis, any_free_port(), persistent=False, password=state.prepare_redis_password()
+    )
     server.write_settings()
-    address = RedisAddress(server.url, embedded=True)
+    address = embedded_address(server)
     services = [
         program
         for program in site_programs(site, any_free_port(), environment, workers=workers)
