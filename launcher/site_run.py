@@ -18,7 +18,7 @@ from launcher.supervision import Program, Supervisor
 from recording.reading import Recording
 from recording.recorder import Recorder
 from shared.config import SiteConfig
-from shared.errors import MtmcError
+from shared.errors import MtmcError, SourceUnavailable
 from shared.keys import Keys
 from shared.progress import ReportProgress, ignore_progress
 from shared.redis_connection import Client
@@ -198,7 +198,10 @@ def _total_ticks(site: SiteConfig, wanted_seconds: float | None) -> int:
     for camera in site.cameras:
         if camera.paused:
             continue
-        video = VideoFile(Path(camera.source), camera.name, fps=camera.fps)
+        try:
+            video = VideoFile(Path(camera.source), camera.name, fps=camera.fps)
+        except SourceUnavailable as error:
+            raise SourceUnavailable(camera.name, camera.shown(error.reason)) from None
         seconds = (video.claimed_seconds or 0.0) / (camera.time_scale or 1.0)
         video.close()
         if camera.loop and wanted_seconds is not None and 0 < seconds < wanted_seconds - 1 / fps:
