@@ -60,7 +60,7 @@ class Description(BaseModel):
         for camera, config in zip(content["cameras"], site.cameras, strict=True):
             camera["source"] = config.shown(camera["source"])
             camera["ffmpeg_options"] = {key: config.shown(value) for key, value in camera["ffmpeg_options"].items()}
-            camera["secrets"] = []
+            camera.pop("secrets", None)
             camera["mask"] = camera["calibration"] = None
         return cls(made_by=made_by, site=content, layout=layout.to_dict(), **more)
 

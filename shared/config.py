@@ -16,8 +16,10 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic.json_schema import SkipJsonSchema
@@ -340,6 +342,14 @@ class CameraConfig(Section):
                 f"there is no file at {path}; use the path of a video file, an rtsp:// or http:// URL, or /dev/videoN"
             )
         return str(path)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_secrets(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most cameras have none; their settings stay as earlier versions know them."""
+        written: dict[str, Any] = handler(self)
+        if not self.secrets:
+            written.pop("secrets", None)
+        return written
 
     def shown(self, text: str) -> str:
         """`text`, such as the source or a message about it, without secrets of this camera and without credentials."""

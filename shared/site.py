@@ -18,6 +18,7 @@ from shared.errors import ConfigError, Problem
 from shared.keys import Keys
 from shared.layout import Layout
 from shared.redis_connection import Client
+from shared.yaml_file import dotted
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,18 @@ def read_site(client: Client, site: str) -> PublishedSite | None:
             masks={camera: base64.b64decode(mask, validate=True) for camera, mask in content["masks"].items()},
         )
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+        reason = _reason(error)
         raise ConfigError(
             [Problem(keys.config, "", "", f"was written by another version of mtmc; publish the site again ({reason})")]
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, on one line and without the values of settings, which may be secrets."""
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        return "; ".join(f"{dotted(item['loc'])}: {item['msg']}" for item in found)
+    return " ".join(str(error).split())
 
 
 def restart_files(client: Client, keys: Keys) -> None:
