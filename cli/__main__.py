@@ -23,6 +23,7 @@ from cli.import_mot import import_mot
 from cli.inspect.commands import app as inspect
 from cli.models.commands import app as models
 from cli.record import record
+from cli.redis_cli import redis_cli
 from cli.replay import replay
 from cli.run import run
 from cli.status import status
@@ -40,6 +41,9 @@ app = typer.Typer(
 )
 for command in (up, demo, run, status, explain, doctor, evaluate, record, replay, import_mot, export, track_mot):
     app.command(command.__name__.replace("_", "-"))(command)
+# Options after the first argument, and those that we do not know, belong to redis-cli.
+_passing_on = {"allow_interspersed_args": False, "ignore_unknown_options": True}
+app.command("redis-cli", context_settings=_passing_on)(redis_cli)
 app.add_typer(cameras, name="cameras", help="List and change the cameras of a running site.")
 app.add_typer(inspect, name="inspect", help="Show the data of a site in Redis.")
 app.add_typer(models, name="models", help="Download, verify and benchmark detectors and embedders.")

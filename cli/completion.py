@@ -62,6 +62,11 @@ def site_file_or_cameras(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in _cameras(ctx, words) if name.startswith(incomplete) and name not in words]
 
 
+def first_site_file(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Site files for the first word; nothing for the words of another program that follow."""
+    return [] if [word for word in _words(ctx) if word != incomplete] else site_file(incomplete)
+
+
 def site_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """The sites published in the Redis that the command would use without a site file."""
     names: set[str] = set()

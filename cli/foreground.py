@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
+import shlex
 import socket
 import threading
 import time
@@ -37,7 +37,10 @@ _STYLES = {"good": "green", "bad": "bold red", "plain": ""}
 
 
 class Foreground:
-    """Follows a started site and prints what changes."""
+    """Follows a started site and prints what changes.
+
+    `site_words`: the words with which other commands find the site.
+    """
 
     def __init__(
         self,
@@ -50,11 +53,11 @@ class Foreground:
         reader: StateReader,
         site_copy: SiteCopy,
         port: int,
-        status_line: str,
+        site_words: Sequence[str],
     ) -> None:
         self._console, self._site, self._address, self._state = console, site, address, state
         self._supervisor, self._client, self._reader, self._port = supervisor, client, reader, port
-        self._status_line, self._keys = status_line, Keys(site.site)
+        self._site_words, self._keys = list(site_words), Keys(site.site)
         self._site_copy = site_copy
         self._cameras: dict[str, CameraState] = {}
         self._problem_watch = ProblemWatch()
@@ -182,8 +185,10 @@ class Foreground:
             self._print(News("the page does not answer yet; see the log of the streamer", "bad"))
         self._console.print()
         self._console.print(f"[bold]http://{self._page_host()}:{self._port}/[/bold]  live view of the cameras")
-        self._console.print(Text(f"{self._redis_line()}  state of the clock in Redis"), soft_wrap=True)
-        self._console.print(Text(f"{self._status_line}  overview of the site"), soft_wrap=True)
+        clock = shlex.join(["mtmc", "redis-cli", *self._site_words, "HGETALL", self._keys.skew])
+        self._console.print(Text(f"{clock}  state of the clock in Redis"), soft_wrap=True)
+        status = shlex.join(["mtmc", "status", *self._site_words])
+        self._console.print(Text(f"{status}  overview of the site"), soft_wrap=True)
         self._console.print("Ctrl-C stops the site")
         self._console.print()
 
@@ -197,14 +202,6 @@ class Foreground:
         except OSError:
             return False
         return True
-
-    def _redis_line(self) -> str:
-        where = f"-p {self._port_of_redis()}" if self._address.embedded else f"-u '{redact(self._address.url)}'"
-        program = shutil.which("redis-cli") or "redis-cli"
-        return f"{Path(program).name} {where} HGETALL '{self._keys.skew}'"
-
-    def _port_of_redis(self) -> str:
-        return self._address.url.rsplit(":", 1)[1].split("/")[0]
 
     def _last_lines(self, name: str) -> list[str]:
         log = self._state.log(name)

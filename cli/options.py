@@ -89,9 +89,17 @@ def site_and_words(words: Sequence[str], site: str | None, example: str) -> tupl
     Raises:
         MtmcError: there is neither a site file nor a `site`; the message shows the `example`.
     """
-    first = Path(words[0]) if words else None
-    if first is not None and (first.suffix in completion.SITE_FILE_ENDINGS or (site is None and first.is_file())):
-        return first, list(words[1:])
+    first, rest = leading_site_file(words, any_file=site is None)
+    if first is not None:
+        return first, rest
     if site is None:
         raise MtmcError(f"no site given; give its file first, as in '{example}', or --site NAME (or set MTMC_SITE)")
+    return None, rest
+
+
+def leading_site_file(words: Sequence[str], *, any_file: bool) -> tuple[Path | None, list[str]]:
+    """The first of the `words` if it is a site file, and the rest; with `any_file`, every existing file is one."""
+    first = Path(words[0]) if words else None
+    if first is not None and (first.suffix in completion.SITE_FILE_ENDINGS or (any_file and first.is_file())):
+        return first, list(words[1:])
     return None, list(words)

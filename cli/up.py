@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from cli.options import LogLevel, LogLevelOption, RedisUrl, RootOption, SiteFile, StateOption
+from shared.errors import redact
 
 _REDIS_TIMEOUT_S = 1.0
 """Bounds how long Ctrl-C takes while Redis hangs."""
@@ -83,8 +84,6 @@ def run_until_stopped(
     Raises:
         MtmcError: the site file, Redis, a port or the state folder is unusable.
     """
-    import shlex
-
     from cli.console import print_note
     from cli.foreground import Foreground
     from launcher.programs import child_environment, page_port, site_programs
@@ -135,14 +134,23 @@ def run_until_stopped(
                 if note:
                     console.print(note, style="yellow", markup=False, soft_wrap=True)
                 supervisor.start([program.name for program in services])
-                chosen = ["--state", str(state_path)] if state_path else []
-                look = shlex.join(["mtmc", "status", str(site_file), *chosen])
+                words = _site_words(site_file, redis_url, state_path, environment)
                 with address.pictures(client, timeout_s=_REDIS_TIMEOUT_S) as frames:
                     reader, site_copy = StateReader(client, frames, published), SiteCopy(client, published)
                     foreground = Foreground(
-                        console, site, address, state, supervisor, client, reader, site_copy, port, look
+                        console, site, address, state, supervisor, client, reader, site_copy, port, words
                     )
                     return foreground.follow([program.name for program in (*redis, *services)], stop)
             finally:
                 client.close()
                 console.print("stopping …")
+
+
+def _site_words(
+    site_file: Path, redis_url: str | None, state_path: Path | None, environment: Mapping[str, str]
+) -> list[str]:
+    """The words with which another command finds this site, in a shell with the same environment."""
+    words = ["--state", str(state_path)] if state_path and environment.get("MTMC_STATE") != str(state_path) else []
+    if redis_url and environment.get("MTMC_REDIS_URL") != redis_url:
+        words += ["--redis", redact(redis_url)]
+    return [*words, str(site_file)]

@@ -83,8 +83,12 @@ def configured(url: str | None, site: SiteConfig | None, environment: Mapping[st
     chosen = url or (secret.url.get_secret_value() if secret and secret.url else None)
     if chosen is None:
         return None
-    password = secret.password.get_secret_value() if secret and secret.password else None
-    return RedisAddress(chosen, environment.get("MTMC_REDIS_PASSWORD") or password, frames_address(site, environment))
+    return RedisAddress(chosen, _configured_password(site, environment), frames_address(site, environment))
+
+
+def _configured_password(site: SiteConfig | None, environment: Mapping[str, str]) -> str | None:
+    secret = site.redis.password if site else None
+    return environment.get("MTMC_REDIS_PASSWORD") or (secret.get_secret_value() if secret else None)
 
 
 def frames_address(site: SiteConfig | None, environment: Mapping[str, str]) -> str | None:
@@ -104,11 +108,29 @@ def find_redis(
         folder = state_folder(site_file, site.site, state, environment)
         last = folder.last_start()
         if last.redis_port is not None:
-            pictures = last.pictures_port and RedisServer(Path(), folder.pictures, last.pictures_port).url
-            frames = frames_address(site, environment) or pictures or None
-            return RedisAddress(RedisServer(Path(), folder.redis, last.redis_port).url, None, frames, embedded=True)
+            password = folder.redis_password()
+            redis = RedisServer(Path(), folder.redis, last.redis_port, password=password)
+            pictures = None
+            if last.pictures_port is not None:
+                pictures = RedisServer(Path(), folder.pictures, last.pictures_port, password=password)
+            return embedded_address(redis, pictures, site, environment)
     password = environment.get("MTMC_REDIS_PASSWORD") or None
     return RedisAddress(DEFAULT_URL, password, frames_address(site, environment))
+
+
+def embedded_address(
+    redis: RedisServer,
+    pictures: RedisServer | None = None,
+    site: SiteConfig | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> RedisAddress:
+    """How to reach the servers that `mtmc up` starts; `pictures` is not used if the site names another one."""
+    frames = frames_address(site, environment or {})
+    if frames is None or redis.password is None:
+        own = pictures.url if pictures else None
+        return RedisAddress(redis.url, redis.password, frames or own, embedded=True)
+    # The server for pictures has its own password, or none.
+    return RedisAddress(redis.url_with_password, _configured_password(site, environment or {}), frames, embedded=True)
 
 
 def site_name(site: SiteConfig | None, name: str | None) -> str:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from launcher.address import RedisAddress, configured
+from launcher.address import RedisAddress, configured, embedded_address, frames_address
 from launcher.state_folder import StateFolder
 from launcher.supervision import Supervisor
 from shared.config import SiteConfig
@@ -34,14 +34,14 @@ def redis_for(
         named.open().close()
         return named, {}
     binary = find_binary()
-    servers = {REDIS: RedisServer(binary, state.redis, choose_port(state.last_start().redis_port))}
-    frames_url = site.redis.frames_url.get_secret_value() if site.redis.frames_url else None
-    if frames_url is None:
-        servers[PICTURES] = RedisServer(binary, state.pictures, any_free_port(), persistent=False)
-        frames_url = servers[PICTURES].url
+    password = state.prepare_redis_password()
+    port = choose_port(state.last_start().redis_port)
+    servers = {REDIS: RedisServer(binary, state.redis, port, password=password)}
+    if frames_address(site, environment) is None:
+        servers[PICTURES] = RedisServer(binary, state.pictures, any_free_port(), persistent=False, password=password)
     for server in servers.values():
         server.write_settings()
-    return RedisAddress(servers[REDIS].url, frames_url=frames_url, embedded=True), servers
+    return embedded_address(servers[REDIS], servers.get(PICTURES), site, environment), servers
 
 
 def wait_for_redis(address: RedisAddress, supervisor: Supervisor, state: StateFolder, stop: threading.Event) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.address import RedisAddress
+from launcher.address import embedded_address
 from launcher.programs import child_environment, site_programs
 from launcher.publishing import publish
 from launcher.redis_servers import REDIS, wait_for_redis
@@ -18,7 +18,7 @@ from launcher.supervision import Program, Supervisor
 from recording.reading import Recording
 from recording.recorder import Recorder
 from shared.config import SiteConfig
-from shared.errors import MtmcError
+from shared.errors import MtmcError, SourceUnavailable
 from shared.keys import Keys
 from shared.progress import ReportProgress, ignore_progress
 from shared.redis_connection import Client
@@ -83,9 +83,11 @@ def run_site(
     began = time.monotonic()
     state = StateFolder((folder / "run").resolve())
     state.prepare()
-    server = RedisServer(find_binary(), state.redis, any_free_port(), persistent=False)
+    server = RedisServer(
+        find_binary(), state.redis, any_free_port(), persistent=False, password=state.prepare_redis_password()
+    )
     server.write_settings()
-    address = RedisAddress(server.url, embedded=True)
+    address = embedded_address(server)
     services = [
         program
         for program in site_programs(site, any_free_port(), environment, workers=workers)
@@ -196,7 +198,10 @@ def _total_ticks(site: SiteConfig, wanted_seconds: float | None) -> int:
     for camera in site.cameras:
         if camera.paused:
             continue
-        video = VideoFile(Path(camera.source), camera.name, fps=camera.fps)
+        try:
+            video = VideoFile(Path(camera.source), camera.name, fps=camera.fps)
+        except SourceUnavailable as error:
+            raise SourceUnavailable(camera.name, camera.shown(error.reason)) from None
         seconds = (video.claimed_seconds or 0.0) / (camera.time_scale or 1.0)
         video.close()
         if camera.loop and wanted_seconds is not None and 0 < seconds < wanted_seconds - 1 / fps:

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shared.errors import MtmcError
+from shared.private_file import write_private
 
 _LONGEST_SOCKET_PATH = 80
 """sun_path holds 108 bytes, 104 on macOS; supervisord first binds a name about 10 bytes longer, then renames it."""
@@ -59,6 +61,11 @@ class StateFolder:
     def pictures(self) -> Path:
         """The settings of the embedded Redis for pictures, which stores no data on disk."""
         return self.path / "redis-pictures"
+
+    @property
+    def redis_password_file(self) -> Path:
+        """The password of the embedded Redis servers, readable by the owner only."""
+        return self.path / "redis-password"
 
     @property
     def supervisor_settings(self) -> Path:
@@ -157,6 +164,34 @@ class StateFolder:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+    def redis_password(self) -> str | None:
+        """The password of the embedded Redis servers; None if an earlier version started them, without one.
+
+        Raises:
+            MtmcError: this user may not read it.
+        """
+        try:
+            return self.redis_password_file.read_text(encoding="ascii").strip() or None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not a password"
+            raise MtmcError(
+                f"cannot read the password of the site's Redis in {self.redis_password_file} ({reason}); run the "
+                "command as the user who runs `mtmc up`"
+            ) from None
+
+    def prepare_redis_password(self) -> str:
+        """The password of the embedded Redis servers; the first call in a folder makes one.
+
+        Raises:
+            MtmcError: this user may not read it.
+            OSError: it cannot be written.
+        """
+        password = self.redis_password() or secrets.token_urlsafe()
+        write_private(self.redis_password_file, password)
+        return password
 
     def save_last_start(self, start: LastStart) -> None:
         """Writes the file atomically."""

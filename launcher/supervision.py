@@ -27,6 +27,7 @@ from launcher.state_folder import StateFolder
 from launcher.supervisord_client import GONE, call
 from shared import tether
 from shared.errors import MtmcError
+from shared.private_file import write_private
 
 USER_ERROR = 2
 """The exit code of a process that would fail again until the user fixes something."""
@@ -142,7 +143,7 @@ class Supervisor:
         self._wanted: dict[str, Restarts] = {}
         self._exit_codes: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        _write_private(state.supervisor_settings, supervisord_settings(state, programs))
+        write_private(state.supervisor_settings, supervisord_settings(state, programs))
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Supervisor]:
@@ -260,9 +261,3 @@ def stop_leftover(address: Path) -> None:
             call(address, "getState")
             time.sleep(0.05)
     address.unlink(missing_ok=True)
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recording.errors import RecordingError
 from shared.config import SiteConfig
-from shared.errors import redact
 from shared.layout import Layout
 
 FILE = "recording.json"
@@ -58,8 +57,10 @@ class Description(BaseModel):
     def of(cls, site: SiteConfig, layout: Layout, made_by: str, **more: Any) -> Description:
         """Describe a site, with all credentials removed."""
         content = site.model_dump(mode="json", by_alias=True, exclude={"redis", "layout"})
-        for camera in content["cameras"]:
-            camera["source"] = redact(camera["source"])
+        for camera, config in zip(content["cameras"], site.cameras, strict=True):
+            camera["source"] = config.shown(camera["source"])
+            camera["ffmpeg_options"] = {key: config.shown(value) for key, value in camera["ffmpeg_options"].items()}
+            camera.pop("secrets", None)
             camera["mask"] = camera["calibration"] = None
         return cls(made_by=made_by, site=content, layout=layout.to_dict(), **more)
 

@@ -16,11 +16,15 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
+from shared.errors import hide
 from shared.stream_url import StreamUrl
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -318,6 +322,9 @@ class CameraConfig(Section):
     labels: tuple[Name, ...] = Field((), description="only workers that have all of these labels claim the camera")
     detector: CameraDetectorConfig | None = Field(None, description="overrides the site's detector for this camera")
     paused: bool = Field(False, description="the camera is not processed until it is resumed")
+    secrets: SkipJsonSchema[tuple[str, ...]] = Field((), repr=False)
+    """What came from `${file:…}` and `${VAR}` and is never shown; filled in by `shared.config_file`, published with the
+    settings."""
 
     @field_validator("source")
     @classmethod
@@ -335,6 +342,18 @@ class CameraConfig(Section):
                 f"there is no file at {path}; use the path of a video file, an rtsp:// or http:// URL, or /dev/videoN"
             )
         return str(path)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_secrets(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most cameras have none; their settings stay as earlier versions know them."""
+        written: dict[str, Any] = handler(self)
+        if not self.secrets:
+            written.pop("secrets", None)
+        return written
+
+    def shown(self, text: str) -> str:
+        """`text`, such as the source or a message about it, without secrets of this camera and without credentials."""
+        return hide(text, self.secrets)
 
     @property
     def is_file(self) -> bool:

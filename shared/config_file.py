@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.calibration import Calibration, CalibrationError, read_calibration, with_common_origin
 from shared.config import CameraConfig, LayoutConfig, Name, SiteConfig
-from shared.errors import ConfigError, LayoutError, Problem, redact
+from shared.errors import ConfigError, LayoutError, Problem, hide, redact
 from shared.layout import Layout, read_layout
 from shared.yaml_file import Path_, dotted, read_yaml
 
@@ -21,6 +21,10 @@ ENV_PREFIX = "MTMC__"
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?")
 _SHOWN_CHARACTERS = 80
+_SHORTEST_SECRET = 4
+"""Shorter parts of a URL are numbers of channels and the like; hiding them would hide parts of other words."""
+_Secrets: TypeAlias = dict[Path_, set[str]]
+"""Setting → what must not be shown of it."""
 _SECRET_KEYS = frozenset({"password", "redis"})
 """The values of these keys, and all values below them, are never shown."""
 _CREDENTIALS = re.compile(r"[^\s/:@]*:[^\s@]*@")
@@ -81,19 +85,23 @@ def site_from(
         return str(path)
 
     unset: list[Problem] = []
-    data = _interpolated(data, (), path.parent, environment, where, unset)
+    secrets: _Secrets = {}
+    data = _interpolated(data, (), path.parent, environment, where, unset, secrets)
+    if isinstance(cameras := data.get("cameras"), list):
+        for i, camera in enumerate(cameras):
+            _keep_secrets(camera, {at[2:]: values for at, values in secrets.items() if at[:2] == ("cameras", i)})
     needed = [problem for problem in unset if all_secrets or problem.key.startswith("redis.")]
     site: SiteConfig | None = None
     try:
         site = SiteConfig.model_validate(data, context={"base": path.parent.resolve(), "check_files": check_files})
         problems += needed
     except ValidationError as error:
-        problems += [*unset, *_found(error, data, where, {problem.key for problem in (*problems, *unset)})]
+        problems += [*unset, *_found(error, data, where, {problem.key for problem in (*problems, *unset)}, secrets)]
     problems += _unknown_cameras_in_layout(data, where, {problem.key for problem in problems})
     if site is not None and check_files:
         problems += _layout_file_problems(site, where)
     if problems or site is None:
-        raise ConfigError(problems)
+        raise ConfigError(_without_secrets(problems, secrets))
     return site
 
 
@@ -106,12 +114,15 @@ def camera_from(
         ConfigError: the camera is invalid; carries every problem found, with `where` as their place.
     """
     problems: list[Problem] = []
-    data = _interpolated(written, (), base, environment, lambda _: where, problems)
+    secrets: _Secrets = {}
+    data = _interpolated(written, (), base, environment, lambda _: where, problems, secrets)
+    _keep_secrets(data, secrets)
     unresolved = {problem.key for problem in problems}
     try:
         camera = CameraConfig.model_validate(data, context={"base": base.resolve(), "check_files": check_files})
     except ValidationError as error:
-        raise ConfigError([*problems, *_found(error, data, lambda _: where, unresolved)]) from None
+        found = _found(error, data, lambda _: where, unresolved, secrets)
+        raise ConfigError(_without_secrets([*problems, *found], secrets)) from None
     if problems:
         raise ConfigError(problems)
     return camera
@@ -123,16 +134,23 @@ def overridden_settings(path: Path, environment: Mapping[str, str]) -> dict[Path
 
 
 def _found(
-    error: ValidationError, data: Any, where: Callable[[Path_], str], unresolved: Collection[str]
+    error: ValidationError,
+    data: Any,
+    where: Callable[[Path_], str],
+    unresolved: Collection[str],
+    secrets: _Secrets,
 ) -> list[Problem]:
     """The problems that pydantic found, except in settings that are `unresolved` already."""
     found: dict[Path_, Problem] = {}
+    hidden = _every(secrets)
     for item in error.errors(include_url=False):
         location = _place(item["loc"], data)
         # A setting of two possible types fails once per type. A list of only invalid items is also reported as empty.
         reported = any(key[: len(location)] == location for key in found)
         if not reported and dotted(location) not in unresolved:
-            found[location] = _problem(where(location), location, item["type"], item["msg"], item["input"])
+            found[location] = _problem(
+                where(location), location, item["type"], hide(item["msg"], hidden), item["input"], hidden
+            )
     return list(found.values())
 
 
@@ -224,11 +242,15 @@ def _interpolated(
     environment: Mapping[str, str],
     where: Callable[[Path_], str],
     problems: list[Problem],
+    secrets: _Secrets,
 ) -> Any:
-    """`value` with every `${VAR}`, `${VAR:-default}` and `${file:PATH}` in its strings replaced."""
+    """`value` with every `${VAR}`, `${VAR:-default}` and `${file:PATH}` in its strings replaced.
+
+    Adds what must not be shown of the replacements to `secrets`.
+    """
 
     def inner(item: Any, key: str | int) -> Any:
-        return _interpolated(item, (*at, key), base, environment, where, problems)
+        return _interpolated(item, (*at, key), base, environment, where, problems, secrets)
 
     if isinstance(value, dict):
         return {key: inner(item, str(key)) for key, item in value.items()}
@@ -237,16 +259,60 @@ def _interpolated(
     if not isinstance(value, str):
         return value
 
+    replaced: dict[str, str] = {}
+
     def replace(match: re.Match[str]) -> str:
         reference = match.group(1)
         try:
-            return _referenced(reference, base, environment)
+            replaced[reference] = _referenced(reference, base, environment)
+            return replaced[reference]
         except KeyError as error:
             name = reference.split(":-", 1)[0]  # The default value may be a secret too.
             problems.append(Problem(where(at), dotted(at), f"${{{name}}}", str(error.args[0])))
             return match.group(0)
 
-    return _REFERENCE.sub(replace, value)
+    whole = _REFERENCE.sub(replace, value)
+    if hidden := {part for reference, text in replaced.items() if (part := _secret_part(reference, text, whole))}:
+        secrets[at] = hidden
+    return whole
+
+
+def _secret_part(reference: str, text: str, whole: str) -> str:
+    """What must not be shown of the `text` that replaced a `reference` in the setting `whole`; may be empty.
+
+    All of a file's content; of a variable only if it is part of a URL, because many variables are folders. The host of
+    a URL is no secret, and its user and password are hidden everywhere.
+    """
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme.isalnum():
+        path = _after_host(text)[1:].rstrip("/")
+        return path if len(path) >= _SHORTEST_SECRET else ""
+    if reference.startswith("file:"):
+        return text
+    is_in_path = text in _after_host(whole) and text not in whole.removesuffix(_after_host(whole)).rpartition("@")[2]
+    return text if is_in_path and len(text) >= _SHORTEST_SECRET else ""
+
+
+def _after_host(url: str) -> str:
+    """Path, query and fragment of a URL; empty for other text."""
+    found = re.match(r"[^:]*://[^/?#]*", url)
+    return url[found.end() :] if found else ""
+
+
+def _keep_secrets(camera: Any, secrets: _Secrets) -> None:
+    """Adds the secrets of a camera's settings to these settings, so that whoever reads them knows what to hide."""
+    if isinstance(camera, dict) and secrets:
+        camera["secrets"] = sorted(_every(secrets))
+
+
+def _every(secrets: _Secrets) -> set[str]:
+    return set().union(*secrets.values())
+
+
+def _without_secrets(problems: Sequence[Problem], secrets: _Secrets) -> list[Problem]:
+    """The problems without any of the `secrets`."""
+    every = _every(secrets)
+    return [replace(one, value=hide(one.value, every), message=hide(one.message, every)) for one in problems]
 
 
 def _referenced(reference: str, base: Path, environment: Mapping[str, str]) -> str:
@@ -349,12 +415,12 @@ def _place(location: Path_, data: Any) -> Path_:
     return location
 
 
-def _problem(where: str, location: Path_, kind: str, message: str, value: Any) -> Problem:
+def _problem(where: str, location: Path_, kind: str, message: str, value: Any, hidden: Collection[str]) -> Problem:
     key = dotted(location)
     message = _MESSAGES.get(kind, message.removeprefix("Value error, "))
     if kind in ("missing", "extra_forbidden") or isinstance(value, dict | list | tuple):
         return Problem(where, key, "", masked(message))
-    shown = "***" if _SECRET_KEYS.intersection(str(part) for part in location) else masked(str(value))
+    shown = "***" if _SECRET_KEYS.intersection(str(part) for part in location) else masked(hide(str(value), hidden))
     if len(shown) > _SHOWN_CHARACTERS:
         shown = shown[:_SHOWN_CHARACTERS] + "…"
     return Problem(where, key, shown, masked(message))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import signal
 import subprocess
 import tempfile
@@ -21,21 +22,23 @@ _STOP_SECONDS = 10.0
 
 @contextlib.contextmanager
 def embedded_redis() -> Iterator[str]:
-    """Runs a server on a free port of this machine and yields its URL.
+    """Runs a server on a free port of this machine and yields its URL, which contains a random password.
 
     Raises:
         RedisUnusable: no redis-server is installed, or it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="mtmc-redis-") as folder:
-        server = RedisServer(find_binary(), Path(folder), any_free_port(), persistent=False)
+        server = RedisServer(
+            find_binary(), Path(folder), any_free_port(), persistent=False, password=secrets.token_urlsafe()
+        )
         server.write_settings()
         log = Path(folder) / "redis.log"
         command = tether.command(server.command, signal.SIGKILL)
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)  # noqa: S603
         try:
-            _wait_until_it_answers(server.url, process, log)
-            yield server.url
+            _wait_until_it_answers(server.url_with_password, process, log)
+            yield server.url_with_password
         finally:
             process.terminate()
             try:

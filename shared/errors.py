@@ -15,7 +15,9 @@ MtmcError
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 _SCHEME = r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)"
 _URL_CHARACTER = r"[^\s'\"<>]"
@@ -43,6 +45,14 @@ def redact(text: str) -> str:
     for credentials in (_CREDENTIALS, _SPACED_CREDENTIALS):
         text = credentials.sub(r"\g<scheme>***@", text)
     return _SECRET_QUERY.sub(r"\g<key>***", text)
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """`text` with each of the `secrets` in it replaced by `***`, also if percent-encoded, and redacted."""
+    forms = {form for secret in secrets for form in (secret, quote(secret, safe=""), quote(secret), unquote(secret))}
+    for form in sorted(forms - {""}, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return redact(text)
 
 
 class MtmcError(Exception):

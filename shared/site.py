@@ -20,6 +20,7 @@ from shared.layout import Layout
 from shared.lenient_reads import hash_at, text_at
 from shared.redis_connection import Client
 from shared.site_state.facts import whole
+from shared.yaml_file import dotted
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,18 @@ def parse_site(text: bytes, keys: Keys) -> PublishedSite:
             text=text,
         )
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
+        reason = _reason(error)
         raise ConfigError(
             [Problem(keys.config, "", "", f"was written by another version of mtmc; publish the site again ({reason})")]
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, on one line and without the values of settings, which may be secrets."""
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        return "; ".join(f"{dotted(item['loc'])}: {item['msg']}" for item in found)
+    return " ".join(str(error).split())
 
 
 def restart_files(client: Client, keys: Keys) -> None:

@@ -76,7 +76,13 @@ def _picture(camera: CameraConfig) -> npt.NDArray[np.uint8] | _NoPicture:
     """The first picture of a camera."""
     options = SourceOptions.of(camera)
     source = open_source(
-        camera.source, camera=camera.name, site_time_ns=time.time_ns, loop=False, interval_s=0.2, options=options
+        camera.source,
+        camera=camera.name,
+        site_time_ns=time.time_ns,
+        loop=False,
+        interval_s=0.2,
+        options=options,
+        secrets=camera.secrets,
     )
     try:
         source.answered.wait(options.open_timeout_s + options.read_timeout_s + 2)

@@ -84,6 +84,9 @@ class FileChecks:
         parts = key.upper().split(".")
         names = (ENV_PREFIX + "__".join(parts[:end]) for end in range(len(parts), 0, -1))
         where = next((name for name in names if name in self._overrides), str(self._site_file))
+        if parts[0] == "CAMERAS":
+            camera = self._site.cameras[int(parts[1])]
+            return Problem(where, key, camera.shown(str(value)), camera.shown(message))
         return Problem(where, key, str(value), message)
 
 

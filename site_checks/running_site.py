@@ -101,7 +101,7 @@ def _lost(client: Client, keys: Keys) -> Iterator[Finding]:
             AREA,
             f"{dead} entries could not be decoded",
             "run the same version of mtmc everywhere; to see the reasons: "
-            f"redis-cli XREVRANGE '{keys.dead_letters}' + - COUNT 3",
+            f"mtmc redis-cli SITE.yaml XREVRANGE '{keys.dead_letters}' + - COUNT 3",
         )
     if late:
         yield warning(AREA, f"{late} entries arrived too late for their cycle", "check the skew: mtmc status --watch")

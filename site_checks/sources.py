@@ -36,7 +36,9 @@ def examine_sources(
 
 def _safely_examined(camera: CameraConfig, target_fps: float, state: CameraState | None) -> Finding:
     try:
-        return _examine(camera, target_fps, state)
+        found = _examine(camera, target_fps, state)
+        do = None if found.do is None else camera.shown(found.do)
+        return replace(found, what=camera.shown(found.what), do=do)
     except Exception as problem:  # noqa: BLE001 (one odd source must not end the examination)
         return error(AREA, f"{camera.name} could not be examined ({type(problem).__name__}); report this as a bug")
 
@@ -110,6 +112,7 @@ def _stream(camera: CameraConfig, name: str, target_fps: float) -> Finding:
         loop=camera.loop,
         interval_s=1 / target_fps,
         options=options,
+        secrets=camera.secrets,
     )
     try:
         answer_s = options.open_timeout_s + options.read_timeout_s + 2

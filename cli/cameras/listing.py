@@ -75,7 +75,7 @@ def list_cameras(choice: SiteChoice, environment: Mapping[str, str], console: Co
 def _listed(settings: CameraConfig | None, camera: CameraState, changes: CameraChanges) -> ListedCamera:
     return ListedCamera(
         name=camera.name,
-        source=without_credentials(settings.source) if settings else "",
+        source=without_credentials(settings.shown(settings.source)) if settings else "",
         state=camera.state,
         stalled=camera.stalled,
         owner=camera.owner,
@@ -91,7 +91,8 @@ def _shown_settings(camera: CameraConfig | None) -> str:
     if camera is None:
         return "cannot be read"
     own = camera.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"name", "source", "paused"})
-    return ", ".join(key if value is True else f"{key} {_plain(value)}" for key, value in own.items())
+    own.pop("secrets", None)
+    return camera.shown(", ".join(key if value is True else f"{key} {_plain(value)}" for key, value in own.items()))
 
 
 def _plain(value: Any) -> str:

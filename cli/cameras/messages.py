@@ -39,7 +39,10 @@ def added_message(camera: CameraConfig, written: Mapping[str, Any], site: OpenSi
 def _snippet(camera: CameraConfig, written: Mapping[str, Any]) -> str:
     """The camera as YAML for any site file: absolute paths, no credentials."""
     whole = camera.model_dump(mode="json", exclude_unset=True)
-    shown = {key: whole[key] if _is_path(key, camera) else value for key, value in written.items()}
+    shown = dict(written)
+    for key in filter(lambda key: _is_path(key, camera), written):
+        if camera.shown(str(whole[key])) == str(whole[key]):  # otherwise a reference is better than what it stands for
+            shown[key] = whole[key]
     if _LOGIN_BY_REFERENCE.match(shown["source"]) is None:
         shown["source"] = without_credentials(shown["source"])
     text: str = yaml.safe_dump([shown], sort_keys=False, allow_unicode=True, width=10_000)

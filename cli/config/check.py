@@ -69,4 +69,4 @@ def _described(camera: CameraConfig) -> str:
         *(["paused"] if camera.paused else []),
         *([f"only workers labelled {', '.join(camera.labels)}"] if camera.labels else []),
     ]
-    return redact(camera.source) + (f" ({'; '.join(extras)})" if extras else "")
+    return camera.shown(camera.source) + (f" ({'; '.join(extras)})" if extras else "")

@@ -15,7 +15,7 @@ from launcher.camera_changes import camera_changes
 from launcher.site_access import SiteChoice, open_site
 from launcher.site_file import load_site
 from shared.camera_settings import read_settings
-from shared.config import SiteConfig
+from shared.config import CameraConfig, SiteConfig
 from shared.config_file import overridden_settings, without_credentials
 from shared.yaml_file import Path_, dotted
 
@@ -62,8 +62,21 @@ def show_published(choice: SiteChoice, environment: Mapping[str, str], *, defaul
 def settings_of(site: SiteConfig, *, defaults: bool, nulls: bool) -> dict[str, Any]:
     """The settings as plain values without secrets; `defaults` includes unset ones, `nulls` those that are None."""
     dumped = site.model_dump(mode="python", by_alias=True, exclude_unset=not defaults, exclude_none=not nulls)
+    for camera, shown in zip(site.cameras, dumped["cameras"], strict=True):
+        shown.pop("secrets", None)
+        for key, value in shown.items():
+            shown[key] = _hidden(value, camera)
     plain: dict[str, Any] = _plain(dumped)
     return plain
+
+
+def _hidden(value: Any, camera: CameraConfig) -> Any:
+    """`value` of a setting of `camera` without its secrets."""
+    if isinstance(value, dict):
+        return {key: _hidden(item, camera) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(item, camera) for item in value]
+    return camera.shown(str(value)) if isinstance(value, str | Path) else value
 
 
 def annotated(settings: Mapping[str, Any], overridden: Mapping[Path_, str]) -> str:

@@ -20,10 +20,11 @@ from services.aggregator.publication import Command, CycleRecord, Publication, d
 from services.aggregator.published import PublishedIds
 from services.aggregator.reader import DeadLetter, TrackReader
 from services.aggregator.repair import NUMBERS_END, repair
-from shared.camera_settings import read_settings
+from shared.camera_settings import camera_names, read_settings
 from shared.errors import LeaseLost
 from shared.gate import Gate, Handled
 from shared.leases import Lease, Leases, UnusableKey, UnusableKeys
+from shared.lenient_reads import hash_at
 from shared.messages import TrackEntry
 from shared.monitoring.health import READY_SECONDS
 from shared.monitoring.monitor import Monitor
@@ -184,7 +185,7 @@ class Aggregator:
         self._reconcile(lease, self._last_time_ns, self._clear_keys(lease))
 
     def _site_cameras(self) -> set[str]:
-        return {name.decode() for name in self._client.hkeys(self._keys.cameras)}
+        return set(camera_names(hash_at(self._client, self._keys.cameras)))
 
     def _read_titles(self) -> None:
         """Reads the titles of the cameras that were added at run time."""

@@ -19,6 +19,7 @@ from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.leases import Lease, Leases
 from shared.redis_connection import Client
+from shared.site_state.facts import whole
 from shared.site_state.states import WORKER_GONE_MS
 
 _log = structlog.get_logger()
@@ -78,7 +79,9 @@ class Claims:
         now_ms = seconds * 1000 + microseconds // 1000
         with self._client.pipeline(transaction=False) as pipe:
             pipe.zadd(self._keys.workers, {self.worker: now_ms})
-            pipe.zremrangebyscore(self._keys.workers, 0, now_ms - WORKER_GONE_MS)
+            pipe.zremrangebyscore(self._keys.workers, "-inf", now_ms - WORKER_GONE_MS)
+            # Nobody lives in the future: the heartbeat is damaged, or from before Redis's clock was set back.
+            pipe.zremrangebyscore(self._keys.workers, now_ms + WORKER_GONE_MS, "+inf")
             pipe.execute()
 
     def look(self, mine: Mapping[str, Lease]) -> Wanted:
@@ -145,15 +148,17 @@ class Claims:
         self._client.delete(self._keys.worker(self.worker))
 
     def _live_workers(self) -> dict[str, LiveWorker]:
-        names = [name.decode() for name in self._client.zrange(self._keys.workers, 0, -1)]
+        names = [name.decode(errors="replace") for name in self._client.zrange(self._keys.workers, 0, -1)]
         with self._client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hmget(self._keys.worker(name), "labels", "capacity")
-            answers = pipe.execute()
-        views = {
-            name: LiveWorker(frozenset((labels or b"").decode().split()), int(capacity or 1))
-            for name, (labels, capacity) in zip(names, answers, strict=True)
-        }
+            answers = pipe.execute(raise_on_error=False)
+        views = {}
+        for name, answer in zip(names, answers, strict=True):
+            # A worker without these fields is not one that could take a camera.
+            labels, capacity = answer if isinstance(answer, list) else (None, None)
+            if labels is not None and (most := whole(capacity)) is not None and most > 0:
+                views[name] = LiveWorker(frozenset(labels.decode(errors="replace").split()), most)
         return views | {self.worker: LiveWorker(self._labels, self._capacity)}
 
     def _camera_views(
@@ -170,7 +175,7 @@ class Claims:
         for (name, camera), held, (owner, state, refused) in zip(
             enabled.items(), answers[::2], answers[1::2], strict=True
         ):
-            holder: str | None = (owner or b"").decode() or "unknown"
+            holder: str | None = (owner or b"").decode(errors="replace") or "unknown"
             if name in mine:
                 holder = self.worker
             elif not held:

@@ -135,7 +135,7 @@ class Preparation:
     def _prepare(self) -> Prepared | Failed:
         config = self._config
         if self._circumstances.movable and is_local(config.source) and (problem := local_problem(config.source)):
-            return Failed(problem, not_here=True)
+            return Failed(config.shown(problem), not_here=True)
         mask = self._mask()
         self._begin(f"loading the model {self._models.path_of(config).name}", LOADING_LIMIT_S)
         detector, thresholds = self._models.detector(config), self._models.thresholds(config)
@@ -152,6 +152,7 @@ class Preparation:
             known_length=self._circumstances.known_length,
             options=SourceOptions.of(config),
             moved=self._circumstances.moved,
+            secrets=config.secrets,
         )
         return Prepared(source, detector, thresholds, mask, timing)
 

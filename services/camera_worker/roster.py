@@ -282,7 +282,8 @@ class Roster:
                 continue
             movable = name in wanted.movable
             self._held[name] = Held(config, lease, Phase.CLAIMED, wanted.refused[name], movable)
-            _log.info("camera claimed", camera=name, epoch=lease.epoch, source=display_name(config.source))
+            source = config.shown(display_name(config.source))
+            _log.info("camera claimed", camera=name, epoch=lease.epoch, source=source)
 
     def _progress(self) -> Progress:
         return self._gate.complete_tick(0, [], "0-0")
@@ -306,7 +307,8 @@ class Roster:
         fields = ("state", "length", "moved", "moved_settings")
         state, length, moved, moved_settings = self._client.hmget(self._keys.camera(name), *fields)
         ended = state == b"ended"
-        facts: dict[str, str | int] = {"owner": self._claims.worker, "source": display_name(config.source)}
+        source = config.shown(display_name(config.source))
+        facts: dict[str, str | int] = {"owner": self._claims.worker, "source": source}
         unfit = self._unfit.get(name)
         if unfit is None or unfit.config != config:  # otherwise it stays `down`, with the reason, until it works
             facts |= {"state": "ended" if ended else "starting", "error": ""}

@@ -2,7 +2,8 @@
 
 Each open stream has a thread. Waitress blocks that thread while more than `outbuf_high_watermark` bytes are unsent, and
 sends small pieces at once. This module adds what waitress lacks: it limits the kernel's send buffer (a slow viewer
-would get old pictures from it), disconnects viewers that stopped reading, and shuts down.
+would get old pictures from it), disconnects viewers that stopped reading, and shuts down. `connections` disconnects
+clients that do not finish their request.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from flask import Flask
 from waitress import wasyncore
 from waitress.server import create_server
 
+from services.streamer.connections import Connection
 from shared.errors import MtmcError
 
 _log = structlog.get_logger()
@@ -101,6 +103,7 @@ class HttpServer:
             asyncore_use_poll=True,
             ident=None,
         )
+        cast("Any", self._server).channel_class = Connection
         self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
 
     @property

@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 OFF = -1
 """The port that turns the server off."""
 _CONNECTIONS = 16
-"""Maximum number of open connections; more are closed immediately."""
+"""Maximum number of open connections; for one more, the oldest is closed."""
 _SILENT_S = 3.0
 """A client that sends or reads nothing for this long is disconnected."""
 _CONNECTION_S = 10.0
@@ -98,7 +98,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
-    request_queue_size = 2 * _CONNECTIONS
+    request_queue_size = 1024  # With a short queue the kernel drops packets of new clients, which retry after 1 s.
 
     def __init__(self, family: socket.AddressFamily, address: Any, answer: Callable[[str], Answer]) -> None:
         self.address_family = family
@@ -107,7 +107,10 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().__init__(address, _Handler)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        return len(self._since) < _CONNECTIONS
+        """Accepts every connection: a probe sends its request at once, so the oldest one is the likeliest to hang."""
+        for oldest in list(self._since)[: max(0, len(self._since) - _CONNECTIONS + 1)]:
+            self._disconnect(oldest)
+        return True
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._since[request] = time.monotonic()
@@ -122,8 +125,13 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         before = time.monotonic() - _CONNECTION_S
         for request, since in list(self._since.items()):
             if since < before:
-                with contextlib.suppress(OSError):
-                    request.shutdown(socket.SHUT_RDWR)
+                self._disconnect(request)
+
+    def _disconnect(self, request: Any) -> None:
+        """Ends the connection; its thread then closes the socket."""
+        self._since.pop(request, None)
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Logs the exception being handled; the standard library would print it, credentials included."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
-from shared.errors import redact
+from shared.errors import hide
 from shared.site_state.facts import CameraFacts, class_names, decimal, whole
 from shared.site_state.states import CameraState, State, picture_limit_s
 
@@ -24,8 +25,8 @@ def judged(
     Redis that holds the pictures, None if it does not answer. `ticks_stopped`: whether the clock publishes no ticks.
     """
     written = facts.written
-    paused, source, title, broken = _settings(facts.settings)
-    error = without_secrets(written.get("error", ""), source) or broken
+    paused, source, title, secrets, broken = _settings(facts.settings)
+    error = without_secrets(written.get("error", ""), source, secrets) or broken
     age_s = None
     if facts.picture_ms is not None and pictures_now_ms is not None:
         age_s = max(0.0, (pictures_now_ms - facts.picture_ms) / 1000)
@@ -98,22 +99,23 @@ def _state(facts: CameraFacts, error: str, *, pictures_away: bool, late: bool) -
     return "live", "live"
 
 
-def _settings(text: bytes) -> tuple[bool, str, str, str]:
-    """Whether the camera is paused, its source, its title, and the error in its settings, if any."""
+def _settings(text: bytes) -> tuple[bool, str, str, list[str], str]:
+    """Whether the camera is paused, its source, its title, its secrets, and the error in its settings, if any."""
     try:
         settings = json.loads(text)
         source, title = str(settings.get("source", "")), str(settings.get("title") or "")
-        return bool(settings.get("paused", False)), source, title, ""
-    except (ValueError, AttributeError, RecursionError):
-        return False, "", "", "the settings of this camera cannot be read; publish the site again"
+        secrets = [str(secret) for secret in settings.get("secrets") or ()]
+        return bool(settings.get("paused", False)), source, title, secrets, ""
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return False, "", "", [], "the settings of this camera cannot be read; publish the site again"
 
 
-def without_secrets(text: str, source: str) -> str:
-    """`text` with the user and password of `source` masked, also when they are percent-encoded."""
+def without_secrets(text: str, source: str, secrets: Iterable[str] = ()) -> str:
+    """`text` without `secrets` and without the user and password of `source`, also when they are percent-encoded."""
     authority = source.partition("://")[2]
     login = authority.rpartition("@")[0]
     password = login.partition(":")[2]
     for secret in (login, unquote(login), password, unquote(password)):
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")
-    return redact(text)
+    return hide(text, secrets)

@@ -271,13 +271,18 @@ def test_ipv6_addresses_are_served_too() -> None:
         assert get(address, "/healthz")[0] == 200
 
 
-def test_excess_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_of_too_many_connections_are_closed_and_probes_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(http_server._Handler, "timeout", 60)
     with serving(Monitor(), "127.0.0.1", 0) as address, ExitStack() as stack:
         assert address is not None
         silent = [stack.enter_context(connected(address)) for _ in range(40)]
-        wait_for(lambda: len(select.select(silent, [], [], 0)[0]) == 40 - http_server._CONNECTIONS)
-        assert sum("process_request_thread" in thread.name for thread in threading.enumerate()) <= 16
+        newest = silent[-http_server._CONNECTIONS :]
+        wait_for(lambda: len(select.select(silent, [], [], 0)[0]) == 40 - len(newest))
+        assert select.select(newest, [], [], 0)[0] == []
+        assert get(address, "/healthz")[0] == 200
+        wait_for(lambda: sum("process_request_thread" in thread.name for thread in threading.enumerate()) <= 16)
 
 
 def test_silent_clients_are_disconnected_and_do_not_block_others_for_long() -> None:

@@ -1,4 +1,7 @@
-"""Every command in the README is run: here, or by the test or CI step that this file names."""
+"""Every command in the README is run: here, or by the test or CI step that this file names.
+
+So is every line of README and docs that opens Redis.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,6 @@ import yaml
 
 from model_store.store import ModelStore
 from shared.config import SiteConfig
-from shared.redis_connection import connect
 from tests.command_line import command_line
 from tests.running_site import ROOT, RunningSite, environment
 from tests.small_site import small_site
@@ -42,14 +44,19 @@ WHILE_UP = {
 }
 """Command in the README → command to run, without what takes long or does not end."""
 AFTER_UP = ("mtmc replay monday --set association.min_track_frames=5 -o again",)
+REDIS_CLI = f"mtmc redis-cli {SITE_FILE} "
 REDIS_COMMANDS = (
-    "redis-cli HGETALL 'mtmc:{entrance}:gids:gate'",
-    "redis-cli HGETALL 'mtmc:{entrance}:clock:skew'",
-    "redis-cli HGETALL 'mtmc:{entrance}:camera:gate'",
-    "redis-cli XREVRANGE 'mtmc:{entrance}:sightings:7' + - COUNT 5",
-    "redis-cli XREVRANGE 'mtmc:{entrance}:events' + - COUNT 5",
+    f"{REDIS_CLI}HGETALL 'mtmc:{{entrance}}:gids:gate'",
+    f"{REDIS_CLI}HGETALL 'mtmc:{{entrance}}:clock:skew'",
+    f"{REDIS_CLI}HGETALL 'mtmc:{{entrance}}:camera:gate'",
+    f"{REDIS_CLI}XREVRANGE 'mtmc:{{entrance}}:sightings:7' + - COUNT 5",
+    f"{REDIS_CLI}XREVRANGE 'mtmc:{{entrance}}:events' + - COUNT 5",
 )
 RUN_HERE = {PULL, ACTIVATE, UP, *BEFORE_UP, *WHILE_UP, *AFTER_UP, *REDIS_COMMANDS}
+ON_THIS_SITE = {"site.yaml": SITE_FILE, "{room}": "{entrance}", "cam0": "gate"}
+"""Site file, site and camera in the examples of docs/ → those of the README."""
+FILLED = (":clock:skew", ":camera:gate", ":tracks:gate")
+"""The ends of the keys that exist as soon as the site runs."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +172,19 @@ def commands() -> set[str]:
     return {line for line in lines if not line.startswith("export ")}
 
 
+def redis_commands_of_the_docs() -> list[str]:
+    """Every command in docs/ that runs redis-cli, for the site of the README."""
+    found = []
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        for line in re.findall(r"^\$ (.*redis-cli.*)$|`([^`\n]*redis-cli [^`\n]*)`", text, re.MULTILINE):
+            command = re.sub(r"\s+#.*", "", "".join(line))
+            for there, here in ON_THIS_SITE.items():
+                command = command.replace(there, here)
+            found.append(command)
+    return found
+
+
 def exported() -> dict[str, str]:
     """Every variable that a console block exports."""
     lines = (line for line in console_lines() if line.startswith("$ export "))
@@ -259,6 +279,7 @@ def run_in(folder: Path, command: str) -> str:
         env={**environment(), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
+        errors="replace",  # redis-cli prints the arrays of tracks
         timeout=120,
     )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
@@ -282,15 +303,16 @@ def test_the_commands_for_cameras_of_your_own_work(start: Callable[..., RunningS
     assert shlex.split(UP)[1:] == ["up", SITE_FILE]
     up = start(site_file)
     up.wait_for_words(r"http://127\.0\.0\.1:\d+/")
-    port = up.wait_for_words(r"redis-cli -p (\d+)").group(1)
+    printed = up.wait_for_words(r"(mtmc redis-cli .*)  state of the clock in Redis").group(1)
     up.wait_for(lambda: up.status().get("aggregator"))
     for command in WHILE_UP.values():
         assert run_in(tmp_path, command)
-    client = connect(f"redis://127.0.0.1:{port}/0")
-    answers = [client.execute_command(*shlex.split(command)[1:]) for command in REDIS_COMMANDS]
-    assert answers[1], "the clock writes this hash"
-    assert answers[2], "the worker writes this hash"
-    client.close()
+    in_docs = redis_commands_of_the_docs()
+    assert len(in_docs) >= 5
+    for command in (*REDIS_COMMANDS, *in_docs, printed):
+        answer = run_in(tmp_path, command)
+        assert not re.match(r"\(error\)|ERR|NOAUTH|WRONG", answer), f"{command}: {answer}"
+        assert answer.strip() or not shlex.split(command)[-1].endswith(FILLED), f"{command}: no answer"
     assert up.end()[0] == 0
     for command in AFTER_UP:
         assert run_in(tmp_path, command)

@@ -146,6 +146,21 @@ def test_a_site_of_another_version_is_an_error_that_says_what_to_do(redis_client
         read_site(redis_client, "yard")
 
 
+def test_an_error_about_a_published_site_shows_no_value_of_it(redis_client: Client) -> None:
+    publish_site(redis_client, site_config())
+    content = json.loads(redis_client.get(KEYS.config))
+    content["site"]["cameras"][0] |= {"source": "rtsp://box/T0ken", "secrets": ["T0ken"], "new": "T0ken"}
+    redis_client.set(KEYS.config, json.dumps(content))
+    with pytest.raises(ConfigError, match=r"cameras\.0\.new: Extra inputs are not permitted") as error:
+        read_site(redis_client, "yard")
+    assert "T0ken" not in str(error.value)
+
+
+def test_the_settings_of_a_camera_without_secrets_have_no_field_for_them(redis_client: Client) -> None:
+    publish_site(redis_client, site_config())
+    assert b"secrets" not in redis_client.get(KEYS.config) + b"".join(redis_client.hvals(KEYS.cameras))
+
+
 def test_invalid_json_is_an_error_too(redis_client: Client) -> None:
     redis_client.set(KEYS.config, b"\xff{")
     with pytest.raises(ConfigError, match="publish the site again"):

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 import urllib.request
@@ -17,14 +18,17 @@ from typing import Any
 
 import pytest
 import yaml
+from redis.exceptions import AuthenticationError
 
 from launcher.address import find_redis
+from launcher.state_folder import StateFolder
 from shared.config_file import read_site_file
 from shared.keys import Keys
 from shared.redis_connection import connect
 from shared.site import publish_site, read_revision
 from tests.command_line import CommandLine, command_line
-from tests.running_site import RunningSite
+from tests.running_site import ROOT, RunningSite, environment
+from tests.small_site import small_site
 
 SERVICES = ("clock", "aggregator", "streamer", "camera-worker-1")
 SECRET = "hunter2"  # noqa: S105
@@ -53,7 +57,7 @@ def test_a_site_starts_restarts_killed_processes_and_stops_cleanly(
     page = up.wait_for_words(r"http://127\.0\.0\.1:\d+/").group()
     assert re.search(r"camera cam0: live", up.output())
     assert re.search(r"camera cam1: live", up.output())
-    assert "redis-cli -p " in up.output()
+    assert f"mtmc redis-cli {site_file} HGETALL 'mtmc:{{room}}:clock:skew'  state of the clock" in up.output()
     with urllib.request.urlopen(page, timeout=10) as answer:  # noqa: S310
         assert answer.status == 200
     # The URL is printed once the cameras are live and the page answers; the aggregator may need a moment more.
@@ -116,7 +120,7 @@ def test_data_and_port_survive_a_restart(start: Callable[..., RunningSite], site
         up.wait_for_words("camera-worker-1")
         port = json.loads((up.state / "facts.json").read_text())["redis_port"]
         urls.append(f"redis://127.0.0.1:{port}")
-        client = connect(urls[-1])
+        client = connect(urls[-1], StateFolder(up.state).redis_password())
         first = client.set("written by the first run", "1", nx=True)
         client.close()
         assert up.end()[0] == 0
@@ -211,10 +215,44 @@ def test_a_password_appears_in_no_command_line_file_or_output(
     site["redis"] = {"url": redis_process.url.replace("//", f"//:{SECRET}@")}
     site_file.write_text(yaml.safe_dump(site))
     up = start(site_file)
-    up.wait_for_words("redis-cli -u 'redis://\\*\\*\\*@")
+    up.wait_for_words(re.escape(f"mtmc redis-cli {site_file} HGETALL"))
     up.wait_for(lambda: len(up.status().get("workers", [])) == 1)
     assert len(up.family()) > len(SERVICES)
     assert not [line for line in up.family() if SECRET in line]
     assert not [file for file in up.state.rglob("*") if file.is_file() and SECRET in file.read_text(errors="replace")]
     assert SECRET not in up.output()
+    assert up.end()[0] == 0
+
+
+def test_other_users_cannot_read_the_embedded_redis_and_commands_of_its_owner_can(
+    start: Callable[..., RunningSite], tmp_path: Path
+) -> None:
+    """The state folder is that of an earlier version, without a password."""
+    site_file = tmp_path / "site.yaml"
+    site_file.write_text(yaml.safe_dump(small_site(tmp_path, "a") | {"site": "room"}))
+    up = start(site_file)
+    up.wait_for_words("camera-worker-1")
+    facts = json.loads((up.state / "facts.json").read_text())
+    for port in (facts["redis_port"], facts["pictures_port"]):
+        client = connect(f"redis://127.0.0.1:{port}")
+        with pytest.raises(AuthenticationError, match="required"):
+            client.ping()
+        client.close()
+    password = (up.state / "redis-password").read_text()
+    assert len(password) > 40
+    up.wait_for(lambda: [camera["state"] for camera in up.status().get("cameras", [])] == ["live"])
+
+    assert len(up.family()) > len(SERVICES)
+    assert not [line for line in up.family() if password in line]
+    holders = {file for file in up.state.rglob("*") if file.is_file() and password in file.read_text(errors="replace")}
+    assert holders == {up.state / name for name in ("redis-password", "redis/redis.conf", "redis-pictures/redis.conf")}
+    assert {file.stat().st_mode & 0o777 for file in holders} == {0o600}
+    assert password not in up.output()
+
+    for words in (["XLEN", "mtmc:{room}:tracks:a"], ["--pictures", "XLEN", "mtmc:{room}:frames:a"]):
+        options, command = words[:-2], words[-2:]
+        line = [sys.executable, "-m", "cli", "redis-cli", *options, str(site_file), *command]
+        done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert int(done.stdout) > 0
     assert up.end()[0] == 0

@@ -7,6 +7,7 @@ import math
 import re
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,15 +79,16 @@ class FileSource(ThreadedSource):
         decoder_threads: int = 1,
         hwaccel: str = "none",
         backoff: Backoff | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         """Start decoding.
 
         `fps` is that of `VideoFile`. `interval_s` is the media time between two requests, in seconds, if they are
         regular. `known_length` is `length` as a previous reader of the file found it, so that the end need not be
-        searched again.
+        searched again. `secrets` are parts of the path that appear in no log or error.
         """
         # What does not move in a file was recorded so.
-        super().__init__(camera, str(path), backoff, PictureHealth(freeze_s=0))
+        super().__init__(camera, str(path), backoff, PictureHealth(freeze_s=0), secrets)
         self._path, self._origin_ns, self._looping = path, origin_ns, loop
         self._given_fps, self._interval_s = fps, interval_s
         self._buffer_frames, self._decoder_threads, self._hwaccel = buffer_frames, decoder_threads, hwaccel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import av
 import cv2
@@ -51,6 +51,7 @@ class LiveSource(ThreadedSource):
         moved: str | None = None,
         decoder_threads: int = 1,
         backoff: Backoff | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         """Start reading.
 
@@ -64,9 +65,10 @@ class LiveSource(ThreadedSource):
             moved: that an earlier reader found the camera moved; see `PictureHealth`.
             decoder_threads: threads of the decoder.
             backoff: waits between retries.
+            secrets: parts of the source that appear in no log or error.
         """
         options = options or SourceOptions()
-        super().__init__(camera, display_name(source), backoff, PictureHealth(options.freeze_s, moved))
+        super().__init__(camera, display_name(source), backoff, PictureHealth(options.freeze_s, moved), secrets)
         self._source, self._kind, self._options = source, kind_of(source), options
         self._url = StreamUrl.parse(source) if self._kind is SourceKind.STREAM else None
         self._site_time_ns, self._looping, self._interval_s = site_time_ns, loop, interval_s

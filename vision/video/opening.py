@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vision.video.address import SourceKind, kind_of
@@ -25,6 +25,7 @@ def open_source(
     options: SourceOptions | None = None,
     moved: str | None = None,
     decoder_threads: int = 1,
+    secrets: Sequence[str] = (),
 ) -> Source:
     """Start decoding `source` in the background; returns immediately, whatever state the source is in.
 
@@ -41,6 +42,7 @@ def open_source(
         options: timeouts and how to open the source.
         moved: that an earlier reader found the camera moved; see `PictureHealth` (streams and devices only).
         decoder_threads: threads of the decoder.
+        secrets: parts of the source that appear in no log or error.
 
     Raises:
         ValueError: no kind of source can read `source`.
@@ -56,6 +58,7 @@ def open_source(
             known_length=known_length,
             decoder_threads=decoder_threads,
             hwaccel=options.hwaccel if options is not None else "none",
+            secrets=secrets,
         )
     return LiveSource(
         source,
@@ -66,4 +69,5 @@ def open_source(
         interval_s=interval_s or 0.1,
         moved=moved,
         decoder_threads=decoder_threads,
+        secrets=secrets,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -20,7 +21,7 @@ import structlog
 from numpy.typing import NDArray
 
 from shared.backoff import Backoff
-from shared.errors import SourceUnavailable, redact
+from shared.errors import SourceUnavailable, hide
 from vision.video.picture_health import Fault, PictureHealth
 from vision.video.quiet_libraries import quiet_libraries
 
@@ -97,10 +98,12 @@ class ThreadedSource(ABC):
     SETTLED_S = 10.0
     """The backoff is reset only after this long a playback, so that a flapping source is not reopened constantly."""
 
-    def __init__(self, camera: str, name: str, backoff: Backoff | None, health: PictureHealth) -> None:
+    def __init__(
+        self, camera: str, name: str, backoff: Backoff | None, health: PictureHealth, secrets: Sequence[str] = ()
+    ) -> None:
         quiet_libraries()
         self._health = health
-        self._camera, self._name = camera, name
+        self._camera, self._name, self._secrets = camera, hide(name, secrets), secrets
         self._backoff = backoff or Backoff()
         self._changed = threading.Condition()  # guards everything below
         self._state = SourceState.STARTING
@@ -208,7 +211,7 @@ class ThreadedSource(ABC):
                 return
             changed = state is not self._state
             self._was_live |= state is SourceState.LIVE
-            self._state, self._error = state, None if error is None else redact(error)
+            self._state, self._error = state, None if error is None else hide(error, self._secrets)
             self._answered.set()
             self._changed.notify_all()
         if not changed:

@@ -161,7 +161,7 @@ class VideoFile:
             if self._held is not None and self._held.time_s <= time_s + 1e-6:
                 return True
         self._seekable = False
-        log.warning("cannot seek in the file", camera=self._camera, path=str(self._path), second=round(time_s, 3))
+        log.warning("cannot seek in the file", camera=self._camera, second=round(time_s, 3))
         self.rewind()
         return False
 

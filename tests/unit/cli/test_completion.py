@@ -89,6 +89,14 @@ def test_site_files_then_their_cameras(tab: Tab, redis_client: Client, redis_url
     assert tab("inspect", "tracks", "site.yaml", "") == ["garden", "gate", "yard"]
 
 
+def test_a_site_file_is_only_the_first_word_of_redis_cli(tab: Tab, tmp_path: Path) -> None:
+    (tmp_path / "place" / "site.yaml").touch()
+    assert tab("redis") == ["redis-cli"]
+    assert tab("redis-cli", "") == ["site.yaml"]
+    assert tab("redis-cli", "site.yaml", "HGETALL", "") == []
+    assert tab("redis-cli", "--p") == ["--pictures"]
+
+
 def test_sites_and_cameras_without_a_file(tab: Tab, redis_client: Client, redis_url: str) -> None:
     publish_site(redis_client, SiteConfig.model_validate(SITE))
     assert tab("status", "--redis", redis_url, "--site", "") == ["hall"]

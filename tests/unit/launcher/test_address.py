@@ -43,7 +43,22 @@ def test_the_redis_of_a_running_up_is_found_through_its_state_folder(tmp_path: P
     state.prepare()
     state.save_last_start(LastStart(redis_port=7000))
     found = find_redis(None, site(), tmp_path / "s.yaml", None, {})
-    assert (found.url, found.embedded) == ("redis://127.0.0.1:7000/0", True)
+    assert (found.url, found.password, found.embedded) == ("redis://127.0.0.1:7000/0", None, True)
+    password = state.prepare_redis_password()
+    state.save_last_start(LastStart(redis_port=7000, pictures_port=7001))
+    assert find_redis(None, site(), tmp_path / "s.yaml", None, {"MTMC_REDIS_PASSWORD": "another"}) == RedisAddress(
+        "redis://127.0.0.1:7000/0", password, "redis://127.0.0.1:7001/0", embedded=True
+    )
+
+
+def test_the_password_of_a_redis_for_pictures_is_not_mixed_up_with_that_of_the_embedded_one(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / ".mtmc" / "hall")
+    state.prepare()
+    state.save_last_start(LastStart(redis_port=7000))
+    password = state.prepare_redis_password()
+    pictures = site(frames_url="redis://frames", password="p")  # noqa: S106
+    found = find_redis(None, pictures, tmp_path / "s.yaml", None, {})
+    assert found == RedisAddress(f"redis://:{password}@127.0.0.1:7000/0", "p", "redis://frames", embedded=True)
 
 
 def test_the_default_is_the_standard_port(tmp_path: Path) -> None:

