@@ -20,6 +20,8 @@ from shared.redis_connection import Client
 _log = structlog.get_logger()
 _EVERY_S = 1.0
 _DEAD_LETTERS_KEPT = 1000
+_FUTURE_S = 366 * 24 * 3600
+"""Ids are Redis time. An entry further in the future is damage, and no trace of a clock that was set."""
 
 
 def is_wrong_type(error: Exception) -> bool:
@@ -41,7 +43,9 @@ class KeyRepair:
             self.look()
 
     def look(self) -> list[str]:
-        """Deletes the keys that have a wrong type, logs each and writes a dead letter; returns their names.
+        """Deletes the keys that cannot be used, logs each and writes a dead letter; returns their names.
+
+        Those are keys of a wrong type, and streams with an id so far in the future that nothing can follow it.
 
         Raises:
             RedisError: Redis is unreachable.
@@ -51,10 +55,14 @@ class KeyRepair:
             for key in wanted:
                 pipe.type(key)
             types = [found.decode() for found in pipe.execute()]
-        wrong = {key: found for key, found in zip(wanted, types, strict=True) if found not in ("none", wanted[key])}
-        for key, found in wrong.items():
-            reason = f"another program replaced it by a {found}; it is a {wanted[key]}. It was deleted"
-            _log.error("a key had a wrong type", key=key, reason=reason)
+        wrong = {
+            key: f"another program replaced it by a {found}; it is a {wanted[key]}. It was deleted"
+            for key, found in zip(wanted, types, strict=True)
+            if found not in ("none", wanted[key])
+        }
+        wrong |= self._exhausted([key for key in wanted if wanted[key] == "stream" and key not in wrong])
+        for key, reason in wrong.items():
+            _log.error("another program has damaged a key", key=key, reason=reason)
             with self._client.pipeline(transaction=True) as pipe:
                 pipe.delete(key)
                 if key != self._keys.dead_letters:
@@ -62,6 +70,20 @@ class KeyRepair:
                     pipe.xadd(self._keys.dead_letters, letter, maxlen=_DEAD_LETTERS_KEPT)
                 pipe.execute(raise_on_error=False)
         return list(wrong)
+
+    def _exhausted(self, streams: list[str]) -> dict[str, str]:
+        """The streams with an entry in the far future, and why they are deleted."""
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for key in streams:
+                pipe.xrevrange(key, count=1)
+            (now_s, _), *newest = pipe.execute()
+        latest_ms = (now_s + _FUTURE_S) * 1000
+        return {
+            key: f"another program appended the id {entries[0][0].decode()}, which nothing can follow. It was deleted"
+            for key, entries in zip(streams, newest, strict=True)
+            if entries and int(entries[0][0].partition(b"-")[0]) > latest_ms
+        }
 
     def _wanted(self) -> Mapping[str, str]:
         """Key → its type."""

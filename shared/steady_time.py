@@ -11,6 +11,7 @@ from typing import Any
 
 STEP_NS = 500_000_000
 """A smaller difference is jitter or drift."""
+_FAR_NS = 24 * 3600 * 10**9
 _BACK_TICKS = 1000
 _MOST_TICKS = 10**9
 """A tick that is further ahead is damage: it would be years later."""
@@ -45,14 +46,15 @@ class SteadyTime:
     def steady_ns(self, time_ns: int, tick: int | None = None) -> int:
         """The steady time of the site time `time_ns`.
 
-        Around a step, `tick`, the tick that the time belongs to, tells whether it is from before or after.
+        Around a step, `tick`, the tick that the time belongs to, tells whether it is from before or after. A time that
+        is days away from its tick is damage; it is replaced by that of the tick.
         """
         after = time_ns - self.shift_ns
-        if tick is None or self._newest is None or self._shift_before_ns == self.shift_ns:
+        if tick is None or self._newest is None:
             return after
         expected = self._newest[1] - self.shift_ns + round((tick - self._newest[0]) * self._tick_ns)
-        before = time_ns - self._shift_before_ns
-        return before if abs(before - expected) < abs(after - expected) else after
+        nearest = min(after, time_ns - self._shift_before_ns, key=lambda one: abs(one - expected))
+        return nearest if abs(nearest - expected) < _FAR_NS else expected
 
     def to_dict(self) -> dict[str, Any]:
         """The state, for a checkpoint."""

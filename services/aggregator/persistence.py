@@ -143,7 +143,11 @@ class Checkpoints:
 
     def last_event(self) -> int:
         """The number of the newest event, 0 if there is none."""
-        return newest_number(self._client.xrevrange(self._keys.events, count=1))
+        return self.last_number(self._keys.events)
+
+    def last_number(self, stream: str) -> int:
+        """The first part of the newest id of a stream, 0 if it is empty."""
+        return newest_number(self._client.xrevrange(stream, count=1))
 
     def without_entries_after(self, stream: str, last_id: str) -> list[Command]:
         """As `without_entries`, for the entries after `last_id`."""

@@ -18,6 +18,8 @@ from shared.redis_connection import Client
 _log = structlog.get_logger()
 START = "0-0"
 _READ_AT_ONCE = 200
+NEVER = 2**63
+"""A tick after all ticks."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class TrackReader:
         self._ticks_cursor = "$"
         self.last_seq: dict[str, int] = {}
         """Camera → number of the last entry that was handed out."""
+        self._clock_tick = 0
+        """The highest tick of the clock that is known."""
         self.unread_ticks = 0
         """Number of ticks that the cameras have handled but whose entries are not read yet."""
 
@@ -99,7 +103,8 @@ class TrackReader:
             handled, answer, newest = pipe.execute()
         progress = Handled.parse(handled)
         upto = progress.upto
-        self._take_all(answer)
+        self._clock_tick = max(self._clock_tick, progress.tick)
+        self._take_all(answer, self._clock_tick)
         for key, entries in answer:
             camera = self._camera_of[key]
             if len(entries) == _READ_AT_ONCE and self._waiting[camera]:
@@ -111,7 +116,7 @@ class TrackReader:
         """Reads the entries that have arrived, without checking how far the cameras are; False if there were none."""
         streams = {key: self._read_upto[camera] for key, camera in self._camera_of.items()}
         answer = self._client.xread(streams, count=_READ_AT_ONCE)
-        self._take_all(answer)
+        self._take_all(answer, NEVER)
         return bool(answer)
 
     def wait(self, timeout_s: float) -> None:
@@ -131,14 +136,15 @@ class TrackReader:
         """Removes and returns the entries up to `tick`."""
         return self._hand_out(lambda _, received: received.tick <= tick)
 
-    def take_exactly(self, cursors: Mapping[str, str]) -> Taken:
-        """The entries that `take_upto` returned together with these `cursors`, if they still exist."""
+    def take_exactly(self, tick: int, cursors: Mapping[str, str]) -> Taken:
+        """The entries that `take_upto(tick)` returned together with these `cursors`, if they still exist."""
         last = {camera: entry_order(entry_id) for camera, entry_id in cursors.items()}
         return self._hand_out(
-            lambda camera, received: camera in last and entry_order(received.entry_id) <= last[camera]
+            lambda camera, received: camera in last and entry_order(received.entry_id) <= last[camera], tick
         )
 
-    def _hand_out(self, wanted: Callable[[str, Received], bool]) -> Taken:
+    def _hand_out(self, wanted: Callable[[str, Received], bool], upto: int = NEVER) -> Taken:
+        """Those of the next entries that are `wanted`; of those after the tick `upto`, only the cursor."""
         taken: list[tuple[int, int, Received]] = []
         cursors: dict[str, str] = {}
         for index, (camera, queue) in enumerate(self._waiting.items()):
@@ -150,18 +156,20 @@ class TrackReader:
                 taken.append((received.tick, index, received))
         taken.sort(key=lambda item: item[:2])
         return Taken(
-            [received.entry for _, _, received in taken if received.entry],
+            [received.entry for _, _, received in taken if received.entry and received.tick <= upto],
             cursors,
             [received.gap for _, _, received in taken if received.gap],
             [received.dead for _, _, received in taken if received.dead],
         )
 
-    def _take_all(self, answer: Iterable[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]) -> None:
+    def _take_all(
+        self, answer: Iterable[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]], clock_tick: int
+    ) -> None:
         for key, entries in answer:
             for entry_id, fields in entries:
-                self._take(self._camera_of[key], entry_id.decode(), fields)
+                self._take(self._camera_of[key], entry_id.decode(), fields, clock_tick)
 
-    def _take(self, camera: str, entry_id: str, fields: Mapping[bytes, bytes]) -> None:
+    def _take(self, camera: str, entry_id: str, fields: Mapping[bytes, bytes], clock_tick: int) -> None:
         self._read_upto[camera] = entry_id
         queue = self._waiting[camera]
         before = queue[-1].seq if queue else self.last_seq.get(camera)
@@ -169,6 +177,8 @@ class TrackReader:
             entry = TrackEntry.decode(fields)
             if entry.camera != camera:
                 raise MessageError(f"an entry of camera {entry.camera} is in the stream of {camera}")
+            if entry.tick > clock_tick:
+                raise MessageError(f"its tick {entry.tick} is in the future: the clock is at {clock_tick}")
         except MessageError as error:
             _log.warning("skipped an entry that cannot be decoded", camera=camera, entry=entry_id, reason=str(error))
             dead = DeadLetter(self._keys.tracks(camera), entry_id, str(error))

@@ -418,7 +418,7 @@ class Aggregator:
         for cycle in cycles:
             lease.renew_if_due()
             if not from_scratch:
-                entries = self._reader.take_exactly(cycle.cursors).entries
+                entries = self._reader.take_exactly(cycle.tick, cycle.cursors).entries
                 self._compare(cycle, self._apply(cycle.tick, cycle.time_ns, entries))
             self._monitor.health.progressed()
             self._cursors |= cycle.cursors
@@ -435,9 +435,11 @@ class Aggregator:
     def _clear_keys(self, lease: Lease) -> set[str]:
         """Deletes keys of the wrong type, and entries of `cycles` that are not cycles; the deleted keys."""
         wrong = self._published.wrong_types({*self._cameras, *self._site_cameras()})
-        if self._keys.events not in {one.key for one in wrong}:
-            last = self._checkpoints.last_event()
-            wrong += [UnusableKey(self._keys.events, "id", f"{last}-0")] if last >= NUMBERS_END else []
+        for key in {self._keys.events, self._keys.assignments, self._keys.dead_letters}.difference(
+            one.key for one in wrong
+        ):
+            last = self._checkpoints.last_number(key)
+            wrong += [UnusableKey(key, "id", f"{last}-0")] if last >= NUMBERS_END else []
         found = repair(wrong, self._keys, self._checkpoints, 0)
         if self._keys.cycles not in found.deleted and (foreign := self._checkpoints.foreign_cycles()):
             reason = f"{len(foreign)} entries are not cycles: they were deleted"

@@ -121,13 +121,15 @@ local function gate_at(tick)
   return math.min(least, last_cycle()) + LEAD
 end
 
--- The newest entry of clock:ticks that can be read: its id and its time_ns.
+-- The newest entry of clock:ticks that can be read: its id, time_ns and tick.
 local function newest_tick()
   for _, entry in ipairs(redis.call('XREVRANGE', TICKS, '+', '-', 'COUNT', 10)) do
     local fields = entry[2]
-    if fields[3] == 'time_ns' and string.match(fields[4], '^%d+$') then return entry[1], fields[4] end
+    if fields[1] == 'tick' and whole(fields[2]) and fields[3] == 'time_ns' and string.match(fields[4], '^%d+$') then
+      return entry[1], fields[4], whole(fields[2])
+    end
   end
-  return '0-0', '0'
+  return '0-0', '0', 0
 end
 
 local function last_time_ns()

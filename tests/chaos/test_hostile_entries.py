@@ -186,8 +186,9 @@ def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 def documented() -> set[str]:
     """The keys of `docs/keys.md`."""
-    rows = re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs/keys.md").read_text(), re.MULTILINE)
-    return {name for row in rows for name in re.findall(r"`([^`]+)`", row) if name != "field"}
+    table = (ROOT / "docs/keys.md").read_text().split("\n\n|")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (`[^|]+`) \|", table, re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
 
 
 def kind_of(key: str) -> str:
@@ -256,6 +257,8 @@ def test_garbage_in_any_key_or_field_stops_nobody(hall: RunningHall, mtmc: Comma
             break
         for kind, key in sorted(kinds.items()):
             seen.add(kind)
+            if kind < os.environ.get("MTMC_FROM", ""):
+                continue
             for what, damage in list(damages(client, key)):
                 if not client.exists(key):
                     continue
