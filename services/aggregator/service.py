@@ -15,11 +15,12 @@ from association.core import Association
 from association.outcome import CameraTick, CycleResult
 from association.settings import AssociationSettings
 from services.aggregator.metrics import AggregatorMetrics
-from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle
+from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle, pack
 from services.aggregator.publication import Command, CycleRecord, Publication, digest, touched_keys
 from services.aggregator.published import PublishedIds
 from services.aggregator.reader import DeadLetter, TrackReader
 from services.aggregator.repair import NUMBERS_END, repair
+from services.aggregator.saving import CheckpointSaver
 from shared.camera_settings import read_settings
 from shared.errors import LeaseLost
 from shared.gate import Gate, Handled
@@ -34,6 +35,8 @@ _log = structlog.get_logger()
 LEASE_SECONDS = 2.0
 _POLL_S = 0.25
 _LOOK_AROUND_S = 0.4
+_CLOSING_S = 5.0
+"""How long an aggregator that stops tries to save its state."""
 _REPAIRS = 5
 """A commit is retried so often; each time, another program has made keys unusable."""
 
@@ -55,12 +58,14 @@ class Aggregator:
         self._checkpoints = Checkpoints(client, self._keys)
         self._published = PublishedIds(client, self._keys)
         self._monitor = monitor or Monitor()
+        self._saver = CheckpointSaver(client, self._keys, self._checkpoints)
         self._metrics = AggregatorMetrics(self._monitor.registry)
         self._lease: Lease | None = None
         self._highest_used_gid = 0
         self._reset()
 
     def _reset(self) -> None:
+        self._saver.abandon()
         self._titles = {camera.name: camera.title for camera in self._config.cameras if camera.title}
         self._use_cameras(())
         self._cursors: dict[str, str] = {}
@@ -116,6 +121,7 @@ class Aggregator:
                 self._reader.wait(_POLL_S)
         except LeaseLost:
             self._lease = None
+            self._saver.abandon()
             self._metrics.stands_by()
             raise
         except RETRYABLE:
@@ -136,13 +142,30 @@ class Aggregator:
         """Saves a checkpoint and releases the lease, so that a standby takes over at once."""
         lease, self._lease = self._lease, None
         if lease is None:
+            self._saver.close()
             return
         if self._recovered and not self._must_resync and self._last_tick > self._checkpoint_tick:
             try:
-                self._save_checkpoint(lease)
+                self._save_last_checkpoint(lease)
             except LeaseLost as error:
                 _log.warning("lost a lease", role=error.role)
+        self._saver.close()
         lease.release()
+
+    def _save_last_checkpoint(self, lease: Lease) -> None:
+        self._saver.abandon()
+        deadline = time.monotonic() + _CLOSING_S
+        is_last = False
+        while time.monotonic() < deadline:
+            lease.renew_if_due()
+            if not self._saver.wait(_POLL_S):
+                continue
+            self._saver.finished()
+            if is_last:
+                return
+            self._start_saving(lease)
+            is_last = True
+        _log.warning("the last checkpoint takes too long; the next owner re-runs the cycles since the one before")
 
     def _follow_cameras(self) -> None:
         """Adds the cameras that were added to the site while this process runs.
@@ -237,8 +260,7 @@ class Aggregator:
         self._events = record.events
         self._uncommitted = (record, self._publication.commands(record, self.association.table, identities))
         self._commit(lease)
-        if tick - self._checkpoint_tick >= self._checkpoint_ticks:
-            self._save_checkpoint(lease)
+        self._save_checkpoint_if_due(lease)
 
     def _apply(self, tick: int, now_ns: int, entries: list[TrackEntry]) -> CycleResult:
         seen = [
@@ -331,7 +353,7 @@ class Aggregator:
         """Loads the newest checkpoint, re-runs the cycles since, and corrects the global-ID map."""
         self._reset()
         deleted = self._clear_keys(lease)
-        checkpoint = self._checkpoints.load()
+        checkpoint = self._checkpoints.load(lease.renew_if_due)
         cycles = self._checkpoints.cycles_after(checkpoint.tick if checkpoint else 0)
         self._read_titles()
         self._use_cameras(
@@ -434,26 +456,27 @@ class Aggregator:
         earlier = self._published.gids_since(since)
         return self.association.adopt(Published(indexed(published), indexed(earlier), self._published.aliases()))
 
-    def _save_checkpoint(self, lease: Lease) -> None:
-        self._checkpoints.save(
-            lease,
-            Checkpoint(
-                self._last_tick,
-                self._events,
-                self._cursors,
-                self._reader.last_seq,
-                self._cameras,
-                self.association.to_dict(),
-            ),
-        )
-        self._checkpoint_tick = self._last_tick
-        self._metrics.saved_checkpoint()
-        self._publish_learned_layout(lease)
+    def _save_checkpoint_if_due(self, lease: Lease) -> None:
+        saved_tick = self._saver.finished()
+        if saved_tick is not None:
+            self._checkpoint_tick = saved_tick
+            self._metrics.saved_checkpoint()
+        if not self._saver.is_busy and self._last_tick - self._checkpoint_tick >= self._checkpoint_ticks:
+            self._start_saving(lease)
 
-    def _publish_learned_layout(self, lease: Lease) -> None:
+    def _start_saving(self, lease: Lease) -> None:
+        checkpoint = Checkpoint(
+            self._last_tick,
+            self._events,
+            self._cursors,
+            self._reader.last_seq,
+            self._cameras,
+            self.association.to_dict(),
+        )
+        self._saver.start(lease, pack(checkpoint), [self._learned_layout()])
+
+    def _learned_layout(self) -> Command:
         learned, key = self.association.learned(), self._keys.learned_layout
         if learned is None:
-            lease.commit([["DEL", key]], [key])
-        else:
-            content = {"tick": self._last_tick} | learned.to_dict(self._cameras)
-            lease.commit([["SET", key, json.dumps(content)]], [key])
+            return ["DEL", key]
+        return ["SET", key, json.dumps({"tick": self._last_tick} | learned.to_dict(self._cameras))]

@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from itertools import combinations
 from typing import Any
 
@@ -140,6 +141,21 @@ def patient_keys(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
             self._expiry = 600
 
         monkeypatch.setattr(Publication, "__init__", patient)
+
+
+class AtOnce(Executor):
+    """Runs everything at once, so that faults hit the same moment in each run."""
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(call(*args, **kwargs))
+        return done
+
+
+@pytest.fixture(autouse=True)
+def saved_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints are saved at the end of the cycle that starts it."""
+    monkeypatch.setattr("services.aggregator.saving.ThreadPoolExecutor", lambda *_, **__: AtOnce())
 
 
 def scene() -> list[CameraTick]:
@@ -481,7 +497,7 @@ def test_an_old_owner_cannot_damage_the_checkpoint_of_the_new_one(
     old.step()
     feeder.feed()
     new = Aggregator(redis_client, site)
-    generations = old._checkpoints._generations
+    generations = old._checkpoints.generations
 
     def asleep_before_writing() -> Any:
         kept = generations()
@@ -492,12 +508,12 @@ def test_an_old_owner_cannot_damage_the_checkpoint_of_the_new_one(
         return kept
 
     monkeypatch.setattr(old, "_checkpoint_ticks", 1)
-    monkeypatch.setattr(old._checkpoints, "_generations", asleep_before_writing)
+    monkeypatch.setattr(old._checkpoints, "generations", asleep_before_writing)
     with pytest.raises(LeaseLost):
         old.step()
     assert generations()
     for generation in generations():
-        packed = b"".join(redis_client.mget(new._checkpoints._names(generation)))
+        packed = b"".join(redis_client.mget(new._checkpoints.chunk_names(generation)))
         assert hashlib.sha256(packed).hexdigest() == generation["sha256"]
 
 
