@@ -74,11 +74,15 @@ class Checkpoints:
         Raises:
             UnknownState: a newer version of mtmc wrote it.
         """
-        for generation in self.generations():
+        every = self.generations()
+        newest = every[:1]
+        for generation in every:
             packed = self._read(generation, progressed)
             if hashlib.sha256(packed).hexdigest() == generation["sha256"]:
                 progressed()
                 return unpack(packed, self._keys.site)
+            if self.generations()[:1] != newest:
+                return self.load(progressed)  # The owner has replaced it meanwhile.
             _log.error("a checkpoint is damaged; using the previous one", generation=generation["generation"])
         return None
 
@@ -105,9 +109,9 @@ class Checkpoints:
                 pipe.strlen(name)
             return sum(pipe.execute())
 
-    def cycles_after(self, tick: int) -> list[RecordedCycle]:
-        """The cycles that were committed after `tick`."""
-        found = self._client.xrange(self._keys.cycles, min=f"({tick}-0")
+    def cycles_since(self, tick: int, count: int | None = None) -> list[RecordedCycle]:
+        """The oldest `count` cycles from `tick` on, those of earlier ticks excluded."""
+        found = self._client.xrange(self._keys.cycles, min=f"{tick}-0", count=count)
         return [cycle for entry_id, fields in found if (cycle := _recorded(entry_id, fields))]
 
     def newest_cycle(self) -> RecordedCycle | None:

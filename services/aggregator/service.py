@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from association.outcome import CameraTick, CycleResult
 from association.settings import AssociationSettings
 from services.aggregator.metrics import AggregatorMetrics
 from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle, pack
-from services.aggregator.publication import Command, CycleRecord, Publication, digest, touched_keys
+from services.aggregator.publication import CYCLES_KEPT, Command, CycleRecord, Publication, digest, touched_keys
 from services.aggregator.published import PublishedIds
 from services.aggregator.reader import DeadLetter, TrackReader
 from services.aggregator.repair import NUMBERS_END, repair
@@ -35,6 +36,9 @@ _log = structlog.get_logger()
 LEASE_SECONDS = 2.0
 _POLL_S = 0.25
 _LOOK_AROUND_S = 0.4
+_FOLLOW_EVERY_S = 0.5
+_FOLLOWED_AT_ONCE = 50
+"""A standby applies so many cycles before it looks whether the lease is free."""
 _CLOSING_S = 5.0
 """How long an aggregator that stops tries to save its state."""
 _REPAIRS = 5
@@ -53,6 +57,9 @@ class Aggregator:
         association = site.config.association
         checkpoint_seconds = min(association.checkpoint_seconds, association.replay_seconds / 3)
         self._checkpoint_ticks = max(1, round(checkpoint_seconds * site.config.clock.target_fps))
+        # Older cycles cannot be re-run: their entries are gone.
+        replay_ticks = math.ceil(association.replay_seconds * site.config.clock.target_fps)
+        self._cycles_kept = CYCLES_KEPT + replay_ticks
         self._gate = Gate(client, self._keys, site.config.clock)
         self._leases = Leases(client, self._keys)
         self._checkpoints = Checkpoints(client, self._keys)
@@ -61,6 +68,9 @@ class Aggregator:
         self._saver = CheckpointSaver(client, self._keys, self._checkpoints)
         self._metrics = AggregatorMetrics(self._monitor.registry)
         self._lease: Lease | None = None
+        self._following: int | None = None
+        """On standby: the generation of the checkpoint from which this one follows the owner; 0: there was none."""
+        self._follow_at = 0.0
         self._highest_used_gid = 0
         self._reset()
 
@@ -92,7 +102,7 @@ class Aggregator:
         self.association = Association(layout, self._association_settings)
         self._reader = TrackReader(self._client, self._keys, self._cameras, self._gate)
         self._publication = Publication(
-            self._keys, self._cameras, self._config.association.retention_seconds, self._titles
+            self._keys, self._cameras, self._config.association.retention_seconds, self._titles, self._cycles_kept
         )
 
     # -- the loop ------------------------------------------------------------------------------------
@@ -108,7 +118,8 @@ class Aggregator:
             self._lease = self._leases.acquire("aggregator", LEASE_SECONDS)
             self._recovered = False
         if self._lease is None:
-            time.sleep(_POLL_S)
+            if not self._follow():
+                time.sleep(_POLL_S)
             return
         try:
             self._lease.renew_if_due()
@@ -121,6 +132,7 @@ class Aggregator:
                 self._reader.wait(_POLL_S)
         except LeaseLost:
             self._lease = None
+            self._following = None
             self._saver.abandon()
             self._metrics.stands_by()
             raise
@@ -181,8 +193,11 @@ class Aggregator:
         gone = set(self._cameras) - present if present else set()
         for camera in gone:
             self._reader.last_seq.pop(camera, None)  # It may be added again and then count from one.
-        if present <= self._camera_index.keys():
-            return
+        if not present <= self._camera_index.keys():
+            self._add_cameras(present, gone)
+
+    def _add_cameras(self, present: Set[str], gone: Set[str] = frozenset()) -> None:
+        """Adds the cameras of `present` that are new, and forgets those of `gone` of which nothing is left."""
         rows = self.association.table.rows
         used = {self._cameras[index] for index in rows["camera"][rows["used"]].tolist()}
         unused = [camera for camera in gone - used if not self._client.exists(self._keys.tracks(camera))]
@@ -192,7 +207,7 @@ class Aggregator:
         self.association.restore(state, [self._camera_index.get(camera, -1) for camera in before])
         self._cursors = {camera: at for camera, at in self._cursors.items() if camera in self._camera_index}
         self._reader.start_at(self._cursors, last_seq)
-        _log.info("cameras were added", cameras=" ".join(sorted(present.difference(before))))
+        _log.info("cameras were added", cameras=" ".join(sorted(present - set(before))))
 
     def _site_cameras(self) -> set[str]:
         return {name.decode() for name in self._client.hkeys(self._keys.cameras)}
@@ -324,6 +339,43 @@ class Aggregator:
         if self._virtual:
             self._gate.wake()
 
+    # -- standby ---------------------------------------------------------------------------------------
+
+    def _follow(self) -> bool:
+        """Follows the owner a step further, so that a takeover takes no time; whether there is more to do at once.
+
+        It only reads. Whether its state is that of the owner is known from the digests; where it is not, it starts over
+        from the next checkpoint, and until then a takeover keeps the published ids.
+        """
+        if time.monotonic() < self._follow_at:
+            return False
+        self._follow_at = time.monotonic() + _FOLLOW_EVERY_S
+        cycles = self._cycles_to_follow(_FOLLOWED_AT_ONCE) if self._following is not None else None
+        if cycles is None or self._differs_since is not None:
+            newest = self._newest_generation()
+            if newest != self._following:
+                cycles = self._load(lambda: None)[:_FOLLOWED_AT_ONCE]
+                self._following = newest
+                _log.info("follows the aggregator", tick=self._last_tick, identities=len(self.association.identities))
+        if not cycles:
+            return False
+        self._replay(cycles, lambda: None)
+        if len(cycles) < _FOLLOWED_AT_ONCE:
+            return False
+        self._follow_at = 0.0
+        return True
+
+    def _newest_generation(self) -> int:
+        newest = self._checkpoints.generations()[:1]
+        return int(newest[0]["generation"]) if newest else 0
+
+    def _cycles_to_follow(self, count: int | None = None) -> list[RecordedCycle] | None:
+        """The next cycles; None if some are missing: they were trimmed, or Redis has lost the last ones."""
+        cycles = self._checkpoints.cycles_since(self._last_tick, None if count is None else count + 1)
+        if self._last_tick == 0:
+            return cycles if self._newest_generation() == self._following else None
+        return cycles[1:] if cycles and cycles[0].tick == self._last_tick else None
+
     # -- recovery --------------------------------------------------------------------------------------
 
     def _resync(self, lease: Lease) -> None:
@@ -351,10 +403,47 @@ class Aggregator:
 
     def _recover(self, lease: Lease) -> None:
         """Loads the newest checkpoint, re-runs the cycles since, and corrects the global-ID map."""
-        self._reset()
+        is_followed = self._following is not None
         deleted = self._clear_keys(lease)
-        checkpoint = self._checkpoints.load(lease.renew_if_due)
-        cycles = self._checkpoints.cycles_after(checkpoint.tick if checkpoint else 0)
+        cycles = self._cycles_to_follow() if is_followed else None
+        if cycles is None:
+            cycles = self._load(lease.renew_if_due)
+        self._replay(cycles, lease.renew_if_due)
+        self._following = None
+        newest = self._checkpoints.newest_cycle()
+        self._committed_tick = newest.tick if newest else 0
+        self._events = max(self._events, self._checkpoints.last_event())
+        identities = self.association.identities
+        identities.next_gid = max(identities.next_gid, self._highest_used_gid + 1, newest.next_gid if newest else 1)
+        self._note_gids()
+        self._reconcile(lease, newest.time_ns if newest else 0, deleted)
+        # Entries that were read but not used are read again.
+        self._reader.start_at(self._cursors, self._reader.last_seq)
+        self._recovered = True
+        self._must_resync = False
+        self._metrics.owns()
+        _log.info(
+            "acquired the aggregator",
+            tick=self._last_tick,
+            identities=len(identities),
+            epoch=lease.epoch,
+            cycles_replayed=len(cycles),
+            was_following=is_followed,
+        )
+
+    def _load(self, progressed: Callable[[], None]) -> list[RecordedCycle]:
+        """Loads the newest checkpoint; the cycles that were committed since.
+
+        Without an intact checkpoint, although there was one, the state is empty after the last of these cycles.
+        """
+
+        def loads() -> None:
+            progressed()
+            self._monitor.health.progressed()
+
+        self._reset()
+        checkpoint = self._checkpoints.load(loads)
+        cycles = self._checkpoints.cycles_since(checkpoint.tick + 1 if checkpoint else 0)
         self._read_titles()
         self._use_cameras(
             {
@@ -369,37 +458,28 @@ class Aggregator:
             self._cursors = dict(checkpoint.cursors)
             self._last_tick = self._checkpoint_tick = checkpoint.tick
             self._events = checkpoint.events
+        elif self._checkpoints.exist():
+            for cycle in cycles:
+                self._cursors |= cycle.cursors
+                self._last_tick, self._events = cycle.tick, cycle.events
+            cycles = []
         self._reader.start_at(self._cursors, checkpoint.last_seq if checkpoint else {})
-        self._replay(lease, cycles, from_scratch=checkpoint is None and self._checkpoints.exist())
-        newest = self._checkpoints.newest_cycle()
-        self._committed_tick = newest.tick if newest else 0
-        self._events = max(self._events, self._checkpoints.last_event())
-        identities = self.association.identities
-        identities.next_gid = max(identities.next_gid, self._highest_used_gid + 1, newest.next_gid if newest else 1)
-        self._note_gids()
-        self._reconcile(lease, newest.time_ns if newest else 0, deleted)
-        self._recovered = True
-        self._metrics.owns()
-        _log.info("acquired the aggregator", tick=self._last_tick, identities=len(identities), epoch=lease.epoch)
+        return cycles
 
-    def _replay(self, lease: Lease, cycles: Sequence[RecordedCycle], *, from_scratch: bool) -> None:
-        """Re-runs committed cycles without publishing; `from_scratch`: only moves the cursors to their end."""
-        if not cycles:
-            return
-        while not from_scratch and self._reader.read_more():
-            lease.renew_if_due()
-            self._monitor.health.progressed()
+    def _replay(self, cycles: Sequence[RecordedCycle], progressed: Callable[[], None]) -> None:
+        """Re-runs committed cycles without publishing."""
         for cycle in cycles:
-            lease.renew_if_due()
-            if not from_scratch:
-                entries = self._reader.take_exactly(cycle.cursors).entries
-                self._compare(cycle, self._apply(cycle.tick, cycle.time_ns, entries))
+            progressed()
+            if not cycle.cursors.keys() <= self._camera_index.keys():
+                self._add_cameras(cycle.cursors.keys())
+            while not self._reader.has_read(cycle.cursors) and self._reader.read_more():
+                progressed()
+            entries = self._reader.take_exactly(cycle.cursors).entries
+            self._compare(cycle, self._apply(cycle.tick, cycle.time_ns, entries))
             self._monitor.health.progressed()
             self._cursors |= cycle.cursors
             self._last_tick, self._events = cycle.tick, cycle.events
-        self._reader.start_at(self._cursors, self._reader.last_seq)
         self._metrics.replayed(len(cycles))
-        _log.info("cycles replayed", count=len(cycles), tick=self._last_tick)
 
     def _compare(self, cycle: RecordedCycle, result: CycleResult) -> None:
         if self._differs_since is None and cycle.digest != digest(result, self._cameras):

@@ -16,6 +16,8 @@ GIDS = {
     1: {(0, 1): 1, (0, 2): 2, (2, 5): 3, (1, 3): 1, (1, 4): 2, (2, 6): 1},
     2: {(0, 1): 1, (0, 2): 2, (0, 6): 3, (1, 7): 3, (1, 3): 1, (2, 5): 1, (1, 4): 2},
     3: {(0, 1): 1, (0, 2): 2, (0, 6): 3, (1, 7): 3, (1, 3): 1, (2, 5): 6, (1, 4): 2},
+    4: {(0, 1): 1, (2, 7): 2, (0, 2): 3, (1, 5): 4, (2, 4): 5, (1, 3): 1, (0, 6): 4},
+    5: {(0, 1): 1, (2, 7): 2, (0, 2): 3, (1, 5): 4, (2, 4): 5, (1, 3): 1, (0, 6): 4},
 }
 """Schema → (camera, track) → gid, as the version that wrote the golden file published them."""
 
@@ -28,6 +30,8 @@ GIDS = {
         (2, "live", Layout.open(tuple("ABC"))),
         (2, "reference", Layout.open(tuple("ABC"))),
         (3, "live", Layout.open(tuple("ABC"))),
+        (4, "live", Layout.open(tuple("ABC"))),
+        (5, "live", Layout.open(tuple("ABC"))),
     ],
 )
 def test_a_checkpoint_of_an_earlier_version_keeps_every_gid(
