@@ -37,9 +37,12 @@ from shared.messages import TrackBatch
 from shared.redis_connection import RETRYABLE, Client, connect
 from shared.redis_server import RedisServer, find_binary
 from shared.site import PublishedSite, publish_site, read_site
+from tests.slow_link import SlowLink
 
 _CAMERAS = tuple(f"cam{number}" for number in range(20))
-_DIMENSION, _OPEN_TRACKS, _FPS = 512, 40, 10
+_DIMENSION, _CROPS, _FPS = 512, 50, 10
+_OPEN_TRACKS = 2
+"""In each camera."""
 PROGRAM = """
 import sys
 from services.aggregator.__main__ import main
@@ -79,7 +82,7 @@ def published(client: Client, name: str, cameras: int) -> PublishedSite:
         "clock": {"mode": "live", "target_fps": _FPS},
         "detector": {"model": "/d.onnx"},
         "embedder": {"model": "/e.onnx"},
-        "association": {"retention_seconds": 86400, "checkpoint_seconds": 10, "replay_seconds": 120},
+        "association": {"learn": False, "retention_seconds": 86400, "checkpoint_seconds": 10, "replay_seconds": 120},
         "cameras": [{"name": camera, "source": "rtsp://nowhere"} for camera in _CAMERAS[:cameras]],
     }
     publish_site(client, SiteConfig.model_validate(config))
@@ -89,7 +92,7 @@ def published(client: Client, name: str, cameras: int) -> PublishedSite:
 
 
 def fill(client: Client, site: PublishedSite, tracks: int, now_ns: int) -> None:
-    """Saves a checkpoint with so many tracks that have ended, each of an identity of its own."""
+    """Saves a checkpoint with the open tracks and so many that have ended, each of an identity of its own."""
     cameras = site.config.camera_names
     association = Association(site.layout.over(cameras), AssociationSettings.of(site.config))
     table, rng = association.table, np.random.default_rng(0)
@@ -98,11 +101,17 @@ def fill(client: Client, site: PublishedSite, tracks: int, now_ns: int) -> None:
         chosen = rows[at : at + 10_000]
         vectors = rng.standard_normal((len(chosen), _DIMENSION)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1)[:, None]
-        table.embed(chosen, vectors, np.ones(len(chosen), np.float32), "embedder")
+        table.embed(chosen, vectors, np.full(len(chosen), _CROPS, np.float32), "embedder")
     table.rows["ended"][rows], table.rows["ended_ns"][rows] = True, now_ns
-    table.rows["gid"][rows], table.rows["embedded"][rows] = np.arange(1, tracks + 1), 5
-    for gid, row in enumerate(rows.tolist(), start=1):
-        association.identities.add(Identity(gid, 0, now_ns, now_ns, rows=[row], present=False))
+    every = rows.tolist()
+    for camera, looks in enumerate(open_looks(len(cameras))):
+        own = [table.add(camera, track_id, 0, 0, now_ns) for track_id in open_tracks(camera)]
+        table.embed(np.array(own), looks, np.full(len(own), _CROPS, np.float32), "embedder")
+        every += own
+    table.rows["gid"][every], table.rows["embedded"][every] = np.arange(1, len(every) + 1), _CROPS
+    for gid, row in enumerate(every, start=1):
+        is_open = not table.rows["ended"][row]
+        association.identities.add(Identity(gid, 0, now_ns, now_ns, rows=[row], present=is_open))
     lease = Leases(client, site.keys).acquire("aggregator", 600)
     assert lease is not None
     saver = CheckpointSaver(client, site.keys, Checkpoints(client, site.keys))
@@ -114,6 +123,17 @@ def fill(client: Client, site: PublishedSite, tracks: int, now_ns: int) -> None:
     print_line(f"captured in {captured - began:.2f} s, saved in {time.monotonic() - captured:.1f} s")
     saver.close()
     lease.release()
+
+
+def open_tracks(camera: int) -> list[int]:
+    """The track ids of the objects that stay in a camera."""
+    return [10**9 + camera * 1000 + number for number in range(_OPEN_TRACKS)]
+
+
+def open_looks(cameras: int) -> np.ndarray:
+    """Their embeddings, `(cameras, _OPEN_TRACKS, _DIMENSION)` float32, unit norm."""
+    looks = np.random.default_rng(1).standard_normal((cameras, _OPEN_TRACKS, _DIMENSION)).astype(np.float32)
+    return looks / np.linalg.norm(looks, axis=2)[..., None]
 
 
 class Workers(threading.Thread):
@@ -130,10 +150,7 @@ class Workers(threading.Thread):
         keys, gate = self._site.keys, Gate(self._client, self._site.keys, self._site.config.clock)
         cameras = self._site.config.camera_names
         leases = {camera: self._joined(gate, camera) for camera in cameras}
-        rng = np.random.default_rng(1)
-        each = max(1, _OPEN_TRACKS // len(_CAMERAS))
-        looks = rng.standard_normal((len(cameras), each, _DIMENSION)).astype(np.float32)
-        looks /= np.linalg.norm(looks, axis=2)[..., None]
+        looks = open_looks(len(cameras))
         tick = 0
         while not self.ends.wait(1 / _FPS):
             tick += 1
@@ -158,7 +175,7 @@ class Workers(threading.Thread):
         count = len(looks)
         corners = np.arange(count, dtype=np.float32)[:, None] * 200 + np.array([10, 10, 60, 110], np.float32)
         return TrackBatch(
-            track_ids=10**9 + camera * 1000 + np.arange(count),
+            track_ids=np.array(open_tracks(camera)),
             boxes_xyxy=corners,
             scores=np.ones(count, np.float32),
             class_ids=np.zeros(count, np.int16),
@@ -170,40 +187,6 @@ class Workers(threading.Thread):
             width=1280,
             height=720,
         )
-
-
-class SlowLink(threading.Thread):
-    """A TCP proxy that lets through so many bytes per second in each direction, all connections together."""
-
-    def __init__(self, port: int, bytes_per_second: float) -> None:
-        super().__init__(daemon=True)
-        self._port, self._rate = port, bytes_per_second
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._free_at = {"up": 0.0, "down": 0.0}
-        self._lock = threading.Lock()
-        self.port: int = self._listener.getsockname()[1]
-
-    def run(self) -> None:
-        """Accepts connections for ever."""
-        while True:
-            near, _ = self._listener.accept()
-            far = socket.create_connection(("127.0.0.1", self._port))
-            for one in (near, far):  # Small buffers, as a slow link has them.
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-            threading.Thread(target=self._forward, args=(near, far, "up"), daemon=True).start()
-            threading.Thread(target=self._forward, args=(far, near, "down"), daemon=True).start()
-
-    def _forward(self, source: socket.socket, target: socket.socket, direction: str) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(1400):
-                with self._lock:
-                    begins = max(self._free_at[direction], time.monotonic())
-                    self._free_at[direction] = begins + len(data) / self._rate
-                time.sleep(max(0.0, self._free_at[direction] - time.monotonic()))
-                target.sendall(data)
-        with contextlib.suppress(OSError):
-            target.close()
 
 
 @contextlib.contextmanager
@@ -262,7 +245,6 @@ def slow_link(client: Client, site: PublishedSite, url: str, seconds: float, byt
     """Prints what happens to an aggregator behind a slow link."""
     port = int(url.rsplit(":", 1)[1].split("/")[0])
     link = SlowLink(port, bytes_per_second)
-    link.start()
     before = client.get(site.keys.state_current)
     began, epoch = time.monotonic(), int(client.hget(site.keys.epochs, "aggregator") or 0)
     worst, last, last_at = 0.0, newest_cycle(client, site), began
@@ -276,9 +258,11 @@ def slow_link(client: Client, site: PublishedSite, url: str, seconds: float, byt
         worst = max(worst, time.monotonic() - last_at)
     is_saved = client.get(site.keys.state_current) != before
     epochs = f"{epoch} → {int(client.hget(site.keys.epochs, 'aggregator'))}"
+    lost: int = process.lost_leases  # type: ignore[attr-defined]
     print_line(
-        f"behind {bytes_per_second / 1000:.0f} kB/s for {seconds:.0f} s: {process.lost_leases} lost leases, "  # type: ignore[attr-defined]
-        f"epochs {epochs}, {client.xlen(site.keys.cycles)} cycles kept, at most {worst:.1f} s between two, checkpoint {'saved' if is_saved else 'NOT saved'}"
+        f"behind {bytes_per_second / 1000:.0f} kB/s for {seconds:.0f} s: {lost} lost leases, epochs {epochs}, "
+        f"{client.xlen(site.keys.cycles)} cycles kept, at most {worst:.1f} s between two, "
+        f"checkpoint {'saved' if is_saved else 'NOT saved'}"
     )
 
 

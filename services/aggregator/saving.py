@@ -95,6 +95,15 @@ class CheckpointSaver:
         self, lease: Lease, packed: PackedCheckpoint, with_it: Sequence[Command], abandoned: threading.Event
     ) -> int | None:
         """The tick of the checkpoint; None if it has to be repeated."""
+        try:
+            return self._written(lease, packed, with_it, abandoned)
+        except UnusableKeys as error:  # Redis has lost a chunk, or another program has written into a key.
+            _log.warning("a checkpoint is saved again", tick=packed.tick, reason=str(error))
+            return None
+
+    def _written(
+        self, lease: Lease, packed: PackedCheckpoint, with_it: Sequence[Command], abandoned: threading.Event
+    ) -> int | None:
         started = time.monotonic()
         kept = self._retrying(abandoned, self._checkpoints.generations)
         before = kept[0] if kept else None
@@ -128,11 +137,7 @@ class CheckpointSaver:
         if self._retrying(abandoned, lambda: self._checkpoints.written_bytes(names)) != size:
             _log.error("parts of a checkpoint are missing in Redis; it is saved again", tick=packed.tick)
             return None
-        try:
-            self._commit(lease, [*valid, *with_it], abandoned)
-        except UnusableKeys as error:  # The commit of the next cycle repairs them.
-            _log.warning("a checkpoint is saved again later", reason=str(error))
-            return None
+        self._commit(lease, [*valid, *with_it], abandoned)
         _log.info("saved a checkpoint", tick=packed.tick, bytes=size, seconds=round(time.monotonic() - started, 1))
         return packed.tick
 
