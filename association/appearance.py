@@ -104,6 +104,16 @@ class Appearance:
         """Take note that the table has other embeddings of some tracks."""
         self._changed.update(rows)
 
+    def renumber_rows(self, new_rows: npt.NDArray[np.intp]) -> None:
+        """Take note that the track of row `i` is in row `new_rows[i]` now; -1: there is none."""
+        kept = np.flatnonzero(new_rows >= 0)
+        known = kept[kept < len(self._features)]
+        features, precisions = self._features[known], self._precisions[known]
+        self._features = np.zeros((len(self._table.rows), self._features.shape[1]), np.float32)
+        self._precisions = np.zeros(len(self._table.rows), np.float32)
+        self._features[new_rows[known]], self._precisions[new_rows[known]] = features, precisions
+        self._changed = {int(new_rows[row]) for row in self._changed if new_rows[row] >= 0}
+
     @property
     def dimensions(self) -> float:
         """Effective dimensions of the embeddings, as learned so far."""

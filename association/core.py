@@ -78,6 +78,7 @@ class Association:
             result.positions = self._grouping.positions()
         if revising:
             self._forget(now_ns, result)
+            self._shrink()
         return result
 
     # -- input ---------------------------------------------------------------------------------------
@@ -179,6 +180,15 @@ class Association:
                     result.forgotten.append(self.identities.remove(gid))
                     result.dropped_aliases += identity.absorbed
                     result.touched.discard(gid)
+
+    def _shrink(self) -> None:
+        """Give the memory of the table back after a rush."""
+        new_rows = self.table.shrink()
+        if new_rows is None:
+            return
+        for identity in self.identities:
+            identity.rows = new_rows[identity.rows].tolist()
+        self._grouping.renumber_rows(new_rows)
 
     def _surplus(self, now_ns: int) -> set[int]:
         """Rows of ended tracks that identities no longer need: they keep the last one, and those with most crops."""

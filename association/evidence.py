@@ -191,6 +191,15 @@ class Evidence:
         for pair in self._pairs_of(row):
             del self._at_one_place[pair]
 
+    def renumber_rows(self, new_rows: npt.NDArray[np.intp]) -> None:
+        """Take note that the track of row `i` is in row `new_rows[i]` now; their order is the same."""
+        self._appearance.renumber_rows(new_rows)
+        self._motion.renumber_rows(new_rows)
+        self.switches.renumber_rows(new_rows)
+        self._beside.changed()
+        pairs = self._at_one_place.items()
+        self._at_one_place = {(int(new_rows[one]), int(new_rows[other])): count for (one, other), count in pairs}
+
     def _pairs_of(self, row: int) -> list[tuple[int, int]]:
         return [pair for pair in self._at_one_place if row in pair]
 

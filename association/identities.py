@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -66,7 +66,21 @@ class Identities:
 
     def to_dict(self) -> dict[str, Any]:
         """The whole state for a checkpoint."""
-        return {"next_gid": self.next_gid, "identities": [asdict(identity) for identity in self]}
+        # Not asdict, which takes seconds for 100,000 identities.
+        every = [
+            [
+                one.gid,
+                one.class_id,
+                one.first_ns,
+                one.last_ns,
+                list(one.rows),
+                one.present,
+                list(one.absorbed),
+                one.settled_ns,
+            ]
+            for one in self
+        ]
+        return {"next_gid": self.next_gid, "identities": every}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Identities:
@@ -74,5 +88,7 @@ class Identities:
         identities = cls()
         identities.next_gid = data["next_gid"]
         for item in data["identities"]:
-            identities._by_gid[item["gid"]] = Identity(**item)
+            # States before schema 5 have names.
+            identity = Identity(**item) if isinstance(item, dict) else Identity(*item)
+            identities._by_gid[identity.gid] = identity
         return identities

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from association.evidence import Evidence
 from association.identities import Identities, Identity
 from association.learned_layout import LearnedLayout, LearnedOverlap, OverlapSource
@@ -36,6 +39,11 @@ class Learning:
         """Forget a track; another one may use its row."""
         self.travel.forget(row)
         self.overlaps.forget(row)
+
+    def renumber_rows(self, new_rows: npt.NDArray[np.intp]) -> None:
+        """Take note that the track of row `i` is in row `new_rows[i]` now."""
+        self.travel.renumber_rows(new_rows)
+        self.overlaps.renumber_rows(new_rows)
 
     def learn(self) -> None:
         """Learn from the tracks and identities of this moment."""

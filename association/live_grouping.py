@@ -100,6 +100,11 @@ class LiveGrouping:
         self.evidence.forget(row)
         self._learning.forget(row)
 
+    def renumber_rows(self, new_rows: npt.NDArray[np.intp]) -> None:
+        """Take note that the track of row `i` is in row `new_rows[i]` now."""
+        self.evidence.renumber_rows(new_rows)
+        self._learning.renumber_rows(new_rows)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything learned, for a checkpoint."""
         return {"evidence": self.evidence.to_dict()} | self._learning.to_dict()

@@ -257,6 +257,17 @@ class MotionHistory:
         if row < len(self._last):
             self._flags[row], self._last[row], self._newest_ns[row] = 0, -1, _NEVER_NS
 
+    def renumber_rows(self, new_rows: Rows) -> None:
+        """Take note that the track of row `i` is in row `new_rows[i]` now; -1: there is none."""
+        kept = np.flatnonzero(new_rows[: len(self._last)] >= 0)
+        before = self.boxes[kept], self._flags[kept], self._last[kept], self._newest[kept], self._newest_ns[kept]
+        self.boxes, self._flags = self.boxes[:0], self._flags[:0]
+        self._last, self._newest, self._newest_ns = self._last[:0], self._newest[:0], self._newest_ns[:0]
+        self._grow()
+        to = new_rows[kept]
+        self.boxes[to], self._flags[to], self._last[to], self._newest[to], self._newest_ns[to] = before
+        self._recent = None
+
     def _grow(self) -> None:
         more = len(self._table.rows) - len(self._last)
         if more > 0:

@@ -39,7 +39,8 @@ _TOGETHER_NS = 1_000_000_000
 """Tracks that are seen together for less say nothing."""
 _FORGET = 0.98
 """What a forgotten track has said counts this much less with each one forgotten later, because cameras are turned."""
-_NOBODY = -1
+_NOBODY, _GONE = -1, -2
+"""In place of the row of a partner: the track has found nobody; its partner was forgotten."""
 
 Compare = Callable[[Sequence[int], Sequence[int]], npt.NDArray[np.float64]]
 """Rows of tracks in one camera and in another → `(n, m)` log-likelihood ratios of "one object" against "two"."""
@@ -149,6 +150,14 @@ class ViewOverlaps:
                     for total, share in zip(before, _SHARES, strict=True)
                 ]
 
+    def renumber_rows(self, new_rows: npt.NDArray[np.intp]) -> None:
+        """Take note that the track of row `i` is in row `new_rows[i]` now; a partner may be gone."""
+        self._asked_ns = {int(new_rows[row]): age_ns for row, age_ns in self._asked_ns.items()}
+        for pair, answers in self._answers.items():
+            self._answers[pair] = {
+                int(new_rows[row]): (ratio, _renumbered(partner, new_rows)) for row, (ratio, partner) in answers.items()
+            }
+
     def to_dict(self) -> dict[str, Any]:
         """The answers for a checkpoint."""
         return {
@@ -174,6 +183,13 @@ class ViewOverlaps:
                 self._answers[pair] = {row: (ratio, partner) for row, ratio, partner in answers}
         self._earlier = {pair: sums for one, other, sums in data.get("earlier", ()) if (pair := now(one, other))}
         self._asked_ns = dict(data.get("asked_ns", ()))
+
+
+def _renumbered(partner: int, new_rows: npt.NDArray[np.intp]) -> int:
+    if partner < 0:
+        return partner
+    row = int(new_rows[partner])
+    return row if row >= 0 else _GONE
 
 
 def _log_factor(share: float, ratio: float) -> float:

@@ -45,6 +45,9 @@ class ReferenceGrouping:
     def forget(self, row: int) -> None:
         """Nothing is kept about a track outside the table."""
 
+    def renumber_rows(self, new_rows: npt.NDArray[np.intp]) -> None:
+        """Nothing is kept about a track outside the table."""
+
     def to_dict(self) -> dict[str, Any]:
         """Nothing is learned."""
         return {}

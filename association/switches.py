@@ -86,6 +86,12 @@ class Switches:
         self._crops.pop(row, None)
         self._embedders.pop(row, None)
 
+    def renumber_rows(self, new_rows: npt.NDArray[np.intp]) -> None:
+        """Take note that the track of row `i` is in row `new_rows[i]` now."""
+        self._crops = {int(new_rows[row]): crops for row, crops in self._crops.items()}
+        self._embedders = {int(new_rows[row]): embedder for row, embedder in self._embedders.items()}
+        self._found = new_rows[self._found].tolist()
+
     def to_dict(self) -> dict[str, Any]:
         """The crops for a checkpoint. Nothing is left to take between cycles."""
         return {

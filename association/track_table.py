@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,9 @@ ROW = np.dtype(
     ]
 )
 _FIRST_CAPACITY = 256
+_SHRINK_ABOVE = 1024
+_SHRINK_BELOW = 0.25
+"""A table with more rows than `_SHRINK_ABOVE` shrinks when a smaller share of them than this is in use."""
 _LEAST_WEIGHT = 1e-3
 """Weight of a crop with quality 0, so that a track with only poor crops still has an appearance."""
 
@@ -182,8 +185,9 @@ class TrackTable:
         self._index()
 
     def _index(self) -> None:
-        used = np.flatnonzero(self.rows["used"] & (self.rows["track_id"] >= 0)).tolist()
-        self._row_of = {(int(self.rows["camera"][row]), int(self.rows["track_id"][row])): row for row in used}
+        used = np.flatnonzero(self.rows["used"] & (self.rows["track_id"] >= 0))
+        cameras, track_ids = self.rows["camera"][used].tolist(), self.rows["track_id"][used].tolist()
+        self._row_of = dict(zip(zip(cameras, track_ids, strict=True), used.tolist(), strict=True))
 
     def _grow(self) -> None:
         capacity = len(self.rows)
@@ -200,28 +204,62 @@ class TrackTable:
             empty = np.zeros((len(self.sums), more), np.float32)
             self.sums, self._units = np.hstack([self.sums, empty]), np.hstack([self._units, empty])
 
+    def shrink(self) -> npt.NDArray[np.intp] | None:
+        """Give memory back when most rows are free.
+
+        Returns:
+            `(capacity,)` intp: the new row of each track, in the order of the rows before; None if nothing moved.
+        """
+        used = np.flatnonzero(self.rows["used"])
+        if len(self.rows) <= _SHRINK_ABOVE or len(used) > _SHRINK_BELOW * len(self.rows):
+            return None
+        new_rows = np.full(len(self.rows), -1, np.intp)
+        new_rows[used] = np.arange(len(used))
+        kept = self.rows[used], self.sums[used], self._units[used], self.weights[used]
+        self._allocate(max(_FIRST_CAPACITY, 2 * len(used)), self.sums.shape[1])
+        places = slice(len(used))
+        self.rows[places], self.sums[places], self._units[places], self.weights[places] = kept
+        self._free = list(range(len(self.rows) - 1, len(used) - 1, -1))
+        self._index()
+        return new_rows
+
+    def _allocate(self, capacity: int, dimension: int) -> None:
+        self.rows = np.zeros(capacity, ROW)
+        self.sums, self._units = (
+            np.zeros((capacity, dimension), np.float32),
+            np.zeros((capacity, dimension), np.float32),
+        )
+        self.weights = np.zeros(capacity, np.float32)
+
     def to_dict(self) -> dict[str, Any]:
-        """The whole table for a checkpoint, including free rows, so that a restored table behaves bit-identically."""
+        """The rows in use for a checkpoint, and where they are, so that a restored table behaves bit-identically."""
+        used = np.flatnonzero(self.rows["used"])
         return {
-            "rows": self.rows.tobytes(),
-            "sums": self.sums.tobytes(),
-            "weights": self.weights.tobytes(),
+            "capacity": len(self.rows),
+            "used": used.astype("<i4").tobytes(),
+            "free": np.array(self._free, "<i4").tobytes(),
+            "rows": self.rows[used].tobytes(),
+            "sums": self.sums[used].tobytes(),
+            "weights": self.weights[used].tobytes(),
             "dimension": self.sums.shape[1],
-            "embedders": self.embedders,
-            "free": self._free,
+            "embedders": list(self.embedders),
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> TrackTable:
-        """The inverse of `to_dict`."""
+    def from_dict(cls, data: Mapping[str, Any]) -> TrackTable:
+        """The inverse of `to_dict`, also of states before schema 5, which have the free rows, too."""
         table = cls()
-        table.rows = np.frombuffer(data["rows"], ROW).copy()
-        table.sums = np.frombuffer(data["sums"], "<f4").reshape(len(table.rows), data["dimension"]).copy()
-        table._units = unit(table.sums)
+        rows = np.frombuffer(data["rows"], ROW)
+        sums = np.frombuffer(data["sums"], "<f4").reshape(len(rows), data["dimension"])
+        is_whole = "capacity" not in data
+        used = np.arange(len(rows)) if is_whole else np.frombuffer(data["used"], "<i4")
+        table._allocate(len(rows) if is_whole else data["capacity"], data["dimension"])
+        table.rows[used], table.sums[used], table._units[used] = rows, sums, unit(sums)
         # States before schema 2 have no weights; the mean of unit vectors is not much shorter than 1.
         packed = data.get("weights")
-        lengths = np.linalg.norm(table.sums, axis=1).astype(np.float32)
-        table.weights = lengths if packed is None else np.frombuffer(packed, "<f4").copy()
-        table.embedders, table._free = list(data["embedders"]), list(data["free"])
+        lengths = np.linalg.norm(sums, axis=1).astype(np.float32) if packed is None else None
+        table.weights[used] = lengths if packed is None else np.frombuffer(packed, "<f4")
+        table.embedders = list(data["embedders"])
+        table._free = list(data["free"]) if is_whole else np.frombuffer(data["free"], "<i4").tolist()
         table._index()
         return table

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from association.identities import Identities, Identity
 from association.learned_layout import LearnedStep
@@ -179,6 +180,11 @@ class TravelTimes:
         """Clear a row, which another track may use from now on."""
         self._counted.discard(row)
         self._left.discard(row)
+
+    def renumber_rows(self, new_rows: npt.NDArray[np.intp]) -> None:
+        """Take note that the track of row `i` is in row `new_rows[i]` now."""
+        self._counted = set(new_rows[list(self._counted)].tolist())
+        self._left = set(new_rows[list(self._left)].tolist())
 
     def to_dict(self) -> dict[str, Any]:
         """Everything learned, for a checkpoint."""

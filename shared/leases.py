@@ -27,13 +27,14 @@ class UnusableKey(NamedTuple):
     key: str
     problem: str
     """`type`: it has the type `found`; `id`: the last id of the stream, `found`, is not below that of the command;
-    `number`: its field `found` is not an integer."""
+    `number`: its field `found` is not an integer; `length`: it has only `found` bytes."""
     found: str
 
     def __str__(self) -> str:
         return {
             "type": f"{self.key} is of type {self.found}",
             "id": f"the last id of {self.key}, {self.found}, is equal or greater",
+            "length": f"{self.key} has only {self.found} bytes",
             "number": f"the field {self.found} of {self.key} is not an integer",
         }[self.problem]
 

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 import structlog
 
-from services.aggregator.publication import Command, touched_keys
+from services.aggregator.publication import Command
 from services.aggregator.reader import entry_order, newest_number
 from shared.errors import MtmcError
 from shared.keys import Keys
-from shared.leases import Lease
 from shared.redis_connection import Client
 
 _log = structlog.get_logger()
-_CHUNK_BYTES = 512 * 1024
-_UNFINISHED_EXPIRES_S = 600
+CHUNK_BYTES = 4 * 1024 * 1024
+_FIRST_READ_BYTES, _LEAST_READ_BYTES = 64 * 1024, 4 * 1024
+_READ_SECONDS = 0.2
+"""What reading a piece should take: far less than the lease."""
 _FOREIGN_AT_ONCE = 10_000
-SCHEMA = 4
+SCHEMA = 5
 """Of checkpoints. 1 had no number and nothing that is learned; 2 had no travel times, overlaps or divided tracks; 3 had
-no time offsets of cameras."""
+no time offsets of cameras; 4 had the free rows of the track table."""
 
 
 class UnknownState(MtmcError):
@@ -64,54 +66,52 @@ class Checkpoints:
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client, self._keys = client, keys
 
-    def save(self, lease: Lease, checkpoint: Checkpoint) -> None:
-        """Writes the chunks, makes them the valid checkpoint, and deletes all but the previous checkpoint.
-
-        Raises:
-            LeaseLost: another aggregator owns the site; its checkpoint stays valid.
-        """
-        packed = pack(checkpoint)
-        pieces = [packed[at : at + _CHUNK_BYTES] for at in range(0, len(packed), _CHUNK_BYTES)]
-        kept = self._generations()
-        before, old = (kept[0], kept[1:]) if kept else (None, [])
-        generation = int(before["generation"]) + 1 if before else 1
-        names = [self._keys.state_chunk(generation, index) for index in range(len(pieces))]
-        for name, piece in zip(names, pieces, strict=True):
-            # Fenced too: a former owner that wakes up must not overwrite a checkpoint of the new owner.
-            lease.commit([["SET", name, piece, "EX", _UNFINISHED_EXPIRES_S]], [name])
-        current = {
-            "generation": generation,
-            "chunks": len(pieces),
-            "bytes": len(packed),
-            "sha256": hashlib.sha256(packed).hexdigest(),
-            "tick": checkpoint.tick,
-            "before": before,
-        }
-        commands: list[list[str | bytes | int]] = [["PERSIST", name] for name in names]
-        commands.append(["SET", self._keys.state_current, json.dumps(current)])
-        commands += [["DEL", name] for one in old for name in self._names(one)]
-        # Enough cycles stay to start from the checkpoint before this one, should this one be damaged.
-        keep_from = int(before["tick"]) if before else checkpoint.tick
-        commands.append(["XTRIM", self._keys.cycles, "MINID", f"{keep_from}-0"])
-        lease.commit(commands, touched_keys(commands))
-
-    def load(self) -> Checkpoint | None:
+    def load(self, progressed: Callable[[], None] = lambda: None) -> Checkpoint | None:
         """The newest intact checkpoint; None if there is none. Damaged ones are logged.
+
+        It is read in pieces; `progressed` is called after each, for example to renew a lease.
 
         Raises:
             UnknownState: a newer version of mtmc wrote it.
         """
-        for generation in self._generations():
-            pieces = self._client.mget(self._names(generation))
-            packed = b"".join(piece or b"" for piece in pieces)
+        every = self.generations()
+        newest = every[:1]
+        for generation in every:
+            packed = self._read(generation, progressed)
             if hashlib.sha256(packed).hexdigest() == generation["sha256"]:
+                progressed()
                 return unpack(packed, self._keys.site)
+            if self.generations()[:1] != newest:
+                return self.load(progressed)  # The owner has replaced it meanwhile.
             _log.error("a checkpoint is damaged; using the previous one", generation=generation["generation"])
         return None
 
-    def cycles_after(self, tick: int) -> list[RecordedCycle]:
-        """The cycles that were committed after `tick`."""
-        found = self._client.xrange(self._keys.cycles, min=f"({tick}-0")
+    def _read(self, generation: Mapping[str, Any], progressed: Callable[[], None]) -> bytearray:
+        packed, length = bytearray(), _FIRST_READ_BYTES
+        for name in self.chunk_names(generation):
+            at = 0
+            while True:
+                began = time.monotonic()
+                piece = self._client.getrange(name, at, at + length - 1)
+                packed += piece
+                progressed()
+                if len(piece) < length:
+                    break
+                at += length
+                wanted = round(length * _READ_SECONDS / max(time.monotonic() - began, 1e-6))
+                length = min(max(wanted, _LEAST_READ_BYTES), 2 * length, CHUNK_BYTES)
+        return packed
+
+    def written_bytes(self, names: Sequence[str]) -> int:
+        """How many bytes chunks have together."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.strlen(name)
+            return sum(pipe.execute())
+
+    def cycles_since(self, tick: int, count: int | None = None) -> list[RecordedCycle]:
+        """The oldest `count` cycles from `tick` on, those of earlier ticks excluded."""
+        found = self._client.xrange(self._keys.cycles, min=f"{tick}-0", count=count)
         return [cycle for entry_id, fields in found if (cycle := _recorded(entry_id, fields))]
 
     def newest_cycle(self) -> RecordedCycle | None:
@@ -139,7 +139,7 @@ class Checkpoints:
 
     def exist(self) -> bool:
         """Whether a checkpoint was ever saved, damaged or not."""
-        return bool(self._generations())
+        return bool(self.generations())
 
     def last_event(self) -> int:
         """The number of the newest event, 0 if there is none."""
@@ -154,26 +154,45 @@ class Checkpoints:
         entries = self._client.xrange(stream, min=f"({last_id}", count=_FOREIGN_AT_ONCE)
         return self.without_entries(stream, [entry_id.decode() for entry_id, _ in entries])
 
-    def _generations(self) -> list[dict[str, Any]]:
+    def generations(self) -> list[dict[str, Any]]:
         """Descriptions of the valid checkpoint and the previous one, as far as they exist."""
-        text = self._client.get(self._keys.state_current)
-        current = json.loads(text) if text else None
-        if current is None:
+        if self._client.type(self._keys.state_current) not in (b"string", b"none"):
             return []
-        before = current.pop("before")
-        return [current, before] if before else [current]
+        try:
+            current = json.loads(self._client.get(self._keys.state_current) or b"null")
+            found = [one for one in (current, current and current["before"]) if one]
+            return [{name: one[name] for name in ("generation", "chunks", "bytes", "sha256", "tick")} for one in found]
+        except (ValueError, LookupError, TypeError):
+            _log.error("the description of the checkpoints cannot be read", key=self._keys.state_current)
+            return []
 
-    def _names(self, current: Mapping[str, Any]) -> list[str]:
+    def chunk_names(self, current: Mapping[str, Any]) -> list[str]:
+        """The keys of a checkpoint."""
         return [self._keys.state_chunk(int(current["generation"]), index) for index in range(int(current["chunks"]))]
 
 
-def pack(checkpoint: Checkpoint) -> bytes:
+@dataclass(frozen=True)
+class PackedCheckpoint:
+    """A checkpoint as bytes, which no later cycle changes."""
+
+    tick: int
+    parts: tuple[bytes, ...]
+    """Their concatenation is one msgpack object. The embeddings are a part of their own, because a copy of all would
+    take long."""
+
+
+def pack(checkpoint: Checkpoint) -> PackedCheckpoint:
     """A checkpoint as bytes, with the number of its schema."""
-    packed: bytes = msgpack.packb(vars(checkpoint) | {"cameras": list(checkpoint.cameras), "schema": SCHEMA})
-    return packed
+    table = dict(checkpoint.association["table"])
+    sums = table.pop("sums")
+    content = vars(checkpoint) | {"cameras": list(checkpoint.cameras), "schema": SCHEMA}
+    content["association"] = {**checkpoint.association, "table": table}
+    items = b"".join(msgpack.packb(part) for item in content.items() for part in item)
+    head = msgpack.Packer().pack_map_header(len(content) + 1) + items + msgpack.packb("sums")
+    return PackedCheckpoint(checkpoint.tick, (head + b"\xc6" + len(sums).to_bytes(4, "big"), sums))
 
 
-def unpack(packed: bytes, site: str) -> Checkpoint:
+def unpack(packed: bytes | bytearray, site: str) -> Checkpoint:
     """The inverse of `pack`, for all schemas up to `SCHEMA`.
 
     Raises:
@@ -187,6 +206,8 @@ def unpack(packed: bytes, site: str) -> Checkpoint:
             "newer version wrote it. Run that version, or delete the site's keys state:* and cycles to begin with new "
             "identities"
         )
+    if "sums" in content:
+        content["association"]["table"]["sums"] = content.pop("sums")
     return Checkpoint(**(content | {"cameras": tuple(content["cameras"])}))
 
 

@@ -23,6 +23,8 @@ ASSIGNMENTS_KEPT = 100_000
 EVENTS_KEPT = 10_000
 SIGHTINGS_KEPT = 1_000
 DEAD_LETTERS_KEPT = 1_000
+CYCLES_KEPT = 1_000
+"""Fewest cycles that are kept, however long no checkpoint is completed."""
 _REASONS = {
     "appeared": "no known identity is similar enough and possible",
     "handover": "similar, and the step is possible",
@@ -65,9 +67,15 @@ class Publication:
     """Turns the cycles of one site into commands."""
 
     def __init__(
-        self, keys: Keys, cameras: Sequence[str], retention_seconds: float, titles: Mapping[str, str] | None = None
+        self,
+        keys: Keys,
+        cameras: Sequence[str],
+        retention_seconds: float,
+        titles: Mapping[str, str] | None = None,
+        cycles_kept: int = CYCLES_KEPT,
     ) -> None:
         """`titles`: camera → what people call it, if that is not its name."""
+        self._cycles_kept = cycles_kept
         self._keys, self._cameras, self._titles = keys, cameras, titles or {}
         self._expiry = math.ceil(retention_seconds)
 
@@ -177,7 +185,7 @@ class Publication:
         cursor = " ".join(f"{camera}={entry_id}" for camera, entry_id in cycle.cursors.items())
         fields: Fields = {"tick": cycle.tick, "time_ns": cycle.now_ns, "events": cycle.events}
         fields |= {"next_gid": cycle.next_gid, "digest": digest(cycle.result, self._cameras), "cursor": cursor}
-        return _xadd(self._keys.cycles, fields, entry_id=f"{cycle.tick}-0")
+        return _xadd(self._keys.cycles, fields, self._cycles_kept, f"{cycle.tick}-0")
 
     def _assignment(self, tick: int, change: Assignment) -> list[Command]:
         return self._change(tick, self._cameras[change.camera], change.track_id, change.gid)
@@ -276,9 +284,8 @@ def _gap_fields(gap: Gap) -> Fields:
     return {"kind": "gap", "camera": gap.camera, "after_seq": gap.after_seq, "next_seq": gap.next_seq}
 
 
-def _xadd(key: str, fields: Fields, kept: int | None = None, entry_id: str = "*") -> Command:
-    cap: list[str | int] = ["MAXLEN", "~", kept] if kept else []
-    return ["XADD", key, *cap, entry_id, *_flat(fields)]
+def _xadd(key: str, fields: Fields, kept: int, entry_id: str = "*") -> Command:
+    return ["XADD", key, "MAXLEN", "~", kept, entry_id, *_flat(fields)]
 
 
 def _flat(fields: Fields) -> list[str | int]:

@@ -119,6 +119,12 @@ class TrackReader:
         self._take_all(answer, NEVER)
         return bool(answer)
 
+    def has_read(self, cursors: Mapping[str, str]) -> bool:
+        """Whether everything up to the entry ids `cursors` was read."""
+        return all(
+            entry_order(self._read_upto.get(camera, START)) >= entry_order(last) for camera, last in cursors.items()
+        )
+
     def wait(self, timeout_s: float) -> None:
         """Waits until an entry arrives or the clock ticks, up to `timeout_s`."""
         streams = {key: self._read_upto[camera] for key, camera in self._camera_of.items()}

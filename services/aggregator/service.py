@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +16,12 @@ from association.core import Association
 from association.outcome import CameraTick, CycleResult
 from association.settings import AssociationSettings
 from services.aggregator.metrics import AggregatorMetrics
-from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle
-from services.aggregator.publication import Command, CycleRecord, Publication, digest, touched_keys
+from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle, pack
+from services.aggregator.publication import CYCLES_KEPT, Command, CycleRecord, Publication, digest, touched_keys
 from services.aggregator.published import PublishedIds
 from services.aggregator.reader import DeadLetter, TrackReader
 from services.aggregator.repair import NUMBERS_END, repair
+from services.aggregator.saving import CheckpointSaver
 from shared.camera_settings import camera_names, read_settings
 from shared.errors import LeaseLost
 from shared.gate import Gate, Handled
@@ -38,6 +40,11 @@ _LOOK_AROUND_S = 0.4
 _OUTPUT_EVERY_S = 1.0
 _RESTATED_AT_ONCE = 2000
 """Commands per commit when the whole state is written again: a commit should take milliseconds."""
+_FOLLOW_EVERY_S = 0.5
+_FOLLOWED_AT_ONCE = 50
+"""A standby applies so many cycles before it looks whether the lease is free."""
+_CLOSING_S = 5.0
+"""How long an aggregator that stops tries to save its state."""
 _REPAIRS = 5
 """A commit is retried so often; each time, another program has made keys unusable."""
 
@@ -54,17 +61,25 @@ class Aggregator:
         association = site.config.association
         checkpoint_seconds = min(association.checkpoint_seconds, association.replay_seconds / 3)
         self._checkpoint_ticks = max(1, round(checkpoint_seconds * site.config.clock.target_fps))
+        # Older cycles cannot be re-run: their entries are gone.
+        replay_ticks = math.ceil(association.replay_seconds * site.config.clock.target_fps)
+        self._cycles_kept = CYCLES_KEPT + replay_ticks
         self._gate = Gate(client, self._keys, site.config.clock)
         self._leases = Leases(client, self._keys)
         self._checkpoints = Checkpoints(client, self._keys)
         self._published = PublishedIds(client, self._keys)
         self._monitor = monitor or Monitor()
+        self._saver = CheckpointSaver(client, self._keys, self._checkpoints)
         self._metrics = AggregatorMetrics(self._monitor.registry)
         self._lease: Lease | None = None
+        self._following: int | None = None
+        """On standby: the generation of the checkpoint from which this one follows the owner; 0: there was none."""
+        self._follow_at = 0.0
         self._highest_used_gid = 0
         self._reset()
 
     def _reset(self) -> None:
+        self._saver.abandon()
         self._titles = {camera.name: camera.title for camera in self._config.cameras if camera.title}
         self._use_cameras(())
         self._cursors: dict[str, str] = {}
@@ -91,7 +106,7 @@ class Aggregator:
         self.association = Association(layout, self._association_settings)
         self._reader = TrackReader(self._client, self._keys, self._cameras, self._gate)
         self._publication = Publication(
-            self._keys, self._cameras, self._config.association.retention_seconds, self._titles
+            self._keys, self._cameras, self._config.association.retention_seconds, self._titles, self._cycles_kept
         )
 
     # -- the loop ------------------------------------------------------------------------------------
@@ -107,7 +122,8 @@ class Aggregator:
             self._lease = self._leases.acquire("aggregator", LEASE_SECONDS)
             self._recovered = False
         if self._lease is None:
-            time.sleep(_POLL_S)
+            if not self._follow():
+                time.sleep(_POLL_S)
             return
         try:
             self._lease.renew_if_due()
@@ -121,6 +137,8 @@ class Aggregator:
                 self._reader.wait(_POLL_S)
         except LeaseLost:
             self._lease = None
+            self._following = None
+            self._saver.abandon()
             self._metrics.stands_by()
             raise
         except RETRYABLE:
@@ -141,13 +159,30 @@ class Aggregator:
         """Saves a checkpoint and releases the lease, so that a standby takes over at once."""
         lease, self._lease = self._lease, None
         if lease is None:
+            self._saver.close()
             return
         if self._recovered and not self._must_resync and self._last_tick > self._checkpoint_tick:
             try:
-                self._save_checkpoint(lease)
+                self._save_last_checkpoint(lease)
             except LeaseLost as error:
                 _log.warning("lost a lease", role=error.role)
+        self._saver.close()
         lease.release()
+
+    def _save_last_checkpoint(self, lease: Lease) -> None:
+        self._saver.abandon()
+        deadline = time.monotonic() + _CLOSING_S
+        is_last = False
+        while time.monotonic() < deadline:
+            lease.renew_if_due()
+            if not self._saver.wait(_POLL_S):
+                continue
+            self._saver.finished()
+            if is_last:
+                return
+            self._start_saving(lease)
+            is_last = True
+        _log.warning("the last checkpoint takes too long; the next owner re-runs the cycles since the one before")
 
     def _follow_cameras(self) -> None:
         """Adds the cameras that were added to the site while this process runs.
@@ -163,8 +198,11 @@ class Aggregator:
         gone = set(self._cameras) - present if present else set()
         for camera in gone:
             self._reader.last_seq.pop(camera, None)  # It may be added again and then count from one.
-        if present <= self._camera_index.keys():
-            return
+        if not present <= self._camera_index.keys():
+            self._add_cameras(present, gone)
+
+    def _add_cameras(self, present: Set[str], gone: Set[str] = frozenset()) -> None:
+        """Adds the cameras of `present` that are new, and forgets those of `gone` of which nothing is left."""
         rows = self.association.table.rows
         used = {self._cameras[index] for index in rows["camera"][rows["used"]].tolist()}
         unused = [camera for camera in gone - used if not self._client.exists(self._keys.tracks(camera))]
@@ -174,7 +212,7 @@ class Aggregator:
         self.association.restore(state, [self._camera_index.get(camera, -1) for camera in before])
         self._cursors = {camera: at for camera, at in self._cursors.items() if camera in self._camera_index}
         self._reader.start_at(self._cursors, last_seq)
-        _log.info("cameras were added", cameras=" ".join(sorted(present.difference(before))))
+        _log.info("cameras were added", cameras=" ".join(sorted(present - set(before))))
 
     def _look_after_output(self, lease: Lease) -> None:
         """Writes again what another program has damaged or deleted in the global-ID map; looks once per second."""
@@ -182,7 +220,7 @@ class Aggregator:
         if now < self._look_at_output:
             return
         self._look_at_output = now + _OUTPUT_EVERY_S
-        self._reconcile(lease, self._last_time_ns, self._clear_keys(lease))
+        self._reconcile(lease, self._last_time_ns, self._clear_keys(lease, with_cycles=False))
 
     def _site_cameras(self) -> set[str]:
         return set(camera_names(hash_at(self._client, self._keys.cameras)))
@@ -253,8 +291,7 @@ class Aggregator:
         if result.step_ns > 0:
             _log.warning("Redis's clock was set ahead; writing again what expired", by_s=result.step_ns // 10**9)
             self._restate(lease, self._publication.restatement(self.association))
-        if tick - self._checkpoint_tick >= self._checkpoint_ticks:
-            self._save_checkpoint(lease)
+        self._save_checkpoint_if_due(lease)
 
     def _restate(self, lease: Lease, commands: Sequence[Command]) -> None:
         """Writes published state again, in several commits."""
@@ -325,6 +362,43 @@ class Aggregator:
         if self._virtual:
             self._gate.wake()
 
+    # -- standby ---------------------------------------------------------------------------------------
+
+    def _follow(self) -> bool:
+        """Follows the owner a step further, so that a takeover takes no time; whether there is more to do at once.
+
+        It only reads. Whether its state is that of the owner is known from the digests; where it is not, it starts over
+        from the next checkpoint, and until then a takeover keeps the published ids.
+        """
+        if time.monotonic() < self._follow_at:
+            return False
+        self._follow_at = time.monotonic() + _FOLLOW_EVERY_S
+        cycles = self._cycles_to_follow(_FOLLOWED_AT_ONCE) if self._following is not None else None
+        if cycles is None or self._differs_since is not None:
+            newest = self._newest_generation()
+            if newest != self._following:
+                cycles = self._load(lambda: None)[:_FOLLOWED_AT_ONCE]
+                self._following = newest
+                _log.info("follows the aggregator", tick=self._last_tick, identities=len(self.association.identities))
+        if not cycles:
+            return False
+        self._replay(cycles, lambda: None)
+        if len(cycles) < _FOLLOWED_AT_ONCE:
+            return False
+        self._follow_at = 0.0
+        return True
+
+    def _newest_generation(self) -> int:
+        newest = self._checkpoints.generations()[:1]
+        return int(newest[0]["generation"]) if newest else 0
+
+    def _cycles_to_follow(self, count: int | None = None) -> list[RecordedCycle] | None:
+        """The next cycles; None if some are missing: they were trimmed, or Redis has lost the last ones."""
+        cycles = self._checkpoints.cycles_since(self._last_tick, None if count is None else count + 1)
+        if self._last_tick == 0:
+            return cycles if self._newest_generation() == self._following else None
+        return cycles[1:] if cycles and cycles[0].tick == self._last_tick else None
+
     # -- recovery --------------------------------------------------------------------------------------
 
     def _resync(self, lease: Lease) -> None:
@@ -371,15 +445,54 @@ class Aggregator:
         )
         lease.commit(commands, touched_keys(commands), confirm=True)
         self._committed_tick = self._last_tick
-        self._save_checkpoint(lease)
+        self._checkpoint_tick = self._last_tick - self._checkpoint_ticks
+        self._save_checkpoint_if_due(lease)
         self._must_resync = False
 
     def _recover(self, lease: Lease) -> None:
         """Loads the newest checkpoint, re-runs the cycles since, and corrects the global-ID map."""
-        self._reset()
+        is_followed = self._following is not None
         deleted = self._clear_keys(lease)
-        checkpoint = self._checkpoints.load()
-        cycles = self._checkpoints.cycles_after(checkpoint.tick if checkpoint else 0)
+        cycles = self._cycles_to_follow() if is_followed else None
+        if cycles is None:
+            cycles = self._load(lease.renew_if_due)
+        self._replay(cycles, lease.renew_if_due)
+        self._following = None
+        newest = self._checkpoints.newest_cycle()
+        self._committed_tick = newest.tick if newest else 0
+        self._events = max(self._events, self._checkpoints.last_event())
+        identities = self.association.identities
+        known = newest.next_gid if newest else 1 + self._published.highest_gid_of_workers()
+        identities.next_gid = max(identities.next_gid, self._highest_used_gid + 1, known)
+        self._note_gids()
+        self._reconcile(lease, newest.time_ns if newest else 0, deleted)
+        # Entries that were read but not used are read again.
+        self._reader.start_at(self._cursors, self._reader.last_seq)
+        self._recovered = True
+        self._must_resync = False
+        self._metrics.owns()
+        _log.info(
+            "acquired the aggregator",
+            tick=self._last_tick,
+            identities=len(identities),
+            epoch=lease.epoch,
+            cycles_replayed=len(cycles),
+            was_following=is_followed,
+        )
+
+    def _load(self, progressed: Callable[[], None]) -> list[RecordedCycle]:
+        """Loads the newest checkpoint; the cycles that were committed since.
+
+        Without an intact checkpoint, although there was one, the state is empty after the last of these cycles.
+        """
+
+        def loads() -> None:
+            progressed()
+            self._monitor.health.progressed()
+
+        self._reset()
+        checkpoint = self._checkpoints.load(loads)
+        cycles = self._checkpoints.cycles_since(checkpoint.tick + 1 if checkpoint else 0)
         self._read_titles()
         self._use_cameras(
             {
@@ -394,45 +507,35 @@ class Aggregator:
             self._cursors = dict(checkpoint.cursors)
             self._last_tick = self._checkpoint_tick = checkpoint.tick
             self._events = checkpoint.events
+        elif self._checkpoints.exist():
+            for cycle in cycles:
+                self._cursors |= cycle.cursors
+                self._last_tick, self._last_time_ns, self._events = cycle.tick, cycle.time_ns, cycle.events
+            cycles = []
         self._reader.start_at(self._cursors, checkpoint.last_seq if checkpoint else {})
-        self._replay(lease, cycles, from_scratch=checkpoint is None and self._checkpoints.exist())
-        newest = self._checkpoints.newest_cycle()
-        self._committed_tick = newest.tick if newest else 0
-        self._events = max(self._events, self._checkpoints.last_event())
-        identities = self.association.identities
-        known = newest.next_gid if newest else 1 + self._published.highest_gid_of_workers()
-        identities.next_gid = max(identities.next_gid, self._highest_used_gid + 1, known)
-        self._note_gids()
-        self._reconcile(lease, newest.time_ns if newest else 0, deleted)
-        self._recovered = True
-        self._metrics.owns()
-        _log.info("acquired the aggregator", tick=self._last_tick, identities=len(identities), epoch=lease.epoch)
+        return cycles
 
-    def _replay(self, lease: Lease, cycles: Sequence[RecordedCycle], *, from_scratch: bool) -> None:
-        """Re-runs committed cycles without publishing; `from_scratch`: only moves the cursors to their end."""
-        if not cycles:
-            return
-        while not from_scratch and self._reader.read_more():
-            lease.renew_if_due()
-            self._monitor.health.progressed()
+    def _replay(self, cycles: Sequence[RecordedCycle], progressed: Callable[[], None]) -> None:
+        """Re-runs committed cycles without publishing."""
         for cycle in cycles:
-            lease.renew_if_due()
-            if not from_scratch:
-                entries = self._reader.take_exactly(cycle.tick, cycle.cursors).entries
-                self._compare(cycle, self._apply(cycle.tick, cycle.time_ns, entries))
+            progressed()
+            if not cycle.cursors.keys() <= self._camera_index.keys():
+                self._add_cameras(cycle.cursors.keys())
+            while not self._reader.has_read(cycle.cursors) and self._reader.read_more():
+                progressed()
+            entries = self._reader.take_exactly(cycle.tick, cycle.cursors).entries
+            self._compare(cycle, self._apply(cycle.tick, cycle.time_ns, entries))
             self._monitor.health.progressed()
             self._cursors |= cycle.cursors
             self._last_tick, self._last_time_ns, self._events = cycle.tick, cycle.time_ns, cycle.events
-        self._reader.start_at(self._cursors, self._reader.last_seq)
         self._metrics.replayed(len(cycles))
-        _log.info("cycles replayed", count=len(cycles), tick=self._last_tick)
 
     def _compare(self, cycle: RecordedCycle, result: CycleResult) -> None:
         if self._differs_since is None and cycle.digest != digest(result, self._cameras):
             self._differs_since = cycle.tick
             _log.warning("a cycle had another outcome when it was run again", tick=cycle.tick)
 
-    def _clear_keys(self, lease: Lease) -> set[str]:
+    def _clear_keys(self, lease: Lease, *, with_cycles: bool = True) -> set[str]:
         """Deletes keys of the wrong type, and entries of `cycles` that are not cycles; the deleted keys."""
         wrong = self._published.wrong_types({*self._cameras, *self._site_cameras()})
         for key in {self._keys.events, self._keys.assignments, self._keys.dead_letters}.difference(
@@ -441,7 +544,8 @@ class Aggregator:
             last = self._checkpoints.last_number(key)
             wrong += [UnusableKey(key, "id", f"{last}-0")] if last >= NUMBERS_END else []
         found = repair(wrong, self._keys, self._checkpoints, 0)
-        if self._keys.cycles not in found.deleted and (foreign := self._checkpoints.foreign_cycles()):
+        looks = with_cycles and self._keys.cycles not in found.deleted
+        if looks and (foreign := self._checkpoints.foreign_cycles()):
             reason = f"{len(foreign)} entries are not cycles: they were deleted"
             _log.error("another program has written into a key of the aggregator", key=self._keys.cycles, done=reason)
             found.commands += self._checkpoints.without_entries(self._keys.cycles, foreign)
@@ -484,26 +588,27 @@ class Aggregator:
         earlier = self._published.gids_since(since)
         return self.association.adopt(Published(indexed(published), indexed(earlier), self._published.aliases()))
 
-    def _save_checkpoint(self, lease: Lease) -> None:
-        self._checkpoints.save(
-            lease,
-            Checkpoint(
-                self._last_tick,
-                self._events,
-                self._cursors,
-                self._reader.last_seq,
-                self._cameras,
-                self.association.to_dict(),
-            ),
-        )
-        self._checkpoint_tick = self._last_tick
-        self._metrics.saved_checkpoint()
-        self._publish_learned_layout(lease)
+    def _save_checkpoint_if_due(self, lease: Lease) -> None:
+        saved_tick = self._saver.finished()
+        if saved_tick is not None:
+            self._checkpoint_tick = saved_tick
+            self._metrics.saved_checkpoint()
+        if not self._saver.is_busy and self._last_tick - self._checkpoint_tick >= self._checkpoint_ticks:
+            self._start_saving(lease)
 
-    def _publish_learned_layout(self, lease: Lease) -> None:
+    def _start_saving(self, lease: Lease) -> None:
+        checkpoint = Checkpoint(
+            self._last_tick,
+            self._events,
+            self._cursors,
+            self._reader.last_seq,
+            self._cameras,
+            self.association.to_dict(),
+        )
+        self._saver.start(lease, pack(checkpoint), [self._learned_layout()])
+
+    def _learned_layout(self) -> Command:
         learned, key = self.association.learned(), self._keys.learned_layout
         if learned is None:
-            lease.commit([["DEL", key]], [key])
-        else:
-            content = {"tick": self._last_tick} | learned.to_dict(self._cameras)
-            lease.commit([["SET", key, json.dumps(content)]], [key])
+            return ["DEL", key]
+        return ["SET", key, json.dumps({"tick": self._last_tick} | learned.to_dict(self._cameras))]

@@ -6,6 +6,7 @@
 --   type     the key has the type `found`
 --   id       the last id of the stream, `found`, is not below that of the command
 --   number   a field of the hash, `found`, is not an integer
+--   length   the string has only `found` bytes, so that SETRANGE would leave a hole
 -- A script that fails half-way keeps what it has written, so everything that can fail is checked first. Redis itself
 -- refuses a script for lack of memory or disk space at its first write only.
 local lease, epochs, value, role, ttl_ms = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -13,7 +14,7 @@ if not owned(lease, epochs, role, value) then return 0 end
 
 -- The type that a command requires. Commands that are not listed work on every type, or the caller knows the type.
 local TYPES = {HSET = 'hash', HDEL = 'hash', HINCRBY = 'hash', XADD = 'stream', XDEL = 'stream', XTRIM = 'stream',
-  XSETID = 'stream'}
+  XSETID = 'stream', SETRANGE = 'string'}
 local LAST_ID = '18446744073709551615-18446744073709551615'
 
 local function last_id(stream)
@@ -69,6 +70,9 @@ local function check(command)
     end
   elseif name == 'XSETID' then
     ids[key] = command[3]
+  elseif name == 'SETRANGE' then
+    local length = redis.call('STRLEN', key)
+    if length < tonumber(command[3]) then problem, found = 'length', tostring(length) end
   elseif name == 'HINCRBY' then
     local number = redis.call('HGET', key, command[3])
     if number and not cleared[key .. ' ' .. command[3]] and not (string.match(number, '^-?%d+$') and #number < 18) then

@@ -8,11 +8,13 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from itertools import combinations
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import capture_logs
 
 from association.outcome import CameraTick
 from services.aggregator import publication
@@ -142,6 +144,21 @@ def patient_keys(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
             self._expiry = 600
 
         monkeypatch.setattr(Publication, "__init__", patient)
+
+
+class AtOnce(Executor):
+    """Runs everything at once, so that faults hit the same moment in each run."""
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(call(*args, **kwargs))
+        return done
+
+
+@pytest.fixture(autouse=True)
+def saved_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints are saved at the end of the cycle that starts it."""
+    monkeypatch.setattr("services.aggregator.saving.ThreadPoolExecutor", lambda *_, **__: AtOnce())
 
 
 def scene() -> list[CameraTick]:
@@ -417,12 +434,118 @@ def test_of_two_aggregators_one_is_a_standby_until_the_other_stops(redis_client:
     feeder.feed(60)
     one.step()
     before = outcome(redis_client, site)
-    other.step()
+    with redis_client.monitor() as monitor:
+        other.step()
+        redis_client.echo("done")
+        commands = []
+        while not (command := monitor.next_command()["command"]).startswith("ECHO"):
+            commands.append(command.split()[0])
+    reading = {"GET", "TYPE", "HKEYS", "HGETALL", "XRANGE", "XREAD", "GETRANGE", "XREVRANGE", "INFO", "PING", "CLIENT"}
+    assert set(commands) <= reading | {"EVALSHA"}, "it writes nothing"
+    assert commands.count("EVALSHA") == 1, "it only tries to acquire the lease"
     assert outcome(redis_client, site) == before
-    assert len(other.association.identities) == 0
     one.close()
     other.step()
     assert other.association.to_dict() == one.association.to_dict()
+
+
+def restless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standby looks at every step."""
+    monkeypatch.setattr("services.aggregator.service._FOLLOW_EVERY_S", 0.0)
+    monkeypatch.setattr("services.aggregator.service._POLL_S", 0.001)
+
+
+def test_a_standby_follows_the_owner_and_takes_over_without_reading_a_checkpoint(
+    redis_client: Client, calm: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restless(monkeypatch)
+    site, seen = site_of(redis_client, "followed", ("A", "B", "D"), replay_seconds=86400), scene()
+    feeder, owner, standby = (
+        Feeder(redis_client, site, seen),
+        Aggregator(redis_client, site),
+        Aggregator(redis_client, site),
+    )
+    for tick in range(1, 101):
+        if tick == 30:
+            assert add_camera(redis_client, site.keys, CameraConfig(name="C", source="rtsp://nowhere"))
+            feeder.join_one("C")
+            monkeypatch.setattr(owner, "_look_at", 0.0)
+        feeder.feed()
+        owner.step()
+        if tick > 10:
+            standby.step()
+    assert standby.association.to_dict() == owner.association.to_dict()
+    feeder.feed(2)
+    owner.step()
+    monkeypatch.setattr(standby._checkpoints, "load", lambda *_: pytest.fail("it read a checkpoint"))
+    redis_client.delete(site.keys.lease("aggregator"))
+    with capture_logs() as logs:
+        standby.step()
+    assert [line["cycles_replayed"] for line in logs if "was_following" in line] == [2]
+    feeder.feed()
+    with pytest.raises(LeaseLost):
+        owner.step()
+    while feeder.tick < TICKS:
+        feeder.feed()
+        standby.step()
+    numbers = [int(entry_id.split(b"-")[0]) for entry_id, _ in redis_client.xrange(site.keys.events)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    straight = site_of(redis_client, "straight", ("A", "B", "D"), replay_seconds=86400)
+    feeder, alone = Feeder(redis_client, straight, seen), Aggregator(redis_client, straight)
+    for tick in range(1, TICKS + 1):
+        if tick == 30:
+            assert add_camera(redis_client, straight.keys, CameraConfig(name="C", source="rtsp://nowhere"))
+            feeder.join_one("C")
+            monkeypatch.setattr(alone, "_look_at", 0.0)
+        feeder.feed()
+        alone.step()
+    assert outcome(redis_client, site) == outcome(redis_client, straight)
+
+
+def test_a_standby_starts_over_from_the_next_checkpoint_when_it_cannot_follow(
+    redis_client: Client, calm: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restless(monkeypatch)
+    site, seen = site_of(redis_client, "trimmed"), scene()
+    feeder, owner, standby = (
+        Feeder(redis_client, site, seen),
+        Aggregator(redis_client, site),
+        Aggregator(redis_client, site),
+    )
+    for tick in range(1, 121):
+        feeder.feed()
+        owner.step()
+        if tick <= 10 or tick > 110:  # Meanwhile it hangs, and checkpoints trim the cycles.
+            standby.step()
+        if tick == 115:
+            standby.association.identities.next_gid += 5  # another processor
+            standby._differs_since = 115
+    assert standby.association.to_dict() == owner.association.to_dict(), "it started over at the checkpoint of tick 120"
+    redis_client.delete(site.keys.lease("aggregator"))
+    while feeder.tick < TICKS:
+        feeder.feed()
+        standby.step()
+    assert outcome(redis_client, site) == calm
+
+
+def test_a_standby_with_other_settings_keeps_the_published_ids(
+    redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restless(monkeypatch)
+    site, seen = site_of(redis_client, "odd", checkpoint_seconds=80000), scene()
+    feeder, owner = Feeder(redis_client, site, seen), Aggregator(redis_client, site)
+    standby = Aggregator(redis_client, site_of(redis_client, "odd", checkpoint_seconds=80000, min_track_frames=9))
+    for _ in range(100):
+        feeder.feed()
+        owner.step()
+        standby.step()
+    names = scan(redis_client, site, "gids:*")
+    before = {key: redis_client.hgetall(prefixed(site, key)) for key in names}
+    redis_client.delete(site.keys.lease("aggregator"))
+    standby.step()
+    assert {key: redis_client.hgetall(prefixed(site, key)) for key in names} == before
+    assert redis_client.xrevrange(site.keys.events, count=1)[0][1][b"kind"] == b"recovered"
+    check_map(redis_client, site, standby)
 
 
 @pytest.mark.parametrize("moment", ["idle", "committing", "saving"])
@@ -483,7 +606,7 @@ def test_an_old_owner_cannot_damage_the_checkpoint_of_the_new_one(
     old.step()
     feeder.feed()
     new = Aggregator(redis_client, site)
-    generations = old._checkpoints._generations
+    generations = old._checkpoints.generations
 
     def asleep_before_writing() -> Any:
         kept = generations()
@@ -494,12 +617,12 @@ def test_an_old_owner_cannot_damage_the_checkpoint_of_the_new_one(
         return kept
 
     monkeypatch.setattr(old, "_checkpoint_ticks", 1)
-    monkeypatch.setattr(old._checkpoints, "_generations", asleep_before_writing)
+    monkeypatch.setattr(old._checkpoints, "generations", asleep_before_writing)
     with pytest.raises(LeaseLost):
         old.step()
     assert generations()
     for generation in generations():
-        packed = b"".join(redis_client.mget(new._checkpoints._names(generation)))
+        packed = b"".join(redis_client.mget(new._checkpoints.chunk_names(generation)))
         assert hashlib.sha256(packed).hexdigest() == generation["sha256"]
 
 

@@ -7,7 +7,7 @@ import msgpack
 import pytest
 
 from association.core import Association
-from services.aggregator.persistence import SCHEMA, UnknownState, pack, unpack
+from services.aggregator.persistence import SCHEMA, Checkpoint, UnknownState, pack, unpack
 from shared.layout import Layout
 from tests.unit.association.scenes import settings, street
 
@@ -16,6 +16,8 @@ GIDS = {
     1: {(0, 1): 1, (0, 2): 2, (2, 5): 3, (1, 3): 1, (1, 4): 2, (2, 6): 1},
     2: {(0, 1): 1, (0, 2): 2, (0, 6): 3, (1, 7): 3, (1, 3): 1, (2, 5): 1, (1, 4): 2},
     3: {(0, 1): 1, (0, 2): 2, (0, 6): 3, (1, 7): 3, (1, 3): 1, (2, 5): 6, (1, 4): 2},
+    4: {(0, 1): 1, (2, 7): 2, (0, 2): 3, (1, 5): 4, (2, 4): 5, (1, 3): 1, (0, 6): 4},
+    5: {(0, 1): 1, (2, 7): 2, (0, 2): 3, (1, 5): 4, (2, 4): 5, (1, 3): 1, (0, 6): 4},
 }
 """Schema → (camera, track) → gid, as the version that wrote the golden file published them."""
 
@@ -28,6 +30,8 @@ GIDS = {
         (2, "live", Layout.open(tuple("ABC"))),
         (2, "reference", Layout.open(tuple("ABC"))),
         (3, "live", Layout.open(tuple("ABC"))),
+        (4, "live", Layout.open(tuple("ABC"))),
+        (5, "live", Layout.open(tuple("ABC"))),
     ],
 )
 def test_a_checkpoint_of_an_earlier_version_keeps_every_gid(
@@ -42,7 +46,10 @@ def test_a_checkpoint_of_an_earlier_version_keeps_every_gid(
     result = association.cycle(110, 110 * 10**8, [])
     assert not [change for change in result.assignments if change.gid]
     assert association.identities.next_gid == max(known.values()) + 1
-    assert unpack(pack(checkpoint), "site") == checkpoint
+    packed = pack(Checkpoint(9, 0, {}, {}, ("A", "B", "C"), association.to_dict()))
+    again = Association(layout, settings(mode=mode))
+    again.restore(unpack(b"".join(packed.parts), "site").association, [0, 1, 2])
+    assert again.to_dict() == association.to_dict()
 
 
 def test_a_checkpoint_of_a_newer_version_is_refused_with_what_to_do() -> None:
@@ -50,6 +57,6 @@ def test_a_checkpoint_of_a_newer_version_is_refused_with_what_to_do() -> None:
         "schema": SCHEMA + 1
     }
     with pytest.raises(
-        UnknownState, match=r"site site in Redis has schema 5.*reads up to 4.*Run that version, or delete"
+        UnknownState, match=r"site site in Redis has schema 6.*reads up to 5.*Run that version, or delete"
     ):
         unpack(msgpack.packb(content), "site")

@@ -35,7 +35,22 @@ def commands(
 def test_the_cycle_comes_first_with_its_tick_as_id_so_that_a_retry_is_refused() -> None:
     result = CycleResult(assignments=[Assignment(0, 5, 1)])
     assert [str(part) for part in commands(result)[0]] == [
-        *("XADD", KEYS.cycles, "9-0", "tick", "9", "time_ns", "900", "events", "4", "next_gid", "3"),
+        *(
+            "XADD",
+            KEYS.cycles,
+            "MAXLEN",
+            "~",
+            "1000",
+            "9-0",
+            "tick",
+            "9",
+            "time_ns",
+            "900",
+            "events",
+            "4",
+            "next_gid",
+            "3",
+        ),
         *("digest", digest(result, ("A", "B")), "cursor", "A=7-0"),
     ]
 
