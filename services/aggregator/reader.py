@@ -18,6 +18,8 @@ from shared.redis_connection import Client
 _log = structlog.get_logger()
 START = "0-0"
 _READ_AT_ONCE = 200
+_FOREIGN_ID = 2**53
+"""Ids are Redis time in ms. A larger one is from another program."""
 NEVER = 2**63
 """A tick after all ticks."""
 
@@ -173,7 +175,9 @@ class TrackReader:
     ) -> None:
         for key, entries in answer:
             for entry_id, fields in entries:
-                self._take(self._camera_of[key], entry_id.decode(), fields, clock_tick)
+                # Nothing can follow such an id; the clock deletes the stream, and the cursor stays where it can go on.
+                if entry_order(entry_id.decode())[0] < _FOREIGN_ID:
+                    self._take(self._camera_of[key], entry_id.decode(), fields, clock_tick)
 
     def _take(self, camera: str, entry_id: str, fields: Mapping[bytes, bytes], clock_tick: int) -> None:
         self._read_upto[camera] = entry_id
