@@ -36,6 +36,7 @@ def status(
       problems: code, about (id of a service or empty), text, advice,
       seconds; well is true if there are none; docs/operations.md
       explains each code
+      notices: what happened within the last day and is over, as text
       workers: id, host, pid, labels, device, backend, embedder (checksum),
       cameras, fps, heartbeat_age_seconds
       cameras: name, state (live, starting, waiting, stalled, frozen,

@@ -30,6 +30,7 @@ def status_json(state: SiteState, redis: str) -> dict[str, Any]:
         "boxes_without_gid": state.health.boxes.without_gid,
         "well": not state.problems,
         "problems": [asdict(problem) for problem in state.problems],
+        "notices": list(state.notices),
         "workers": [asdict(worker) for worker in state.workers],
         "cameras": [_camera_json(camera) for camera in state.cameras],
         "services": [asdict(service) for service in state.health.services],

@@ -22,12 +22,13 @@ _STATE_STYLES: dict[State, str] = {
 
 
 def tables(state: SiteState, redis: str) -> Group:
-    """Three lines about the clock, the problems, a table of workers, and one of cameras.
+    """Three lines about the clock, problems and notices, a table of workers, and one of cameras.
 
     `redis` is the address to show.
     """
     parts: list[RenderableType] = [_clock(state, redis)]
     parts += [Text(problem.line, style="bold red") for problem in state.problems]
+    parts += [Text(notice, style="yellow") for notice in state.notices]
     workers = Table(title="workers", title_justify="left", title_style="bold")
     for heading in ("worker", "host", "pid", "labels", "device", "backend", "cameras", "fps", "heartbeat"):
         workers.add_column(heading, overflow="fold", min_width=len(heading))

@@ -160,6 +160,11 @@ class Keys:
         return self._key("state:current")
 
     @property
+    def restored(self) -> str:
+        """Hash: what the aggregator wrote again when Redis had lost everything."""
+        return self._key("restored")
+
+    @property
     def learned_layout(self) -> str:
         """String, JSON: which views overlap and how long steps take, as the aggregator has learned it."""
         return self._key("layout:learned")

@@ -156,7 +156,16 @@ class Publication:
         nothing = CycleRecord(tick, time_ns, cursors, CycleResult(), (), (), identities.next_gid, number)
         fields: Fields = {"kind": "restored", "tick": tick, "time_ns": time_ns}
         fields |= {"identities": len(identities), "tracks": shown, "reason": _REASONS["restored"]}
-        return [self._cycle(nothing), _xadd(self._keys.events, fields, EVENTS_KEPT, f"{number}-0")]
+        return [
+            self._cycle(nothing),
+            _xadd(self._keys.events, fields, EVENTS_KEPT, f"{number}-0"),
+            self.loss(time_ns, identities.next_gid - 1, len(identities), shown),
+        ]
+
+    def loss(self, time_ns: int, highest_gid: int, identities: int = 0, tracks: int = 0) -> Command:
+        """The command that says for `mtmc status` that Redis lost everything, and what was written again."""
+        fields: Fields = {"at_ms": time_ns // 1_000_000, "identities": identities, "tracks": tracks}
+        return ["HSET", self._keys.restored, *_flat(fields | {"highest_gid": highest_gid})]
 
     def rewritten(self, deleted: Collection[str], association: Association) -> list[Command]:
         """The commands that write again what the state knows of the content of `deleted` keys."""

@@ -30,7 +30,7 @@ from shared.lenient_reads import hash_at
 from shared.messages import TrackEntry
 from shared.monitoring.health import READY_SECONDS
 from shared.monitoring.monitor import Monitor
-from shared.redis_connection import RETRYABLE, Client
+from shared.redis_connection import RETRYABLE, Client, server_time_ns
 from shared.site import PublishedSite
 
 _log = structlog.get_logger()
@@ -462,9 +462,13 @@ class Aggregator:
         self._committed_tick = newest.tick if newest else 0
         self._events = max(self._events, self._checkpoints.last_event())
         identities = self.association.identities
-        known = newest.next_gid if newest else 1 + self._published.highest_gid_of_workers()
-        identities.next_gid = max(identities.next_gid, self._highest_used_gid + 1, known)
+        highest = newest.next_gid - 1 if newest else self._published.highest_gid_of_workers()
+        identities.next_gid = max(identities.next_gid, self._highest_used_gid + 1, highest + 1)
         self._note_gids()
+        if newest is None and highest:
+            _log.error("Redis lost everything; gids continue above the highest that a worker knows", highest=highest)
+            loss = self._publication.loss(server_time_ns(self._client), highest)
+            lease.commit([loss], touched_keys([loss]))
         self._reconcile(lease, newest.time_ns if newest else 0, deleted)
         # Entries that were read but not used are read again.
         self._reader.start_at(self._cursors, self._reader.last_seq)

@@ -42,6 +42,7 @@ def site_json(state: SiteState) -> dict[str, Any]:
         "boxes_without_gid": state.health.boxes.without_gid,
         "well": not state.problems,
         "problems": [asdict(problem) for problem in state.problems],
+        "notices": list(state.notices),
         "services": [_service_json(service) for service in state.health.services],
     }
 

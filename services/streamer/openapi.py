@@ -58,6 +58,7 @@ _SITE = _object(
         "boxes_without_gid": {**_COUNT, "description": "of these, boxes without a global id"},
         "well": {"type": "boolean", "description": "whether there is no problem"},
         "problems": {**_list(_reference("Problem")), "description": "the most important first"},
+        "notices": {"type": "array", "items": {"type": "string"}, "description": "of the last day, and over"},
         "services": {
             **_list(_reference("Service")),
             "description": "the processes that sent a heartbeat within the last minute",

@@ -13,6 +13,7 @@ from shared.site import PublishedSite
 from shared.site_state.box_counts import BoxCounts
 from shared.site_state.facts import CameraFacts, decimal, text_fields, whole
 from shared.site_state.judging import judged
+from shared.site_state.notices import notices
 from shared.site_state.problems import Boxes, SiteHealth, site_problems, ticks_have_stopped
 from shared.site_state.shown_tracks import ShownTracks, entries_needed, shown_tracks, tick_entries
 from shared.site_state.site_facts import SiteFacts, execute, read_site_facts
@@ -111,6 +112,7 @@ class StateReader:
             cameras=cameras,
             read_at=read_at,
             health=health,
+            notices=notices(site.restored, site.skew, site.now_ms),
         )
         return state.with_problems(
             site_problems(health, site=self._keys.site, live=self._is_live, target_fps=self._target_fps)

@@ -45,6 +45,8 @@ class SiteFacts:
     """Tick of the aggregator's last cycle; 0 before the first."""
     service_ages_s: Mapping[str, float] = field(default_factory=dict)
     """Process → age of its last heartbeat."""
+    restored: Mapping[str, str] = field(default_factory=dict)
+    """What was written again when Redis had lost everything."""
 
     @property
     def stalled(self) -> tuple[str, ...]:
@@ -77,11 +79,11 @@ def read_site_facts(client: Client, keys: Keys) -> SiteFacts:
         pipe.zrange(keys.workers, 0, -1, withscores=True)
         pipe.xrevrange(keys.ticks, count=_ENTRIES_OF_A_TICK)
         pipe.xrevrange(keys.cycles, count=1)
+        pipe.hgetall(keys.restored)
         queue_heartbeats(pipe, keys)
         pipe.time()
-        tick, skew, clock, aggregator, settings, epochs, seen, heartbeats, ticks, cycles, services, redis_time = (
-            execute(pipe)
-        )
+        tick, skew, clock, aggregator, settings, epochs, seen, heartbeats, ticks, cycles, *rest = execute(pipe)
+        restored, services, redis_time = rest
     now_ms = redis_time[0] * 1000 + redis_time[1] // 1000
     ages_ms = {worker: max(0, now_ms - beat_ms) for worker, beat_ms in scores(heartbeats).items()}
     number = whole(tick) or 0
@@ -98,6 +100,7 @@ def read_site_facts(client: Client, keys: Keys) -> SiteFacts:
         tick_stored_ms=stored_ms([(_ms(entry), whole(entry[1].get(b"tick"))) for entry in ticks or ()], number),
         cycle_tick=_ms(cycles[0]) if cycles else 0,
         service_ages_s=recent_heartbeats(services, now_ms),
+        restored=text_fields(restored),
     )
 
 

@@ -171,6 +171,8 @@ class SiteState:
     health: SiteHealth = field(default_factory=SiteHealth)
     problems: tuple[SiteProblem, ...] = ()
     """What is wrong with the site as a whole, the most important first."""
+    notices: tuple[str, ...] = ()
+    """What happened within the last day and is over, as lines for people."""
 
     def with_problems(self, problems: tuple[SiteProblem, ...]) -> SiteState:
         """The same state with these problems, and with warnings about them at the cameras that they concern."""

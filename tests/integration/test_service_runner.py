@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -265,6 +267,37 @@ def test_a_service_waits_for_redis_and_for_the_site_until_it_is_stopped(redis_pr
         thread.join(10)
     assert answers == [None]
     assert "Redis does not answer yet" in logs[0]["reason"]
+
+
+def test_a_connection_dropped_between_two_commands_of_the_start_is_retried() -> None:
+    replies = {"PING": b"+PONG\r\n"}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        met = threading.Semaphore(0)
+
+        def answer_only_pings() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        while received := connection.recv(4096):
+                            words = received.upper()
+                            if b"INFO" in words:
+                                met.release()
+                                break
+                            connection.sendall(replies["PING"] if b"PING" in words else b"+OK\r\n" * words.count(b"*"))
+
+        threading.Thread(target=answer_only_pings, daemon=True).start()
+        stop, answers = threading.Event(), list[object]()
+        options = ServiceOptions(site="yard", redis_url=f"redis://127.0.0.1:{server.getsockname()[1]}")
+        with capture_logs() as logs:
+            thread = threading.Thread(target=lambda: answers.append(connect_site(options, stop)), daemon=True)
+            thread.start()
+            assert met.acquire(timeout=60)
+            assert met.acquire(timeout=60), "it tries again"
+            stop.set()
+            thread.join(60)
+    assert answers == [None]
+    assert "does not answer" in logs[0]["reason"]
 
 
 def test_options_show_no_password() -> None:
