@@ -82,7 +82,13 @@ def published(client: Client, name: str, cameras: int) -> PublishedSite:
         "clock": {"mode": "live", "target_fps": _FPS},
         "detector": {"model": "/d.onnx"},
         "embedder": {"model": "/e.onnx"},
-        "association": {"learn": False, "retention_seconds": 86400, "checkpoint_seconds": 10, "replay_seconds": 120},
+        "association": {
+            "learn": False,  # It would learn from the whole gallery at once.
+            "retention_seconds": 86400,
+            "checkpoint_seconds": 10,
+            "replay_seconds": 120,
+            "cluster_interval_seconds": 10,  # Two aggregators that revise 100,000 tracks need more than two cores.
+        },
         "cameras": [{"name": camera, "source": "rtsp://nowhere"} for camera in _CAMERAS[:cameras]],
     }
     publish_site(client, SiteConfig.model_validate(config))

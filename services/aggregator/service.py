@@ -15,6 +15,7 @@ from association.adoption import Adopted, Published
 from association.core import Association
 from association.outcome import CameraTick, CycleResult
 from association.settings import AssociationSettings
+from services.aggregator.keeper import LeaseKeeper
 from services.aggregator.metrics import AggregatorMetrics
 from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle, pack
 from services.aggregator.publication import CYCLES_KEPT, Command, CycleRecord, Publication, digest, touched_keys
@@ -65,6 +66,7 @@ class Aggregator:
         self._checkpoints = Checkpoints(client, self._keys)
         self._published = PublishedIds(client, self._keys)
         self._monitor = monitor or Monitor()
+        self._keeper = LeaseKeeper()
         self._saver = CheckpointSaver(client, self._keys, self._checkpoints)
         self._metrics = AggregatorMetrics(self._monitor.registry)
         self._lease: Lease | None = None
@@ -123,12 +125,14 @@ class Aggregator:
             return
         try:
             self._lease.renew_if_due()
-            if not self._recovered:
-                self._recover(self._lease)
-            elif self._must_resync:
-                self._resync(self._lease)
-            self._follow_cameras()
-            if not self._run_due_cycles(self._lease):
+            with self._keeper.keeping(self._lease):
+                if not self._recovered:
+                    self._recover(self._lease)
+                elif self._must_resync:
+                    self._resync(self._lease)
+                self._follow_cameras()
+                did_run = self._run_due_cycles(self._lease)
+            if not did_run:
                 self._reader.wait(_POLL_S)
         except LeaseLost:
             self._lease = None
@@ -154,15 +158,19 @@ class Aggregator:
         """Saves a checkpoint and releases the lease, so that a standby takes over at once."""
         lease, self._lease = self._lease, None
         if lease is None:
-            self._saver.close()
+            self._end_threads()
             return
         if self._recovered and not self._must_resync and self._last_tick > self._checkpoint_tick:
             try:
                 self._save_last_checkpoint(lease)
             except LeaseLost as error:
                 _log.warning("lost a lease", role=error.role)
-        self._saver.close()
+        self._end_threads()
         lease.release()
+
+    def _end_threads(self) -> None:
+        self._saver.close()
+        self._keeper.close()
 
     def _save_last_checkpoint(self, lease: Lease) -> None:
         self._saver.abandon()
@@ -229,8 +237,12 @@ class Aggregator:
             lease.renew_if_due()
             with self._metrics.cycle_seconds.time():
                 self._run_cycle(lease, tick, handled)
-            self._monitor.health.progressed()
+            self._progressed()
         return self._last_tick > before
+
+    def _progressed(self) -> None:
+        self._monitor.health.progressed()
+        self._keeper.progressed()
 
     def _next_tick(self, upto: int) -> int | None:
         """The tick of the next cycle up to `upto`: one with entries, or one at which the grouping is revised.
@@ -439,7 +451,7 @@ class Aggregator:
 
         def loads() -> None:
             progressed()
-            self._monitor.health.progressed()
+            self._progressed()
 
         self._reset()
         checkpoint = self._checkpoints.load(loads)
@@ -476,7 +488,7 @@ class Aggregator:
                 progressed()
             entries = self._reader.take_exactly(cycle.cursors).entries
             self._compare(cycle, self._apply(cycle.tick, cycle.time_ns, entries))
-            self._monitor.health.progressed()
+            self._progressed()
             self._cursors |= cycle.cursors
             self._last_tick, self._events = cycle.tick, cycle.events
         self._metrics.replayed(len(cycles))
