@@ -17,7 +17,7 @@ from association.outcome import CameraTick, CycleResult
 from association.settings import AssociationSettings
 from services.aggregator.keeper import LeaseKeeper
 from services.aggregator.metrics import AggregatorMetrics
-from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle, pack
+from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle, UnknownState, pack
 from services.aggregator.publication import CYCLES_KEPT, Command, CycleRecord, Publication, digest, touched_keys
 from services.aggregator.published import PublishedIds
 from services.aggregator.reader import DeadLetter, TrackReader
@@ -38,6 +38,7 @@ LEASE_SECONDS = 2.0
 _POLL_S = 0.25
 _LOOK_AROUND_S = 0.4
 _FOLLOW_EVERY_S = 0.5
+_UNKNOWN_AGAIN_S = 60.0
 _FOLLOWED_AT_ONCE = 50
 """A standby applies so many cycles before it looks whether the lease is free."""
 _CLOSING_S = 5.0
@@ -366,7 +367,12 @@ class Aggregator:
         if cycles is None or self._differs_since is not None:
             newest = self._newest_generation()
             if newest != self._following:
-                cycles = self._load(lambda: None)[:_FOLLOWED_AT_ONCE]
+                try:
+                    cycles = self._load(lambda: None)[:_FOLLOWED_AT_ONCE]
+                except UnknownState as error:  # It is an error once this one has to take over.
+                    _log.warning("cannot follow the aggregator", reason=str(error))
+                    self._follow_at = time.monotonic() + _UNKNOWN_AGAIN_S
+                    return False
                 self._following = newest
                 _log.info("follows the aggregator", tick=self._last_tick, identities=len(self.association.identities))
         if not cycles:

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from association.outcome import CameraTick
 from services.aggregator import publication
+from services.aggregator.persistence import UnknownState
 from services.aggregator.publication import Publication
 from services.aggregator.service import Aggregator
 from shared.camera_settings import add_camera, remove_cameras
@@ -540,6 +541,29 @@ def test_a_standby_starts_over_from_the_next_checkpoint_when_it_cannot_follow(
         feeder.feed()
         standby.step()
     assert outcome(redis_client, site) == calm
+
+
+def test_a_standby_of_an_earlier_version_waits_and_an_owner_ends(
+    redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restless(monkeypatch)
+    site = site_of(redis_client, "newer")
+    feeder, owner, standby = (
+        Feeder(redis_client, site, scene()),
+        Aggregator(redis_client, site),
+        Aggregator(redis_client, site),
+    )
+    monkeypatch.setattr("services.aggregator.persistence.SCHEMA", 99)
+    feeder.feed(30)
+    owner.step()
+    monkeypatch.undo()
+    with capture_logs() as logs:
+        standby.step()
+        standby.step()
+    assert [line["event"] for line in logs] == ["cannot follow the aggregator"]
+    redis_client.delete(site.keys.lease("aggregator"))
+    with pytest.raises(UnknownState):
+        standby.step()
 
 
 def test_a_standby_with_other_settings_keeps_the_published_ids(
