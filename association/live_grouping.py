@@ -120,7 +120,8 @@ class LiveGrouping:
 
     def positions(self) -> dict[int, Position]:
         """Gid → where it is, for the identities that calibrated cameras see."""
-        every, ended = self._identities.by_gid(), self._table.rows["ended"]
+        every = [identity for identity in self._identities.by_gid() if identity.present]
+        ended = self._table.rows["ended"]
         found = self.evidence.positions.of([[row for row in one.rows if not ended[row]] for one in every])
         return {one.gid: position for one, position in zip(every, found, strict=True) if position is not None}
 

@@ -239,7 +239,7 @@ class TrackTable:
             "used": used.astype("<i4").tobytes(),
             "free": np.array(self._free, "<i4").tobytes(),
             "rows": self.rows[used].tobytes(),
-            "sums": self.sums[used].tobytes(),
+            "sums": self.sums[used].reshape(-1).view(np.uint8).data,  # not copied twice
             "weights": self.weights[used].tobytes(),
             "dimension": self.sums.shape[1],
             "embedders": list(self.embedders),

@@ -232,9 +232,20 @@ class Gate:
             )
         return None
 
-    def queue_handled(self, pipeline: Any) -> None:
-        """Queues the query of how far the cameras are; `Handled.parse` parses the reply."""
-        self._run("handled", pipeline=pipeline)
+    def queue_handled(self, pipeline: Any, *, by_hash: bool = False) -> None:
+        """Queues the query of how far the cameras are; `Handled.parse` parses the reply.
+
+        With `by_hash` the text of the script is not sent. If the pipeline then raises NoScriptError, call
+        `load_handled` and send all again.
+        """
+        if by_hash:
+            self._scripts.queue("handled", self._gate_keys, self._gate_args, pipeline)
+        else:
+            self._run("handled", pipeline=pipeline)
+
+    def load_handled(self) -> None:
+        """Loads the script of `queue_handled`, which is several times longer than everything else in its pipeline."""
+        self._scripts.load("handled")
 
     def wake(self) -> None:
         """Wakes the processes that wait for the gate; called after a cycle of the aggregator in virtual mode."""

@@ -44,7 +44,21 @@ class Scripts:
         """
         if pipeline is not None:
             return pipeline.eval(_source(name), len(keys), *keys, *args)
+        return self._script(name)(keys=list(keys), args=list(args))
+
+    def queue(self, name: str, keys: Sequence[str], args: Sequence[str | bytes | int | float], pipeline: Any) -> None:
+        """Queues `lua/{name}.lua` by its hash, for a caller that often sends it.
+
+        The pipeline raises NoScriptError if the server does not have the script; `load` it then, and send all again.
+        """
+        pipeline.evalsha(self._script(name).sha, len(keys), *keys, *args)
+
+    def load(self, name: str) -> None:
+        """Loads a script into the server."""
+        self._client.script_load(_source(name))
+
+    def _script(self, name: str) -> Any:
         script = self._registered.get(name)
         if script is None:
             script = self._registered[name] = self._client.register_script(_source(name))
-        return script(keys=list(keys), args=list(args))
+        return script

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from redis.exceptions import NoScriptError
 
 from shared.errors import MessageError
 from shared.gate import Gate, Handled
@@ -97,12 +98,11 @@ class TrackReader:
         Raises:
             RedisError: Redis is unreachable.
         """
-        streams = {key: self._read_upto[camera] for key, camera in self._camera_of.items()}
-        with self._client.pipeline(transaction=True) as pipe:
-            self._gate.queue_handled(pipe)
-            pipe.xread(streams, count=_READ_AT_ONCE)
-            pipe.xrevrange(self._keys.cycles, count=1)
-            handled, answer, newest = pipe.execute()
+        try:
+            handled, answer, newest = self._ask()
+        except NoScriptError:
+            self._gate.load_handled()
+            handled, answer, newest = self._ask()
         progress = Handled.parse(handled)
         upto = progress.upto
         self._clock_tick = max(self._clock_tick, progress.tick)
@@ -113,6 +113,15 @@ class TrackReader:
                 upto = min(upto, self._waiting[camera][-1].tick)
         self.unread_ticks = progress.upto - upto
         return Handled(upto, progress.tick, progress.time_ns), newest_number(newest)
+
+    def _ask(self) -> list[Any]:
+        streams = {key: self._read_upto[camera] for key, camera in self._camera_of.items()}
+        with self._client.pipeline(transaction=True) as pipe:
+            self._gate.queue_handled(pipe, by_hash=True)
+            pipe.xread(streams, count=_READ_AT_ONCE)
+            pipe.xrevrange(self._keys.cycles, count=1)
+            answers: list[Any] = pipe.execute()
+            return answers
 
     def read_more(self) -> bool:
         """Reads the entries that have arrived, without checking how far the cameras are; False if there were none."""

@@ -15,8 +15,9 @@ from association.adoption import Adopted, Published
 from association.core import Association
 from association.outcome import CameraTick, CycleResult
 from association.settings import AssociationSettings
+from services.aggregator.keeper import LeaseKeeper
 from services.aggregator.metrics import AggregatorMetrics
-from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle, pack
+from services.aggregator.persistence import Checkpoint, Checkpoints, RecordedCycle, UnknownState, pack
 from services.aggregator.publication import CYCLES_KEPT, Command, CycleRecord, Publication, digest, touched_keys
 from services.aggregator.published import PublishedIds
 from services.aggregator.reader import DeadLetter, TrackReader
@@ -41,6 +42,7 @@ _OUTPUT_EVERY_S = 1.0
 _RESTATED_AT_ONCE = 2000
 """Commands per commit when the whole state is written again: a commit should take milliseconds."""
 _FOLLOW_EVERY_S = 0.5
+_UNKNOWN_AGAIN_S = 60.0
 _FOLLOWED_AT_ONCE = 50
 """A standby applies so many cycles before it looks whether the lease is free."""
 _CLOSING_S = 5.0
@@ -69,6 +71,7 @@ class Aggregator:
         self._checkpoints = Checkpoints(client, self._keys)
         self._published = PublishedIds(client, self._keys)
         self._monitor = monitor or Monitor()
+        self._keeper = LeaseKeeper()
         self._saver = CheckpointSaver(client, self._keys, self._checkpoints)
         self._metrics = AggregatorMetrics(self._monitor.registry)
         self._lease: Lease | None = None
@@ -127,13 +130,15 @@ class Aggregator:
             return
         try:
             self._lease.renew_if_due()
-            if not self._recovered:
-                self._recover(self._lease)
-            elif self._must_resync:
-                self._resync(self._lease)
-            self._follow_cameras()
-            self._look_after_output(lease=self._lease)
-            if not self._run_due_cycles(self._lease):
+            with self._keeper.keeping(self._lease):
+                if not self._recovered:
+                    self._recover(self._lease)
+                elif self._must_resync:
+                    self._resync(self._lease)
+                self._follow_cameras()
+                self._look_after_output(self._lease)
+                did_run = self._run_due_cycles(self._lease)
+            if not did_run:
                 self._reader.wait(_POLL_S)
         except LeaseLost:
             self._lease = None
@@ -159,15 +164,19 @@ class Aggregator:
         """Saves a checkpoint and releases the lease, so that a standby takes over at once."""
         lease, self._lease = self._lease, None
         if lease is None:
-            self._saver.close()
+            self._end_threads()
             return
         if self._recovered and not self._must_resync and self._last_tick > self._checkpoint_tick:
             try:
                 self._save_last_checkpoint(lease)
             except LeaseLost as error:
                 _log.warning("lost a lease", role=error.role)
-        self._saver.close()
+        self._end_threads()
         lease.release()
+
+    def _end_threads(self) -> None:
+        self._saver.close()
+        self._keeper.close()
 
     def _save_last_checkpoint(self, lease: Lease) -> None:
         self._saver.abandon()
@@ -242,8 +251,12 @@ class Aggregator:
             lease.renew_if_due()
             with self._metrics.cycle_seconds.time():
                 self._run_cycle(lease, tick, handled)
-            self._monitor.health.progressed()
+            self._progressed()
         return self._last_tick > before
+
+    def _progressed(self) -> None:
+        self._monitor.health.progressed()
+        self._keeper.progressed()
 
     def _next_tick(self, upto: int) -> int | None:
         """The tick of the next cycle up to `upto`: one with entries, or one at which the grouping is revised.
@@ -298,7 +311,7 @@ class Aggregator:
         for start in range(0, len(commands), _RESTATED_AT_ONCE):
             part = commands[start : start + _RESTATED_AT_ONCE]
             lease.commit(part, touched_keys(part))
-            self._monitor.health.progressed()
+            self._progressed()
 
     def _apply(self, tick: int, now_ns: int, entries: list[TrackEntry]) -> CycleResult:
         seen = [
@@ -377,7 +390,12 @@ class Aggregator:
         if cycles is None or self._differs_since is not None:
             newest = self._newest_generation()
             if newest != self._following:
-                cycles = self._load(lambda: None)[:_FOLLOWED_AT_ONCE]
+                try:
+                    cycles = self._load(lambda: None)[:_FOLLOWED_AT_ONCE]
+                except UnknownState as error:  # It is an error once this one has to take over.
+                    _log.warning("cannot follow the aggregator", reason=str(error))
+                    self._follow_at = time.monotonic() + _UNKNOWN_AGAIN_S
+                    return False
                 self._following = newest
                 _log.info("follows the aggregator", tick=self._last_tick, identities=len(self.association.identities))
         if not cycles:
@@ -492,7 +510,7 @@ class Aggregator:
 
         def loads() -> None:
             progressed()
-            self._monitor.health.progressed()
+            self._progressed()
 
         self._reset()
         checkpoint = self._checkpoints.load(loads)
@@ -529,7 +547,7 @@ class Aggregator:
                 progressed()
             entries = self._reader.take_exactly(cycle.tick, cycle.cursors).entries
             self._compare(cycle, self._apply(cycle.tick, cycle.time_ns, entries))
-            self._monitor.health.progressed()
+            self._progressed()
             self._cursors |= cycle.cursors
             self._last_tick, self._last_time_ns, self._events = cycle.tick, cycle.time_ns, cycle.events
         self._metrics.replayed(len(cycles))

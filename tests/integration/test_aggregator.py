@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from association.outcome import CameraTick
 from services.aggregator import publication
+from services.aggregator.persistence import UnknownState
 from services.aggregator.publication import Publication
 from services.aggregator.service import Aggregator
 from shared.camera_settings import add_camera, remove_cameras
@@ -320,6 +321,22 @@ def test_the_outcome_does_not_depend_on_how_much_arrives_at_once(redis_client: C
         assert outcome(redis_client, site) == calm
 
 
+def test_reading_does_not_send_the_text_of_a_script_each_time_and_survives_a_flush(redis_client: Client) -> None:
+    site = site_of(redis_client, "short")
+    feeder, aggregator = Feeder(redis_client, site, scene()), Aggregator(redis_client, site)
+    for tick in range(1, 21):
+        feeder.feed()
+        if tick == 10:
+            redis_client.script_flush()
+        if tick in (5, 15):
+            before = redis_client.info("stats")["total_net_input_bytes"]
+        aggregator.step()
+        if tick in (5, 15):
+            sent = redis_client.info("stats")["total_net_input_bytes"] - before
+            assert sent < 6000, "a step sends no more than its commit and what it asks"
+    assert redis_client.xrevrange(site.keys.cycles, count=1)[0][0] == b"20-0"
+
+
 def test_more_entries_than_are_read_at_once_are_all_used_in_order(
     redis_client: Client, calm: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -526,6 +543,29 @@ def test_a_standby_starts_over_from_the_next_checkpoint_when_it_cannot_follow(
         feeder.feed()
         standby.step()
     assert outcome(redis_client, site) == calm
+
+
+def test_a_standby_of_an_earlier_version_waits_and_an_owner_ends(
+    redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restless(monkeypatch)
+    site = site_of(redis_client, "newer")
+    feeder, owner, standby = (
+        Feeder(redis_client, site, scene()),
+        Aggregator(redis_client, site),
+        Aggregator(redis_client, site),
+    )
+    monkeypatch.setattr("services.aggregator.persistence.SCHEMA", 99)
+    feeder.feed(30)
+    owner.step()
+    monkeypatch.undo()
+    with capture_logs() as logs:
+        standby.step()
+        standby.step()
+    assert [line["event"] for line in logs] == ["cannot follow the aggregator"]
+    redis_client.delete(site.keys.lease("aggregator"))
+    with pytest.raises(UnknownState):
+        standby.step()
 
 
 def test_a_standby_with_other_settings_keeps_the_published_ids(

@@ -242,3 +242,42 @@ def test_a_packed_checkpoint_is_not_changed_by_later_cycles(redis_client: Client
     feeder.feed(40)
     aggregator.step()
     assert b"".join(started[0].parts) == before
+
+
+def test_a_cycle_longer_than_the_lease_does_not_lose_it_and_a_loop_that_hangs_does(
+    redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.aggregator.service.LEASE_SECONDS", 0.6)
+    site = site_of(redis_client, "long")
+    feeder, owner, standby = (
+        Feeder(redis_client, site, scene()),
+        Aggregator(redis_client, site),
+        Aggregator(redis_client, site),
+    )
+    feeder.feed()
+    owner.step()
+    lease, apply, seen = site.keys.lease("aggregator"), owner._apply, []
+
+    def long(*given: Any) -> Any:
+        for _ in range(30):
+            seen.append(redis_client.exists(lease))
+            threading.Event().wait(0.05)
+        return apply(*given)
+
+    monkeypatch.setattr(owner, "_apply", long)
+    feeder.feed()
+    owner.step()
+    assert all(seen)
+    monkeypatch.setattr("services.aggregator.keeper.LONGEST_S", 0.1)
+
+    def hangs(*given: Any) -> Any:
+        watch = Stopwatch()
+        while standby._lease is None:
+            assert watch.within(60), "nobody took over"
+            standby.step()
+        return apply(*given)
+
+    monkeypatch.setattr(owner, "_apply", hangs)
+    feeder.feed()
+    with pytest.raises(LeaseLost):
+        owner.step()
