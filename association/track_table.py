@@ -234,12 +234,15 @@ class TrackTable:
     def to_dict(self) -> dict[str, Any]:
         """The rows in use for a checkpoint, and where they are, so that a restored table behaves bit-identically."""
         used = np.flatnonzero(self.rows["used"])
+        sums = bytearray(4 * len(used) * self.sums.shape[1])  # Not tobytes, which would copy them twice.
+        into = np.ndarray((len(used), self.sums.shape[1]), np.float32, sums)
+        np.take(self.sums, used, axis=0, out=into, mode="clip")
         return {
             "capacity": len(self.rows),
             "used": used.astype("<i4").tobytes(),
             "free": np.array(self._free, "<i4").tobytes(),
             "rows": self.rows[used].tobytes(),
-            "sums": self.sums[used].reshape(-1).view(np.uint8).data,  # not copied twice
+            "sums": sums,
             "weights": self.weights[used].tobytes(),
             "dimension": self.sums.shape[1],
             "embedders": list(self.embedders),

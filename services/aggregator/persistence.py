@@ -176,7 +176,7 @@ class PackedCheckpoint:
     """A checkpoint as bytes, which no later cycle changes."""
 
     tick: int
-    parts: tuple[bytes | memoryview, ...]
+    parts: tuple[bytes | bytearray, ...]
     """Their concatenation is one msgpack object. The embeddings are a part of their own, because a copy of all would
     take long."""
 

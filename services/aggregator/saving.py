@@ -141,7 +141,7 @@ class CheckpointSaver:
         _log.info("saved a checkpoint", tick=packed.tick, bytes=size, seconds=round(time.monotonic() - started, 1))
         return packed.tick
 
-    def _pieces(self, parts: Sequence[bytes | memoryview]) -> Iterator[tuple[int, int, bytes]]:
+    def _pieces(self, parts: Sequence[bytes | bytearray]) -> Iterator[tuple[int, int, bytes]]:
         """Number of the chunk, offset in it, and content of each piece; pieces end where a chunk ends."""
         at = 0
         for part in parts:
