@@ -115,11 +115,14 @@ class RevisionWatch:
         self._replaced = newer is not None and newer.revision != site.revision
 
 
-def connect_site(options: ServiceOptions, stop: threading.Event, monitor: Monitor | None = None) -> Connected | None:
+def connect_site(
+    options: ServiceOptions, stop: threading.Event, monitor: Monitor | None = None, *, has_run: bool = False
+) -> Connected | None:
     """Connects and waits until the site is published; None if `stop` was set meanwhile.
 
     A Redis that does not answer yet is waited for, and so is a published site that this version can read. `monitor`
-    reports the reason for waiting.
+    reports the reason for waiting. `has_run`: the service ran with this Redis before, so it also waits until Redis can
+    be used again, for example with the password that it had.
 
     Raises:
         RedisUnusable: Redis answers, but cannot be used as it is set up.
@@ -137,7 +140,7 @@ def connect_site(options: ServiceOptions, stop: threading.Event, monitor: Monito
         except RETRYABLE as error:
             site, reason = None, f"Redis does not answer yet: {error}"
         except RedisUnusable as error:
-            if not error.transient:
+            if not error.transient and not has_run:
                 raise
             site, reason = None, str(error)
         except ConfigError as error:
@@ -172,7 +175,7 @@ def serve(
     monitor, started_at = Monitor(name, options.site), time.monotonic()
     with serving(monitor, options.metrics_host, options.metrics_port) as address:
         good: PublishedSite | None = None
-        while (connected := connect_site(options, stop, monitor)) is not None:
+        while (connected := connect_site(options, stop, monitor, has_run=good is not None)) is not None:
             with contextlib.closing(
                 Presence(connected.client, connected.site.keys, name, monitor.health, address, started_at)
             ):

@@ -1,8 +1,8 @@
--- One step of the clock. KEYS[8] lease:clock, KEYS[9] epochs, ARGV[3] its value, ARGV[4] origin in µs of Redis time, ARGV[5] fps,
--- ARGV[6] stall in ms, ARGV[7] 1 at the first step after a pause, ARGV[8] the time in µs that the caller expects, or 0,
--- ARGV[9] by how much it may differ, µs. Returns {1, whether the tick is new, tick, gate, skew, number of stalled cameras,
--- cameras that stalled at this step…}, {0} if the lease is lost, or {2} if the time is not as expected: then nothing was
--- done, because Redis's clock may have been set.
+-- One step of the clock. KEYS[8] lease:clock, KEYS[9] epochs, ARGV[3] its value, ARGV[4] origin in µs of Redis time,
+-- ARGV[5] fps, ARGV[6] stall in ms, ARGV[7] 1 at the first step after a pause, ARGV[8] the time in µs that the caller
+-- expects, or 0, ARGV[9] by how much it may differ, µs. Returns {1, whether the tick is new, tick, gate, skew, number of
+-- stalled cameras, cameras that stalled at this step…}, {0} if the lease is lost, or {2} if the time is not as expected:
+-- then nothing was done, because Redis's clock may have been set.
 if not owned(KEYS[8], KEYS[9], 'clock', ARGV[3]) then return {0} end
 local origin_us, fps, stall_ms, resumed = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
 local time = redis.call('TIME')
