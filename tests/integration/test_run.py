@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from launcher.publishing import publish
 from shared.config_file import read_site_file
 from shared.keys import Keys
 from shared.redis_connection import Client
 from tests.running_services import Run, services_running, write_hall_site
+from tests.small_site import small_site
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = Keys("hall")
@@ -90,10 +92,10 @@ def test_a_missing_mask_is_reported(run: Run, site_file: Path, redis_url: str) -
     assert "none.png: cannot be read (No such file or directory)" in (site_file.parent / "log").read_text()
 
 
-def test_a_site_can_be_published_from_the_command_line(site_file: Path, redis_client: Client, redis_url: str) -> None:
-    for name in ("d.onnx", "e.onnx", "a.mp4"):
-        (site_file.parent / name).touch()
+def test_a_site_can_be_published_from_the_command_line(tmp_path: Path, redis_client: Client, redis_url: str) -> None:
+    site_file = tmp_path / "site.yaml"
+    site_file.write_text(yaml.safe_dump(small_site(tmp_path, "a")))
     command = [sys.executable, "-m", "cli", "config", "publish", str(site_file), "--redis", redis_url]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout == f"published site hall, revision 1, in Redis at {redis_url}\n", done.stderr
     assert json.loads(redis_client.get(KEYS.config))["site"]["site"] == "hall"

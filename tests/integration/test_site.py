@@ -197,7 +197,7 @@ def test_a_script_in_a_pipeline_costs_one_round_trip_and_survives_a_flush(redis_
             gate.queue_handled(pipe)
             return Handled.parse(pipe.execute()[0])
 
-    redis_client.set(KEYS.tick, 5)
+    redis_client.xadd(KEYS.ticks, {"tick": 5, "time_ns": 7, "gate": 6})
     assert ask().tick == 5
     redis_client.script_flush()
     redis_client.config_resetstat()
