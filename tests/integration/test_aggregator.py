@@ -183,7 +183,8 @@ def calm(redis_server_url: str) -> dict[str, Any]:
     assert events == list(range(1, len(events) + 1)), "events are numbered with gaps"
     kinds = {fields[b"kind"] for _, fields in found["events"]}
     assert {b"appeared", b"handover", b"merged", b"split", b"left"} <= kinds
-    assert len(aggregator.association.identities) < aggregator.association.identities.next_gid - 1, "none is forgotten"
+    identities = aggregator.state.association.identities
+    assert len(identities) < identities.next_gid - 1, "none is forgotten"
     return found
 
 
@@ -279,7 +280,7 @@ class Storm:
                 self.aggregator.step()
 
     def die_while_saving(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(self.aggregator, "_checkpoint_ticks", 1)
+        patch.setattr(self.aggregator._schedule, "_interval_ticks", 1)
         set_current = self.site.keys.state_current
         commit = Lease.commit
 
@@ -403,7 +404,7 @@ def test_without_an_intact_checkpoint_new_gids_are_assigned_and_event_numbers_co
     for _ in range(TICKS - 50):
         feeder.feed()
         aggregator.step()
-    highest = aggregator.association.identities.next_gid - 1
+    highest = aggregator.state.association.identities.next_gid - 1
     events = redis_client.xlen(site.keys.events)
     for key in scan(redis_client, site, "state:*"):
         if key != "state:current":
@@ -427,7 +428,7 @@ def prefixed(site: PublishedSite, key: str) -> str:
 
 def check_map(client: Client, site: PublishedSite, aggregator: Aggregator) -> None:
     """The published map matches the aggregator's state."""
-    rows = aggregator.association.table.rows
+    rows = aggregator.state.association.table.rows
     shown = rows[rows["used"] & (rows["gid"] > 0) & (~rows["ended"] | rows["lingering"])]
     believed = {(CAMERAS[row["camera"]], int(row["track_id"])): int(row["gid"]) for row in shown}
     published = {
@@ -463,12 +464,12 @@ def test_of_two_aggregators_one_is_a_standby_until_the_other_stops(redis_client:
     assert outcome(redis_client, site) == before
     one.close()
     other.step()
-    assert other.association.to_dict() == one.association.to_dict()
+    assert other.state.association.to_dict() == one.state.association.to_dict()
 
 
 def restless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A standby looks at every step."""
-    monkeypatch.setattr("services.aggregator.service._FOLLOW_EVERY_S", 0.0)
+    monkeypatch.setattr("services.aggregator.recovery._FOLLOW_EVERY_S", 0.0)
     monkeypatch.setattr("services.aggregator.service._POLL_S", 0.001)
 
 
@@ -491,7 +492,7 @@ def test_a_standby_follows_the_owner_and_takes_over_without_reading_a_checkpoint
         owner.step()
         if tick > 10:
             standby.step()
-    assert standby.association.to_dict() == owner.association.to_dict()
+    assert standby.state.association.to_dict() == owner.state.association.to_dict()
     feeder.feed(2)
     owner.step()
     monkeypatch.setattr(standby._checkpoints, "load", lambda *_: pytest.fail("it read a checkpoint"))
@@ -535,9 +536,11 @@ def test_a_standby_starts_over_from_the_next_checkpoint_when_it_cannot_follow(
         if tick <= 10 or tick > 110:  # Meanwhile it hangs, and checkpoints trim the cycles.
             standby.step()
         if tick == 115:
-            standby.association.identities.next_gid += 5  # another processor
-            standby._differs_since = 115
-    assert standby.association.to_dict() == owner.association.to_dict(), "it started over at the checkpoint of tick 120"
+            standby.state.association.identities.next_gid += 5  # another processor
+            standby.state.differs_since = 115
+    assert standby.state.association.to_dict() == owner.state.association.to_dict(), (
+        "it started over at the checkpoint of tick 120"
+    )
     redis_client.delete(site.keys.lease("aggregator"))
     while feeder.tick < TICKS:
         feeder.feed()
@@ -597,7 +600,7 @@ def test_an_old_owner_that_wakes_up_is_refused(
     feeder.feed(60)
     old.step()
     if moment == "saving":
-        monkeypatch.setattr(old, "_checkpoint_ticks", 1)
+        monkeypatch.setattr(old._schedule, "_interval_ticks", 1)
     feeder.feed(20)
     commit, new = Lease.commit, aggregator_of(redis_client, site)
 
@@ -614,7 +617,7 @@ def test_an_old_owner_that_wakes_up_is_refused(
     def interrupted_again(lease: Lease, commands: Any, touched: Any, **options: Any) -> None:
         monkeypatch.setattr(Lease, "commit", commit)
         redis_client.delete(site.keys.lease("aggregator"))
-        monkeypatch.setattr(new, "_checkpoint_ticks", 1)
+        monkeypatch.setattr(new._schedule, "_interval_ticks", 1)
         new.step()
         commit(lease, commands, touched, **options)
 
@@ -651,12 +654,12 @@ def test_an_old_owner_cannot_damage_the_checkpoint_of_the_new_one(
     def asleep_before_writing() -> Any:
         kept = generations()
         redis_client.delete(site.keys.lease("aggregator"))
-        monkeypatch.setattr(new, "_checkpoint_ticks", 1)
+        monkeypatch.setattr(new._schedule, "_interval_ticks", 1)
         feeder.feed(1)  # One checkpoint of the new owner, under the number that the old one is about to use.
         new.step()
         return kept
 
-    monkeypatch.setattr(old, "_checkpoint_ticks", 1)
+    monkeypatch.setattr(old._schedule, "_interval_ticks", 1)
     monkeypatch.setattr(old._checkpoints, "generations", asleep_before_writing)
     with pytest.raises(LeaseLost):
         old.step()
@@ -870,7 +873,7 @@ def test_late_entries_are_counted_and_used_in_the_next_cycle(redis_client: Clien
     too_late = len([1 for _, fields in late if 31 - int(fields[b"tick"]) > 5])
     assert int(redis_client.hget(site.keys.skew, "late")) == too_late
     assert monitor.registry.get_sample_value("mtmc_aggregator_late_entries_total") == too_late
-    rows = aggregator.association.table.rows
+    rows = aggregator.state.association.table.rows
     assert rows["embedded"][rows["used"]].tolist() == [31, 31]
 
 
@@ -904,7 +907,7 @@ def test_published_ids_win_where_other_settings_decide_differently_in_a_recovery
     check_map(redis_client, site, aggregator)
     numbers = [int(entry_id.split(b"-")[0]) for entry_id, _ in redis_client.xrange(site.keys.events)]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert aggregator.association.identities.next_gid > max(
+    assert aggregator.state.association.identities.next_gid > max(
         int(fields[b"gid"]) for _, fields in redis_client.xrange(site.keys.assignments)
     )
 
@@ -1179,7 +1182,7 @@ def test_memory_of_redis_is_flat_over_a_long_run(redis_client: Client, monkeypat
         for key in names:
             used = int(redis_client.memory_usage(prefix + key, samples=0) or 0)
             kinds[key.split(":")[0]] = kinds.get(key.split(":")[0], 0) + used
-        sizes.append({**kinds, "keys": len(names), "rows": len(aggregator.association.table)})
+        sizes.append({**kinds, "keys": len(names), "rows": len(aggregator.state.association.table)})
     middle, late = sizes[5:9], sizes[-4:]
     for capped in ("assignments", "events"):
         # Whole nodes of a stream are dropped, of a hundred entries each.

@@ -70,13 +70,13 @@ def test_cycles_go_on_while_a_checkpoint_is_being_saved(redis_client: Client, mo
     assert len(begun) == 1, "more than one checkpoint is being saved"
     assert not redis_client.exists(site.keys.state_current)
     goes_on.set()
-    assert aggregator._saver.wait(60)
+    assert aggregator._schedule._saver.wait(60)
     saved = Checkpoints(redis_client, site.keys).load()
     assert saved is not None
     assert saved.tick == 20, "the state as it was when the save began"
     feeder.feed()
     aggregator.step()
-    assert aggregator._saver.wait(60)
+    assert aggregator._schedule._saver.wait(60)
     feeder.feed()
     aggregator.step()
     saved = Checkpoints(redis_client, site.keys).load()
@@ -85,7 +85,7 @@ def test_cycles_go_on_while_a_checkpoint_is_being_saved(redis_client: Client, mo
     aggregator.close()
     again = aggregator_of(redis_client, site)
     again.step()
-    assert again.association.to_dict() == aggregator.association.to_dict()
+    assert again.state.association.to_dict() == aggregator.state.association.to_dict()
 
 
 def test_pieces_that_are_repeated_after_a_lost_reply_make_the_same_checkpoint(
@@ -181,7 +181,7 @@ def test_pieces_fit_a_slow_link(redis_client: Client, redis_url: str, monkeypatc
 def test_an_aggregator_that_stops_does_not_wait_for_a_save_that_hangs(
     redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.aggregator.service._CLOSING_S", 0.5)
+    monkeypatch.setattr("services.aggregator.checkpoint_schedule._CLOSING_S", 0.5)
     site = site_of(redis_client, "stopping")
     feeder, aggregator = Feeder(redis_client, site, scene()), Aggregator(redis_client, site)
     goes_on, commit = threading.Event(), Lease.commit
@@ -201,13 +201,13 @@ def test_an_aggregator_that_stops_does_not_wait_for_a_save_that_hangs(
     goes_on.set()
     again = Aggregator(redis_client, site)
     again.step()
-    assert again.association.to_dict() == aggregator.association.to_dict()
+    assert again.state.association.to_dict() == aggregator.state.association.to_dict()
 
 
 def test_cycles_are_bounded_without_a_checkpoint_and_a_recovery_keeps_the_published_ids(
     redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.aggregator.service.CYCLES_KEPT", 0)
+    monkeypatch.setattr("services.aggregator.state.CYCLES_KEPT", 0)
     site = site_of(redis_client, "bounded", replay_seconds=10)
     feeder, aggregator = Feeder(redis_client, site, scene()), Aggregator(redis_client, site)
     monkeypatch.setattr(CheckpointSaver, "start", lambda *_: None)
@@ -236,8 +236,8 @@ def test_a_packed_checkpoint_is_not_changed_by_later_cycles(redis_client: Client
     feeder.feed(40)
     aggregator.step()
     started: list[PackedCheckpoint] = []
-    aggregator._saver.start = lambda lease, packed, with_it: started.append(packed)  # type: ignore[method-assign]
-    aggregator._start_saving(aggregator._lease)  # type: ignore[arg-type]
+    aggregator._schedule._saver.start = lambda lease, packed, with_it: started.append(packed)  # type: ignore[method-assign]
+    aggregator._schedule._start(aggregator._lease)  # type: ignore[arg-type]
     before = b"".join(started[0].parts)
     feeder.feed(40)
     aggregator.step()
@@ -256,7 +256,7 @@ def test_a_cycle_longer_than_the_lease_does_not_lose_it_and_a_loop_that_hangs_do
     )
     feeder.feed()
     owner.step()
-    lease, apply, seen = site.keys.lease("aggregator"), owner._apply, []
+    lease, apply, seen = site.keys.lease("aggregator"), owner.state.apply, []
 
     def long(*given: Any) -> Any:
         for _ in range(30):
@@ -264,7 +264,7 @@ def test_a_cycle_longer_than_the_lease_does_not_lose_it_and_a_loop_that_hangs_do
             threading.Event().wait(0.05)
         return apply(*given)
 
-    monkeypatch.setattr(owner, "_apply", long)
+    monkeypatch.setattr(owner.state, "apply", long)
     feeder.feed()
     owner.step()
     assert all(seen)
@@ -277,7 +277,7 @@ def test_a_cycle_longer_than_the_lease_does_not_lose_it_and_a_loop_that_hangs_do
             standby.step()
         return apply(*given)
 
-    monkeypatch.setattr(owner, "_apply", hangs)
+    monkeypatch.setattr(owner.state, "apply", hangs)
     feeder.feed()
     with pytest.raises(LeaseLost):
         owner.step()

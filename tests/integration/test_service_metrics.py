@@ -122,11 +122,11 @@ def test_an_aggregator_counts_what_it_commits(redis_client: Client) -> None:
     for kind in ("appeared", "handover", "merged", "split", "left"):
         assert value(monitor, "mtmc_aggregator_events_total", kind=kind) == events.count(kind)
     assert events.count("appeared") > 0
-    assert value(monitor, "mtmc_aggregator_identities") == len(aggregator.association.identities) > 0
-    rows = aggregator.association.table.rows
+    assert value(monitor, "mtmc_aggregator_identities") == len(aggregator.state.association.identities) > 0
+    rows = aggregator.state.association.table.rows
     assert value(monitor, "mtmc_aggregator_live_tracks") == int((rows["used"] & ~rows["ended"]).sum()) > 0
     assert value(monitor, "mtmc_aggregator_lag_ticks") == 0
-    assert aggregator._saver.wait(60)
+    assert aggregator._schedule._saver.wait(60)
     feeder.feed(1)
     aggregator.step()
     saved = value(monitor, "mtmc_aggregator_checkpoints_total")
@@ -150,7 +150,7 @@ def test_a_cycle_whose_commit_was_refused_is_counted_only_by_the_new_owner(redis
     aggregator.step()
     feeder.feed(5)
     # Another aggregator takes over between reading the entries and the commit.
-    reader = aggregator._reader
+    reader = aggregator.state.reader
     original = reader.take_upto
 
     def overtaken(tick: int) -> Any:
@@ -214,7 +214,7 @@ def test_many_cycles_in_one_step_are_progress(redis_client: Client) -> None:
     )
     feeder.feed(30)
     seen = []
-    original = aggregator.association.cycle
+    original = aggregator.state.association.cycle
 
     def slow(*arguments: Any) -> Any:
         now[0] += 5
@@ -223,7 +223,7 @@ def test_many_cycles_in_one_step_are_progress(redis_client: Client) -> None:
 
     aggregator.step()
     assert value(monitor, "mtmc_aggregator_cycles_total") == 30
-    aggregator.association.cycle = slow  # type: ignore[method-assign]
+    aggregator.state.association.cycle = slow  # type: ignore[method-assign]
     feeder.feed(10)
     aggregator.step()
     assert (len(seen), set(seen)) == (10, {None})

@@ -1,0 +1,207 @@
+"""What an aggregator knows of its site: the association, what it has read for it, and how far it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Set
+
+import structlog
+
+from association.core import Association
+from association.outcome import CameraTick, CycleResult
+from association.settings import AssociationSettings
+from services.aggregator.persistence import Checkpoint, RecordedCycle
+from services.aggregator.publication import CYCLES_KEPT, Command, CycleRecord, Publication
+from services.aggregator.reader import TrackReader
+from shared.camera_settings import camera_names, read_settings
+from shared.gate import Gate
+from shared.lenient_reads import hash_at
+from shared.messages import TrackEntry
+from shared.redis_connection import Client
+from shared.site import PublishedSite
+
+_log = structlog.get_logger()
+
+
+class AggregatorState:
+    """The state of one site. It reads from Redis, but never writes; `uncommitted` has to be committed."""
+
+    def __init__(self, client: Client, site: PublishedSite, gate: Gate) -> None:
+        self._client, self._site, self._gate = client, site, gate
+        self.keys, self.config = site.keys, site.config
+        self._virtual = site.config.clock.mode == "virtual"
+        self._association_settings = AssociationSettings.of(site.config)
+        # Older cycles cannot be re-run: their entries are gone.
+        replay_ticks = math.ceil(site.config.association.replay_seconds * site.config.clock.target_fps)
+        self._cycles_kept = CYCLES_KEPT + replay_ticks
+        self.highest_used_gid = 0
+        """The highest gid that may have been published by this process, whatever Redis has lost since."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything but `highest_used_gid`."""
+        self._titles = {camera.name: camera.title for camera in self.config.cameras if camera.title}
+        self.use_cameras(())
+        self.cursors: dict[str, str] = {}
+        """Camera → id of the last entry used."""
+        self.last_tick = self.last_time_ns = 0
+        """Of the last cycle that was run."""
+        self.committed_tick = self.checkpoint_tick = 0
+        """Of the last cycle that was committed; of the last checkpoint."""
+        self.events = 0
+        """Number of the last event."""
+        self.uncommitted: tuple[CycleRecord, list[Command]] | None = None
+        """The last cycle and its commands, until it is known that they were committed."""
+        self.differs_since: int | None = None
+        """Tick of the first cycle of the last owner that had another outcome here."""
+
+    # -- cameras ---------------------------------------------------------------------------------------
+
+    def use_cameras(self, names: Iterable[str]) -> None:
+        """Starts an empty association with the cameras of the site file, in its order, then the other `names`.
+
+        The relative order of two cameras never changes, so a cycle can be replayed after cameras were added.
+        """
+        configured = self.config.camera_names
+        self.cameras = (*configured, *sorted(set(names).difference(configured)))
+        self.camera_index = {camera: index for index, camera in enumerate(self.cameras)}
+        layout = self._site.layout.over(self.cameras)
+        self.association = Association(layout, self._association_settings)
+        self.reader = TrackReader(self._client, self.keys, self.cameras, self._gate)
+        self.publication = Publication(
+            self.keys, self.cameras, self.config.association.retention_seconds, self._titles, self._cycles_kept
+        )
+
+    def follow_cameras(self) -> None:
+        """Adds the cameras that were added to the site while this process runs.
+
+        A removed camera is kept as long as tracks or entries of it remain: its tracks end in the usual way, and their
+        identities live on.
+        """
+        present = self.site_cameras()
+        gone = set(self.cameras) - present if present else set()
+        for camera in gone:
+            self.reader.last_seq.pop(camera, None)  # It may be added again and then count from one.
+        if not present <= self.camera_index.keys():
+            self.add_cameras(present, gone)
+
+    def add_cameras(self, present: Set[str], gone: Set[str] = frozenset()) -> None:
+        """Adds the cameras of `present` that are new, and forgets those of `gone` of which nothing is left."""
+        rows = self.association.table.rows
+        used = {self.cameras[index] for index in rows["camera"][rows["used"]].tolist()}
+        unused = [camera for camera in gone - used if not self._client.exists(self.keys.tracks(camera))]
+        state, before, last_seq = self.association.to_dict(), self.cameras, self.reader.last_seq
+        self.read_titles()
+        self.use_cameras({*before, *present}.difference(unused))
+        self.association.restore(state, [self.camera_index.get(camera, -1) for camera in before])
+        self.cursors = {camera: at for camera, at in self.cursors.items() if camera in self.camera_index}
+        self.reader.start_at(self.cursors, last_seq)
+        _log.info("cameras were added", cameras=" ".join(sorted(present - set(before))))
+
+    def site_cameras(self) -> set[str]:
+        """The cameras that the site has now."""
+        return set(camera_names(hash_at(self._client, self.keys.cameras)))
+
+    def read_titles(self) -> None:
+        """Reads the titles of the cameras that were added at run time; `use_cameras` takes them over."""
+        settings = read_settings(self._client, self.keys)
+        self._titles |= {name: camera.title for name, camera in settings.items() if camera and camera.title}
+
+    # -- cycles ----------------------------------------------------------------------------------------
+
+    def next_tick(self, upto: int) -> int | None:
+        """The tick of the next cycle up to `upto`: one with entries, or one at which the grouping is revised.
+
+        It depends on the entries and not on when they were read, so that a run can be repeated exactly.
+        """
+        due = []
+        waiting = self.reader.first_tick()
+        if waiting is not None:
+            due.append(max(waiting, self.last_tick + 1))
+        if len(self.association.table):
+            interval = self.association.settings.interval_ticks
+            due.append((self.last_tick // interval + 1) * interval)
+        tick = min(due, default=upto + 1)
+        if tick <= upto:
+            return tick
+        # In virtual mode the clock waits for the cycle of every tick.
+        return upto if self._virtual and upto > self.last_tick else None
+
+    def run_cycle(self, tick: int, now_ns: int) -> CycleResult:
+        """Runs the cycle `tick`, at the time `now_ns`, on the entries up to it; it is `uncommitted` then."""
+        taken = self.reader.take_upto(tick)
+        late = sum(tick - entry.tick > self.config.association.max_late_ticks for entry in taken.entries)
+        if late:
+            _log.warning("entries arrived late and are used in this cycle", tick=tick, count=late)
+        result = self.apply(tick, now_ns, taken.entries)
+        self.cursors |= taken.cursors
+        self.last_tick, self.last_time_ns = tick, now_ns
+        record = CycleRecord(
+            tick,
+            now_ns,
+            taken.cursors,
+            result,
+            taken.gaps,
+            taken.dead_letters,
+            self.association.identities.next_gid,
+            self.events,
+            late,
+            len(taken.entries),
+        )
+        self.events = record.events
+        self.uncommitted = (record, self.commands(record))
+        return result
+
+    def apply(self, tick: int, now_ns: int, entries: list[TrackEntry]) -> CycleResult:
+        """Runs a cycle of the association on `entries`."""
+        seen = [
+            CameraTick(self.camera_index[entry.camera], entry.tick, entry.time_ns, entry.batch) for entry in entries
+        ]
+        return self.association.cycle(tick, now_ns, seen)
+
+    def commands(self, record: CycleRecord) -> list[Command]:
+        """The commands that publish the last cycle."""
+        return self.publication.commands(record, self.association.table, self.association.identities)
+
+    def committed(self) -> CycleRecord:
+        """Takes note that the uncommitted cycle was committed, and returns it."""
+        assert self.uncommitted is not None
+        record, self.uncommitted = self.uncommitted[0], None
+        self.note_gids()
+        self.committed_tick = self.last_tick
+        return record
+
+    def note_gids(self) -> None:
+        """Marks gids as used, so that none that may have been published is reused; gids of a rejected cycle may be."""
+        self.highest_used_gid = max(self.highest_used_gid, self.association.identities.next_gid - 1)
+
+    # -- checkpoints and recorded cycles ---------------------------------------------------------------
+
+    def checkpoint(self) -> Checkpoint:
+        """The state after the last cycle."""
+        return Checkpoint(
+            self.last_tick,
+            self.events,
+            self.cursors,
+            self.reader.last_seq,
+            self.cameras,
+            self.association.to_dict(),
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """The inverse of `checkpoint`, after `use_cameras` with its cameras and perhaps more."""
+        places = [self.camera_index[camera] for camera in checkpoint.cameras]
+        self.association.restore(checkpoint.association, places)
+        self.cursors = dict(checkpoint.cursors)
+        self.last_tick = self.checkpoint_tick = checkpoint.tick
+        self.events = checkpoint.events
+        self.reader.start_at(self.cursors, checkpoint.last_seq)
+
+    def continue_after(self, cycle: RecordedCycle) -> None:
+        """Continues after a committed cycle: it was run again, or its entries are not to be used."""
+        self.cursors |= cycle.cursors
+        self.last_tick, self.last_time_ns, self.events = cycle.tick, cycle.time_ns, cycle.events
+
+    def read_unused_again(self) -> None:
+        """Discards the entries that were read but not used, so that they are read again: Redis may have lost them."""
+        self.reader.start_at(self.cursors, self.reader.last_seq)
