@@ -71,7 +71,9 @@ def test_a_clock_counts_its_ticks_and_the_stalls_of_cameras(redis_client: Client
     assert value(monitor, "mtmc_clock_stalls_total", camera="A") == 1
     assert value(monitor, "mtmc_clock_stalled_cameras") == 1
     assert value(monitor, "mtmc_clock_stalls_total", camera="B") is None
-    redis_client.zadd(site.keys.seen, {"C": 10**6 - 7})
+    redis_client.zadd(site.keys.seen, {"B": 10**6, "C": 10**6 - 7})
+    now_ms = server_time_ns(redis_client) // 10**6
+    redis_client.zadd(site.keys.marked_at, {"B": now_ms, "C": now_ms})
     clock.step()
     assert value(monitor, "mtmc_clock_skew_ticks") == 7
     assert int(redis_client.hget(site.keys.skew, "skew")) == 7
