@@ -65,7 +65,7 @@ class CheckpointSchedule:
         _log.warning("the last checkpoint takes too long; the next owner re-runs the cycles since the one before")
 
     def abandon(self) -> None:
-        """Ends the running save: its state is not that of the owner."""
+        """Ends the running save: the state is not that of the site any more."""
         self._saver.abandon()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Makes what is published agree with the state: after a recovery, after damage, and after Redis has lost it."""
+"""Makes what is published agree with the state: after a recovery, and when it was damaged, lost or has expired."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Recovery:
         self._follow_at = 0.0
 
     def lost_the_role(self) -> None:
-        """Takes note that another aggregator owns the site: the state is that of its past."""
+        """Takes note that another aggregator owns the site, and changes the state from now on."""
         self.is_needed = True
         self._following = None
 
@@ -144,7 +144,7 @@ class Recovery:
             was_following=is_followed,
         )
 
-    # -- both ------------------------------------------------------------------------------------------
+    # -- loading and re-running ------------------------------------------------------------------------
 
     def _load(self, renew: Callable[[], None]) -> list[RecordedCycle]:
         """Loads the newest checkpoint; the cycles that were committed since.

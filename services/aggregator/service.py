@@ -157,7 +157,7 @@ class Aggregator:
             return
         if self.state.uncommitted is not None:
             if known_tick == self.state.last_tick:
-                self._committed(self.state.committed())  # The script ran, and only its reply was lost.
+                self._report(self.state.committed())  # The script ran, and only its reply was lost.
             else:
                 self._commit(lease)
         self.state.read_unused_again()
@@ -201,9 +201,10 @@ class Aggregator:
         self._schedule.save_if_due(lease)
 
     def _commit(self, lease: Lease) -> None:
-        self._committed(commit_cycle(lease, self.state, self._checkpoints))
+        self._report(commit_cycle(lease, self.state, self._checkpoints))
 
-    def _committed(self, cycle: CycleRecord) -> None:
+    def _report(self, cycle: CycleRecord) -> None:
+        """Counts a committed cycle, and wakes the clock that waits for it."""
         association = self.state.association
         rows = association.table.rows
         self._metrics.committed(

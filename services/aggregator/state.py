@@ -24,7 +24,7 @@ _log = structlog.get_logger()
 
 
 class AggregatorState:
-    """The state of one site. It reads from Redis, but never writes; `uncommitted` has to be committed."""
+    """The state of one site. It reads from Redis, but never writes: `uncommitted` is what has to be written."""
 
     def __init__(self, client: Client, site: PublishedSite, gate: Gate) -> None:
         self._client, self._site, self._gate = client, site, gate
@@ -103,7 +103,7 @@ class AggregatorState:
         return set(camera_names(hash_at(self._client, self.keys.cameras)))
 
     def read_titles(self) -> None:
-        """Reads the titles of the cameras that were added at run time; `use_cameras` takes them over."""
+        """Reads the titles of the cameras that were added at run time."""
         settings = read_settings(self._client, self.keys)
         self._titles |= {name: camera.title for name, camera in settings.items() if camera and camera.title}
 
@@ -189,7 +189,7 @@ class AggregatorState:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """The inverse of `checkpoint`, after `use_cameras` with its cameras and perhaps more."""
+        """Continues after a checkpoint; its cameras must be in use."""
         places = [self.camera_index[camera] for camera in checkpoint.cameras]
         self.association.restore(checkpoint.association, places)
         self.cursors = dict(checkpoint.cursors)
