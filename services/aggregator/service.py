@@ -92,6 +92,8 @@ class Aggregator:
         self._must_resync = False
         """Whether a connection was lost, so that it is unknown what Redis has."""
         self._site_tick = 0
+        self._unwatched_upto = 0
+        """Up to this tick, Redis, the clock or this process was away: without entries, nobody looked."""
         self._look_at = self._look_at_output = 0.0
 
     def _use_cameras(self, names: Iterable[str]) -> None:
@@ -236,6 +238,8 @@ class Aggregator:
             # redis-py reconnects silently, and the server that it reconnects to may have lost the last writes.
             self._recover_lost_writes(lease, known_tick)
             return True
+        was_away = not self._virtual and handled.tick - self._site_tick > self._config.clock.target_fps
+        self._unwatched_upto = handled.tick if was_away else min(self._unwatched_upto, handled.tick)
         self._site_tick = handled.tick
         before = self._last_tick
         while (tick := self._next_tick(handled.upto)) is not None:
@@ -248,7 +252,7 @@ class Aggregator:
     def _next_tick(self, upto: int) -> int | None:
         """The tick of the next cycle up to `upto`: one with entries, or one at which the grouping is revised.
 
-        It depends on the entries and not on when they were read, so that a run can be repeated exactly.
+        In virtual mode it depends on the entries and not on when they were read, so that a run can be repeated exactly.
         """
         due = []
         waiting = self._reader.first_tick()
@@ -256,7 +260,8 @@ class Aggregator:
             due.append(max(waiting, self._last_tick + 1))
         if len(self.association.table):
             interval = self.association.settings.interval_ticks
-            due.append((self._last_tick // interval + 1) * interval)
+            # After an outage, a revision without entries would find all tracks lost.
+            due.append((max(self._last_tick, self._unwatched_upto) // interval + 1) * interval)
         tick = min(due, default=upto + 1)
         if tick <= upto:
             return tick
