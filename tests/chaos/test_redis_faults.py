@@ -85,7 +85,7 @@ class FaultySite:
         before = self.gids()
         assert len(set(before.values())) == len(before), "two objects share a gid"
         read_from = {camera: self.newest(KEYS.tracks(camera)) for camera in CAMERAS}
-        events_from = self.newest(KEYS.events)
+        events_from, ticks_from = self.newest(KEYS.events), self.newest(KEYS.ticks)
         with capture_logs() as logs:
             yield logs
             self.hall.wait_until_healthy(fault)
@@ -95,7 +95,9 @@ class FaultySite:
             self.hall.wait_until_healthy(fault)
         assert not self.hall.errors, self.hall.errors[0]
         assert not self.hall.ended_threads()
-        assert not [entry for entry in logs if entry.get("exc_info")], logs
+        assert not [entry for entry in logs if entry.get("exc_info") or "Redis's clock" in entry["event"]], logs
+        ticks = [int(fields[b"tick"]) for _, fields in self.client.xrange(KEYS.ticks, f"({ticks_from}", "+")]
+        assert ticks == sorted(ticks)
         seen = {camera: self.entries(camera, read_from[camera]) for camera in CAMERAS}
         tracks = {(camera, int(track)) for camera in CAMERAS for one in seen[camera] for track in one.batch.track_ids}
         assert tracks <= before.keys(), f"{fault} made new tracks: {tracks - before.keys()}; {logs}"
