@@ -56,10 +56,11 @@ class _Parser(DefaultParser):
     @classmethod
     def parse_error(cls, response: str) -> Exception:
         refusal = _REFUSAL.search(response)
+        # A command that waited while Redis became a replica is answered by UNBLOCKED, and its connection is closed.
+        if response.startswith("UNBLOCKED ") or (refusal is not None and refusal["code"] == "READONLY"):
+            return IsReplica("it is a replica; use the address of the primary")
         if refusal is None:
             return super().parse_error(response)
-        if refusal["code"] == "READONLY":
-            return IsReplica("it is a replica; use the address of the primary")
         text = refusal["text"].split(" script: ")[0].rstrip(".")
         return WritesRefused(f"{_REFUSALS[refusal['code']]} ({refusal['code']} {text})")
 

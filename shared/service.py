@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import structlog
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 
 from shared.backoff import Backoff
 from shared.errors import LeaseLost
@@ -53,14 +53,15 @@ def run(
 ) -> bool:
     """Calls `step` until `stop` is set, the parent process is gone or `is_outdated` is true, then closes the service.
 
-    A lost connection, or a Redis that refuses writes because its disk or memory is full, is logged once and retried
-    with exponential backoff and jitter. If a key has a wrong type, `repair` is called before the retry, a few times in
-    a row. Any other error is a bug or one for the user, and ends the process. `monitor` is kept up to date for probes.
+    A lost connection, a refused password, or a Redis that refuses writes because its disk or memory is full, is logged
+    once and retried with exponential backoff and jitter. If a key has a wrong type, `repair` is called before the
+    retry, a few times in a row. Any other error is a bug or one for the user, and ends the process. `monitor` is kept
+    up to date for probes.
     Returns True if the service is outdated.
     """
     parent, monitor = os.getppid(), monitor or Monitor()
     health, metrics = monitor.health, monitor.loop
-    failures, repairs, backoff = 0, 0, Backoff(_RETRY_FIRST_S, _RETRY_CAP_S)
+    failures, logged, repairs, backoff = 0, "", 0, Backoff(_RETRY_FIRST_S, _RETRY_CAP_S)
     health.enter_loop(service.problem)
     try:
         while not stop.is_set():
@@ -74,13 +75,21 @@ def run(
                     return True
             except RETRYABLE as error:
                 failures += 1
+                fault = _fault(error)
                 refused = isinstance(error, WritesRefused)
                 metrics.redis_failures.labels("refused" if refused else "unreachable").inc()
-                health.failed(f"Redis {'refuses writes' if refused else 'does not answer'}: {error}")
-                if failures == 1 and refused:
+                health.failed(f"Redis {fault}: {error}")
+                if fault == logged:
+                    pass
+                elif refused:
                     _log.error("Redis refuses writes, retrying until it accepts them", reason=str(error))
-                elif failures == 1:
+                elif isinstance(error, AuthenticationError):
+                    _log.error(
+                        "Redis refuses the password; set it back, or restart with the new one", reason=str(error)
+                    )
+                else:
                     _log.warning("Redis is unreachable, retrying until it is back", reason=str(error))
+                logged = fault
                 stop.wait(backoff.next_s())
             except LeaseLost as error:
                 metrics.leases_lost.inc()
@@ -99,7 +108,7 @@ def run(
                     metrics.redis_reconnects.inc()
                     _log.info("Redis is back", failed_attempts=failures)
                     backoff.reset()
-                failures = 0
+                failures, logged = 0, ""
                 health.stepped()
         return False
     finally:
@@ -110,6 +119,12 @@ def run(
             _log.warning("Redis is unreachable while stopping; the leases will expire", reason=str(error))
         except LeaseLost as error:
             _log.warning("lost a lease while stopping", role=error.role)
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, WritesRefused):
+        return "refuses writes"
+    return "refuses the password" if isinstance(error, AuthenticationError) else "does not answer"
 
 
 def stop_on_signals() -> threading.Event:

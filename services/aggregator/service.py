@@ -53,6 +53,8 @@ class Aggregator:
         self._must_resync = False
         """Whether a connection was lost, so that it is unknown what Redis has."""
         self._site_tick = 0
+        self._unwatched_upto = 0
+        """Up to this tick, Redis, the clock or this process was away: without entries, nobody looked."""
         self._look_at = self._look_at_output = 0.0
 
     def step(self) -> None:
@@ -182,9 +184,11 @@ class Aggregator:
             # redis-py reconnects silently, and the server that it reconnects to may have lost the last writes.
             self._recover_lost_writes(lease, known_tick)
             return True
+        was_away = not self._virtual and handled.tick - self._site_tick > self._fps
+        self._unwatched_upto = handled.tick if was_away else min(self._unwatched_upto, handled.tick)
         self._site_tick = handled.tick
         before = self.state.last_tick
-        while (tick := self.state.next_tick(handled.upto)) is not None:
+        while (tick := self.state.next_tick(handled.upto, self._unwatched_upto)) is not None:
             lease.renew_if_due()
             with self._metrics.cycle_seconds.time():
                 self._run_cycle(lease, tick, handled)

@@ -109,10 +109,11 @@ class AggregatorState:
 
     # -- cycles ----------------------------------------------------------------------------------------
 
-    def next_tick(self, upto: int) -> int | None:
+    def next_tick(self, upto: int, unwatched_upto: int = 0) -> int | None:
         """The tick of the next cycle up to `upto`: one with entries, or one at which the grouping is revised.
 
-        It depends on the entries and not on when they were read, so that a run can be repeated exactly.
+        In virtual mode it depends on the entries and not on when they were read, so that a run can be repeated exactly.
+        `unwatched_upto`: up to this tick nobody looked, because Redis, the clock or this process was away.
         """
         due = []
         waiting = self.reader.first_tick()
@@ -120,7 +121,8 @@ class AggregatorState:
             due.append(max(waiting, self.last_tick + 1))
         if len(self.association.table):
             interval = self.association.settings.interval_ticks
-            due.append((self.last_tick // interval + 1) * interval)
+            # After an outage, a revision without entries would find all tracks lost.
+            due.append((max(self.last_tick, unwatched_upto) // interval + 1) * interval)
         tick = min(due, default=upto + 1)
         if tick <= upto:
             return tick

@@ -286,3 +286,14 @@ def test_in_virtual_mode_the_clock_ticks_when_all_have_handled_and_never_by_time
     times = dict(ticks_of(redis_client, site))
     assert [times[tick] for tick in range(1, 41)] == [tick * 100_000_000 for tick in range(1, 41)]
     assert redis_client.get(site.keys.tick) == b"40"
+
+
+def test_a_slow_reply_is_no_step_of_redis_clock(redis_client: Client, redis_url: str) -> None:
+    other = connect(redis_url)
+    measured = redis_clock.RedisClock(other)
+    steps = [measured.measure()]
+    redis_client.client_pause(1500, all=True)
+    steps += [measured.measure(), measured.measure()]
+    other.close()
+    assert steps == [0, 0, 0]
+    assert abs(measured.expected_us() - server_time_ns(redis_client) // 1000) < redis_clock.STEP_US

@@ -28,6 +28,11 @@ _SLACK_S = 1e-6
 _SITE = TrackerConfig()
 _LATELY_S = 0.2
 """A track that was not seen in the last two pictures and this long says nothing about the camera's motion."""
+_UNWATCHED_S = 10.0
+"""After a longer time without pictures, another object may be where a track was."""
+_STANDING = 0.25
+"""Heights per second; people walk at 0.5 to 1. A slower object is expected where it was before a time without pictures,
+because over seconds its measured speed is mostly noise."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,9 @@ class Tracker:
     ) -> Tracked:
         """Process the detections of one picture. Tracks without a match coast, and end after `max_lost_seconds`.
 
+        If there was no picture for longer than that (the process was suspended, or waited for Redis), tracks that stood
+        still in the last one may continue for up to 10 s.
+
         Args:
             boxes_xyxy: `(N, 4)` float32 xyxy, pixels of the source frame. Boxes that are not finite or have no area
                 are ignored. N may be 0.
@@ -247,15 +255,29 @@ class Tracker:
         if self._time_s is not None:
             if time_s <= self._time_s:
                 raise ValueError(f"time_s must increase: {time_s} s is not later than {self._time_s} s")
+            standing = self._standing_unwatched(time_s - self._time_s)
             tracks = self._tracks
-            tracks.states = motion.predict(tracks.states, time_s - self._time_s, tracks.coasting, self._settings.noise)
+            before = tracks.states
+            tracks.states = motion.predict(before, time_s - self._time_s, tracks.coasting, self._settings.noise)
+            tracks.states[standing, motion.POSITION] = before[standing, motion.POSITION]
+        else:
+            standing = np.zeros(len(self._tracks.ids), np.bool_)
         self._time_s = time_s
         tracks = self._tracks
-        over = time_s - tracks.seen_s > self._settings.max_lost_seconds + _SLACK_S
+        over = ~standing & (time_s - tracks.seen_s > self._settings.max_lost_seconds + _SLACK_S)
         over |= tracks.coasting & ((tracks.ids == _UNCONFIRMED) | self._outside())
         ended = np.sort(tracks.ids[over & (tracks.ids != _UNCONFIRMED)])
         self._tracks = tracks.select(~over)
         return ended
+
+    def _standing_unwatched(self, elapsed_s: float) -> motion.Mask:
+        """The tracks that stood still in the last picture, if that was too long ago for the others."""
+        tracks = self._tracks
+        if not self._settings.max_lost_seconds + _SLACK_S < elapsed_s <= _UNWATCHED_S + _SLACK_S:
+            return np.zeros(len(tracks.ids), np.bool_)
+        speeds = np.linalg.norm(tracks.states[:, motion.SPEED, :2], axis=1)
+        standing: motion.Mask = speeds <= _STANDING * tracks.states[:, motion.POSITION, 3]
+        return standing & ~tracks.coasting & (tracks.ids != _UNCONFIRMED)
 
     def _follow_large_motion(
         self, boxes: npt.NDArray[np.float32], overlap: npt.NDArray[np.float64], time_s: float, elapsed_s: float

@@ -71,8 +71,15 @@ def test_a_server_that_takes_no_writes_is_an_error_of_its_own(
     assert str(refused.value).startswith(message)
 
 
-def test_a_replica_is_a_lost_connection(answering: Callable[[str], Client]) -> None:
-    client = answering("READONLY You can't write against a read only replica.")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "READONLY You can't write against a read only replica.",
+        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+    ],
+)
+def test_a_replica_is_a_lost_connection(answering: Callable[[str], Client], line: str) -> None:
+    client = answering(line)
     with pytest.raises(IsReplica, match="it is a replica; use the address of the primary"):
         client.set("key", "value")
 

@@ -206,11 +206,31 @@ def test_after_a_longer_gap_the_object_is_a_new_track(beyond_s: float, rate_hz: 
     tracker = Tracker(SETTINGS)
     for step in range(10):
         picture(step / rate_hz, box_at(100)).given_to(tracker)
-    back_s = 9 / rate_hz + SETTINGS.max_lost_seconds + beyond_s
+    left_s = 9 / rate_hz
+    picture(left_s + 0.1).given_to(tracker)
+    back_s = left_s + SETTINGS.max_lost_seconds + beyond_s
     returned = [picture(back_s + step / rate_hz, box_at(100)).given_to(tracker) for step in range(2)]
 
     assert returned[0].ended.tolist() == [0]
     assert returned[1].track_ids.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("heights_per_s", "gap_s", "continues"),
+    [(0.0, 2.6, True), (0.1, 10.0, True), (0.0, 10.1, False), (1.0, 2.6, False)],
+)
+def test_after_a_time_without_pictures_only_tracks_that_stood_still_continue(
+    heights_per_s: float, gap_s: float, continues: bool
+) -> None:
+    """The process was suspended, or waited for Redis."""
+    tracker = Tracker(SETTINGS)
+    for step in range(20):
+        x = 100 + 120 * heights_per_s * step / 10
+        picture(step / 10, box_at(x), box_at(x + 300)).given_to(tracker)
+    after = picture(1.9 + gap_s, box_at(x), box_at(x + 300)).given_to(tracker)
+
+    assert after.track_ids.tolist() == ([0, 1] if continues else [])
+    assert after.ended.tolist() == ([] if continues else [0, 1])
 
 
 def test_a_gap_of_exactly_the_limit_is_still_a_gap() -> None:
