@@ -60,7 +60,13 @@ def table(found: Sequence[Growth]) -> str:
     lines = [f"  {'':{width}}  {'start':>9} {'end':>9} {'growth':>8} {'allowed':>8} {'per hour':>9}"]
     lines += [
         f"  {each.name:{width}}  {each.start:9.1f} {each.end:9.1f} {each.end - each.start:+8.1f} "
-        f"{each.allowed:8.1f} {each.per_hour:+9.1f}{'' if each.is_flat else '  GROWS'}"
+        f"{each.allowed:8.1f} {each.per_hour:+9.1f}{_verdict(each)}"
         for each in found
     ]
     return "\n".join(lines)
+
+
+def _verdict(each: Growth) -> str:
+    if math.isnan(each.start):
+        return "  TOO FEW SAMPLES"
+    return "" if each.is_flat else "  GROWS"

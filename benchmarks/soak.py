@@ -46,10 +46,11 @@ _BOUNDS = {
     "metrics": Bound(50, 0.05),
 }
 """Last word of a quantity's name → by how much it may grow. The number of keys follows the number of identities."""
-_SAMPLE_S = 5.0
+_SAMPLE_S = 3.0
 _CHANGE_S = 0.25
 _EXPIRED_S = 75.0
 """Until nothing of a removed camera is left: `viewers` names it for a minute."""
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ class Soak:
             time.sleep(_EXPIRED_S)
             left = cameras.leftovers()
             exported = watched.exported(site, "extra-")
-        for what in (*left, *exported):
-            print_line(f"  left of a removed camera: {what}")
+        for what in (*left, *exported)[:_SHOWN]:
+            print_line(f"left of a removed camera: {what}")
         part = self._judged(
             "cameras",
             watched,
