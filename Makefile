@@ -11,6 +11,7 @@ PYTEST_ARGS ?=
 # Test processes of the parallel phase. More than the cores of a small machine, because most tests wait more than compute.
 TEST_WORKERS ?= 4
 DEMO_ARGS ?=
+SOAK_ARGS ?=
 TRAIN_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -102,8 +103,10 @@ up: $(VENV)/.installed ## Run a site on this machine: make up SITE=my-site.yaml
 bench: $(VENV)/.installed-dev ## Measure the throughput on four real cameras (needs the data in MTMC_SHARED)
 	$(BIN)/python -m benchmarks.four_cameras
 
-soak: $(VENV)/.installed-dev ## Open sources a thousand times and look for leaks
+soak: $(VENV)/.installed-dev ## Look for leaks for an hour (SOAK_ARGS='--minutes 5 --virtual-minutes 0' for less)
+	@$(BIN)/python -c 'from shared.redis_server import find_binary; find_binary()' 2>/dev/null || tools/install-system-packages redis-server
 	$(BIN)/python -m benchmarks.reconnects
+	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 evaluate: $(VENV)/.installed-dev ## Score tracker and identities on the demo and real data (docs/evaluation.md)
 	$(BIN)/mtmc evaluate --demo --seeds 1-3

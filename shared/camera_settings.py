@@ -17,6 +17,7 @@ from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.lenient_reads import hash_at
 from shared.redis_connection import Client
+from shared.scripts import Scripts
 
 _OWNER_FIELDS = ("state", "owner", "error", "fault", "moved", "moved_settings", "refused", "origin", "length")
 """The fields of `camera:{camera}` that are deleted with the camera. `seq` and `tick` continue if it is added again."""
@@ -116,11 +117,11 @@ def queue_removal(pipe: Any, keys: Keys, names: Iterable[str], kept_seconds: flo
 
     `kept_seconds`: after this long their tracks expire; until then a new aggregator can still read them.
     """
+    scripts = Scripts(pipe)
     for name in names:
         role = f"camera:{name}"
         pipe.hdel(keys.cameras, name)
-        pipe.delete(keys.lease(role))
-        pipe.hincrby(keys.epochs, role, 1)  # The owner would take back a lease that merely expired.
+        scripts.run("leases", [keys.lease(role), keys.epochs], ["forget", role], pipe)
         pipe.zrem(keys.seen, name)
         pipe.zrem(keys.marked_at, name)
         pipe.hdel(keys.camera(name), *_OWNER_FIELDS)

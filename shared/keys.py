@@ -82,7 +82,7 @@ class Keys:
 
     @property
     def epochs(self) -> str:
-        """Hash role → the last epoch that was assigned."""
+        """Hash role → the last epoch that was assigned; `removed` → one above those of all removed cameras."""
         return self._key("epochs")
 
     @property

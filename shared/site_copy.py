@@ -41,6 +41,11 @@ class SiteCopy:
         self._cameras: dict[bytes, bytes] = {}
         self._look_at = 0.0
 
+    @property
+    def camera_names(self) -> frozenset[str]:
+        """The cameras of the site at the last look."""
+        return frozenset(camera_names(self._cameras))
+
     def look_if_due(self) -> str | None:
         """`look`, once per second at most."""
         if time.monotonic() < self._look_at:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shared.gate import Advanced
@@ -18,6 +20,7 @@ class ClockMetrics:
         self._skew = Gauge("mtmc_clock_skew_ticks", "Fastest minus slowest participating camera", registry=registry)
         self._stalled = Gauge("mtmc_clock_stalled_cameras", "Cameras that are stalled now", registry=registry)
         self._stalls = Counter("mtmc_clock_stalls", "Times that a camera stalled", ["camera"], registry=registry)
+        self._have_stalled: set[str] = set()
 
         self.redis_clock_steps = Counter(
             "mtmc_clock_redis_clock_steps", "Times that somebody set the clock of Redis's host", registry=registry
@@ -39,3 +42,10 @@ class ClockMetrics:
         self._stalled.set(step.stalled_now)
         for camera in step.stalled:
             self._stalls.labels(camera).inc()
+            self._have_stalled.add(camera)
+
+    def forget_all_but(self, cameras: Set[str]) -> None:
+        """Drops the series of cameras that the site no longer has."""
+        for camera in self._have_stalled - cameras:
+            self._stalls.remove(camera)
+        self._have_stalled &= cameras

@@ -62,6 +62,7 @@ class Clock:
         try:
             lease.renew_if_due()
             self._site_copy.look_if_due()
+            self._metrics.forget_all_but(self._site_copy.camera_names)
             self._key_repair.look_if_due()
             if self._config.mode == "virtual":
                 advanced = self._step_virtual(lease)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,8 @@ from redis.exceptions import RedisError
 from shared.site_state.problems import PROBLEM_CODES
 from shared.site_state.states import STATES, SiteState
 from shared.watching import Watching
+
+SKIP_REASONS = ("slow_viewer", "malformed")
 
 
 class StreamerMetrics:
@@ -48,6 +51,15 @@ class StreamerMetrics:
         )
         self.wall_viewers = Gauge("mtmc_streamer_wall_viewers", "Open live pages", registry=self.registry)
         self.registry.register(_ViewersCollector(watching))
+
+    def forget(self, camera: str) -> None:
+        """Drops the series of a camera that was removed from the site."""
+        for counter in (self.frames_fetched, self.frames_sent, self.placeholders_sent):
+            with contextlib.suppress(KeyError):  # if it never counted anything
+                counter.remove(camera)
+        for reason in SKIP_REASONS:
+            with contextlib.suppress(KeyError):
+                self.frames_skipped.remove(camera, reason)
 
 
 class _ViewersCollector:

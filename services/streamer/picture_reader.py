@@ -72,6 +72,11 @@ class PictureReader:
                 _log.exception("reading pictures failed, retrying", retry_in_s=_SET_ASIDE_S)
                 self._stop.wait(_SET_ASIDE_S)
 
+    def forget(self, camera: str) -> None:
+        """Drops what is known of a camera that was removed from the site."""
+        self._read_to.pop(camera, None)
+        self._from_beginning.discard(camera)
+
     def step(self) -> None:
         """Reads once, or waits until a camera is watched.
 

@@ -109,11 +109,13 @@ class Pictures:
             if slot.shown is None or slot.shown.picture is None:
                 slot.show(slot.picture.jpeg, slot.picture)
 
-    def forget_all_but(self, cameras: Collection[str]) -> None:
-        """Drops the cameras that the site no longer has."""
+    def forget_all_but(self, cameras: Collection[str]) -> list[str]:
+        """Drops the cameras that the site no longer has, and returns their names."""
         with self._lock:
-            for camera in [name for name in self._slots if name not in cameras]:
+            gone = [name for name in self._slots if name not in cameras]
+            for camera in gone:
                 del self._slots[camera]
+            return gone
 
     def close(self) -> None:
         """Ends every wait, now and later."""
@@ -151,10 +153,13 @@ class Pictures:
             return slot.picture
 
     def after(self, camera: str, count: int, fresh_from: float) -> tuple[int, FrameEntry] | None:
-        """The number and the newest picture, if the number is above `count` and it was read after `fresh_from`."""
+        """The number and the newest picture, if the number is not `count` and it was read after `fresh_from`.
+
+        The numbers begin anew if the camera was removed from the site and added again.
+        """
         with self._lock:
             slot = self._slot(camera)
-            if slot.picture is None or slot.count <= count or slot.read_at < fresh_from:
+            if slot.picture is None or slot.count == count or slot.read_at < fresh_from:
                 return None
             return slot.count, slot.picture
 

@@ -113,6 +113,11 @@ class Placeholders:
         self._lock = threading.Lock()
         self._cache: dict[str, _Rendered] = {}
 
+    def forget(self, camera: str) -> None:
+        """Drops the placeholder of a camera that was removed from the site."""
+        with self._lock:
+            self._cache.pop(camera, None)
+
     def jpeg(self, camera: CameraState, last_jpeg: bytes | None) -> bytes:
         """The placeholder of a camera that is not live; the same object while nothing changes."""
         with self._lock:

@@ -40,7 +40,7 @@ class Streamer:
         self._placeholders = Placeholders(config.jpeg_quality)
         self._site, self._scripts = SiteReader(connected, options), Scripts(connected.client)
         self._redis_check = RedisCheck(self._site.clients)
-        metrics = StreamerMetrics(self._watching, connected.monitor.registry)
+        self._metrics = metrics = StreamerMetrics(self._watching, connected.monitor.registry)
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
         self.parts = Parts(connected, self._site, self._pictures, self._watching, self._placeholders, metrics)
@@ -69,6 +69,7 @@ class Streamer:
         self._watching.wait_for_change(_STEP_S)
         self._server.cut_off_stuck()
         error = self._judge()
+        self._forget_removed()
         self._watching.write(self._scripts, self._keys)
         if error is not None:
             raise error
@@ -97,9 +98,17 @@ class Streamer:
             last = self._pictures.newest(name)
             jpeg = self._placeholders.jpeg(camera, last.jpeg if last else None)
             self._pictures.put_placeholder(name, jpeg, judged_at)
-        if state is not None:
-            self._pictures.forget_all_but({*opened, *(camera.name for camera in state.cameras)})
         return error
+
+    def _forget_removed(self) -> None:
+        """Drops what is kept of each camera that was removed from the site and that nobody has open."""
+        state = self._site.last
+        if state is None:
+            return
+        for name in self._pictures.forget_all_but({*self._watching.cameras(), *(each.name for each in state.cameras)}):
+            self._reader.forget(name)
+            self._placeholders.forget(name)
+            self._metrics.forget(name)
 
     def close(self) -> None:
         """Ends all streams, then stops the server; takes a second at most."""

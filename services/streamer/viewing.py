@@ -75,6 +75,7 @@ def wall_messages(
         names = reader.camera_names
         if time.monotonic() >= state_at:
             watching.touch(names)
+            counts = {name: count for name, count in counts.items() if name in names}
             yield wall_message({"type": "state", **_described(describe)})
             state_at = time.monotonic() + WALL_STATE_EVERY_S
         sent = False

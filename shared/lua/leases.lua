@@ -2,7 +2,8 @@
 --   acquire  ARGV[3] random, ARGV[4] ttl ms, ARGV[5] least epoch ('now': Redis time in ms)
 --   renew    ARGV[3] whole value, ARGV[4] ttl ms
 --   release  ARGV[3] whole value
--- acquire returns the whole value or false; renew and release return 1 or 0.
+--   forget
+-- acquire returns the whole value or false; the others return 1 or 0.
 local verb, role = ARGV[1], ARGV[2]
 local held = redis.call('GET', KEYS[1])
 
@@ -13,7 +14,7 @@ if verb == 'acquire' then
     local time = redis.call('TIME')
     least = time[1] * 1000 + math.floor(time[2] / 1000)
   end
-  local last = tonumber(redis.call('HGET', KEYS[2], role) or '0')
+  local last = last_epoch(KEYS[2], role)
   local epoch = string.format('%.0f', math.max(last + 1, tonumber(least)))
   redis.call('HSET', KEYS[2], role, epoch)
   redis.call('SET', KEYS[1], epoch .. ':' .. ARGV[3], 'PX', ARGV[4])
@@ -24,6 +25,14 @@ elseif verb == 'release' then
   if held ~= ARGV[3] then return 0 end
   redis.call('DEL', KEYS[1])
   redis.call('HINCRBY', KEYS[2], role, 1) -- A released lease, unlike an expired one, must not be taken back.
+  return 1
+elseif verb == 'forget' then
+  -- One field for all removed cameras, above their epochs: no owner takes its lease back, and no epoch repeats.
+  local removed = tonumber(redis.call('HGET', KEYS[2], 'removed') or '0') or 0
+  removed = math.max(removed, last_epoch(KEYS[2], role) + 1)
+  redis.call('HSET', KEYS[2], 'removed', string.format('%.0f', removed))
+  redis.call('HDEL', KEYS[2], role)
+  redis.call('DEL', KEYS[1])
   return 1
 end
 return redis.error_reply('leases.lua: unknown verb ' .. verb)

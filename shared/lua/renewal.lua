@@ -1,11 +1,15 @@
 -- Prelude: ownership of a lease.
 -- A lease that expired, or that Redis lost in a crash, still belongs to the caller if no other process has owned the role
--- since: the caller missed nothing.
+-- since: the caller missed nothing. The roles of removed cameras share the field `removed` of `epochs`.
+local function last_epoch(epochs, role)
+  return tonumber(redis.call('HGET', epochs, role) or redis.call('HGET', epochs, 'removed') or '0') or 0
+end
+
 local function owned(lease, epochs, role, value)
   local held = redis.call('GET', lease)
   if held then return held == value end
   local epoch = tonumber(string.match(value, '^(%d+):'))
-  return tonumber(redis.call('HGET', epochs, role) or '0') <= epoch
+  return last_epoch(epochs, role) <= epoch
 end
 
 -- Extends the lease of a role if the caller still owns it, or takes back an expired one; returns whether it did.

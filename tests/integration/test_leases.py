@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from shared.camera_settings import queue_removal
 from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.leases import Lease, Leases, UnusableKeys
@@ -120,6 +121,24 @@ def test_epochs_increase_and_are_at_least_redis_time(redis_client: Client) -> No
         assert lease.epoch >= server_time_ns(redis_client) // 1_000_000 - 1000
         lease.release()
     assert epochs == sorted(set(epochs)), "an epoch came twice"
+
+
+def test_nothing_is_kept_of_a_removed_camera_and_its_owner_gets_nothing_back(redis_client: Client) -> None:
+    future = server_time_ns(redis_client) // 1_000_000 + 3_600_000
+    redis_client.hset(KEYS.epochs, ROLE, future)
+    owner = acquired(redis_client)
+    other = Leases(redis_client, KEYS).acquire("camera:south", 30)
+    assert other is not None
+    for _ in range(2):
+        with redis_client.pipeline(transaction=True) as pipe:
+            queue_removal(pipe, KEYS, ["north"], 60)
+            pipe.execute()
+        assert set(redis_client.hkeys(KEYS.epochs)) == {b"camera:south", b"removed"}
+        assert (accepted(redis_client, owner), accepted(redis_client, other)) == (False, True)
+        following = acquired(redis_client)
+        assert following.epoch > owner.epoch, "its tracks would get the ids of earlier ones"
+        assert accepted(redis_client, following)
+        owner = following
 
 
 def test_epochs_increase_even_if_redis_has_lost_them(redis_client: Client) -> None:

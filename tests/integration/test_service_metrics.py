@@ -23,7 +23,7 @@ from shared.errors import LeaseLost
 from shared.leases import Leases
 from shared.monitoring.monitor import Monitor
 from shared.redis_connection import Client, connect, server_time_ns
-from shared.site import PublishedSite
+from shared.site import PublishedSite, publish_site
 from tests.conftest import RedisProcess
 from tests.integration.streamer_site import publish, serving, wait_until
 from tests.integration.test_aggregator import Feeder, aggregator_of, scene, site_of
@@ -78,6 +78,26 @@ def test_a_clock_counts_its_ticks_and_the_stalls_of_cameras(redis_client: Client
     assert value(monitor, "mtmc_clock_skew_ticks") == 7
     assert int(redis_client.hget(site.keys.skew, "skew")) == 7
     assert value(monitor, "mtmc_clock_owner") == 1
+
+
+def test_a_clock_drops_the_stalls_of_a_removed_camera(redis_client: Client) -> None:
+    site, monitor = live_site(redis_client), Monitor()
+    publish_site(redis_client, site.config)
+    begin_at(redis_client, site, 10**6)
+    clock = Clock(redis_client, site, monitor)
+    for camera in ("A", "B"):
+        redis_client.zadd(site.keys.seen, {"A": 1, "B": 1, "C": 10**6})
+        redis_client.zadd(site.keys.marked_at, {"A": 1, "B": 1, "C": 1})
+        while not value(monitor, "mtmc_clock_stalls_total", camera=camera):
+            clock.step()
+    remove_cameras(redis_client, site.keys, ["A"], 60)
+
+    def is_gone() -> bool:
+        clock.step()
+        return value(monitor, "mtmc_clock_stalls_total", camera="A") is None
+
+    wait_until(is_gone, "the series of the removed camera is gone")
+    assert value(monitor, "mtmc_clock_stalls_total", camera="B")
 
 
 def test_the_gauges_of_a_clock_that_lost_its_role_are_zero(redis_client: Client) -> None:

@@ -21,7 +21,7 @@ import pytest
 from services.streamer import http_server
 from services.streamer.app import Parts, create_app
 from services.streamer.http_server import listen
-from shared.camera_settings import set_paused
+from shared.camera_settings import add_camera, read_cameras, remove_cameras, set_paused
 from shared.errors import MtmcError
 from shared.gate import VIEWER_MS
 from shared.messages import SCHEMA, TrackBatch
@@ -604,6 +604,30 @@ def test_the_wall_gets_all_cameras_over_one_connection(streamer: Serving, redis_
     wall.close()
     assert seen == expected
     wait_until(lambda: streamer.metric("mtmc_streamer_wall_viewers") == 0, "the page was closed")
+
+
+def test_nothing_is_kept_of_a_removed_camera_and_its_pictures_are_shown_when_it_is_added_again(
+    streamer: Serving, redis_client: Client
+) -> None:
+    def shown_next() -> tuple[str, int]:
+        while (header := wall.message()[0])["type"] != "picture":
+            pass
+        return header["camera"], header["tick"]
+
+    wall = Viewer(streamer.port, "/wall.stream")
+    south = read_cameras(redis_client, KEYS)["south"]
+    for ticks in (range(1, 4), range(5, 6)):
+        wait_until(lambda: redis_client.zscore(KEYS.viewers, "south"), "the camera is watched")
+        for tick in ticks:
+            publish_picture(redis_client, "south", tick, numbered_jpeg(tick))
+            assert shown_next() == ("south", tick)
+        assert streamer.metric("mtmc_streamer_frames_sent_total", 'camera="south"') > 0
+        remove_cameras(redis_client, KEYS, ["south"], 60)
+        redis_client.delete(KEYS.frames("south"))
+        wait_until(lambda: b'"south"' not in streamer.get("/metrics")[2], "its series are gone")
+        redis_client.zrem(KEYS.viewers, "south")
+        assert add_camera(redis_client, KEYS, south)
+    wall.close()
 
 
 def test_the_streamer_survives_a_restart_of_redis(redis_process: RedisProcess) -> None:
