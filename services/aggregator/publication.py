@@ -126,6 +126,10 @@ class Publication:
             commands += self._identity(identities[gid], table, state.shift_ns)
         return commands + [["HSET", self._keys.aliases, younger, older] for younger, older in state.aliases.items()]
 
+    def gids_key(self, camera: str) -> str:
+        """The key of a camera's global-ID map."""
+        return self._keys.gids(camera)
+
     def letters(self, letters: Sequence[DeadLetter]) -> list[Command]:
         """The commands that write dead letters."""
         every = [{"stream": one.stream, "entry": one.entry_id, "reason": one.reason} for one in letters]

@@ -81,11 +81,15 @@ class Reconciliation:
         cameras = [state.cameras[index] for index in shown["camera"].tolist()]
         believed = dict(zip(zip(cameras, shown["track_id"].tolist(), strict=True), shown["gid"].tolist(), strict=True))
         changes = dict.fromkeys(sorted(published.keys() - believed.keys()), 0)
-        changes |= {track: gid for track, gid in believed.items() if published.get(track) != gid}
+        rewritten = {camera for camera in state.cameras if publication.gids_key(camera) in deleted}
+        changes |= {
+            track: gid for track, gid in believed.items() if published.get(track) != gid and track[0] not in rewritten
+        }
         commands += publication.rewritten(deleted, state.association)
         commands += publication.changes(state.last_tick, changes)
         if commands:
             lease.commit(commands, touched_keys(commands), confirm=True)
+        state.differs_since = None
 
     def _adopt(self, published: Mapping[tuple[str, int], int], since: int) -> Adopted:
         def indexed(gids: Mapping[tuple[str, int], int]) -> dict[tuple[int, int], int]:

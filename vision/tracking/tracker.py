@@ -202,7 +202,7 @@ class Tracker:
             )
         order = self._usable_rows_in_canonical_order(boxes_xyxy, scores, class_ids)
         elapsed_s = time_s - self._time_s if self._time_s is not None else 0.0
-        ended = self._advance(time_s)
+        ended = self._advance(time_s, anything_seen=len(order) > 0)
         boxes, confidences, classes = boxes_xyxy[order], scores[order], class_ids[order]
         matched = self._match(boxes, confidences, classes, time_s, elapsed_s)
         matched = self._begin(boxes, confidences, matched, time_s)
@@ -248,20 +248,20 @@ class Tracker:
         usable &= (sorted_boxes[:, 2] > sorted_boxes[:, 0]) & (sorted_boxes[:, 3] > sorted_boxes[:, 1])
         return order[usable]
 
-    def _advance(self, time_s: float) -> Ids:
+    def _advance(self, time_s: float, *, anything_seen: bool) -> Ids:
         """Predict every track to `time_s`; returns the ids of those that ended."""
         if not np.isfinite(time_s):
             raise ValueError(f"time_s must be finite, got {time_s}")
+        standing = np.zeros(len(self._tracks.ids), np.bool_)
         if self._time_s is not None:
             if time_s <= self._time_s:
                 raise ValueError(f"time_s must increase: {time_s} s is not later than {self._time_s} s")
-            standing = self._standing_unwatched(time_s - self._time_s)
+            if anything_seen:
+                standing = self._standing_unwatched(time_s - self._time_s)
             tracks = self._tracks
             before = tracks.states
             tracks.states = motion.predict(before, time_s - self._time_s, tracks.coasting, self._settings.noise)
             tracks.states[standing, motion.POSITION] = before[standing, motion.POSITION]
-        else:
-            standing = np.zeros(len(self._tracks.ids), np.bool_)
         self._time_s = time_s
         tracks = self._tracks
         over = ~standing & (time_s - tracks.seen_s > self._settings.max_lost_seconds + _SLACK_S)
