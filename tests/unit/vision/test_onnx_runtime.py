@@ -233,3 +233,8 @@ def test_the_runtime_leaves_no_trace_of_telemetry(tmp_path: Path) -> None:
     model = write_mean_model(tmp_path / "m.onnx")
     subprocess.run([sys.executable, "-c", run, model], cwd=ROOT, env=environment, check=True)
     assert list(home.rglob("*")) == []
+
+
+def test_the_memory_of_each_batch_size_is_not_kept(tmp_path: Path) -> None:
+    model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device="cpu")
+    assert not model._session.get_session_options().enable_mem_pattern

@@ -171,6 +171,9 @@ def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
     # Threads that spin while waiting for the next picture use five times the CPU time of the work itself (measured at
     # 15 calls a second), and other processes share the cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # ONNX Runtime plans the memory of each batch size that it sees, and keeps it. Ours differ from call to call: a
+    # worker grew by another 10 MiB now and then, and needed 35 MiB more with the demo's models, at the same speed.
+    options.enable_mem_pattern = wanted != _PROVIDERS["cpu"]
     try:
         with _quiet():
             if wanted != _PROVIDERS["cpu"] and hasattr(onnxruntime, "preload_dlls"):  # finds CUDA in pip's packages
