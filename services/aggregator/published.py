@@ -40,9 +40,14 @@ class PublishedIds:
         """The global-ID map, and the commands that remove what is not part of it."""
         found: dict[Track, int] = {}
         removals: list[Command] = []
-        for camera in cameras:
+        cameras = list(cameras)
+        with self._client.pipeline(transaction=False) as pipe:
+            for camera in cameras:
+                pipe.hgetall(self._keys.gids(camera))
+            answers = pipe.execute()
+        for camera, answer in zip(cameras, answers, strict=True):
             key = self._keys.gids(camera)
-            for track_id, gid in self._client.hgetall(key).items():
+            for track_id, gid in answer.items():
                 numbers = _number(track_id), _number(gid)
                 if None in numbers or numbers[1] == 0:
                     removals.append(["HDEL", key, track_id])

@@ -39,9 +39,8 @@ class Reconciliation:
     def clear_keys(self, lease: Lease, *, with_cycles: bool = True) -> set[str]:
         """Deletes keys of the wrong type, and entries of `cycles` that are not cycles; the deleted keys."""
         wrong = self._published.wrong_types({*self._state.cameras, *self._state.site_cameras()})
-        for key in {self._keys.events, self._keys.assignments, self._keys.dead_letters}.difference(
-            one.key for one in wrong
-        ):
+        streams = {self._keys.events, self._keys.assignments, self._keys.dead_letters}
+        for key in sorted(streams.difference(one.key for one in wrong)):
             last = self._checkpoints.last_number(key)
             wrong += [UnusableKey(key, "id", f"{last}-0")] if last >= NUMBERS_END else []
         found = repair(wrong, self._keys, self._checkpoints, 0)
