@@ -15,7 +15,7 @@ SOAK_ARGS ?=
 TRAIN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-compose test-evaluation test-torch test-training check up bench soak evaluate lock clean
+.PHONY: help install demo test test-chaos test-compose test-evaluation test-torch test-training check up bench soak evaluate lock clean
 .PHONY: train-detector train-embedder evaluate-models
 
 help: ## List the targets
@@ -44,12 +44,19 @@ $(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
 
 # The tests marked `alone` measure the speed of a live site, so they run one at a time, after all others. pytest exits
 # with 5 when PYTEST_ARGS selects no test of a phase.
-PYTEST := $(BIN)/python -m pytest --ignore=tests/compose --ignore=tests/evaluation
+PYTEST := $(BIN)/python -m pytest
+THE_OTHERS := --ignore=tests/chaos --ignore=tests/compose --ignore=tests/evaluation
 test: $(VENV)/.installed-dev ## Run the tests (PYTEST_ARGS='tests/unit -k gate' runs some)
 	@tools/install-system-packages
-	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
-	$(PYTEST) -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
-	@echo "not run here: make test-compose (needs Docker), test-evaluation, test-torch, test-training"
+	$(PYTEST) $(THE_OTHERS) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) \
+		|| [ $$? -eq 5 ]
+	$(PYTEST) $(THE_OTHERS) -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	@echo "not run here: make test-chaos, test-compose (needs Docker), test-evaluation, test-torch, test-training"
+
+test-chaos: $(VENV)/.installed-dev ## Test what happens when processes, Redis or the network fail, and when keys are damaged
+	@tools/install-system-packages redis-server libfaketime
+	$(PYTEST) tests/chaos -n 2 --dist loadfile -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) tests/chaos -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 test-compose: $(VENV)/.installed-dev ## Test the Compose files on a Docker engine
 	$(BIN)/python -m pytest tests/compose $(PYTEST_ARGS)
