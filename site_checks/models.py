@@ -28,10 +28,7 @@ def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> I
     """
     try:
         models = Models(site, site.worker.threads or cores, engine_cache)
-        detectors = {
-            (camera.detector and camera.detector.model) or site.detector.model: models.detector(camera)
-            for camera in site.cameras
-        }
+        detectors = {site.detector_of(camera): models.detector(camera) for camera in site.cameras}
     except ModelError as problem:
         yield error(AREA, str(problem))
         return
@@ -44,14 +41,15 @@ def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> I
     )
     blank = np.zeros(_FRAME, np.uint8)
     slowest_ms = 0.0
-    for path, detector in detectors.items():
+    for file, detector in detectors.items():
         taken_ms = _median_ms(functools.partial(detector.detect, [blank], [Thresholds()]))
         slowest_ms = max(slowest_ms, taken_ms)
         width, height = detector.input_size
         classes = len(detector.class_names)
+        counted = f"{classes} {'class' if classes == 1 else 'classes'}"
         yield ok(
             AREA,
-            f"detector {path.name}: input {width}×{height}, {classes} {'class' if classes == 1 else 'classes'}, on "
+            f"detector {file.model.name}: head {detector.head}, input {width}×{height}, {counted}, on "
             f"{detector.device} ({detector.runtime}), {taken_ms:.1f} ms per picture",
         )
     yield from _rate(site, slowest_ms)

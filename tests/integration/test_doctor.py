@@ -73,7 +73,7 @@ def test_a_healthy_site_that_is_not_running_has_no_errors(examine: Examine, tmp_
     assert {area for area, _ in shown} == {"machine", "site file", "redis", "disk", "models", "sources", "ports"}
     assert "mtmc up` starts its own" in of(findings, "redis")[0]["what"]
     assert of(findings, "sources")[0]["what"].endswith("a.avi, 64×48 at 10 fps, 2 s")
-    assert any("detector detector.onnx: input 32×32, 1 class, on cpu" in one["what"] for one in findings)
+    assert any("detector detector.onnx: head yolov8, input 32×32, 1 class, on cpu" in one["what"] for one in findings)
     assert not (tmp_path / ".mtmc").exists(), "doctor must not change anything"
 
 

@@ -14,7 +14,9 @@ from shared.errors import ModelError
 from tests.unit.vision.model_files import shared, write_constant_model
 from vision.inference.backends.onnx_runtime import OnnxModel
 from vision.inference.detection import Detector, Thresholds, letterbox, resolve_classes
-from vision.inference.detector_heads import COCO_NAMES, PictureFormat, yolox_grid
+from vision.inference.detector_heads.class_names import COCO_NAMES
+from vision.inference.detector_heads.head import PictureFormat
+from vision.inference.detector_heads.yolox import yolox_grid
 
 Frame = npt.NDArray[np.uint8]
 NAMES = {"names": "{0: 'person', 1: 'car'}"}
@@ -37,7 +39,7 @@ def grey(width: int, height: int, level: int = 0) -> Frame:
 
 
 def test_boxes_come_back_in_pixels_of_each_frame_and_stay_within_it(tmp_path: Path) -> None:
-    detector = end_to_end(tmp_path / "m.onnx", [[16, 24, 48, 40, 0.9, 0], [-5, 0, 80, 64, 0.8, 1]])
+    detector = end_to_end(tmp_path / "m.onnx", [[16, 24, 48, 40, 0.5, 0], [-5, 0, 80, 64, 0.4, 1]])
 
     wide, tall, same = detector.detect([grey(128, 64), grey(32, 64), grey(64, 64)], [EVERYTHING] * 3)
 
@@ -67,13 +69,13 @@ def test_every_frame_has_its_own_result_and_its_own_thresholds(tmp_path: Path, b
 def test_frames_of_all_cameras_are_one_model_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = end_to_end(tmp_path / "m.onnx", [[1, 1, 9, 9, 0.3, 0]])
     calls: list[tuple[int, ...]] = []
-    run = OnnxModel.run
+    call = OnnxModel._call
 
     def counted(model: OnnxModel, batch: Any) -> Any:
         calls.append(batch.shape)
-        return run(model, batch)
+        return call(model, batch)
 
-    monkeypatch.setattr(OnnxModel, "run", counted)
+    monkeypatch.setattr(OnnxModel, "_call", counted)
 
     assert len(detector.detect([grey(64, 64), grey(99, 33), grey(10, 70)], [EVERYTHING] * 3)) == 3
     assert calls == [(3, 3, 64, 64)]
@@ -83,7 +85,7 @@ def test_frames_of_all_cameras_are_one_model_call(tmp_path: Path, monkeypatch: p
 
 
 def test_a_model_with_dynamic_sizes_is_recognised_from_its_output_for_a_blank_picture(tmp_path: Path) -> None:
-    detector = end_to_end(tmp_path / "m.onnx", [[16, 24, 48, 40, 0.9, 0]], imgsz="[48, 64]")
+    detector = end_to_end(tmp_path / "m.onnx", [[16, 24, 48, 40, 0.5, 0]], imgsz="[48, 64]")
 
     assert detector.input_size == (64, 48)
     (found,) = detector.detect([grey(128, 96)], [EVERYTHING])
@@ -112,7 +114,7 @@ def test_overlapping_boxes_of_a_grid_are_suppressed_and_those_of_an_end_to_end_m
     output[9] = [0.5, 0.5, np.log(3), np.log(3), 1, 0.9, 0]
     output[10] = [-0.4, 0.5, np.log(3), np.log(3), 1, 0.8, 0]
     yolox = Detector.load(write_constant_model(tmp_path / "x.onnx", output, (1, 3, 64, 64)), device="cpu")
-    rows = [[0, 0, 24, 24, 0.9, 0.0], [1, 0, 25, 24, 0.8, 0]]
+    rows = [[0, 0, 24, 24, 0.5, 0.0], [1, 0, 25, 24, 0.4, 0]]
 
     (found,) = yolox.detect([grey(64, 64)], [Thresholds(0.25, nms_iou=0.65)])
     (both,) = yolox.detect([grey(64, 64)], [Thresholds(0.25, nms_iou=0.99)])

@@ -1,0 +1,47 @@
+"""Every network of the kit is used rightly or refused with a reason; none is misread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.errors import ModelError
+from tests.unit.vision.conformance import Network, networks
+from vision.inference.detection import Detector, Thresholds
+from vision.inference.detector_heads.table import HEADS
+
+KIT = list(networks())
+MIN_SCORE = 0.3
+
+
+@pytest.mark.parametrize("network", KIT, ids=lambda network: network.title)
+def test_a_network_is_used_rightly_or_refused_with_a_reason(network: Network, tmp_path: Path) -> None:
+    path = network.write(tmp_path)
+
+    def load() -> Detector:
+        return Detector.load(path, head=network.chosen, size=network.size, device="cpu", threads=1)
+
+    if network.head is None:
+        with pytest.raises(ModelError, match=f"(?s){network.refusal}") as refused:
+            load()
+        assert str(refused.value).startswith(str(path))
+        return
+    detector = load()
+    assert detector.head == network.head, detector.why
+    assert detector.input_size == (network.width, network.height)
+    frames = [np.full((network.height, network.width, 3), level, np.uint8) for level in (0, 90)]
+    rounding = 1.0 if network.half else 2e-3
+    expected = network.expected(MIN_SCORE)
+    boxes = np.clip(expected[:, :4], 0, [network.width, network.height] * 2)
+    assert len(expected) == 3
+    for found in detector.detect(frames, [Thresholds(MIN_SCORE, nms_iou=0.95)] * 2):
+        np.testing.assert_allclose(found.boxes_xyxy, boxes, atol=rounding)
+        np.testing.assert_allclose(found.scores, expected[:, 4], atol=2e-3)
+        assert found.class_ids.tolist() == expected[:, 5].astype(int).tolist()
+
+
+def test_the_kit_has_every_head_and_enough_networks() -> None:
+    assert {network.head for network in KIT} == {None, *(head.name for head in HEADS)}
+    assert len({network.title for network in KIT}) == len(KIT) >= 60
