@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from shared.errors import hide
+from shared.head_names import HeadName
 from shared.stream_url import StreamUrl
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -70,32 +71,6 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Classes = Annotated[tuple[int | str, ...], Field(min_length=1)]
-HeadName = Literal[
-    "yolov8",
-    "yolov8-seg",
-    "yolov8-pose",
-    "yolov8-obb",
-    "end2end",
-    "end2end-seg",
-    "end2end-pose",
-    "end2end-obb",
-    "yolov5",
-    "yolov5-seg",
-    "yolov6",
-    "yolox",
-    "yolox-decoded",
-    "yolov7-nms",
-    "efficientnms",
-    "rtdetr-ultralytics",
-    "rtdetr",
-    "rfdetr",
-    "yolonas",
-    "yolonas-flat",
-    "yolonas-batch",
-    "tf-ssd",
-    "torchvision",
-]
-"""The heads of detectors; see `vision.inference.detector_heads.table`."""
 Side = Annotated[int, Field(ge=32, le=4096)]
 
 

@@ -21,8 +21,10 @@ _RUNS = 5
 _FRAME = (720, 1280, 3)
 
 
-def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> Iterator[Finding]:
-    """Loads every model as a worker would, and measures the detectors.
+def examine_models(
+    site: SiteConfig, cores: int, engine_cache: Path | None, loaded: Callable[[Models], None] | None = None
+) -> Iterator[Finding]:
+    """Loads every model as a worker would, and measures the detectors; hands the models to `loaded` if all work.
 
     TensorRT engines that are built for this stay in `engine_cache`, where workers reuse them.
     """
@@ -32,6 +34,8 @@ def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> I
     except ModelError as problem:
         yield error(AREA, str(problem))
         return
+    if loaded is not None:
+        loaded(models)
     embedder = models.embedder
     size = embedder.preprocessing
     yield ok(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config import HeadName
 from shared.errors import ModelError
+from shared.head_names import HeadName
 from tests.unit.vision.conformance import chosen_rows, grid_rows, query_rows, raw_yolox
 from vision.inference.detector_heads.chosen_boxes import EndToEndHead
 from vision.inference.detector_heads.class_names import COCO_CATEGORIES, COCO_NAMES
