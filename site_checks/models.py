@@ -14,6 +14,7 @@ from shared.config import SiteConfig
 from shared.errors import ModelError
 from site_checks.finding import Finding, error, ok, warning
 from vision.inference.detection import Thresholds
+from vision.inference.detector_heads.class_names import unknown_names
 from vision.inference.models import Models
 
 AREA = "models"
@@ -51,6 +52,8 @@ def examine_models(
         width, height = detector.input_size
         classes = len(detector.class_names)
         counted = f"{classes} {'class' if classes == 1 else 'classes'}"
+        if detector.class_names == unknown_names():
+            counted = "classes without names"
         yield ok(
             AREA,
             f"detector {file.model.name}: head {detector.head}, input {width}×{height}, {counted}, on "

@@ -26,6 +26,7 @@ _log = structlog.get_logger()
 
 # Grey level of the padding with which Ultralytics, YOLOX and YOLO-NAS were trained.
 _PADDING = 114
+_DIM = 0.4
 _DEFAULTS = DetectorConfig.model_fields
 
 
@@ -185,7 +186,7 @@ class Detector(ModelUser):
 def trial_pictures(height: int, width: int, *, takes_bytes: bool) -> Floats:
     """A blank and a patterned picture, `(2, 3, height, width)` float32, 0 to 1, or to 255 for a model that takes bytes.
 
-    The pattern is coloured ramps under bright and dark rectangles, so that a network's outputs differ between boxes.
+    The pattern is a dim scene of coloured ramps and rectangles, so that a network's outputs differ between boxes.
     """
     pictures = np.zeros((2, 3, height, width), np.float32)
     ramps = np.stack([np.tile(np.linspace(0, 1, width), (height, 1)), np.tile(np.linspace(1, 0, height), (width, 1)).T])
@@ -193,7 +194,7 @@ def trial_pictures(height: int, width: int, *, takes_bytes: bool) -> Floats:
     for number, level in enumerate((1.0, 0.0, 0.7)):
         top, left = height * (number + 1) // 5, width * (number * 2 + 1) // 7
         pictures[1, :, top : top + height // 4, left : left + width // 6] = level
-    return pictures * np.float32(255) if takes_bytes else pictures
+    return pictures * np.float32(_DIM * 255 if takes_bytes else _DIM)
 
 
 def _facts(model: Model, pictures: Floats) -> Facts:

@@ -296,6 +296,9 @@ def _ultralytics() -> Iterator[Network]:
     large = _one(grid_rows(3, height=128, width=64, strides=deep).T)
     yield Network("v8 P6", large, "yolov8", three, names=3, height=128, width=64)
     yield Network("26 raw", raw, "yolov8", three, names=3, metadata=task | {"end2end": "False"})
+    loose = raw["output0"].copy()
+    loose[2:4, ::17] = -5
+    yield Network("26 raw, weak boxes of any size", _one(loose), "yolov8", three, names=3, metadata=task)
     yield Network("v8, wrong names", raw, None, refusal="5 class names", names=5)
     small = raw["output0"] / np.float32([[96], [64], [96], [64], *[[1]] * 3])
     yield Network("v8, boxes in shares", _one(small), None, refusal="within 1.* pixels of the corner", names=3)

@@ -9,6 +9,7 @@ import pytest
 
 from shared.errors import ModelError
 from tests.unit.vision.conformance import Network, networks
+from tests.unit.vision.model_files import shared
 from vision.inference.detection import Detector, Thresholds
 from vision.inference.detector_heads.table import HEADS
 
@@ -40,6 +41,20 @@ def test_a_network_is_used_rightly_or_refused_with_a_reason(network: Network, tm
         np.testing.assert_allclose(found.boxes_xyxy, boxes, atol=rounding)
         np.testing.assert_allclose(found.scores, expected[:, 4], atol=2e-3)
         assert found.class_ids.tolist() == expected[:, 5].astype(int).tolist()
+
+
+def test_one_class_of_yolov5_is_not_read_as_corners() -> None:
+    detector = Detector.load(shared("data", "awkward", "yolov5_one_class.onnx"), device="cpu", threads=1)
+    (found,) = detector.detect([np.zeros((640, 640, 3), np.uint8)], [Thresholds(0.5)])
+    np.testing.assert_allclose(found.boxes_xyxy, [[270, 220, 370, 420]], atol=0.01)
+    np.testing.assert_allclose(found.scores, [0.9], atol=0.01)
+
+
+def test_key_points_without_metadata_are_not_read_as_classes() -> None:
+    path = shared("data", "awkward", "pose_without_metadata.onnx")
+    with pytest.raises(ModelError, match=r"may be yolov8, yolov8-pose or yolov8-obb.*; set detector\.head"):
+        Detector.load(path, device="cpu", threads=1)
+    assert Detector.load(path, head="yolov8-pose", device="cpu", threads=1).class_names == ("class0",)
 
 
 def test_the_kit_has_every_head_and_enough_networks() -> None:

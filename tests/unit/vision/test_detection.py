@@ -6,17 +6,21 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.config import SiteConfig
 from shared.errors import ModelError
-from tests.unit.vision.model_files import shared, write_constant_model
+from tests.unit.vision.conformance import Network, grid_rows
+from tests.unit.vision.model_files import shared, write_constant_model, write_mean_model
 from vision.inference.backends.onnx_runtime import OnnxModel
 from vision.inference.detection import Detector, Thresholds, letterbox, resolve_classes
 from vision.inference.detector_heads.class_names import COCO_NAMES
 from vision.inference.detector_heads.head import PictureFormat
 from vision.inference.detector_heads.yolox import yolox_grid
+from vision.inference.models import Models
 
 Frame = npt.NDArray[np.uint8]
 NAMES = {"names": "{0: 'person', 1: 'car'}"}
@@ -39,7 +43,7 @@ def grey(width: int, height: int, level: int = 0) -> Frame:
 
 
 def test_boxes_come_back_in_pixels_of_each_frame_and_stay_within_it(tmp_path: Path) -> None:
-    detector = end_to_end(tmp_path / "m.onnx", [[16, 24, 48, 40, 0.5, 0], [-5, 0, 80, 64, 0.4, 1]])
+    detector = end_to_end(tmp_path / "m.onnx", [[16, 24, 48, 40, 0.9, 0], [-5, 0, 80, 64, 0.8, 1]])
 
     wide, tall, same = detector.detect([grey(128, 64), grey(32, 64), grey(64, 64)], [EVERYTHING] * 3)
 
@@ -85,7 +89,7 @@ def test_frames_of_all_cameras_are_one_model_call(tmp_path: Path, monkeypatch: p
 
 
 def test_a_model_with_dynamic_sizes_is_recognised_from_its_output_for_a_blank_picture(tmp_path: Path) -> None:
-    detector = end_to_end(tmp_path / "m.onnx", [[16, 24, 48, 40, 0.5, 0]], imgsz="[48, 64]")
+    detector = end_to_end(tmp_path / "m.onnx", [[16, 24, 48, 40, 0.9, 0]], imgsz="[48, 64]")
 
     assert detector.input_size == (64, 48)
     (found,) = detector.detect([grey(128, 96)], [EVERYTHING])
@@ -114,7 +118,7 @@ def test_overlapping_boxes_of_a_grid_are_suppressed_and_those_of_an_end_to_end_m
     output[9] = [0.5, 0.5, np.log(3), np.log(3), 1, 0.9, 0]
     output[10] = [-0.4, 0.5, np.log(3), np.log(3), 1, 0.8, 0]
     yolox = Detector.load(write_constant_model(tmp_path / "x.onnx", output, (1, 3, 64, 64)), device="cpu")
-    rows = [[0, 0, 24, 24, 0.5, 0.0], [1, 0, 25, 24, 0.4, 0]]
+    rows = [[0, 0, 24, 24, 0.9, 0.0], [1, 0, 25, 24, 0.8, 0]]
 
     (found,) = yolox.detect([grey(64, 64)], [Thresholds(0.25, nms_iou=0.65)])
     (both,) = yolox.detect([grey(64, 64)], [Thresholds(0.25, nms_iou=0.99)])
@@ -145,6 +149,75 @@ def test_a_frame_keeps_its_aspect_ratio_within_grey_padding(
     padding = np.delete(out, np.s_[top : top + 16], axis=1)
     np.testing.assert_allclose(padding, np.full_like(padding, 114 * pictures.scale), rtol=1e-6)
     assert (placement.left, placement.top) == (0, top)
+
+
+def test_a_frame_can_be_stretched_and_normalised() -> None:
+    frame = np.full((50, 100, 3), (10, 20, 30), np.uint8)
+    out = np.full((3, 32, 32), np.nan, np.float32)
+    pictures = PictureFormat(
+        True, 1 / 255, False, stretched=True, channel_means=(0.1, 0.2, 0.3), channel_deviations=(0.5, 1.0, 2.0)
+    )
+
+    placement = letterbox(frame, pictures, out)
+
+    expected = [(30 / 255 - 0.1) / 0.5, 20 / 255 - 0.2, (10 / 255 - 0.3) / 2]
+    np.testing.assert_allclose(out, np.broadcast_to(np.reshape(expected, (3, 1, 1)), out.shape), rtol=1e-5)
+    whole = placement.to_frame(np.array([[0, 0, 32, 32]], np.float32))
+    np.testing.assert_allclose(whole, [[0, 0, 100, 50]], atol=1e-4)
+
+
+def test_a_batch_that_the_file_promises_but_does_not_take_becomes_single_calls(tmp_path: Path) -> None:
+    """The input is open, but the constant output has one row: the export has fixed the batch inside."""
+    boxes = np.array([[8, 8, 20, 24], [30, 8, 60, 24]], np.float32)
+    scores, numbers = np.array([0.9, 0.8], np.float32), np.array([1, 0], np.int64)
+    outputs = {"boxes": boxes, "labels": numbers, "scores": scores}
+    network = Network("one", outputs, "torchvision", batch=None)
+    path = network.write(tmp_path)
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.save(model, path)
+
+    detector = Detector.load(path, device="cpu", threads=1)
+
+    for found in detector.detect([grey(96, 64)] * 3, [EVERYTHING] * 3):
+        assert found.boxes_xyxy.tolist() == boxes.tolist()
+        assert found.class_ids.tolist() == [1, 0]
+
+
+def test_a_list_of_one_pictures_boxes_is_refused_for_a_fixed_batch_of_several(tmp_path: Path) -> None:
+    outputs = {"boxes": np.ones((2, 4), np.float32), "labels": np.ones(2, np.int64), "scores": np.ones(2, np.float32)}
+    path = Network("two", outputs, None, batch=None).write(tmp_path)
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(model, path)
+
+    with pytest.raises(ModelError, match="export it with batch size 1"):
+        Detector.load(path, head="torchvision", device="cpu")
+
+
+def test_cameras_share_a_detector_unless_head_or_size_differ(tmp_path: Path) -> None:
+    network = Network("open", {"o": grid_rows(3).T.copy()}, "yolov8", names=3, open_size=True, batch="batch")
+    model = network.write(tmp_path)
+    own = [
+        {},
+        {"min_score": 0.4},
+        {"model": model, "size": [64, 96]},
+        {"model": model, "head": "yolov8", "size": [64, 96]},
+    ]
+    site = SiteConfig.model_validate(
+        {
+            "site": "hall",
+            "detector": {"model": model, "size": [64, 96], "backend": "cpu"},
+            "embedder": {"model": write_mean_model(tmp_path / "e.onnx"), "backend": "cpu"},
+            "cameras": [{"name": f"c{i}", "source": "a.mp4", "detector": each} for i, each in enumerate(own)],
+        }
+    )
+    models = Models(site, threads=1)
+    first, second, third, fourth = (models.detector(camera) for camera in site.cameras)
+    assert first is second is third
+    assert fourth is not first
+    assert (fourth.head, fourth.why.startswith("detector.head is yolov8")) == ("yolov8", True)
+    assert first.input_size == (96, 64)
 
 
 @given(width=st.integers(1, 2000), height=st.integers(1, 2000), centred=st.booleans())

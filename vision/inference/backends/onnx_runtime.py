@@ -31,7 +31,8 @@ _PROVIDERS: Mapping[Device, str] = {
 _DTYPES: Mapping[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _BYTES: Mapping[str, type[np.uint8]] = {"tensor(uint8)": np.uint8}
 _SIZES = "orig_target_sizes"
-"""The second input of RT-DETR and its relatives: `[batch, 2]` int64, width and height of each picture."""
+"""The second input of RT-DETR and its relatives: `[batch, 2]`, width and height of each picture."""
+_SIZE_DTYPES: Mapping[str, Any] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, **_DTYPES}
 # ONNX Runtime's exceptions have no common base class.
 _RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.EngineError,
@@ -57,7 +58,8 @@ class OnnxModel(Model):
     _session: Any = field(repr=False)
     _pictures: Any = field(repr=False)
     """ONNX Runtime's description of the input for pictures."""
-    _takes_sizes: bool
+    _size_dtype: Any
+    """Of the input for the sizes of the pictures; None if there is none."""
 
     _errors: ClassVar[tuple[type[Exception], ...]] = _RUNTIME_ERRORS
 
@@ -154,7 +156,7 @@ class OnnxModel(Model):
             output_shapes=tuple(_shape(node.shape) for node in session.get_outputs()),
             _session=session,
             _pictures=pictures[0],
-            _takes_sizes=len(inputs) > 1,
+            _size_dtype=next((_SIZE_DTYPES.get(node.type, np.int64) for node in inputs if node.name == _SIZES), None),
         )
 
     @property
@@ -175,7 +177,7 @@ class OnnxModel(Model):
     @property
     def takes_sizes(self) -> bool:
         """See `Model.takes_sizes`."""
-        return self._takes_sizes
+        return self._size_dtype is not None
 
     @property
     def channels_last(self) -> bool:
@@ -190,7 +192,7 @@ class OnnxModel(Model):
             pictures = pictures.round()
         fed: dict[str, Any] = {self.input_name: np.ascontiguousarray(pictures, self.input_dtype)}
         if self.takes_sizes:
-            fed[_SIZES] = np.full((len(batch), 2), batch.shape[:1:-1], np.int64)
+            fed[_SIZES] = np.full((len(batch), 2), batch.shape[:1:-1], self._size_dtype)
         return list(self._session.run(None, fed))
 
     @staticmethod

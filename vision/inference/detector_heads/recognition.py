@@ -88,7 +88,8 @@ def _ambiguous(facts: Facts, heads: list[Head]) -> ModelError:
     names = [head.name for head in heads]
     readings = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     doubt = "and nothing in the file says which" if len(names) > 1 else "but nothing in the file says so"
+    choice = "to the right one of these" if len(names) > 1 else f"to {names[0]} if it is that"
     return ModelError(
-        f"{facts.model}: {facts.described()} may be {readings}, {doubt}; "
-        f"set detector.head to the head of this model, for example {names[0]}, or export it with its metadata"
+        f"{facts.model}: {facts.described()} may be {readings}, {doubt}; set detector.head {choice}, or export the "
+        "model with its metadata"
     )
