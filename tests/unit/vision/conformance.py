@@ -462,6 +462,7 @@ def _ssd() -> Iterator[Network]:
     yield Network(
         "TensorFlow, open", tensorflow, "tf-ssd", reference.tensorflow(0), open_size=True, size=(64, 96), **bytes_in
     )
+    yield Network("TensorFlow, too few names", tensorflow, None, refusal="classes would be 1 to 4", names=2, **bytes_in)
     yield Network("TensorFlow, floats", tensorflow, None, refusal="of unknown range")
     vision = {"boxes": rows[:, :4], "labels": rows[:, 5].astype(np.int64) + 1, "scores": rows[:, 4]}
     yield Network("torchvision", vision, "torchvision", reference.torchvision(0), batch=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,38 @@ def test_a_network_is_used_rightly_or_refused_with_a_reason(network: Network, tm
         np.testing.assert_allclose(found.boxes_xyxy, boxes, atol=rounding)
         np.testing.assert_allclose(found.scores, expected[:, 4], atol=2e-3)
         assert found.class_ids.tolist() == expected[:, 5].astype(int).tolist()
+
+
+def stripped(network: Network, what: str) -> Network:
+    """The network with less information in its file."""
+    without = replace(network, chosen=None)
+    if what in ("metadata", "everything"):
+        without = replace(without, names=None, metadata={})
+    if what == "all metadata but names":
+        without = replace(without, metadata={})
+    if what in ("names of outputs", "everything"):
+        outputs = {f"out{number}": values for number, values in enumerate(network.outputs.values())}
+        without = replace(without, outputs=outputs, input_name="in")
+    return without
+
+
+@pytest.mark.parametrize("what", ["metadata", "all metadata but names", "names of outputs", "everything"])
+def test_a_file_that_says_less_is_refused_rather_than_misread(what: str, tmp_path: Path) -> None:
+    refused = used = 0
+    for network in KIT:
+        if network.decode is None:
+            continue
+        less = stripped(network, what)
+        try:
+            detector = Detector.load(less.write(tmp_path), size=less.size, device="cpu", threads=1)
+        except ModelError:
+            refused += 1
+            continue
+        used += 1
+        (found,) = detector.detect([np.zeros((less.height, less.width, 3), np.uint8)], [Thresholds(0.3, nms_iou=0.95)])
+        boxes = np.clip(network.expected(MIN_SCORE)[:, :4], 0, [network.width, network.height] * 2)
+        np.testing.assert_allclose(found.boxes_xyxy, boxes, atol=1, err_msg=f"{network.title}: {detector.why}")
+    assert min(refused, used) > 10
 
 
 def test_one_class_of_yolov5_is_not_read_as_corners() -> None:

@@ -59,7 +59,7 @@ class TensorFlowHead(Head):
         return numbers.first(
             numbers.not_shares(boxes),
             numbers.not_scores(scores),
-            numbers.not_classes(class_ids, None),
+            numbers.not_classes(class_ids, None if facts.names is None else len(facts.names) + self.first),
             numbers.not_corners(boxes.reshape(-1, 4)),
         )
 
@@ -116,7 +116,7 @@ class TorchvisionHead(Head):
         boxes, labels, scores = (facts.rows(role) for role in self.roles)
         return numbers.first(
             numbers.not_scores(scores),
-            numbers.not_classes(labels, None),
+            numbers.not_classes(labels, None if facts.names is None else len(facts.names) + self.first),
             numbers.not_pixels(boxes),
             numbers.not_corners(boxes),
         )
