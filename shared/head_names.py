@@ -21,6 +21,7 @@ HeadName = Literal[
     "yolov7-nms",
     "efficientnms",
     "rtdetr-ultralytics",
+    "rtdetr-end2end",
     "rtdetr",
     "rfdetr",
     "yolonas",

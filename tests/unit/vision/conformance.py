@@ -402,6 +402,13 @@ def _transformers() -> Iterator[Network]:
     eighty = _one(query_rows(80))
     yield Network("RT-DETR of Ultralytics", eighty, "rtdetr-ultralytics", decode, names=80, metadata=described)
     yield Network("RT-DETR of Ultralytics, no metadata", eighty, "rtdetr-ultralytics", decode, half=True)
+    for classes in (2, 5):
+        table = chosen_rows(classes)
+        table[:, :4] = _centred(table[:, :4]) / np.float32([WIDTH, HEIGHT] * 2)
+        title, ranked = f"RT-DETR of Ultralytics 8.4, {classes} classes", _one(table)
+        yield Network(title, ranked, "rtdetr-end2end", reference.sorted_shares, names=classes, metadata=described)
+        yield Network(f"{title}, names only", ranked, "rtdetr-end2end", reference.sorted_shares, names=classes)
+        yield Network(f"{title}, no metadata", ranked, None, refusal="rtdetr-end2end.*set detector.head")
     rows = chosen_rows(5)
     labels, boxes, scores = rows[:, 5].astype(np.int64), rows[:, :4], rows[:, 4]
     original = {"labels": labels, "boxes": boxes, "scores": scores}

@@ -89,6 +89,11 @@ def shares(outputs: Sequence[Array], width: int, height: int) -> Rows:
     return rows
 
 
+def sorted_shares(outputs: Sequence[Array], width: int, height: int) -> Rows:
+    """RT-DETR of Ultralytics 8.4 and later."""
+    return [(*_around(cx * width, cy * height, w * width, h * height), *rest) for cx, cy, w, h, *rest in outputs[0]]
+
+
 def rtdetr(outputs: Sequence[Array], width: int, height: int) -> Rows:
     labels, boxes, scores = outputs
     return [(*box, score, label) for label, box, score in zip(labels, boxes, scores, strict=True)]

@@ -24,6 +24,7 @@ from vision.inference.detector_heads.head import (
 
 _STRETCHED = PictureFormat(rgb=True, scale=1 / 255, centred=False, stretched=True)
 _MOST_QUERIES = 3000
+_NO_BOX = "all its boxes would be empty, but every query has a box"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class UltralyticsRtDetrHead(Head):
     """RT-DETR exported by Ultralytics: centre and size in shares of the picture, and a score per class."""
 
     name: ClassVar[str] = "rtdetr-ultralytics"
-    family: ClassVar[str] = "RT-DETR exported by Ultralytics"
+    family: ClassVar[str] = "RT-DETR exported by Ultralytics before 8.4"
     form: ClassVar[str] = "[B, N, 4+C], N not the cells, boxes in shares of the picture"
     pictures: ClassVar[PictureFormat] = _STRETCHED
     overlapping: ClassVar[bool] = False
@@ -40,11 +41,8 @@ class UltralyticsRtDetrHead(Head):
     @classmethod
     def of(cls, facts: Facts, *, chosen: bool) -> Self | None:
         """One row per query, whose number has nothing to do with the size of the picture."""
-        if facts.single is None or (not chosen and (facts.task not in (None, "detect") or facts.end2end)):
-            return None
-        queries, values = facts.single
-        is_grid = facts.is_grid(queries) or facts.is_grid(queries, 3) or queries > _MOST_QUERIES
-        if (is_grid and not chosen and not _is_called_rtdetr(facts)) or not facts.allows(values - 4):
+        values = _values_of_a_query(facts, chosen=chosen)
+        if values is None or not facts.allows(values - 4):
             return None
         return cls(facts.height, facts.width, facts.names or default_names(values - 4))
 
@@ -52,7 +50,9 @@ class UltralyticsRtDetrHead(Head):
         """Boxes in shares of the picture, and scores."""
         rows = facts.rows(0)
         if not rows[..., :4].any():
-            return "all its boxes would be empty, but every query has a box"
+            return _NO_BOX
+        if rows.shape[2] == 6 and numbers.not_classes(rows[..., 5], None) is None:
+            return "all scores of its second class would be whole numbers"
         return numbers.first(numbers.not_shares(rows[..., :4]), numbers.not_scores(rows[..., 4:]))
 
     def proof(self, facts: Facts) -> str | None:
@@ -62,6 +62,59 @@ class UltralyticsRtDetrHead(Head):
     def decode(self, outputs: Arrays, min_score: float, wanted: Collection[int] | None = None) -> Candidates:
         """See `Head.decode`."""
         return _decoded(self, outputs[0][:, :4], outputs[0][:, 4:], min_score, wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class SortedRtDetrHead(Head):
+    """RT-DETR exported by Ultralytics 8.4 and later: centre and size in shares of the picture, score, class."""
+
+    name: ClassVar[str] = "rtdetr-end2end"
+    family: ClassVar[str] = "RT-DETR exported by Ultralytics 8.4 and later"
+    form: ClassVar[str] = "[B, N, 6], N not the cells, boxes in shares of the picture, score, class"
+    pictures: ClassVar[PictureFormat] = _STRETCHED
+    overlapping: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, facts: Facts, *, chosen: bool) -> Self | None:
+        """Six values per query."""
+        if _values_of_a_query(facts, chosen=chosen) != 6:
+            return None
+        return cls(facts.height, facts.width, facts.names or unknown_names())
+
+    def objection(self, facts: Facts) -> str | None:
+        """Boxes in shares of the picture, sorted by their scores, with whole numbers for classes."""
+        rows = facts.rows(0)
+        if not rows[..., :4].any():
+            return _NO_BOX
+        return numbers.first(
+            numbers.not_shares(rows[..., :4]),
+            numbers.not_scores(rows[..., 4]),
+            numbers.not_classes(rows[..., 5], None if facts.names is None else len(facts.names)),
+            numbers.not_descending(rows[..., 4]),
+        )
+
+    def proof(self, facts: Facts) -> str | None:
+        """Its name in the metadata."""
+        return "its metadata calls it RT-DETR" if _is_called_rtdetr(facts) else None
+
+    def needs_proof(self, facts: Facts) -> bool:
+        """Without names, the classes are not known."""
+        return facts.names is None
+
+    def decode(self, outputs: Arrays, min_score: float, wanted: Collection[int] | None = None) -> Candidates:
+        """See `Head.decode`."""
+        rows = outputs[0]
+        boxes = corners_of(rows[:, :4]) * np.array([self.width, self.height] * 2, np.float32)
+        return finished(boxes, rows[:, 4], rows[:, 5], len(self.class_names), min_score, wanted)
+
+
+def _values_of_a_query(facts: Facts, *, chosen: bool) -> int | None:
+    """Of a single output with one row per query, whose number has nothing to do with the size of the picture."""
+    if facts.single is None or (not chosen and (facts.task not in (None, "detect") or facts.end2end)):
+        return None
+    queries, values = facts.single
+    is_grid = facts.is_grid(queries) or facts.is_grid(queries, 3) or queries > _MOST_QUERIES
+    return None if is_grid and not chosen and not _is_called_rtdetr(facts) else values
 
 
 def _is_called_rtdetr(facts: Facts) -> bool:

@@ -10,7 +10,7 @@ from vision.inference.detector_heads.chosen_boxes import (
     EndToEndSegmentationHead,
     ListedHead,
 )
-from vision.inference.detector_heads.detr import RfDetrHead, RtDetrHead, UltralyticsRtDetrHead
+from vision.inference.detector_heads.detr import RfDetrHead, RtDetrHead, SortedRtDetrHead, UltralyticsRtDetrHead
 from vision.inference.detector_heads.head import Head
 from vision.inference.detector_heads.ssd import TensorFlowHead, TorchvisionHead
 from vision.inference.detector_heads.ultralytics import (
@@ -42,6 +42,7 @@ HEADS: tuple[type[Head], ...] = (
     ListedHead,
     CountedHead,
     UltralyticsRtDetrHead,
+    SortedRtDetrHead,
     RtDetrHead,
     RfDetrHead,
     YoloNasHead,
