@@ -7,9 +7,11 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
+
+from shared.head_names import HeadName
 
 if TYPE_CHECKING:
     from shared.redis_connection import Client
@@ -38,6 +40,11 @@ def model_names(ctx: typer.Context, incomplete: str) -> list[str]:
 def model_names_or_files(ctx: typer.Context, incomplete: str) -> list[str]:
     """Known models, and model files."""
     return model_names(ctx, incomplete) + _files(incomplete, MODEL_FILE_ENDINGS)
+
+
+def head_names(incomplete: str) -> list[str]:
+    """Heads of detectors."""
+    return [name for name in get_args(HeadName) if name.startswith(incomplete)]
 
 
 def _files(incomplete: str, endings: tuple[str, ...]) -> list[str]:

@@ -42,9 +42,9 @@ def doctor(
 
     Checks this machine, the site file, Redis and its memory policy, the
     hosts' clocks, the models, every camera and its calibration, the port of
-    the page, and the site itself if it is running. Changes nothing. With
-    --site it checks the published site, for example on a host that only
-    runs workers.
+    the page, and the site itself if it is running. Tries each detector on
+    ten pictures of the cameras. Changes nothing. With --site it checks the
+    published site, for example on a host that only runs workers.
 
     The fields of --json are stable: well, findings (area, level: ok,
     warning or error, what, do).

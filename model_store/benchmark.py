@@ -80,7 +80,7 @@ def describe(network: Detector | Embedder) -> dict[str, Any]:
     facts: dict[str, Any]
     if isinstance(network, Detector):
         width, height = network.input_size
-        facts = {"kind": "detector", "head": network.family, "classes": list(network.class_names)}
+        facts = {"kind": "detector", "head": network.head, "classes": list(network.class_names)}
     else:
         width, height = network.preprocessing.width or 0, network.preprocessing.height or 0
         facts = {"kind": "embedder", "dimension": network.dimension}

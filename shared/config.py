@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
@@ -25,6 +27,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from shared.errors import hide
+from shared.head_names import HeadName
 from shared.stream_url import StreamUrl
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -68,6 +71,17 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Classes = Annotated[tuple[int | str, ...], Field(min_length=1)]
+Side = Annotated[int, Field(ge=32, le=4096)]
+
+
+def _both_sides(size: Any) -> Any:
+    return (size, size) if isinstance(size, int) else size
+
+
+PictureSize = Annotated[
+    tuple[Side, Side],
+    BeforeValidator(_both_sides, json_schema_input_type=Side | tuple[Side, Side]),
+]
 
 
 class Section(BaseModel):
@@ -103,12 +117,34 @@ class ClockConfig(Section):
     )
 
 
-class DetectorConfig(Section):
+class ModelSection(Section):
+    """A section with a model whose head and size may be set."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset_head(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Published settings without them stay as earlier versions know them."""
+        written: dict[str, Any] = handler(self)
+        if info.mode == "json":
+            for name in ("head", "size"):
+                if written.get(name, ...) is None:
+                    del written[name]
+        return written
+
+
+class DetectorConfig(ModelSection):
     """The detector; the format of its output is recognised from the model file."""
 
     model: DetectorModel = Field(
-        description="path of a file: .onnx (Ultralytics, raw or end-to-end; YOLOX), or, with the extra `torch`, "
+        description="path of a file: .onnx with one of the heads in docs/models.md, or, with the extra `torch`, "
         "Ultralytics' .pt, .torchscript or .engine; or the name of published Ultralytics weights, such as yolov8s"
+    )
+    head: HeadName | None = Field(
+        None, description="format of the model's output, see docs/models.md; if not set, recognised from the file"
+    )
+    size: PictureSize | None = Field(
+        None,
+        description="input size of a model whose file leaves it open, pixels: one number, or [height, width]; if not "
+        "set, read from the model",
     )
     backend: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
         "auto", description="auto: the fastest that works on this machine"
@@ -268,13 +304,30 @@ FfmpegOption = Literal[
 """None of them names a file or a program, or prints anything."""
 
 
-class CameraDetectorConfig(Section):
+class CameraDetectorConfig(ModelSection):
     """Detector settings of one camera that override those of the site."""
 
     model: DetectorModel | None = None
+    head: HeadName | None = Field(None, description="of this camera's own `model`")
+    size: PictureSize | None = Field(None, description="of this camera's own `model`")
     min_score: Score | None = None
     nms_iou: Score | None = None
     classes: Classes | None = None
+
+    @model_validator(mode="after")
+    def _head_and_size_are_of_a_model(self) -> Self:
+        if self.model is None and (self.head is not None or self.size is not None):
+            raise ValueError("head and size describe a model; set model too, or set them in the site's detector")
+        return self
+
+
+class DetectorFile(NamedTuple):
+    """A detector's model, and what the configuration says about it."""
+
+    model: Path
+    head: str | None
+    size: tuple[int, int] | None
+    """`(height, width)` in pixels."""
 
 
 class CameraConfig(Section):
@@ -440,6 +493,13 @@ class SiteConfig(Section):
         if twice:
             raise ValueError(f"camera names must be unique; used more than once: {', '.join(twice)}")
         return cameras
+
+    def detector_of(self, camera: CameraConfig) -> DetectorFile:
+        """The model of a camera's detector, its own or the site's, with the settings that belong to it."""
+        own = camera.detector
+        if own is not None and own.model is not None:
+            return DetectorFile(own.model, own.head, own.size)
+        return DetectorFile(self.detector.model, self.detector.head, self.detector.size)
 
     @property
     def camera_names(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from shared.site import is_published, read_site
 from shared.site_state.reading import StateReader
 from shared.site_state.states import CameraState, SiteState
 from site_checks.calibrations import examine_calibrations
+from site_checks.detections import SeenPictures, examine_detections
 from site_checks.files import FileChecks
 from site_checks.finding import Finding, error, ok, warning
 from site_checks.machine import examine_disk, examine_machine
@@ -30,6 +31,7 @@ from site_checks.redis_server import examine_clocks, examine_redis
 from site_checks.running_site import AREA as RUNNING
 from site_checks.running_site import examine_running_site
 from site_checks.sources import examine_sources
+from vision.inference.models import Models
 from vision.video.quiet_libraries import quiet_libraries
 
 AREA = "site file"
@@ -175,11 +177,15 @@ class Examination:
             return
         if choice.site_file is not None:
             yield from examine_disk(state_folder(choice.site_file, site.site, choice.state, self._environment))
-        yield from examine_models(site, self._cores, engine_cache(self._environment))
+        loaded: list[Models] = []
+        yield from examine_models(site, self._cores, engine_cache(self._environment), loaded.append)
         running: dict[str, CameraState] = {}
         if state is not None and state.running:
             running = {camera.name: camera for camera in state.cameras}
-        yield from examine_sources(site.cameras, site.clock.target_fps, running)
+        seen = SeenPictures()
+        yield from examine_sources(site.cameras, site.clock.target_fps, running, seen.add)
+        for models in loaded:
+            yield from examine_detections(site, models, seen)
         if choice.site_file is not None:  # a published site has the calibrations, but maybe not their files
             yield from examine_calibrations(site.cameras, self._pictures)
         yield examine_port(site.streamer, site.site)

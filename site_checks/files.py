@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from launcher.site_file import as_written
-from shared.config import SiteConfig
+from shared.config import DetectorFile, SiteConfig
 from shared.config_file import ENV_PREFIX
 from shared.errors import ConfigError, MaskError, ModelError, Problem, SourceUnavailable
 from vision.inference.detection import Detector, resolve_classes
@@ -56,19 +56,19 @@ class FileChecks:
                 yield self._model_problem("embedder.model", config.model, error)
 
     def _detectors(self) -> Iterator[Problem]:
-        site, loaded = self._site.detector, dict[Path, Detector | ModelError]()
+        site, loaded = self._site.detector, dict[DetectorFile, Detector | ModelError]()
         for i, camera in enumerate(self._site.cameras):
             own = camera.detector
             owns_model, owns_classes = own is not None and own.model, own is not None and own.classes
-            path, classes = owns_model or site.model, owns_classes or site.classes or ()
-            if path.suffix != _FOR_ANY_MACHINE:
+            file, classes = self._site.detector_of(camera), owns_classes or site.classes or ()
+            if file.model.suffix != _FOR_ANY_MACHINE:
                 continue
-            if path not in loaded:
-                loaded[path] = _load_detector(path)
-            detector = loaded[path]
+            if file not in loaded:
+                loaded[file] = _load_detector(file)
+            detector = loaded[file]
             if isinstance(detector, ModelError):
                 yield self._model_problem(
-                    f"cameras.{i}.detector.model" if owns_model else "detector.model", path, detector
+                    f"cameras.{i}.detector.model" if owns_model else "detector.model", file.model, detector
                 )
                 continue
             try:
@@ -90,9 +90,9 @@ class FileChecks:
         return Problem(where, key, str(value), message)
 
 
-def _load_detector(path: Path) -> Detector | ModelError:
+def _load_detector(file: DetectorFile) -> Detector | ModelError:
     try:
-        return Detector.load(path, device="cpu")
+        return Detector.load(file.model, head=file.head, size=file.size, device="cpu")
     except ModelError as error:
         return error
 

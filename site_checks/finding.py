@@ -21,7 +21,8 @@ class Finding:
     """One line of the report."""
 
     area: str
-    """`site file`, `machine`, `redis`, `clocks`, `models`, `sources`, `calibrations`, `ports` or `running site`."""
+    """`site file`, `machine`, `redis`, `clocks`, `models`, `sources`, `detections`, `calibrations`, `ports` or
+    `running site`."""
     level: Severity
     what: str
     """What was found; without credentials."""

@@ -14,6 +14,7 @@ from shared.config import SiteConfig
 from shared.errors import ModelError
 from site_checks.finding import Finding, error, ok, warning
 from vision.inference.detection import Thresholds
+from vision.inference.detector_heads.class_names import unknown_names
 from vision.inference.models import Models
 
 AREA = "models"
@@ -21,20 +22,21 @@ _RUNS = 5
 _FRAME = (720, 1280, 3)
 
 
-def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> Iterator[Finding]:
-    """Loads every model as a worker would, and measures the detectors.
+def examine_models(
+    site: SiteConfig, cores: int, engine_cache: Path | None, loaded: Callable[[Models], None] | None = None
+) -> Iterator[Finding]:
+    """Loads every model as a worker would, and measures the detectors; hands the models to `loaded` if all work.
 
     TensorRT engines that are built for this stay in `engine_cache`, where workers reuse them.
     """
     try:
         models = Models(site, site.worker.threads or cores, engine_cache)
-        detectors = {
-            (camera.detector and camera.detector.model) or site.detector.model: models.detector(camera)
-            for camera in site.cameras
-        }
+        detectors = {site.detector_of(camera): models.detector(camera) for camera in site.cameras}
     except ModelError as problem:
         yield error(AREA, str(problem))
         return
+    if loaded is not None:
+        loaded(models)
     embedder = models.embedder
     size = embedder.preprocessing
     yield ok(
@@ -44,14 +46,17 @@ def examine_models(site: SiteConfig, cores: int, engine_cache: Path | None) -> I
     )
     blank = np.zeros(_FRAME, np.uint8)
     slowest_ms = 0.0
-    for path, detector in detectors.items():
+    for file, detector in detectors.items():
         taken_ms = _median_ms(functools.partial(detector.detect, [blank], [Thresholds()]))
         slowest_ms = max(slowest_ms, taken_ms)
         width, height = detector.input_size
         classes = len(detector.class_names)
+        counted = f"{classes} {'class' if classes == 1 else 'classes'}"
+        if detector.class_names == unknown_names():
+            counted = "classes without names"
         yield ok(
             AREA,
-            f"detector {path.name}: input {width}×{height}, {classes} {'class' if classes == 1 else 'classes'}, on "
+            f"detector {file.model.name}: head {detector.head}, input {width}×{height}, {counted}, on "
             f"{detector.device} ({detector.runtime}), {taken_ms:.1f} ms per picture",
         )
     yield from _rate(site, slowest_ms)

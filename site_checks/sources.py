@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from shared.config import CameraConfig
 from shared.errors import SourceUnavailable
@@ -26,24 +31,33 @@ _SETTLE_S, _WATCH_S = 1.0, 3.0
 _LIVE = ("live", "ended")
 
 
+Keep: TypeAlias = Callable[[str, npt.NDArray[np.uint8]], None]
+"""Takes the name of a camera and a picture, which must not be changed."""
+
+
 def examine_sources(
-    cameras: tuple[CameraConfig, ...], target_fps: float, running: Mapping[str, CameraState]
+    cameras: tuple[CameraConfig, ...], target_fps: float, running: Mapping[str, CameraState], keep: Keep
 ) -> Iterator[Finding]:
-    """One finding per camera, in their order. Sources that a running site is reading are not opened again."""
+    """One finding per camera, in their order. Sources that a running site is reading are not opened again.
+
+    The pictures of streams that are watched go to `keep`.
+    """
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="source") as pool:
-        yield from pool.map(lambda camera: _safely_examined(camera, target_fps, running.get(camera.name)), cameras)
+        yield from pool.map(
+            lambda camera: _safely_examined(camera, target_fps, running.get(camera.name), keep), cameras
+        )
 
 
-def _safely_examined(camera: CameraConfig, target_fps: float, state: CameraState | None) -> Finding:
+def _safely_examined(camera: CameraConfig, target_fps: float, state: CameraState | None, keep: Keep) -> Finding:
     try:
-        found = _examine(camera, target_fps, state)
+        found = _examine(camera, target_fps, state, keep)
         do = None if found.do is None else camera.shown(found.do)
         return replace(found, what=camera.shown(found.what), do=do)
     except Exception as problem:  # noqa: BLE001 (one odd source must not end the examination)
         return error(AREA, f"{camera.name} could not be examined ({type(problem).__name__}); report this as a bug")
 
 
-def _examine(camera: CameraConfig, target_fps: float, state: CameraState | None) -> Finding:
+def _examine(camera: CameraConfig, target_fps: float, state: CameraState | None, keep: Keep) -> Finding:
     name = f"{camera.name}: {display_name(camera.source)}"
     if camera.paused:
         return ok(AREA, f"{name} is paused and was not opened")
@@ -53,7 +67,7 @@ def _examine(camera: CameraConfig, target_fps: float, state: CameraState | None)
         return _missing_here(camera, problem)
     if camera.is_file:
         return _video_file(camera, name, target_fps)
-    return _stream(camera, name, target_fps)
+    return _stream(camera, name, target_fps, keep)
 
 
 def _missing_here(camera: CameraConfig, problem: str) -> Finding:
@@ -101,7 +115,7 @@ def _described(facts: FileFacts) -> str:
     return ", ".join(parts)
 
 
-def _stream(camera: CameraConfig, name: str, target_fps: float) -> Finding:
+def _stream(camera: CameraConfig, name: str, target_fps: float, keep: Keep) -> Finding:
     began_s = time.monotonic()
     options = SourceOptions.of(camera)
     options = replace(options, freeze_s=_WATCH_S if options.freeze_s else 0)
@@ -124,7 +138,8 @@ def _stream(camera: CameraConfig, name: str, target_fps: float) -> Finding:
         took_s = time.monotonic() - began_s
         height, width = frame.image.shape[:2]
         _, lost = _watch(source, _SETTLE_S)
-        pictures, lost = _watch(source, _WATCH_S) if lost is None else (0, lost)
+        kept = functools.partial(keep, camera.name)
+        pictures, lost = _watch(source, _WATCH_S, kept) if lost is None else (0, lost)
         if lost and source.state is not SourceState.ENDED:
             return error(AREA, f"{camera.name}: {lost}")
         what = f"{name}, {width}×{height}, first picture after {took_s:.1f} s"
@@ -138,11 +153,17 @@ def _stream(camera: CameraConfig, name: str, target_fps: float) -> Finding:
         source.close()
 
 
-def _watch(source: Source, seconds: float) -> tuple[int, str | None]:
-    """The number of pictures in `seconds`, and why they ended, if they did."""
+def _watch(
+    source: Source, seconds: float, keep: Callable[[npt.NDArray[np.uint8]], None] | None = None
+) -> tuple[int, str | None]:
+    """The number of pictures in `seconds`, and why they ended, if they did; each goes to `keep`."""
     until_s, pictures, dropped = time.monotonic() + seconds, 0, source.dropped
     while (left_s := until_s - time.monotonic()) > 0:
-        pictures += source.frame_at(0.0, left_s) is not None
+        frame = source.frame_at(0.0, left_s)
+        if frame is not None:
+            pictures += 1
+            if keep is not None:
+                keep(frame.image)
         if source.state is not SourceState.LIVE:
             return pictures, source.error or "the stream ended"
     return pictures + source.dropped - dropped, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.console import Console
 from cli import completion
 from cli.console import table_console
 from cli.options import JsonOption
+from shared.head_names import HeadName
 
 if TYPE_CHECKING:
     from model_store.store import ModelStore
@@ -182,16 +183,90 @@ def benchmark(
         show_benchmark(words, describe(network), timings, table_console(), threads=threads, as_json=as_json)
 
 
+@app.command("try")
+def try_(
+    word: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|PATH",
+            help="A detector on this machine.",
+            show_default=False,
+            autocompletion=completion.model_names_or_files,
+        ),
+    ],
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A JPEG or PNG.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "--output", "-o", metavar="OUT.jpg", help="Picture to write.", show_default=False),
+    ],
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Format of the outputs, as in detector.head: {', '.join(get_args(HeadName))}.",
+            show_default="recognised from the file",
+            autocompletion=completion.head_names,
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WIDTHxHEIGHT", help="Input size in pixels, for a model whose file leaves it open."),
+    ] = None,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Minimum score of the boxes.")] = 0.25,
+    backend: Annotated[
+        BackendName, typer.Option(help="Inference backend (auto: the fastest that works here).")
+    ] = BackendName.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw what a detector finds in a picture.
+
+    Says which head was recognised and why, and writes the picture with the
+    boxes, their classes and scores. docs/models.md describes the heads.
+
+    The fields of --json are stable: model, head, why, input_width,
+    input_height, boxes (xyxy in pixels of the picture, score, class, name),
+    doubt (what is absurd about the boxes, or null).
+
+    Examples:
+      mtmc models try yolox_s street.jpg -o found.jpg
+      mtmc models try own.onnx street.jpg -o found.jpg --head yolov5
+    """
+    from cli.models.trial import try_detector
+    from shared.cache_folders import engine_cache
+    from shared.logs import logs_of_command
+
+    known = get_args(HeadName)
+    if head is not None and head not in known:
+        raise typer.BadParameter(f"--head {head}: there is no such head; give one of {', '.join(known)}")
+    pixels = _pixels(size, smallest=32, largest=4096)
+    with logs_of_command("models"):
+        try_detector(
+            word,
+            picture,
+            out,
+            _store(),
+            table_console(),
+            head=head,
+            size=None if pixels is None else pixels[::-1],
+            min_score=min_score,
+            backend=backend.value,
+            engine_cache=engine_cache(os.environ),
+            as_json=as_json,
+        )
+
+
 def _store(folder: Path | None = None) -> ModelStore:
     from model_store.store import ModelStore, cache_folder
 
     return ModelStore(folder or cache_folder(os.environ))
 
 
-def _pixels(size: str | None) -> tuple[int, int] | None:
+def _pixels(size: str | None, *, smallest: int = 8, largest: int = 2048) -> tuple[int, int] | None:
     if size is None:
         return None
     sides = size.lower().replace("×", "x").split("x")
-    if len(sides) != 2 or not all(side.isdecimal() and 8 <= int(side) <= 2048 for side in sides):
-        raise typer.BadParameter(f"--size {size}: give width and height, 8 to 2048 pixels each, for example 128x256")
+    if len(sides) != 2 or not all(side.isdecimal() and smallest <= int(side) <= largest for side in sides):
+        raise typer.BadParameter(
+            f"--size {size}: give width and height, {smallest} to {largest} pixels each, for example 128x256"
+        )
     return int(sides[0]), int(sides[1])

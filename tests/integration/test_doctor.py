@@ -26,6 +26,7 @@ from tests.free_ports import free_port
 from tests.http_server import Exchange, serving_http
 from tests.running_site import RunningSite
 from tests.small_site import small_site
+from tests.unit.vision.model_files import write_constant_model
 from tests.videos import picture, write_video
 
 THIRTY_THEN_TEN = [*(i / 30 for i in range(90)), *(3 + i / 10 for i in range(30))]
@@ -73,8 +74,45 @@ def test_a_healthy_site_that_is_not_running_has_no_errors(examine: Examine, tmp_
     assert {area for area, _ in shown} == {"machine", "site file", "redis", "disk", "models", "sources", "ports"}
     assert "mtmc up` starts its own" in of(findings, "redis")[0]["what"]
     assert of(findings, "sources")[0]["what"].endswith("a.avi, 64×48 at 10 fps, 2 s")
-    assert any("detector detector.onnx: input 32×32, 1 class, on cpu" in one["what"] for one in findings)
+    assert any("detector detector.onnx: head yolov8, input 32×32, 1 class, on cpu" in one["what"] for one in findings)
     assert not (tmp_path / ".mtmc").exists(), "doctor must not change anything"
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([[8, 8, 20, 24, 0.9, 0]], ("ok", "10 boxes in 10 pictures of a")),
+        ([[8, 8, 20, 24, 0.05, 0]], ("warning", "finds nothing in 10 pictures of a")),
+        ([[0, 0, 32, 32, 0.9, 0], [1, 1, 32, 31, 0.8, 0]], ("warning", "20 of 20 boxes in 10 pictures cover most of")),
+        ([[8, 8, 9, 9, 0.9, 0], [4, 4, 5, 5, 0.8, 0]], ("warning", "20 of 20 boxes in 10 pictures are smaller than 4")),
+    ],
+)
+def test_a_detector_is_tried_on_ten_pictures_of_the_cameras(
+    examine: Examine, tmp_path: Path, rows: list[list[float]], expected: tuple[str, str]
+) -> None:
+    names = {"names": "{0: 'person', 1: 'car', 2: 'bus'}"}
+    write_constant_model(tmp_path / "detector.onnx", np.array(rows, np.float32), (1, 3, 32, 32), metadata=names)
+
+    code, findings = examine()
+
+    (found,) = of(findings, "detections")
+    assert (code, found["level"]) == (0, expected[0])
+    assert f"detector detector.onnx, head end2end: {expected[1]}" in found["what"]
+    assert (found["do"] is None) == (expected[0] == "ok")
+
+
+def test_pictures_of_a_live_camera_are_tried_too(site: dict[str, Any], examine: Examine) -> None:
+    def stream(exchange: Exchange) -> None:
+        exchange.begin("multipart/x-mixed-replace; boundary=b")
+        _, jpeg = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))
+        while exchange.wait(0.05):
+            exchange.send(b"--b\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg.tobytes() + b"\r\n")
+
+    with serving_http(stream) as url:
+        site["cameras"] = [{"name": "gate", "source": f"{url}/video", "freeze_seconds": 0}]
+        _, findings = examine()
+    (found,) = of(findings, "detections")
+    assert "finds nothing in 10 pictures of gate" in found["what"]
 
 
 def test_it_restores_the_logging_of_its_process(examine: Examine) -> None:

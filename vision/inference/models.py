@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from shared.config import CameraConfig, EmbedderConfig, SiteConfig
+from shared.config import CameraConfig, DetectorFile, EmbedderConfig, SiteConfig
 from vision.inference.detection import Detector, Thresholds, resolve_classes
 from vision.inference.embedding import Embedder, Preprocessing
 
@@ -30,7 +30,7 @@ def load_embedder(config: EmbedderConfig, threads: int, engine_cache: Path | Non
 
 
 class Models:
-    """All detectors of a site, by path, and its embedder."""
+    """All detectors of a site, by path, head and size, and its embedder."""
 
     def __init__(self, config: SiteConfig, threads: int, engine_cache: Path | None = None) -> None:
         """Load the embedder; detectors are loaded when first used.
@@ -42,15 +42,15 @@ class Models:
             ModelError: the embedder cannot be used.
         """
         self._config, self._threads, self._engine_cache = config, threads, engine_cache
-        self._detectors: dict[Path, Detector] = {}
-        self._loading: dict[Path, threading.Lock] = {}
+        self._detectors: dict[DetectorFile, Detector] = {}
+        self._loading: dict[DetectorFile, threading.Lock] = {}
         self._lock = threading.Lock()
         self.embedder = load_embedder(config.embedder, threads, engine_cache)
         self._log_loaded("embedder", config.embedder.model, self.embedder)
 
     def path_of(self, camera: CameraConfig) -> Path:
         """Path or published name of a camera's detector."""
-        return (camera.detector and camera.detector.model) or self._config.detector.model
+        return self._config.detector_of(camera).model
 
     def detector(self, camera: CameraConfig) -> Detector:
         """The detector of a camera, loaded on first use. Thread-safe.
@@ -60,20 +60,22 @@ class Models:
         Raises:
             ModelError: the model cannot be used.
         """
-        path = self.path_of(camera)
+        file = self._config.detector_of(camera)
         with self._lock:
-            loading = self._loading.setdefault(path, threading.Lock())
+            loading = self._loading.setdefault(file, threading.Lock())
         with loading:
-            if path not in self._detectors:
+            if file not in self._detectors:
                 detector = Detector.load(
-                    path,
+                    file.model,
+                    head=file.head,
+                    size=file.size,
                     device=self._config.detector.backend,
                     threads=self._threads,
                     engine_cache=self._engine_cache,
                 )
-                self._detectors[path] = detector
-                self._log_loaded("detector", path, detector)
-            return self._detectors[path]
+                self._detectors[file] = detector
+                self._log_loaded("detector", file.model, detector)
+            return self._detectors[file]
 
     def thresholds(self, camera: CameraConfig) -> Thresholds:
         """The detection thresholds of a camera: its own settings, and the site's for those it leaves out.
@@ -105,4 +107,5 @@ class Models:
         return [self.embedder, *self._detectors.copy().values()]
 
     def _log_loaded(self, what: str, path: Path, network: Detector | Embedder) -> None:
-        _log.info("model loaded", kind=what, model=path.name, device=network.device, backend=network.runtime)
+        facts = {"head": network.head, "why": network.why} if isinstance(network, Detector) else {}
+        _log.info("model loaded", kind=what, model=path.name, device=network.device, backend=network.runtime, **facts)

@@ -145,6 +145,9 @@ def test_the_schema_is_json_schema_with_bounds_and_descriptions() -> None:
     schema = json.loads(mtmc("config", "schema").stdout)
     clock = schema["$defs"]["ClockConfig"]["properties"]["target_fps"]
     assert (clock["exclusiveMinimum"], clock["maximum"]) == (0, 120)
+    detector = schema["$defs"]["DetectorConfig"]["properties"]
+    assert {"yolov5", "rtdetr", "torchvision"} <= set(detector["head"]["anyOf"][0]["enum"])
+    assert {"type": "integer", "minimum": 32, "maximum": 4096} in detector["size"]["anyOf"]
     assert schema["additionalProperties"] is False
 
 

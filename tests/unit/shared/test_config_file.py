@@ -81,6 +81,18 @@ CAMERA = {"name": "a", "source": "a.mp4"}
             {"detector": {"model": "detector.onnx", "classes": [1.5]}},
             ["site.yaml: detector.classes.0 = 1.5: Input should be a valid integer"],
         ),
+        (
+            {"detector": {"model": "detector.onnx", "head": "yolo"}},
+            ["site.yaml: detector.head = yolo: Input should be 'yolov8', 'yolov8-seg', "],
+        ),
+        (
+            {"detector": {"model": "detector.onnx", "size": 16}},
+            ["site.yaml: detector.size = 16: Input should be greater than or equal to 32"],
+        ),
+        (
+            {"cameras": [{**CAMERA, "detector": {"head": "yolox"}}]},
+            ["site.yaml: cameras.0.detector: head and size describe a model; set model too"],
+        ),
         ({"layout": {"overlaps": [["a", "x"]]}}, ["site.yaml: layout.overlaps.0.1 = x: there is no such camera; the"]),
         (
             {"site": None, "layout": {"overlaps": [["a", "x"]]}},
@@ -213,6 +225,29 @@ def test_relative_paths_are_relative_to_the_site_file(write: Write, tmp_path: Pa
     site = read_site_file(write(), {})
     assert site.detector.model == tmp_path / "detector.onnx"
     assert site.cameras[1].source == str(tmp_path / "b.mp4")
+
+
+def test_a_camera_with_a_model_of_its_own_has_its_own_head_and_size(write: Write, tmp_path: Path) -> None:
+    cameras = [
+        {**CAMERA, "detector": {"model": "detector.onnx", "size": [384, 640]}},
+        {**CAMERA, "name": "b", "detector": {"min_score": 0.3}},
+    ]
+    site = read_site_file(
+        write(detector={"model": "detector.onnx", "head": "yolov5", "size": 640}, cameras=cameras), {}
+    )
+    model = tmp_path / "detector.onnx"
+
+    assert [site.detector_of(camera) for camera in site.cameras] == [
+        (model, None, (384, 640)),
+        (model, "yolov5", (640, 640)),
+    ]
+    assert SiteConfig.model_validate_json(site.model_dump_json()).detector == site.detector
+
+
+def test_published_settings_without_a_head_are_those_that_earlier_versions_know(write: Write) -> None:
+    site = read_site_file(write(cameras=[{**CAMERA, "detector": {"min_score": 0.3}}]), {})
+    published = site.model_dump(mode="json")
+    assert not {"head", "size"} & {*published["detector"], *published["cameras"][0]["detector"]}
 
 
 @pytest.mark.parametrize("name", ["yolov8s", "yolov9c", "yolov10b", "yolo11x", "yolo12m", "yolo26n"])

@@ -6,15 +6,21 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.config import SiteConfig
 from shared.errors import ModelError
-from tests.unit.vision.model_files import shared, write_constant_model
+from tests.unit.vision.conformance import Network, grid_rows
+from tests.unit.vision.model_files import shared, write_constant_model, write_mean_model
 from vision.inference.backends.onnx_runtime import OnnxModel
 from vision.inference.detection import Detector, Thresholds, letterbox, resolve_classes
-from vision.inference.detector_heads import COCO_NAMES, PictureFormat, yolox_grid
+from vision.inference.detector_heads.class_names import COCO_NAMES
+from vision.inference.detector_heads.head import PictureFormat
+from vision.inference.detector_heads.yolox import yolox_grid
+from vision.inference.models import Models
 
 Frame = npt.NDArray[np.uint8]
 NAMES = {"names": "{0: 'person', 1: 'car'}"}
@@ -67,13 +73,13 @@ def test_every_frame_has_its_own_result_and_its_own_thresholds(tmp_path: Path, b
 def test_frames_of_all_cameras_are_one_model_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = end_to_end(tmp_path / "m.onnx", [[1, 1, 9, 9, 0.3, 0]])
     calls: list[tuple[int, ...]] = []
-    run = OnnxModel.run
+    call = OnnxModel._call
 
     def counted(model: OnnxModel, batch: Any) -> Any:
         calls.append(batch.shape)
-        return run(model, batch)
+        return call(model, batch)
 
-    monkeypatch.setattr(OnnxModel, "run", counted)
+    monkeypatch.setattr(OnnxModel, "_call", counted)
 
     assert len(detector.detect([grey(64, 64), grey(99, 33), grey(10, 70)], [EVERYTHING] * 3)) == 3
     assert calls == [(3, 3, 64, 64)]
@@ -143,6 +149,75 @@ def test_a_frame_keeps_its_aspect_ratio_within_grey_padding(
     padding = np.delete(out, np.s_[top : top + 16], axis=1)
     np.testing.assert_allclose(padding, np.full_like(padding, 114 * pictures.scale), rtol=1e-6)
     assert (placement.left, placement.top) == (0, top)
+
+
+def test_a_frame_can_be_stretched_and_normalised() -> None:
+    frame = np.full((50, 100, 3), (10, 20, 30), np.uint8)
+    out = np.full((3, 32, 32), np.nan, np.float32)
+    pictures = PictureFormat(
+        True, 1 / 255, False, stretched=True, channel_means=(0.1, 0.2, 0.3), channel_deviations=(0.5, 1.0, 2.0)
+    )
+
+    placement = letterbox(frame, pictures, out)
+
+    expected = [(30 / 255 - 0.1) / 0.5, 20 / 255 - 0.2, (10 / 255 - 0.3) / 2]
+    np.testing.assert_allclose(out, np.broadcast_to(np.reshape(expected, (3, 1, 1)), out.shape), rtol=1e-5)
+    whole = placement.to_frame(np.array([[0, 0, 32, 32]], np.float32))
+    np.testing.assert_allclose(whole, [[0, 0, 100, 50]], atol=1e-4)
+
+
+def test_a_batch_that_the_file_promises_but_does_not_take_becomes_single_calls(tmp_path: Path) -> None:
+    """The input is open, but the constant output has one row: the export has fixed the batch inside."""
+    boxes = np.array([[8, 8, 20, 24], [30, 8, 60, 24]], np.float32)
+    scores, numbers = np.array([0.9, 0.8], np.float32), np.array([1, 0], np.int64)
+    outputs = {"boxes": boxes, "labels": numbers, "scores": scores}
+    network = Network("one", outputs, "torchvision", batch=None)
+    path = network.write(tmp_path)
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.save(model, path)
+
+    detector = Detector.load(path, device="cpu", threads=1)
+
+    for found in detector.detect([grey(96, 64)] * 3, [EVERYTHING] * 3):
+        assert found.boxes_xyxy.tolist() == boxes.tolist()
+        assert found.class_ids.tolist() == [1, 0]
+
+
+def test_a_list_of_one_pictures_boxes_is_refused_for_a_fixed_batch_of_several(tmp_path: Path) -> None:
+    outputs = {"boxes": np.ones((2, 4), np.float32), "labels": np.ones(2, np.int64), "scores": np.ones(2, np.float32)}
+    path = Network("two", outputs, None, batch=None).write(tmp_path)
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(model, path)
+
+    with pytest.raises(ModelError, match="export it with batch size 1"):
+        Detector.load(path, head="torchvision", device="cpu")
+
+
+def test_cameras_share_a_detector_unless_head_or_size_differ(tmp_path: Path) -> None:
+    network = Network("open", {"o": grid_rows(3).T.copy()}, "yolov8", names=3, open_size=True, batch="batch")
+    model = network.write(tmp_path)
+    own = [
+        {},
+        {"min_score": 0.4},
+        {"model": model, "size": [64, 96]},
+        {"model": model, "head": "yolov8", "size": [64, 96]},
+    ]
+    site = SiteConfig.model_validate(
+        {
+            "site": "hall",
+            "detector": {"model": model, "size": [64, 96], "backend": "cpu"},
+            "embedder": {"model": write_mean_model(tmp_path / "e.onnx"), "backend": "cpu"},
+            "cameras": [{"name": f"c{i}", "source": "a.mp4", "detector": each} for i, each in enumerate(own)],
+        }
+    )
+    models = Models(site, threads=1)
+    first, second, third, fourth = (models.detector(camera) for camera in site.cameras)
+    assert first is second is third
+    assert fourth is not first
+    assert (fourth.head, fourth.why.startswith("detector.head is yolov8")) == ("yolov8", True)
+    assert first.input_size == (96, 64)
 
 
 @given(width=st.integers(1, 2000), height=st.integers(1, 2000), centred=st.booleans())

@@ -130,7 +130,7 @@ def test_a_size_other_than_the_models_is_refused(tmp_path: Path) -> None:
 def test_a_model_with_a_dynamic_size_needs_a_configured_size(tmp_path: Path) -> None:
     path = write_mean_model(tmp_path / "m.onnx", ("b", 3, "h", "w"))
 
-    with pytest.raises(ModelError, match="configure the size"):
+    with pytest.raises(ModelError, match="for an embedder its width and height"):
         Embedder.load(path, DEFAULT, device="cpu")
     assert Embedder.load(path, Preprocessing(width=4, height=8), device="cpu").dimension == 3
 

@@ -20,6 +20,7 @@ def load_model(
     max_batch: int = 32,
     picture_size: tuple[int, int] | None = None,
     engine_cache: Path | None = None,
+    any_input: bool = False,
 ) -> Model:
     """Load a model from a file, or by the name under which Ultralytics publishes it.
 
@@ -30,6 +31,7 @@ def load_model(
         max_batch: maximum number of pictures per call, for a model with a dynamic batch.
         picture_size: `(height, width)` in pixels, for a model with a dynamic input size.
         engine_cache: folder in which ONNX Runtime's TensorRT engines are cached; None: no cache.
+        any_input: as for `OnnxModel.load`.
 
     Raises:
         ModelError: the model cannot be loaded or downloaded, or needs an extra that is not installed.
@@ -44,4 +46,5 @@ def load_model(
         max_batch=max_batch,
         picture_size=picture_size,
         engine_cache=engine_cache,
+        any_input=any_input,
     )

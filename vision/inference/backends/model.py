@@ -6,7 +6,7 @@ import ast
 import contextlib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -23,7 +23,7 @@ WantedDevice: TypeAlias = Literal["auto", "tensorrt", "cuda", "cpu"]
 
 @dataclass(frozen=True, eq=False)
 class Model(ABC):
-    """A loaded model whose only input is a batch of pictures, `[batch, 3, height, width]`."""
+    """A loaded model that takes a batch of pictures, given as `[batch, 3, height, width]`."""
 
     path: Path
     checksum: str
@@ -41,6 +41,31 @@ class Model(ABC):
 
     _errors: ClassVar[tuple[type[Exception], ...]]
     """Exceptions that the runtime raises when a call fails."""
+
+    @property
+    def input_name(self) -> str:
+        """Name of the input with the pictures; empty if the file format has none."""
+        return ""
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs; empty if the file format has none."""
+        return ()
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether pictures are given as uint8, 0 to 255."""
+        return False
+
+    @property
+    def takes_sizes(self) -> bool:
+        """Whether the model also takes the sizes of the pictures, and returns boxes in pixels of these."""
+        return False
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether the file's input is `[batch, height, width, 3]`."""
+        return False
 
     @property
     def batch_size(self) -> int | None:
@@ -64,7 +89,7 @@ class Model(ABC):
         if default is None:
             raise ModelError(
                 f"{self.path}: has a dynamic input size and no imgsz in its metadata; "
-                "export it with a fixed size, or configure the size"
+                "set detector.size (for an embedder its width and height), or export it with a fixed size"
             )
         return height or default[0], width or default[1]
 
@@ -89,14 +114,27 @@ class Model(ABC):
             InferenceFailed: the device failed, even with a single picture.
             ValueError: the batch is empty.
         """
+        pieces = []
+        for count, outputs in self.calls(batch):
+            self._require_rows(outputs, self.batch_size or count)
+            pieces.append([output[:count] for output in outputs])
+        if len(pieces) == 1:
+            return pieces[0]
+        return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+
+    def calls(self, batch: npt.NDArray[np.floating[Any]]) -> Iterator[tuple[int, list[npt.NDArray[Any]]]]:
+        """As `run`, but yields for each call the number of pictures and the outputs as they are.
+
+        With a fixed batch, the outputs of the last call may also be those of padding, which comes last.
+        """
         if not len(batch):
             raise ValueError("the batch is empty")
-        pieces, start = [], 0
+        start = 0
         while start < len(batch):
             size = self.batch_size or self.limit.size(self.max_batch)
             piece = batch[start : start + size]
             try:
-                pieces.append(self._run_piece(piece))
+                outputs = self._run_piece(piece)
             except self._errors as error:
                 if self.batch_size is None and self.limit.failed(len(piece)):
                     continue
@@ -104,21 +142,19 @@ class Model(ABC):
                     f"{self.path}: {len(piece)} pictures {batch.shape[1:]} failed on {self.device}: "
                     f"{self.reason(error)}"
                 ) from error
+            yield len(piece), outputs
             start += len(piece)
-        if len(pieces) == 1:
-            return pieces[0]
-        return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
-    def _run_piece(self, piece: npt.NDArray[np.floating[Any]]) -> list[npt.NDArray[Any]]:
-        count = len(piece)
-        missing = (self.batch_size or count) - count
-        fed = np.concatenate([piece, np.zeros((missing, *piece.shape[1:]), piece.dtype)]) if missing else piece
-        outputs = self._call(fed)
-        if any(getattr(output, "shape", ())[:1] != (len(fed),) for output in outputs):
+    def _require_rows(self, outputs: list[npt.NDArray[Any]], count: int) -> None:
+        if any(output.shape[:1] != (count,) for output in outputs):
             raise ModelError(
                 f"{self.path}: has an output without one row per picture; export it with a batch dimension"
             )
-        outputs = [output[:count] for output in outputs]
+
+    def _run_piece(self, piece: npt.NDArray[np.floating[Any]]) -> list[npt.NDArray[Any]]:
+        missing = (self.batch_size or len(piece)) - len(piece)
+        fed = np.concatenate([piece, np.zeros((missing, *piece.shape[1:]), piece.dtype)]) if missing else piece
+        outputs = [np.asarray(output) for output in self._call(fed)]
         return [output.astype(np.float32) if output.dtype == np.float16 else output for output in outputs]
 
     @abstractmethod

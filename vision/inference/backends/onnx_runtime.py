@@ -29,6 +29,10 @@ _PROVIDERS: Mapping[Device, str] = {
     "cpu": "CPUExecutionProvider",
 }
 _DTYPES: Mapping[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_BYTES: Mapping[str, type[np.uint8]] = {"tensor(uint8)": np.uint8}
+_SIZES = "orig_target_sizes"
+"""The second input of RT-DETR and its relatives: `[batch, 2]`, width and height of each picture."""
+_SIZE_DTYPES: Mapping[str, Any] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, **_DTYPES}
 # ONNX Runtime's exceptions have no common base class.
 _RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.EngineError,
@@ -49,10 +53,13 @@ _SEVERITY_WARNING, _SEVERITY_FATAL = 2, 4
 class OnnxModel(Model):
     """A model in an ONNX Runtime session."""
 
-    input_name: str
-    input_dtype: type[np.floating[Any]]
+    input_dtype: type[np.floating[Any] | np.uint8]
     output_shapes: tuple[tuple[int | None, ...], ...]
     _session: Any = field(repr=False)
+    _pictures: Any = field(repr=False)
+    """ONNX Runtime's description of the input for pictures."""
+    _size_dtype: Any
+    """Of the input for the sizes of the pictures; None if there is none."""
 
     _errors: ClassVar[tuple[type[Exception], ...]] = _RUNTIME_ERRORS
 
@@ -67,6 +74,7 @@ class OnnxModel(Model):
         picture_size: tuple[int, int] | None = None,
         engine_cache: Path | None = None,
         warm_up: bool = True,
+        any_input: bool = False,
     ) -> OnnxModel:
         """Load the model in `path`.
 
@@ -80,6 +88,8 @@ class OnnxModel(Model):
                 writable, they are built at every load.
             warm_up: run the model once on a blank picture. This makes the first real call fast and proves that a GPU
                 works; without it, a GPU counts as working once ONNX Runtime accepts it.
+            any_input: also accept bytes, channels last, a single picture without a batch, an input for the sizes of the
+                pictures, and outputs without one row per picture.
 
         Raises:
             ModelError: the file is missing, is not an ONNX file, does not take pictures, or cannot run on `device`.
@@ -87,7 +97,8 @@ class OnnxModel(Model):
         checksum = checksum_of(path)
         # The CPU supports every operator, so if it cannot open the model, the file is at fault and not the device.
         try:
-            on_cpu = cls._of(_open_session(path, threads, [_PROVIDERS["cpu"]]), path, checksum, "cpu", max_batch)
+            session = _open_session(path, threads, [_PROVIDERS["cpu"]])
+            on_cpu = cls._of(session, path, checksum, "cpu", max_batch, any_input)
             blank = on_cpu.blank(picture_size)
         except _RUNTIME_ERRORS as error:
             raise ModelError(f"{path}: cannot load the model: {cls.reason(error)}; {_ADVICE['cpu']}") from None
@@ -98,10 +109,12 @@ class OnnxModel(Model):
                     engines = _engine_folder(engine_cache, checksum) if candidate == "tensorrt" else None
                     providers = _gpu_providers(candidate, on_cpu, blank.shape, engines)
                     session = _open_session(path, threads, providers)
-                    model = cls._of(session, path, checksum, candidate, max_batch)
+                    model = cls._of(session, path, checksum, candidate, max_batch, any_input)
                 if warm_up:
                     with _quiet():
-                        model._run_piece(blank)
+                        outputs = model._run_piece(blank)
+                    if not any_input:
+                        model._require_rows(outputs, len(blank))
             except _RUNTIME_ERRORS as error:
                 if device == "auto" and candidate != "cpu":
                     log.debug("device not usable", model=path.name, device=candidate, reason=cls.reason(error))
@@ -120,10 +133,12 @@ class OnnxModel(Model):
         return model
 
     @classmethod
-    def _of(cls, session: Any, path: Path, checksum: str, device: Device, max_batch: int) -> OnnxModel:
+    def _of(cls, session: Any, path: Path, checksum: str, device: Device, max_batch: int, any_input: bool) -> OnnxModel:
         inputs = session.get_inputs()
-        shape = _shape(inputs[0].shape) if inputs else ()
-        if len(inputs) != 1 or len(shape) != 4 or shape[1] not in (None, 3) or inputs[0].type not in _DTYPES:
+        dtypes: Mapping[str, Any] = {**_DTYPES, **_BYTES} if any_input else _DTYPES
+        pictures = [node for node in inputs if not (any_input and node.name == _SIZES)]
+        shape = _pictures_shape(pictures[0].shape, any_input) if len(pictures) == 1 else None
+        if shape is None or pictures[0].type not in dtypes:
             found = ", ".join(f"{node.type} {node.shape}" for node in inputs) or "nothing"
             raise ModelError(
                 f"{path}: the model's input is {found}, but must be a single float tensor [batch, 3, height, width]; "
@@ -137,14 +152,48 @@ class OnnxModel(Model):
             metadata=dict(session.get_modelmeta().custom_metadata_map),
             input_shape=shape,
             max_batch=max_batch,
-            input_name=inputs[0].name,
-            input_dtype=_DTYPES[inputs[0].type],
+            input_dtype=dtypes[pictures[0].type],
             output_shapes=tuple(_shape(node.shape) for node in session.get_outputs()),
             _session=session,
+            _pictures=pictures[0],
+            _size_dtype=next((_SIZE_DTYPES.get(node.type, np.int64) for node in inputs if node.name == _SIZES), None),
         )
 
+    @property
+    def input_name(self) -> str:
+        """See `Model.input_name`."""
+        return str(self._pictures.name)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """See `Model.output_names`."""
+        return tuple(node.name for node in self._session.get_outputs())
+
+    @property
+    def takes_bytes(self) -> bool:
+        """See `Model.takes_bytes`."""
+        return self.input_dtype is np.uint8
+
+    @property
+    def takes_sizes(self) -> bool:
+        """See `Model.takes_sizes`."""
+        return self._size_dtype is not None
+
+    @property
+    def channels_last(self) -> bool:
+        """See `Model.channels_last`."""
+        return _is_channels_last(_shape(self._pictures.shape))
+
     def _call(self, batch: npt.NDArray[np.floating[Any]]) -> list[Any]:
-        return list(self._session.run(None, {self.input_name: np.ascontiguousarray(batch, self.input_dtype)}))
+        pictures = batch.transpose(0, 2, 3, 1) if self.channels_last else batch
+        if len(self._pictures.shape) == 3:
+            pictures = pictures[0]
+        if self.takes_bytes:
+            pictures = pictures.round()
+        fed: dict[str, Any] = {self.input_name: np.ascontiguousarray(pictures, self.input_dtype)}
+        if self.takes_sizes:
+            fed[_SIZES] = np.full((len(batch), 2), batch.shape[:1:-1], self._size_dtype)
+        return list(self._session.run(None, fed))
 
     @staticmethod
     def reason(error: Exception) -> str:
@@ -223,6 +272,20 @@ def _quiet() -> contextlib.AbstractContextManager[None]:
     """Suppress the messages that ONNX Runtime prints about missing GPU libraries on machines without a GPU."""
     severity = onnxruntime.set_default_logger_severity
     return quiet(lambda: severity(_SEVERITY_FATAL), lambda: severity(_SEVERITY_WARNING))
+
+
+def _pictures_shape(dimensions: list[int | str | None], any_input: bool) -> tuple[int | None, ...] | None:
+    """`(batch, 3, height, width)` of an input for pictures; None if it is not one."""
+    shape = _shape(dimensions)
+    if any_input and len(shape) == 3 and shape[0] == 3:
+        return (1, *shape)
+    if any_input and _is_channels_last(shape):
+        return (shape[0], 3, shape[1], shape[2])
+    return shape if len(shape) == 4 and shape[1] in (None, 3) else None
+
+
+def _is_channels_last(shape: tuple[int | None, ...]) -> bool:
+    return len(shape) == 4 and shape[3] == 3 and shape[1] != 3
 
 
 def _shape(dimensions: list[int | str | None]) -> tuple[int | None, ...]:

@@ -95,7 +95,8 @@ class TorchModel(Model):
                         _network=opened.network,
                     )
                     # Makes the first real call fast and proves that a GPU works.
-                    model._run_piece(model.blank(picture_size))
+                    blank = model.blank(picture_size)
+                    model._require_rows(model._run_piece(blank), len(blank))
             except _LOAD_ERRORS as error:
                 if device == "auto" and candidate != possible[-1]:
                     _log.debug("device not usable", model=path.name, device=candidate, reason=cls.reason(error))

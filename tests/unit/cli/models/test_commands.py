@@ -174,12 +174,12 @@ def timed(*words: str | Path, **environment: str) -> subprocess.CompletedProcess
 def test_a_detector_is_described_and_timed_as_a_worker_runs_it(tmp_path: Path) -> None:
     names = {"names": "{0: 'car', 1: 'bus'}"}
     path = write_constant_model(
-        tmp_path / "own.onnx", np.zeros((6, 21), np.float32), ("batch", 3, 32, 64), metadata=names
+        tmp_path / "own.onnx", np.zeros((6, 42), np.float32), ("batch", 3, 32, 64), metadata=names
     )
     done = timed(path, "--json", "--batch", "1", "--batch", "3")
     assert (done.returncode, done.stderr) == (0, "")
     content = json.loads(done.stdout)
-    assert (content["kind"], content["head"], content["classes"]) == ("detector", "Ultralytics", ["car", "bus"])
+    assert (content["kind"], content["head"], content["classes"]) == ("detector", "yolov8", ["car", "bus"])
     assert (content["input_width"], content["input_height"], content["fixed_batch"]) == (64, 32, None)
     assert content["device"] in ("cpu", "cuda", "tensorrt")
     assert content["runtime"] == "onnxruntime"
