@@ -138,13 +138,17 @@ def outcome(client: Client, site: PublishedSite) -> dict[str, Any]:
 def patient_keys(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys expire after seconds of real time, which a slow machine needs for a storm: not before it is compared."""
     if "calm" in request.fixturenames:
-        create = Publication.__init__
+        let_keys_live(monkeypatch)
 
-        def patient(self: Publication, *given: Any, **named: Any) -> None:
-            create(self, *given, **named)
-            self._expiry = 600
 
-        monkeypatch.setattr(Publication, "__init__", patient)
+def let_keys_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = Publication.__init__
+
+    def patient(self: Publication, *given: Any, **named: Any) -> None:
+        create(self, *given, **named)
+        self._expiry = 600
+
+    monkeypatch.setattr(Publication, "__init__", patient)
 
 
 class AtOnce(Executor):
@@ -173,11 +177,13 @@ def calm(redis_server_url: str) -> dict[str, Any]:
     client = connect(redis_server_url)
     client.flushall()
     site = site_of(client, "calm")
-    feeder, aggregator = Feeder(client, site, scene()), Aggregator(client, site)
-    for _ in range(TICKS):
-        feeder.feed()
-        aggregator.step()
-    found = outcome(client, site)
+    with pytest.MonkeyPatch.context() as patch:
+        let_keys_live(patch)
+        feeder, aggregator = Feeder(client, site, scene()), Aggregator(client, site)
+        for _ in range(TICKS):
+            feeder.feed()
+            aggregator.step()
+        found = outcome(client, site)
     client.close()
     events = [int(entry_id.split(b"-")[0]) for entry_id, _ in found["events"]]
     assert events == list(range(1, len(events) + 1)), "events are numbered with gaps"

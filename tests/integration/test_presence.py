@@ -189,7 +189,7 @@ def test_a_process_that_is_stopped_loses_its_heartbeat_and_status_says_so(
     process.send_signal(signal.SIGSTOP)
     redis_client.set(KEYS.lease("clock"), "1:x")  # or status would say that nothing runs
     wait_for(lambda: read_services(redis_client, KEYS)[0].heartbeat_age_seconds > 5.5)
-    assert "no heartbeat for 6 s" in mtmc("status", "--site", "hall", "--redis", redis_url).stdout
+    assert re.search(r"no heartbeat for \d+ s", mtmc("status", "--site", "hall", "--redis", redis_url).stdout)
 
 
 def test_the_json_of_status_matches_its_help(

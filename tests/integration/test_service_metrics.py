@@ -40,10 +40,10 @@ def value(monitor: Monitor, name: str, **labels: str) -> float | None:
 # -- clock -----------------------------------------------------------------------------------------------------
 
 
-def live_site(client: Client) -> PublishedSite:
+def live_site(client: Client, stall_seconds: float = 0.3) -> PublishedSite:
     """A site whose clock makes three steps per tick, because it checks for stalled cameras more often than it ticks."""
     site = site_of(client, "yard", mode="live")
-    clock = site.config.clock.model_copy(update={"target_fps": 5.0, "stall_seconds": 0.3})
+    clock = site.config.clock.model_copy(update={"target_fps": 5.0, "stall_seconds": stall_seconds})
     return PublishedSite(1, site.config.model_copy(update={"clock": clock}), site.layout, {})
 
 
@@ -54,7 +54,7 @@ def begin_at(client: Client, site: PublishedSite, tick: int) -> None:
 
 
 def test_a_clock_counts_its_ticks_and_the_stalls_of_cameras(redis_client: Client) -> None:
-    site, monitor = live_site(redis_client), Monitor()
+    site, monitor = live_site(redis_client, stall_seconds=3.0), Monitor()
     begin_at(redis_client, site, 10**6)
     clock = Clock(redis_client, site, monitor)
     assert value(monitor, "mtmc_clock_owner") == 0
@@ -101,7 +101,7 @@ def test_a_clock_drops_the_stalls_of_a_removed_camera(redis_client: Client) -> N
 
 
 def test_the_gauges_of_a_clock_that_lost_its_role_are_zero(redis_client: Client) -> None:
-    site, monitor = live_site(redis_client), Monitor()
+    site, monitor = live_site(redis_client, stall_seconds=60.0), Monitor()
     begin_at(redis_client, site, 10)
     clock = Clock(redis_client, site, monitor)
     clock.step()

@@ -157,8 +157,10 @@ def test_a_lost_lease_is_logged_and_the_service_continues(redis_client: Client) 
     with capture_logs() as logs:
         running = Running(service)
         wait_for(lambda: service.acquired == 1)
-        redis_client.hincrby(Keys("yard").epochs, "clock", 1)
-        redis_client.delete(Keys("yard").lease("clock"))
+        with redis_client.pipeline(transaction=True) as pipe:  # Both at once: the service renews all the time.
+            pipe.hincrby(Keys("yard").epochs, "clock", 1)
+            pipe.delete(Keys("yard").lease("clock"))
+            pipe.execute()
         wait_for(lambda: service.acquired == 2)
         running.finish()
     assert service.lost == 1
