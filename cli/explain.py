@@ -14,7 +14,7 @@ from rich.text import Text
 from cli import completion
 from cli.console import empty_table, print_note, table_console
 from cli.options import JsonOption, RedisUrl, SiteName, StateOption, site_and_words
-from shared.site_state.facts import whole
+from shared.lenient_values import whole
 
 if TYPE_CHECKING:
     from shared.site_state.explanation import Change, Explanation, Reason

@@ -300,7 +300,7 @@ def _after_host(url: str) -> str:
 
 
 def _keep_secrets(camera: Any, secrets: _Secrets) -> None:
-    """Adds the secrets of a camera's settings to these settings, so that whoever reads them knows what to hide."""
+    """Stores the secrets of a camera in its settings, so that every reader knows what to hide."""
     if isinstance(camera, dict) and secrets:
         camera["secrets"] = sorted(_every(secrets))
 

@@ -13,10 +13,10 @@ from shared.config import ClockConfig
 from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.leases import Lease
+from shared.lenient_values import whole
 from shared.messages import SCHEMA
 from shared.redis_connection import Client
 from shared.scripts import Scripts
-from shared.site_state.facts import whole
 
 _log = structlog.get_logger()
 VIEWER_MS = 10_000

@@ -24,11 +24,6 @@ _FUTURE_S = 366 * 24 * 3600
 """Ids are Redis time. An entry further in the future is damage, and no trace of a clock that was set."""
 
 
-def is_wrong_type(error: Exception) -> bool:
-    """Whether Redis refused a command because a key is of another type."""
-    return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
-
-
 class KeyRepair:
     """The keys of one site that services share."""
 

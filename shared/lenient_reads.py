@@ -6,7 +6,12 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from shared.redis_connection import RETRYABLE, Client
+from shared.redis_connection import Client
+
+
+def is_wrong_type(error: Exception) -> bool:
+    """Whether Redis refused a command because a key is of another type; from a script, it says so within the text."""
+    return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
 
 
 def text_at(client: Client, key: str) -> bytes | None:
@@ -23,9 +28,7 @@ def hash_at(client: Client, key: str) -> dict[bytes, bytes]:
 def _lenient(read: Any, key: str) -> Any:
     try:
         return read(key)
-    except RETRYABLE:
-        raise
     except ResponseError as error:
-        if str(error).startswith("WRONGTYPE"):
+        if is_wrong_type(error):
             return None
         raise

@@ -12,8 +12,10 @@ from shared.redis_connection import Client
 _FOLDER = Path(__file__).parent / "lua"
 _PRELUDES = {
     **dict.fromkeys(("handled", "wake"), ("gate",)),
-    **dict.fromkeys(("advance", "complete_tick", "join", "retire"), ("renewal", "gate")),
-    **dict.fromkeys(("fenced", "leases"), ("renewal",)),
+    **dict.fromkeys(("advance", "join", "retire"), ("renewal", "gate")),
+    "complete_tick": ("renewal", "gate", "ids"),
+    "fenced": ("renewal", "ids"),
+    "leases": ("renewal",),
 }
 """Script → the files that are prepended to it, because it uses their functions."""
 

@@ -13,7 +13,7 @@ from redis.exceptions import AuthenticationError, ResponseError
 
 from shared.backoff import Backoff
 from shared.errors import LeaseLost
-from shared.key_repair import is_wrong_type
+from shared.lenient_reads import is_wrong_type
 from shared.monitoring.monitor import Monitor
 from shared.redis_connection import RETRYABLE, WritesRefused
 

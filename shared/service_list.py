@@ -8,10 +8,10 @@ from typing import Any
 
 from shared.errors import redact
 from shared.keys import Keys
+from shared.lenient_values import decimal
 from shared.monitoring.http_server import Address
 from shared.presence import FORGOTTEN_SECONDS
 from shared.redis_connection import Client
-from shared.site_state.facts import decimal
 
 _MOST = 1000
 _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104

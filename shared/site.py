@@ -18,8 +18,8 @@ from shared.errors import ConfigError, Problem
 from shared.keys import Keys
 from shared.layout import Layout
 from shared.lenient_reads import hash_at, text_at
+from shared.lenient_values import whole
 from shared.redis_connection import Client
-from shared.site_state.facts import whole
 from shared.yaml_file import dotted
 
 

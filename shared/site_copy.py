@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from redis.exceptions import ResponseError
 
 from shared.camera_settings import camera_names, parse_settings
 from shared.errors import ConfigError
-from shared.lenient_reads import hash_at, text_at
+from shared.lenient_reads import hash_at, is_wrong_type, text_at
+from shared.lenient_values import whole
 from shared.redis_connection import Client
 from shared.site import PublishedSite, parse_site
-from shared.site_state.facts import whole
 
 _log = structlog.get_logger()
 LOOK_EVERY_S = 1.0
+_HEAD_BYTES = 100
+"""The beginning of `config`, which has the revision and a digest of the rest."""
 Commands = list[list[Any]]
 
 
@@ -82,8 +85,20 @@ class SiteCopy:
         return what
 
     def _read(self, client: Any) -> _Found:
-        text = text_at(client, self._keys.config) or b""
-        return _Found(text, text_at(client, self._keys.revision), hash_at(client, self._keys.cameras))
+        return _Found(self._config(client), text_at(client, self._keys.revision), hash_at(client, self._keys.cameras))
+
+    def _config(self, client: Any) -> bytes:
+        """`config`; read as a whole only if it is another one, because masks make it large."""
+        known = self._site.text
+        try:
+            is_known = client.strlen(self._keys.config) == len(known) and (
+                client.getrange(self._keys.config, 0, _HEAD_BYTES - 1) == known[:_HEAD_BYTES]
+            )
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            return b""
+        return known if is_known else text_at(client, self._keys.config) or b""
 
     def _remember(self, found: _Found) -> None:
         good = {name: text for name, text in found.cameras.items() if _is_good(name, text)}

@@ -18,13 +18,13 @@ from services.streamer.service import Streamer
 from shared.config import SiteConfig
 from shared.key_repair import KeyRepair
 from shared.keys import Keys
+from shared.lenient_values import whole
 from shared.monitoring.monitor import Monitor
 from shared.presence import Presence
 from shared.process import Connected, ServiceOptions
 from shared.redis_connection import Client, connect
 from shared.service import run
 from shared.site import publish_site, read_site
-from shared.site_state.facts import whole
 from shared.site_state.reading import StateReader
 from tests.integration.streamer_site import Serving
 from tests.small_site import small_site

@@ -12,7 +12,8 @@ from shared.leases import Lease
 from shared.redis_connection import RETRYABLE
 
 LONGEST_S = 10.0
-"""A loop that makes no progress for so long hangs: its lease expires, and a standby takes over. As for /healthz."""
+"""After this long without progress the loop counts as hung, as for /healthz. Its lease expires, and a standby takes
+over."""
 _LOOK_EVERY_S = 0.2
 
 

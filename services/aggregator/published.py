@@ -8,6 +8,7 @@ from services.aggregator.publication import Command
 from services.aggregator.repair import NUMBERS_END
 from shared.keys import Keys
 from shared.leases import UnusableKey
+from shared.lenient_values import whole
 from shared.redis_connection import Client
 
 _READ_AT_ONCE = 1000
@@ -49,7 +50,8 @@ class PublishedIds:
             key = self._keys.gids(camera)
             for track_id, gid in answer.items():
                 numbers = _number(track_id), _number(gid)
-                if None in numbers or numbers[1] == 0:
+                # A second spelling of a number is another field.
+                if None in numbers or numbers[1] == 0 or track_id != str(numbers[0]).encode():
                     removals.append(["HDEL", key, track_id])
                 else:
                     found[camera, int(track_id)] = int(gid)
@@ -97,5 +99,6 @@ def _change(fields: Mapping[bytes, bytes]) -> tuple[int, Track, int] | None:
 
 
 def _number(text: bytes) -> int | None:
-    """A decimal number below `NUMBERS_END`; None if it is something else."""
-    return int(text) if text.isdigit() and len(text) <= 16 and int(text) < NUMBERS_END else None
+    """A number from 0 to below `NUMBERS_END`; None if it is something else."""
+    number = whole(text)
+    return number if number is not None and 0 <= number < NUMBERS_END else None

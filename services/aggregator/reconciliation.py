@@ -119,8 +119,9 @@ class Reconciliation:
         commands = state.publication.restored(
             state.events, state.last_tick, state.last_time_ns, state.cursors, state.association
         )
-        lease.commit(commands, touched_keys(commands), confirm=True)
+        # Before the commit: if only its reply is lost, the cycle is found as committed, and nothing has to be loaded.
         state.committed_tick = state.last_tick
+        lease.commit(commands, touched_keys(commands), confirm=True)
 
     def _restate(self, lease: Lease, commands: Sequence[Command]) -> None:
         """Writes published state again, in several commits."""

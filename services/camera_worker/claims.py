@@ -18,8 +18,8 @@ from shared.config import CameraConfig
 from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.leases import Lease, Leases
+from shared.lenient_values import whole
 from shared.redis_connection import Client
-from shared.site_state.facts import whole
 from shared.site_state.states import WORKER_GONE_MS
 
 _log = structlog.get_logger()

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from shared.config import CameraConfig
 from shared.gate import Progress
 from shared.lenient_reads import text_at
+from shared.lenient_values import whole
 from shared.redis_connection import Client
 from shared.site import PublishedSite
-from shared.site_state.facts import whole
 from shared.site_time import SiteTime
 from vision.video.timing import Timing
 

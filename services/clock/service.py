@@ -13,11 +13,11 @@ from shared.gate import Advanced, Gate, UnexpectedTime
 from shared.key_repair import KeyRepair
 from shared.leases import Lease, Leases
 from shared.lenient_reads import text_at
+from shared.lenient_values import whole
 from shared.monitoring.monitor import Monitor
 from shared.redis_connection import RETRYABLE, Client
 from shared.site import PublishedSite
 from shared.site_copy import SiteCopy
-from shared.site_state.facts import whole
 
 _log = structlog.get_logger()
 LEASE_SECONDS = 2.0

@@ -48,10 +48,10 @@ local newest = redis.call('XREVRANGE', KEYS[8], '+', '-', 'COUNT', 1)
 local last = newest[1] and newest[1][1] or '0-0'
 if cursor == '0-0' and #KEYS == FIXED_KEYS then
   cursor = last
-elseif later(cursor, last) then
+elseif is_below(last, cursor) then
   cursor = '0-0' -- The stream began anew.
 end
-if #KEYS > FIXED_KEYS and later(last, cursor) then
+if #KEYS > FIXED_KEYS and is_below(cursor, last) then
   for _, entry in ipairs(redis.call('XRANGE', KEYS[8], '(' .. cursor, '+', 'COUNT', 1000)) do
     cursor = entry[1]
     local fields = entry[2]

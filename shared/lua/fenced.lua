@@ -24,16 +24,6 @@ local function last_id(stream)
   end
 end
 
--- Whether one id is below another. Compares digits, because a double does not hold every id.
-local function is_below(id, other)
-  for _, pattern in ipairs({'^(%d+)', '%-(%d+)$'}) do
-    local one, two = string.match(id, pattern) or '0', string.match(other, pattern) or '0'
-    if #one ~= #two then return #one < #two end
-    if one ~= two then return one < two end
-  end
-  return false
-end
-
 -- The id of an XADD, which comes after its options.
 local function id_of(command)
   local i = 3

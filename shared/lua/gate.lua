@@ -35,19 +35,6 @@ local function current_tick()
   return whole(redis.call('GET', TICK)) or 0
 end
 
--- Whether the stream id `a` is after `b`. Their parts may be larger than a number of Lua.
-local function later(a, b)
-  local function order(id)
-    local ms, number = string.match(id, '^(%d+)%-(%d+)$')
-    return {#ms, ms, #number, number}
-  end
-  local first, second = order(a), order(b)
-  for i = 1, 4 do
-    if first[i] ~= second[i] then return first[i] > second[i] end
-  end
-  return false
-end
-
 -- The last tick that a camera has handled; nil if it takes no part in the clock. No camera is ahead of the clock.
 local function seen_by(camera, tick)
   local seen = whole(redis.call('ZSCORE', SEEN, camera))

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from shared.keys import Keys
+from shared.lenient_values import class_names, text_fields, whole
 from shared.redis_connection import Client
-from shared.site_state.facts import class_names, text_fields, whole
 
 Fields = Mapping[str, str]
 _MOST_ALIASES = 100

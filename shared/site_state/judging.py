@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from urllib.parse import unquote
 
 from shared.errors import hide
-from shared.site_state.facts import CameraFacts, class_names, decimal, whole
+from shared.lenient_values import class_names, decimal, whole
+from shared.site_state.facts import CameraFacts
 from shared.site_state.states import CameraState, State, picture_limit_s
 
 _PICTURES_ARRIVE = ("live", "frozen", "blank", "moving", "moved")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from shared.site_state.facts import whole
+from shared.lenient_values import whole
 
 _SHOWN_MS = 24 * 3600 * 1000
 

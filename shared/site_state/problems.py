@@ -90,7 +90,7 @@ class Boxes:
     shown: int = 0
     without_gid: int = 0
     due: int = 0
-    """Boxes of tracks that are in view for so long that they should have a global id."""
+    """Boxes of tracks that have been in view long enough to need a global id."""
     overdue: int = 0
     """Of these, boxes without one."""
 

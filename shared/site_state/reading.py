@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from shared.lenient_values import decimal, text_fields, whole
 from shared.redis_connection import RETRYABLE, Client
 from shared.scripts import Scripts
 from shared.service_list import ServiceInfo, listed_services
 from shared.site import PublishedSite
 from shared.site_state.box_counts import BoxCounts
-from shared.site_state.facts import CameraFacts, decimal, text_fields, whole
+from shared.site_state.facts import CameraFacts
 from shared.site_state.judging import judged
 from shared.site_state.notices import notices
 from shared.site_state.problems import Boxes, SiteHealth, site_problems, ticks_have_stopped

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import MessageError
+from shared.lenient_values import whole
 from shared.messages import TrackBatch
-from shared.site_state.facts import whole
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from shared.keys import Keys
+from shared.lenient_reads import is_wrong_type
+from shared.lenient_values import scores, text_fields, whole
 from shared.redis_connection import Client
 from shared.service_list import queue_heartbeats, recent_heartbeats
-from shared.site_state.facts import scores, text_fields, whole
 from shared.site_state.states import WORKER_GONE_MS
 from shared.site_state.tick_age import stored_ms
 
@@ -117,6 +118,6 @@ def execute(pipe: Any) -> list[Any]:
     """
     answers = pipe.execute(raise_on_error=False)
     for answer in answers:
-        if isinstance(answer, ResponseError) and not str(answer).startswith("WRONGTYPE"):
+        if isinstance(answer, ResponseError) and not is_wrong_type(answer):
             raise answer
     return [None if isinstance(answer, ResponseError) else answer for answer in answers]

@@ -139,3 +139,20 @@ def test_a_clock_that_starts_after_redis_clock_was_set_back_ticks_at_once(
         clock.step()
         assert time.monotonic() < deadline
     clock.close()
+
+
+def test_a_standby_that_takes_over_right_after_a_step_goes_on_at_the_same_tick(
+    clock_of_redis: SetClock, client: Client, site: PublishedSite
+) -> None:
+    owner, standby = Clock(client, site), Clock(client, site)
+    while len(ticks(client, site)) < 5:
+        owner.step()
+    standby.step()  # It sees the time before the step.
+    before = ticks(client, site)[-1][0]
+    clock_of_redis.set(3600)
+    client.delete(site.keys.lease("clock"))
+    began_s = time.monotonic()
+    while ticks(client, site)[-1][0] < before + FPS:
+        standby.step()
+    assert ticks(client, site)[-1][0] <= before + FPS * (time.monotonic() - began_s + 5)
+    standby.close()

@@ -21,9 +21,9 @@ from structlog.testing import capture_logs
 
 from services.camera_worker import preparation
 from shared.errors import RedisUnusable
+from shared.lenient_values import whole
 from shared.messages import TrackEntry
 from shared.redis_connection import Client, connect
-from shared.site_state.facts import whole
 from tests.conftest import RedisProcess
 from tests.free_ports import free_port
 from tests.integration.worker_parts import StillSource

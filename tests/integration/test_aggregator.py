@@ -1259,6 +1259,53 @@ def test_an_empty_redis_gets_everything_again_and_no_gid_changes(redis_client: C
     assert global_ids(redis_client, site) == after
 
 
+def test_a_reply_that_is_lost_while_everything_is_written_again_loses_nothing(
+    redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_of(redis_client, "unlucky")
+    feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
+    for _ in range(TICKS // 2):
+        feeder.feed()
+        aggregator.step()
+    before = global_ids(redis_client, site)
+    redis_client.flushall()
+    publish_site(redis_client, site.config)
+    feeder.join()
+    commit, lost = Lease.commit, list[int]()
+
+    def losing(lease: Lease, commands: Any, touched: Any, **options: Any) -> None:
+        commit(lease, commands, touched, **options)
+        if site.keys.restored in touched and not lost:
+            lost.append(1)
+            raise RedisConnectionError("the reply is lost")
+
+    monkeypatch.setattr(Lease, "commit", losing)
+    for _ in range(4):
+        feeder.feed()
+        step_through(aggregator)
+    assert lost
+    after = global_ids(redis_client, site)
+    kept = before.keys() & after.keys()
+    assert kept
+    assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
+
+
+def test_a_second_spelling_of_a_track_id_is_removed_once(redis_client: Client) -> None:
+    site = site_of(redis_client, "spelling")
+    feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
+    feeder.feed(40)
+    aggregator.step()
+    track = next(iter(redis_client.hgetall(site.keys.gids("A")) or {b"7": b"1"}))
+    redis_client.hset(site.keys.gids("A"), b"00" + track, 5)
+    aggregator._look_at_output = 0.0
+    aggregator.step()
+    assert not redis_client.hexists(site.keys.gids("A"), b"00" + track)
+    changes = redis_client.xlen(site.keys.assignments)
+    aggregator._look_at_output = 0.0
+    aggregator.step()
+    assert redis_client.xlen(site.keys.assignments) == changes
+
+
 def global_ids(client: Client, site: PublishedSite) -> dict[tuple[str, bytes], bytes]:
     """(camera, track id) → gid."""
     maps = {camera: client.hgetall(site.keys.gids(camera)) for camera in CAMERAS}

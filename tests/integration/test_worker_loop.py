@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from services.camera_worker.handover import Outcome, ReleaseWhen
 from services.camera_worker.loop import TickLoop
 from shared import stream_cap
+from shared.errors import InferenceFailed
 from shared.gate import Gate
 from shared.leases import Leases
-from shared.redis_connection import Client
-from tests.integration.worker_parts import StillSource, WorkerSite
+from shared.redis_connection import Client, server_time_ns
+from tests.integration.worker_parts import StillSource, WorkerSite, running, wait_for
 from vision.video.source import SourceState
 
 
@@ -176,3 +178,64 @@ def test_a_camera_that_is_requested_back_before_the_loop_has_seen_it_is_given_ba
     loop.step()
     assert site.handover.returned() == [(camera, Outcome.RELEASED)]
     assert loop.cameras == {}
+
+
+def publish_tick(site: WorkerSite, tick: int, time_ns: int) -> None:
+    """As the clock does."""
+    site.client.set(site.keys.tick, tick)
+    site.client.xadd(site.keys.ticks, {"tick": tick, "time_ns": time_ns, "gate": tick + 1})
+
+
+def test_when_redis_clock_is_set_entries_have_its_new_time_and_the_camera_goes_on(site: WorkerSite) -> None:
+    loop, step_ns, tick_ns = site.loop(), 3600 * 10**9, 10**9 // 20
+    publish_tick(site, 1, began_ns := server_time_ns(site.client))
+    camera = site.camera("a", StillSource())
+    site.handover.give(camera)
+    for tick in range(2, 12):
+        publish_tick(site, tick, began_ns + tick * tick_ns + (step_ns if tick > 6 else 0))
+        step_until(loop, lambda tick=tick: camera.handled >= tick)
+    times = [entry.time_ns for entry in site.entries("a")]
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert len([gap for gap in gaps if gap > step_ns // 2]) == 1, "the entries follow Redis's clock"
+    assert abs(site.site_time.now_ns() - began_ns) < step_ns // 2, "the worker's own time is steady"
+    assert site.site_time.shift_ns == step_ns
+
+
+def test_the_highest_gid_of_the_site_is_reported(site: WorkerSite) -> None:
+    with running(site) as worker:
+        wait_for(lambda: site.owned("a") and site.entries("a"))
+        site.client.xadd(site.keys.assignments, {"tick": 1, "camera": "elsewhere", "track_id": 5, "gid": 41})
+        wait_for(lambda: worker.loop.highest_gid == 41)
+        (name,) = site.client.zrange(site.keys.workers, 0, -1)
+        wait_for(lambda: site.client.hget(site.keys.worker(name.decode()), "highest_gid") == b"41")
+
+
+def test_a_clock_that_counts_anew_is_followed(site: WorkerSite) -> None:
+    loop, camera = site.loop(), site.camera("a", StillSource())
+    publish_tick(site, 5000, server_time_ns(site.client))
+    site.handover.give(camera)
+    step_until(loop, lambda: camera.handled >= 4999)
+    site.client.flushdb()
+    publish_tick(site, 1, server_time_ns(site.client))
+    step_until(loop, lambda: camera.handled <= 1)
+    for tick in (2, 3):
+        publish_tick(site, tick, server_time_ns(site.client))
+        step_until(loop, lambda tick=tick: any(entry.tick == tick for entry in site.entries("a")))
+
+
+def test_a_camera_whose_pictures_fail_is_down_with_the_reason(
+    site: WorkerSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = site.models.detector(site.config_of("a"))
+    detect = type(detector).detect
+
+    def failing(*_: Any) -> Any:
+        raise InferenceFailed("out of memory")
+
+    monkeypatch.setattr(type(detector), "detect", failing)
+    with running(site):
+        wait_for(lambda: site.state("a").get("error") == "out of memory")
+        assert site.state("a")["state"] == "down"
+        monkeypatch.setattr(type(detector), "detect", detect)
+        wait_for(lambda: site.state("a")["state"] == "live")
+        assert site.state("a")["error"] == ""

@@ -1,4 +1,4 @@
-"""How redis-cli is told which Redis to open."""
+"""The options and the environment that redis-cli gets."""
 
 from __future__ import annotations
 

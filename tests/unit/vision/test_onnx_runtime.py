@@ -133,7 +133,7 @@ def test_an_output_without_a_row_per_picture_is_refused(tmp_path: Path) -> None:
 def test_a_picture_that_the_model_cannot_run_is_an_error_that_a_retry_may_end(tmp_path: Path) -> None:
     model = OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device="cpu")
 
-    with pytest.raises(InferenceFailed, match=r"m\.onnx: 1 pictures \(3, 9, 4\) failed on cpu") as failed:
+    with pytest.raises(InferenceFailed, match=r"m\.onnx: 1 picture \(3, 9, 4\) failed on cpu") as failed:
         model.run(pictures(2, height=9))
     assert failed.value.exit_code == 1
     with pytest.raises(ValueError, match="batch is empty"):

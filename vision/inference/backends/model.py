@@ -139,7 +139,8 @@ class Model(ABC):
                 if self.batch_size is None and self.limit.failed(len(piece)):
                     continue
                 raise InferenceFailed(
-                    f"{self.path}: {len(piece)} pictures {batch.shape[1:]} failed on {self.device}: "
+                    f"{self.path}: {len(piece)} picture{'s' * (len(piece) > 1)} {batch.shape[1:]} failed on "
+                    f"{self.device}: "
                     f"{self.reason(error)}"
                 ) from error
             yield len(piece), outputs

@@ -84,7 +84,8 @@ class Facts:
     def called(self, *words: str) -> int | None:
         """The first output whose name contains one of `words`, without regard to case."""
         names = [name.lower() for name in self.output_names]
-        return next((number for word in words for number, name in enumerate(names) if word in name), None)
+        matches = (index for word in words for index, name in enumerate(names) if word in name)
+        return next(matches, None)
 
     def cells(self, strides: tuple[int, ...]) -> int:
         """Number of cells of the grids with these strides."""

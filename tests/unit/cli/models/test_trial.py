@@ -89,7 +89,8 @@ def test_what_cannot_be_tried_is_an_error_in_one_line(
     words: list[str], expected: str, tmp_path: Path, picture: Path
 ) -> None:
     write_constant_model(tmp_path / "m.onnx", ROWS, (1, 3, 32, 64), metadata=NAMES)
-    done = tried(*(str(tmp_path / word) if "." in word else word for word in words))
+    arguments = [tmp_path / word if "." in word else word for word in words]
+    done = tried(*arguments)
     assert done.returncode == 2
     assert expected in " ".join(done.stderr.split()).replace("│ ", "")
     assert "Traceback" not in done.stderr

@@ -1,0 +1,53 @@
+"""Values read from Redis, which anything may have written. What cannot be parsed becomes None or is left out."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_WHOLE = re.compile(r"-?[0-9]{1,20}")
+"""Stricter than `int`, which also reads spaces, underscores and the digits of other scripts."""
+
+
+def text_fields(answer: Any) -> dict[str, str]:
+    """A hash as text; empty for anything else."""
+    if not isinstance(answer, Mapping):
+        return {}
+    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in answer.items()}
+
+
+def scores(answer: Any) -> dict[str, int]:
+    """A sorted set of whole numbers; empty for anything else."""
+    if not isinstance(answer, list):
+        return {}
+    return {name.decode(errors="replace"): int(score) for name, score in answer if math.isfinite(score)}
+
+
+def whole(text: bytes | str | None) -> int | None:
+    """An integer of at most 64 bits, in decimal digits."""
+    digits = text.decode(errors="replace") if isinstance(text, bytes) else text
+    if not digits or not _WHOLE.fullmatch(digits):
+        return None
+    number = int(digits)
+    return number if abs(number) < 2**63 else None
+
+
+def decimal(text: str | None) -> float | None:
+    """A finite number."""
+    try:
+        number = float(text) if text else None
+    except ValueError:
+        return None
+    return number if number is not None and math.isfinite(number) else None
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """A JSON list of names; empty for anything else."""
+    try:
+        names = json.loads(text) if text else ()
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
