@@ -58,6 +58,10 @@ class CompletedCamera:
     """Maximum length of `tracks:{camera}`, entries."""
 
 
+NEWER = "$"
+"""The cursor in `assignments` of a worker that wants only changes after its first call."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """The state of the site after a tick was handled."""
@@ -69,6 +73,7 @@ class Progress:
     time_ns: int
     """Site time at which the current tick began."""
     assignments_cursor: str
+    """Id of the last change that was returned, or that is older than what is wanted; `0-0`: none."""
     lost: frozenset[str] = frozenset()
     """Cameras whose lease this worker no longer holds; nothing was written for them."""
     gids: tuple[tuple[str, int, int], ...] = ()
@@ -175,7 +180,7 @@ class Gate:
         """Appends the entries of one tick, marks it handled, and returns what has changed; one call for all cameras.
 
         It is safe to call again after a lost connection: nothing is appended twice. Without cameras it only reads: the
-        cursor stays where it is, so that no change is missed, except that `0-0` becomes the newest id.
+        cursor stays where it is, so that no change is missed, except that `NEWER` becomes the newest id.
 
         Raises:
             RedisError: Redis is unreachable or refuses writes.

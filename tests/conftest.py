@@ -6,12 +6,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import yaml
 from hypothesis import settings
 from redis.exceptions import RedisError
@@ -22,6 +24,8 @@ from shared.redis_server import RedisServer, find_binary
 from tests.free_ports import free_port
 from tests.running_site import RunningSite
 
+# As the services do: standard output is for what a command prints, also if services run on threads of the same test.
+structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 settings.register_profile("any machine", deadline=None)  # how long an example takes depends on the machine
 settings.load_profile("any machine")
 _START_SECONDS = 60.0

@@ -16,7 +16,7 @@ from services.camera_worker.picture_pace import PicturePace
 from services.camera_worker.picture_publisher import Drawing, PicturePublisher
 from shared.config import SiteConfig
 from shared.errors import LeaseLost
-from shared.gate import CompletedCamera, Gate, Progress
+from shared.gate import NEWER, CompletedCamera, Gate, Progress
 from shared.keys import Keys
 from shared.redis_connection import Client
 from shared.site_time import SiteTime
@@ -50,7 +50,7 @@ class TickLoop:
         """Name → camera that the loop handles. Changed only by the loop's thread."""
         self._arriving: list[Camera] = []
         self._unsent: tuple[int, list[Seen]] | None = None
-        self._progress = Progress(tick=0, gate=0, ticks_cursor="0-0", time_ns=0, assignments_cursor="0-0")
+        self._progress = Progress(tick=0, gate=0, ticks_cursor="0-0", time_ns=0, assignments_cursor=NEWER)
         self._pace = PicturePace()
         self._caps: dict[str, StreamCap] = {}
         self.skipped = 0

@@ -20,7 +20,7 @@ from services.camera_worker.source_timing import SourceTimings
 from shared.backoff import Backoff
 from shared.config import CameraConfig
 from shared.errors import LeaseLost
-from shared.gate import Gate, Progress
+from shared.gate import NEWER, Gate, Progress
 from shared.redis_connection import RETRYABLE, Client
 from shared.site import PublishedSite
 from shared.site_time import SiteTime
@@ -286,7 +286,7 @@ class Roster:
             _log.info("camera claimed", camera=name, epoch=lease.epoch, source=source)
 
     def _progress(self) -> Progress:
-        return self._gate.complete_tick(0, [], "0-0")
+        return self._gate.complete_tick(0, [], NEWER)
 
     def _release(self, held: Held, state: str, when: ReleaseWhen) -> None:
         if held.is_releasing:

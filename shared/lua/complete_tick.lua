@@ -2,13 +2,13 @@
 --
 -- KEYS[8] assignments, KEYS[9] viewers, KEYS[10] epochs, then for each camera: lease:camera:{camera}, tracks:{camera},
 -- camera:{camera}.
--- ARGV[3] tick, ARGV[4] cursor in assignments, ARGV[5] how long a viewer counts as watching, ms, ARGV[6] schema, then
--- for each camera: name, lease value, lease's time to live in ms, time_ns, n, payload, maximum length of
--- tracks:{camera}. The leases are renewed.
+-- ARGV[3] tick, ARGV[4] cursor in assignments ($: only what is newer than now), ARGV[5] how long a viewer counts as
+-- watching, ms, ARGV[6] schema, then for each camera: name, lease value, lease's time to live in ms, time_ns, n,
+-- payload, maximum length of tracks:{camera}. The leases are renewed.
 -- Returns {tick, gate, id of the newest entry of clock:ticks, time_ns of the tick, cursor, {lost cameras},
 --          {camera, track_id, gid, …} of all cameras, {watched cameras}, skipped ticks}.
 -- Called again with the same tick (after a lost connection) it appends nothing twice. Called without cameras it only
--- reports progress: it returns no gid changes and the unchanged cursor, except that 0-0 becomes the newest id. If the
+-- reports progress: it returns no gid changes and the unchanged cursor, except that $ becomes the newest id. If the
 -- stream began anew, its entries are returned from the first on.
 local FIXED_KEYS, FIXED_ARGS, KEYS_EACH, ARGS_EACH = 10, 6, 3, 7
 local handled, cursor, schema = tonumber(ARGV[3]), ARGV[4], ARGV[6]
@@ -46,7 +46,7 @@ local gate = publish_if_moved(old_gate, tick)
 local changes = {}
 local newest = redis.call('XREVRANGE', KEYS[8], '+', '-', 'COUNT', 1)
 local last = newest[1] and newest[1][1] or '0-0'
-if cursor == '0-0' and #KEYS == FIXED_KEYS then
+if cursor == '$' then
   cursor = last
 elseif is_below(last, cursor) then
   cursor = '0-0' -- The stream began anew.

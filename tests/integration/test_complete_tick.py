@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from shared.config import ClockConfig
 from shared.errors import LeaseLost
-from shared.gate import CompletedCamera, Gate, Progress
+from shared.gate import NEWER, CompletedCamera, Gate, Progress
 from shared.keys import Keys
 from shared.leases import Lease, Leases
 from shared.messages import TrackBatch, TrackEntry
@@ -211,12 +211,20 @@ def test_no_change_is_missed_by_a_call_for_only_some_of_the_own_cameras(yard: Ya
 def test_a_call_without_cameras_leaves_the_changes_for_the_next(yard: Yard) -> None:
     north = yard.camera("north")
     yard.assign("north", 1, 10)
-    start = yard.complete(0)
+    start = yard.complete(0, cursor=NEWER)
     assert start.gids == ()
     assert yard.complete(1, north, cursor=start.assignments_cursor).gids == (), "it begins with what is newest"
     yard.assign("north", 2, 20)
     asked = yard.complete(0, cursor=start.assignments_cursor)
     assert yard.complete(2, north, cursor=asked.assignments_cursor).gids == (("north", 2, 20),)
+
+
+def test_the_first_change_of_a_site_is_not_missed_between_two_calls_without_cameras(yard: Yard) -> None:
+    north = yard.camera("north")
+    start = yard.complete(0, cursor=NEWER)
+    yard.assign("north", 1, 10)
+    asked = yard.complete(0, cursor=start.assignments_cursor)
+    assert yard.complete(1, north, cursor=asked.assignments_cursor).gids == (("north", 1, 10),)
 
 
 def test_more_changes_than_fit_one_reply_come_with_the_next(yard: Yard) -> None:
