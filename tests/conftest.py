@@ -24,8 +24,8 @@ from shared.redis_server import RedisServer, find_binary
 from tests.free_ports import free_port
 from tests.running_site import RunningSite
 
-# As the services do: standard output is for what a command prints, also if services run on threads of the same test.
-structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+# Services may run on threads of a test: what they log must not mix with what a command under test prints.
+structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.__stderr__))
 settings.register_profile("any machine", deadline=None)  # how long an example takes depends on the machine
 settings.load_profile("any machine")
 _START_SECONDS = 60.0
