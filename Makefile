@@ -15,7 +15,8 @@ SOAK_ARGS ?=
 TRAIN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-chaos test-compose test-evaluation test-torch test-training check up bench soak evaluate lock clean
+.PHONY: help install demo test test-chaos test-compose test-evaluation test-torch test-training check up bench soak
+.PHONY: gpu-check evaluate lock clean
 .PHONY: train-detector train-embedder evaluate-models
 
 help: ## List the targets
@@ -72,7 +73,11 @@ $(TORCH_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/torch
 	@touch $@
 
 test-torch: $(TORCH_VENV)/.installed ## Test .pt models, in .venv-torch with PyTorch
-	$(TORCH_VENV)/bin/python -m pytest tests/unit/vision/test_loading.py tests/unit/vision/test_pytorch.py $(PYTEST_ARGS)
+	$(TORCH_VENV)/bin/python -m pytest tests/unit/vision/test_loading.py tests/unit/vision/test_pytorch.py \
+		tests/unit/vision/test_torch_device.py tests/integration/test_gpu_check.py $(PYTEST_ARGS)
+
+gpu-check: $(VENV)/.installed-dev ## Prepare the check of a GPU on a machine without internet (docs/performance.md)
+	$(BIN)/python -m benchmarks.gpu_check.prepare
 
 $(TRAINING_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/training.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || PYTHON=$(PYTHON) tools/install-system-packages

@@ -28,8 +28,9 @@ from shared.keys import Keys
 from shared.messages import TrackEntry
 from shared.redis_connection import Client, connect
 from shared.redis_server import RedisServer, any_free_port, find_binary
-from vision.inference.detection import Detector, Thresholds
+from vision.inference.detection import Detector
 from vision.inference.embedding import Embedder
+from vision.inference.selection import Thresholds
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SHARED = Path(os.environ.get("MTMC_SHARED") or _ROOT.parent / "shared")

@@ -15,9 +15,10 @@ from model_store.store import ModelStore
 from shared.config import DetectorConfig, EmbedderConfig, is_published_detector
 from shared.errors import ModelError, MtmcError
 from vision.inference.backends.model import WantedDevice
-from vision.inference.detection import Detector, Thresholds
+from vision.inference.detection import Detector
 from vision.inference.embedding import Embedder
 from vision.inference.models import load_embedder
+from vision.inference.selection import Thresholds
 
 PICTURE_WIDTH, PICTURE_HEIGHT = 1280, 720
 CROP_SIDE = 160

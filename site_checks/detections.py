@@ -13,9 +13,9 @@ import numpy.typing as npt
 from shared.config import CameraConfig, DetectorFile, SiteConfig
 from shared.errors import MtmcError, SourceUnavailable
 from site_checks.finding import Finding, ok, warning
-from vision.inference.detection import Thresholds
 from vision.inference.models import Models
 from vision.inference.plausibility import doubt
+from vision.inference.selection import Thresholds
 from vision.video.decoding import Converter
 from vision.video.video_file import VideoFile
 

@@ -13,9 +13,9 @@ import numpy as np
 from shared.config import SiteConfig
 from shared.errors import ModelError
 from site_checks.finding import Finding, error, ok, warning
-from vision.inference.detection import Thresholds
 from vision.inference.detector_heads.class_names import unknown_names
 from vision.inference.models import Models
+from vision.inference.selection import Thresholds
 
 AREA = "models"
 _RUNS = 5

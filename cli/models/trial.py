@@ -13,8 +13,9 @@ from cli.console import counted
 from model_store.store import ModelStore
 from model_store.trial import detector_file, drawn, read_picture, write_picture
 from vision.inference.backends.model import WantedDevice
-from vision.inference.detection import Detections, Detector, Thresholds
+from vision.inference.detection import Detections, Detector
 from vision.inference.plausibility import doubt
+from vision.inference.selection import Thresholds
 
 _ANY_SCORE = 0.001
 

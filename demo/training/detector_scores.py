@@ -10,7 +10,8 @@ import numpy as np
 from demo.training.average_precision import Found, Present, average_precision
 from demo.training.crops import JUDGED
 from demo.training.pictures import Picture
-from vision.inference.detection import Detector, Thresholds
+from vision.inference.detection import Detector
+from vision.inference.selection import Thresholds
 
 # Below any score that a tracker uses, to get the whole precision-recall curve.
 _EVERYTHING = Thresholds(min_score=0.01, nms_iou=0.65, max_detections=100)

@@ -14,7 +14,8 @@ from shared.backoff import Backoff
 from shared.config import CameraConfig
 from shared.leases import Lease
 from shared.messages import Pose, TrackBatch
-from vision.inference.detection import Detections, Detector, Thresholds
+from vision.inference.detection import Detections, Detector
+from vision.inference.selection import Thresholds
 from vision.tracking.quality import box_quality, usable_crops
 from vision.tracking.tracker import Tracked, Tracker, TrackerSettings
 from vision.video.picture_health import FaultKind

@@ -17,8 +17,9 @@ import structlog
 
 from shared.config import CameraConfig, SiteConfig
 from shared.errors import MaskError, ModelError
-from vision.inference.detection import Detector, Thresholds
+from vision.inference.detection import Detector
 from vision.inference.models import Models
+from vision.inference.selection import Thresholds
 from vision.video.address import is_local, local_problem
 from vision.video.mask import decode_mask
 from vision.video.opening import open_source

@@ -32,8 +32,8 @@ from shared.redis_connection import Client
 from shared.site import publish_site, read_site
 from shared.site_time import SiteTime
 from tests.small_site import small_site
-from vision.inference.detection import Thresholds
 from vision.inference.models import Models
+from vision.inference.selection import Thresholds
 from vision.tracking.tracker import TrackerSettings
 from vision.video.source import Frame, SourceState
 from vision.video.timing import Timing

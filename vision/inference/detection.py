@@ -7,41 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import structlog
 
-from shared.config import DetectorConfig
 from shared.errors import ModelError
 from vision.inference.backends.loading import load_model
 from vision.inference.backends.model import Model, WantedDevice
+from vision.inference.backends.pytorch import TorchModel
 from vision.inference.detector_heads.facts import Facts
-from vision.inference.detector_heads.head import Arrays, Floats, Head, PictureFormat
+from vision.inference.detector_heads.head import Arrays, Candidates, Floats, Head
 from vision.inference.detector_heads.recognition import Recognised, recognise
+from vision.inference.letterbox import Placement, letterbox
 from vision.inference.model_user import ModelUser
-from vision.inference.suppression import suppress
+from vision.inference.selection import Thresholds, select
+from vision.inference.torch_detection import TorchDetection
 
 _log = structlog.get_logger()
 
-# Grey level of the padding with which Ultralytics, YOLOX and YOLO-NAS were trained.
-_PADDING = 114
 _DIM = 0.4
-_DEFAULTS = DetectorConfig.model_fields
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Which boxes of one camera count as detections; the defaults are those of `shared.config.DetectorConfig`."""
-
-    min_score: float = _DEFAULTS["min_score"].default
-    """Minimum score; 0..1."""
-    nms_iou: float = _DEFAULTS["nms_iou"].default
-    """Boxes of one class that overlap more than this are suppressed; 0..1."""
-    class_ids: frozenset[int] | None = None
-    """None: all classes."""
-    max_detections: int = _DEFAULTS["max_detections"].default
-    """Maximum number of detections per frame."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +43,6 @@ class Detections:
         return len(self.scores)
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Position and scale of a frame in the model's input, in pixels of the input."""
-
-    frame_width: int
-    frame_height: int
-    scale_x: float
-    scale_y: float
-    left: int
-    top: int
-
-    def to_frame(self, boxes_xyxy: Floats) -> Floats:
-        """Convert boxes `(N, 4)` float32 xyxy from pixels of the input to pixels of the frame, clipped to the frame."""
-        offset = np.array([self.left, self.top] * 2, np.float32)
-        scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
-        limit = np.array([self.frame_width, self.frame_height] * 2, np.float32)
-        boxes: Floats = np.clip((boxes_xyxy - offset) / scale, 0, limit)
-        return boxes
-
-
 class Detector(ModelUser):
     """A detection model with its head. Stateless between calls."""
 
@@ -86,6 +50,12 @@ class Detector(ModelUser):
         super().__init__(model)
         self._head, self._why = recognised.head, recognised.why
         self._pictures = self._head.picture_format(takes_bytes=model.takes_bytes)
+        # TensorRT engines take and return arrays, as ONNX Runtime does.
+        self._torch = (
+            TorchDetection(model, self._head, self._pictures)
+            if isinstance(model, TorchModel) and model.runtime == "pytorch"
+            else None
+        )
 
     @classmethod
     def load(
@@ -172,15 +142,19 @@ class Detector(ModelUser):
             raise ValueError(f"{len(frames)} frames but {len(thresholds)} thresholds")
         if not frames:
             return []
+        found = (self._torch.detect if self._torch is not None else self._detect)(frames, thresholds)
+        return [Detections(placement.to_frame(one.boxes_xyxy), one.scores, one.class_ids) for one, placement in found]
+
+    def _detect(
+        self, frames: Sequence[npt.NDArray[np.uint8]], thresholds: Sequence[Thresholds]
+    ) -> list[tuple[Candidates, Placement]]:
         batch = np.empty((len(frames), 3, self._head.height, self._head.width), np.float32)
         placements = [letterbox(frame, self._pictures, out) for frame, out in zip(frames, batch, strict=True)]
         each: list[Arrays] = []
         for count, outputs in self._model.calls(batch):
             each += _split(self._model, self._head, outputs, self._model.batch_size or count)[:count]
-        return [
-            finish(self._head, outputs, wanted, placement)
-            for outputs, wanted, placement in zip(each, thresholds, placements, strict=True)
-        ]
+        found = [select(self._head, outputs, wanted) for outputs, wanted in zip(each, thresholds, strict=True)]
+        return list(zip(found, placements, strict=True))
 
 
 def trial_pictures(height: int, width: int, *, takes_bytes: bool) -> Floats:
@@ -252,49 +226,6 @@ def _split(model: Model, head: Head, outputs: Arrays, batch: int) -> list[Arrays
         return head.split(outputs, batch)
     except ModelError as error:
         raise ModelError(f"{model.path}: {error}") from None
-
-
-def letterbox(frame: npt.NDArray[np.uint8], pictures: PictureFormat, out: Floats) -> Placement:
-    """Write `frame` into `out` as large as fits, keeping its aspect ratio, and pad the rest with grey; or stretch it.
-
-    Args:
-        frame: `(height, width, 3)` uint8 BGR.
-        pictures: channel order, scale and position that the model expects.
-        out: `(3, input height, input width)` float32, overwritten.
-
-    Returns:
-        Where the frame is in `out`.
-    """
-    height, width = frame.shape[:2]
-    input_height, input_width = out.shape[1:]
-    if pictures.stretched:
-        inner_width, inner_height, left, top = input_width, input_height, 0, 0
-    else:
-        ratio = min(input_height / height, input_width / width)
-        inner_width, inner_height = max(1, round(width * ratio)), max(1, round(height * ratio))
-        left = (input_width - inner_width) // 2 if pictures.centred else 0
-        top = (input_height - inner_height) // 2 if pictures.centred else 0
-    resized = cv2.resize(frame, (inner_width, inner_height), interpolation=cv2.INTER_LINEAR)
-    scale = np.float32(pictures.scale)
-    if not pictures.stretched:
-        out[:] = _PADDING * scale
-    # Channel by channel into the batch: cv2.dnn.blobFromImages was no faster here and needs a padded copy first.
-    for channel, plane in enumerate(out[:, top : top + inner_height, left : left + inner_width]):
-        np.multiply(resized[..., 2 - channel if pictures.rgb else channel], scale, out=plane)
-    if any(pictures.channel_means) or set(pictures.channel_deviations) != {1.0}:
-        out -= np.array(pictures.channel_means, np.float32).reshape(3, 1, 1)
-        out /= np.array(pictures.channel_deviations, np.float32).reshape(3, 1, 1)
-    return Placement(width, height, inner_width / width, inner_height / height, left, top)
-
-
-def finish(head: Head, outputs: Arrays, thresholds: Thresholds, placement: Placement) -> Detections:
-    """Decode the model's `outputs` for one frame: threshold, suppress overlaps, and convert to pixels of the frame."""
-    found = head.decode(outputs, thresholds.min_score, thresholds.class_ids)
-    if head.overlapping:
-        best = suppress(found.boxes_xyxy, found.scores, found.class_ids, thresholds.nms_iou, thresholds.max_detections)
-    else:
-        best = np.argsort(-found.scores, kind="stable")[: thresholds.max_detections]
-    return Detections(placement.to_frame(found.boxes_xyxy[best]), found.scores[best], found.class_ids[best])
 
 
 def resolve_classes(wanted: Sequence[int | str], names: Sequence[str]) -> frozenset[int]:

@@ -15,7 +15,9 @@ from shared.config import EmbedderConfig
 from shared.errors import ModelError
 from vision.inference.backends.loading import load_model
 from vision.inference.backends.model import Model, WantedDevice
+from vision.inference.backends.pytorch import TorchModel
 from vision.inference.model_user import ModelUser
+from vision.inference.torch_embedding import TorchEmbedding
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Crops: TypeAlias = Sequence[tuple[npt.NDArray[np.uint8], Floats]]
@@ -54,6 +56,19 @@ class Embedder(ModelUser):
     def __init__(self, model: Model, preprocessing: Preprocessing, dimension: int) -> None:
         super().__init__(model)
         self._preprocessing, self._dimension = preprocessing, dimension
+        self._torch = (
+            TorchEmbedding(
+                model,
+                (preprocessing.height or 0, preprocessing.width or 0),
+                dimension,
+                scale=preprocessing.scale,
+                mean=preprocessing.mean,
+                std=preprocessing.std,
+                rgb=preprocessing.channel_order == "rgb",
+            )
+            if isinstance(model, TorchModel) and model.runtime == "pytorch"
+            else None
+        )
 
     @classmethod
     def load(
@@ -119,6 +134,8 @@ class Embedder(ModelUser):
         Raises:
             InferenceFailed: the device failed, for example ran out of memory.
         """
+        if self._torch is not None:
+            return unit_rows(self._torch.embed(visible_parts(crops)))
         batch, shown = crop_batch(crops, self._preprocessing)
         vectors = np.zeros((len(batch), self._dimension), np.float32)
         if shown.any():
@@ -143,29 +160,37 @@ def crop_batch(crops: Crops, preprocessing: Preprocessing) -> tuple[Floats, npt.
     width, height = preprocessing.width, preprocessing.height
     if width is None or height is None:
         raise ValueError("preprocessing has no width or height")
-    count = sum(len(boxes) for _, boxes in crops)
-    batch = np.zeros((count, 3, height, width), np.float32)
-    shown = np.zeros(count, np.bool_)
+    cuts = visible_parts(crops)
+    batch = np.zeros((len(cuts), 3, height, width), np.float32)
     std = np.array(preprocessing.std, np.float32)
     factors = np.float32(preprocessing.scale) / std
     offsets = -np.array(preprocessing.mean, np.float32) / std
-    row = 0
+    for part, row in zip(cuts, batch, strict=True):
+        if part is None:
+            continue
+        crop = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
+        for channel, plane in enumerate(row):
+            source = 2 - channel if preprocessing.channel_order == "rgb" else channel
+            np.multiply(crop[..., source], factors[channel], out=plane)
+            plane += offsets[channel]
+    return batch, np.array([part is not None for part in cuts], np.bool_)
+
+
+def visible_parts(crops: Crops) -> list[npt.NDArray[np.uint8] | None]:
+    """The part of a frame in each box, enlarged to whole pixels; None if less than a pixel of it is in the frame."""
+    parts: list[npt.NDArray[np.uint8] | None] = []
     for frame, boxes_xyxy in crops:
         limit = np.array([frame.shape[1], frame.shape[0]] * 2, np.float32)
         # A box with a NaN fails the comparison below, so it counts as not visible.
         inside = np.clip(boxes_xyxy, 0, limit)
         visible = (inside[:, 2:] - inside[:, :2]).min(axis=1) >= 1
         for box, is_visible in zip(inside, visible, strict=True):
-            if is_visible:
-                (left, top), (right, bottom) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
-                crop = cv2.resize(frame[top:bottom, left:right], (width, height), interpolation=cv2.INTER_LINEAR)
-                for channel, plane in enumerate(batch[row]):
-                    source = 2 - channel if preprocessing.channel_order == "rgb" else channel
-                    np.multiply(crop[..., source], factors[channel], out=plane)
-                    plane += offsets[channel]
-                shown[row] = True
-            row += 1
-    return batch, shown
+            if not is_visible:
+                parts.append(None)
+                continue
+            (left, top), (right, bottom) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
+            parts.append(frame[top:bottom, left:right])
+    return parts
 
 
 def unit_rows(vectors: Floats) -> Floats:

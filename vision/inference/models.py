@@ -8,8 +8,9 @@ from pathlib import Path
 import structlog
 
 from shared.config import CameraConfig, DetectorFile, EmbedderConfig, SiteConfig
-from vision.inference.detection import Detector, Thresholds, resolve_classes
+from vision.inference.detection import Detector, resolve_classes
 from vision.inference.embedding import Embedder, Preprocessing
+from vision.inference.selection import Thresholds
 
 _log = structlog.get_logger()
 

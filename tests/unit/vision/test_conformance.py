@@ -11,8 +11,9 @@ import pytest
 from shared.errors import ModelError
 from tests.unit.vision.conformance import Network, networks
 from tests.unit.vision.model_files import shared
-from vision.inference.detection import Detector, Thresholds
+from vision.inference.detection import Detector
 from vision.inference.detector_heads.table import HEADS
+from vision.inference.selection import Thresholds
 
 KIT = list(networks())
 MIN_SCORE = 0.3

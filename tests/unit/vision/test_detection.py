@@ -16,11 +16,13 @@ from shared.errors import ModelError
 from tests.unit.vision.conformance import Network, grid_rows
 from tests.unit.vision.model_files import shared, write_constant_model, write_mean_model
 from vision.inference.backends.onnx_runtime import OnnxModel
-from vision.inference.detection import Detector, Thresholds, letterbox, resolve_classes
+from vision.inference.detection import Detector, resolve_classes
 from vision.inference.detector_heads.class_names import COCO_NAMES
 from vision.inference.detector_heads.head import PictureFormat
 from vision.inference.detector_heads.yolox import yolox_grid
+from vision.inference.letterbox import letterbox
 from vision.inference.models import Models
+from vision.inference.selection import Thresholds
 
 Frame = npt.NDArray[np.uint8]
 NAMES = {"names": "{0: 'person', 1: 'car'}"}

@@ -23,8 +23,9 @@ from tests.unit.vision.model_files import shared
 from vision.inference.backends.published import published_weights
 from vision.inference.backends.pytorch import TorchModel
 from vision.inference.backends.torch_extra import import_torch, import_ultralytics
-from vision.inference.detection import Detections, Detector, Thresholds
+from vision.inference.detection import Detections, Detector
 from vision.inference.embedding import Embedder, Preprocessing
+from vision.inference.selection import Thresholds
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("torch", "ultralytics", "onnx")),

@@ -6,10 +6,10 @@ import ast
 import contextlib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from shared.errors import InferenceFailed, ModelError
 from vision.inference.backends.batch_limit import BatchLimit
 
 Device: TypeAlias = Literal["tensorrt", "cuda", "cpu"]
+Result = TypeVar("Result")
 WantedDevice: TypeAlias = Literal["auto", "tensorrt", "cuda", "cpu"]
 
 
@@ -129,22 +130,40 @@ class Model(ABC):
         """
         if not len(batch):
             raise ValueError("the batch is empty")
+        return self.in_pieces(len(batch), batch.shape[1:], lambda piece: self._run_piece(batch[piece]))
+
+    def in_pieces(
+        self, count: int, shape: tuple[int, ...], call: Callable[[slice], Result]
+    ) -> Iterator[tuple[int, Result]]:
+        """Splits `count` pictures into calls of the network, smaller ones after a failure.
+
+        Args:
+            count: number of pictures.
+            shape: of one picture, for the message.
+            call: runs the network on these pictures.
+
+        Yields:
+            For each call its number of pictures and its result.
+
+        Raises:
+            InferenceFailed: the device failed, even with a single picture.
+        """
         start = 0
-        while start < len(batch):
+        while start < count:
             size = self.batch_size or self.limit.size(self.max_batch)
-            piece = batch[start : start + size]
+            piece = slice(start, min(start + size, count))
+            pictures = piece.stop - start
             try:
-                outputs = self._run_piece(piece)
+                result = call(piece)
             except self._errors as error:
-                if self.batch_size is None and self.limit.failed(len(piece)):
+                if self.batch_size is None and self.limit.failed(pictures):
                     continue
                 raise InferenceFailed(
-                    f"{self.path}: {len(piece)} picture{'s' * (len(piece) > 1)} {batch.shape[1:]} failed on "
-                    f"{self.device}: "
+                    f"{self.path}: {pictures} picture{'s' * (pictures > 1)} {shape} failed on {self.device}: "
                     f"{self.reason(error)}"
                 ) from error
-            yield len(piece), outputs
-            start += len(piece)
+            yield pictures, result
+            start = piece.stop
 
     def _require_rows(self, outputs: list[npt.NDArray[Any]], count: int) -> None:
         if any(output.shape[:1] != (count,) for output in outputs):

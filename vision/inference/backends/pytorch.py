@@ -44,6 +44,8 @@ _ADVICE: Mapping[Device, str] = {
 class TorchModel(Model):
     """A network whose inputs and outputs are PyTorch tensors."""
 
+    half: bool
+    """Whether it computes in half precision."""
     _network: Callable[[Any], Any] = field(repr=False)
 
     _errors: ClassVar[tuple[type[Exception], ...]] = _CALL_ERRORS
@@ -58,7 +60,7 @@ class TorchModel(Model):
         max_batch: int = 32,
         picture_size: tuple[int, int] | None = None,
     ) -> TorchModel:
-        """Load the model in `path`. An engine requires TensorRT; others run on CUDA or the CPU, in full precision.
+        """Load the model in `path`. An engine requires TensorRT; others run on CUDA in half precision, or on the CPU.
 
         Args:
             path: a checkpoint, TorchScript or TensorRT engine.
@@ -83,20 +85,7 @@ class TorchModel(Model):
             try:
                 with quiet():
                     _require(candidate)
-                    opened = open_network(path, "cpu" if candidate == "cpu" else "cuda:0")
-                    model = cls(
-                        path=path,
-                        checksum=checksum,
-                        runtime="tensorrt" if candidate == "tensorrt" else "pytorch",
-                        device=candidate,
-                        metadata=opened.metadata,
-                        input_shape=opened.input_shape,
-                        max_batch=min(max_batch, opened.max_batch),
-                        _network=opened.network,
-                    )
-                    # Makes the first real call fast and proves that a GPU works.
-                    blank = model.blank(picture_size)
-                    model._require_rows(model._run_piece(blank), len(blank))
+                    model = cls._open(path, checksum, candidate, max_batch, picture_size)
             except _LOAD_ERRORS as error:
                 if device == "auto" and candidate != possible[-1]:
                     _log.debug("device not usable", model=path.name, device=candidate, reason=cls.reason(error))
@@ -106,14 +95,62 @@ class TorchModel(Model):
             break
         return model
 
-    def _call(self, batch: npt.NDArray[np.floating[Any]]) -> list[Any]:
+    @classmethod
+    def _open(
+        cls, path: Path, checksum: str, device: Device, max_batch: int, picture_size: tuple[int, int] | None
+    ) -> TorchModel:
+        """The model on `device`: on a GPU in half precision, unless its outputs are not finite then."""
+        for half in (True, False) if device == "cuda" else (False,):
+            opened = open_network(path, "cpu" if device == "cpu" else "cuda:0", half=half)
+            model = cls(
+                path=path,
+                checksum=checksum,
+                runtime="tensorrt" if device == "tensorrt" else "pytorch",
+                device=device,
+                metadata=opened.metadata,
+                input_shape=opened.input_shape,
+                max_batch=min(max_batch, opened.max_batch),
+                half=half,
+                _network=opened.network,
+            )
+            blank = model.blank(picture_size)
+            # Makes the first real call fast and proves that a GPU works.
+            try:
+                outputs = model._run_piece(blank)
+            except _CALL_ERRORS as error:
+                if not half:
+                    raise
+                _log.info("runs in full precision", model=path.name, reason=cls.reason(error))
+                continue
+            model._require_rows(outputs, len(blank))
+            if not half or all(np.isfinite(output).all() for output in outputs):
+                break
+            _log.info("runs in full precision", model=path.name, reason="its outputs in half precision are not finite")
+        return model
+
+    @property
+    def torch_device(self) -> str:
+        """The device's name in PyTorch."""
+        return "cpu" if self.device == "cpu" else "cuda:0"
+
+    @property
+    def dtype(self) -> Any:
+        """PyTorch's type of the input."""
+        torch = import_torch()
+        return torch.float16 if self.half else torch.float32
+
+    def tensors(self, pictures: Any) -> list[Any]:
+        """The outputs for `pictures`, `(n, 3, height, width)` of `dtype` on `torch_device`; they stay there."""
         torch = import_torch()
         with torch.inference_mode():
-            pictures = torch.from_numpy(np.ascontiguousarray(batch, np.float32))
-            output = self._network(pictures if self.device == "cpu" else pictures.cuda())
-            # A checkpoint also outputs values that only training needs.
-            tensors = [output] if torch.is_tensor(output) else [item for item in output if torch.is_tensor(item)]
-            return [item.cpu().numpy() for item in tensors]
+            output = self._network(pictures)
+        # A checkpoint also outputs values that only training needs.
+        return [output] if torch.is_tensor(output) else [item for item in output if torch.is_tensor(item)]
+
+    def _call(self, batch: npt.NDArray[np.floating[Any]]) -> list[Any]:
+        torch = import_torch()
+        pictures = torch.from_numpy(np.ascontiguousarray(batch, np.float32)).to(self.torch_device, self.dtype)
+        return [item.cpu().numpy() for item in self.tensors(pictures)]
 
     @staticmethod
     def reason(error: Exception) -> str:

@@ -29,15 +29,15 @@ class Opened:
     max_batch: int = sys.maxsize
 
 
-def open_network(path: Path, device: Literal["cpu", "cuda:0"]) -> Opened:
-    """Open the network in the file `path`.
+def open_network(path: Path, device: Literal["cpu", "cuda:0"], *, half: bool = False) -> Opened:
+    """Open the network in the file `path`; `half`: in half precision, which an engine ignores.
 
     Raises:
         ModelError: the model is not a detector. Errors of PyTorch and Ultralytics are passed on.
     """
     if is_engine(path):
         return _engine(path, device)
-    return _torchscript(path, device) if _is_torchscript(path) else _checkpoint(path, device)
+    return _torchscript(path, device, half=half) if _is_torchscript(path) else _checkpoint(path, device, half=half)
 
 
 def is_engine(path: Path) -> bool:
@@ -52,14 +52,18 @@ def _is_torchscript(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _torchscript(path: Path, device: str) -> Opened:
-    extra = {_DESCRIPTION: ""}
-    network = import_torch().jit.load(str(path), map_location=device, _extra_files=extra).eval()
+def _torchscript(path: Path, device: str, *, half: bool) -> Opened:
+    torch, extra = import_torch(), {_DESCRIPTION: ""}
+    network = torch.jit.load(str(path), map_location=device, _extra_files=extra).eval()
+    if half:
+        network = network.half()
+    if device != "cpu":
+        network = network.to(memory_format=torch.channels_last)
     return Opened(network, _metadata(json.loads(extra[_DESCRIPTION] or "{}")))
 
 
-def _checkpoint(path: Path, device: str) -> Opened:
-    network = _ultralytics(path, device)
+def _checkpoint(path: Path, device: str, *, half: bool) -> Opened:
+    network = _ultralytics(path, device, half=half)
     task = getattr(network.model, "task", "detect")
     if task != "detect" or network.channels != 3:
         raise ModelError(
@@ -104,9 +108,9 @@ def engine_description(path: Path) -> dict[str, Any]:
     return described
 
 
-def _ultralytics(path: Path, device: str) -> Any:
+def _ultralytics(path: Path, device: str, *, half: bool = False) -> Any:
     autobackend = import_ultralytics("nn.autobackend")
-    return autobackend.AutoBackend(str(path), device=import_torch().device(device), fp16=False, verbose=False)
+    return autobackend.AutoBackend(str(path), device=import_torch().device(device), fp16=half, verbose=False)
 
 
 def _metadata(described: Mapping[str, Any]) -> dict[str, str]:

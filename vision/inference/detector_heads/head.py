@@ -106,6 +106,14 @@ class Head(ABC):
             raise ModelError("has an output without one row per picture; export it with a batch dimension")
         return [[output[row] for output in outputs] for row in range(batch)]
 
+    def dense(self, outputs: Sequence[Any]) -> tuple[Any, Any] | None:
+        """Boxes with centre and size, `(B, N, 4)`, and scores, `(B, N, C)`, in the outputs of one call.
+
+        Uses only slices and products, so that it works where the outputs are: they may be arrays or PyTorch tensors.
+        None: the head has another form.
+        """
+        return None
+
     @abstractmethod
     def decode(self, outputs: Arrays, min_score: float, wanted: Collection[int] | None = None) -> Candidates:
         """The boxes whose best class is in `wanted` (None: all) and scores at least `min_score`, in the model's order.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -91,6 +91,11 @@ class UltralyticsHead(Head):
         of_class = rows[:, 4 : 4 + len(self.class_names)]
         return of_classes(self._corners(rows), of_class.max(axis=1, initial=-1), of_class.argmax(axis=1), wanted)
 
+    def dense(self, outputs: Sequence[Any]) -> tuple[Any, Any] | None:
+        """See `Head.dense`."""
+        rows = outputs[self.output] if self.transposed else outputs[self.output].swapaxes(1, 2)
+        return rows[..., :4], rows[..., 4 : 4 + len(self.class_names)]
+
     def _corners(self, rows: Floats) -> Floats:
         return corners_of(rows)
 
@@ -155,6 +160,10 @@ class OrientedHead(UltralyticsHead):
     def needs_proof(self, facts: Facts) -> bool:
         """The angle may be a class, and YOLOX and YOLOv5 have one value more than classes as well."""
         return True
+
+    def dense(self, outputs: Sequence[Any]) -> tuple[Any, Any] | None:
+        """None: the boxes are turned."""
+        return None
 
     def objection(self, facts: Facts) -> str | None:
         """The last value is an angle."""
@@ -224,6 +233,11 @@ class ObjectnessHead(Head):
         output = outputs[self.output]
         boxes, scores, class_ids = best_with_objectness(output, len(self.class_names), min_score)
         return of_classes(corners_of(output[boxes]), scores, class_ids, wanted)
+
+    def dense(self, outputs: Sequence[Any]) -> tuple[Any, Any] | None:
+        """See `Head.dense`."""
+        rows = outputs[self.output]
+        return rows[..., :4], rows[..., 4:5] * rows[..., 5 : 5 + len(self.class_names)]
 
 
 @dataclass(frozen=True, eq=False)

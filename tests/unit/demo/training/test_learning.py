@@ -33,8 +33,9 @@ from demo.training.embedder_network import DIMENSION, EmbedderNetwork
 from demo.training.prefetch import prefetched
 from demo.training.schedule import AveragedWeights, learning_rate, parameter_groups
 from demo.truth import Truth
-from vision.inference.detection import Detector, Thresholds
+from vision.inference.detection import Detector
 from vision.inference.embedding import Embedder
+from vision.inference.selection import Thresholds
 
 CENTRES = all_cell_centres(64, 64)
 FINE_CELLS = 8 * 8

@@ -15,8 +15,9 @@ from demo.training.embedder_scores import embedder_scores
 from demo.training.pictures import Picture, read_scene, render_scene
 from demo.training.places import DETECTOR, EMBEDDER
 from demo.training.seeds import SCENES
-from vision.inference.detection import Detector, Thresholds
+from vision.inference.detection import Detector
 from vision.inference.embedding import Embedder, Preprocessing
+from vision.inference.selection import Thresholds
 
 SEED = 4_000_000
 _MEGABYTE = 1_000_000
