@@ -101,7 +101,7 @@ def _settle(torch: Any, net: Any, inputs: Any) -> None:
 def _save(torch: Any, net: Any, example: Any, path: Path, described: dict[str, Any]) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        traced = torch.jit.freeze(torch.jit.trace(net, example.expand(2, -1, -1, -1)))
+        traced = torch.jit.trace(net, example.expand(2, -1, -1, -1))
         torch.jit.save(traced, str(path), _extra_files={"config.txt": json.dumps(described)})
 
 

@@ -186,6 +186,21 @@ def test_an_embedder_gives_the_vectors_of_the_host(
     assert embedder.embed([]).shape == (0, 512)
 
 
+def test_an_error_of_torchscript_says_why(tmp_path: Path) -> None:
+    torch = import_torch()
+
+    class Fails(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, batch: Any) -> Any:
+            return torch.matmul(batch.mean(dim=(2, 3)), torch.ones(3, 2)) if batch.shape[2] == 8 else batch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(Fails(), torch.zeros(2, 3, 8, 4)), str(tmp_path / "fails.torchscript"))
+    model = TorchModel.load(tmp_path / "fails.torchscript", device="cpu", picture_size=(8, 4))
+    with pytest.raises(InferenceFailed, match="failed on cpu: mat1 and mat2 shapes cannot be multiplied"):
+        model.run(np.zeros((1, 4, 8, 4), np.float32))
+
+
 def test_half_precision_is_used_on_a_gpu_unless_it_overflows(networks: tuple[Path, Path], tmp_path: Path) -> None:
     torch = import_torch()
     if not torch.cuda.is_available():

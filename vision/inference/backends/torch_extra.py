@@ -55,7 +55,9 @@ def import_ultralytics(module: str) -> Any:
 
 def first_sentence(error: Exception) -> str:
     """The first sentence of an error of PyTorch or Ultralytics, without emoji and prefixes."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # TorchScript prints where it failed first, and why last.
+    line = lines[-1].removeprefix("RuntimeError: ") if "TorchScript interpreter" in lines[0] else lines[0]
     plain = re.sub(r"^(?:ERROR )?[^\w/.~]*", "", line)
     return re.split(r"\.(?: (?=[A-Z])|$)", plain)[0][:300]
 
