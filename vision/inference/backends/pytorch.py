@@ -142,7 +142,8 @@ class TorchModel(Model):
     def tensors(self, pictures: Any) -> list[Any]:
         """The outputs for `pictures`, `(n, 3, height, width)` of `dtype` on `torch_device`; they stay there."""
         torch = import_torch()
-        with torch.inference_mode():
+        # TorchScript would compile again, for seconds, for batch sizes that it has not seen.
+        with torch.inference_mode(), torch.jit.optimized_execution(False):
             output = self._network(pictures)
         # A checkpoint also outputs values that only training needs.
         return [output] if torch.is_tensor(output) else [item for item in output if torch.is_tensor(item)]
