@@ -1,4 +1,4 @@
-"""What this machine's GPU does with the PyTorch path: throughput, and a whole worker with many cameras.
+"""What this machine's GPU does with the PyTorch path: throughput, and whole workers with many cameras.
 
     python -m benchmarks.gpu_check.measure [--small] [--json FILE]
 
@@ -42,12 +42,13 @@ class Plan:
     """Channels of the networks' first layers."""
     batches: tuple[int, ...]
     rate_seconds: float
-    cameras: tuple[int, ...]
+    loads: tuple[tuple[int, int], ...]
+    """Numbers of cameras and workers."""
     load_seconds: float
 
 
-WHOLE = Plan(640, 32, (1, 8, 32), 3.0, (8, 16, 32, 64), 15.0)
-SMALL = Plan(160, 8, (1, 4), 0.3, (1, 2), 2.0)
+WHOLE = Plan(640, 32, (1, 8, 32, 64), 1.5, ((8, 1), (16, 1), (32, 1), (64, 1), (32, 2), (64, 4)), 12.0)
+SMALL = Plan(160, 8, (1, 4), 0.3, ((1, 1), (2, 1)), 2.0)
 
 
 def main() -> None:
@@ -55,10 +56,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Throughput of the PyTorch path on this machine")
     parser.add_argument("--small", action="store_true", help="small networks, two cameras: half a minute on a CPU")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--cameras", type=int, nargs="+", help="numbers of cameras of the whole worker")
     arguments = parser.parse_args()
     plan = SMALL if arguments.small else WHOLE
-    cameras = tuple(arguments.cameras or plan.cameras)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -70,8 +69,8 @@ def main() -> None:
         print(f"{facts['device']}, {facts['precision']}; {facts['boxes']:.1f} boxes per picture", flush=True)
         print(rate_table(rates), flush=True)
         loads: list[Load] = []
-        for number in cameras:
-            loads.append(measure(folder, detector, embedder, clips, number, plan.load_seconds))
+        for cameras, workers in plan.loads:
+            loads.append(measure(folder, detector, embedder, clips, cameras, workers, plan.load_seconds))
             print(load_table(loads[-1:], header=len(loads) == 1), flush=True)
     if arguments.json:
         content = facts | {"rates": [asdict(one) for one in rates], "loads": [asdict(one) for one in loads]}
@@ -127,15 +126,15 @@ def load_table(loads: Sequence[Load], *, header: bool = True) -> str:
     rows = []
     if header:
         rows.append(
-            "| cameras | p50 ms | p95 ms | ticks handled | tracks/picture | crops/picture | CPU cores | MiB | GPU | "
-            "GPU MiB |"
+            "| cameras | workers | p50 ms | p95 ms | ticks handled | tracks/picture | crops/picture | CPU cores | MiB | "
+            "GPU | GPU MiB |"
         )
-        rows.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+        rows.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for one in loads:
         gpu = ("", "") if one.gpu is None else (f"{one.gpu:.0%}", f"{one.gpu_mib:.0f}")
         rows.append(
-            f"| {one.cameras} | {one.p50_ms:.0f} | {one.p95_ms:.0f} | {one.handled:.1%} | {one.boxes:.1f} | "
-            f"{one.crops:.1f} | {one.cpu_cores:.1f} | {one.memory_mib:.0f} | {gpu[0]} | {gpu[1]} |"
+            f"| {one.cameras} | {one.workers} | {one.p50_ms:.0f} | {one.p95_ms:.0f} | {one.handled:.1%} | "
+            f"{one.boxes:.1f} | {one.crops:.1f} | {one.cpu_cores:.1f} | {one.memory_mib:.0f} | {gpu[0]} | {gpu[1]} |"
         )
     return "\n".join(rows)
 

@@ -1,4 +1,4 @@
-"""One camera worker with many cameras of 1080p at 10 Hz, in a running site: delay, skipped ticks, and what it uses."""
+"""Camera workers with many cameras of 1080p at 10 Hz, in a running site: delay, skipped ticks, and what they use."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Load:
     """One row of the table."""
 
     cameras: int
+    workers: int
     p50_ms: float
     """From the begin of a tick until its entry is in `tracks:{camera}`, over all cameras; by Redis's clock."""
     p95_ms: float
@@ -45,9 +46,9 @@ class Load:
     crops: float
     """Embedded crops per picture."""
     cpu_cores: float
-    """Of the worker; decoding is included."""
+    """Of all workers; decoding is included."""
     memory_mib: float
-    """Of the worker."""
+    """Of all workers."""
     gpu: float | None
     """Share of the time in which the GPU computes, 0 to 1; None: no GPU."""
     gpu_mib: float | None
@@ -61,14 +62,24 @@ class GpuSamples:
     mib: list[float] = field(default_factory=list)
 
 
-def measure(folder: Path, detector: Path, embedder: Path, clips: Sequence[Path], cameras: int, seconds: float) -> Load:
+def measure(
+    folder: Path,
+    detector: Path,
+    embedder: Path,
+    clips: Sequence[Path],
+    cameras: int,
+    workers: int,
+    seconds: float,
+) -> Load:
     """Runs a site of `cameras` cameras that play `clips`, and measures for `seconds` once all are live.
+
+    The cameras are shared equally between `workers`, which share the GPU.
 
     Raises:
         SystemExit: the site does not start.
     """
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        site = _site_file(Path(name), detector, embedder, clips, cameras)
+        site = _site_file(Path(name), detector, embedder, clips, cameras, workers)
         server = RedisServer(find_binary(), Path(name) / "redis", any_free_port(), persistent=False)
         server.write_settings()
         with (
@@ -77,7 +88,8 @@ def measure(folder: Path, detector: Path, embedder: Path, clips: Sequence[Path],
         ):
             client = connect(server.url)
             _until(lambda: _answers(client), 20, "Redis does not answer")
-            command = [sys.executable, "-m", "cli", "up", str(site), "--redis", server.url, "--workers", "1"]
+            options = ["--redis", server.url, "--workers", str(workers)]
+            command = [sys.executable, "-m", "cli", "up", str(site), *options]
             try:
                 with _running(command, output.fileno()):
                     keys = Keys(_SITE)
@@ -88,7 +100,7 @@ def measure(folder: Path, detector: Path, embedder: Path, clips: Sequence[Path],
                 raise SystemExit(f"{error}:\n{(Path(name) / 'output.txt').read_text()[-3000:]}") from None
 
 
-def _site_file(folder: Path, detector: Path, embedder: Path, clips: Sequence[Path], cameras: int) -> Path:
+def _site_file(folder: Path, detector: Path, embedder: Path, clips: Sequence[Path], cameras: int, workers: int) -> Path:
     content = {
         "site": _SITE,
         "clock": {"target_fps": 10},
@@ -98,7 +110,7 @@ def _site_file(folder: Path, detector: Path, embedder: Path, clips: Sequence[Pat
             {"name": f"cam{number}", "source": str(clips[number % len(clips)].resolve()), "loop": True}
             for number in range(cameras)
         ],
-        "worker": {"capacity": cameras},
+        "worker": {"capacity": -(-cameras // workers)},
         "streamer": {"port": 0},
     }
     path = folder / "site.yaml"
@@ -141,15 +153,15 @@ def _live(client: Client, keys: Keys) -> int:
 
 
 def _measure(client: Client, keys: Keys, cameras: int, seconds: float) -> Load:
-    (worker,) = client.zrange(keys.workers, 0, -1)
-    process = psutil.Process(int(client.hget(keys.worker(worker.decode()), "pid") or 0))
-    first, used = int(client.get(keys.tick) or 0), _cpu_s(process)
+    names = client.zrange(keys.workers, 0, -1)
+    processes = [psutil.Process(int(client.hget(keys.worker(name.decode()), "pid") or 0)) for name in names]
+    first, used = int(client.get(keys.tick) or 0), _cpu_s(processes)
     samples, stop = GpuSamples(), threading.Event()
     watching = threading.Thread(target=_watch_gpu, args=(samples, stop))
     watching.start()
     began = time.monotonic()
     time.sleep(seconds)
-    passed, cores = time.monotonic() - began, _cpu_s(process) - used
+    passed, cores = time.monotonic() - began, _cpu_s(processes) - used
     last = int(client.get(keys.tick) or 0)
     stop.set()
     watching.join()
@@ -173,21 +185,21 @@ def _measure(client: Client, keys: Keys, cameras: int, seconds: float) -> Load:
     p50, p95 = np.percentile(delays or [np.nan], (50, 95))
     return Load(
         cameras=cameras,
+        workers=len(processes),
         p50_ms=float(p50),
         p95_ms=float(p95),
         handled=len(delays) / max(1, len(ticks) * cameras),
         boxes=boxes / handled,
         crops=crops / handled,
         cpu_cores=cores / passed,
-        memory_mib=process.memory_info().rss / 2**20,
+        memory_mib=sum(process.memory_info().rss for process in processes) / 2**20,
         gpu=float(np.mean(samples.shares)) / 100 if samples.shares else None,
         gpu_mib=max(samples.mib) if samples.mib else None,
     )
 
 
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def _cpu_s(processes: Sequence[psutil.Process]) -> float:
+    return float(sum(sum(process.cpu_times()[:2]) for process in processes))  # user and system
 
 
 def _watch_gpu(samples: GpuSamples, stop: threading.Event) -> None:
