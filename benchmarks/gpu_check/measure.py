@@ -126,8 +126,8 @@ def load_table(loads: Sequence[Load], *, header: bool = True) -> str:
     rows = []
     if header:
         rows.append(
-            "| cameras | workers | p50 ms | p95 ms | ticks handled | tracks/picture | crops/picture | CPU cores | MiB | "
-            "GPU | GPU MiB |"
+            "| cameras | workers | p50 ms | p95 ms | ticks handled | tracks/picture | crops/picture | CPU cores | MiB |"
+            " GPU | GPU MiB |"
         )
         rows.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for one in loads:
