@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -56,7 +57,7 @@ def write_networks(
     _set_bias(torch, net, inputs)
     detector, embedder = folder / "detector.torchscript", folder / "embedder.torchscript"
     _save(torch, net, inputs[:1], detector, {"names": _NAMES, "imgsz": [size, size], "end2end": False})
-    crops = torch.rand(8, 3, CROP_HEIGHT, CROP_WIDTH)
+    crops = _crops(pictures)
     network = _embedder(torch, width)
     _settle(torch, network, crops)
     _save(torch, network, crops[:1], embedder, {})
@@ -88,10 +89,21 @@ def _inputs(pictures: Sequence[npt.NDArray[np.uint8]], size: int) -> Any:
     return import_torch().from_numpy(inputs)
 
 
+def _crops(pictures: Sequence[npt.NDArray[np.uint8]]) -> Any:
+    """Sixteen parts of each picture, as the embedder takes them."""
+    parts = [
+        cv2.resize(part, (CROP_WIDTH, CROP_HEIGHT))
+        for picture in pictures
+        for strip in np.array_split(picture, 4, axis=0)
+        for part in np.array_split(strip, 4, axis=1)
+    ]
+    return import_torch().from_numpy(np.stack(parts).transpose(0, 3, 1, 2) / np.float32(255))
+
+
 def _settle(torch: Any, net: Any, inputs: Any) -> None:
     """Sets the statistics of batch normalisation to those of `inputs`, so that random layers keep their contrast."""
     for layer in net.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
+        if isinstance(layer, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
             layer.momentum = None
     with torch.no_grad():
         net.train()(inputs)
@@ -192,4 +204,6 @@ def _embedder(torch: Any, width: int) -> Any:
     for _ in range(3):
         layers += [Residual(channels), _conv(torch, channels, channels * 2, 3, 2)]
         channels *= 2
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, DIMENSION))
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, DIMENSION), nn.BatchNorm1d(DIMENSION)
+    )

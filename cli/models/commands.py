@@ -79,6 +79,7 @@ def pull(
 
     Examples:
       mtmc models pull yolox_s vehicle-reid-0001
+      mtmc models pull yolox_s person_reid_youtu --to my-site
       mtmc models pull yolox_nano --to my-site
     """
     from cli.models.pull import pull_models

@@ -24,7 +24,7 @@ from tests.conftest import RedisProcess
 from tests.free_ports import free_port
 from tests.running_site import RunningSite
 from tests.small_site import small_site
-from tests.unit.vision.model_files import write_constant_model
+from tests.unit.vision.model_files import write_constant_model, write_external_model
 
 SECRET = "hunter2"  # noqa: S105
 
@@ -67,6 +67,14 @@ def model_of_an_unknown_head(site: Site, folder: Path) -> None:
 
 def embedder_without_vectors_as_output(site: Site, folder: Path) -> None:
     write_constant_model(folder / "embedder.onnx", np.zeros((3, 7, 9), np.float32), ("batch", 3, 32, 32))
+
+
+def embedder_without_its_weights(site: Site, folder: Path) -> None:
+    write_external_model(folder / "embedder.onnx").unlink()
+
+
+def embedder_of_zeros(site: Site, folder: Path) -> None:
+    write_constant_model(folder / "embedder.onnx", np.zeros((1, 9), np.float32), ("batch", 3, 32, 32))
 
 
 def unknown_key(site: Site, folder: Path) -> None:
@@ -117,8 +125,14 @@ def unset_variable(site: Site, folder: Path) -> None:
             "there is no file at .*; use the path of a video file, an rtsp:// or http:// URL",
         ),
         (missing_model, "embedder.model", "there is no file at .*; use an absolute path, or one relative to"),
-        (unreadable_model, "detector.model", "is not an ONNX model; export the weights to ONNX"),
+        (
+            unreadable_model,
+            "detector.model",
+            r"is not an ONNX model \(.*parsing failed.*\); export the weights to ONNX",
+        ),
         (model_of_an_unknown_head, "detector.model", "unknown kind of detector: .*; supported are Ultralytics"),
+        (embedder_without_its_weights, "embedder.model", r"embedder\.onnx\.data with its weights is missing; copy"),
+        (embedder_of_zeros, "embedder.model", "returns only zeros, .*; compare embedder.mean"),
         (embedder_without_vectors_as_output, "embedder.model", "an embedder must output one vector per crop"),
         (unknown_key, "clock.target_fsp", "there is no such setting; see `mtmc config schema`"),
         (value_out_of_bounds, "clock.target_fps = 0", "greater than 0"),

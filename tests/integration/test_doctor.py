@@ -26,7 +26,7 @@ from tests.free_ports import free_port
 from tests.http_server import Exchange, serving_http
 from tests.running_site import RunningSite
 from tests.small_site import small_site
-from tests.unit.vision.model_files import write_constant_model
+from tests.unit.vision.model_files import write_constant_model, write_external_model
 from tests.videos import picture, write_video
 
 THIRTY_THEN_TEN = [*(i / 30 for i in range(90)), *(3 + i / 10 for i in range(30))]
@@ -148,6 +148,15 @@ def unknown_class(site: dict[str, Any], folder: Path) -> None:
     site["detector"]["classes"] = ["persn"]
 
 
+def cut_weights(site: dict[str, Any], folder: Path) -> None:
+    part = write_external_model(folder / "embedder.onnx")
+    part.write_bytes(part.read_bytes()[:-1])
+
+
+def same_vector(site: dict[str, Any], folder: Path) -> None:
+    write_constant_model(folder / "embedder.onnx", np.ones((1, 9), np.float32), ("batch", 3, 32, 32))
+
+
 def unknown_key(site: dict[str, Any], folder: Path) -> None:
     site["detector"]["klasses"] = ["person"]
 
@@ -170,6 +179,8 @@ def black_mask(site: dict[str, Any], folder: Path) -> None:
     [
         (garbage, "sources", "a.avi is not a video"),
         (no_model, "site file", "is not an ONNX model"),
+        (cut_weights, "site file", "embedder.onnx.data with its weights is cut off: it has 47 bytes"),
+        (same_vector, "models", "returns the same vector for different pictures"),
         (unknown_class, "site file", "unknown class 'persn'"),
         (unknown_key, "site file", "detector.klasses: there is no such setting"),
         (no_device, "sources", "there is no device /dev/video77"),

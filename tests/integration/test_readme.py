@@ -32,6 +32,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 SITE_FILE = "my-site/site.yaml"
 PULL = "mtmc models pull yolox_s vehicle-reid-0001 --to my-site"
+PULL_FOR_PEOPLE = "mtmc models pull yolox_s person_reid_youtu --to my-site"
 ACTIVATE = "source .venv/bin/activate"
 UP = f"mtmc up {SITE_FILE}"
 
@@ -52,7 +53,7 @@ REDIS_COMMANDS = (
     f"{REDIS_CLI}XREVRANGE 'mtmc:{{entrance}}:sightings:7' + - COUNT 5",
     f"{REDIS_CLI}XREVRANGE 'mtmc:{{entrance}}:events' + - COUNT 5",
 )
-RUN_HERE = {PULL, ACTIVATE, UP, *BEFORE_UP, *WHILE_UP, *AFTER_UP, *REDIS_COMMANDS}
+RUN_HERE = {PULL, PULL_FOR_PEOPLE, ACTIVATE, UP, *BEFORE_UP, *WHILE_UP, *AFTER_UP, *REDIS_COMMANDS}
 ON_THIS_SITE = {"site.yaml": SITE_FILE, "{room}": "{entrance}", "cam0": "gate"}
 """Site file, site and camera in the examples of docs/ → those of the README."""
 FILLED = (":clock:skew", ":camera:gate", ":tracks:gate")
@@ -193,8 +194,15 @@ def exported() -> dict[str, str]:
 
 
 def site_of_the_readme() -> dict[str, Any]:
-    (block,) = re.findall(r"^ *```yaml\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL)
+    """The site for vehicles."""
+    block, _ = re.findall(r"^ *```yaml\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL)
     return dict(yaml.safe_load(block))
+
+
+def site_for_people() -> dict[str, Any]:
+    """The same site with the sections for people."""
+    _, block = re.findall(r"^ *```yaml\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL)
+    return site_of_the_readme() | yaml.safe_load(block)
 
 
 def test_every_command_is_run_here_or_by_a_named_test_or_ci_step() -> None:
@@ -255,18 +263,32 @@ def published_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     server.server_close()
 
 
+@pytest.mark.parametrize(
+    ("pull", "site_of", "embedder"),
+    [
+        (PULL, site_of_the_readme, "vehicle-reid-0001.onnx"),
+        (PULL_FOR_PEOPLE, site_for_people, "person_reid_youtu.onnx"),
+    ],
+)
 def test_pull_prints_the_lines_that_the_site_file_of_the_readme_has(
-    published_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pull: str,
+    site_of: Callable[[], dict[str, Any]],
+    embedder: str,
+    published_models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cli.models.commands._store", lambda folder: ModelStore(folder, published_models))
-    done = command_line(monkeypatch, capsys)(*shlex.split(PULL)[1:])
+    done = command_line(monkeypatch, capsys)(*shlex.split(pull)[1:])
     assert done.returncode == 0, done.stderr
-    printed, site = yaml.safe_load(done.stdout), site_of_the_readme()
+    printed, site = yaml.safe_load(done.stdout), site_of()
+    SiteConfig.model_validate(site)
     assert printed["embedder"] == site["embedder"]
     assert printed["detector"]["model"] == site["detector"]["model"]
     assert set(site["detector"]["classes"]) <= set(printed["detector"]["classes"])
-    assert sorted(path.name for path in (tmp_path / "my-site").iterdir()) == ["vehicle-reid-0001.onnx", "yolox_s.onnx"]
+    assert sorted(path.name for path in (tmp_path / "my-site").iterdir()) == [embedder, "yolox_s.onnx"]
 
 
 def run_in(folder: Path, command: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from shared.errors import ModelError
 from vision.inference.backends.loading import load_model
 from vision.inference.backends.model import Model, WantedDevice
 from vision.inference.backends.pytorch import TorchModel
+from vision.inference.embedder_trial import fault, trial_crops
 from vision.inference.model_user import ModelUser
 from vision.inference.torch_embedding import TorchEmbedding
 
@@ -87,8 +89,8 @@ class Embedder(ModelUser):
         `load_model`.
 
         Raises:
-            ModelError: the model cannot be loaded, does not output one vector per crop, or has a fixed size other than
-                that of `preprocessing`.
+            ModelError: the model cannot be loaded, does not output one vector per crop, has a fixed size other than
+                that of `preprocessing`, or cannot tell crops apart that are nothing alike.
         """
         wanted = preprocessing or Preprocessing()
         size = (wanted.height, wanted.width) if wanted.height and wanted.width else None
@@ -106,11 +108,15 @@ class Embedder(ModelUser):
                 f"{path}: requires crops of {width}×{height} pixels (width × height), "
                 f"not {wanted.width}×{wanted.height}; remove the size"
             )
-        outputs = model.run(model.blank(size))
-        if len(outputs) != 1 or outputs[0][0].size != max(outputs[0].shape[1:], default=0):
-            shapes = ", ".join(str(list(output.shape)) for output in outputs)
-            raise ModelError(f"{path}: outputs {shapes}; an embedder must output one vector per crop, [B, D]")
-        return cls(model, replace(wanted, width=width, height=height), outputs[0][0].size)
+        wanted = replace(wanted, width=width, height=height)
+        vectors = _vectors(model, crop_batch([trial_crops()], wanted)[0])
+        problem = fault(vectors, unit_rows(vectors))
+        if problem is not None:
+            raise ModelError(
+                f"{path}: {problem}, so it can tell no objects apart; compare embedder.mean, std, scale and "
+                "channel_order with those of its training, or export it again"
+            )
+        return cls(model, wanted, vectors.shape[1])
 
     @property
     def dimension(self) -> int:
@@ -142,6 +148,27 @@ class Embedder(ModelUser):
             seen = batch if shown.all() else batch[shown]
             vectors[shown] = self._model.run(seen)[0].reshape(len(seen), -1)
         return unit_rows(vectors)
+
+
+def _vectors(model: Model, batch: Floats) -> Floats:
+    """What `model` returns for crops, `(n, 3, height, width)` float32: `(n, D)` float32.
+
+    Raises:
+        ModelError: it does not return one vector per crop.
+    """
+    vectors = []
+    for count, outputs in model.calls(batch):
+        fed = model.batch_size or count
+        shapes = [output.shape for output in outputs]
+        first, *sides = shapes[0] or (0,)
+        if len(shapes) != 1 or first != fed or not sides or math.prod(sides) != max(sides):
+            shown = ", ".join(str(list(shape)) for shape in shapes)
+            raise ModelError(
+                f"{model.path}: outputs {shown} for a batch of {fed}; an embedder must output one vector per crop, "
+                "[B, D]; export it again, with a dynamic batch or a batch of 1"
+            )
+        vectors.append(outputs[0][:count].reshape(count, -1))
+    return np.concatenate(vectors).astype(np.float32)
 
 
 def crop_batch(crops: Crops, preprocessing: Preprocessing) -> tuple[Floats, npt.NDArray[np.bool_]]:

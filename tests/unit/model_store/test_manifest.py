@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from model_store.manifest import MANIFEST, read_manifest, site_snippet
 from model_store.store import ModelStore, cache_folder
-from shared.config import SiteConfig
+from shared.config import EmbedderConfig, SiteConfig
 from shared.errors import MtmcError
+from tests.unit.vision.model_files import write_mean_model
+from vision.inference.models import load_embedder
 
 SHA256 = f"sha256:{'0' * 64}"
 ENTRY: dict[str, Any] = {
@@ -54,7 +57,8 @@ def test_all_shipped_weights_are_in_the_manifest() -> None:
 
 def test_the_printed_snippet_of_every_model_is_valid_in_a_site_file() -> None:
     models = read_manifest().models
-    assert {"vehicle-reid-0001", "yolox_nano", "yolox_x"} <= {entry.name for entry in models}
+    names = {"vehicle-reid-0001", "person_reid_youtu", "person_reid_youtu_int8", "yolox_nano", "yolox_x"}
+    assert names <= {entry.name for entry in models}
     for entry in models:
         printed = site_snippet(entry.section(Path("/models") / entry.file_name))
         other = {"embedder": {"model": "/e.onnx"}, "detector": {"model": "/d.onnx"}}
@@ -64,6 +68,21 @@ def test_the_printed_snippet_of_every_model_is_valid_in_a_site_file() -> None:
         assert section.model == Path("/models") / entry.file_name
         for key, value in entry.settings.items():
             assert getattr(section, key) == (tuple(value) if isinstance(value, list) else value)
+
+
+@pytest.mark.parametrize("name", ["person_reid_youtu", "person_reid_youtu_int8"])
+def test_an_embedder_for_people_gets_crops_as_its_publisher_prepares_them(tmp_path: Path, name: str) -> None:
+    (entry,) = [entry for entry in read_manifest().models if entry.name == name]
+    # The means of the channels of its input, in the published shape.
+    path = write_mean_model(tmp_path / entry.file_name, (1, 3, 256, 128))
+    embedder = load_embedder(EmbedderConfig.model_validate(entry.section(path)["embedder"]), threads=1)
+    blue, green, red = 30, 90, 200
+    picture = np.full((300, 200, 3), (blue, green, red), np.uint8)
+
+    (vector,) = embedder.embed([(picture, np.array([[10, 10, 110, 290]], np.float32))])
+
+    expected = (np.array([red, green, blue]) / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,23 @@ def write_constant_model(
     return _write(path, nodes, ("images", picture), ("output", rows), tensors, FLOAT, metadata or {})
 
 
+def write_external_model(path: Path, weights: npt.NDArray[np.float32] | None = None) -> Path:
+    """A model `[batch, 3, 8, 4]` → the means of the channels times `weights` `(3, 4)`; returns the file of these."""
+    values = np.eye(3, 4, dtype=np.float32) if weights is None else weights
+    part = path.with_name(f"{path.name}.data")
+    part.write_bytes(values.tobytes())
+    nodes = [
+        _node("ReduceMean", ["images"], ["mean"], _attribute("axes", [2, 3]), _attribute("keepdims", 0)),
+        _node("MatMul", ["mean", "weights"], ["output"]),
+    ]
+    entries = {"location": part.name, "offset": "0", "length": str(values.nbytes)}
+    tensor = _number(1, 3) + _number(1, 4) + _number(2, FLOAT) + _field(8, b"weights") + _number(14, 1)
+    for key, value in entries.items():
+        tensor += _field(13, _field(1, key.encode()) + _field(2, value.encode()))
+    _write(path, nodes, ("images", ("batch", 3, 8, 4)), ("output", ("batch", 4)), [tensor], FLOAT, {})
+    return part
+
+
 def _write(
     path: Path,
     nodes: list[bytes],

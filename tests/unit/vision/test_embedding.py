@@ -6,18 +6,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
+from model_store.manifest import MANIFEST, read_manifest
+from shared.config import EmbedderConfig
 from shared.errors import ModelError
 from tests.unit.vision.model_files import shared, write_constant_model, write_mean_model
+from vision.inference.backends.onnx_runtime import OnnxModel
+from vision.inference.embedder_trial import fault
 from vision.inference.embedding import (
     Embedder,
     Preprocessing,
     crop_batch,
     unit_rows,
 )
+from vision.inference.models import load_embedder
 
 Frame = npt.NDArray[np.uint8]
 RAW_BGR = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), channel_order="bgr", scale=1.0)
@@ -33,6 +40,21 @@ def halves() -> Frame:
     frame = np.zeros((20, 40, 3), np.uint8)
     frame[:, :20, 0] = frame[:, 20:, 2] = 200
     return frame
+
+
+def write_reshaped(path: Path, shape: tuple[int, int]) -> Path:
+    """A network `[batch, 3, 8, 4]` → the means of the channels in another `shape`."""
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("Reshape", ["mean", "shape"], ["output"]),
+    ]
+    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, ("batch", 3, 8, 4))]
+    outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, (None, None))]
+    graph = helper.make_graph(
+        nodes, "graph", inputs, outputs, [numpy_helper.from_array(np.array(shape, np.int64), "shape")]
+    )
+    onnx.save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
 
 
 def mean_embedder(path: Path, batch: int | str = "batch", preprocessing: Preprocessing = RAW_BGR) -> Embedder:
@@ -138,8 +160,82 @@ def test_a_model_with_a_dynamic_size_needs_a_configured_size(tmp_path: Path) -> 
 def test_a_model_with_more_than_one_vector_per_crop_is_refused(tmp_path: Path) -> None:
     path = write_constant_model(tmp_path / "m.onnx", np.zeros((5, 6), np.float32), (1, 3, 8, 8))
 
-    with pytest.raises(ModelError, match=r"outputs \[1, 5, 6\]; an embedder must output one vector per crop"):
+    with pytest.raises(ModelError, match=r"outputs \[1, 5, 6\] for a batch of 1; an embedder must output one vector"):
         Embedder.load(path, device="cpu")
+
+
+@pytest.mark.parametrize("batch", ["batch", 1, 2])
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ((0, 0, 0), "returns only zeros"),
+        ((1, np.nan, 0), r"returns values that are not finite \(NaN or infinity\)"),
+        ((1, 0, np.inf), r"returns values that are not finite \(NaN or infinity\)"),
+        ((1, 2, 3), "returns the same vector for different pictures"),
+    ],
+)
+def test_an_embedder_that_tells_nothing_apart_is_refused(
+    tmp_path: Path, batch: int | str, row: tuple[float, ...], reason: str
+) -> None:
+    path = write_constant_model(tmp_path / "m.onnx", np.array([row], np.float32), (batch, 3, 8, 4))
+
+    with pytest.raises(ModelError, match=rf"m\.onnx: {reason}, so it can .*; compare embedder\.mean, std, scale and"):
+        Embedder.load(path, device="cpu")
+
+
+def test_an_embedder_whose_vectors_differ_only_in_length_is_refused(tmp_path: Path) -> None:
+    nothing, grey = np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32)
+    path = write_constant_model(tmp_path / "m.onnx", nothing, (1, 3, 8, 8), brightness=grey)
+
+    with pytest.raises(ModelError, match="returns the same vector"):
+        Embedder.load(path, RAW_BGR, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ((1, -1), r"outputs \[1, 9\] for a batch of 3; an embedder must output one vector per crop"),
+        ((-1, 1), r"has an output without one row per picture: \[3, 1\] for 1 picture"),
+    ],
+)
+def test_an_embedder_with_a_wrong_number_of_vectors_is_refused(
+    tmp_path: Path, shape: tuple[int, int], reason: str
+) -> None:
+    path = write_reshaped(tmp_path / "m.onnx", shape)
+
+    with pytest.raises(ModelError, match=rf"m\.onnx: {reason}"):
+        Embedder.load(path, device="cpu")
+
+
+def test_the_trial_costs_one_call_of_three_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    run = OnnxModel._call
+
+    def counted(self: OnnxModel, batch: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        batches.append(len(batch))
+        return run(self, batch)
+
+    monkeypatch.setattr(OnnxModel, "_call", counted)
+    mean_embedder(tmp_path / "m.onnx")
+    assert batches == [1, 3], "the call that proves that the device works, and the trial"
+
+
+def test_shipped_embedders_pass_the_trial() -> None:
+    for entry in read_manifest().models:
+        if entry.kind == "embedder" and entry.url is None:
+            config = EmbedderConfig.model_validate({"model": MANIFEST.with_name(entry.file_name), **entry.settings})
+            assert load_embedder(config, threads=1).dimension > 100
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_vectors_that_differ_a_little_pass_the_trial(half: bool) -> None:
+    kind = np.float16 if half else np.float32
+    same = np.tile(np.random.default_rng(1).normal(size=512), (3, 1)).astype(kind).astype(np.float32)
+    other = same.copy()
+    other[2] = np.roll(other[2], 1) * 0.05 + same[2]
+
+    assert fault(same, unit_rows(same)) == "returns the same vector for different pictures"
+    assert fault(other, unit_rows(other)) is None
 
 
 def test_two_crops_of_a_real_person_are_more_similar_than_crops_of_two_people() -> None:

@@ -111,3 +111,18 @@ def test_any_other_file_is_loaded_by_onnx_runtime_and_logged(tmp_path: Path) -> 
     models.detector(config.cameras[0])
 
     assert (models.backend, models.device) == ("onnxruntime", "cpu")
+
+
+def test_a_worker_does_not_start_with_an_embedder_that_tells_nothing_apart(tmp_path: Path) -> None:
+    embedder = write_constant_model(tmp_path / "e.onnx", np.ones((1, 9), np.float32), ("batch", 3, 8, 8))
+    site = SiteConfig.model_validate(
+        {
+            "site": "s",
+            "cameras": [{"name": "a", "source": "rtsp://192.0.2.1/"}],
+            "detector": {"model": tmp_path / "d.onnx"},
+            "embedder": {"model": embedder, "backend": "cpu"},
+        }
+    )
+
+    with pytest.raises(ModelError, match=r"e\.onnx: returns the same vector for different pictures"):
+        Models(site, threads=1)

@@ -112,6 +112,26 @@ def test_a_file_of_another_kind_is_a_one_line_error(tmp_path: Path, content: byt
     assert "\n" not in str(caught.value)
 
 
+def test_the_reason_of_the_runtime_is_shown_whole_and_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_mean_model(tmp_path / "m.onnx")
+    path.write_bytes(path.read_bytes().replace(b"ReduceMean", b"ReduceMoan"))
+
+    with pytest.raises(ModelError, match=r"m\.onnx: cannot load the model: .* No Op registered for ReduceMoan"):
+        OnnxModel.load(path, device="cpu")
+
+    told = "\n".join(f"line {number} of the reason" for number in range(50))
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError(f"[ONNXRuntimeError] : 1 : FAIL : {told}")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fails)
+    with pytest.raises(ModelError) as caught:
+        OnnxModel.load(path, device="cpu")
+    assert f"cannot load the model: {told.replace(chr(10), ' ')}; export it again" in str(caught.value)
+
+
 def test_a_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         OnnxModel.load(tmp_path)
@@ -126,7 +146,7 @@ def test_a_model_whose_input_is_not_colour_pictures_is_refused_with_its_input(
 
 
 def test_an_output_without_a_row_per_picture_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="one row per picture"):
+    with pytest.raises(ModelError, match=r"one row per picture: \[1, 3\] for 2 pictures"):
         OnnxModel.load(write_mean_model(tmp_path / "m.onnx", (2, 3, 8, 4), over_batch=True), device="cpu")
 
 

@@ -6,7 +6,7 @@ import ast
 import contextlib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
@@ -28,7 +28,7 @@ class Model(ABC):
 
     path: Path
     checksum: str
-    """First 16 hex digits of the file's SHA-256; identifies an embedder."""
+    """Of the file and its further parts (`checksum_of`); identifies an embedder."""
     runtime: str
     """`onnxruntime`, `pytorch` or `tensorrt`."""
     device: Device
@@ -167,8 +167,10 @@ class Model(ABC):
 
     def _require_rows(self, outputs: list[npt.NDArray[Any]], count: int) -> None:
         if any(output.shape[:1] != (count,) for output in outputs):
+            shapes = ", ".join(str(list(output.shape)) for output in outputs)
             raise ModelError(
-                f"{self.path}: has an output without one row per picture; export it with a batch dimension"
+                f"{self.path}: has an output without one row per picture: {shapes} for {count} "
+                f"picture{'s' * (count > 1)}; export it with a batch dimension"
             )
 
     def _run_piece(self, piece: npt.NDArray[np.floating[Any]]) -> list[npt.NDArray[Any]]:
@@ -183,23 +185,27 @@ class Model(ABC):
 
     @staticmethod
     def reason(error: Exception) -> str:
-        """The first line of `error`, without details that only help the runtime's developers."""
-        return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        """The whole reason that the runtime gives, in one line."""
+        return " ".join(str(error).split()) or type(error).__name__
 
 
-def checksum_of(path: Path) -> str:
-    """First 16 hex digits of the SHA-256 of the file at `path`.
+def checksum_of(path: Path, parts: Sequence[Path] = ()) -> str:
+    """First 16 hex digits of the SHA-256 of the file at `path`; with `parts`, of the digests of all these files.
 
     Raises:
-        ModelError: the file does not exist or cannot be read.
+        ModelError: a file does not exist or cannot be read.
     """
+    digest = _sha256(path)
+    if parts:
+        digest = hashlib.sha256(b"".join([digest, *map(_sha256, parts)])).digest()
+    return digest.hex()[:16]
+
+
+def _sha256(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+            return hashlib.file_digest(file, "sha256").digest()
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model file; download it there, or correct the path") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    return digest.hexdigest()[:16]

@@ -17,6 +17,7 @@ import structlog
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from shared.errors import ModelError
+from vision.inference.backends.external_data import external_parts
 from vision.inference.backends.model import Device, Model, WantedDevice, checksum_of
 from vision.inference.backends.quiet import quiet
 
@@ -92,9 +93,10 @@ class OnnxModel(Model):
                 pictures, and outputs without one row per picture.
 
         Raises:
-            ModelError: the file is missing, is not an ONNX file, does not take pictures, or cannot run on `device`.
+            ModelError: the file or a part of it is missing, it is not an ONNX file, does not take pictures, or cannot
+                run on `device`.
         """
-        checksum = checksum_of(path)
+        checksum = onnx_checksum(path)
         # The CPU supports every operator, so if it cannot open the model, the file is at fault and not the device.
         try:
             session = _open_session(path, threads, [_PROVIDERS["cpu"]])
@@ -202,6 +204,15 @@ class OnnxModel(Model):
         return re.sub(r"^/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z\[])", "", text)
 
 
+def onnx_checksum(path: Path) -> str:
+    """The checksum of an ONNX model: that of its file, or of the file and all parts that it names.
+
+    Raises:
+        ModelError: the file or a part is missing or cannot be read, or a part is cut off or outside of its folder.
+    """
+    return checksum_of(path, [part.path for part in external_parts(path)])
+
+
 _ADVICE: Mapping[Device, str] = {
     "tensorrt": "install TensorRT and a driver compatible with this onnxruntime-gpu, or set backend: auto",
     "cuda": "install the NVIDIA driver and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or set backend: auto",
@@ -228,9 +239,10 @@ def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
             if wanted != _PROVIDERS["cpu"] and hasattr(onnxruntime, "preload_dlls"):  # finds CUDA in pip's packages
                 onnxruntime.preload_dlls()
             session = onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
-    except (ort_errors.InvalidProtobuf, ort_errors.InvalidGraph, ort_errors.NoModel):
+    except (ort_errors.InvalidProtobuf, ort_errors.NoModel) as error:
         raise ModelError(
-            f"{path}: is not an ONNX model; export the weights to ONNX, or download the file again"
+            f"{path}: is not an ONNX model ({OnnxModel.reason(error)}); export the weights to ONNX, or download the "
+            "file again"
         ) from None
     if wanted not in session.get_providers():  # ONNX Runtime drops an unusable provider without an error
         raise RuntimeError("the device's libraries or driver are missing on this machine")

@@ -23,7 +23,7 @@ from model_store.manifest import read_manifest
 from model_store.store import ModelStore
 from shared.errors import MtmcError
 from tests.command_line import CommandLine, command_line
-from tests.unit.vision.model_files import write_constant_model, write_mean_model
+from tests.unit.vision.model_files import write_constant_model, write_external_model, write_mean_model
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -203,6 +203,11 @@ def test_a_model_that_cannot_be_loaded_is_refused_in_one_line(store: ModelStore,
     neither = write_constant_model(tmp_path / "neither.onnx", np.zeros((7, 9), np.float32), (1, 3, 32, 32))
     assert "is not an ONNX model" in refusal(store, tmp_path / "page.onnx")
     assert refusal(store, tmp_path / "none.onnx").count("no such model file") == 1
+    write_external_model(tmp_path / "parted.onnx").unlink()
+    assert refusal(store, tmp_path / "parted.onnx").count("parted.onnx.data with its weights is missing") == 1
+    zeros = write_constant_model(tmp_path / "zeros.onnx", np.zeros((1, 9), np.float32), (1, 3, 32, 32))
+    assert "and as an embedder: " in (reason := refusal(store, zeros))
+    assert "returns only zeros" in reason
     both = refusal(store, neither)
     assert "unknown kind of detector" in both
     assert "; and as an embedder: " in both
