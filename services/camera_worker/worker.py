@@ -40,15 +40,19 @@ class CameraWorker:
             ModelError: one of them cannot be used.
             RedisError: Redis is unreachable.
         """
-        client, site = connected.client, connected.site
-        config = site.config
-        virtual = config.clock.mode == "virtual"
-        self._gpu = (gpu or GpuChoice()).lease(client, site.keys, config)
+        site = connected.site
+        self._gpu = (gpu or GpuChoice()).lease(connected.client, site.keys, site.config)
         try:
-            models = _load_models(config, options)
+            self._assemble(connected, options)
         except BaseException:
             self._give_gpu_free()
             raise
+
+    def _assemble(self, connected: Connected, options: ServiceOptions) -> None:
+        client, site = connected.client, connected.site
+        config = site.config
+        virtual = config.clock.mode == "virtual"
+        models = _load_models(config, options)
         if models.device == "cpu":
             self._give_gpu_free()
         claims = Claims(

@@ -236,6 +236,19 @@ def test_a_worker_that_must_use_a_gpu_does_not_start_without_and_leaves_it_to_ot
     assert places(redis_client) == {}
 
 
+def test_a_worker_that_fails_to_start_gives_its_gpu_free(site: WorkerSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, Gpus(present=True, usable=ALL, cuda=(99, 0)))
+    runtime(monkeypatch, fails=["tensorrt"])
+
+    def fail(*_: Any) -> None:
+        raise ConnectionError("Redis is gone")
+
+    monkeypatch.setattr("services.camera_worker.worker.SiteTime", fail)
+    with pytest.raises(ConnectionError):
+        worker_of(site, Process(site).choice)
+    assert places(site.client) == {}
+
+
 def test_metrics_of_several_networks_on_one_device_are_one_series(site: WorkerSite) -> None:
     registry = CollectorRegistry()
     for camera in site.config.cameras:

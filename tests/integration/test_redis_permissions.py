@@ -90,7 +90,8 @@ def test_redis_6_says_the_same(tmp_path: Path) -> None:
     with closing(connect(process.url)) as admin:
         admin.execute_command("ACL", "SETUSER", "mtmc", "on", f">{PASSWORD}", "~*", "+@all", "-client", "-info")
         admin.execute_command("ACL", "SETUSER", "two", "on", f">{PASSWORD}", "~a:*", "+@all", "-script")
-        for name, missing in (("mtmc", ("info",)), ("two", ("script|load",))):
+        admin.execute_command("ACL", "SETUSER", "three", "on", f">{PASSWORD}", *documented_rules())
+        for name, missing in (("mtmc", ("info",)), ("two", ("script|load",)), ("three", ())):
             with closing(connect(process.url.replace("//", f"//{name}:{PASSWORD}@"))) as client:
                 found = missing_permissions(client)
             assert (found.commands, found.keys) == (missing, name == "two")
