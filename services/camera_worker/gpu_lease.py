@@ -106,6 +106,8 @@ class GpuChoice:
         if len(usable) > 1:
             self._environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid
         _log.info("uses a GPU", gpu=gpu.uuid, name=gpu.name, of=len(usable))
+        if lease is None:
+            _log.warning("too many workers use this GPU to count them", gpu=gpu.uuid, counted=_PLACES)
         return GpuLease(client, keys, gpu, lease)
 
 
@@ -121,7 +123,6 @@ def _take(leases: Leases, client: Client, keys: Keys, usable: Sequence[Gpu]) -> 
         taken = _taken(client, keys, usable)
         gpu, places = min(zip(usable, taken, strict=True), key=lambda pair: sum(pair[1]))
         if all(places):
-            _log.warning("too many workers use this GPU to count them", gpu=gpu.uuid, counted=_PLACES)
             return gpu, None
         lease = leases.acquire(_role(gpu, places.index(False)), TTL_S)
         if lease is not None:  # otherwise another worker was faster

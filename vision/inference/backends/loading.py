@@ -98,8 +98,7 @@ def _load_torch(
     if device != "auto" or loaded.device != "cpu" or not gpus.look().present:
         return loaded
     try:
-        load("cuda")
-        failure = "it failed on the GPU at first"
+        return load("cuda")
     except ModelError as error:
         failure = str(error).removeprefix(f"{path}: cannot run on cuda: ")
     return replace(loaded, gpu_trouble=torch_trouble(failure, import_torch()))
