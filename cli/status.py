@@ -33,12 +33,13 @@ def status(
       fastest, stalled, skipped_ticks, clock, aggregator, tick_age_seconds,
       cycle_lag_ticks (ticks that all cameras have handled since the last
       cycle of the aggregator), boxes (shown now), boxes_without_gid, well
-      problems: code, about (id of a service or empty), text, advice,
-      seconds; well is true if there are none; docs/operations.md
+      problems: code, about (id of a service, a host, or empty), text,
+      advice, seconds; well is true if there are none; docs/operations.md
       explains each code
       notices: what happened within the last day and is over, as text
       workers: id, host, pid, labels, device, backend, embedder (checksum),
-      cameras, fps, heartbeat_age_seconds
+      cameras, fps, heartbeat_age_seconds, gpu (UUID and name), gpu_problem
+      (why it runs on the CPU although its host has a GPU), gpu_advice
       cameras: name, state (live, starting, waiting, stalled, frozen,
       blank, moving, moved, down, ended or paused), message, warning (a
       problem of the site that concerns it), stalled, owner, error,

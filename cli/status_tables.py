@@ -33,7 +33,8 @@ def tables(state: SiteState, redis: str) -> Group:
     for heading in ("worker", "host", "pid", "labels", "device", "backend", "cameras", "fps", "heartbeat"):
         workers.add_column(heading, overflow="fold", min_width=len(heading))
     for worker in state.workers:
-        texts = (worker.id, worker.host, worker.pid, worker.labels, worker.device, worker.backend, worker.cameras)
+        device = f"{worker.device} ({worker.gpu})" if worker.gpu else worker.device
+        texts = (worker.id, worker.host, worker.pid, worker.labels, device, worker.backend, worker.cameras)
         workers.add_row(*map(Text, texts), Text(worker.fps), f"{worker.heartbeat_age_seconds:.1f} s ago")
     if state.workers:
         parts.append(workers)

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 
 import structlog
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 from launcher.address import RedisAddress
 from launcher.camera_changes import camera_changes
@@ -17,6 +17,7 @@ from shared.config import SiteConfig
 from shared.errors import ConfigError, MaskError, MtmcError
 from shared.keys import Keys
 from shared.redis_connection import RETRYABLE, Client, check
+from shared.redis_permissions import require_permissions
 from shared.service_list import read_services
 from shared.site import PublishedSite, publish_site, read_site
 
@@ -105,9 +106,10 @@ def publish_when_redis_answers(address: RedisAddress, site: SiteConfig, stop: th
 def _try_to_publish(client: Client, site: SiteConfig, address: RedisAddress) -> str | None:
     """Publishes the site; returns None on success, else why Redis cannot be written yet."""
     try:
-        with contextlib.suppress(AuthenticationError):  # `check` has the better message
+        with contextlib.suppress(AuthenticationError, NoPermissionError):  # `check` has the better message
             client.ping()
         check(client, address.url)
+        require_permissions(client, address.url)
         result = publish(client, site)
     except RETRYABLE as error:
         return f"Redis does not answer yet: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from launcher.supervision import Supervisor
 from shared.config import SiteConfig
 from shared.errors import MtmcError
 from shared.redis_connection import RETRYABLE
+from shared.redis_permissions import require_permissions
 from shared.redis_server import RedisServer, any_free_port, choose_port, find_binary
 
 REDIS = "redis"
@@ -31,7 +33,8 @@ def redis_for(
     """
     named = configured(redis_url, site, environment)
     if named is not None:
-        named.open().close()
+        with contextlib.closing(named.open()) as client, named.translating_errors():
+            require_permissions(client, named.url)
         return named, {}
     binary = find_binary()
     password = state.prepare_redis_password()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 
+from redis.exceptions import NoPermissionError
+
 from launcher.address import find_redis, site_name
 from launcher.site_access import SiteChoice, server_answers
 from launcher.site_file import load_site_leniently
 from shared.errors import MtmcError, RedisUnusable, redact
 from shared.keys import Keys
-from shared.redis_connection import RETRYABLE, Client, check
+from shared.redis_connection import RETRYABLE, Client, check, unreachable
 from shared.site import read_revision, read_site
 from shared.site_state.reading import StateReader
 from shared.site_state.states import SiteState
@@ -44,6 +46,8 @@ class RunningSite:
         try:
             check(self._client, self._url)
             state = self._read()
+        except NoPermissionError as error:
+            raise unreachable(self._url, error) from None
         except RETRYABLE as error:
             raise SiteNotRunning(f"Redis at {self.redis} does not answer ({redact(str(error))})") from None
         except RedisUnusable:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from launcher.address import RedisAddress, find_redis, site_name
 from launcher.site_file import load_site_leniently
@@ -108,7 +108,7 @@ def server_answers(client: Client) -> bool:
     try:
         client.ping()
     except RETRYABLE as error:
-        return isinstance(error, AuthenticationError)
+        return isinstance(error, AuthenticationError | NoPermissionError)
     except ResponseError:
         pass
     return True

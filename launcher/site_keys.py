@@ -98,7 +98,10 @@ def _measured(
             pipe.type(name)
             pipe.pttl(name)
             pipe.memory_usage(name)
-        answers = pipe.execute()
+        answers = pipe.execute(raise_on_error=False)
+    for answer in answers[::3] + answers[1::3]:  # without MEMORY USAGE, sizes are unknown
+        if isinstance(answer, Exception):
+            raise answer
     types = [kind.decode() for kind in answers[::3]]
     with client.pipeline(transaction=False) as pipe:
         for (_, name), kind in zip(placed, types, strict=True):
@@ -106,14 +109,18 @@ def _measured(
         # A key may have been deleted or replaced since.
         lengths = pipe.execute(raise_on_error=False)
     for i, (place, name) in enumerate(placed):
-        kind, ttl_ms, size = types[i], answers[3 * i + 1], answers[3 * i + 2]
+        kind, ttl_ms, size = (
+            types[i],
+            answers[3 * i + 1],
+            answers[3 * i + 2],
+        )
         if kind != "none":
             yield FoundKey(
                 key=name,
                 redis=redis,
                 type=kind,
                 entries=lengths[i] if kind in _LENGTH and isinstance(lengths[i], int) else None,
-                bytes=size,
+                bytes=size if isinstance(size, int) else None,
                 expires_in_seconds=ttl_ms / 1000 if ttl_ms >= 0 else None,
                 what=kinds[place].what if place < len(kinds) else None,
             )

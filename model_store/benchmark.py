@@ -92,6 +92,7 @@ def describe(network: Detector | Embedder) -> dict[str, Any]:
         "fixed_batch": network.batch_size,
         "device": network.device,
         "runtime": network.runtime,
+        "gpu_problem": network.gpu_trouble.reason if network.gpu_trouble else None,
         "checksum": network.checksum,
     }
 

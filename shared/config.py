@@ -147,7 +147,9 @@ class DetectorConfig(ModelSection):
         "set, read from the model",
     )
     backend: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
-        "auto", description="auto: the fastest that works on this machine"
+        "auto",
+        description="auto: the fastest that works on this machine, with a warning if it is the CPU although there is a "
+        "GPU; cuda, tensorrt: this one, or the worker does not start",
     )
     min_score: Score = Field(
         0.1, description="detections with a lower score are dropped; keep it low, the tracker uses weak ones too"
@@ -169,7 +171,9 @@ class EmbedderConfig(Section):
         "a TorchScript file (.pt, .pth, .torchscript)"
     )
     backend: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
-        "auto", description="auto: the fastest that works on this machine"
+        "auto",
+        description="auto: the fastest that works on this machine, with a warning if it is the CPU although there is a "
+        "GPU; cuda, tensorrt: this one, or the worker does not start",
     )
     width: int | None = Field(None, ge=8, le=2048, description="input width, pixels; if not set, read from the model")
     height: int | None = Field(None, ge=8, le=2048, description="input height, pixels; if not set, read from the model")
@@ -459,8 +463,8 @@ class WorkerConfig(Section):
     )
     gpus: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (),
-        description="GPU numbers: `mtmc up` starts one worker per GPU, which sees only that GPU; if empty, every "
-        "worker sees all GPUs",
+        description="GPU numbers: `mtmc up` starts one worker per GPU, which sees only that GPU; if empty, the "
+        "workers of a host share its GPUs evenly",
     )
     threads: int = Field(
         0, ge=0, le=256, description="CPU threads per network; 0 divides the cores among the workers of this machine"

@@ -77,7 +77,7 @@ class Keys:
 
     # -- ownership ---------------------------------------------------------------------------------
     def lease(self, role: str) -> str:
-        """String with expiry: `epoch:random` of the owner of a role (`clock`, `aggregator`, `camera:…`)."""
+        """String with expiry: `epoch:random` of the owner of a role (`clock`, `aggregator`, `camera:…`, `gpu:…`)."""
         return self._key(f"lease:{role}")
 
     @property
@@ -91,7 +91,7 @@ class Keys:
         return self._key("workers")
 
     def worker(self, worker: str) -> str:
-        """Hash in plain text, expires: host, labels, device, backend, cameras, rates of one worker."""
+        """Hash in plain text, expires: host, labels, device, GPU, cameras, rates of one worker."""
         return self._key(f"worker:{worker}")
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 from shared.errors import ConfigError, MtmcError, RedisUnusable, redact
 from shared.key_repair import KeyRepair
@@ -19,6 +19,7 @@ from shared.monitoring.http_server import OFF, serving
 from shared.monitoring.monitor import Monitor
 from shared.presence import Presence
 from shared.redis_connection import RETRYABLE, Client, check, connect
+from shared.redis_permissions import require_permissions
 from shared.service import Service, run
 from shared.site import PublishedSite, read_revision, read_site
 
@@ -133,9 +134,11 @@ def connect_site(
     logged = ""
     while not stop.is_set():
         try:
-            with contextlib.suppress(AuthenticationError):  # `check` raises it with a better message
+            # `check` raises these with a better message.
+            with contextlib.suppress(AuthenticationError, NoPermissionError):
                 client.ping()
             check(client, options.redis_url)
+            require_permissions(client, options.redis_url)
             site = read_site(client, options.site)
         except RETRYABLE as error:
             site, reason = None, f"Redis does not answer yet: {error}"

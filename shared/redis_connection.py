@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -23,6 +24,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from shared.errors import RedisUnusable, redact
+from shared.redis_permissions import forbidden, missing_of
 
 
 class WritesRefused(ResponseError):
@@ -33,13 +35,16 @@ class IsReplica(RedisConnectionError):
     """Redis became a replica. Treated as a lost connection, because the next one may reach the primary."""
 
 
-RETRYABLE = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, WritesRefused)
-"""Errors after which the caller retries: they end on their own, or once disk space or memory is available again."""
+RETRYABLE = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, WritesRefused, NoPermissionError)
+"""Errors after which the caller retries: they end on their own, or once disk space, memory or a permission is
+available again."""
 
 MIN_VERSION = (6, 2)
 _SOCKET_TIMEOUT_S = 5.0
 # At the start of the error, or later where Redis 6.2 quotes the error of a command in a script.
 _REFUSAL = re.compile(r"(?:^|: -)(?P<code>MISCONF|OOM|NOREPLICAS|READONLY) (?P<text>.*)", re.DOTALL)
+# What Redis answers when the user may run a script, but not one of its commands.
+_SCRIPT_FORBIDDEN = "The user executing the script can't "
 _REFUSALS = {
     "MISCONF": "it cannot write to its disk; free disk space there",
     "OOM": "its memory is full; raise its maxmemory",
@@ -51,7 +56,7 @@ Client: TypeAlias = Any
 
 
 class _Parser(DefaultParser):
-    """redis-py's reply parser, with separate errors for a server that refuses writes."""
+    """redis-py's reply parser, with separate errors for a server that refuses writes or a command in a script."""
 
     @classmethod
     def parse_error(cls, response: str) -> Exception:
@@ -59,10 +64,29 @@ class _Parser(DefaultParser):
         # A command that waited while Redis became a replica is answered by UNBLOCKED, and its connection is closed.
         if response.startswith("UNBLOCKED ") or (refusal is not None and refusal["code"] == "READONLY"):
             return IsReplica("it is a replica; use the address of the primary")
+        if _SCRIPT_FORBIDDEN in response:
+            denied = response[response.index(_SCRIPT_FORBIDDEN) :].split(" script: ")[0]
+            return NoPermissionError(denied.rstrip("."))
         if refusal is None:
             return super().parse_error(response)
         text = refusal["text"].split(" script: ")[0].rstrip(".")
         return WritesRefused(f"{_REFUSALS[refusal['code']]} ({refusal['code']} {text})")
+
+
+class _Greeting:
+    """Begins a connection as redis-py does, and tells the server our name, which only its administrator sees.
+
+    redis-py's own `client_name` fails every connection of a user who may not run CLIENT.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, connection: Any) -> None:
+        connection.on_connect()
+        connection.send_command("CLIENT", "SETNAME", self._name, check_health=False)
+        with contextlib.suppress(NoPermissionError):
+            connection.read_response()
 
 
 def connect(
@@ -80,7 +104,7 @@ def connect(
         return redis.Redis.from_url(
             url,
             **({"password": password} if password else {}),
-            client_name=name,
+            redis_connect_func=_Greeting(name),
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
             socket_keepalive=True,
@@ -97,10 +121,12 @@ def check(client: Client, url: str) -> None:
     """Checks that the server can be used.
 
     Raises:
-        RedisUnusable: it is unreachable, refuses the password, is older than 6.2, or evicts keys; says what to do.
+        RedisUnusable: it is unreachable, refuses the password or a command that this check needs, is older than 6.2, or
+            evicts keys; says what to do.
     """
     where = redact(url)
     try:
+        client.ping()  # redis-py checks idle connections with it
         server = client.info("server")
         memory = client.info("memory")
     except AuthenticationError as error:
@@ -109,8 +135,8 @@ def check(client: Client, url: str) -> None:
             f"Redis at {where} {refused}; set MTMC_REDIS_PASSWORD or redis.password, or put it into the URL (for the "
             "Redis of `mtmc up`, give its site file instead of --site or --redis)"
         ) from None
-    except NoPermissionError:
-        raise RedisUnusable(f"Redis at {where}: this user may not run INFO; use one with all permissions") from None
+    except NoPermissionError as error:
+        raise forbidden(url, missing_of(error)) from None
     except RETRYABLE as error:
         raise unreachable(url, error) from None
     except InvalidResponse:
@@ -144,6 +170,8 @@ def refusal(info: Mapping[str, Any]) -> str | None:
 
 def unreachable(url: str, error: RedisError) -> RedisUnusable:
     """The error for a server that could not be used because of a retryable `error`."""
+    if isinstance(error, NoPermissionError):
+        return forbidden(url, missing_of(error))
     where, reason = redact(url), _reason(error)
     if isinstance(error, WritesRefused | IsReplica):
         return RedisUnusable(f"Redis at {where} refuses writes: {reason}", transient=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
+from redis.exceptions import NoPermissionError
 
 from shared.redis_connection import Client
 from shared.scripts import Scripts
@@ -23,7 +24,7 @@ class Replicas:
         self._client, self._scripts = client, Scripts(client)
         self._count = 0
         self._look_at = 0.0
-        self._behind = False
+        self._behind = self._forbidden = False
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
         """Runs `lua/{name}.lua`, then waits up to 100 ms until one replica has what it wrote; the script's reply.
@@ -42,8 +43,23 @@ class Replicas:
         with self._client.pipeline(transaction=False) as pipe:
             self._scripts.run(name, keys, args, pipe)
             pipe.wait(1, _WAIT_MS)
-            reply, reached = pipe.execute()
+            reply, reached = pipe.execute(raise_on_error=False)
+        if isinstance(reached, NoPermissionError):
+            self._note_forbidden()
+            reached = 1
+        for answer in (reply, reached):
+            if isinstance(answer, Exception):
+                raise answer
         if reached < 1 and not self._behind:
             _log.warning("no Redis replica keeps up; a failover now would lose writes", replicas=self._count)
         self._behind = reached < 1
         return reply
+
+    def _note_forbidden(self) -> None:
+        if not self._forbidden:
+            self._forbidden = True
+            _log.warning(
+                "this Redis user may not run WAIT, so nothing waits for a replica, and a failover loses more writes; "
+                "grant it: redis-cli ACL SETUSER NAME +wait",
+                replicas=self._count,
+            )

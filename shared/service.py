@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import structlog
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from shared.backoff import Backoff
 from shared.errors import LeaseLost
@@ -53,10 +53,10 @@ def run(
 ) -> bool:
     """Calls `step` until `stop` is set, the parent process is gone or `is_outdated` is true, then closes the service.
 
-    A lost connection, a refused password, or a Redis that refuses writes because its disk or memory is full, is logged
-    once and retried with exponential backoff and jitter. If a key has a wrong type, `repair` is called before the
-    retry, a few times in a row. Any other error is a bug or one for the user, and ends the process. `monitor` is kept
-    up to date for probes.
+    A lost connection, a refused password or command, or a Redis that refuses writes because its disk or memory is full,
+    is logged once and retried with exponential backoff and jitter. If a key has a wrong type, `repair` is called before
+    the retry, a few times in a row. Any other error is a bug or one for the user, and ends the process. `monitor` is
+    kept up to date for probes.
     Returns True if the service is outdated.
     """
     parent, monitor = os.getppid(), monitor or Monitor()
@@ -76,11 +76,13 @@ def run(
             except RETRYABLE as error:
                 failures += 1
                 fault = _fault(error)
-                refused = isinstance(error, WritesRefused)
+                refused = isinstance(error, (WritesRefused, NoPermissionError))
                 metrics.redis_failures.labels("refused" if refused else "unreachable").inc()
                 health.failed(f"Redis {fault}: {error}")
                 if fault == logged:
                     pass
+                elif isinstance(error, NoPermissionError):
+                    _log.error("Redis refuses a command, retrying until this user may run it", reason=str(error))
                 elif refused:
                     _log.error("Redis refuses writes, retrying until it accepts them", reason=str(error))
                 elif isinstance(error, AuthenticationError):
@@ -116,7 +118,7 @@ def run(
         try:
             service.close()
         except RETRYABLE as error:
-            _log.warning("Redis is unreachable while stopping; the leases will expire", reason=str(error))
+            _log.warning("Redis cannot be used while stopping; the leases will expire", reason=str(error))
         except LeaseLost as error:
             _log.warning("lost a lease while stopping", role=error.role)
 
@@ -124,6 +126,8 @@ def run(
 def _fault(error: Exception) -> str:
     if isinstance(error, WritesRefused):
         return "refuses writes"
+    if isinstance(error, NoPermissionError):
+        return "refuses a command"
     return "refuses the password" if isinstance(error, AuthenticationError) else "does not answer"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from launcher.state_folder import StateFolder
 from shared.errors import MtmcError
 from site_checks.finding import Finding, error, ok, warning
+from vision.inference import gpus
 
 AREA = "machine"
 DISK = "disk"
@@ -20,8 +21,6 @@ _LOW_MEMORY_BYTES = 2 * 2**30
 _LOW_DISK_BYTES = 2**30
 _FEW_FILES = 1024
 """A streamer holds one connection per viewer, a worker one file per camera."""
-_NVIDIA = Path("/dev/nvidiactl")
-"""Exists once the driver is loaded."""
 
 
 def examine_machine(cores: int, memory_bytes: int | None = None) -> Iterator[Finding]:
@@ -58,18 +57,18 @@ def examine_disk(state: StateFolder) -> Iterator[Finding]:
 
 
 def _gpu() -> Iterator[Finding]:
-    import onnxruntime
-
-    if not _NVIDIA.exists():
+    """What there is; `examine_models` warns if networks of the site should use it and do not."""
+    found = gpus.look()
+    if found.hidden:
+        yield ok(AREA, "CUDA_VISIBLE_DEVICES hides every GPU; models run on the CPU")
+    elif not found.present:
         yield ok(AREA, "no NVIDIA GPU; models run on the CPU")
-    elif "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        yield warning(
-            AREA,
-            "there is an NVIDIA GPU, but the installed ONNX Runtime cannot use it",
-            "install the GPU build: pip uninstall onnxruntime && pip install 'mtmc[cuda]'",
-        )
+    elif found.trouble is not None:
+        yield ok(AREA, f"an NVIDIA GPU cannot be used: {found.trouble.reason}")
     else:
-        yield ok(AREA, "there is an NVIDIA GPU, and the installed ONNX Runtime supports it")
+        named = ", ".join(f"{gpu.name} ({gpu.uuid})" for gpu in found.usable)
+        newest = f"; its driver supports CUDA {found.cuda[0]}.{found.cuda[1]}" if found.cuda else ""
+        yield ok(AREA, f"NVIDIA GPU: {named}{newest}")
 
 
 def available_memory_bytes() -> int | None:

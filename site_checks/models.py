@@ -37,6 +37,12 @@ def examine_models(
         return
     if loaded is not None:
         loaded(models)
+    if (trouble := models.gpu_trouble) is not None:
+        yield warning(
+            AREA,
+            f"networks run on the CPU although there is an NVIDIA GPU: {trouble.reason}",
+            f"{trouble.advice}; or set detector.backend and embedder.backend to cpu",
+        )
     embedder = models.embedder
     size = embedder.preprocessing
     yield ok(

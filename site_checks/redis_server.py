@@ -14,6 +14,7 @@ from launcher.address import RedisAddress
 from shared.errors import MtmcError, RedisUnusable, redact
 from shared.keys import Keys
 from shared.redis_connection import Client, address, check, connect, refusal
+from shared.redis_permissions import require_permissions
 from shared.redis_server import find_binary
 from shared.site_time import SiteTime
 from site_checks.finding import Finding, error, ok, warning
@@ -39,6 +40,7 @@ def examine_redis(where: RedisAddress | None, client: Client | None) -> Iterator
     client = client or where.connect()
     try:
         check(client, where.url)
+        require_permissions(client, where.url)
         yield from _server(client, where)
     except RedisUnusable as problem:
         yield error(AREA, str(problem))

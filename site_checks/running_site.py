@@ -15,8 +15,10 @@ from site_checks.finding import Finding, Severity, ok, warning
 
 AREA = "running site"
 _WORTH_MENTIONING_S = 0.2
-_WARNINGS: frozenset[ProblemCode] = frozenset({"service_silent", "service_not_ready", "aggregator_behind"})
-"""These may end on their own."""
+_WARNINGS: frozenset[ProblemCode] = frozenset(
+    {"service_silent", "service_not_ready", "aggregator_behind", "gpu_unused"}
+)
+"""These may end on their own, or only make the site slower."""
 _INTERVAL_S = 1.5
 """Long enough for several ticks, and for a heartbeat of each worker."""
 

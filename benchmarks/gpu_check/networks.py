@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vision.inference.backends.torch_extra import import_torch
 from vision.inference.detection import Detector
 from vision.inference.detector_heads.ultralytics import UltralyticsHead
+from vision.inference.embedding import Preprocessing, crop_batch
 from vision.inference.letterbox import letterbox
 from vision.inference.selection import Thresholds
 from vision.inference.torch_suppression import select_on_device
@@ -91,13 +91,11 @@ def _inputs(pictures: Sequence[npt.NDArray[np.uint8]], size: int) -> Any:
 
 def _crops(pictures: Sequence[npt.NDArray[np.uint8]]) -> Any:
     """Sixteen parts of each picture, as the embedder takes them."""
-    parts = [
-        cv2.resize(part, (CROP_WIDTH, CROP_HEIGHT))
-        for picture in pictures
-        for strip in np.array_split(picture, 4, axis=0)
-        for part in np.array_split(strip, 4, axis=1)
-    ]
-    return import_torch().from_numpy(np.stack(parts).transpose(0, 3, 1, 2) / np.float32(255))
+    height, width = pictures[0].shape[:2]
+    corners = np.array([(x, y) for x in range(4) for y in range(4)], np.float32)
+    boxes = np.hstack([corners, corners + 1]) * np.float32([width / 4, height / 4] * 2)
+    batch, _ = crop_batch([(picture, boxes) for picture in pictures], Preprocessing(CROP_WIDTH, CROP_HEIGHT))
+    return import_torch().from_numpy(batch)
 
 
 def _settle(torch: Any, net: Any, inputs: Any) -> None:

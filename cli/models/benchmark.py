@@ -52,6 +52,8 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f"{facts['input_width']}×{facts['input_height']}, batch size {'any' if batch is None else batch}",
     )
     yield "runs on", f"{facts['device']} ({facts['runtime']})"
+    if facts["gpu_problem"] is not None:
+        yield "not on GPU", f"{facts['gpu_problem']} (mtmc doctor says what to do)"
     yield "checksum", facts["checksum"]
 
 

@@ -157,6 +157,7 @@ def benchmark(
     include pre- and post-processing.
 
     The fields of --json are stable: model, kind, device, runtime, checksum,
+    gpu_problem (why it is not on the GPU that is present, or null),
     head and classes, or dimension, input_width, input_height, fixed_batch
     (null: any), threads and timings (batch, calls, min_ms, median_ms,
     p90_ms, all of them for one picture or crop).

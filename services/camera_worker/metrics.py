@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from services.camera_worker.picture_publisher import PicturePublisher
+from vision.inference.models import Models
 from vision.video.source import Source
 
 _TICK_BUCKETS_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5)
@@ -87,3 +88,26 @@ class WorkerCollector:
             failures.add_metric([camera], source.failures)
             source_restarts.add_metric([camera], source.restarts)
         yield from (frames, failures, source_restarts)
+
+
+class DeviceCollector:
+    """Exports where the networks of this worker run, at each scrape: a camera may load another one."""
+
+    def __init__(self, models: Models, gpu: str) -> None:
+        """`gpu`: UUID and name of the GPU of this worker; empty: none."""
+        self._models, self._gpu = models, gpu
+
+    def collect(self) -> Iterator[Metric]:
+        """The present values, for `CollectorRegistry`."""
+        family = GaugeMetricFamily(
+            "mtmc_worker_device",
+            "Always 1; labels: where the networks run, and why not on a GPU that is present",
+            labels=("network", "device", "backend", "gpu", "gpu_problem"),
+        )
+        found = {
+            (network, device, backend, self._gpu if device != "cpu" else "", trouble.reason if trouble else "")
+            for network, device, backend, trouble in self._models.placements
+        }
+        for labels in sorted(found):
+            family.add_metric(labels, 1)
+        yield family

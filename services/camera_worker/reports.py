@@ -21,8 +21,9 @@ _RATES_EVERY_S = 2.0
 class Reports:
     """Writes the heartbeat of a worker, and `camera:{camera}` of the cameras that it owns."""
 
-    def __init__(self, claims: Claims, models: Models, site_time: SiteTime) -> None:
-        self._claims, self._models, self._site_time = claims, models, site_time
+    def __init__(self, claims: Claims, models: Models, site_time: SiteTime, gpu: str = "") -> None:
+        """`gpu`: UUID and name of the GPU of this worker; empty: none."""
+        self._claims, self._models, self._site_time, self._gpu = claims, models, site_time, gpu
         self._written: dict[str, tuple[Camera, str, str, str, float]] = {}
         """Camera → the state, error and fault last written to Redis, and when (monotonic seconds)."""
 
@@ -32,11 +33,15 @@ class Reports:
         Raises:
             RedisError: Redis is unreachable.
         """
+        trouble = self._models.gpu_trouble
         cameras = [one.camera for one in held.values() if one.camera is not None]
         self._claims.heartbeat(
             {
                 "device": self._models.device,
                 "backend": self._models.backend,
+                "gpu": self._gpu,
+                "gpu_problem": trouble.reason if trouble else "",
+                "gpu_advice": trouble.advice if trouble else "",
                 "embedder": self._models.embedder.checksum,
                 "cameras": " ".join(sorted(held)),
                 "fps": f"{sum(camera.rate() for camera in cameras):.1f}",

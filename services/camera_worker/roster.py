@@ -62,14 +62,16 @@ class Roster:
         site_time: SiteTime,
         handover: Handover,
         metrics: CameraWorkerMetrics,
+        gpu: str = "",
     ) -> None:
+        """`gpu`: UUID and name of the GPU that this worker uses; empty: none."""
         self._client, self._site, self._keys = client, site, site.keys
         self._models, self._claims, self._site_time, self._handover = models, claims, site_time, handover
         self._metrics = metrics
         self._virtual = site.config.clock.mode == "virtual"
         self._gate = Gate(client, self._keys, site.config.clock)
         self._timings = SourceTimings(client, site, site_time)
-        self._reports = Reports(claims, models, site_time)
+        self._reports = Reports(claims, models, site_time, gpu)
         self._tracker_settings = TrackerSettings.of(site.config)
         self._held: dict[str, Held] = {}
         self._unfit: dict[str, Unfit] = {}

@@ -8,9 +8,10 @@ import time
 import structlog
 
 from services.camera_worker.claims import Claims
+from services.camera_worker.gpu_lease import GpuChoice
 from services.camera_worker.handover import Handover
 from services.camera_worker.loop import TickLoop
-from services.camera_worker.metrics import CameraWorkerMetrics, WorkerCollector
+from services.camera_worker.metrics import CameraWorkerMetrics, DeviceCollector, WorkerCollector
 from services.camera_worker.perception import Perception
 from services.camera_worker.picture_publisher import PicturePublisher
 from services.camera_worker.roster import Roster
@@ -32,17 +33,28 @@ _ROSTER_LIMIT_S = 10.0
 class CameraWorker:
     """Owns cameras by lease and handles their ticks."""
 
-    def __init__(self, connected: Connected, options: ServiceOptions) -> None:
-        """Loads the site's models.
+    def __init__(self, connected: Connected, options: ServiceOptions, gpu: GpuChoice | None = None) -> None:
+        """Takes a GPU and loads the site's models. `gpu`: the choice of this process; None: it has made none yet.
 
         Raises:
             ModelError: one of them cannot be used.
             RedisError: Redis is unreachable.
         """
+        site = connected.site
+        self._gpu = (gpu or GpuChoice()).lease(connected.client, site.keys, site.config)
+        try:
+            self._assemble(connected, options)
+        except BaseException:
+            self._give_gpu_free()
+            raise
+
+    def _assemble(self, connected: Connected, options: ServiceOptions) -> None:
         client, site = connected.client, connected.site
         config = site.config
         virtual = config.clock.mode == "virtual"
         models = _load_models(config, options)
+        if models.device == "cpu":
+            self._give_gpu_free()
         claims = Claims(
             client,
             site.keys,
@@ -57,10 +69,11 @@ class CameraWorker:
         self._metrics = CameraWorkerMetrics(connected.monitor.registry)
         site_time = SiteTime(client, 1e9 / config.clock.target_fps)
         self.loop = TickLoop(client, config, perception, self._pictures, handover, self._metrics, site_time)
-        self.roster = Roster(client, site, models, claims, site_time, handover, self._metrics)
+        self.roster = Roster(client, site, models, claims, site_time, handover, self._metrics, self.gpu)
         connected.monitor.registry.register(
             WorkerCollector(self._pictures, self.roster.sources, lambda: self.loop.malformed_gids)
         )
+        connected.monitor.registry.register(DeviceCollector(models, self.gpu))
         self._stop = threading.Event()
         self._roster_stepped_at_s = time.monotonic()
         self._roster_problem = ""
@@ -105,6 +118,17 @@ class CameraWorker:
                 self.roster.close()
         finally:
             self._pictures.close()
+            self._give_gpu_free()
+
+    @property
+    def gpu(self) -> str:
+        """UUID and name of its GPU; empty if it uses none."""
+        return f"{self._gpu.gpu.uuid} {self._gpu.gpu.name}" if self._gpu is not None else ""
+
+    def _give_gpu_free(self) -> None:
+        if self._gpu is not None:
+            self._gpu.close()
+            self._gpu = None
 
     def _run_roster(self) -> None:
         backoff = self._roster_backoff

@@ -69,7 +69,10 @@ _SITE = _object(
 _PROBLEM = _object(
     {
         "code": {"type": "string", "enum": list(PROBLEM_CODES)},
-        "about": {"type": "string", "description": "id of the service, if it is about one of several; otherwise empty"},
+        "about": {
+            "type": "string",
+            "description": "id of the service or name of the host, if it is about one of several; otherwise empty",
+        },
         "text": {"type": "string", "description": "what is wrong, and what follows from it; for people"},
         "advice": {"type": "string", "description": "what to do; for people"},
         "seconds": _or_null("number", "how long it has been so; null: unknown"),

@@ -20,6 +20,7 @@ ProblemCode = Literal[
     "no_worker",
     "service_silent",
     "service_not_ready",
+    "gpu_unused",
     "redis_silent",
 ]
 PROBLEM_CODES: tuple[ProblemCode, ...] = get_args(ProblemCode)
@@ -33,6 +34,7 @@ gids_missing       the aggregator keeps up, but most tracks that have been in vi
 no_worker          no camera worker is running
 service_silent     a process sends no heartbeat, although it did not stop in the usual way
 service_not_ready  a process says that it cannot do its work
+gpu_unused         workers run networks on the CPU although their host has a GPU that they may use
 redis_silent       Redis does not answer
 """
 
@@ -63,7 +65,8 @@ class SiteProblem:
 
     code: ProblemCode
     about: str
-    """Id of the process, if it is about one of several; otherwise empty. Unique together with `code`."""
+    """Id of the process or name of the host, if it is about one of several; otherwise empty. Unique together with
+    `code`."""
     text: str
     """What is wrong, where, and what follows from it; for people."""
     advice: str
@@ -101,6 +104,17 @@ class Boxes:
 
 
 @dataclass(frozen=True)
+class UnusedGpu:
+    """A host with a GPU whose workers run networks on the CPU."""
+
+    host: str
+    workers: int
+    """How many of them."""
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True)
 class SiteHealth:
     """The facts about clock, aggregator and processes that `site_problems` judges."""
 
@@ -122,6 +136,7 @@ class SiteHealth:
     cameras_wanted: bool = True
     """Whether there is a camera that is neither paused nor at the end of its file."""
     services: tuple[ServiceInfo, ...] = ()
+    unused_gpus: tuple[UnusedGpu, ...] = ()
 
 
 def ticks_have_stopped(tick_age_s: float | None, *, live: bool, target_fps: float) -> bool:
@@ -145,7 +160,8 @@ def site_problems(health: SiteHealth, *, site: str, live: bool, target_fps: floa
         explained.add("aggregator")
     if "no_worker" in codes:
         explained.add("camera-worker")
-    return (*problems, *_processes([service for service in services if service.role not in explained], services))
+    judged = [service for service in services if service.role not in explained]
+    return (*problems, *_processes(judged, services), *map(_unused_gpu, health.unused_gpus))
 
 
 def redis_silent(reason: str = "") -> SiteProblem:
@@ -235,6 +251,15 @@ def _restart(role: str, services: Sequence[ServiceInfo], site: str) -> str:
 
 def _names(role: str, services: Iterable[ServiceInfo]) -> str:
     return " and ".join(one.name for one in services if one.role == role)
+
+
+def _unused_gpu(found: UnusedGpu) -> SiteProblem:
+    who, run, them = "a camera worker", "runs its", "worker"
+    if found.workers > 1:
+        who, run, them = f"{found.workers} camera workers", "run their", "workers"
+    text = f"{who} on {found.host} {run} networks on the CPU although there is an NVIDIA GPU: {found.reason}"
+    advice = f"{found.advice}, and restart the {them}; or set detector.backend and embedder.backend to cpu"
+    return SiteProblem("gpu_unused", found.host, text, advice)
 
 
 # -- the processes ---------------------------------------------------------------------------------------------

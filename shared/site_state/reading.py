@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from shared.lenient_values import decimal, text_fields, whole
@@ -15,7 +16,7 @@ from shared.site_state.box_counts import BoxCounts
 from shared.site_state.facts import CameraFacts
 from shared.site_state.judging import judged
 from shared.site_state.notices import notices
-from shared.site_state.problems import Boxes, SiteHealth, site_problems, ticks_have_stopped
+from shared.site_state.problems import Boxes, SiteHealth, UnusedGpu, site_problems, ticks_have_stopped
 from shared.site_state.shown_tracks import ShownTracks, entries_needed, shown_tracks, tick_entries
 from shared.site_state.site_facts import SiteFacts, execute, read_site_facts
 from shared.site_state.states import CameraState, SiteState, WorkerState, tracks_limit_s
@@ -90,7 +91,12 @@ class StateReader:
             )
             for i, name in enumerate(names)
         )
+        states = tuple(
+            _worker(worker, text_fields(fields), site.heartbeat_ages_ms[worker])
+            for worker, fields in zip(workers, answers, strict=False)
+        )
         health = self._health(site, written, entries, cameras, tick_age_s, boxes, services)
+        health = replace(health, unused_gpus=_unused_gpus(states))
         state = SiteState(
             site=self._keys.site,
             mode=self._config.clock.mode,
@@ -106,10 +112,7 @@ class StateReader:
             clock=site.clock,
             aggregator=site.aggregator,
             live_identities=len({gid for ids in gids for gid in ids}),
-            workers=tuple(
-                _worker(worker, text_fields(fields), site.heartbeat_ages_ms[worker])
-                for worker, fields in zip(workers, answers, strict=False)
-            ),
+            workers=states,
             cameras=cameras,
             read_at=read_at,
             health=health,
@@ -205,7 +208,16 @@ class StateReader:
         return (*first, *sorted(there.difference(first)))
 
 
+def _unused_gpus(workers: Sequence[WorkerState]) -> tuple[UnusedGpu, ...]:
+    """What the first worker of each host says."""
+    hosts: dict[str, list[WorkerState]] = {}
+    for worker in workers:
+        if worker.gpu_problem:
+            hosts.setdefault(worker.host, []).append(worker)
+    return tuple(UnusedGpu(host, len(them), them[0].gpu_problem, them[0].gpu_advice) for host, them in hosts.items())
+
+
 def _worker(worker: str, fields: Mapping[str, str], heartbeat_age_ms: int) -> WorkerState:
     names = ("host", "pid", "labels", "device", "backend", "embedder", "cameras", "fps")
-    texts = {name: fields.get(name, "") for name in names}
+    texts = {name: fields.get(name, "") for name in (*names, "gpu", "gpu_problem", "gpu_advice")}
     return WorkerState(id=worker, **texts, heartbeat_age_seconds=heartbeat_age_ms / 1000)

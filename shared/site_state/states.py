@@ -73,6 +73,12 @@ class WorkerState:
     cameras: str
     fps: str
     heartbeat_age_seconds: float
+    gpu: str = ""
+    """UUID and name of the GPU that it uses."""
+    gpu_problem: str = ""
+    """Why it runs networks on the CPU although its host has a GPU."""
+    gpu_advice: str = ""
+    """What to do about it."""
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,10 @@ from tests.free_ports import free_port
 from tests.http_server import Exchange, serving_http
 from tests.running_site import RunningSite
 from tests.small_site import small_site
+from tests.unit.vision.fake_gpus import NONE, WORKING, A, B, pretend
 from tests.unit.vision.model_files import write_constant_model, write_external_model
 from tests.videos import picture, write_video
+from vision.inference.gpus import Gpus, GpuTrouble
 
 THIRTY_THEN_TEN = [*(i / 30 for i in range(90)), *(3 + i / 10 for i in range(30))]
 WITH_A_GAP = [*(i / 25 for i in range(50)), *(6 + i / 25 for i in range(50))]
@@ -305,6 +307,42 @@ def test_a_clock_that_is_too_fast_for_the_detector_is_a_warning(site: dict[str, 
     assert code == 0
     (rate,) = [one for one in of(findings, "models") if "ticks/s need 48000" in one["what"]]
     assert (rate["level"], rate["do"].split(",")[0]) == ("warning", "lower clock.target_fps")
+
+
+def test_a_gpu_that_is_present_but_not_used_is_a_warning_unless_the_cpu_is_configured(
+    site: dict[str, Any], examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, Gpus(present=True, trouble=GpuTrouble("it is unplugged", "plug it in")))
+    _, findings = examine()
+    warnings = [(found["what"], found["do"]) for found in findings if "it is unplugged" in found["what"]][1:]
+    assert warnings == [
+        (
+            "networks run on the CPU although there is an NVIDIA GPU: it is unplugged",
+            "plug it in; or set detector.backend and embedder.backend to cpu",
+        )
+    ]
+    for network in ("detector", "embedder"):
+        site[network]["backend"] = "cpu"
+    _, findings = examine()
+    assert [found["level"] for found in findings if "GPU" in found["what"]] == ["ok"]
+    site["detector"]["backend"] = "cuda"
+    _, findings = examine()
+    (refused,) = [found for found in findings if found["level"] == "error"]
+    assert refused["what"].endswith("detector.onnx: cannot run on cuda: it is unplugged")
+    assert refused["do"] == "plug it in, or set backend: auto"
+
+
+@pytest.mark.parametrize(
+    ("found", "what"),
+    [
+        (NONE, "no NVIDIA GPU; models run on the CPU"),
+        (Gpus(hidden=True), "CUDA_VISIBLE_DEVICES hides every GPU; models run on the CPU"),
+        (WORKING, f"NVIDIA GPU: {A.name} ({A.uuid}), {B.name} ({B.uuid}); its driver supports CUDA 99.0"),
+    ],
+)
+def test_the_gpus_of_this_machine_are_listed(monkeypatch: pytest.MonkeyPatch, found: Gpus, what: str) -> None:
+    pretend(monkeypatch, found)
+    assert what in {finding.what for finding in examine_machine(2)}
 
 
 def test_little_memory_is_a_warning() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vision.inference.backends.model import Model
+from vision.inference.gpus import GpuTrouble
 
 
 class ModelUser:
@@ -22,6 +23,11 @@ class ModelUser:
     @property
     def runtime(self) -> str:
         return self._model.runtime
+
+    @property
+    def gpu_trouble(self) -> GpuTrouble | None:
+        """Why `auto` chose the CPU although a GPU is present; None if it did not, or if none is."""
+        return self._model.gpu_trouble
 
     @property
     def batch_size(self) -> int | None:

@@ -10,6 +10,7 @@ import structlog
 from shared.config import CameraConfig, DetectorFile, EmbedderConfig, SiteConfig
 from vision.inference.detection import Detector, resolve_classes
 from vision.inference.embedding import Embedder, Preprocessing
+from vision.inference.gpus import GpuTrouble
 from vision.inference.selection import Thresholds
 
 _log = structlog.get_logger()
@@ -104,9 +105,28 @@ class Models:
         """Runtimes of all loaded networks, `onnxruntime`, `pytorch` or `tensorrt`, separated by spaces."""
         return " ".join(sorted({network.runtime for network in self._networks()}))
 
+    @property
+    def gpu_trouble(self) -> GpuTrouble | None:
+        """Why a network runs on the CPU although a GPU is present; None if none does."""
+        return next((network.gpu_trouble for network in self._networks() if network.gpu_trouble is not None), None)
+
+    @property
+    def placements(self) -> list[tuple[str, str, str, GpuTrouble | None]]:
+        """What runs where, without repetition: `detector` or `embedder`, device, runtime, why it is on the CPU."""
+        kinds = (("detector" if isinstance(network, Detector) else "embedder", network) for network in self._networks())
+        found = dict.fromkeys((kind, network.device, network.runtime, network.gpu_trouble) for kind, network in kinds)
+        return sorted(found, key=lambda placement: placement[:3])
+
     def _networks(self) -> list[Detector | Embedder]:
         return [self.embedder, *self._detectors.copy().values()]
 
     def _log_loaded(self, what: str, path: Path, network: Detector | Embedder) -> None:
         facts = {"head": network.head, "why": network.why} if isinstance(network, Detector) else {}
         _log.info("model loaded", kind=what, model=path.name, device=network.device, backend=network.runtime, **facts)
+        if (trouble := network.gpu_trouble) is not None:
+            _log.warning(
+                "a model runs on the CPU although there is an NVIDIA GPU",
+                model=path.name,
+                reason=trouble.reason,
+                advice=f"{trouble.advice}; or set backend: cpu",
+            )

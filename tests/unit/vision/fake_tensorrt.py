@@ -26,6 +26,9 @@ def session_class(note: Callable[[Options], object]) -> type[onnxruntime.Inferen
         def get_providers(self) -> list[str]:
             return self.claimed
 
+        def get_provider_graph_assignment_info(self) -> list[Any]:
+            return []  # as if it did not know
+
     return Session
 
 

@@ -182,38 +182,6 @@ def test_a_batch_too_large_for_the_memory_is_divided_until_it_fits(tmp_path: Pat
     assert [shape[0] for shape in session.shapes] == [3, 1], "it remembers what fits"
 
 
-@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
-def test_a_configured_device_that_does_not_work_is_an_error_with_advice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: Any
-) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-
-    with pytest.raises(ModelError, match=f"cannot run on {device}: .*; install .*, or set backend: auto"):
-        OnnxModel.load(write_mean_model(tmp_path / "m.onnx"), device=device)
-
-
-class QuietlyOnCpu(onnxruntime.InferenceSession):
-    """Behaves like a CUDA build on a machine without a GPU: runs on the CPU without an error."""
-
-    def __init__(self, path: Path, options: Any, *, providers: list[Any], **_: Any) -> None:
-        super().__init__(path, options, providers=["CPUExecutionProvider"])
-
-
-def test_a_device_that_was_silently_dropped_counts_as_not_working(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    everything = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: everything)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", QuietlyOnCpu)
-    path = write_mean_model(tmp_path / "m.onnx")
-
-    with capture_logs() as logs:
-        assert OnnxModel.load(path).device == "cpu"
-    assert [entry["device"] for entry in logs] == ["tensorrt", "cuda"]
-    with pytest.raises(ModelError, match="cannot run on cuda: the device's libraries or driver are missing"):
-        OnnxModel.load(path, device="cuda")
-
-
 def test_probing_for_a_gpu_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write_constant_model(tmp_path / "m.onnx", np.ones((2, 2), np.float32), (1, 3, 8, 8))
 

@@ -172,7 +172,9 @@ def test_a_call_that_fails_is_repeated_with_fewer_pictures(
 def test_an_embedder_gives_the_vectors_of_the_host(
     networks: tuple[Path, Path], frames: list[npt.NDArray[np.uint8]], device: Any
 ) -> None:
-    preprocessing = Preprocessing(CROP_WIDTH, CROP_HEIGHT, mean=(123.0, 116.0, 103.0), std=(58.0, 57.0, 57.5))
+    preprocessing = Preprocessing(
+        CROP_WIDTH, CROP_HEIGHT, mean=(123.0, 116.0, 103.0), std=(58.0, 57.0, 57.5), scale=1.0
+    )
     embedder = Embedder.load(networks[1], preprocessing, device=device, max_batch=2)
     boxes = np.array([[10, 10, 60, 90], [-40, -40, -1, -1], [100, 20, 180, 170], [3.5, 3.5, 40, 40]], np.float32)
     crops = [(frames[0], boxes), (frames[4], boxes[:1])]

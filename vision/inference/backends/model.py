@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from shared.errors import InferenceFailed, ModelError
 from vision.inference.backends.batch_limit import BatchLimit
+from vision.inference.gpus import GpuTrouble
 
 Device: TypeAlias = Literal["tensorrt", "cuda", "cpu"]
 Result = TypeVar("Result")
@@ -38,6 +39,8 @@ class Model(ABC):
     """`(batch, channels, height, width)`; None: a dynamic dimension."""
     max_batch: int
     """Maximum number of pictures per call, for a model with a dynamic batch; bounds its memory."""
+    gpu_trouble: GpuTrouble | None = field(default=None, kw_only=True)
+    """Why `auto` chose the CPU although a GPU is present; None if it did not, or if none is."""
     limit: BatchLimit = field(default_factory=BatchLimit, init=False)
 
     _errors: ClassVar[tuple[type[Exception], ...]]

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from shared.errors import ModelError
 from vision.inference.backends.external_data import external_parts
+from vision.inference.backends.gpu_trouble import onnx_trouble, unused_gpu
 from vision.inference.backends.model import Device, Model, WantedDevice, checksum_of
 from vision.inference.backends.quiet import quiet
 
@@ -34,6 +35,8 @@ _BYTES: Mapping[str, type[np.uint8]] = {"tensor(uint8)": np.uint8}
 _SIZES = "orig_target_sizes"
 """The second input of RT-DETR and its relatives: `[batch, 2]`, width and height of each picture."""
 _SIZE_DTYPES: Mapping[str, Any] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, **_DTYPES}
+_COSTLY = ("Conv", "Gemm", "MatMul")
+"""Parts of the names of the operators that do most of a network's work."""
 # ONNX Runtime's exceptions have no common base class.
 _RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.EngineError,
@@ -103,7 +106,8 @@ class OnnxModel(Model):
             on_cpu = cls._of(session, path, checksum, "cpu", max_batch, any_input)
             blank = on_cpu.blank(picture_size)
         except _RUNTIME_ERRORS as error:
-            raise ModelError(f"{path}: cannot load the model: {cls.reason(error)}; {_ADVICE['cpu']}") from None
+            raise ModelError(f"{path}: cannot load the model: {cls.reason(error)}; {_CPU_ADVICE}") from None
+        failures: dict[Device, str] = {}
         for candidate in _BEST_FIRST if device == "auto" else (device,):
             try:
                 model = on_cpu
@@ -118,11 +122,15 @@ class OnnxModel(Model):
                     if not any_input:
                         model._require_rows(outputs, len(blank))
             except _RUNTIME_ERRORS as error:
-                if device == "auto" and candidate != "cpu":
-                    log.debug("device not usable", model=path.name, device=candidate, reason=cls.reason(error))
+                if candidate == "cpu":
+                    raise ModelError(f"{path}: cannot run on cpu: {cls.reason(error)}; {_CPU_ADVICE}") from None
+                failures[candidate] = cls.reason(error)
+                if device == "auto":
+                    log.debug("device not usable", model=path.name, device=candidate, reason=failures[candidate])
                     continue
+                trouble = onnx_trouble(candidate, failures[candidate])
                 raise ModelError(
-                    f"{path}: cannot run on {candidate}: {cls.reason(error)}; {_ADVICE[candidate]}"
+                    f"{path}: cannot run on {candidate}: {trouble.reason}; {trouble.advice}, or set backend: auto"
                 ) from None
             if candidate == "tensorrt" and engine_cache is not None and engines is None:
                 log.warning(
@@ -132,6 +140,8 @@ class OnnxModel(Model):
                     folder=str(engine_cache),
                 )
             break
+        if candidate == "cpu" and "cuda" in failures:
+            return replace(model, gpu_trouble=unused_gpu("cuda", failures["cuda"]))
         return model
 
     @classmethod
@@ -213,11 +223,7 @@ def onnx_checksum(path: Path) -> str:
     return checksum_of(path, [part.path for part in external_parts(path)])
 
 
-_ADVICE: Mapping[Device, str] = {
-    "tensorrt": "install TensorRT and a driver compatible with this onnxruntime-gpu, or set backend: auto",
-    "cuda": "install the NVIDIA driver and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or set backend: auto",
-    "cpu": "export it again with an opset that this onnxruntime supports",
-}
+_CPU_ADVICE = "export it again with an opset that this onnxruntime supports"
 
 
 def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
@@ -234,6 +240,8 @@ def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
     # ONNX Runtime plans the memory of each batch size that it sees, and keeps it. Ours differ from call to call: a
     # worker grew by another 10 MiB now and then, and needed 35 MiB more with the demo's models, at the same speed.
     options.enable_mem_pattern = wanted != _PROVIDERS["cpu"]
+    if wanted != _PROVIDERS["cpu"]:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
         with _quiet():
             if wanted != _PROVIDERS["cpu"] and hasattr(onnxruntime, "preload_dlls"):  # finds CUDA in pip's packages
@@ -245,8 +253,38 @@ def _open_session(path: Path, threads: int, providers: list[Any]) -> Any:
             "file again"
         ) from None
     if wanted not in session.get_providers():  # ONNX Runtime drops an unusable provider without an error
-        raise RuntimeError("the device's libraries or driver are missing on this machine")
+        raise RuntimeError("ONNX Runtime cannot load what it needs for the device")
+    if wanted != _PROVIDERS["cpu"]:
+        _require_gpu_nodes(session, wanted, path)
     return session
+
+
+def _require_gpu_nodes(session: Any, wanted: str, path: Path) -> None:
+    """Raise RuntimeError if the model's work is not done by the provider `wanted`, but by the CPU.
+
+    ONNX Runtime gives a node to the CPU without an error if the provider lacks its operator or type.
+    """
+    if not hasattr(session, "get_provider_graph_assignment_info"):  # an older ONNX Runtime does not tell
+        return
+    parts = session.get_provider_graph_assignment_info()
+    nodes = [(part.ep_name, node.op_type) for part in parts for node in part.get_nodes()]
+    if nodes and all(provider != wanted for provider, _ in nodes):
+        raise RuntimeError(f"ONNX Runtime gave none of the model's {len(nodes)} nodes to {wanted}")
+    costly = [provider for provider, operator in nodes if any(word in operator for word in _COSTLY)]
+    on_cpu = costly.count(_PROVIDERS["cpu"])
+    if 2 * on_cpu > len(costly):
+        raise RuntimeError(
+            f"{wanted} lacks the operators of the model: ONNX Runtime left {on_cpu} of its {len(costly)} convolutions "
+            "and matrix products to the CPU; use the model in single or half precision"
+        )
+    if on_cpu:
+        log.warning(
+            "the GPU lacks some operators of the model, so a part of it runs on the CPU",
+            model=path.name,
+            provider=wanted,
+            convolutions_and_products=len(costly),
+            on_cpu=on_cpu,
+        )
 
 
 def _engine_folder(engine_cache: Path | None, checksum: str) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.service_list import ServiceInfo
-from shared.site_state.problems import Boxes, ProblemWatch, SiteHealth, SiteProblem, site_problems
+from shared.site_state.problems import Boxes, ProblemWatch, SiteHealth, SiteProblem, UnusedGpu, site_problems
 
 
 def service(role: str, number: int = 1, **changed: Any) -> ServiceInfo:
@@ -96,6 +96,17 @@ def test_a_healthy_site_has_no_problem(changed: dict[str, Any]) -> None:
 )
 def test_each_fault_is_one_problem(changed: dict[str, Any], expected: str) -> None:
     assert codes(**changed) == [expected]
+
+
+def test_workers_with_a_gpu_that_they_do_not_use_are_one_problem_for_each_host() -> None:
+    found = problems(unused_gpus=(UnusedGpu("box", 1, "it is hot", "cool it"), UnusedGpu("pc", 3, "it is old", "buy")))
+    assert [(problem.code, problem.about) for problem in found] == [("gpu_unused", "box"), ("gpu_unused", "pc")]
+    assert [problem.line for problem in found] == [
+        "a camera worker on box runs its networks on the CPU although there is an NVIDIA GPU: it is hot: cool it, and "
+        "restart the worker; or set detector.backend and embedder.backend to cpu",
+        "3 camera workers on pc run their networks on the CPU although there is an NVIDIA GPU: it is old: buy, and "
+        "restart the workers; or set detector.backend and embedder.backend to cpu",
+    ]
 
 
 def test_a_problem_says_what_is_wrong_where_since_when_and_what_to_do() -> None:
