@@ -135,6 +135,11 @@ class Keys:
         return self._key("aliases")
 
     @property
+    def names(self) -> str:
+        """Hash gid → the name that an operator gave to an identity."""
+        return self._key("names")
+
+    @property
     def events(self) -> str:
         """Stream, capped, numbered without gaps: `appeared handover merged split left gap recovered`."""
         return self._key("events")
@@ -175,7 +180,7 @@ class Keys:
         return self._key(f"frames:{camera}")
 
     def crops(self, camera: str) -> str:
-        """Hash, bounded: track_id → small JPEG of its best crop."""
+        """Hash, bounded, expires: best and newest crop of each track, small JPEGs."""
         return self._key(f"crops:{camera}")
 
     @property
