@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -80,10 +81,11 @@ class Explanation:
 
 
 class ChangeLog:
-    """The merges and splits in `events`. Reads only what is new since the last time; not safe for several threads."""
+    """The merges and splits in `events`. Reads only what is new since the last time; safe to use from any thread."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client, self._keys = client, keys
+        self._lock = threading.Lock()
         self._last = (0, 0)
         self._found: deque[Fields] = deque(maxlen=_MOST_CHANGES)
 
@@ -93,6 +95,11 @@ class ChangeLog:
         Raises:
             RedisError: Redis is unreachable.
         """
+        with self._lock:
+            self._read_new()
+            return list(self._found)
+
+    def _read_new(self) -> None:
         key = self._keys.events
         newest = newest_entries_at(self._client, key, count=1)
         if not newest or stream_id(newest[0][0]) < self._last:  # The stream began anew.
@@ -106,7 +113,6 @@ class ChangeLog:
                 self._last = stream_id(entry_id)
                 if fields.get(b"kind") in (b"merged", b"split"):
                     self._found.append(text_fields(fields))
-        return list(self._found)
 
 
 def surviving(client: Client, keys: Keys, gid: int) -> int:
