@@ -35,6 +35,12 @@ class SiteEvent:
     """`handover`: the camera in which the identity was last seen."""
     from_title: str
     reason: str
+    by: str
+    """Who asked for it, if an operator did."""
+    command: str
+    """Id of the operator's command."""
+    undoes: str
+    """Id of the command that was undone."""
     decision: Reason | None
     counts: Mapping[str, int]
     """`tracks` and `identities` of `recovered` and `restored`, `after_seq` and `next_seq` of `gap`."""
@@ -59,6 +65,9 @@ def site_event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> SiteEvent | No
         from_camera=text.get("from_camera", ""),
         from_title=text.get("from_title", ""),
         reason=text.get("reason", ""),
+        by=text.get("by", ""),
+        command=text.get("command", ""),
+        undoes=text.get("undoes", ""),
         decision=reason_of(text),
         counts={name: count for name, count in counts.items() if count is not None},
     )

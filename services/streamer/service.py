@@ -7,6 +7,7 @@ import time
 import structlog
 from redis.exceptions import RedisError
 
+from services.streamer.api.event_stream import encoded_event
 from services.streamer.app import Parts, create_app
 from services.streamer.event_feed import EventFeed
 from services.streamer.http_server import HttpServer
@@ -44,7 +45,7 @@ class Streamer:
         self._metrics = metrics = StreamerMetrics(self._watching, connected.monitor.registry)
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
-        self._events = EventFeed(connected.client, self._keys)
+        self._events = EventFeed(connected.client, self._keys, encoded_event)
         self.parts = Parts(
             connected, self._site, self._pictures, self._watching, self._placeholders, metrics, self._events
         )

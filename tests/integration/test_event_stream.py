@@ -14,7 +14,7 @@ import pytest
 
 from services.streamer.api import event_stream
 from services.streamer.app import create_app
-from services.streamer.event_feed import EventFeed
+from services.streamer.event_feed import EventFeed, Subscription
 from shared.redis_connection import Client, connect
 from tests.conftest import RedisProcess
 from tests.integration.lively_site import event, publish_lively_site
@@ -132,7 +132,7 @@ def test_without_clients_nothing_is_read(streamer: Serving, redis_client: Client
     listener.ids(1)
     listener.close()
     feed = streamer.streamer.parts.events
-    wait_until(lambda: feed._clients == 0, "the client is gone")
+    wait_until(lambda: feed._subscriptions == 0, "the client is gone")
     append(redis_client, 2, 2)
 
     def quiet() -> bool:
@@ -160,7 +160,7 @@ def test_events_can_be_filtered(streamer: Serving, redis_client: Client) -> None
 def test_a_quiet_stream_says_how_far_it_has_got(
     streamer: Serving, redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_stream.event_messages, "__defaults__", (0.2,))
+    monkeypatch.setattr(event_stream.event_messages, "__defaults__", (0.2, Subscription.wait))
     listener = Listener(streamer.port, "?kind=left")
     append(redis_client, 1, 3)
     wait_until(lambda: listener.block().id == "3-0", "a comment with the id of the last event")
@@ -208,16 +208,39 @@ def test_clients_go_on_after_redis_was_away(redis_process: RedisProcess) -> None
 
 
 def test_a_slow_client_catches_up_from_redis(redis_client: Client) -> None:
-    feed = EventFeed(redis_client, KEYS, kept=10)
-    position = feed.join(None)
+    feed = EventFeed(redis_client, KEYS, lambda event: b"", kept=10)
+    client = feed.join(None)
     ids, seen = append(redis_client, 1, 250), list[str]()
     wait_until(lambda: feed._read_to == (250, 0), "all are read")
-    while (batch := feed.after(position, 0.0)).entries:
-        seen += ["{}-{}".format(*entry_id) for entry_id, _ in batch.entries]
-        position = batch.position
-    feed.leave()
+    while len(seen) < 250:
+        client.wait(WAIT_S)
+        seen += ["{}-{}".format(*entry.id) for entry in client.take()]
+    client.leave()
     feed.close()
     assert seen == ids
+
+
+def test_a_stream_can_wait_in_an_event_loop(redis_client: Client) -> None:
+    """The generator neither blocks nor calls Redis: a server may run it in its loop, and wait in its own way."""
+    append(redis_client, 1, 150)
+    news = threading.Event()
+    feed = EventFeed(redis_client, KEYS, event_stream.encoded_event, news.set, kept=10)
+    client = feed.join((0, 0))
+
+    def wait(_: Subscription, longest_s: float) -> None:
+        assert longest_s > 10
+        assert news.wait(WAIT_S)
+        news.clear()
+
+    messages = event_stream.event_messages(feed, client, lambda event: event.kind == "appeared", None, wait=wait)
+    assert b"retry" in next(messages)
+    body = b""
+    while body.count(b"data: ") < 150:
+        body += next(messages)
+    append(redis_client, 151, 151)
+    assert b"id: 151-0" in next(messages)
+    feed.close()
+    assert list(messages) == []
 
 
 def test_a_key_of_another_type_ends_no_stream(streamer: Serving, redis_client: Client) -> None:

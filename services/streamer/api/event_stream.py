@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 
 from flask import Response, request
 from pydantic import Field
-from redis.exceptions import RedisError
 from werkzeug.exceptions import ServiceUnavailable
 
 from services.streamer.api.events import EventFilter, event_of, id_text, wanted
 from services.streamer.api.operations import Header, Operations
 from services.streamer.api.parts import ApiParts
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
-from services.streamer.event_feed import EventFeed, Position
+from services.streamer.event_feed import EventFeed, Subscription
 from shared.lenient_values import stream_id
 from shared.site_events import EventId, SiteEvent
 
@@ -64,16 +63,16 @@ def add(api: Operations, parts: ApiParts) -> None:
             parts.metrics.viewers_refused.inc()
             raise ServiceUnavailable("this streamer has reached its limit of streams; start another, or try later")
         try:
-            position = parts.events.join(last)
+            subscription = parts.events.join(last)
         except BaseException:
             parts.places.release()
             raise
         gone: Callable[[], bool] | None = request.environ.get("waitress.client_disconnected")
-        body = event_messages(parts.events, position, wanted(query), gone)
+        body = event_messages(parts.events, subscription, wanted(query), gone)
         response = Response(body, content_type=MEDIA_TYPE, headers=headers)
 
         def ended() -> None:
-            parts.events.leave()
+            subscription.leave()
             parts.places.release()
 
         response.call_on_close(ended)
@@ -93,41 +92,41 @@ def _last_id(query: StreamQuery) -> EventId | None:
 
 def event_messages(
     feed: EventFeed,
-    position: Position,
+    subscription: Subscription,
     is_wanted: Callable[[SiteEvent], bool],
     gone: Callable[[], bool] | None,
     keep_alive_s: float = KEEP_ALIVE_S,
+    wait: Callable[[Subscription, float], None] = Subscription.wait,
 ) -> Iterator[bytes]:
-    """The body of a stream of a client that joined at `position`; ends when the feed is closed.
+    """The body of a stream; ends when the feed is closed.
 
-    `gone`: whether the client has disconnected; None: the server closes the iterator by itself.
+    `gone`: whether the client has disconnected; None: the server closes the iterator by itself. `wait` waits at most
+    so many seconds for news; in an event loop, it has to be one that does not block the loop.
     """
-    yield f": events of the site\nretry: {_RECONNECT_MS}\nid: {id_text(position.last)}\n\n".encode()
+    yield f": events of the site\nretry: {_RECONNECT_MS}\nid: {id_text(subscription.last)}\n\n".encode()
     quiet_since = time.monotonic()
     while not feed.closed and not (gone is not None and gone()):
+        last = subscription.last
+        body = b""
+        for entry in subscription.take():
+            if last > (0, 0) and entry.id[0] > last[0] + 1:
+                body += _missed(last, entry.id)
+            last = entry.id
+            if entry.event is not None and is_wanted(entry.event):
+                body += entry.encoded
         left_s = quiet_since + keep_alive_s - time.monotonic()
-        if left_s <= 0:
+        if not body and left_s <= 0:
             # The id tells the client how far it has got, although the filter let nothing through.
-            yield f": keep-alive\nid: {id_text(position.last)}\n\n".encode()
-            quiet_since, left_s = time.monotonic(), keep_alive_s
-        try:
-            batch = feed.after(position, left_s if gone is None else min(_LOOK_S, left_s))
-        except RedisError:
-            time.sleep(_LOOK_S)  # The reader of the feed has logged it.
-            continue
-        body, last, position = b"", position.last, batch.position
-        for entry_id, event in batch.entries:
-            if last > (0, 0) and entry_id[0] > last[0] + 1:
-                body += _missed(last, entry_id)
-            last = entry_id
-            if event is not None and is_wanted(event):
-                body += _message(event)
+            body = f": keep-alive\nid: {id_text(subscription.last)}\n\n".encode()
         if body:
             yield body
             quiet_since = time.monotonic()
+        elif last == subscription.last:
+            wait(subscription, left_s if gone is None else min(_LOOK_S, left_s))
 
 
-def _message(event: SiteEvent) -> bytes:
+def encoded_event(event: SiteEvent) -> bytes:
+    """An event as clients of the stream get it."""
     return f"id: {id_text(event.id)}\ndata: {event_of(event).model_dump_json()}\n\n".encode()
 
 

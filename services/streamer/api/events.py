@@ -72,6 +72,9 @@ class Event(Model):
     from_camera: Text | None = Field(description="handover: the camera in which the identity was last seen")
     from_title: Text | None
     reason: Text = Field(description="for people")
+    by: Text | None = Field(description="the operator who asked for it")
+    command: Text | None = Field(description="id of the operator's command")
+    undoes: Text | None = Field(description="id of the command that was undone")
     decision: Decision | None
     counts: dict[Text, int] = Field(
         description="recovered: `tracks`; restored: `identities` and `tracks`; gap: `after_seq` and `next_seq`"
@@ -164,6 +167,9 @@ def event_of(event: SiteEvent) -> Event:
         from_camera=event.from_camera or None,
         from_title=event.from_title or None,
         reason=event.reason,
+        by=event.by or None,
+        command=event.command or None,
+        undoes=event.undoes or None,
         decision=decision_of(event.decision),
         counts=dict(event.counts),
     )
