@@ -28,12 +28,12 @@ parameters = {{ "path.gid" = 7 }}
 include-path = "/api/v1/cameras/{{camera}}"
 parameters = {{ "path.camera" = "north" }}
 """
-"""Without these, nearly every request would be about something that does not exist."""
+"""Without these, nearly every request is about something that does not exist."""
 
 
-def ask(streamer: Serving, folder: Path, *words: str) -> tuple[int, str]:
+def ask(streamer: Serving, folder: Path, settings: str, *words: str) -> tuple[int, str]:
     """Runs schemathesis; returns its exit code and what it prints."""
-    (folder / "schemathesis.toml").write_text(SETTINGS)
+    (folder / "schemathesis.toml").write_text(settings)
     command = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(folder / "schemathesis.toml")]
     command += ["run", f"{streamer.streamer.url}/api/v1/openapi.json", "--exclude-path", STREAM, "--no-color"]
     command += ["--generation-deterministic", "--phases", "coverage,fuzzing"]
@@ -45,8 +45,10 @@ def test_every_operation_answers_as_the_document_says(redis_url: str, redis_clie
     publish_lively_site(redis_url)
     fill(redis_client)
     with serving(redis_url) as streamer:
-        code, printed = ask(streamer, tmp_path, "--max-examples", "10")
+        code, printed = ask(streamer, tmp_path, SETTINGS, "--max-examples", "10")
+        astray, printed_astray = ask(streamer, tmp_path, "", "--include-path-regex", r"\{", "--max-examples", "3")
     assert code == 0, printed
+    assert astray == 0, printed_astray
     selected, total, tested = (int(number) for number in re.findall(r"(?:Selected: |Tested: |/)(\d+)", printed)[-3:])
     assert selected == total - 1 == tested, printed
     assert "Missing test data" not in printed, printed
