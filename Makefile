@@ -59,7 +59,8 @@ test-chaos: $(VENV)/.installed-dev ## Test what happens when processes, Redis or
 	$(PYTEST) tests/chaos -n 2 --dist loadfile -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) tests/chaos -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
-test-compose: $(VENV)/.installed-dev ## Test the Compose files on a Docker engine
+test-compose: $(VENV)/.installed-dev ## Test the Compose files on a Docker engine, and the alerts
+	@tools/install-system-packages prometheus
 	$(BIN)/python -m pytest tests/compose $(PYTEST_ARGS)
 
 test-evaluation: $(VENV)/.installed-dev ## Test that tracking and identities keep their scores
