@@ -114,8 +114,8 @@ def read_truth(
     """Read the ground truth of all cameras from `folder`.
 
     The file of a camera is `{camera}.txt`, `{camera}/gt.txt` or `{camera}/gt/gt.txt`. Instead of a folder, it may be
-    one file of the AI City Challenge with all cameras. Without `form` and `first_frame`, the files decide; `note` gets
-    what was decided.
+    one file of the AI City Challenge with all cameras, or the file of the only camera. Without `form` and
+    `first_frame`, the files decide; `note` gets what was decided.
 
     Raises:
         TruthError: the file of a camera is missing or invalid, or it is not clear how to read it.
@@ -125,7 +125,7 @@ def read_truth(
         texts = read_camera_texts(paths, form=form, first_frame=first_frame)
     except RecordingError as error:
         raise _truth_error(error) from None
-    if folder.is_file() and any(rows.form != "cityflow" for rows in texts.rows.values()):
+    if folder.is_file() and len(cameras) > 1 and any(rows.form != "cityflow" for rows in texts.rows.values()):
         raise TruthError(
             f"{folder}: is a file, but not one with all cameras ({COLUMNS['cityflow']}); give a folder with one file "
             "per camera"

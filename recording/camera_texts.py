@@ -41,12 +41,26 @@ def read_camera_texts(
         RecordingError: a file is invalid, or it is not clear how to read it; the message names the line.
     """
     files = {path: read_mot(path, form=form, first_frame=first_frame) for path in dict.fromkeys(paths.values())}
+    _refuse_two_forms(files)
     cameras = list(paths)
     positions = {camera: _positions(path, files[path], camera, cameras, paths) for camera, path in paths.items()}
     rows = {camera: files[path].select(positions[camera].astype(np.intp)) for camera, path in paths.items()}
     found = _first_frame(paths, rows) if first_frame is None else first_frame
     totals = {camera: len(files[path]) for camera, path in paths.items()}
     return CameraTexts(rows, positions, totals, found, first_frame is None and found == 0)
+
+
+def _refuse_two_forms(files: Mapping[Path, MotRows]) -> None:
+    """Refuse files of ten columns of which some seem to have world coordinates, and some VisDrone's categories."""
+    of_form = {rows.form: path for path, rows in files.items()}
+    if {"mot15", "visdrone"} <= set(of_form):
+        path = of_form["visdrone"]
+        raise RecordingError(
+            path,
+            f"line {files[path].line[0]}: the last three columns read as VisDrone's category, truncation and "
+            f"occlusion, but as world coordinates in {of_form['mot15']}. Say which they are with --format visdrone or "
+            "--format mot15",
+        )
 
 
 def _positions(path: Path, rows: MotRows, camera: str, cameras: list[str], paths: Mapping[str, Path]) -> Ids:

@@ -123,7 +123,8 @@ def test_a_file_of_the_ai_city_challenge_has_all_cameras(tmp_path: Path, notes: 
     assert truth["c001"].boxes_xyxy[0].tolist() == [1, 2, 31, 42]
     assert "read as cityflow (camera_id,obj_id,frame," in notes[0]
     with pytest.raises(TruthError, match="is a file, but not one with all cameras"):
-        read_truth(written(tmp_path, "1,1,0,0,50,60\n"), ["cam0"])
+        read_truth(written(tmp_path, "1,1,0,0,50,60\n"), ["cam0", "cam1"])
+    assert len(read_truth(written(tmp_path, "1,1,0,0,50,60\n"), ["gate"])["gate"]) == 1
 
 
 def test_truth_in_which_no_box_counts_is_refused_or_named(tmp_path: Path, notes: list[str]) -> None:

@@ -44,6 +44,13 @@ def test_files_that_seem_to_count_from_different_frames_are_refused_unless_it_is
         read_camera_texts(paths, first_frame=1)
 
 
+def test_files_of_ten_columns_have_one_meaning(tmp_path: Path) -> None:
+    paths = written(tmp_path, a=["1,1,0,0,30,40,1,3,1,0"], b=["1,1,0,0,30,40,1,3.5,1,0"])
+    with pytest.raises(RecordingError, match=r"a\.txt: line 1: the last three columns read as VisDrone's .*b\.txt"):
+        read_camera_texts(paths)
+    assert not read_camera_texts(paths, form="mot15").rows["a"].has_class.any()
+
+
 def test_a_file_of_the_ai_city_challenge_is_divided_by_the_numbers_in_the_names(tmp_path: Path) -> None:
     paths = written(tmp_path, c041=city(41, 1, 2) + city(42, 5))
     texts = read_camera_texts({"c042": paths["c041"], "c041": paths["c041"]})
