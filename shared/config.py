@@ -467,6 +467,9 @@ class WorkerConfig(Section):
         description="GPU numbers: `mtmc up` starts one worker per GPU, which sees only that GPU; if empty, the "
         "workers of a host share its GPUs evenly",
     )
+    crops: bool = Field(
+        True, description="publish small crops of each track for the API (crops:{camera} in Redis); false: none"
+    )
     threads: int = Field(
         0, ge=0, le=256, description="CPU threads per network; 0 divides the cores among the workers of this machine"
     )

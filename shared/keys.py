@@ -122,11 +122,6 @@ class Keys:
         return self._key("assignments")
 
     @property
-    def names(self) -> str:
-        """Hash gid → the name that a person gave to this identity."""
-        return self._key("names")
-
-    @property
     def notified(self) -> str:
         """Hash MQTT or webhook → id of the last entry of `events` that it has handled."""
         return self._key("notified")
@@ -143,6 +138,11 @@ class Keys:
     def aliases(self) -> str:
         """Hash merged gid → surviving gid."""
         return self._key("aliases")
+
+    @property
+    def names(self) -> str:
+        """Hash gid → the name that an operator gave to an identity."""
+        return self._key("names")
 
     @property
     def events(self) -> str:
@@ -185,7 +185,7 @@ class Keys:
         return self._key(f"frames:{camera}")
 
     def crops(self, camera: str) -> str:
-        """Hash, bounded: track_id → small JPEG of its best crop."""
+        """Hash, bounded, expires: best and newest crop of each track, small JPEGs."""
         return self._key(f"crops:{camera}")
 
     @property

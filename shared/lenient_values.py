@@ -11,6 +11,9 @@ from typing import Any
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
 """Stricter than `int`, which also reads spaces, underscores and the digits of other scripts."""
 
+_LARGEST = 2**64 - 1
+"""Of each of the two numbers in the id of a stream entry."""
+
 
 def text_fields(answer: Any) -> dict[str, str]:
     """A hash as text; empty for anything else."""
@@ -42,6 +45,20 @@ def decimal(text: str | None) -> float | None:
     except ValueError:
         return None
     return number if number is not None and math.isfinite(number) else None
+
+
+def stream_id(text: bytes | str) -> tuple[int, int]:
+    """The two numbers of the id of a stream entry, as Redis returns it."""
+    first, _, second = (text.decode() if isinstance(text, bytes) else text).partition("-")
+    return int(first), int(second or 0)
+
+
+def following(entry_id: tuple[int, int]) -> str | None:
+    """The smallest id after `entry_id`; None if there is none."""
+    first, second = entry_id
+    if second < _LARGEST:
+        return f"{first}-{second + 1}"
+    return f"{first + 1}-0" if first < _LARGEST else None
 
 
 def class_names(text: str) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ NEEDED: tuple[tuple[str, ...], ...] = (
     ("UNWATCH",),
     # keys
     ("EXISTS", _KEY),
+    ("SCAN", "0", "COUNT", "1"),
     ("TYPE", _KEY),
     ("DEL", _KEY),
     ("UNLINK", _KEY),
@@ -47,6 +48,7 @@ NEEDED: tuple[tuple[str, ...], ...] = (
     ("HKEYS", _KEY),
     ("HVALS", _KEY),
     ("HEXISTS", _KEY, "field"),
+    ("HLEN", _KEY),
     ("HSET", _KEY, "field", "0"),
     ("HSETNX", _KEY, "field", "0"),
     ("HDEL", _KEY, "field"),

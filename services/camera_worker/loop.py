@@ -9,6 +9,8 @@ import numpy as np
 import structlog
 
 from services.camera_worker.camera import Camera
+from services.camera_worker.crop_pace import CropPace
+from services.camera_worker.crop_publisher import CropPublisher, Crops
 from services.camera_worker.handover import Handover, Outcome, ReleaseWhen
 from services.camera_worker.metrics import CameraWorkerMetrics
 from services.camera_worker.perception import Perception, Seen
@@ -39,7 +41,10 @@ class TickLoop:
         handover: Handover,
         metrics: CameraWorkerMetrics,
         site_time: SiteTime,
+        crops: CropPublisher | None = None,
     ) -> None:
+        """`crops`: None publishes no crops of tracks."""
+        self._crops, self._crop_pace = crops, CropPace()
         self._site_time = site_time
         self._client, self._site, self._keys = client, site, Keys(site.site)
         self._virtual = site.clock.mode == "virtual"
@@ -127,6 +132,9 @@ class TickLoop:
         del self.cameras[camera.name]
         self._caps.pop(camera.name, None)
         self._pace.forget(camera.name)
+        self._crop_pace.forget(camera.name)
+        if self._crops is not None:
+            self._crops.forget(camera.name)
         self._metrics.forget(camera.name)
         self._handover.give_back(camera, outcome)
 
@@ -188,6 +196,7 @@ class TickLoop:
             camera.count_handled()
             self._metrics.ticks_handled.labels(camera.name).inc()
             self._show(tick, item)
+            self._crop(tick, item)
             if camera.leaving:
                 self._give_back(camera, Outcome.RELEASED)
             elif camera.ended:
@@ -219,3 +228,23 @@ class TickLoop:
                 dict(item.camera.gids),
             )
         )
+
+    def _crop(self, tick: int, item: Seen) -> None:
+        name = item.camera.name
+        self._crop_pace.forget(name, item.batch.ended.tolist())
+        if self._crops is None or item.frame is None or item.observed is None:
+            return
+        track_ids, qualities = item.observed.tracked.track_ids.tolist(), item.observed.qualities.tolist()
+        rows = self._crop_pace.due(name, time.monotonic(), track_ids, qualities)
+        if rows:
+            self._crops.offer(
+                Crops(
+                    name,
+                    tick,
+                    item.time_ns + self._site_time.shift_ns,
+                    item.frame.image,
+                    [track_ids[row] for row in rows],
+                    item.observed.tracked.boxes_xyxy[rows],
+                    [qualities[row] for row in rows],
+                )
+            )

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from services.camera_worker.crop_publisher import CropPublisher
 from services.camera_worker.picture_publisher import PicturePublisher
 from vision.inference.models import Models
 from vision.video.source import Source
@@ -65,16 +66,19 @@ class CameraWorkerMetrics:
 
 
 class WorkerCollector:
-    """Exports the counters that the picture publisher and the sources keep themselves, at each scrape."""
+    """Exports the counters that the publishers and the sources keep themselves, at each scrape."""
 
     def __init__(
         self,
         pictures: PicturePublisher,
+        crops: CropPublisher | None,
         sources: Callable[[], Mapping[str, Source]],
         malformed_gids: Callable[[], int],
     ) -> None:
-        """`sources` returns the open sources by camera; a source that is opened again counts from 0."""
-        self._pictures, self._sources, self._malformed_gids = pictures, sources, malformed_gids
+        """`crops`: None if crops are switched off. `sources` returns the open sources by camera; a source that is
+        opened again counts from 0.
+        """
+        self._pictures, self._crops, self._sources, self._malformed_gids = pictures, crops, sources, malformed_gids
 
     def collect(self) -> Iterator[Metric]:
         """The present values, for `CollectorRegistry`."""
@@ -97,6 +101,18 @@ class WorkerCollector:
         malformed = family("malformed_gids", "Entries of the global-ID map skipped because they are not numbers")
         malformed.add_metric([], self._malformed_gids())
         yield from (published, dropped, restarts, malformed)
+        if self._crops is not None:
+            crops = family("crops_published", "Crops of tracks published")
+            crops.add_metric([], self._crops.published)
+            crops_dropped = family(
+                "crops_dropped",
+                "Crops of tracks not published: replaced by newer ones (replaced), too small or not encodable "
+                "(encoding), Redis unreachable or refusing (redis), or an unexpected error (error)",
+                "reason",
+            )
+            for crop_reason, count in self._crops.dropped.items():
+                crops_dropped.add_metric([crop_reason.value], count)
+            yield from (crops, crops_dropped)
         frames = family("source_frames_dropped", "Frames of a source that no tick used", "camera")
         failures = family("source_failures", "Times that a source failed and was opened again", "camera")
         source_restarts = family("source_restarts", "Failures of a source that were unexpected errors", "camera")

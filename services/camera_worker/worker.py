@@ -8,6 +8,7 @@ import time
 import structlog
 
 from services.camera_worker.claims import Claims
+from services.camera_worker.crop_publisher import CropPublisher
 from services.camera_worker.gpu_lease import GpuChoice
 from services.camera_worker.handover import Handover
 from services.camera_worker.loop import TickLoop
@@ -65,13 +66,16 @@ class CameraWorker:
         )
         handover = Handover()
         self._pictures = PicturePublisher(connected.frames, site.keys, config.streamer)
+        retention_seconds = config.association.retention_seconds
+        self.crops = CropPublisher(connected.frames, site.keys, retention_seconds) if config.worker.crops else None
+        """None: `worker.crops` is false."""
         self._metrics = CameraWorkerMetrics(connected.monitor.registry)
         perception = Perception(models, config.clock.target_fps, virtual=virtual, timed=self._metrics.timed)
         site_time = SiteTime(client, 1e9 / config.clock.target_fps)
-        self.loop = TickLoop(client, config, perception, self._pictures, handover, self._metrics, site_time)
+        self.loop = TickLoop(client, config, perception, self._pictures, handover, self._metrics, site_time, self.crops)
         self.roster = Roster(client, site, models, claims, site_time, handover, self._metrics, self.gpu)
         connected.monitor.registry.register(
-            WorkerCollector(self._pictures, self.roster.sources, lambda: self.loop.malformed_gids)
+            WorkerCollector(self._pictures, self.crops, self.roster.sources, lambda: self.loop.malformed_gids)
         )
         connected.monitor.registry.register(DeviceCollector(models, self.gpu))
         self._stop = threading.Event()
@@ -118,6 +122,8 @@ class CameraWorker:
                 self.roster.close()
         finally:
             self._pictures.close()
+            if self.crops is not None:
+                self.crops.close()
             self._give_gpu_free()
 
     @property

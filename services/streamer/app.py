@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
-from flask import Flask, Response, abort, jsonify, render_template, request
+from flask import Flask, Response, abort, render_template, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
-from services.streamer.api import cameras_json, read_tracks, site_json, wall_json
+from services.streamer.api import ApiParts, api_blueprint, wall_json
+from services.streamer.api.problem_details import InvalidParameter, InvalidRequest, problem_response
+from services.streamer.event_feed import EventFeed
 from services.streamer.http_server import MAX_STREAMS
 from services.streamer.metrics import StreamerMetrics
-from services.streamer.openapi import DOCUMENT
 from services.streamer.pictures import Pictures
 from services.streamer.placeholders import Placeholders
 from services.streamer.site_reader import SiteReader
@@ -37,7 +37,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 503: "unavailable"}
 
 
 @dataclass(frozen=True)
@@ -50,15 +49,18 @@ class Parts:
     watching: Watching
     placeholders: Placeholders
     metrics: StreamerMetrics
+    events: EventFeed
 
 
 def create_app(parts: Parts, max_streams: int = MAX_STREAMS) -> Flask:
     """The WSGI application of one streamer."""
     app = Flask(__name__)
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    places = threading.BoundedSemaphore(max_streams)
     _add_pages(app, parts)
-    _add_pictures(app, parts, threading.BoundedSemaphore(max_streams))
-    _add_api(app, parts)
+    _add_pictures(app, parts, places)
+    app.register_blueprint(
+        api_blueprint(ApiParts(parts.connected.site, parts.site, parts.events, parts.metrics, places))
+    )
     _add_errors(app)
 
     @app.after_request
@@ -167,49 +169,16 @@ def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) 
         )
 
 
-def _add_api(app: Flask, parts: Parts) -> None:
-    @app.get("/api/v1/site")
-    def _site() -> Response:
-        return _fresh(site_json(parts.site.current()))
-
-    @app.get("/api/v1/cameras")
-    def _cameras() -> Response:
-        return _fresh(cameras_json(parts.site.current()))
-
-    @app.get("/api/v1/tracks")
-    def _tracks() -> Response:
-        state = parts.site.current()
-        name = request.args.get("camera")
-        cameras = [camera for camera in state.cameras if name is None or camera.name == name]
-        if name is not None and not cameras:
-            abort(404, f"this site has no camera '{name}'")
-        client, keys = parts.connected.client, parts.connected.site.keys
-        return _fresh(read_tracks(client, keys, cameras, parts.site.reader.tracks(cameras)))
-
-    @app.get("/api/v1/openapi.json")
-    def _openapi() -> Response:
-        return jsonify(DOCUMENT)
-
-
-def _fresh(content: dict[str, Any]) -> Response:
-    response = jsonify(content)
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
 def _add_errors(app: Flask) -> None:
-    def answer(status: int, message: str) -> Response:
-        if request.path.startswith("/api/"):
-            response = jsonify({"error": {"code": _CODES.get(status, "error"), "message": message}})
-        else:
-            response = Response(f"{message}\n", mimetype="text/plain")
-        response.status_code = status
-        response.headers["Cache-Control"] = "no-store"
-        return response
+    def answer(status: int, message: str, errors: Sequence[InvalidParameter] = ()) -> Response:
+        if request.path == "/api" or request.path.startswith("/api/"):
+            return problem_response(status, message, errors)
+        return Response(f"{message}\n", status, {"Cache-Control": "no-store"}, mimetype="text/plain")
 
     @app.errorhandler(HTTPException)
     def _http_error(error: HTTPException) -> Response:
-        response = answer(error.code or 500, error.description or error.name)
+        errors = error.errors if isinstance(error, InvalidRequest) else ()
+        response = answer(error.code or 500, error.description or error.name, errors)
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value

@@ -7,7 +7,9 @@ import time
 import structlog
 from redis.exceptions import RedisError
 
+from services.streamer.api.event_stream import encoded_event
 from services.streamer.app import Parts, create_app
+from services.streamer.event_feed import EventFeed
 from services.streamer.http_server import HttpServer
 from services.streamer.metrics import SiteCollector, StreamerMetrics
 from services.streamer.picture_reader import PictureReader
@@ -43,7 +45,10 @@ class Streamer:
         self._metrics = metrics = StreamerMetrics(self._watching, connected.monitor.registry)
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
-        self.parts = Parts(connected, self._site, self._pictures, self._watching, self._placeholders, metrics)
+        self._events = EventFeed(connected.client, self._keys, encoded_event)
+        self.parts = Parts(
+            connected, self._site, self._pictures, self._watching, self._placeholders, metrics, self._events
+        )
         host = options.host if options.host is not None else config.host
         port = options.port if options.port is not None else config.port
         self._server = HttpServer(create_app(self.parts), host, port, on_cut_off=metrics.viewers_cut_off.inc)
@@ -113,6 +118,7 @@ class Streamer:
     def close(self) -> None:
         """Ends all streams, then stops the server; takes a second at most."""
         self._pictures.close()
+        self._events.close()
         self._reader.close()
         self._server.close()
         self._site.close()

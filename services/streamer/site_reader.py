@@ -34,6 +34,7 @@ class SiteReader:
         """Name of each server in messages → a client that does not wait long for an answer."""
         if frames is not client:
             self.clients["the Redis for pictures"] = frames
+        self.client, self.frames = client, frames
         self.reader = StateReader(client, frames, connected.site)
         self._watch = ProblemWatch()
         self._lock = threading.Lock()

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from shared.keys import Keys
-from shared.lenient_values import class_names, text_fields, whole
+from shared.lenient_reads import entries_at, fields_at, hash_at, newest_entries_at
+from shared.lenient_values import class_names, decimal, following, stream_id, text_fields, whole
 from shared.redis_connection import Client
 
 Fields = Mapping[str, str]
 _MOST_ALIASES = 100
 """A chain of merged gids is not followed any further; the aggregator writes none that is longer than one."""
+
+
+_MOST_CHANGES = 10_000
+"""Merges and splits to remember; `events` keeps about as many events."""
+_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True)
@@ -72,24 +80,69 @@ class Explanation:
     """Oldest first; only those that `events` still has."""
 
 
-def read_explanation(client: Client, keys: Keys, gid: int) -> Explanation | None:
-    """What is written of an identity; None if there is none with this gid.
+class ChangeLog:
+    """The merges and splits in `events`. Reads only what is new since the last time; safe to use from any thread."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._client, self._keys = client, keys
+        self._lock = threading.Lock()
+        self._last = (0, 0)
+        self._found: deque[Fields] = deque(maxlen=_MOST_CHANGES)
+
+    def read(self) -> list[Fields]:
+        """The fields of each merge and split, oldest first.
+
+        Raises:
+            RedisError: Redis is unreachable.
+        """
+        with self._lock:
+            self._read_new()
+            return list(self._found)
+
+    def _read_new(self) -> None:
+        key = self._keys.events
+        newest = newest_entries_at(self._client, key, count=1)
+        if not newest or stream_id(newest[0][0]) < self._last:  # The stream began anew.
+            self._last = (0, 0)
+            self._found.clear()
+        while (first := following(self._last)) is not None:
+            entries = entries_at(self._client, key, first=first, count=_AT_ONCE)
+            if not entries:
+                break
+            for entry_id, fields in entries:
+                self._last = stream_id(entry_id)
+                if fields.get(b"kind") in (b"merged", b"split"):
+                    self._found.append(text_fields(fields))
+
+
+def surviving(client: Client, keys: Keys, gid: int) -> int:
+    """The identity that `gid` was merged into, or `gid` itself.
 
     Raises:
         RedisError: Redis is unreachable.
     """
-    current = gid
     for _ in range(_MOST_ALIASES):
-        alias = client.hget(keys.aliases, str(current))
-        if alias is None or not alias.isdigit():
+        alias = whole(fields_at(client, keys.aliases, [str(gid)])[0])
+        if alias is None or alias <= 0:
             break
-        current = int(alias)
-    record = text_fields(client.hgetall(keys.identity(current)))
+        gid = alias
+    return gid
+
+
+def read_explanation(client: Client, keys: Keys, gid: int, log: ChangeLog | None = None) -> Explanation | None:
+    """What is written of an identity; None if there is none with this gid.
+
+    `log`: that of a process that reads often.
+
+    Raises:
+        RedisError: Redis is unreachable.
+    """
+    current = surviving(client, keys, gid)
+    record = text_fields(hash_at(client, keys.identity(current)))
     if not record:
         return None
-    sightings = [text_fields(fields) for _, fields in client.xrange(keys.sightings(current))]
-    events = [text_fields(fields) for _, fields in client.xrange(keys.events)]
-    changes = tuple(_changes(current, events))
+    sightings = [text_fields(fields) for _, fields in entries_at(client, keys.sightings(current))]
+    changes = tuple(_changes(current, (log or ChangeLog(client, keys)).read()))
     class_name = _class_name(client, keys, record)
     return Explanation(current, gid, class_name, record, tuple(_tracks(current, sightings, changes)), changes)
 
@@ -97,7 +150,8 @@ def read_explanation(client: Client, keys: Keys, gid: int) -> Explanation | None
 def _class_name(client: Client, keys: Keys, record: Fields) -> str | None:
     class_id = whole(record.get("class"))
     for camera in record.get("cameras", "").split():
-        names = class_names((client.hget(keys.camera(camera), "class_names") or b"").decode(errors="replace"))
+        (text,) = fields_at(client, keys.camera(camera), ["class_names"])
+        names = class_names((text or b"").decode(errors="replace"))
         if class_id is not None and 0 <= class_id < len(names):
             return names[class_id]
     return None
@@ -124,7 +178,7 @@ def _tracks(gid: int, sightings: Iterable[Fields], changes: Iterable[Change]) ->
             first_ns,
             last_ns,
             fields.get("ended") == "1",
-            _reason(fields) or (known.reason if known else None),
+            reason_of(fields) or (known.reason if known else None),
             now if now != gid else None,
         )
     return sorted(tracks.values(), key=lambda track: (track.first_ns, track.camera, track.track_id))
@@ -136,18 +190,17 @@ def _changes(gid: int, events: Iterable[Fields]) -> Iterable[Change]:
         is_change = fields.get("kind") in ("merged", "split") and gid in (one, other)
         if is_change and one is not None and other is not None and time_ns is not None:
             place = fields.get("camera", ""), fields.get("track_id", "")
-            yield Change(time_ns, fields["kind"], one, other, *place, _reason(fields))
+            yield Change(time_ns, fields["kind"], one, other, *place, reason_of(fields))
 
 
-def _reason(fields: Fields) -> Reason | None:
+def reason_of(fields: Fields) -> Reason | None:
     """The decision in an entry; None if it has none, or one that cannot be read."""
-    try:
-        if "score" not in fields:
-            return None
-        pairs = (part.partition("=") for part in fields.get("terms", "").split())
-        terms = {name: float(value) for name, _, value in pairs}
-        runner_up = int(fields["runner_up"]) if "runner_up" in fields else None
-        margin = float(fields["margin"]) if "margin" in fields else None
-        return Reason(float(fields["score"]), terms, runner_up, margin)
-    except ValueError:
+    score = decimal(fields.get("score"))
+    pairs = (part.partition("=") for part in fields.get("terms", "").split())
+    terms = {name: decimal(value) for name, _, value in pairs}
+    known = {name: value for name, value in terms.items() if value is not None}
+    runner_up, margin = whole(fields.get("runner_up")), decimal(fields.get("margin"))
+    unreadable = (runner_up is None and "runner_up" in fields) or (margin is None and "margin" in fields)
+    if score is None or len(known) < len(terms) or unreadable:
         return None
+    return Reason(score, known, runner_up, margin)

@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from services.streamer.service import Streamer
 from shared.config import SiteConfig
 from shared.keys import Keys
+from shared.messages import SCHEMA, TrackBatch
 from shared.process import ServiceOptions, connect_site
 from shared.redis_connection import Client, connect
 from shared.service import run
@@ -206,9 +207,9 @@ class Viewer:
 
 
 @contextmanager
-def serving(redis_url: str, port: int = 0) -> Iterator[Serving]:
+def serving(redis_url: str, port: int = 0, frames_url: str | None = None) -> Iterator[Serving]:
     """Runs a streamer of the published site in threads of this process."""
-    options = ServiceOptions(SITE, redis_url, host="127.0.0.1", port=port)
+    options = ServiceOptions(SITE, redis_url, host="127.0.0.1", port=port, frames_url=frames_url)
     connected = connect_site(options, threading.Event())
     assert connected is not None
     stop = threading.Event()
@@ -231,3 +232,28 @@ def publish(redis_url: str, cameras: list[str | dict[str, Any]]) -> None:
     client = connect(redis_url)
     publish_site(client, site_config(cameras))
     client.close()
+
+
+SLOW = {"fps": "0.05"}
+"""Rate of a worker that is so slow that the tracks of the last picture do not go stale within a test."""
+
+
+def track_entry(
+    camera: str, track_ids: list[int], *, picture: bool = True, ended: Sequence[int] = (), **changes: Any
+) -> dict[str, Any]:
+    """The fields of an entry of `tracks:{camera}`."""
+    n = len(track_ids)
+    batch = TrackBatch(
+        track_ids=np.array(track_ids, np.int64),
+        boxes_xyxy=np.tile(np.array([10, 20, 110.5, 220], np.float32), (n, 1)),
+        scores=np.full(n, 0.75, np.float32),
+        class_ids=np.arange(n, dtype=np.int16),
+        qualities=np.full(n, 0.5, np.float32),
+        embedding_rows=np.full(n, -1, np.int32),
+        ended=np.array(ended, np.int64),
+        width=1280 if picture else 0,
+        height=720 if picture else 0,
+    )
+    time_ns = 1_700_000_000_123_456_789
+    entry = {"schema": SCHEMA, "seq": 1, "camera": camera, "tick": 42, "time_ns": time_ns, "n": n}
+    return {**entry, "payload": batch.encode(), **changes}

@@ -1,0 +1,153 @@
+"""Generates the OpenAPI 3.1 document from the operations and the models of their responses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from services.streamer.api.models import Model, Query
+from services.streamer.api.operations import Operation
+from services.streamer.api.problem_details import MEDIA_TYPE, ProblemDetails
+from shared.config import NAME_PATTERN
+from shared.version import mtmc_version
+
+Schema = dict[str, Any]
+_REFERENCE = "#/components/schemas/{model}"
+_PARAMETER = re.compile(r"<(?:(?P<kind>[^:<>]+):)?(?P<name>\w+)>")
+_PATH_SCHEMAS: dict[str, Schema] = {
+    "camera": {"type": "string", "pattern": NAME_PATTERN, "maxLength": 64},
+    "gid": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "track_id": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "which": {"type": "string", "enum": ["best", "newest"]},
+}
+_ERRORS = {
+    400: "a parameter is unknown or cannot have this value",
+    406: "the header `Accept` excludes the media type of this resource",
+    413: "the body of the request is too large",
+    500: "an unexpected error, which is in the log of the streamer",
+    503: "Redis does not answer, or the streamer is full; try again later",
+}
+_TAGS = {
+    "site": "The site and its processes",
+    "cameras": "Cameras, their tracks and crops",
+    "identities": "Objects across cameras, and what happened to them",
+    "geometry": "Where cameras look, and how objects get from one to another",
+}
+
+
+def openapi_document(operations: Sequence[Operation], prefix: str) -> Schema:
+    """The document; `prefix` is that of every path."""
+    answers = [operation.answer for operation in operations if operation.answer is not None]
+    models: list[type[Model]] = list(dict.fromkeys([*answers, ProblemDetails]))
+    _, definitions = models_json_schema([(model, "serialization") for model in models], ref_template=_REFERENCE)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "mtmc",
+            "version": mtmc_version(),
+            "description": "One site of mtmc: its cameras, its identities, and what is wrong with it. "
+            "Everything is read from Redis, so every streamer of a site answers the same.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
+        "paths": {prefix + _path(operation.rule): {"get": _operation(operation)} for operation in operations},
+        "components": {
+            "schemas": {name: _without_titles(schema) for name, schema in definitions["$defs"].items()},
+            "responses": {
+                f"Error{status}": {
+                    "description": description,
+                    "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model="ProblemDetails")}}},
+                }
+                for status, description in {**_ERRORS, 404: "there is no such resource"}.items()
+            },
+        },
+    }
+
+
+def _path(rule: str) -> str:
+    return _PARAMETER.sub(lambda found: "{" + found["name"] + "}", rule)
+
+
+def _operation(operation: Operation) -> Schema:
+    if operation.answer is None:
+        schema: Schema = {"type": "string"}
+        if operation.media_type == "image/jpeg":
+            schema = {}  # In OpenAPI 3.1, binary content has no schema.
+    else:
+        schema = {"$ref": _REFERENCE.format(model=operation.answer.__name__)}
+    errors = {status: {"$ref": f"#/components/responses/Error{status}"} for status in _ERRORS}
+    if operation.not_found:
+        errors[404] = {"$ref": "#/components/responses/Error404"}
+    description = " ".join(
+        part for part in (operation.description, operation.not_found and f"404: {operation.not_found}.") if part
+    )
+    return {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        **({"description": description} if description else {}),
+        "parameters": [*_of_path(operation), *_of_query(operation.query), *_of_headers(operation)],
+        "responses": {
+            "200": {"description": operation.summary, "content": {operation.media_type: {"schema": schema}}},
+            **{str(status): reference for status, reference in sorted(errors.items())},
+        },
+    }
+
+
+def _of_path(operation: Operation) -> list[Schema]:
+    names = [found["name"] for found in _PARAMETER.finditer(operation.rule)]
+    return [{"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[name]} for name in names]
+
+
+def _of_query(query: type[Query] | None) -> list[Schema]:
+    if query is None:
+        return []
+    content = query.model_json_schema()
+    parameters = []
+    for name, schema in content.get("properties", {}).items():
+        given = _without_null(_without_titles(schema))
+        description = given.pop("description", "")
+        given.pop("default", None) if given.get("default") in (None, []) else None
+        parameters.append(
+            {
+                "name": name,
+                "in": "query",
+                "required": name in content.get("required", ()),
+                "description": description,
+                "schema": given,
+            }
+        )
+    return parameters
+
+
+def _of_headers(operation: Operation) -> list[Schema]:
+    return [
+        {
+            "name": header.name,
+            "in": "header",
+            "required": False,
+            "description": header.description,
+            "schema": {"type": "string", "pattern": header.pattern},
+        }
+        for header in operation.headers
+    ]
+
+
+def _without_null(schema: Schema) -> Schema:
+    """A query parameter cannot be null: it is left out."""
+    choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) != 1:
+        return dict(schema)
+    return {**choices[0], **{name: value for name, value in schema.items() if name != "anyOf"}}
+
+
+def _without_titles(schema: Any) -> Any:
+    """Pydantic's titles repeat the names of the fields."""
+    if isinstance(schema, dict):
+        is_text = isinstance(schema.get("title"), str)
+        return {name: _without_titles(value) for name, value in schema.items() if name != "title" or not is_text}
+    return [_without_titles(item) for item in schema] if isinstance(schema, list) else schema

@@ -1,0 +1,141 @@
+"""Declares the operations of the API: the routes, and what the OpenAPI document says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar
+
+from flask import Blueprint, Response, request
+from pydantic import ValidationError
+from werkzeug.exceptions import NotAcceptable, RequestEntityTooLarge
+
+from services.streamer.api.models import Model, Query
+from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
+
+JSON = "application/json"
+MOST_BODY_BYTES = 32 * 1024
+"""No operation reads a body yet."""
+Handler = TypeVar("Handler", bound=Callable[..., Model | Response])
+
+
+@dataclass(frozen=True)
+class Header:
+    """A request header that an operation reads."""
+
+    name: str
+    pattern: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One GET of the API."""
+
+    name: str
+    rule: str
+    """Of Flask, without the prefix of the API."""
+    tag: str
+    summary: str
+    answer: type[Model] | None
+    """None: the response is not JSON."""
+    media_type: str
+    query: type[Query] | None
+    headers: tuple[Header, ...]
+    not_found: str
+    """What a response 404 means; empty: there is none."""
+    description: str
+
+
+class Operations:
+    """The operations of one blueprint."""
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        self._blueprint = blueprint
+        self.every: list[Operation] = []
+
+    def get(
+        self,
+        rule: str,
+        summary: str,
+        answer: type[Model] | None = None,
+        *,
+        tag: str,
+        media_type: str = JSON,
+        query: type[Query] | None = None,
+        headers: tuple[Header, ...] = (),
+        not_found: str = "",
+        description: str = "",
+    ) -> Callable[[Handler], Handler]:
+        """Declares a GET. The function gets the parts of the path, and `query` if the operation has one."""
+
+        def declare(handler: Handler) -> Handler:
+            name = handler.__name__.lstrip("_")
+            self.every.append(
+                Operation(name, rule, tag, summary, answer, media_type, query, headers, not_found, description)
+            )
+
+            @wraps(handler)
+            def view(**path: Any) -> Response:
+                _check_request(media_type)
+                arguments = path if query is None else {**path, "query": parsed(query)}
+                if query is None:
+                    _refuse_parameters()
+                answered = handler(**arguments)
+                return answered if isinstance(answered, Response) else json_response(answered)
+
+            self._blueprint.add_url_rule(rule, name, view, methods=["GET"])
+            return handler
+
+        return declare
+
+
+def json_response(content: Model) -> Response:
+    """A response that nobody may store."""
+    headers = {"Cache-Control": "no-store"}
+    return Response(content.model_dump_json(by_alias=True), headers=headers, content_type=JSON)
+
+
+def _check_request(media_type: str) -> None:
+    """Refuses a request that wants another form of response, or has a large body."""
+    accepted = request.accept_mimetypes
+    if accepted and not accepted.quality(media_type):
+        raise NotAcceptable(f"this resource is {media_type}, which the header Accept of the request excludes")
+    if (request.content_length or 0) > MOST_BODY_BYTES:
+        raise RequestEntityTooLarge(f"the body of the request has more than {MOST_BODY_BYTES} bytes")
+
+
+def _refuse_parameters() -> None:
+    if request.args:
+        raise InvalidRequest(
+            InvalidParameter(parameter=name, message="is not a parameter of this resource") for name in request.args
+        )
+
+
+def parsed(query: type[Query]) -> Query:
+    """The query of the present request.
+
+    Raises:
+        InvalidRequest: a parameter is unknown, repeated, or has a value that it cannot have.
+    """
+    values: dict[str, Any] = {}
+    errors: list[InvalidParameter] = []
+    lists = {
+        field.alias or name for name, field in query.model_fields.items() if "list[" in str(field.annotation).lower()
+    }
+    for name, given in request.args.lists():
+        values[name] = given if name in lists else given[0]
+        if len(given) > 1 and name not in lists:
+            errors.append(InvalidParameter(parameter=name, message="is given more than once"))
+    try:
+        found = query.model_validate(values)
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_input=False, include_context=False):
+            name, message = str(item["loc"][0]), item["msg"].removeprefix("Value error, ")
+            if item["type"] == "extra_forbidden":
+                message = "is not a parameter of this resource"
+            errors.append(InvalidParameter(parameter=name, message=message))
+    if errors:
+        raise InvalidRequest(errors)
+    return found

@@ -1,0 +1,68 @@
+"""What the resources of the API read from."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+
+from werkzeug.exceptions import NotFound
+
+from services.streamer.event_feed import EventFeed
+from services.streamer.metrics import StreamerMetrics
+from services.streamer.site_reader import SiteReader
+from shared.identity_list import IdentityList
+from shared.keys import Keys
+from shared.redis_connection import Client
+from shared.site import PublishedSite
+from shared.site_state.explanation import ChangeLog
+from shared.site_state.states import CameraState
+
+
+@dataclass(frozen=True)
+class ApiParts:
+    """The parts of the streamer that the API uses."""
+
+    published: PublishedSite
+    site: SiteReader
+    events: EventFeed
+    metrics: StreamerMetrics
+    places: threading.BoundedSemaphore
+    """One for each open stream."""
+
+    @property
+    def keys(self) -> Keys:
+        """The key names of the site."""
+        return self.published.keys
+
+    @property
+    def client(self) -> Client:
+        """The client of the site's Redis."""
+        return self.site.client
+
+    @property
+    def frames(self) -> Client:
+        """The client of the Redis for pictures."""
+        return self.site.frames
+
+    @cached_property
+    def identities(self) -> IdentityList:
+        """Knows which gids have a record."""
+        return IdentityList(self.client, self.keys)
+
+    @cached_property
+    def changes(self) -> ChangeLog:
+        """Remembers merges and splits."""
+        return ChangeLog(self.client, self.keys)
+
+    def camera(self, name: str) -> CameraState:
+        """The state of a camera.
+
+        Raises:
+            NotFound: the site has none of this name.
+            RedisError: Redis is unreachable.
+        """
+        camera = self.site.current().camera(name)
+        if camera is None:
+            raise NotFound(f"this site has no camera '{name}'")
+        return camera

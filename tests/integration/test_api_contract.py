@@ -1,0 +1,66 @@
+"""The API keeps to its OpenAPI document, whatever it is asked: schemathesis asks."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from services.streamer.app import create_app
+from shared.redis_connection import Client
+from tests.integration.lively_site import TRACK, fill, publish_lively_site
+from tests.integration.streamer_site import Serving, serving
+
+STREAM = "/api/v1/events/stream"
+"""Has no end, so schemathesis would wait for ever."""
+SETTINGS = f"""
+[[operations]]
+include-path = "/api/v1/cameras/{{camera}}/crops/{{track_id}}/{{which}}.jpg"
+parameters = {{ "path.camera" = "north", "path.track_id" = {TRACK} }}
+
+[[operations]]
+include-path = "/api/v1/identities/{{gid}}"
+parameters = {{ "path.gid" = 7 }}
+
+[[operations]]
+include-path = "/api/v1/cameras/{{camera}}"
+parameters = {{ "path.camera" = "north" }}
+"""
+"""Without these, nearly every request is about something that does not exist."""
+
+
+def ask(streamer: Serving, folder: Path, settings: str, *words: str) -> tuple[int, str]:
+    """Runs schemathesis; returns its exit code and what it prints."""
+    (folder / "schemathesis.toml").write_text(settings)
+    command = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(folder / "schemathesis.toml")]
+    command += ["run", f"{streamer.streamer.url}/api/v1/openapi.json", "--exclude-path", STREAM, "--no-color"]
+    command += ["--generation-deterministic", "--phases", "coverage,fuzzing"]
+    done = subprocess.run([*command, *words], cwd=folder, capture_output=True, text=True, timeout=240)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_every_operation_answers_as_the_document_says(redis_url: str, redis_client: Client, tmp_path: Path) -> None:
+    publish_lively_site(redis_url)
+    fill(redis_client)
+    with serving(redis_url) as streamer:
+        code, printed = ask(streamer, tmp_path, SETTINGS, "--max-examples", "10")
+        astray, printed_astray = ask(streamer, tmp_path, "", "--include-path-regex", r"\{", "--max-examples", "3")
+    assert code == 0, printed
+    assert astray == 0, printed_astray
+    selected, total, tested = (int(number) for number in re.findall(r"(?:Selected: |Tested: |/)(\d+)", printed)[-3:])
+    assert selected == total - 1 == tested, printed
+    assert "Missing test data" not in printed, printed
+
+
+def test_the_document_is_complete(redis_url: str, redis_client: Client) -> None:
+    publish_lively_site(redis_url)
+    with serving(redis_url) as streamer:
+        document = streamer.json("/api/v1/openapi.json")
+        rules = {rule.rule for rule in create_app(streamer.streamer.parts).url_map.iter_rules()}
+    assert document["openapi"].startswith("3.1.")
+    described = {re.sub(r"\{\w+\}", "{}", path) for path in document["paths"]} | {"/api/v1/openapi.json"}
+    assert {re.sub(r"<[^>]+>", "{}", rule) for rule in rules if rule.startswith("/api/")} == described
+    names = set(re.findall(r"#/components/(\w+/\w+)", json.dumps(document)))
+    assert {f"{kind}/{name}" for kind in document["components"] for name in document["components"][kind]} >= names
