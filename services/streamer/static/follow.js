@@ -28,10 +28,11 @@ export class Follow {
     if (gid === this.gid) return;
     this.stop();
     this.gid = gid;
-    document.getElementById("wall").toggleAttribute("data-following", gid !== null);
+    this.say(gid === null ? "" : `Following #${gid} …`);
+    for (const tile of this.tiles().values()) this.mark(tile, [], null);
+    document.getElementById("wall").removeAttribute("data-following");
     if (gid === null) {
       this.stop = () => {};
-      for (const tile of this.tiles().values()) this.mark(tile, [], null);
       return;
     }
     this.stop = repeat(async (signal) => this.show(await get("/tracks", signal)), EVERY_MS);
@@ -40,10 +41,23 @@ export class Follow {
   /** @param {{cameras: Array<any>}} tracks */
   show(tracks) {
     const tiles = this.tiles();
+    const seen = [];
     for (const camera of tracks.cameras) {
       const tile = tiles.get(camera.camera);
-      if (tile) this.mark(tile, camera.tracks.filter((track) => track.gid === this.gid), camera);
+      const own = camera.tracks.filter((track) => track.gid === this.gid);
+      if (tile) this.mark(tile, own, camera);
+      if (own.length) seen.push(camera.camera);
     }
+    // While nobody sees it, no view is dimmed.
+    document.getElementById("wall").toggleAttribute("data-following", seen.length > 0);
+    this.say(seen.length ? `Following #${this.gid} in ${seen.join(", ")}` : `Following #${this.gid}: not in view now`);
+  }
+
+  say(text) {
+    const line = document.getElementById("following");
+    line.hidden = !text;
+    const words = line.firstElementChild;
+    if (words.textContent !== text) words.textContent = text;
   }
 
   mark(tile, tracks, camera) {

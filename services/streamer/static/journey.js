@@ -1,12 +1,13 @@
 // One identity: a lane for each camera over time, and for each stay why the track belongs to it.
 
-import { clockTime, colourOf, duration, h, seconds, titleOf } from "./parts.js";
+import { clockTime, colourOf, cropAddress, duration, h, seconds, titleOf } from "./parts.js";
 
 const TERMS = {
   appearance: "appearance",
   position: "position",
   travel: "travel time",
   place: "place",
+  motion: "motion",
   class: "class",
   prior: "prior",
 };
@@ -33,7 +34,7 @@ function facts(identity, page) {
     : `last seen at ${clockTime(identity.last_seen)}`;
   const seen = seconds(identity.last_seen_ns) - seconds(identity.first_seen_ns);
   return h("div", { class: "facts" },
-    newest ? h("img", { class: "crop", src: `${newest.best.url}?${newest.best.tick}`, alt: "" }) : h("span", { class: "crop none", style: { borderColor: colourOf(identity.gid) } }),
+    newest ? h("img", { class: "crop", src: cropAddress(newest.best), alt: "" }) : h("span", { class: "crop none", style: { borderColor: colourOf(identity.gid) } }),
     h("div", {},
       h("p", { class: "who" }, swatch(identity.gid), `${titleOf(identity)}`, identity.class === null ? "" : ` · ${identity.class}`),
       h("p", {}, where),
@@ -72,7 +73,7 @@ function stayItem(identity, stay, page) {
   const crops = (identity.crops || []).find((one) => one.camera === stay.camera && one.track_id === stay.track_id);
   const length = seconds(stay.last_seen_ns) - seconds(stay.first_seen_ns);
   return h("li", {},
-    crops ? h("img", { class: "crop", src: `${crops.best.url}?${crops.best.tick}`, alt: `in ${stay.camera}`, loading: "lazy" }) : h("span", { class: "crop none" }),
+    crops ? h("img", { class: "crop", src: cropAddress(crops.best), alt: `in ${stay.camera}`, loading: "lazy" }) : h("span", { class: "crop none" }),
     h("div", {},
       h("p", {}, h("strong", {}, page.titles.get(stay.camera) || stay.camera), ` ${clockTime(stay.first_seen)}, ${stay.ended ? `for ${duration(length)}` : "in view"}`),
       stay.moved_to !== null ? h("p", { class: "moved-to" }, "belongs to ", link(stay.moved_to, page), " now") : null,
@@ -82,10 +83,14 @@ function stayItem(identity, stay, page) {
 function why(decision, page) {
   if (decision === null) return h("p", { class: "why" }, "The first track: there was nothing to decide.");
   const largest = Math.max(1, ...Object.values(decision.terms).map(Math.abs));
-  const rival = decision.runner_up === null ? "" : decision.runner_up === 0 ? " before a new identity" : " before ";
+  // Below 0 the best known identity was too unlike, so a new one began; the terms are those of that comparison.
+  const isNew = decision.score < 0;
+  const other = decision.runner_up ? link(decision.runner_up, page) : null;
   return h("details", { class: "why" },
-    h("summary", {}, `why: ${decision.score.toFixed(1)}`, decision.margin === null ? "" : `, ${decision.margin.toFixed(1)} ahead`),
-    rival ? h("p", {}, `Second choice${rival}`.replace("Second choice before", "Ahead of"), decision.runner_up ? link(decision.runner_up, page) : "") : null,
+    h("summary", {}, isNew ? "why a new identity" : `why: score ${decision.score.toFixed(1)}`),
+    isNew
+      ? h("p", {}, "The closest was ", other || "no other", `, at ${decision.score.toFixed(1)}: too unlike.`)
+      : h("p", {}, decision.runner_up === null ? "There was no other choice." : decision.runner_up === 0 ? "Ahead of a new identity" : "Ahead of ", other, decision.margin === null || decision.runner_up === null ? "" : ` by ${decision.margin.toFixed(1)}.`),
     ...Object.entries(decision.terms).map(([name, value]) => h("div", { class: "term" },
       h("span", {}, TERMS[name] || name),
       h("span", { class: value < 0 ? "bar against" : "bar", style: { width: `${(50 * Math.abs(value)) / largest}%` } }),

@@ -4,7 +4,7 @@
 
 import { Follow } from "./follow.js";
 import { journey, swatch } from "./journey.js";
-import { clockTime, colourOf, duration, get, h, repeat, titleOf } from "./parts.js";
+import { clockTime, colourOf, cropAddress, duration, get, h, repeat, titleOf } from "./parts.js";
 
 const NOW_MS = 1000;
 const JOURNEY_MS = 2000;
@@ -105,7 +105,7 @@ function card(identity, crops, before) {
   const cameras = identity.cameras.map((camera) => page.titles.get(camera) || camera);
   const since = (Date.now() - Date.parse(identity.first_seen)) / 1000;
   keepFocus(() => element.replaceChildren(
-    h("div", { class: "crops" }, ...crops.slice(0, 3).map((one) => h("img", { class: "crop", src: `${one.newest.url}?${one.newest.tick}`, alt: `in ${one.camera}` })), crops.length ? null : h("span", { class: "crop none" })),
+    h("div", { class: "crops" }, ...crops.slice(0, 3).map((one) => h("img", { class: "crop", src: cropAddress(one.newest), alt: `in ${one.camera}` })), crops.length ? null : h("span", { class: "crop none" })),
     h("div", { class: "about" },
       h("p", { class: "who" }, swatch(identity.gid), titleOf(identity), identity.class === null ? "" : ` · ${identity.class}`),
       h("p", {}, cameras.join(", ")),
@@ -209,6 +209,7 @@ function keepFocus(draw) {
 toggle.addEventListener("click", () => go(place().open ? { view: null, gid: null } : { view: "now" }));
 document.getElementById("panel-close").addEventListener("click", () => go({ view: null, gid: null }));
 for (const tab of panel.querySelectorAll("[role=tab]")) tab.addEventListener("click", () => go({ view: tab.dataset.view, gid: null }));
+document.querySelector("#following button").addEventListener("click", () => go({ follow: null }));
 window.addEventListener("hashchange", show);
 window.addEventListener("popstate", show);
 show();

@@ -29,6 +29,12 @@ export function titleOf(identity) {
   return identity.name || `#${identity.gid}`;
 }
 
+/** The address of a crop; a new one every two seconds at most, because the newest crop changes all the time.
+ * @param {{url: string, time_ns: string}} crop @returns {string} */
+export function cropAddress(crop) {
+  return `${crop.url}?version=${Math.floor(seconds(crop.time_ns) / 2)}`;
+}
+
 /** How long something takes. @param {number} seconds @returns {string} */
 export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
