@@ -45,13 +45,17 @@ $(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
 
 # The tests marked `alone` measure the speed of a live site, so they run one at a time, after all others. pytest exits
 # with 5 when PYTEST_ARGS selects no test of a phase.
-PYTEST := $(BIN)/python -m pytest
+# Compiled modules are kept, also where the environment says otherwise: every test process, and every process that a test
+# starts, would compile all of them again.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+# Only these files are read in the second phase, because reading all of them takes ten seconds.
+FILES_WITH_ALONE := grep -rl --include='test_*.py' 'mark[.]alone' tests/browser tests/integration tests/unit
 THE_OTHERS := --ignore=tests/chaos --ignore=tests/compose --ignore=tests/evaluation
 test: $(VENV)/.installed-dev ## Run the tests (PYTEST_ARGS='tests/unit -k gate' runs some)
 	@tools/install-system-packages
 	$(PYTEST) $(THE_OTHERS) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) \
 		|| [ $$? -eq 5 ]
-	$(PYTEST) $(THE_OTHERS) -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) $(THE_OTHERS) -m alone $(or $(PYTEST_ARGS),$$($(FILES_WITH_ALONE))) || [ $$? -eq 5 ]
 	@echo "not run here: make test-chaos, test-compose (needs Docker), test-evaluation, test-torch, test-training"
 
 test-chaos: $(VENV)/.installed-dev ## Test what happens when processes, Redis or the network fail, and when keys are damaged
@@ -59,7 +63,8 @@ test-chaos: $(VENV)/.installed-dev ## Test what happens when processes, Redis or
 	$(PYTEST) tests/chaos -n 2 --dist loadfile -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) tests/chaos -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
-test-compose: $(VENV)/.installed-dev ## Test the Compose files on a Docker engine
+test-compose: $(VENV)/.installed-dev ## Test the Compose files on a Docker engine, and the alerts
+	@tools/install-system-packages prometheus
 	$(BIN)/python -m pytest tests/compose $(PYTEST_ARGS)
 
 test-evaluation: $(VENV)/.installed-dev ## Test that tracking and identities keep their scores

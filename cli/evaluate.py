@@ -7,18 +7,20 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from cli.console import table_console
+from cli.console import print_note, table_console
+from cli.mot_options import FirstFrame, FormatOption, TextFormat, form_of
 from cli.options import JsonOption, MaybeSiteFile
 from cli.progress import progress_bar
 from shared.errors import MtmcError
 
 if TYPE_CHECKING:
-    from evaluation.recorded import EvaluatedRun
+    from evaluation.recorded import EvaluatedRun, ReadTruth
 
 _DEMO_SECONDS = 120.0
 
@@ -61,10 +63,12 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder of MOTChallenge text: CAMERA.txt or CAMERA/gt.txt for each camera.",
+            help="Folder of text: CAMERA.txt or CAMERA/gt.txt for each camera; or a file of the AI City Challenge.",
             show_default=False,
         ),
     ] = None,
+    text_format: FormatOption = None,
+    first_frame: FirstFrame = None,
     seed: Annotated[int | None, typer.Option(help="Random seed of the synthetic site.", show_default="1")] = None,
     seeds: Annotated[
         str | None,
@@ -146,6 +150,8 @@ def evaluate(
     for name, given, allowed in (
         ("--seed", seed is not None, demo),
         ("--seeds", seeds is not None, demo),
+        ("--format", text_format is not None, not demo),
+        ("--first-frame", first_frame is not None, not demo),
         ("--no-layout", no_layout, demo),
         ("--no-calibration", no_calibration, demo),
         ("--difficulty", difficulty is not Difficulty.NORMAL, demo),
@@ -173,7 +179,12 @@ def evaluate(
         _require_writable(report)
     with logs_of_command("evaluate"), _sigterm_as_ctrl_c(), ExitStack() as stack:
         if recording is not None and ground_truth is not None:
-            runs = [evaluate_recording(recording, ground_truth, progress_bar, seconds=seconds, as_recorded=as_recorded)]
+            read = _truth_reader(ground_truth, text_format, first_frame)
+            runs = [
+                evaluate_recording(
+                    recording, read, progress_bar, seconds=seconds, as_recorded=as_recorded, note=print_note
+                )
+            ]
         else:
             folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtmc-evaluate-")))
             _require_empty(folder)
@@ -191,7 +202,8 @@ def evaluate(
                 site_file, ground_truth = _render_demo(folder / "demo", scene)
             assert site_file is not None
             assert ground_truth is not None
-            runs = _run_site(site_file, ground_truth, folder, seconds=seconds, workers=workers, live=live)
+            read = _truth_reader(ground_truth, text_format, first_frame)
+            runs = _run_site(site_file, read, folder, seconds=seconds, workers=workers, live=live)
         _show(runs, report, as_json=as_json)
 
 
@@ -234,7 +246,9 @@ def _run_seeds(scenes: list[_Scene], folder: Path, workers: int | None, *, as_js
     for scene in scenes:
         own = folder / f"seed-{scene.seed}"
         site_file, ground_truth = _render_demo(own / "demo", scene)
-        runs = _run_site(site_file, ground_truth, own, seconds=scene.seconds, workers=workers, live=False)
+        runs = _run_site(
+            site_file, _truth_reader(ground_truth), own, seconds=scene.seconds, workers=workers, live=False
+        )
         table.add(f"seed {scene.seed}", runs[0].verdict)
         contents[str(scene.seed)] = runs[0].verdict.to_dict()
     console = table_console()
@@ -266,11 +280,9 @@ def _render_demo(folder: Path, scene: _Scene) -> tuple[Path, Path]:
 
 
 def _run_site(
-    site_file: Path, ground_truth: Path, folder: Path, *, seconds: float | None, workers: int | None, live: bool
+    site_file: Path, read: ReadTruth, folder: Path, *, seconds: float | None, workers: int | None, live: bool
 ) -> list[EvaluatedRun]:
     """Evaluates in virtual time, and with `live` in real time too."""
-    from cli.console import print_note
-    from evaluation.truth import read_truth
     from launcher.site_evaluation import evaluate_site
     from launcher.site_file import load_site
     from launcher.site_run import runnable
@@ -278,12 +290,19 @@ def _run_site(
 
     site = load_site(site_file, os.environ, note=print_note)
     runnable(site, seconds, live=False)
-    truth = read_truth(ground_truth, site.camera_names)
+    truth = read(site.camera_names)
     require_usable_files(site_file, site, os.environ)
-    return [
-        evaluate_site(site, truth, folder, os.environ, progress_bar, seconds=seconds, workers=workers, live=by_clock)
-        for by_clock in ((False, True) if live else (False,))
-    ]
+    run = partial(evaluate_site, site, truth, folder, os.environ, progress_bar, seconds=seconds, workers=workers)
+    return [run(note=print_note), *([run(live=True)] if live else [])]
+
+
+def _truth_reader(
+    ground_truth: Path, text_format: TextFormat | None = None, first_frame: int | None = None
+) -> ReadTruth:
+    """Reads the ground truth in `ground_truth`, and says on stderr what was decided about its form."""
+    from evaluation.truth import read_truth
+
+    return partial(read_truth, ground_truth, form=form_of(text_format), first_frame=first_frame, note=print_note)
 
 
 def _require_empty(folder: Path) -> None:

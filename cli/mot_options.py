@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from recording.mot_forms import Form
 
 Fps = Annotated[
     float, typer.Option("--fps", min=0.001, max=1000, help="Frame rate of the video that the text was made from.")
 ]
-FirstFrame = Annotated[int, typer.Option(min=0, max=1, help="Number of the first frame (0 or 1).")]
+
+
+class TextFormat(StrEnum):
+    """As `recording.mot_forms.Form`, which takes long to import."""
+
+    MOT = "mot"
+    MOT15 = "mot15"
+    VISDRONE = "visdrone"
+    CITYFLOW = "cityflow"
+
+
+FirstFrame = Annotated[
+    int | None,
+    typer.Option(min=0, max=1, help="Number of the first frame.", show_default="0 if a file has a frame 0, else 1"),
+]
+FormatOption = Annotated[
+    TextFormat | None,
+    typer.Option("--format", help="Format of the text (docs/recordings.md).", show_default="recognised"),
+]
 FrameSize = Annotated[
     str | None,
     typer.Option(
@@ -18,6 +40,11 @@ FrameSize = Annotated[
     ),
 ]
 Stride = Annotated[int, typer.Option("--stride", min=1, max=10_000, help="Use every N-th frame.")]
+
+
+def form_of(text_format: TextFormat | None) -> Form | None:
+    """The form of the option `--format`; None: the content decides."""
+    return None if text_format is None else text_format.value
 
 
 def frame_size(text: str | None) -> tuple[int, int] | None:

@@ -19,6 +19,7 @@ class ServiceName(StrEnum):
     CAMERA_WORKER = "camera-worker"
     AGGREGATOR = "aggregator"
     STREAMER = "streamer"
+    NOTIFIER = "notifier"
 
     @property
     def module(self) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.console import counted, table_console
-from cli.mot_options import FirstFrame, Fps, FrameSize, Stride, frame_size
+from cli.mot_options import FirstFrame, FormatOption, Fps, FrameSize, Stride, form_of, frame_size
 from cli.progress import progress_bar
 from shared.errors import MtmcError
 
@@ -20,7 +20,8 @@ def track_mot(
     fps: Fps,
     out: Annotated[Path, typer.Option("--out", "--output", "-o", help="File to write.")],
     stride: Stride = 1,
-    first_frame: FirstFrame = 1,
+    first_frame: FirstFrame = None,
+    text_format: FormatOption = None,
     size: FrameSize = None,
     high_score: Annotated[float, typer.Option(help="Minimum score of detections that are matched first.")] = 0.5,
     low_score: Annotated[float, typer.Option(help="Minimum score of detections that can continue a track.")] = 0.1,
@@ -65,7 +66,7 @@ def track_mot(
         )
     except ValueError as error:
         raise MtmcError(f"invalid tracker options: {error}") from None
-    options = mot_tracking.TrackingOptions(fps, stride, first_frame, frame_size(size))
+    options = mot_tracking.TrackingOptions(fps, stride, first_frame, frame_size(size), form_of(text_format))
     with progress_bar("tracking") as progress:
         done = mot_tracking.track_mot(detections, options, settings, out, progress)
     counts = [counted(done.tracks, "track"), counted(done.boxes, "box", "boxes")]

@@ -55,7 +55,8 @@ def match_camera(
     """Match the published boxes of one camera with its true boxes.
 
     At each tick, boxes are matched one to one, maximising the sum of IoU over pairs with at least `MIN_IOU`. Boxes
-    matched with an ignored true box are left out (MOTChallenge's preprocessing, as in TrackEval's `MotChallenge2DBox`).
+    matched with an ignored true box are left out (MOTChallenge's preprocessing, as in TrackEval's `MotChallenge2DBox`),
+    and so are boxes in ignored regions that show no true object.
 
     Args:
         truth: the true boxes.
@@ -77,8 +78,24 @@ def match_camera(
         counted = truth.counted[true]
         kept = np.ones(len(indices), np.bool_)
         kept[by[truth.ignored[true][found]]] = False
+        shows_nothing = np.ones(len(indices), np.bool_)
+        shows_nothing[by] = False
+        kept &= ~(shows_nothing & in_regions(tracks.boxes_xyxy[rows], truth.regions.at(frame)))
         per_tick.append(TickMatch(truth.identities[true][counted], indices[kept], iou[counted][:, kept]))
     return CameraMatch(tracks, tuple(per_tick), shown, overlaps, true_rows)
+
+
+def in_regions(boxes_xyxy: npt.NDArray[np.floating], regions_xyxy: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which boxes have more than half of their area in one of the regions: `(p, 4)` and `(k, 4)` to `(p,)` bool.
+
+    As TrackEval's `Kitti2DBox` does with the regions that nobody annotated.
+    """
+    boxes, regions = boxes_xyxy.astype(np.float64)[:, None], regions_xyxy[None]
+    sides = np.minimum(boxes[..., 2:], regions[..., 2:]) - np.maximum(boxes[..., :2], regions[..., :2])
+    shared = np.prod(np.maximum(sides, 0), axis=2)
+    areas = np.prod(boxes[..., 2:] - boxes[..., :2], axis=2)
+    inside: npt.NDArray[np.bool_] = (shared > (0.5 + np.finfo(np.float64).eps) * areas).any(axis=1)
+    return inside
 
 
 def pairs(iou: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from evaluation.alignment import frames_off, note_on_frames
 from evaluation.source_frames import frames_of
 from evaluation.timing import Durations, RunTiming, cycle_ms, tick_to_gid_ms
 from evaluation.tracks import PublishedTracks
-from evaluation.truth import OUR_RULES, CameraTruth, TruthError, TruthRules, read_truth
+from evaluation.truth import CameraTruth, TruthError, ignore_note
 from evaluation.verdict import CameraInput, Verdict, judge
 from recording.association import associate
 from recording.reading import Recording
 from shared.progress import OpenProgress, ReportProgress, ignore_progress
+
+ReadTruth = Callable[[Sequence[str]], Mapping[str, CameraTruth]]
+"""Reads the ground truth of the given cameras."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,24 @@ class EvaluatedRun:
 
 
 def evaluate_recording(
-    folder: Path, truth_folder: Path, progress: OpenProgress, *, seconds: float | None = None, as_recorded: bool = False
+    folder: Path,
+    read: ReadTruth,
+    progress: OpenProgress,
+    *,
+    seconds: float | None = None,
+    as_recorded: bool = False,
+    note: Callable[[str], None] = ignore_note,
 ) -> EvaluatedRun:
     """Score a recording: rerun the association over its tracks, or score the recorded gids (`as_recorded`).
 
-    `seconds` limits the scored site time; None: all.
+    `read` reads the ground truth of the given cameras. `seconds` limits the scored site time; None: all.
 
     Raises:
         MtmcError: the recording or the ground truth cannot be used.
     """
     recording = Recording.open(folder)
-    truth = truth_of(truth_folder, recording)
+    truth = read(recording.cameras)
+    require_truth_of(truth, recording)
     if as_recorded:
         timing = RunTiming(cycle_ms(recording), tick_to_gid_ms(recording))
     else:
@@ -49,7 +60,7 @@ def evaluate_recording(
         recording = run.recording
         timing = RunTiming(Durations.of(run.cycle_seconds * 1000), run_seconds=time.monotonic() - began)
     with progress("scoring") as report:
-        verdict = judge_recording(recording, truth, seconds=seconds, progress=report)
+        verdict = judge_recording(recording, truth, seconds=seconds, progress=report, note=note)
     return EvaluatedRun(recording, verdict, timing)
 
 
@@ -64,8 +75,11 @@ def judge_recording(
     *,
     seconds: float | None = None,
     progress: ReportProgress = ignore_progress,
+    note: Callable[[str], None] = ignore_note,
 ) -> Verdict:
     """Score the gids of `recording`, all of it or only its first `seconds` of site time.
+
+    `note` is told if the ground truth seems to be off by one frame.
 
     Raises:
         MtmcError: the recording is damaged, or the scores cannot be computed.
@@ -78,20 +92,17 @@ def judge_recording(
     for camera in recording.cameras:
         tracks = PublishedTracks.recorded(recording, camera).between(first, last)
         cameras[camera] = CameraInput(tracks, truth[camera], frames(camera, ticks))
+    if off := frames_off(cameras.values(), ticks):
+        note(note_on_frames(off))
     return judge(cameras, ticks, 1.0 / recording.fps, progress)
 
 
-def truth_of(folder: Path, recording: Recording, rules: TruthRules = OUR_RULES) -> dict[str, CameraTruth]:
-    """Read the ground truth of a recording's cameras.
-
-    Raises:
-        TruthError: it is missing or invalid, or has no boxes in the recorded frames.
-    """
-    truth = read_truth(folder, recording.cameras, rules)
+def require_truth_of(truth: Mapping[str, CameraTruth], recording: Recording) -> None:
+    """Raise TruthError if there are no boxes in the recorded frames."""
     frames = recording.frame_of(np.array([recording.first_tick, recording.last_tick]))
-    first, last = int(frames[0]), int(frames[1])
+    first, last = (frames + 1 - recording.description.frames.first).tolist()
     if not any(((camera.frames >= first) & (camera.frames <= last)).any() for camera in truth.values()):
         raise TruthError(
-            f"{folder}: has no boxes in the recorded frames {first} to {last}; is it the truth of this recording?"
+            f"the ground truth has no boxes in the recorded frames {first} to {last} (counted from 1); is it the truth "
+            "of this recording?"
         )
-    return truth

@@ -58,7 +58,7 @@ def frames_of(recording: Recording) -> FramesOf:
     def frames(camera: str, ticks: Ids) -> Ids:
         if camera in sources:
             return sources[camera].at(ticks)
-        return np.asarray(recording.frame_of(ticks), np.int64)
+        return np.asarray(recording.frame_of(ticks) + 1 - recording.description.frames.first, np.int64)
 
     return frames
 

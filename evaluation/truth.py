@@ -1,20 +1,19 @@
-"""Reads ground truth in MOTChallenge format: one file per camera, with ids that are global across cameras."""
+"""Ground truth: the true boxes of each camera, with ids that are global across cameras, and which of them count."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from recording.camera_texts import read_camera_texts
+from recording.errors import RecordingError
+from recording.mot_forms import COLUMNS, OTHERS, UNKNOWN, Form
+from recording.mot_text import MotRows
 from shared.errors import MtmcError
-
-_LEAST_COLUMNS = 6
-_FLAG, _CLASS, _VISIBILITY = 6, 7, 8
-_UNKNOWN = -1.0
-"""MOTChallenge's value for unknown; a box whose flag, class or visibility is unknown is not excluded."""
 
 
 class TruthError(MtmcError):
@@ -46,6 +45,28 @@ MOT17 = TruthRules(0.0, 0.0, frozenset({1}), frozenset({2, 7, 8, 12}))
 (Milan et al., "MOT16: A Benchmark for Multi-Object Tracking", 2016, and TrackEval's `MotChallenge2DBox`)."""
 
 
+def _nothing() -> IgnoredRegions:
+    return IgnoredRegions(np.zeros(0, np.int64), np.zeros((0, 4)))
+
+
+@dataclass(frozen=True)
+class IgnoredRegions:
+    """Parts of the pictures of one camera in which nothing was annotated, sorted by frame.
+
+    A published box that shows no true object, and lies in a region with more than half of its area, is left out.
+    """
+
+    frames: npt.NDArray[np.int64]
+    """`(m,)` int64: frame numbers of the source, from 1."""
+    boxes_xyxy: npt.NDArray[np.float64]
+    """`(m, 4)` float64, pixels of the source frame."""
+
+    def at(self, frame: int) -> npt.NDArray[np.float64]:
+        """The regions in the given frame, `(k, 4)` float64 xyxy."""
+        first, last = np.searchsorted(self.frames, (frame, frame + 1))
+        return self.boxes_xyxy[first:last]
+
+
 @dataclass(frozen=True)
 class CameraTruth:
     """The true boxes of one camera, sorted by frame and identity."""
@@ -60,6 +81,7 @@ class CameraTruth:
     """`(n,)` bool: the box must be found."""
     ignored: npt.NDArray[np.bool_]
     """`(n,)` bool: neither missing nor matching the box is an error."""
+    regions: IgnoredRegions = field(default_factory=_nothing)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -76,96 +98,146 @@ class CameraTruth:
         return slice(int(first), int(last))
 
 
-def read_truth(folder: Path, cameras: Sequence[str], rules: TruthRules = OUR_RULES) -> dict[str, CameraTruth]:
+def ignore_note(_: str) -> None:
+    """For callers that tell nobody."""
+
+
+def read_truth(
+    folder: Path,
+    cameras: Sequence[str],
+    rules: TruthRules = OUR_RULES,
+    *,
+    form: Form | None = None,
+    first_frame: int | None = None,
+    note: Callable[[str], None] = ignore_note,
+) -> dict[str, CameraTruth]:
     """Read the ground truth of all cameras from `folder`.
 
-    The file of a camera is `{camera}.txt`, `{camera}/gt.txt` or `{camera}/gt/gt.txt`.
+    The file of a camera is `{camera}.txt`, `{camera}/gt.txt` or `{camera}/gt/gt.txt`. Instead of a folder, it may be
+    one file of the AI City Challenge with all cameras, or the file of the only camera. Without `form` and
+    `first_frame`, the files decide; `note` gets what was decided.
 
     Raises:
-        TruthError: the file of a camera is missing or invalid.
+        TruthError: the file of a camera is missing or invalid, or it is not clear how to read it.
     """
+    paths = _paths(folder, cameras)
+    try:
+        texts = read_camera_texts(paths, form=form, first_frame=first_frame)
+    except RecordingError as error:
+        raise _truth_error(error) from None
+    if folder.is_file() and len(cameras) > 1 and any(rows.form != "cityflow" for rows in texts.rows.values()):
+        raise TruthError(
+            f"{folder}: is a file, but not one with all cameras ({COLUMNS['cityflow']}); give a folder with one file "
+            "per camera"
+        )
+    truth = {camera: _judged_rows(paths[camera], rows, texts.first_frame, rules) for camera, rows in texts.rows.items()}
+    if texts.first_frame_found:
+        note(f"{folder}: frames count from 0, as a file has a frame 0")
+    for form_found in sorted({rows.form for rows in texts.rows.values() if len(rows)} - {"mot"}):
+        if form is None:
+            note(f"{folder}: read as {form_found} ({COLUMNS[form_found]})")
+    if any(len(own) for own in truth.values()) and not any(own.counted.any() for own in truth.values()):
+        camera = next(camera for camera, own in truth.items() if len(own))
+        raise TruthError(
+            f"{paths[camera]}: no box counts, here or in another camera ({_why_ignored(texts.rows[camera], rules)}); "
+            "is the text in another format? --format says which one"
+        )
+    for camera, own in truth.items():
+        if len(own) and not own.counted.any():
+            note(f"{paths[camera]}: no box counts ({_why_ignored(texts.rows[camera], rules)})")
+    return truth
+
+
+def _paths(folder: Path, cameras: Sequence[str]) -> dict[str, Path]:
+    """The file of each camera."""
+    if folder.is_file():
+        return dict.fromkeys(cameras, folder)
     if not folder.is_dir():
         raise TruthError(f"{folder}: no such folder; ground truth is a folder with one file per camera, {{camera}}.txt")
-    paths = {camera: _path_of(folder, camera) for camera in cameras}
-    missing = [camera for camera, path in paths.items() if path is None]
+    found = {camera: _paths_of(folder, camera) for camera in cameras}
+    missing = [camera for camera, paths in found.items() if not paths]
     if missing:
         raise TruthError(
             f"{folder}: no ground truth for {', '.join(missing)}; expected {missing[0]}.txt or {missing[0]}/gt.txt"
         )
-    return {camera: read_camera_truth(path, rules) for camera, path in paths.items() if path is not None}
+    for camera, paths in found.items():
+        if len(paths) > 1:
+            names = " and ".join(str(path.relative_to(folder)) for path in paths)
+            raise TruthError(f"{folder}: camera {camera} has two files, {names}; keep the one that is meant")
+    return {camera: paths[0] for camera, paths in found.items()}
 
 
-def _path_of(folder: Path, camera: str) -> Path | None:
+def _paths_of(folder: Path, camera: str) -> list[Path]:
     candidates = (folder / f"{camera}.txt", folder / camera / "gt.txt", folder / camera / "gt" / "gt.txt")
-    return next((path for path in candidates if path.is_file()), None)
+    return [path for path in candidates if path.is_file()]
 
 
-def read_camera_truth(path: Path, rules: TruthRules = OUR_RULES) -> CameraTruth:
-    """Read lines `frame,id,left,top,width,height[,flag[,class[,visibility]]]`, separated by commas or spaces.
+def read_camera_truth(path: Path, rules: TruthRules = OUR_RULES, *, form: Form | None = None) -> CameraTruth:
+    """Read the file of one camera, in one of the forms of `recording.mot_forms`.
 
     Raises:
         TruthError: a line is invalid, or an id occurs twice in a frame; the message names the line.
     """
-    lines, rows = _numbers(path)
-    if not len(rows):
-        return CameraTruth.empty()
-    frames, identities = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
-    order = np.lexsort((identities, frames))
-    twice = np.flatnonzero((np.diff(frames[order]) == 0) & (np.diff(identities[order]) == 0))
-    if len(twice):
-        row = order[twice[0] + 1]
-        raise TruthError(f"{path}, line {lines[row]}: id {identities[row]} occurs twice in frame {frames[row]}")
-    rows, frames, identities = rows[order], frames[order], identities[order]
-    counted, ignored = _judged(rows, rules)
-    boxes = np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], axis=1)
-    return CameraTruth(frames, identities, boxes, counted, ignored)
+    try:
+        texts = read_camera_texts({path.stem: path}, form=form)
+    except RecordingError as error:
+        raise _truth_error(error) from None
+    return _judged_rows(path, texts.rows[path.stem], texts.first_frame, rules)
 
 
-def _judged(rows: npt.NDArray[np.float64], rules: TruthRules) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _truth_error(error: RecordingError) -> TruthError:
+    if error.reason.startswith("line "):
+        return TruthError(f"{error.path}, {error.reason}")
+    return TruthError(str(error))
+
+
+def _judged_rows(path: Path, rows: MotRows, first_frame: int, rules: TruthRules) -> CameraTruth:
+    wrong = np.flatnonzero(~np.isin(rows.confidence, (0, 1)))
+    if len(wrong):
+        raise TruthError(
+            f"{path}, line {rows.line[wrong[0]]}: flag {rows.confidence[wrong[0]]:.6g} is neither 0 nor 1; in ground "
+            "truth, column 7 says whether a box counts. Are these results, with a confidence?"
+        )
+    rows = rows.select(np.lexsort((rows.object_id, rows.frame)))
+    frames = rows.frame + (1 - first_frame)
+    corners = np.concatenate([rows.box_ltwh[:, :2], rows.box_ltwh[:, :2] + rows.box_ltwh[:, 2:]], axis=1)
+    objects = ~rows.is_region
+    counted, ignored = _judged(rows.select(objects), rules)
+    return CameraTruth(
+        frames[objects],
+        rows.object_id[objects],
+        corners[objects],
+        counted,
+        ignored,
+        IgnoredRegions(frames[rows.is_region], corners[rows.is_region]),
+    )
+
+
+def _judged(rows: MotRows, rules: TruthRules) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Which rows are counted, and which are ignored: two arrays, `(n,)` bool."""
-    classes, visibilities = rows[:, _CLASS], rows[:, _VISIBILITY]
-    counted = (rows[:, _FLAG] != 0.0) & (rows[:, 5] >= rules.min_height_px)
-    counted &= (visibilities >= rules.min_visibility) | (visibilities == _UNKNOWN)
+    counted = ~np.logical_or.reduce(list(_exclusions(rows, rules).values()))
     if rules.counted_classes is not None:
-        counted &= np.isin(classes, [*rules.counted_classes, _UNKNOWN])
+        counted &= np.isin(rows.class_id, list(rules.counted_classes)) | ~rows.has_class
     if rules.ignored_classes is None:
         return counted, ~counted
-    return counted, ~counted & np.isin(classes, list(rules.ignored_classes))
+    return counted, ~counted & rows.has_class & np.isin(rows.class_id, list(rules.ignored_classes))
 
 
-def _numbers(path: Path) -> tuple[list[int], npt.NDArray[np.float64]]:
-    """Line numbers, and the values as `(n, 9)` float64; missing columns are `_UNKNOWN`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TruthError(f"{path}: cannot be read ({error})") from None
-    lines, rows = [], []
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.replace(",", " ").split()
-        if not words:
-            continue
-        lines.append(number)
-        rows.append(_row(path, number, words))
-    return lines, np.array(rows, np.float64).reshape(-1, _VISIBILITY + 1)
+def _exclusions(rows: MotRows, rules: TruthRules) -> dict[str, npt.NDArray[np.bool_]]:
+    """Reason → the rows, `(n,)` bool, that do not count for it."""
+    return {
+        "flag 0": rows.confidence == 0,
+        f"lower than {rules.min_height_px:g} pixels": rows.box_ltwh[:, 3] < rules.min_height_px,
+        f"visibility below {rules.min_visibility:g}": (
+            (rows.visibility < rules.min_visibility) & (rows.visibility != UNKNOWN)
+        ),
+        "category 11": (rows.class_id == OTHERS) & (rows.form == "visdrone"),
+    }
 
 
-def _row(path: Path, number: int, words: Sequence[str]) -> list[float]:
-    where = f"{path}, line {number}"
-    if len(words) < _LEAST_COLUMNS:
-        raise TruthError(f"{where}: {len(words)} columns; expected frame,id,left,top,width,height,…")
-    try:
-        values = [float(word) for word in words[: _VISIBILITY + 1]]
-    except ValueError as error:
-        raise TruthError(f"{where}: {error}; expected numbers") from None
-    if not np.isfinite(values).all():
-        raise TruthError(f"{where}: a number is not finite")
-    if values[0] != int(values[0]) or values[0] < 1:
-        raise TruthError(f"{where}: frame {words[0]} is not a whole number of 1 or more")
-    if values[1] != int(values[1]) or values[1] < 0:
-        raise TruthError(f"{where}: id {words[1]} is not a whole number of 0 or more")
-    if values[4] <= 0 or values[5] <= 0:
-        raise TruthError(f"{where}: the box is {words[4]} wide and {words[5]} high; both must be above 0")
-    return values + [_UNKNOWN] * (_VISIBILITY + 1 - len(values))
+def _why_ignored(rows: MotRows, rules: TruthRules) -> str:
+    counts = {reason: int(of.sum()) for reason, of in _exclusions(rows.select(~rows.is_region), rules).items()}
+    return ", ".join(f"{reason}: {count}" for reason, count in counts.items() if count) or "other classes"
 
 
 def identities_of(truth: Mapping[str, CameraTruth]) -> npt.NDArray[np.int64]:

@@ -67,6 +67,8 @@ def site_programs(
         "aggregator": ("aggregator",),
         "streamer": ("streamer", "--port", str(port)),
     }
+    if site.notifications.wanted:
+        arguments["notifier"] = ("notifier",)
     commands = {name: (*run, *words) for name, words in arguments.items()}
     for i in range(count):
         words = ("camera-worker", "--threads", str(threads))

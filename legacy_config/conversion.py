@@ -15,6 +15,7 @@ from legacy_config.reading import Findings, read_camera, read_keys
 from shared.config import is_file_source, is_published_detector
 from shared.errors import Problem
 from shared.layout import columns_of
+from shared.text_file import read_text
 from shared.yaml_file import Path_, dotted
 
 _DEFAULT = "default of run_live_mtmc.py"
@@ -285,7 +286,7 @@ class _Converter:
             return
         self._file(("layout", "file"), written, key)
         found = self._roots.find(written)
-        columns = columns_of(found.read_text(errors="replace")) if found else 0
+        columns = _columns(found) if found else 0
         names = [camera["name"] for camera in self.result.site["cameras"]]
         if columns > len(names):
             unused = [f"unused_{i}" for i in range(len(names), columns)]
@@ -296,6 +297,14 @@ class _Converter:
         numbers = self._values.get("SYSTEM.GPU_IDS")
         if numbers:
             self.result.put(("worker", "gpus"), list(numbers), "SYSTEM.GPU_IDS", "`mtmc up` runs one worker per GPU")
+
+
+def _columns(layout: Path) -> int:
+    """The number of cameras in a layout file; 0 if it cannot be read, which is reported where the layout is used."""
+    try:
+        return columns_of(read_text(layout))
+    except (OSError, UnicodeDecodeError):
+        return 0
 
 
 def can_run_torch() -> bool:

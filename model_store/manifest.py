@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from shared.config import DetectorConfig, EmbedderConfig, Name, Section, is_published_detector
 from shared.errors import MtmcError
+from shared.text_file import read_text
 
 MANIFEST = Path(__file__).resolve().parents[1] / "models" / "models.yaml"
 """The manifest of mtmc; at this place both in a checkout and in an installation."""
@@ -74,7 +75,7 @@ def read_manifest(path: Path = MANIFEST) -> Manifest:
         MtmcError: the file cannot be read, or is not a manifest.
     """
     try:
-        return Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Manifest.model_validate(yaml.safe_load(read_text(path)))
     except OSError as error:
         raise MtmcError(f"{path}: cannot be read ({error.strerror}); reinstall mtmc") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

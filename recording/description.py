@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from recording.errors import RecordingError
 from shared.config import SiteConfig
 from shared.layout import Layout
+from shared.text_file import read_text
 
 FILE = "recording.json"
 VERSION = 1
@@ -93,7 +94,7 @@ def read_description(folder: Path) -> Description:
     """
     path = folder / FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except FileNotFoundError:
         raise RecordingError(folder, f"is not a recording: it has no {FILE}") from None
     except NotADirectoryError:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from recording.camera_texts import CameraTexts, read_camera_texts
 from recording.description import Description, FrameNumbers
 from recording.errors import RecordingError
-from recording.mot_text import MotRows, read_features, read_mot
+from recording.mot_forms import Form
+from recording.mot_text import MotRows, read_features
 from recording.writing import RecordingWriter
 from shared.config import SiteConfig
 from shared.layout import Layout, read_layout
@@ -30,7 +32,7 @@ class MotSource:
 
     camera: str
     tracks: Path
-    """Text in MOTChallenge format."""
+    """Text with one box per line; see `recording.mot_forms`."""
     features: Path | None = None
     """`.npy` file with one embedding per line of `tracks`; None: no embeddings."""
 
@@ -43,8 +45,8 @@ class ImportOptions:
     """Frames per second of the text."""
     stride: int = 1
     """Frames per tick; frames in between are skipped."""
-    first_frame: int = 1
-    """Number of the first frame; it becomes tick 1."""
+    first_frame: int | None = None
+    """Number of the first frame, 0 or 1; it becomes tick 1. None: 0 if a file has a frame 0, else 1."""
     layout: Path | None = None
     """None: every step between cameras is possible, and any two views may overlap."""
     size: tuple[int, int] | None = None
@@ -52,6 +54,8 @@ class ImportOptions:
     site: str = "imported"
     max_lost_seconds: float = 2.5
     """A track ends this long after its last box, as it would in a tracker; seconds."""
+    form: Form | None = None
+    """Of all files; None: the content decides."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,10 @@ class Imported:
     embeddings: int
     clipped: int
     """Number of confidences outside [0, 1], which were clipped."""
+    left_out: int
+    """Number of boxes of ground truth that do not count, and were left out."""
+    texts: CameraTexts
+    """How the files were read."""
 
 
 def import_mot(
@@ -80,7 +88,10 @@ def import_mot(
     cameras = tuple(source.camera for source in sources)
     layout = read_layout(options.layout, cameras) if options.layout else Layout.open(cameras)
     site = _site(cameras, options)
-    read = [_read(source, options) for source in sources]
+    paths = {source.camera: source.tracks for source in sources}
+    texts = read_camera_texts(paths, form=options.form, first_frame=options.first_frame)
+    options = replace(options, first_frame=texts.first_frame)
+    read = [_read(source, texts, options) for source in sources]
     widths = {features.shape[1] for _, features in read if features is not None}
     if len(widths) > 1:
         raise RecordingError(
@@ -89,7 +100,7 @@ def import_mot(
     last_tick = max((int(_ticks(rows, options).max()) for rows, _ in read if len(rows)), default=0)
     if not last_tick:
         raise RecordingError(folder, "nothing to import: the text files contain no boxes")
-    frames = FrameNumbers(tick_of_first=1, first=options.first_frame, stride=options.stride)
+    frames = FrameNumbers(tick_of_first=1, first=texts.first_frame, stride=options.stride)
     description = Description.of(site, layout, made_by("import-mot"), frames=frames)
     with RecordingWriter(folder, description) as writer:
         for done, (source, (rows, features)) in enumerate(zip(sources, read, strict=True), start=1):
@@ -102,6 +113,8 @@ def import_mot(
         tracks=sum(len(np.unique(rows.object_id)) for rows, _ in read),
         embeddings=sum(int(_embedded(features).sum()) for _, features in read if features is not None),
         clipped=sum(int(((rows.confidence < 0) | (rows.confidence > 1)).sum()) for rows, _ in read),
+        left_out=sum(int((~_counts(paths[camera], rows)).sum()) for camera, rows in texts.rows.items()),
+        texts=texts,
     )
 
 
@@ -118,16 +131,40 @@ def _site(cameras: Sequence[str], options: ImportOptions) -> SiteConfig:
     )
 
 
-def _read(source: MotSource, options: ImportOptions) -> tuple[MotRows, npt.NDArray[np.float16] | None]:
+def _read(
+    source: MotSource, texts: CameraTexts, options: ImportOptions
+) -> tuple[MotRows, npt.NDArray[np.float16] | None]:
     """The boxes of every `stride`-th frame, sorted by frame and id, and their embeddings."""
-    rows = read_mot(source.tracks, first_frame=options.first_frame)
-    features = read_features(source.features, len(rows)) if source.features else None
+    rows = texts.rows[source.camera]
+    features = read_features(source.features, texts.totals[source.camera]) if source.features else None
     order = np.lexsort((rows.object_id, rows.frame))
-    order = order[(rows.frame[order] - options.first_frame) % options.stride == 0]
-    return rows.select(order), None if features is None else features[order]
+    order = order[(rows.frame[order] - texts.first_frame) % options.stride == 0]
+    order = order[_counts(source.tracks, rows)[order]]
+    return rows.select(order), None if features is None else features[texts.positions[source.camera][order]]
+
+
+def _counts(path: Path, rows: MotRows) -> npt.NDArray[np.bool_]:
+    """`(N,)` bool: the boxes that are objects, and are not flagged off as in ground truth.
+
+    Raises:
+        RecordingError: all boxes of objects have a 0 in the seventh column.
+    """
+    objects = ~rows.is_region
+    is_flag = bool(np.isin(rows.confidence, (0, 1)).all())
+    if not is_flag or not objects.any():
+        return objects
+    counts = objects & (rows.confidence != 0)
+    if not counts.any():
+        raise RecordingError(
+            path,
+            f"line {rows.line[objects][0]}: column 7 is 0 in all lines. As a flag of ground truth it means that no box "
+            "counts, as a confidence that every box is wrong; write 1, or the confidences",
+        )
+    return counts
 
 
 def _ticks(rows: MotRows, options: ImportOptions) -> npt.NDArray[np.int64]:
+    assert options.first_frame is not None
     ticks: npt.NDArray[np.int64] = (rows.frame - options.first_frame) // options.stride + 1
     return ticks
 

@@ -1,24 +1,22 @@
-"""MOTChallenge text: one box per line, `frame,id,left,top,width,height,conf,…`, as written by trackers and detectors.
+"""Text with one box per line, `frame,id,left,top,width,height,…`, as written by trackers, detectors and annotators.
 
-The first six columns are required. In lines with 8 or 9 columns the eighth is the class (as in `gt.txt`); in lines with
-10 it is a world coordinate (as in results) and is ignored. Columns are separated by commas or spaces.
+`read_mot` reads the forms of `recording.mot_forms`; it is the only reader of such text. `mot_lines` writes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from recording.errors import RecordingError
+from recording.mot_forms import IGNORED_REGION, UNKNOWN, Complaint, Form, Table, form_of, normal_columns
 from recording.rows import Ids
+from recording.text_table import read_table
 
-_FEWEST_COLUMNS = 6
-_COLUMNS_WITH_CLASS = (8, 9)
 _LAST_FRAME = 10_000_000
 """Eleven days at 10 Hz. A larger number is a mistake, and would create that many entries."""
 _LARGEST_ID = 2**53
@@ -30,16 +28,26 @@ _NAMED_DUPLICATES = 3
 class MotRows:
     """The `N` boxes of a file, in the order of its lines."""
 
+    form: Form
     frame: Ids
     """`(N,)` int64: frame number, not below the first frame's."""
     object_id: Ids
-    """`(N,)` int64, 0 or greater; -1 for all detections."""
+    """`(N,)` int64, 0 or greater; -1 for all detections and for regions."""
     box_ltwh: npt.NDArray[np.float64]
     """`(N, 4)` float64: left, top, width and height, pixels."""
     confidence: npt.NDArray[np.float32]
-    """`(N,)` float32; 1 if the column is missing or -1."""
+    """`(N,)` float32; 1 if the column is missing or -1. Of ground truth it is a flag: 0 means that a box does not
+    count."""
     class_id: npt.NDArray[np.int16]
-    """`(N,)` int16; 0 if the column is missing or -1."""
+    """`(N,)` int16; 0 if it is unknown."""
+    has_class: npt.NDArray[np.bool_]
+    """`(N,)` bool: the class is known."""
+    visibility: npt.NDArray[np.float64]
+    """`(N,)` float64 in [0, 1]; -1 if it is unknown."""
+    is_region: npt.NDArray[np.bool_]
+    """`(N,)` bool: no object, but a part of the picture in which nothing was annotated."""
+    camera: Ids
+    """`(N,)` int64: number of the camera; -1 in forms with a file per camera."""
     line: Ids
     """`(N,)` int64: line number, from 1."""
 
@@ -48,7 +56,9 @@ class MotRows:
 
     def select(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> MotRows:
         """The given rows, by index or mask."""
-        return MotRows(*(column[rows] for column in vars(self).values()))
+        return MotRows(
+            self.form, *(getattr(self, column.name)[rows] for column in fields(self) if column.name != "form")
+        )
 
     @property
     def box_xyxy(self) -> npt.NDArray[np.float32]:
@@ -58,71 +68,85 @@ class MotRows:
         return corners.astype(np.float32)
 
 
-def read_mot(path: Path, *, detections: bool = False, first_frame: int = 1) -> MotRows:
+def read_mot(path: Path, *, detections: bool = False, first_frame: int | None = 1, form: Form | None = None) -> MotRows:
     """Read a file whose lines may be in any order.
 
-    With `detections`, ids are ignored and empty boxes are allowed; the tracker ignores them.
+    With `detections`, ids are ignored and empty boxes are allowed; the tracker ignores them. Without `first_frame`,
+    frames may count from 0 or from 1; `recording.first_frame` decides. Without `form`, the content decides.
 
     Raises:
-        RecordingError: the file cannot be read, or a line is invalid; the message names the line. Without `detections`
-            also if a box is empty, or an id occurs twice in a frame.
+        RecordingError: the file cannot be read, its form is not clear, or a line is invalid; the message names the
+            line. Without `detections` also if a box is empty, or an id occurs twice in a frame.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise RecordingError(path, "there is no such file; check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordingError(path, f"cannot be read as text ({error})") from None
-    parsed = list(_parsed(path, text.splitlines(), with_ids=not detections, first_frame=first_frame))
-    table = np.array(parsed, np.float64).reshape(-1, 9)
+    table = read_table(path)
+    found = form_of(path, table, form)
+    columns, complaints = normal_columns(table, found)
+    lines = np.array(table.lines, np.int64)
+    is_region = (columns[:, 6] == 0) & (columns[:, 7] == IGNORED_REGION) & (found == "visdrone")
+    complaints = [*_complaints(columns, is_region, with_ids=not detections, first_frame=first_frame or 0), *complaints]
+    _refuse_first(path, lines, complaints)
+    has_class = columns[:, 7] != UNKNOWN
     rows = MotRows(
-        table[:, 0].astype(np.int64),
-        table[:, 1].astype(np.int64),
-        table[:, 2:6],
-        table[:, 6].astype(np.float32),
-        table[:, 7].astype(np.int16),
-        table[:, 8].astype(np.int64),
+        form=found,
+        frame=columns[:, 0].astype(np.int64),
+        object_id=np.where(is_region | detections, -1, columns[:, 1]).astype(np.int64),
+        box_ltwh=columns[:, 2:6],
+        confidence=np.where(columns[:, 6] == UNKNOWN, 1, columns[:, 6]).astype(np.float32),
+        class_id=np.where(has_class, columns[:, 7], 0).astype(np.int16),
+        has_class=has_class,
+        visibility=columns[:, 8],
+        is_region=is_region,
+        camera=columns[:, 9].astype(np.int64),
+        line=lines,
     )
     if not detections:
         _refuse_duplicates(path, rows)
     return rows
 
 
-def _parsed(path: Path, lines: Iterable[str], *, with_ids: bool, first_frame: int) -> Iterator[tuple[float, ...]]:
-    for number, line in enumerate(lines, start=1):
-        words = line.replace(",", " ").split()
-        if not words:
-            continue
+def _complaints(
+    columns: Table, is_region: npt.NDArray[np.bool_], *, with_ids: bool, first_frame: int
+) -> Iterator[Complaint]:
+    """What is wrong in all forms, in the order in which it is reported of one line."""
+    frames, ids, classes = columns[:, 0], columns[:, 1], columns[:, 7]
+    yield np.logical_not(np.isfinite(columns[:, :7]).all(axis=1)), lambda _: "a number is not finite"
+    yield (
+        (frames != np.floor(frames)) | (frames < first_frame) | (frames > _LAST_FRAME),
+        lambda row: (
+            f"frame {frames[row]:.15g} is not a whole number from {first_frame} to {_LAST_FRAME:,}"
+            + ("; if frames count from 0, say so with --first-frame 0" if frames[row] == 0 else "")
+        ),
+    )
+    if with_ids:
+        yield (
+            ((ids != np.floor(ids)) | (ids < 0) | (ids > _LARGEST_ID)) & ~is_region,
+            lambda row: f"id {ids[row]:.17g} is not a whole number of 0 or more",
+        )
+        yield (
+            (columns[:, 4] <= 0) | (columns[:, 5] <= 0),
+            lambda row: f"the box is {columns[row, 4]:.15g} wide and {columns[row, 5]:.15g} high; both must be above 0",
+        )
+    yield (
+        (classes != UNKNOWN) & ~((classes >= 0) & (classes <= _LARGEST_CLASS) & (classes == np.floor(classes))),
+        lambda row: f"class {classes[row]:.15g} is not a whole number from 0 to {_LARGEST_CLASS}",
+    )
 
-        def wrong(reason: str, number: int = number) -> RecordingError:
-            return RecordingError(path, f"line {number}: {reason}")
 
-        if len(words) < _FEWEST_COLUMNS:
-            raise wrong(f"{len(words)} columns; at least frame,id,left,top,width,height are required")
-        try:
-            values = [float(word) for word in words]
-        except ValueError as error:
-            raise wrong(f"{error}; expected frame,id,left,top,width,height,conf,…") from None
-        if not all(map(math.isfinite, values[:7])):
-            raise wrong("a number is not finite")
-        frame, object_id, left, top, width, height = values[:6]
-        if frame != int(frame) or not first_frame <= frame <= _LAST_FRAME:
-            raise wrong(f"frame {words[0]} is not a whole number from {first_frame} to {_LAST_FRAME:,}")
-        if with_ids:
-            if object_id != int(object_id) or not 0 <= object_id <= _LARGEST_ID:
-                raise wrong(f"id {words[1]} is not a whole number of 0 or more")
-            if width <= 0 or height <= 0:
-                raise wrong(f"the box is {words[4]} wide and {words[5]} high; both must be above 0")
-        confidence = values[6] if len(values) > 6 and values[6] != -1 else 1.0
-        class_id = values[7] if len(values) in _COLUMNS_WITH_CLASS and values[7] != -1 else 0
-        if not 0 <= class_id <= _LARGEST_CLASS or class_id != int(class_id):
-            raise wrong(f"class {words[7]} is not a whole number from 0 to {_LARGEST_CLASS}")
-        yield frame, object_id if with_ids else -1, left, top, width, height, confidence, class_id, number
+def _refuse_first(path: Path, lines: Ids, complaints: Iterable[Complaint]) -> None:
+    """Raise RecordingError for the first line that has a complaint."""
+    first: tuple[int, str] | None = None
+    for wrong, reason in complaints:
+        if wrong.any() and (first is None or int(wrong.argmax()) < first[0]):
+            row = int(wrong.argmax())
+            first = row, reason(row)
+    if first is not None:
+        raise RecordingError(path, f"line {lines[first[0]]}: {first[1]}")
 
 
 def _refuse_duplicates(path: Path, rows: MotRows) -> None:
-    order = np.lexsort((rows.line, rows.object_id, rows.frame))
-    same = (np.diff(rows.frame[order]) == 0) & (np.diff(rows.object_id[order]) == 0)
+    objects = np.flatnonzero(~rows.is_region)
+    order = objects[np.lexsort([key[objects] for key in (rows.line, rows.object_id, rows.frame, rows.camera)])]
+    same = np.logical_and.reduce([np.diff(key[order]) == 0 for key in (rows.object_id, rows.frame, rows.camera)])
     seconds = np.sort(order[1:][same])
     if not len(seconds):
         return

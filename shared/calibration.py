@@ -18,6 +18,7 @@ import numpy as np
 
 from shared.errors import MtmcError
 from shared.homography import Matrix, Points, inverse, least_squares, mapped, oriented
+from shared.text_file import read_text
 
 _MOST_ERROR_M = 1.0
 """Point pairs that fit the ground worse than this, as a root mean square, are refused."""
@@ -140,7 +141,7 @@ def read_calibration(path: Path) -> Calibration:
         CalibrationError: the file cannot be read or used; the message says what is wrong.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise CalibrationError(f"{path} cannot be read: {error}") from None
     try:

@@ -15,6 +15,7 @@ from shared.calibration import Calibration, CalibrationError, read_calibration, 
 from shared.config import CameraConfig, LayoutConfig, Name, SiteConfig
 from shared.errors import ConfigError, LayoutError, Problem, hide, redact
 from shared.layout import Layout, read_layout
+from shared.text_file import read_text
 from shared.yaml_file import Path_, dotted, read_yaml
 
 ENV_PREFIX = "MTMC__"
@@ -320,7 +321,7 @@ def _referenced(reference: str, base: Path, environment: Mapping[str, str]) -> s
     if reference.startswith("file:"):
         secret = base / Path(reference.removeprefix("file:")).expanduser()
         try:
-            return secret.read_text(encoding="utf-8").strip()
+            return read_text(secret).strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise KeyError(f"cannot read {secret} ({reason}); write the secret there, or correct the path") from None

@@ -121,6 +121,11 @@ class Keys:
         """Stream `tick camera track_id gid`, capped: every published change of the global-ID map."""
         return self._key("assignments")
 
+    @property
+    def notified(self) -> str:
+        """Hash MQTT or webhook → id of the last entry of `events` that it has handled."""
+        return self._key("notified")
+
     def identity(self, gid: int) -> str:
         """Hash, expires: class, first and last seen, cameras of one identity."""
         return self._key(f"identity:{gid}")

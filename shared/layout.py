@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from shared.calibration import Calibration
 from shared.errors import LayoutError
+from shared.text_file import read_text
 
 _VECTORS = ("fps", "scales", "offset")
 _MATRICES = ("compatibility", "dtmin", "dtmax")
@@ -279,7 +280,7 @@ def read_layout(path: Path, cameras: tuple[str, ...]) -> Layout:
         LayoutError: the file cannot be read, or is invalid.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise LayoutError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     return parse_layout(text, cameras, str(path))

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from shared.errors import ConfigError, Problem
+from shared.text_file import read_text
 
 _QUOTED = re.compile(r"'(?P<single>[^']*)'|\"(?P<double>[^\"]*)\"")
 
@@ -32,7 +33,7 @@ def read_yaml(path: Path, problems: list[Problem]) -> dict[str, Any]:
         return ConfigError([*problems, Problem(str(path), "", "", message)])
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise refuse("there is no such file; give the path of the site's YAML file") from None
     except IsADirectoryError:

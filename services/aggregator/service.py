@@ -21,7 +21,7 @@ from shared.gate import Gate, Handled
 from shared.leases import Lease, Leases
 from shared.monitoring.health import READY_SECONDS
 from shared.monitoring.monitor import Monitor
-from shared.redis_connection import RETRYABLE, Client
+from shared.redis_connection import RETRYABLE, Client, server_time_ns
 from shared.site import PublishedSite
 
 _log = structlog.get_logger()
@@ -37,6 +37,7 @@ class Aggregator:
     def __init__(self, client: Client, site: PublishedSite, monitor: Monitor | None = None) -> None:
         clock = site.config.clock
         self._fps, self._virtual = clock.target_fps, clock.mode == "virtual"
+        self._client = client
         self._gate = Gate(client, site.keys, clock)
         self._leases = Leases(client, site.keys)
         self._monitor = monitor or Monitor()
@@ -199,6 +200,8 @@ class Aggregator:
         now_ns = handled.time_ns - round((handled.tick - tick) * 1e9 / self._fps)
         result = self.state.run_cycle(tick, now_ns)
         self._commit(lease)
+        if not self._virtual:
+            self._metrics.published_gids((server_time_ns(self._client) - now_ns) / 1e9)
         if result.step_ns > 0:
             _log.warning("Redis's clock was set ahead; writing again what expired", by_s=result.step_ns // 10**9)
             self._reconciliation.write_expired(lease)

@@ -177,9 +177,9 @@ class TickLoop:
         Only the script can fail: the code after it works in memory.
         """
         seen = [item for item in seen if self.cameras.get(item.camera.name) is item.camera]
-        self._follow(
-            self._gate.complete_tick(tick, [self._completed(item) for item in seen], self._progress.assignments_cursor)
-        )
+        with self._metrics.timed("send"):
+            completed = [self._completed(item) for item in seen]
+            self._follow(self._gate.complete_tick(tick, completed, self._progress.assignments_cursor))
         self._unsent = None
         self.skipped += self._progress.skipped
         self._metrics.skipped_ticks.inc(self._progress.skipped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -37,8 +38,19 @@ class Seen:
 class Perception:
     """Runs the detector and the embedder once per tick for all cameras."""
 
-    def __init__(self, models: Models, target_fps: float, *, virtual: bool) -> None:
-        """`virtual`: wait for a file's picture as long as it takes, and leave none out after an error."""
+    def __init__(
+        self,
+        models: Models,
+        target_fps: float,
+        *,
+        virtual: bool,
+        timed: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        """`virtual`: wait for a file's picture as long as it takes, and leave none out after an error.
+
+        `timed` measures a stage, given by its name.
+        """
+        self._timed = timed
         self._models, self._target_fps, self._virtual = models, target_fps, virtual
         self._watch = DeviceWatch()
 
@@ -52,13 +64,15 @@ class Perception:
                 mode, one has failed.
         """
         cameras = sorted(cameras, key=lambda camera: camera.name)
-        frames = self._frames(cameras, started_ns)
+        with self._timed("pictures"):
+            frames = self._frames(cameras, started_ns)
         new = [camera for camera in cameras if (frame := frames[camera.name]) is not None and camera.is_new(frame)]
         observed: dict[str, Observed | None] = dict.fromkeys(frames)
         times = {camera.name: camera.time_ns(frames[camera.name], started_ns) for camera in cameras}
         tried = [camera for camera in new if not camera.suspended]
         handled = self._detect_and_track(tried, frames, observed, times)
-        embeddings = self._embed(handled, frames, observed)
+        with self._timed("embed"):
+            embeddings = self._embed(handled, frames, observed)
         for camera in cameras:
             if camera.name in embeddings:
                 camera.resume()
@@ -73,12 +87,13 @@ class Perception:
                 camera.coast(times[camera.name] / 1e9)
         self._watch.check(new)
         ticks = []
-        for camera in cameras:
-            seen = observed[camera.name]
-            due = len(seen.due) if seen is not None else 0
-            vectors = embeddings.get(camera.name, np.zeros((due, self._models.embedder.dimension), np.float32))
-            batch = camera.batch(seen, vectors, self._models.embedder.checksum)
-            ticks.append(Seen(camera, frames[camera.name], seen, times[camera.name], batch, batch.encode()))
+        with self._timed("encode"):
+            for camera in cameras:
+                seen = observed[camera.name]
+                due = len(seen.due) if seen is not None else 0
+                vectors = embeddings.get(camera.name, np.zeros((due, self._models.embedder.dimension), np.float32))
+                batch = camera.batch(seen, vectors, self._models.embedder.checksum)
+                ticks.append(Seen(camera, frames[camera.name], seen, times[camera.name], batch, batch.encode()))
         return ticks
 
     def _frames(self, cameras: list[Camera], started_ns: int) -> dict[str, Frame | None]:
@@ -111,8 +126,9 @@ class Perception:
             return some[0].detector.detect(images, [camera.thresholds for camera in some])
 
         found: list[tuple[Camera, Detections]] = []
-        for detector in dict.fromkeys(camera.detector for camera in cameras):
-            found += self._isolated([camera for camera in cameras if camera.detector is detector], detect)
+        with self._timed("detect"):
+            for detector in dict.fromkeys(camera.detector for camera in cameras):
+                found += self._isolated([camera for camera in cameras if camera.detector is detector], detect)
         detections = {camera.name: each for camera, each in found}
 
         def track(some: Sequence[Camera]) -> list[Observed]:
@@ -121,7 +137,8 @@ class Perception:
                 for camera in some
             ]
 
-        tracked = [pair for camera, _ in found for pair in self._isolated([camera], track)]
+        with self._timed("track"):
+            tracked = [pair for camera, _ in found for pair in self._isolated([camera], track)]
         observed |= {camera.name: seen for camera, seen in tracked}
         return [camera for camera, _ in tracked]
 

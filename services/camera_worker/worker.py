@@ -69,8 +69,8 @@ class CameraWorker:
         retention_seconds = config.association.retention_seconds
         self.crops = CropPublisher(connected.frames, site.keys, retention_seconds) if config.worker.crops else None
         """None: `worker.crops` is false."""
-        perception = Perception(models, config.clock.target_fps, virtual=virtual)
         self._metrics = CameraWorkerMetrics(connected.monitor.registry)
+        perception = Perception(models, config.clock.target_fps, virtual=virtual, timed=self._metrics.timed)
         site_time = SiteTime(client, 1e9 / config.clock.target_fps)
         self.loop = TickLoop(client, config, perception, self._pictures, handover, self._metrics, site_time, self.crops)
         self.roster = Roster(client, site, models, claims, site_time, handover, self._metrics, self.gpu)

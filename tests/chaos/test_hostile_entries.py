@@ -130,6 +130,7 @@ def test_garbage_in_any_key_or_field_stops_nobody(hall: RunningHall, mtmc: Comma
     # Keys that a site has only now and then.
     client.set(KEYS.replay, "a folder")
     client.hset(KEYS.aliases, "900", "1")
+    client.hset(KEYS.notified, "mqtt", "1-0")
     client.hset(KEYS.names, "900", "a name")
     client.set(KEYS.files_origin, "5")
     client.xadd(KEYS.dead_letters, {"stream": "s", "entry": "1-0", "reason": "a test"})

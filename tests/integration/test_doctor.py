@@ -398,25 +398,12 @@ def test_a_worker_whose_clock_is_wrong_is_named(examine: Examine, redis_client: 
 
 
 def test_a_running_site_is_checked_from_its_file_and_from_redis(
-    start: Callable[..., RunningSite],
-    four_cameras_site: Callable[..., Path],
-    shared_data: Path,
-    tmp_path: Path,
-    mtmc: CommandLine,
-    redis_url: str,
+    start: Callable[..., RunningSite], tmp_path: Path, mtmc: CommandLine, redis_url: str
 ) -> None:
-    videos = shared_data / "data" / "ufes-four-cameras"
-    cameras: list[dict[str, Any]] = [
-        {"name": f"cam{i}", "source": str(videos / f"cam{i}.mp4"), "loop": True} for i in range(2)
-    ]
-    cameras.append({"name": "gone", "source": f"http://127.0.0.1:{free_port()}/gone.mjpg"})
-    path = four_cameras_site(
-        tmp_path,
-        cameras=cameras,
-        layout={"overlaps": [["cam0", "cam1"]]},
-        clock={"target_fps": 2},
-        redis={"url": redis_url},
-    )
+    site = small_site(tmp_path, "ab") | {"site": "room", "clock": {"target_fps": 2}, "redis": {"url": redis_url}}
+    site["cameras"].append({"name": "gone", "source": f"http://127.0.0.1:{free_port()}/gone.mjpg"})
+    path = tmp_path / "site.yaml"
+    path.write_text(yaml.safe_dump(site | {"layout": {"overlaps": [["a", "b"]]}}))
     running = start(path)
     running.wait_for(lambda: running.status().get("aggregator") and running.status().get("workers"))
     running.wait_for(lambda: [one["state"] for one in running.status()["cameras"]] == ["live", "live", "down"])
@@ -428,7 +415,7 @@ def test_a_running_site_is_checked_from_its_file_and_from_redis(
     for words in ((path,), ("--site", "room")):
         found = areas(*words)
         assert [one["level"] for one in found["sources"]] == ["ok", "ok", "error"]
-        assert "cam0.mp4 is live on worker " in found["sources"][0]["what"]
+        assert "a.avi is live on worker " in found["sources"][0]["what"]
         assert found["running site"][0]["what"].startswith("clock, aggregator and 1 worker are running; tick ")
         # A busy machine may also skip ticks, which is another warning.
         (down,) = [one for one in found["running site"] if "is down" in one["what"]]
@@ -442,16 +429,16 @@ def test_a_running_site_is_checked_from_its_file_and_from_redis(
 
     client, keys = connect(redis_url), Keys("room")
     (worker,) = client.zrange(keys.workers, 0, -1)
-    newest = client.xrevrange(keys.tracks("cam0"), count=1)[0][1]
+    newest = client.xrevrange(keys.tracks("a"), count=1)[0][1]
     embedder = TrackEntry.decode(newest).batch.embedder
     assert embedder
     assert client.hget(keys.worker(worker.decode()), "embedder") == embedder.encode(), "status compares the workers'"
 
-    offset = {"camera": "cam0", "seconds": 0.45, "deviation": 0.03, "corrected": 0.4}
+    offset = {"camera": "a", "seconds": 0.45, "deviation": 0.03, "corrected": 0.4}
     connect(redis_url).set(Keys("room").learned_layout, json.dumps({"time_offsets": [offset]}))
-    (late,) = [one for one in areas(path)["running site"] if "pictures of cam0" in one["what"]]
+    connect(redis_url).xadd(Keys("room").dead_letters, {"stream": "x", "entry": "1-0", "reason": "garbage"})
+    found = areas(path)["running site"]
+    (late,) = [one for one in found if "pictures of a " in one["what"]]
     assert "are 0.5 s too late" in late["what"] or "are 0.4 s too late" in late["what"]
     assert "lower the delay of the camera" in late["do"]
-
-    connect(redis_url).xadd(Keys("room").dead_letters, {"stream": "x", "entry": "1-0", "reason": "garbage"})
-    assert any("1 entries could not be decoded" in one["what"] for one in areas(path)["running site"])
+    assert any("1 entries could not be decoded" in one["what"] for one in found)

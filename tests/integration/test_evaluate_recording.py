@@ -168,3 +168,37 @@ def test_the_truth_of_another_recording_is_refused(scene: tuple[Path, Path], mtm
     done = mtmc("--recording", recording, "--ground-truth", truth)
     assert done.returncode == 2
     assert "has no boxes in the recorded frames 1 to 60" in done.stderr
+
+
+def test_import_and_evaluate_read_the_same_text_and_say_how(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run = command_line(monkeypatch, capsys)
+    text = tmp_path / "all.txt"
+    lines = [
+        f"{camera} {thing} {tick} {90 * thing + 30 * tick} 50 40 90 -1 -1"
+        for camera in (1, 2)
+        for thing in (1, 5)
+        for tick in range(20)
+    ]
+    text.write_bytes("\r\n".join(lines).encode("utf-16"))
+    done = run("import-mot", f"c1={text}", f"c2={text}", "--fps", "10", "-o", tmp_path / "r")
+    assert done.returncode == 0, done.stderr
+    assert "20 ticks, 4 tracks, 80 boxes" in done.stdout
+    assert "note: read as cityflow (camera_id,obj_id,frame," in done.stdout
+    assert "note: frames count from 0" in done.stdout
+    words = ("evaluate", "--recording", tmp_path / "r", "--as-recorded", "--json", "--ground-truth")
+    done = run(*words, text)
+    assert verdict(done)["bound"]["idf1"] == 1
+    assert "read as cityflow" in done.stderr
+    assert "frames count from 0" in done.stderr
+    (tmp_path / "truth").mkdir()
+    for camera in ("c1", "c2"):
+        (tmp_path / "truth" / f"{camera}.txt").write_text("\n1,1,9,9,40,90,1,4,0.3,7\n2,1,9,9,40,90,1,4,0.3,7\n")
+    for done in (
+        run(*words, tmp_path / "truth"),
+        run("import-mot", f"c1={tmp_path}/truth/c1.txt", "--fps", "10", "-o", tmp_path / "s"),
+    ):
+        assert done.returncode == 2
+        assert "line 2: ten columns that can be read in two ways" in done.stderr
+    assert run(*words, tmp_path / "truth", "--format", "mot15").returncode == 0

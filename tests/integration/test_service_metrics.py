@@ -17,11 +17,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.aggregator.service import Aggregator
 from services.camera_worker.claims import Claims
 from services.clock.service import Clock
+from services.notifier.service import Notifier
 from services.streamer.redis_check import RedisCheck
 from shared.camera_settings import remove_cameras
 from shared.errors import LeaseLost
 from shared.leases import Leases
 from shared.monitoring.monitor import Monitor
+from shared.process import Connected
 from shared.redis_connection import Client, connect, server_time_ns
 from shared.site import PublishedSite, publish_site
 from tests.conftest import RedisProcess
@@ -361,9 +363,10 @@ def test_the_documentation_lists_every_metric_with_its_type(
     redis_client: Client, redis_url: str, tmp_path: Path
 ) -> None:
     site = site_of(redis_client, "documented")
-    monitors = [Monitor(), Monitor()]
+    monitors = [Monitor(), Monitor(), Monitor()]
     Clock(redis_client, site, monitors[0])
     Aggregator(redis_client, site, monitors[1])
+    Notifier(Connected(redis_client, redis_client, site, monitors[2]))
     found: dict[str, str] = {}
     workers_site, monitor = WorkerSite(redis_client, tmp_path, "a"), Monitor()
     with running(workers_site, monitor) as worker:

@@ -13,7 +13,7 @@ from typing import Any
 import association
 import vision
 from shared import config
-from shared.config import DetectorConfig, EmbedderConfig, Section, SiteConfig
+from shared.config import DetectorConfig, EmbedderConfig, EventFilter, Section, SiteConfig
 from vision.inference.embedding import Preprocessing
 from vision.tracking.tracker import TrackerSettings
 
@@ -45,7 +45,8 @@ def settings() -> dict[str, list[Any]]:
     """Setting → its default in each section that has it."""
     found: dict[str, list[Any]] = {}
     for section in vars(config).values():
-        if inspect.isclass(section) and issubclass(section, Section):
+        # The fields of a filter have the names of what they select, which other things have as well.
+        if inspect.isclass(section) and issubclass(section, Section) and section is not EventFilter:
             for name, field in section.model_fields.items():
                 if not field.is_required():
                     found.setdefault(name, []).append(field.get_default(call_default_factory=True))

@@ -69,6 +69,12 @@ class CropsQuery(Query):
     cursor: Cursor | None = Field(None, description=CURSOR)
 
 
+class CropQuery(Query):
+    """Parameters of a crop."""
+
+    version: str | None = Field(None, max_length=32, description="ignored; another address for a newer crop")
+
+
 def add(api: Operations, parts: ApiParts) -> None:
     """Adds the operations."""
 
@@ -97,9 +103,10 @@ def add(api: Operations, parts: ApiParts) -> None:
         "A crop as JPEG",
         tag=_TAG,
         media_type="image/jpeg",
+        query=CropQuery,
         not_found="the camera or the crop does not exist",
     )
-    def _crop(camera: str, track_id: int, which: str) -> Response:
+    def _crop(camera: str, track_id: int, which: str, query: CropQuery) -> Response:
         name = parts.camera(camera).name
         jpeg = read_jpeg(parts.frames, parts.keys, name, track_id, "best" if which == "best" else "newest")
         if jpeg is None:

@@ -142,7 +142,7 @@ function setCameras(cameras) {
 // Chooses the number of columns that makes the pictures largest; an upright phone gets one column and scrolls.
 function arrange() {
   const count = Math.max(1, tiles.size);
-  const width = document.documentElement.clientWidth - 2 * GAP;
+  const width = wall.clientWidth - 2 * GAP;
   const height = window.innerHeight - wall.offsetTop - 2 * GAP;
   let columns = 1;
   let tile = width;
@@ -168,12 +168,16 @@ function large() {
 }
 
 function toggleLarge(name) {
-  if (large() !== name) location.hash = new URLSearchParams({ camera: name }).toString();
-  else closeLarge();
+  if (large() === name) return closeLarge();
+  const parts = new URLSearchParams(location.hash.slice(1));
+  parts.set("camera", name);
+  location.hash = parts.toString();
 }
 
 function closeLarge() {
-  history.pushState(null, "", location.pathname);
+  const parts = new URLSearchParams(location.hash.slice(1));
+  parts.delete("camera");
+  history.pushState(null, "", parts.size ? `#${parts}` : location.pathname);
   showLarge();
 }
 

@@ -200,8 +200,7 @@ def turned(seen: CameraTick, pose: Pose) -> CameraTick:
     return replace(seen, batch=replace(seen.batch, boxes_xyxy=mirrored, pose=pose))
 
 
-@pytest.mark.parametrize("pose", ["moved", "moving"])
-def test_the_places_of_a_camera_that_was_turned_mislead_nobody(pose: Pose) -> None:
+def test_the_places_of_a_camera_that_was_turned_mislead_nobody() -> None:
     seen = crossing_entries(traffic(40, 4, 2, 80.0), 3, 80.0, 0.6, 2)
     half = 40 * FPS
     late = {one for entry in seen if entry.tick > half for one in entry.batch.track_ids.tolist()}
@@ -212,8 +211,9 @@ def test_the_places_of_a_camera_that_was_turned_mislead_nobody(pose: Pose) -> No
         gids = gids_of(Association(layout(0, 1, 2), LIVE), shown)
         return shares_of({track: gid for track, gid in gids.items() if track[1] in late})[0]
 
-    assert same(pose) > 0.8
-    assert same("fixed") < same(pose) - 0.1
+    moved, moving, fixed = same("moved"), same("moving"), same("fixed")
+    assert min(moved, moving) > 0.8
+    assert fixed < min(moved, moving) - 0.1
 
 
 def test_a_moved_camera_gives_nobody_a_position_until_it_is_set_up_again() -> None:

@@ -25,7 +25,7 @@ def late(seen: list[CameraTick], ticks: dict[int, int]) -> list[CameraTick]:
 
 
 def run(ticks: dict[int, int], seed: int) -> tuple[Association, float]:
-    seen = late(crossing_entries(traffic(50, 6, seed, SECONDS), 3, SECONDS, 0.5, seed), ticks)
+    seen = late(crossing_entries(traffic(34, 6, seed, SECONDS), 3, SECONDS, 0.5, seed), ticks)
     association = Association(layout(0, 1, 2), LIVE)
     return association, shares_of(gids_of(association, seen))[0]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from evaluation import scores
 from evaluation.matching import NOBODY, match_camera, pairs
 from evaluation.scores import IdentifiedCamera, ScoresUnavailable, as_sequence, require_scores
+from evaluation.truth import IgnoredRegions
 from tests.unit.evaluation.scenes import tracks_of, truth_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,6 +34,14 @@ def test_a_box_on_an_ignored_object_is_not_scored_but_its_identity_is_known() ->
     tick = match.ticks[0]
     assert (tick.identities.tolist(), tick.rows.tolist()) == ([4], [0, 2])
     assert tick.iou.tolist() == [[1.0, 0.0]]
+
+
+def test_a_box_in_an_ignored_region_is_not_scored_unless_it_shows_an_object() -> None:
+    regions = IgnoredRegions(np.array([1, 2]), np.array([[0.0, 0, 220, 60], [0.0, 0, 220, 40]]))
+    truth = replace(truth_of([(1, 0, 4), (2, 0, 4)]), regions=regions)
+    tracks = tracks_of([(tick, lane, lane, 1) for tick in (1, 2) for lane in (0, 1, 5)])
+    match = match_camera(truth, tracks, np.array([1, 2]), np.array([1, 2]))
+    assert [tick.rows.tolist() for tick in match.ticks] == [[0, 2], [3, 4, 5]]
 
 
 def test_a_tick_is_compared_with_the_given_frame() -> None:

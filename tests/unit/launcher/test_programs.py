@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from launcher.programs import site_programs
-from shared.config import SiteConfig
+from shared.config import NotificationsConfig, SiteConfig, WebhookConfig
 
 SITE = SiteConfig.model_validate(
     {
@@ -35,3 +35,11 @@ def test_every_process_gets_a_metrics_port(chosen: int, given: list[str]) -> Non
 
 def test_metrics_are_off_by_default() -> None:
     assert all("-1" in program.command for program in site_programs(SITE, 8080, {}))
+
+
+def test_a_notifier_runs_where_something_is_sent() -> None:
+    assert "notifier" not in [program.name for program in site_programs(SITE, 8080, {})]
+    sends = SITE.model_copy(
+        update={"notifications": NotificationsConfig(webhooks=(WebhookConfig(name="hook", url="http://example.org"),))}
+    )
+    assert "notifier" in [program.name for program in site_programs(sends, 8080, {})]

@@ -110,6 +110,50 @@ def test_invalid_imports_are_refused_before_anything_is_written(sources: list[Mo
     assert not folder.exists()
 
 
+def test_ground_truth_is_imported_without_what_does_not_count(tmp_path: Path) -> None:
+    visdrone = write(
+        tmp_path / "a.txt",
+        ["1,0,0,0,300,200,0,0,0,0", "1,0,9,9,300,200,0,0,0,0", "1,5,1,0,9,9,1,4,0,2", "2,5,2,0,9,9,1,4,0,2"],
+    )
+    mot17 = write(tmp_path / "b.txt", ["1,1,0,0,9,9,0,7,1", "1,2,0,0,9,9,1,1,0.3"])
+    features = np.eye(4, dtype=np.float32)
+    np.save(tmp_path / "a.npy", features)
+    sources = [MotSource("a", visdrone, tmp_path / "a.npy"), MotSource("b", mot17)]
+    done = import_mot(sources, ImportOptions(fps=10), tmp_path / "r")
+    assert (done.boxes, done.left_out, done.tracks, done.embeddings) == (3, 3, 2, 2)
+    rows = Recording.open(tmp_path / "r").tracks("a")
+    assert rows.class_id.tolist() == [4, 4]
+    assert rows.embeddings[rows.embedding_row].argmax(axis=1).tolist() == [2, 3]
+    write(tmp_path / "b.txt", ["1,1,0,0,9,9,0", "1,2,0,0,9,9,0"])
+    with pytest.raises(RecordingError, match=r"b\.txt: line 1: column 7 is 0 in all lines"):
+        import_mot(sources, ImportOptions(fps=10), tmp_path / "r2")
+
+
+def test_a_file_of_all_cameras_is_imported_with_its_embeddings(named: Recording, tmp_path: Path) -> None:
+    text = tmp_path / "track1.txt"
+    done = export_recording(named, "cityflow", text)
+    np.save(tmp_path / "all.npy", np.repeat([[1.0, 0], [0, 1.0]], [57, done.boxes - 57], axis=0))
+    sources = [MotSource(camera, text, tmp_path / "all.npy") for camera in ("c02", "c01")]
+    again = import_mot(sources, ImportOptions(fps=10), tmp_path / "again")
+    assert (again.boxes, again.embeddings) == (done.boxes, done.boxes)
+    recording = Recording.open(tmp_path / "again")
+    counts = {camera: len(recording.tracks(camera)) for camera in recording.cameras}
+    assert counts == {"c02": 28, "c01": 59}
+    export_recording(recording, "mot", tmp_path / "text", ids="track")
+    export_recording(named, "mot", tmp_path / "named")
+    assert boxes_of(tmp_path / "text" / "c02.txt") == boxes_of(tmp_path / "named" / "c02.txt")
+    rows = recording.tracks("c02")
+    assert rows.embeddings[rows.embedding_row].argmax(axis=1).tolist() == [1] * 28
+
+
+def test_frames_from_zero_begin_at_the_first_tick(tmp_path: Path) -> None:
+    text = write(tmp_path / "a.txt", ["0,1,0,0,9,9", "1,1,0,0,9,9", "2,1,0,0,9,9"])
+    done = import_mot([MotSource("a", text)], ImportOptions(fps=10), tmp_path / "r")
+    assert (done.ticks, done.texts.first_frame_found) == (3, True)
+    export_recording(Recording.open(tmp_path / "r"), "mot", tmp_path / "text", ids="track")
+    assert (tmp_path / "text" / "a.txt").read_text().startswith("0,1,0,0,9,9,1,")
+
+
 @pytest.fixture
 def named(sources: list[MotSource], tmp_path: Path) -> Recording:
     """Object 4 has gid 1 in both cameras, object 9 has gid 2 from tick 20 on."""

@@ -1,0 +1,1 @@
+"""Sends events to an MQTT broker and to webhooks."""

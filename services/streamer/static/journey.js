@@ -1,0 +1,108 @@
+// One identity: a lane for each camera over time, and for each stay why the track belongs to it.
+
+import { clockTime, colourOf, cropAddress, duration, h, seconds, titleOf } from "./parts.js";
+
+const TERMS = {
+  appearance: "appearance",
+  position: "position",
+  travel: "travel time",
+  place: "place",
+  motion: "motion",
+  class: "class",
+  prior: "prior",
+};
+
+/** The journey as elements.
+ * @param {any} identity an IdentityDetail of the API
+ * @param {{open: (gid: number) => void, titles: Map<string, string>}} page */
+export function journey(identity, page) {
+  const stays = identity.journey;
+  return [
+    facts(identity, page),
+    stays.length ? lanes(identity, page) : null,
+    h("h3", {}, `Stays (${stays.length})`),
+    stays.length ? h("ol", { class: "stays" }, ...[...stays].reverse().map((stay) => stayItem(identity, stay, page))) : h("p", { class: "empty" }, "None is remembered."),
+    identity.changes.length ? h("h3", {}, "Merges and splits") : null,
+    identity.changes.length ? h("ul", { class: "changes" }, ...identity.changes.map((change) => changeItem(change, page))) : null,
+  ].filter(Boolean);
+}
+
+function facts(identity, page) {
+  const newest = identity.crops && identity.crops[0];
+  const where = identity.present
+    ? `in view of ${identity.boxes.map((box) => page.titles.get(box.camera) || box.camera).join(", ") || "a camera"}`
+    : `last seen at ${clockTime(identity.last_seen)}`;
+  const seen = seconds(identity.last_seen_ns) - seconds(identity.first_seen_ns);
+  return h("div", { class: "facts" },
+    newest ? h("img", { class: "crop", src: cropAddress(newest.best), alt: "" }) : h("span", { class: "crop none", style: { borderColor: colourOf(identity.gid) } }),
+    h("div", {},
+      h("p", { class: "who" }, swatch(identity.gid), `${titleOf(identity)}`, identity.class === null ? "" : ` · ${identity.class}`),
+      h("p", {}, where),
+      h("p", {}, `first seen at ${clockTime(identity.first_seen)}, for ${duration(seen)}`),
+      identity.asked !== identity.gid ? h("p", {}, `#${identity.asked} was merged into it`) : null));
+}
+
+export function swatch(gid) {
+  return h("span", { class: "swatch", style: { background: colourOf(gid) }, "aria-hidden": "true" });
+}
+
+function lanes(identity, page) {
+  const stays = identity.journey;
+  const begin = Math.min(...stays.map((stay) => seconds(stay.first_seen_ns)));
+  const end = Math.max(begin + 1, ...stays.map((stay) => seconds(stay.last_seen_ns)));
+  const cameras = [...new Set(stays.map((stay) => stay.camera))];
+  const percent = (at) => `${(100 * (at - begin)) / (end - begin)}%`;
+  return h("div", { class: "lanes", role: "img", "aria-label": `Journey over ${duration(end - begin)} through ${cameras.length} cameras` },
+    ...cameras.map((camera) => h("div", { class: "lane" },
+      h("span", { class: "lane-name" }, page.titles.get(camera) || camera),
+      h("div", { class: "lane-time" },
+        ...stays.filter((stay) => stay.camera === camera).map((stay) => h("span", {
+          class: stay.moved_to === null ? "stay" : "stay moved",
+          title: `${clockTime(stay.first_seen)} to ${clockTime(stay.last_seen)}`,
+          style: {
+            left: percent(seconds(stay.first_seen_ns)),
+            width: `max(4px, ${(100 * (seconds(stay.last_seen_ns) - seconds(stay.first_seen_ns))) / (end - begin)}%)`,
+            background: colourOf(identity.gid),
+          },
+        }))))),
+    h("div", { class: "lane axis" }, h("span", { class: "lane-name" }),
+      h("div", {}, h("span", {}, clockTime(new Date(begin * 1000).toISOString())), h("span", {}, clockTime(new Date(end * 1000).toISOString())))));
+}
+
+function stayItem(identity, stay, page) {
+  const crops = (identity.crops || []).find((one) => one.camera === stay.camera && one.track_id === stay.track_id);
+  const length = seconds(stay.last_seen_ns) - seconds(stay.first_seen_ns);
+  return h("li", {},
+    crops ? h("img", { class: "crop", src: cropAddress(crops.best), alt: `in ${stay.camera}`, loading: "lazy" }) : h("span", { class: "crop none" }),
+    h("div", {},
+      h("p", {}, h("strong", {}, page.titles.get(stay.camera) || stay.camera), ` ${clockTime(stay.first_seen)}, ${stay.ended ? `for ${duration(length)}` : "in view"}`),
+      stay.moved_to !== null ? h("p", { class: "moved-to" }, "belongs to ", link(stay.moved_to, page), " now") : null,
+      why(stay.decision, page)));
+}
+
+function why(decision, page) {
+  if (decision === null) return h("p", { class: "why" }, "The first track: there was nothing to decide.");
+  const largest = Math.max(1, ...Object.values(decision.terms).map(Math.abs));
+  // Below 0 the best known identity was too unlike, so a new one began; the terms are those of that comparison.
+  const isNew = decision.score < 0;
+  const other = decision.runner_up ? link(decision.runner_up, page) : null;
+  return h("details", { class: "why" },
+    h("summary", {}, isNew ? "why a new identity" : `why: score ${decision.score.toFixed(1)}`),
+    isNew
+      ? h("p", {}, "The closest was ", other || "no other", `, at ${decision.score.toFixed(1)}: too unlike.`)
+      : h("p", {}, decision.runner_up === null ? "There was no other choice." : decision.runner_up === 0 ? "Ahead of a new identity" : "Ahead of ", other, decision.margin === null || decision.runner_up === null ? "" : ` by ${decision.margin.toFixed(1)}.`),
+    ...Object.entries(decision.terms).map(([name, value]) => h("div", { class: "term" },
+      h("span", {}, TERMS[name] || name),
+      h("span", { class: value < 0 ? "bar against" : "bar", style: { width: `${(50 * Math.abs(value)) / largest}%` } }),
+      h("span", { class: "number" }, value.toFixed(1)))));
+}
+
+function changeItem(change, page) {
+  const other = change.kind === "merged" ? h("span", {}, `#${change.other_gid}`) : link(change.other_gid, page);
+  const text = change.kind === "merged" ? " was merged into it" : ": a track left it";
+  return h("li", {}, h("time", {}, clockTime(change.time)), " ", other, text);
+}
+
+function link(gid, page) {
+  return h("button", { type: "button", class: "link", onclick: () => page.open(gid) }, swatch(gid), `#${gid}`);
+}

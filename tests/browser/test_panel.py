@@ -1,0 +1,137 @@
+"""The panel beside the wall, in a real browser: who is in view, following, the journey of one identity, and events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys as Key
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.remote.webelement import WebElement
+
+from shared.redis_connection import Client
+from tests.integration.lively_site import CAMERAS, event, fill, publish_lively_site
+from tests.integration.streamer_site import KEYS, Serving, serving, wait_until
+
+SCRIPT = "<img src=x onerror=\"document.title='hacked'\">"
+
+
+@pytest.fixture
+def page(redis_client: Client, redis_url: str) -> Iterator[Serving]:
+    publish_lively_site(redis_url)
+    fill(redis_client)
+    with serving(redis_url) as running:
+        yield running
+
+
+def open_page(browser: WebDriver, page: Serving, place: str = "") -> None:
+    browser.get(f"http://127.0.0.1:{page.port}/{place}")
+
+
+def text(browser: WebDriver, css: str) -> str:
+    return str(browser.execute_script("return document.querySelector(arguments[0])?.textContent ?? ''", css))
+
+
+def texts(browser: WebDriver, css: str) -> list[str]:
+    script = "return [...document.querySelectorAll(arguments[0])].map(element => element.textContent)"
+    return [str(one) for one in browser.execute_script(script, css)]
+
+
+def button(browser: WebDriver, css: str, label: str) -> WebElement:
+    def found() -> list[WebElement]:
+        return [one for one in browser.find_elements(By.CSS_SELECTOR, f"{css} button") if one.text == label]
+
+    return wait_until(found, f"a button {label}")[0]
+
+
+def click(browser: WebDriver, css: str, label: str) -> None:
+    """By script: the panel may draw its buttons again between finding one and clicking it."""
+
+    def clicked() -> bool:
+        return bool(
+            browser.execute_script(
+                "const found = [...document.querySelectorAll(arguments[0] + ' button')]"
+                ".find(one => one.textContent === arguments[1]); found?.click(); return Boolean(found)",
+                css,
+                label,
+            )
+        )
+
+    wait_until(clicked, f"a button {label}")
+
+
+def errors(browser: WebDriver) -> list[str]:
+    log = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    return [entry["message"] for entry in log if entry["level"] == "SEVERE" and "favicon" not in entry["message"]]
+
+
+def test_who_is_in_view_is_listed_and_can_be_followed(
+    browser: WebDriver, page: Serving, redis_client: Client
+) -> None:
+    open_page(browser, page)
+    wait_until(lambda: browser.find_elements(By.ID, "panel-toggle"), "the page")
+    assert not browser.find_element(By.ID, "panel").is_displayed()
+    browser.find_element(By.ID, "panel-toggle").send_keys(Key.ENTER)
+    wait_until(lambda: "Anna" in text(browser, ".card .who"), "the identity in view, with its name")
+    assert text(browser, ".sum") == "1 identity in view"
+    wait_until(lambda: browser.execute_script("return document.querySelector('.card img')?.naturalWidth > 0"), "its crop")
+    click(browser, ".card", "Follow")
+    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".tile[data-followed] .glow"), "its box glows")
+    followed = browser.find_elements(By.CSS_SELECTOR, ".tile[data-followed]")
+    assert [one.get_dom_attribute("data-camera") for one in followed] == ["north"]
+    assert "in north" in text(browser, "#following")
+    wait_until(lambda: texts(browser, ".card .follow") == ["Following"], "the button says so")
+    redis_client.delete(KEYS.gids("north"))
+    wait_until(lambda: "not in view now" in text(browser, "#following"), "it left")
+    assert not browser.execute_script("return document.getElementById('wall').hasAttribute('data-following')")
+    click(browser, "#following", "Stop")
+    wait_until(lambda: not browser.find_element(By.ID, "following").is_displayed(), "it is no longer followed")
+    assert errors(browser) == []
+
+
+def test_the_journey_says_where_when_and_why(browser: WebDriver, page: Serving) -> None:
+    open_page(browser, page, "#gid=7")
+    wait_until(lambda: text(browser, ".who") == "Anna · car" or "Anna" in text(browser, ".who"), "the identity")
+    assert texts(browser, ".lane-name")[:2] == ["north", "south"]
+    stays = texts(browser, ".stays li")
+    assert len(stays) == len(browser.find_elements(By.CSS_SELECTOR, ".lane .stay"))
+    assert "appearance" in stays[0]
+    assert "position" in stays[0]
+    # The reason of the first stay: nobody was like it.
+    assert "too unlike" in stays[-1]
+    click(browser, ".stays li:last-child", "#5")
+    wait_until(lambda: "blue van" in text(browser, ".who"), "the other identity")
+    browser.back()
+    wait_until(lambda: "Anna" in text(browser, ".who"), "back leads to the one before")
+    open_page(browser, page, "#gid=999")
+    browser.refresh()
+    wait_until(lambda: "no identity 999" in text(browser, "#panel-body"), "that there is none")
+
+
+def test_events_are_listed_as_they_happen(browser: WebDriver, page: Serving, redis_client: Client) -> None:
+    open_page(browser, page, "#view=events")
+    wait_until(lambda: len(texts(browser, ".events li")) >= 2, "the events until now")
+    before = len(texts(browser, ".events li"))
+    newest = int(redis_client.xrevrange(KEYS.events, count=1)[0][0].split(b"-")[0])
+    event(redis_client, newest + 1, "handover", 7, 60, camera="south", from_camera="north")
+    wait_until(lambda: len(texts(browser, ".events li")) == before + 1, "the new event")
+    assert "#7 went over from north to south" in texts(browser, ".events li")[0]
+
+
+@pytest.mark.parametrize("place", ["#view=now", "#gid=7"])
+def test_a_name_with_markup_stays_text(
+    browser: WebDriver, page: Serving, redis_client: Client, place: str
+) -> None:
+    redis_client.hset(KEYS.names, "7", SCRIPT)
+    open_page(browser, page, place)
+    wait_until(lambda: SCRIPT in text(browser, ".who"), "the name as text")
+    assert "hacked" not in browser.title
+
+
+def test_it_fits_a_phone(browser: WebDriver, page: Serving) -> None:
+    browser.set_window_size(375, 800)
+    open_page(browser, page, "#view=now")
+    wait_until(lambda: "Anna" in text(browser, ".card .who"), "the identity in view")
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    assert len(CAMERAS) == len(browser.find_elements(By.CSS_SELECTOR, ".tile"))
