@@ -56,7 +56,7 @@ def openapi_document(operations: Sequence[Operation], prefix: str) -> Schema:
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "paths": {prefix + _path(operation.rule): {"get": _operation(operation)} for operation in operations},
         "components": {
-            "schemas": {name: _without_titles(schema) for name, schema in definitions["$defs"].items()},
+            "schemas": {name: _open(_without_titles(schema)) for name, schema in definitions["$defs"].items()},
             "responses": {
                 f"Error{status}": {
                     "description": description,
@@ -93,6 +93,7 @@ def _operation(operation: Operation) -> Schema:
         "parameters": [*_of_path(operation), *_of_query(operation.query), *_of_headers(operation)],
         "responses": {
             "200": {"description": operation.summary, "content": {operation.media_type: {"schema": schema}}},
+            **({"304": {"description": "it is still what `If-None-Match` names"}} if operation.has_etag else {}),
             **{str(status): reference for status, reference in sorted(errors.items())},
         },
     }
@@ -143,6 +144,11 @@ def _without_null(schema: Schema) -> Schema:
     if len(choices) != 1:
         return dict(schema)
     return {**choices[0], **{name: value for name, value in schema.items() if name != "anyOf"}}
+
+
+def _open(schema: Schema) -> Schema:
+    """Later versions may add fields to a response, so clients must not refuse them."""
+    return {name: value for name, value in schema.items() if name != "additionalProperties" or value is not False}
 
 
 def _without_titles(schema: Any) -> Any:

@@ -47,6 +47,11 @@ class Operation:
     """What a response 404 means; empty: there is none."""
     description: str
 
+    @property
+    def has_etag(self) -> bool:
+        """Whether a response may say that nothing has changed."""
+        return self.media_type == "image/jpeg"
+
 
 class Operations:
     """The operations of one blueprint."""
