@@ -53,6 +53,10 @@ class Change:
     camera: str
     track_id: str
     reason: Reason | None
+    by: str | None = None
+    """The operator who asked for it; None: the aggregator decided."""
+    command: str | None = None
+    """Id of the operator's command."""
 
 
 @dataclass(frozen=True)
@@ -78,23 +82,29 @@ def read_explanation(client: Client, keys: Keys, gid: int) -> Explanation | None
     Raises:
         RedisError: Redis is unreachable.
     """
-    current = gid
-    for _ in range(_MOST_ALIASES):
-        alias = client.hget(keys.aliases, str(current))
-        if alias is None or not alias.isdigit():
-            break
-        current = int(alias)
+    current = surviving_gid(client, keys, gid)
     record = text_fields(client.hgetall(keys.identity(current)))
     if not record:
         return None
     sightings = [text_fields(fields) for _, fields in client.xrange(keys.sightings(current))]
     events = [text_fields(fields) for _, fields in client.xrange(keys.events)]
     changes = tuple(_changes(current, events))
-    class_name = _class_name(client, keys, record)
+    class_name = class_name_of(client, keys, record)
     return Explanation(current, gid, class_name, record, tuple(_tracks(current, sightings, changes)), changes)
 
 
-def _class_name(client: Client, keys: Keys, record: Fields) -> str | None:
+def surviving_gid(client: Client, keys: Keys, gid: int) -> int:
+    """The gid of the identity into which `gid` was merged, or `gid` itself."""
+    for _ in range(_MOST_ALIASES):
+        alias = client.hget(keys.aliases, str(gid))
+        if alias is None or not alias.isdigit():
+            break
+        gid = int(alias)
+    return gid
+
+
+def class_name_of(client: Client, keys: Keys, record: Fields) -> str | None:
+    """What one of its cameras calls the class of an identity; None if none says it."""
     class_id = whole(record.get("class"))
     for camera in record.get("cameras", "").split():
         names = class_names((client.hget(keys.camera(camera), "class_names") or b"").decode(errors="replace"))
@@ -136,7 +146,8 @@ def _changes(gid: int, events: Iterable[Fields]) -> Iterable[Change]:
         is_change = fields.get("kind") in ("merged", "split") and gid in (one, other)
         if is_change and one is not None and other is not None and time_ns is not None:
             place = fields.get("camera", ""), fields.get("track_id", "")
-            yield Change(time_ns, fields["kind"], one, other, *place, _reason(fields))
+            asked = fields.get("by"), fields.get("command")
+            yield Change(time_ns, fields["kind"], one, other, *place, _reason(fields), *asked)
 
 
 def _reason(fields: Fields) -> Reason | None:
