@@ -6,9 +6,8 @@ divides them. Identities that were split are kept apart: no automatic decision m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from association.changes import IdentityChanges
 from association.correction_history import Corrected
@@ -18,8 +17,7 @@ from association.outcome import Asked, CycleResult, Done, Event
 from association.possibility import NEVER_NS
 from association.reference_grouping import ReferenceGrouping
 from association.track_table import TrackTable
-
-Kind = Literal["merge", "split", "name", "unname", "forget", "undo"]
+from shared.operator_commands import Kind, OperatorCommand
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,16 @@ class Correction:
     """`name`: the name. `merge`: the name of the result; empty: that of the older identity, else of the other one."""
     undoes: str = ""
     """`undo`: id of the command to undo; empty: the last correction that is not undone."""
+
+    @classmethod
+    def of(cls, command: OperatorCommand, camera_index: Mapping[str, int]) -> Correction | Done:
+        """From a command; a refusal if it names a camera that the site does not have."""
+        unknown = [camera for camera, _ in command.tracks if camera not in camera_index]
+        if unknown:
+            return Done(refused=f"the site has no camera {unknown[0]}")
+        tracks = tuple((camera_index[camera], track_id) for camera, track_id in command.tracks)
+        names = command.name, command.undoes
+        return cls(command.kind, command.id, command.by, command.gid, command.other_gid, tracks, *names)
 
 
 class _Refused(Exception):

@@ -154,8 +154,8 @@ def split(
 
     Example:  mtmc identities split site.yaml 7 gate/1790000000000001
     """
-    from shared.commands import parsed_track
     from shared.errors import MessageError
+    from shared.operator_commands import parsed_track
 
     site_file, rest = site_and_words(words, site, "mtmc identities split site.yaml GID CAMERA/TRACK_ID")
     (gid,) = _gids(rest[:1], 1, "give the global id, then its tracks")

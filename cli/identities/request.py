@@ -15,7 +15,7 @@ from cli.console import print_note, table_console
 
 if TYPE_CHECKING:
     from launcher.site_access import SiteChoice
-    from shared.commands import Answer, Kind
+    from shared.operator_commands import Answer, Kind
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Request:
             MtmcError: the site cannot be reached, or the command is invalid.
         """
         from launcher.site_access import open_site
-        from shared.commands import OperatorCommand, new_id, send, wait_for
+        from shared.commands import new_id, send, wait_for
+        from shared.operator_commands import OperatorCommand
 
         command = OperatorCommand(new_id(), kind, self.by or _user(), **fields)
         with open_site(self.choice, os.environ) as site:

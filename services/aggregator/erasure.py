@@ -8,11 +8,11 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from services.aggregator.publication import touched_keys
-from shared.commands import parsed_track
 from shared.crops import delete_crops
 from shared.errors import MessageError
 from shared.keys import Keys
 from shared.leases import Lease
+from shared.operator_commands import parsed_track
 from shared.redis_connection import Client
 
 _log = structlog.get_logger()

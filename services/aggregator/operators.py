@@ -9,12 +9,11 @@ from typing import Any
 
 import structlog
 
-from association.corrections import Correction
 from association.outcome import Done
 from services.aggregator.reader import FOREIGN_ID, START, DeadLetter, entry_order
-from shared.commands import Answer, OperatorCommand, Outcome
 from shared.errors import MessageError
 from shared.keys import Keys
+from shared.operator_commands import Answer, OperatorCommand, Outcome
 
 _log = structlog.get_logger()
 _READ_AT_ONCE = 100
@@ -129,23 +128,6 @@ class Answers:
         for item in data:
             answers.add(Answer(*item))
         return answers
-
-
-def correction_of(command: OperatorCommand, camera_index: Mapping[str, int]) -> Correction | Done:
-    """A command in terms of the association; a refusal if it names a camera that the site does not have."""
-    unknown = [camera for camera, _ in command.tracks if camera not in camera_index]
-    if unknown:
-        return Done(refused=f"the site has no camera {unknown[0]}")
-    return Correction(
-        command.kind,
-        command.id,
-        command.by,
-        command.gid,
-        command.other_gid,
-        tuple((camera_index[camera], track_id) for camera, track_id in command.tracks),
-        command.name,
-        command.undoes,
-    )
 
 
 def answer_of(command: OperatorCommand, done: Done, tick: int, time_ns: int) -> Answer:

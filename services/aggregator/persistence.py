@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,9 @@ import structlog
 
 from services.aggregator.publication import Command
 from services.aggregator.reader import START, entry_order, newest_number
-from shared.commands import OperatorCommand
 from shared.errors import MessageError, MtmcError
 from shared.keys import Keys
+from shared.operator_commands import OperatorCommand, decode_commands
 from shared.redis_connection import Client
 
 _log = structlog.get_logger()
@@ -229,16 +229,11 @@ def _recorded(entry_id: bytes, fields: Mapping[bytes, bytes]) -> RecordedCycle |
             int(fields[b"next_gid"]),
             {camera: entry_id for camera, _, entry_id in pairs},
             fields.get(b"digest", b"").decode(),
-            tuple(_recorded_commands(fields.get(b"commands", b"[]"))),
+            tuple(decode_commands(fields.get(b"commands", b"[]"))),
             fields.get(b"commands_cursor", START.encode()).decode(),
         )
         entry_order(cycle.commands_cursor)
         all(entry_order(last) for last in cycle.cursors.values())
-    except (KeyError, ValueError, TypeError, AttributeError, MessageError, RecursionError):
+    except (KeyError, ValueError, MessageError):
         return None
     return cycle if entry_id == f"{cycle.tick}-0".encode() else None
-
-
-def _recorded_commands(text: bytes) -> Iterator[OperatorCommand]:
-    for fields in json.loads(text):
-        yield OperatorCommand.decode({name.encode(): str(value).encode() for name, value in fields.items()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from association.positions import Position
 from association.track_table import TrackTable
 from services.aggregator.operators import TakenCommands
 from services.aggregator.reader import START, DeadLetter, Gap
-from shared.commands import ANSWERED_FOR_S, Answer
 from shared.keys import Keys
+from shared.operator_commands import ANSWERED_FOR_S, Answer, encode_commands
 
 Command = Sequence[str | bytes | int]
 Fields = dict[str, str | int]
@@ -250,7 +249,7 @@ class Publication:
         if cycle.commands_cursor != START:
             fields["commands_cursor"] = cycle.commands_cursor
         if cycle.asked.commands:
-            fields["commands"] = json.dumps([command.encode() for command in cycle.asked.commands])
+            fields["commands"] = encode_commands(cycle.asked.commands)
         return _xadd(self._keys.cycles, fields, self._cycles_kept, f"{cycle.tick}-0")
 
     def _assignment(self, tick: int, change: Assignment) -> list[Command]:

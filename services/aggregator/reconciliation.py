@@ -13,8 +13,8 @@ from services.aggregator.published import PublishedIds
 from services.aggregator.reader import START, DeadLetter
 from services.aggregator.repair import NUMBERS_END, repair
 from services.aggregator.state import AggregatorState
-from shared.commands import ANSWERED_FOR_S
 from shared.leases import Lease, UnusableKey
+from shared.operator_commands import ANSWERED_FOR_S
 from shared.redis_connection import Client
 
 _log = structlog.get_logger()

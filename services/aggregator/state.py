@@ -11,15 +11,15 @@ from association.core import Association
 from association.corrections import Correction
 from association.outcome import CameraTick, CycleResult, Done
 from association.settings import AssociationSettings
-from services.aggregator.operators import Answers, CommandReader, TakenCommands, answer_of, correction_of
+from services.aggregator.operators import Answers, CommandReader, TakenCommands, answer_of
 from services.aggregator.persistence import Checkpoint, RecordedCycle
 from services.aggregator.publication import CYCLES_KEPT, Command, CycleRecord, Publication
 from services.aggregator.reader import START, TrackReader
 from shared.camera_settings import camera_names, read_settings
-from shared.commands import Answer, OperatorCommand
 from shared.gate import Gate
 from shared.lenient_reads import hash_at
 from shared.messages import TrackEntry
+from shared.operator_commands import Answer, OperatorCommand
 from shared.redis_connection import Client
 from shared.site import PublishedSite
 
@@ -177,7 +177,7 @@ class AggregatorState:
             CameraTick(self.camera_index[entry.camera], entry.tick, entry.time_ns, entry.batch) for entry in entries
         ]
         new = self.answers.unanswered(commands)
-        wanted = [correction_of(command, self.camera_index) for command in new]
+        wanted = [Correction.of(command, self.camera_index) for command in new]
         result = self.association.cycle(tick, now_ns, seen, [one for one in wanted if isinstance(one, Correction)])
         corrected = iter(result.corrected)
         for command, one in zip(new, wanted, strict=True):

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from services.aggregator.service import LEASE_SECONDS, Aggregator
-from shared.commands import OperatorCommand, send
+from shared.commands import send
 from shared.commands import wait_for as wait_for_answer
+from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client
 from shared.site import PublishedSite
 from tests.integration.test_aggregator import TICKS, Feeder, outcome, scene, site_of

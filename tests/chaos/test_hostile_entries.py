@@ -19,7 +19,8 @@ import pytest
 from redis.exceptions import ResponseError
 
 from services.camera_worker import preparation
-from shared.commands import OperatorCommand, send
+from shared.commands import send
+from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client
 from shared.service_list import read_services
 from tests.command_line import CommandLine, command_line

@@ -13,7 +13,8 @@ from services.aggregator import operators
 from services.aggregator.operators import Answers
 from services.aggregator.service import Aggregator
 from shared import commands
-from shared.commands import Answer, CommandsFull, InvalidCommand, Kind, OperatorCommand, send, wait_for
+from shared.commands import CommandsFull, InvalidCommand, send, wait_for
+from shared.operator_commands import ANSWERED_FOR_S, Answer, Kind, OperatorCommand
 from shared.redis_connection import Client, connect
 from shared.site import PublishedSite
 from tests.conftest import RedisProcess
@@ -92,7 +93,7 @@ def test_a_merge_is_shown_at_once_and_recorded_with_who_asked_and_what_the_evide
     assert b"appearance=" in fields[b"terms"]
     assert b"operator" in fields[b"reason"]
     assert yard.client.xlen(yard.keys.commands) == 0, "what was carried out does not stay in the stream"
-    assert 0 < yard.client.ttl(yard.keys.command("m-1")) <= commands.ANSWERED_FOR_S
+    assert 0 < yard.client.ttl(yard.keys.command("m-1")) <= ANSWERED_FOR_S
 
 
 def test_names_are_published_survive_merges_and_go_with_the_identity(yard: Site) -> None:

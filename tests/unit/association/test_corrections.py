@@ -13,9 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from association.core import Association
-from association.corrections import Correction, Kind
+from association.corrections import Correction
 from association.outcome import Asked, CameraTick, Done
 from shared.layout import Layout
+from shared.operator_commands import Kind
 from tests.unit.association.scenes import TICK_NS, Run, Stay, entries, overlapping, settings, street
 from tests.unit.association.test_association import random_scene
 
