@@ -146,13 +146,22 @@ class Keys:
 
     @property
     def events(self) -> str:
-        """Stream, capped, numbered without gaps: `appeared handover merged split left gap recovered`."""
+        """Stream, capped, numbered without gaps: `appeared handover merged split left named forgotten gap …`."""
         return self._key("events")
 
     @property
     def commands(self) -> str:
-        """Stream, capped: an operator's commands to the aggregator."""
+        """Stream, bounded: operators' commands that the aggregator has not carried out yet."""
         return self._key("commands")
+
+    def command(self, command: str) -> str:
+        """Hash, expires: what became of an operator's command."""
+        return self._key(f"command:{command}")
+
+    @property
+    def erased(self) -> str:
+        """Hash `CAMERA/TRACK_ID` → ms: tracks of forgotten identities whose crops are still to be deleted."""
+        return self._key("erased")
 
     # -- recovery of the aggregator ----------------------------------------------------------------
     @property
