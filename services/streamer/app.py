@@ -12,6 +12,7 @@ from flask import Flask, Response, abort, jsonify, render_template, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
+from services.streamer.access.guard import Guard
 from services.streamer.api import cameras_json, read_tracks, site_json, wall_json
 from services.streamer.http_server import MAX_STREAMS
 from services.streamer.metrics import StreamerMetrics
@@ -37,7 +38,15 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 503: "unavailable"}
+_CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    429: "too_many_requests",
+    503: "unavailable",
+}
 
 
 @dataclass(frozen=True)
@@ -50,12 +59,14 @@ class Parts:
     watching: Watching
     placeholders: Placeholders
     metrics: StreamerMetrics
+    guard: Guard
 
 
 def create_app(parts: Parts, max_streams: int = MAX_STREAMS) -> Flask:
     """The WSGI application of one streamer."""
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    parts.guard.install(app)
     _add_pages(app, parts)
     _add_pictures(app, parts, threading.BoundedSemaphore(max_streams))
     _add_api(app, parts)

@@ -7,6 +7,9 @@ import time
 import structlog
 from redis.exceptions import RedisError
 
+from services.streamer.access.credentials import Credentials
+from services.streamer.access.guard import Guard
+from services.streamer.access.rules import AccessRules
 from services.streamer.app import Parts, create_app
 from services.streamer.http_server import HttpServer
 from services.streamer.metrics import SiteCollector, StreamerMetrics
@@ -43,13 +46,16 @@ class Streamer:
         self._metrics = metrics = StreamerMetrics(self._watching, connected.monitor.registry)
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
-        self.parts = Parts(connected, self._site, self._pictures, self._watching, self._placeholders, metrics)
+        credentials = Credentials(self._site.clients["Redis"], self._keys)
+        guard = Guard(AccessRules.of(config, options), credentials, connected.site.config.site)
+        self.parts = Parts(connected, self._site, self._pictures, self._watching, self._placeholders, metrics, guard)
         host = options.host if options.host is not None else config.host
         port = options.port if options.port is not None else config.port
         self._server = HttpServer(create_app(self.parts), host, port, on_cut_off=metrics.viewers_cut_off.inc)
         self._reader.start()
         self._server.start()
         _log.info("serving", url=self.url)
+        guard.announce()
 
     @property
     def url(self) -> str:
