@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import MtmcError
 from shared.keys import Keys
@@ -32,6 +32,14 @@ _LAST_MS = 253_402_300_799_000
 _ID = re.compile(r"^[0-9a-f]{8}$")
 _CREDENTIAL = re.compile(r"(?P<kind>mtmc|session)_(?P<id>[0-9a-f]{8})_[0-9a-f]{64}")
 
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it contains characters that cannot be printed")
+    return text
+
+
+Label = Annotated[str, Field(max_length=MAX_LABEL), AfterValidator(_printable)]
 TimeMs = Annotated[int, Field(ge=0, le=_LAST_MS)]
 TokenId = Annotated[str, Field(pattern=_ID.pattern)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -73,7 +81,7 @@ class Token(BaseModel):
 
     digest: Digest = Field(repr=False)
     role: Role
-    label: str = Field(max_length=MAX_LABEL)
+    label: Label
     created_ms: TimeMs
     expires_ms: TimeMs | None
     """Redis time; None: never."""

@@ -163,6 +163,7 @@ def test_credentials_differ_and_show_no_secret() -> None:
         b"\xff\xfe",
         b"null",
         b'{"digest": "", "role": "operator", "label": "", "created_ms": 0, "expires_ms": null}',
+        f'{{"digest": "{DIGEST}", "role": "viewer", "label": "\\n", "created_ms": 0, "expires_ms": null}}'.encode(),
         f'{{"digest": "{DIGEST}", "role": "root", "label": "", "created_ms": 0, "expires_ms": null}}'.encode(),
         f'{{"digest": "{DIGEST}", "role": "viewer", "label": "", "created_ms": 0}}'.encode(),
         f'{{"digest": "{DIGEST}", "role": "viewer", "label": "", "created_ms": 0, "expires_ms": "never"}}'.encode(),
