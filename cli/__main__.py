@@ -28,6 +28,7 @@ from cli.redis_cli import redis_cli
 from cli.replay import replay
 from cli.run import run
 from cli.status import status
+from cli.tokens import app as tokens
 from cli.track_mot import track_mot
 from cli.up import up
 from shared.errors import MtmcError
@@ -49,6 +50,7 @@ app.add_typer(cameras, name="cameras", help="List and change the cameras of a ru
 app.add_typer(identities, name="identities", help="List and correct the identities of a running site.")
 app.add_typer(inspect, name="inspect", help="Show the data of a site in Redis.")
 app.add_typer(models, name="models", help="Download, verify and benchmark detectors and embedders.")
+app.add_typer(tokens, name="tokens", help="Make, list and revoke the tokens of people and programs that log in.")
 app.add_typer(config, name="config", help="Check, show, publish and import site files.")
 
 

@@ -44,6 +44,17 @@ class Keys:
         """String: which recording `mtmc replay` plays here; only sites of `mtmc replay` have this key."""
         return self._key("replay")
 
+    # -- access to the page ------------------------------------------------------------------------
+    @property
+    def tokens(self) -> str:
+        """Hash id → JSON: the tokens with which people and programs log in, hashed."""
+        return self._key("tokens")
+
+    @property
+    def sessions(self) -> str:
+        """Hash id → JSON: the sessions of browsers that are logged in, hashed."""
+        return self._key("sessions")
+
     # -- clock and gate ----------------------------------------------------------------------------
     @property
     def tick(self) -> str:
