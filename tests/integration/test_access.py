@@ -105,9 +105,9 @@ def test_without_a_login_only_healthz_and_the_login_answer(closed: Serving) -> N
     status, headers, page = closed.get("/login")
     assert (status, headers["cache-control"]) == (200, "no-store")
     assert b'<form method="post">' in page
-    error = json.loads(closed.get("/api/v1/site")[2])["error"]
-    assert error["code"] == "unauthorized"
-    assert "mtmc tokens add" in error["message"]
+    error = json.loads(closed.get("/api/v1/site")[2])
+    assert (error["status"], error["title"]) == (401, "Unauthorized")
+    assert "mtmc tokens add" in error["detail"]
 
 
 def test_a_program_logs_in_as_bearer_or_with_a_password(closed: Serving, redis_client: Client) -> None:
