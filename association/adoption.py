@@ -21,6 +21,8 @@ class Published:
     """The last gid of tracks that may have left the map since the state began to differ."""
     aliases: Mapping[int, int]
     """Merged gid → surviving gid."""
+    names: Mapping[int, str] = field(default_factory=dict)
+    """Gid → the name that an operator gave."""
 
 
 @dataclass
@@ -80,7 +82,7 @@ def _wanted(table: TrackTable, identities: Identities, published: Published) -> 
 def _leave(row: int, table: TrackTable, identities: Identities, adopted: Adopted) -> None:
     gid = int(table.rows["gid"][row])
     if gid:
-        identities[gid].rows.remove(row)
+        identities[gid].drop(row)
         adopted.touched.add(gid)
     table.rows["gid"][row] = 0
 
@@ -92,7 +94,8 @@ def _join(
     first_ns, last_ns = int(rows["first_ns"][row]), int(rows["last_ns"][row])
     if gid not in identities:
         absorbed = sorted(younger for younger, older in published.aliases.items() if older == gid)
-        identities.add(Identity(gid, int(rows["class"][row]), first_ns, last_ns, absorbed=absorbed))
+        name = published.names.get(gid, "")
+        identities.add(Identity(gid, int(rows["class"][row]), first_ns, last_ns, absorbed=absorbed, name=name))
     identity = identities[gid]
     identity.rows.append(row)
     identity.first_ns, identity.last_ns = min(identity.first_ns, first_ns), max(identity.last_ns, last_ns)

@@ -104,6 +104,12 @@ class Appearance:
         """Take note that the table has other embeddings of some tracks."""
         self._changed.update(rows)
 
+    def forget(self, row: int) -> None:
+        """Clear a row, which another track may use from now on."""
+        self._changed.discard(row)
+        if row < len(self._features):
+            self._features[row] = self._precisions[row] = 0
+
     def renumber_rows(self, new_rows: npt.NDArray[np.intp]) -> None:
         """Take note that the track of row `i` is in row `new_rows[i]` now; -1: there is none."""
         kept = np.flatnonzero(new_rows >= 0)

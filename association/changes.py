@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from association.decisions import Decision
 from association.identities import Identities, Identity
-from association.outcome import Assignment, CycleResult, Event, Sighting
+from association.outcome import Asked, Assignment, CycleResult, Event, Sighting
 from association.track_table import TrackTable
 
 _ABSORBED_KEPT = 1000
@@ -25,6 +27,13 @@ class IdentityChanges:
         rows = self._table.rows
         return self._identities.create(int(rows["class"][row]), int(rows["first_ns"][row]), int(rows["last_ns"][row]))
 
+    def create_again(self, row: int, gid: int) -> Identity:
+        """Create an identity whose gid had ceased to exist, for a track, which still has to join it."""
+        rows = self._table.rows
+        identity = Identity(gid, int(rows["class"][row]), int(rows["first_ns"][row]), int(rows["last_ns"][row]))
+        self._identities.add(identity)
+        return identity
+
     def join(self, row: int, identity: Identity, decision: Decision | None, result: CycleResult) -> None:
         """Give a track its first gid."""
         rows = self._table.rows
@@ -42,7 +51,7 @@ class IdentityChanges:
         """Move a track from its identity to another one. The identity that it leaves may be empty then."""
         rows = self._table.rows
         home = self._identities[int(rows["gid"][row])]
-        home.rows.remove(row)
+        home.drop(row)
         there.rows.append(row)
         camera, track_id = int(rows["camera"][row]), self._table.track_id(row)
         result.events.append(Event("split", there.gid, camera, track_id, home.gid, decision=decision))
@@ -51,14 +60,29 @@ class IdentityChanges:
 
     def split(self, identity: Identity, row: int, decision: Decision, result: CycleResult) -> Identity:
         """Make a track an identity of its own; `decision` says how badly it fits the one that it leaves."""
-        identity.rows.remove(row)
         newcomer = self.create(row)
-        newcomer.rows.append(row)
-        camera, track_id = int(self._table.rows["camera"][row]), self._table.track_id(row)
-        result.events.append(Event("split", newcomer.gid, camera, track_id, identity.gid, decision=decision))
-        result.touched.add(identity.gid)
-        self._take_over(row, newcomer, None, result)
+        self.split_into(identity, newcomer, [row], decision, result)
         return newcomer
+
+    def split_into(
+        self,
+        identity: Identity,
+        newcomer: Identity,
+        rows: Sequence[int],
+        decision: Decision,
+        result: CycleResult,
+        asked: Asked | None = None,
+    ) -> None:
+        """Give tracks of an identity to another one, which may have none yet; `asked`: by whom, if not by evidence."""
+        for row in rows:
+            identity.drop(row)
+            newcomer.rows.append(row)
+            camera, track_id = int(self._table.rows["camera"][row]), self._table.track_id(row)
+            result.events.append(
+                Event("split", newcomer.gid, camera, track_id, identity.gid, decision=decision, asked=asked)
+            )
+            self._take_over(row, newcomer, None, result)
+        result.touched.add(identity.gid)
 
     def cut(self, row: int, ended: int, result: CycleResult) -> bool:
         """Take note that a track was divided: its identity keeps the part that ended, in the row `ended`.
@@ -70,21 +94,40 @@ class IdentityChanges:
         if not gid:
             return False
         identity = self._identities[gid]
-        identity.rows[identity.rows.index(row)] = ended
+        identity.replace(row, ended)
+        self._identities.corrections.replace_row(row, ended)
         result.sightings.append(self.sighting(ended))
         result.touched.add(gid)
         return True
 
-    def merge(self, older: Identity, younger: Identity, decision: Decision, result: CycleResult) -> None:
-        """Merge two identities; the gid of `younger` becomes an alias."""
+    def merge(
+        self,
+        older: Identity,
+        younger: Identity,
+        decision: Decision,
+        result: CycleResult,
+        asked: Asked | None = None,
+    ) -> None:
+        """Merge two identities; the gid of `younger` becomes an alias, and a name of `older` wins.
+
+        `asked`: by whom, if not by evidence.
+        """
+        for gid in younger.apart - {older.gid}:
+            self._identities.set_apart(older.gid, gid, apart=True)
         self._identities.remove(younger.gid)
         older.rows.extend(younger.rows)
+        older.pinned |= younger.pinned
+        if younger.name:
+            result.renamed |= {older.gid, younger.gid}
+            older.name = older.name or younger.name
         older.settled_ns = max(older.settled_ns, younger.settled_ns)
         older.absorbed.extend([*younger.absorbed, younger.gid])
         result.aliases |= dict.fromkeys([*younger.absorbed, younger.gid], older.gid)
         result.dropped_aliases += older.absorbed[:-_ABSORBED_KEPT]
         del older.absorbed[:-_ABSORBED_KEPT]
-        result.events.append(Event("merged", older.gid, other_gid=younger.gid, decision=decision))
+        # An operator may have undone and repeated a merge in this cycle.
+        result.dropped_aliases = [gid for gid in result.dropped_aliases if gid not in older.absorbed]
+        result.events.append(Event("merged", older.gid, other_gid=younger.gid, decision=decision, asked=asked))
         result.touched.discard(younger.gid)
         for row in younger.rows:
             self._take_over(row, older, decision, result)

@@ -17,6 +17,7 @@ import numpy as np
 
 from association.adoption import Adopted, Published, adopt
 from association.changes import IdentityChanges
+from association.corrections import Correction, Corrections
 from association.identities import Identities
 from association.learned_layout import LearnedLayout
 from association.live_grouping import LiveGrouping
@@ -52,14 +53,18 @@ class Association:
         possibility = Possibility(self._layout, assume_overlaps=not is_live)
         self._grouping: LiveGrouping | ReferenceGrouping = kind(table, identities, possibility, self.settings)
         self._changes = IdentityChanges(table, identities)
+        self._corrections = Corrections(table, identities, self._grouping, self._layout.cameras)
 
-    def cycle(self, tick: int, now_ns: int, seen: Sequence[CameraTick]) -> CycleResult:
-        """Process one cycle.
+    def cycle(
+        self, tick: int, now_ns: int, seen: Sequence[CameraTick], wanted: Sequence[Correction] = ()
+    ) -> CycleResult:
+        """Process one cycle. Corrections take effect after the entries, and before anything is decided of them.
 
         Args:
             tick: the tick of the cycle.
             now_ns: site time of `tick`, ns.
             seen: the new entries of all cameras, sorted by (tick, camera).
+            wanted: corrections that operators ask for, in their order.
         """
         result = CycleResult(step_ns=self._time.note_tick(tick, now_ns), shift_ns=self._time.shift_ns)
         now_ns = self._time.steady_ns(now_ns)
@@ -68,6 +73,7 @@ class Association:
             self._observe(replace(camera_tick, time_ns=steady_ns), result)
         self._end_lost(tick, result)
         self._stop_lingering(now_ns, result)
+        result.corrected = [self._corrections.carry_out(one, result) for one in wanted]
         self._grouping.assign(result)
         revising = tick // self.settings.interval_ticks > self._revised_at
         if revising:
@@ -172,12 +178,15 @@ class Association:
             gid, ended_ns = int(rows["gid"][row]), int(rows["ended_ns"][row])
             self.table.remove(row)
             self._grouping.forget(row)
+            self.identities.corrections.forget_row(row)
             if gid:
                 identity = self.identities[gid]
-                identity.rows.remove(row)
+                identity.drop(row)
                 identity.settled_ns = max(identity.settled_ns, ended_ns)
                 if not identity.rows:
                     result.forgotten.append(self.identities.remove(gid))
+                    if identity.name:
+                        result.renamed.add(gid)
                     result.dropped_aliases += identity.absorbed
                     result.touched.discard(gid)
 
@@ -186,8 +195,7 @@ class Association:
         new_rows = self.table.shrink()
         if new_rows is None:
             return
-        for identity in self.identities:
-            identity.rows = new_rows[identity.rows].tolist()
+        self.identities.renumber_rows(new_rows)
         self._grouping.renumber_rows(new_rows)
 
     def _surplus(self, now_ns: int) -> set[int]:

@@ -185,6 +185,7 @@ class Evidence:
 
     def forget(self, row: int) -> None:
         """Clear a row, which another track may use from now on."""
+        self._appearance.forget(row)
         self.switches.forget(row)
         self._motion.forget(row)
         self._beside.changed()

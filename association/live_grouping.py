@@ -7,7 +7,7 @@ to the identity that explains them better, tracks that no evidence holds are spl
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from association.changes import IdentityChanges, waiting_tracks
 from association.decisions import Decision
 from association.evidence import Evidence
-from association.identities import Identities, Identity
+from association.identities import Identities, Identity, may_be_one
 from association.learned_layout import LearnedLayout
 from association.learning import Learning
 from association.odds import Candidates, Odds
@@ -180,7 +180,8 @@ class LiveGrouping:
         """
         cut = []
         for row in self.evidence.switches.take():
-            if self._table.rows["used"][row] and not self._table.rows["ended"][row]:
+            # What an operator merged or split stays whole.
+            if self._table.rows["used"][row] and not self._table.rows["ended"][row] and not self._is_pinned(row):
                 ended = self.evidence.cut(row)
                 self._learning.forget(row)
                 if self._changes.cut(row, ended, result):
@@ -258,9 +259,12 @@ class LiveGrouping:
         """Split tracks off identities that have become impossible: each time the one that fits least."""
         for identity in self._identities.by_gid():
             while (
-                identity.present and len(identity.rows) > 1 and not self._possible(identity.rows, identity.settled_ns)
+                identity.present
+                and len(identity.rows) > 1
+                and not self._possible(identity.rows, identity.settled_ns, identity.pinned)
             ):
                 live = [row for row in identity.rows if not self._table.rows["ended"][row]]
+                live = [row for row in live if row not in identity.pinned]
                 if not live:
                     break
                 enough = [row for row in live if self._possible_without(identity, row)] or live
@@ -291,7 +295,9 @@ class LiveGrouping:
         changed: set[int] = set()
         for _, i, j in sorted(wishes):
             row, home = tracks[i]
-            if home.gid in changed or len(home.rows) < 2 or not self._possible_without(home, row):
+            if row in home.pinned or home.gid in changed or len(home.rows) < 2:
+                continue
+            if not self._possible_without(home, row):
                 continue
             if j < 0:
                 self._split(home, row, result)
@@ -356,7 +362,7 @@ class LiveGrouping:
     def _may_join(self, row: int, identity: Identity) -> bool:
         if self._is_elsewhere(row, identity):
             return False
-        return self._possible([*identity.rows, row], identity.settled_ns)
+        return self._possible([*identity.rows, row], identity.settled_ns, identity.pinned)
 
     def _is_elsewhere(self, row: int, identity: Identity) -> bool:
         """Whether an identity is seen at this moment in a view that is not known to overlap that of a track."""
@@ -369,15 +375,26 @@ class LiveGrouping:
         return any(camera != own and camera not in self._possibility.near[own] for camera in now)
 
     def _may_merge(self, one: Identity, other: Identity) -> bool:
-        return self._possible([*one.rows, *other.rows], max(one.settled_ns, other.settled_ns))
+        settled_ns, pinned = max(one.settled_ns, other.settled_ns), one.pinned | other.pinned
+        return may_be_one(one, other) and self._possible([*one.rows, *other.rows], settled_ns, pinned)
 
     def _possible_without(self, identity: Identity, row: int) -> bool:
-        return self._possible([other for other in identity.rows if other != row], identity.settled_ns)
+        others = [other for other in identity.rows if other != row]
+        return self._possible(others, identity.settled_ns, identity.pinned)
 
-    def _possible(self, rows: Sequence[int], settled_ns: int) -> bool:
-        return self._possibility.holds(self._table.visits(rows), settled_ns, self._clashes)
+    def _possible(self, rows: Sequence[int], settled_ns: int, pinned: Set[int]) -> bool:
+        return self._possibility.holds_with(self._table.visits(rows), settled_ns, pinned, self.clashes)
 
-    def _clashes(self, one: Visit, other: Visit) -> bool:
+    def _is_pinned(self, row: int) -> bool:
+        gid = int(self._table.rows["gid"][row])
+        return gid in self._identities and row in self._identities[gid].pinned
+
+    def weigh(self, rows: Sequence[int], others: Sequence[int]) -> Decision:
+        """What the evidence says of two groups of tracks being one object."""
+        self.evidence.refresh(means=False)
+        return Decision.of(self.evidence.terms(rows, others), {})
+
+    def clashes(self, one: Visit, other: Visit) -> bool:
         """Whether two tracks of one camera were at two places at once for longer than a tracker needs to switch."""
         common_ns = min(one.last_ns, other.last_ns) - max(one.first_ns, other.first_ns)
         pictures = common_ns / self._settings.tick_ns + 1

@@ -10,7 +10,7 @@ from association.identities import Identity
 from association.positions import Position
 from shared.messages import TrackBatch
 
-EventKind = Literal["appeared", "handover", "merged", "split", "left"]
+EventKind = Literal["appeared", "handover", "merged", "split", "left", "named", "unnamed", "forgotten"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,17 @@ class Assignment:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Who asked for a correction."""
+
+    by: str
+    command: str
+    """Id of the command."""
+    undoes: str = ""
+    """Id of the command that this one undoes; empty if it undoes none."""
+
+
+@dataclass(frozen=True)
 class Event:
     """A change of an identity."""
 
@@ -49,7 +60,9 @@ class Event:
     from_camera: int = -1
     """`handover`: index of the camera in which it was last seen."""
     decision: Decision | None = None
-    """What spoke for it; None if there was nothing to decide."""
+    """What spoke for it; None if there was nothing to decide. Of a correction: what the evidence said before it."""
+    asked: Asked | None = None
+    """The operator who asked for it; None: the aggregator decided."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,20 @@ class Sighting:
     ended: bool
     decision: Decision | None
     """Why the track joined the identity; None for a first track, and at the end."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a correction."""
+
+    refused: str = ""
+    """Why it was not carried out; empty: it was."""
+    gid: int = 0
+    """The identity that survived, was split off, was named or was forgotten."""
+    other_gid: int = 0
+    """The gid that ceased to exist, or the identity that the tracks left; 0: none."""
+    undoes: str = ""
+    """`undo`: id of the command that was undone."""
 
 
 @dataclass
@@ -87,6 +114,14 @@ class CycleResult:
     """Gids of existing identities whose record changed."""
     positions: dict[int, Position] = field(default_factory=dict)
     """Gid → where it is now, at revisions and for identities in calibrated views."""
+    renamed: set[int] = field(default_factory=set)
+    """Gids whose name may have changed; some of them may have ceased to exist."""
     forgotten: list[Identity] = field(default_factory=list)
+    erased: list[int] = field(default_factory=list)
+    """Gids of which nothing must be left, because an operator wants them to be forgotten."""
+    erased_tracks: list[tuple[int, int]] = field(default_factory=list)
+    """Index of the camera and track id of their tracks."""
+    corrected: list[Done] = field(default_factory=list)
+    """What became of each of the corrections that were asked for."""
     ended_rows: list[int] = field(default_factory=list)
     """Internal to the cycle: rows of the tracks that ended in it, each once."""

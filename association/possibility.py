@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -97,6 +97,27 @@ class Possibility:
             for ended in in_order
             if settled_ns < ended.open_until_ns < NEVER_NS
         )
+
+    def holds_with(
+        self, visits: Sequence[Visit], settled_ns: int, vouched: Set[int], clashes: Clashes = always
+    ) -> bool:
+        """As `holds`, if an operator vouches that the tracks `vouched` (rows) are one object.
+
+        Where these are impossible together, only what came after the last of them is checked in full.
+        """
+        if self.holds(visits, settled_ns, clashes):
+            return True
+        if not vouched:
+            return False
+        own = [visit for visit in visits if visit.row in vouched]
+        if len(own) < 2 or self.holds(own, settled_ns, clashes):
+            return False
+
+        def others_clash(one: Visit, other: Visit) -> bool:
+            return not {one.row, other.row} <= vouched and clashes(one, other)
+
+        upto_ns = max(settled_ns, *(visit.open_until_ns for visit in own))
+        return self.holds(visits, upto_ns, others_clash)
 
     def _may_start(self, visit: Visit, earlier: Sequence[Visit], settled_ns: int, clashes: Clashes) -> bool:
         camera, now_ns = visit.camera, visit.first_ns

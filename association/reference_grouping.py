@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from association.changes import IdentityChanges, waiting_tracks
 from association.decisions import Decision
-from association.identities import Identities, Identity
+from association.identities import Identities, Identity, may_be_one
 from association.linkage import Features, group_similarity
 from association.outcome import CameraTick, CycleResult
-from association.possibility import Possibility
+from association.possibility import Possibility, Visit
 from association.settings import AssociationSettings
 from association.track_table import TrackTable
 
@@ -67,7 +67,7 @@ class ReferenceGrouping:
         similarity = self._similarity(singles, [identity.rows for identity in choices])
 
         def possible(i: int, j: int) -> bool:
-            return self._possible([*choices[j].rows, waiting[i]], choices[j].settled_ns)
+            return self._possible([*choices[j].rows, waiting[i]], choices[j].settled_ns, choices[j].pinned)
 
         left = list(range(len(waiting)))
         while left:
@@ -107,6 +107,7 @@ class ReferenceGrouping:
         identities = {identity.gid: identity for identity in self._identities}
         shared = [row for row in self._table.alive().tolist() if rows["gid"][row]]
         shared = [row for row in shared if len(identities[int(rows["gid"][row])].rows) > 1]
+        shared = [row for row in shared if row not in identities[int(rows["gid"][row])].pinned]
         if not shared or len(identities) < 2:
             return
         every = self._identities.by_gid()
@@ -122,7 +123,7 @@ class ReferenceGrouping:
 
         def possible(i: int, j: int) -> bool:
             home, there = identities[int(rows["gid"][shared[i]])], every[j]
-            joined = self._possible([*there.rows, shared[i]], there.settled_ns)
+            joined = self._possible([*there.rows, shared[i]], there.settled_ns, there.pinned)
             return joined and self._possible_without(home, shared[i])
 
         while (found := _best(gain, 0.0, possible)) is not None:
@@ -135,21 +136,26 @@ class ReferenceGrouping:
             gain[:, [column[home.gid], column[there.gid]]] = -np.inf
 
     def _split_outliers(self, identity: Identity, result: CycleResult) -> None:
-        rows = self._table.rows
-        while not self._possible(identity.rows, identity.settled_ns):
+        while not self._possible(identity.rows, identity.settled_ns, identity.pinned):
             # Split off the newest live track whose removal makes the rest possible, else the newest live track.
-            live = [row for row in reversed(identity.rows) if not rows["ended"][row]]
+            live = self._live_of(identity)
             if not live or len(identity.rows) < 2:
                 break
             self._split(identity, next((row for row in live if self._possible_without(identity, row)), live[0]), result)
         minimum = self._settings.min_similarity - _SPLIT_MARGIN
-        for row in [row for row in reversed(identity.rows) if not rows["ended"][row]]:
+        for row in self._live_of(identity):
             # A track that cannot be compared (-inf: its embedder is new) is not split off.
             if len(identity.rows) > 1 and -np.inf < self._similarity_with_others(identity, row) < minimum:
                 self._split(identity, row, result)
 
+    def _live_of(self, identity: Identity) -> list[int]:
+        """Its live tracks, the newest first, without those that an operator merged or split."""
+        ended = self._table.rows["ended"]
+        return [row for row in reversed(identity.rows) if not ended[row] and row not in identity.pinned]
+
     def _possible_without(self, identity: Identity, row: int) -> bool:
-        return self._possible([other for other in identity.rows if other != row], identity.settled_ns)
+        others = [other for other in identity.rows if other != row]
+        return self._possible(others, identity.settled_ns, identity.pinned)
 
     def _similarity_with_others(self, identity: Identity, row: int) -> float:
         others = [other for other in identity.rows if other != row]
@@ -172,7 +178,8 @@ class ReferenceGrouping:
 
         def possible(i: int, j: int) -> bool:
             one, other = every[present[i]], every[j]
-            return self._possible([*one.rows, *other.rows], max(one.settled_ns, other.settled_ns))
+            settled_ns, pinned = max(one.settled_ns, other.settled_ns), one.pinned | other.pinned
+            return may_be_one(one, other) and self._possible([*one.rows, *other.rows], settled_ns, pinned)
 
         while (found := _best(similarity, self._settings.min_similarity, possible)) is not None:
             score = float(similarity[found])
@@ -188,8 +195,16 @@ class ReferenceGrouping:
 
     # -- shared ----------------------------------------------------------------------------------------
 
-    def _possible(self, rows: Sequence[int], settled_ns: int) -> bool:
-        return self._possibility.holds(self._table.visits(rows), settled_ns)
+    def _possible(self, rows: Sequence[int], settled_ns: int, pinned: Set[int]) -> bool:
+        return self._possibility.holds_with(self._table.visits(rows), settled_ns, pinned)
+
+    def weigh(self, rows: Sequence[int], others: Sequence[int]) -> Decision:
+        """How similar two groups of tracks are; -1 if they cannot be compared."""
+        return Decision(max(float(self._similarity([rows], [others])[0, 0]), -1.0))
+
+    def clashes(self, _one: Visit, _other: Visit) -> bool:
+        """Whether two tracks of one camera that overlap in time are two objects: always."""
+        return True
 
     def _similarity(self, a: Sequence[Sequence[int]], b: Sequence[Sequence[int]]) -> Features:
         """Similarity between groups of rows, `(len(a), len(b))` float32.

@@ -85,6 +85,7 @@ class Switches:
         """Clear a row, which another track may use from now on."""
         self._crops.pop(row, None)
         self._embedders.pop(row, None)
+        self._found = [other for other in self._found if other != row]
 
     def renumber_rows(self, new_rows: npt.NDArray[np.intp]) -> None:
         """Take note that the track of row `i` is in row `new_rows[i]` now."""

@@ -132,6 +132,7 @@ class TrackTable:
         """Forget a track."""
         self._row_of.pop((int(self.rows["camera"][row]), int(self.rows["track_id"][row])), None)
         self.rows[row] = np.zeros((), ROW)
+        self.sums[row] = self._units[row] = self.weights[row] = 0
         self._free.append(row)
 
     def embed(self, rows: npt.NDArray[np.intp], embeddings: Features, weights: Features, embedder: str) -> None:

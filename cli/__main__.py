@@ -19,6 +19,7 @@ from cli.doctor import doctor
 from cli.evaluate import evaluate
 from cli.explain import explain
 from cli.export import export
+from cli.identities.commands import app as identities
 from cli.import_mot import import_mot
 from cli.inspect.commands import app as inspect
 from cli.models.commands import app as models
@@ -27,6 +28,7 @@ from cli.redis_cli import redis_cli
 from cli.replay import replay
 from cli.run import run
 from cli.status import status
+from cli.tokens import app as tokens
 from cli.track_mot import track_mot
 from cli.up import up
 from shared.errors import MtmcError
@@ -45,8 +47,10 @@ for command in (up, demo, run, status, explain, doctor, evaluate, record, replay
 _passing_on = {"allow_interspersed_args": False, "ignore_unknown_options": True}
 app.command("redis-cli", context_settings=_passing_on)(redis_cli)
 app.add_typer(cameras, name="cameras", help="List and change the cameras of a running site.")
+app.add_typer(identities, name="identities", help="List and correct the identities of a running site.")
 app.add_typer(inspect, name="inspect", help="Show the data of a site in Redis.")
 app.add_typer(models, name="models", help="Download, verify and benchmark detectors and embedders.")
+app.add_typer(tokens, name="tokens", help="Make, list and revoke the tokens of people and programs that log in.")
 app.add_typer(config, name="config", help="Check, show, publish and import site files.")
 
 

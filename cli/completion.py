@@ -14,6 +14,7 @@ import typer
 from shared.head_names import HeadName
 
 if TYPE_CHECKING:
+    from shared.keys import Keys
     from shared.redis_connection import Client
 
 _REDIS_TIMEOUT_S = 0.4
@@ -69,6 +70,19 @@ def site_file_or_cameras(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in _cameras(ctx, words) if name.startswith(incomplete) and name not in words]
 
 
+def site_file_or_identities(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Site files until a site is given as a file or with --site; then the gids of its identities."""
+    words = [word for word in _words(ctx) if word != incomplete]
+    if not ctx.params.get("site") and not any(word.endswith(SITE_FILE_ENDINGS) for word in words):
+        return site_file(incomplete)
+    gids: list[int] = []
+    with _quiet(), _site_of(ctx, words) as (client, keys):
+        from shared.site_state.identities import list_gids
+
+        gids = list_gids(client, keys)[:_MAX_NAMES]
+    return [str(gid) for gid in gids if str(gid).startswith(incomplete) and str(gid) not in words]
+
+
 def first_site_file(ctx: typer.Context, incomplete: str) -> list[str]:
     """Site files for the first word; nothing for the words of another program that follow."""
     return [] if [word for word in _words(ctx) if word != incomplete] else site_file(incomplete)
@@ -90,18 +104,24 @@ def site_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def _cameras(ctx: typer.Context, words: list[str]) -> list[str]:
     names: list[str] = []
-    with _quiet():
-        from launcher.address import find_redis, site_name
-        from launcher.site_file import load_site_leniently
-        from shared.keys import Keys
-
-        path = next((Path(word) for word in words if word.endswith(SITE_FILE_ENDINGS)), None)
-        site = load_site_leniently(path, os.environ)
-        keys = Keys(site_name(site, ctx.params.get("site")))
-        address = find_redis(ctx.params.get("redis_url"), site, path, ctx.params.get("state"), os.environ)
-        with _connected(address.url, address.password) as client:
-            names = sorted(name.decode() for name in client.hkeys(keys.cameras)[:_MAX_NAMES])
+    with _quiet(), _site_of(ctx, words) as (client, keys):
+        names += sorted(name.decode() for name in client.hkeys(keys.cameras)[:_MAX_NAMES])
     return names
+
+
+@contextlib.contextmanager
+def _site_of(ctx: typer.Context, words: list[str]) -> Iterator[tuple[Client, Keys]]:
+    """The Redis of the site that the command line names, and its keys."""
+    from launcher.address import find_redis, site_name
+    from launcher.site_file import load_site_leniently
+    from shared.keys import Keys
+
+    path = next((Path(word) for word in words if word.endswith(SITE_FILE_ENDINGS)), None)
+    site = load_site_leniently(path, os.environ)
+    keys = Keys(site_name(site, ctx.params.get("site")))
+    address = find_redis(ctx.params.get("redis_url"), site, path, ctx.params.get("state"), os.environ)
+    with _connected(address.url, address.password) as client:
+        yield client, keys
 
 
 def _words(ctx: typer.Context) -> list[str]:

@@ -36,7 +36,7 @@ def explain(
             metavar="[SITE.yaml] GID",
             help="Site file (omit with --site), then the global id.",
             show_default=False,
-            autocompletion=completion.site_file_or_cameras,
+            autocompletion=completion.site_file_or_identities,
         ),
     ],
     as_json: JsonOption = False,
@@ -52,14 +52,16 @@ def explain(
     The fields of --json are stable: gid, asked, class_name, record (the
     hash identity:GID), tracks (camera, track_id, first_ns, last_ns, ended,
     reason, moved_to) and changes (time_ns, kind, gid, other_gid, camera,
-    track_id, reason); reason: score, terms, runner_up (0: a new identity)
-    and margin. null means unknown or not applicable.
+    track_id, reason, by and command: who asked for it, if an operator did);
+    reason: score, terms, runner_up (0: a new identity) and margin. null
+    means unknown or not applicable.
 
     Exit code 1: there is no such identity.
 
     Examples:
       mtmc explain site.yaml 7
       mtmc explain --site campus 7 --json
+      mtmc identities explain site.yaml 7    (the same command)
     """
     import json
     from dataclasses import asdict
@@ -120,7 +122,8 @@ def _heading(found: Explanation) -> Text:
     where = "in view" if record.get("present") == "1" else "not in view"
     times = [whole(record.get(name)) for name in ("first_seen_ns", "last_seen_ns")]
     seen = [_clock(time_ns) for time_ns in times if time_ns is not None]
-    line = f"id {found.gid}  {kind}  {where}  cameras {record.get('cameras', '')}"
+    name = f"{record['name']}  " if record.get("name") else ""
+    line = f"id {found.gid}  {name}{kind}  {where}  cameras {record.get('cameras', '')}"
     place = ""
     if record.get("x"):
         speed = f", {record['speed']} m/s" if record.get("speed") else ""
@@ -142,9 +145,10 @@ def _cells(reason: Reason | None, terms: Sequence[str]) -> list[str]:
 
 
 def _what(change: Change) -> str:
+    asked = "" if change.by is None else f", by {change.by} (command {change.command})"
     if change.kind == "merged":
-        return f"id {change.other_gid} was merged into id {change.gid}"
-    return f"track {change.track_id} of {change.camera}: split off id {change.other_gid}, id {change.gid} now"
+        return f"id {change.other_gid} was merged into id {change.gid}{asked}"
+    return f"track {change.track_id} of {change.camera}: split off id {change.other_gid}, id {change.gid} now{asked}"
 
 
 def _clock(time_ns: int) -> str:

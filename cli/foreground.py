@@ -59,6 +59,8 @@ class Foreground:
         self._supervisor, self._client, self._reader, self._port = supervisor, client, reader, port
         self._site_words, self._keys = list(site_words), Keys(site.site)
         self._site_copy = site_copy
+        self.needs_login = False
+        """Whether the page needs a login."""
         self._cameras: dict[str, CameraState] = {}
         self._problem_watch = ProblemWatch()
         self._problems: tuple[SiteProblem, ...] = ()
@@ -185,6 +187,9 @@ class Foreground:
             self._print(News("the page does not answer yet; see the log of the streamer", "bad"))
         self._console.print()
         self._console.print(f"[bold]http://{self._page_host()}:{self._port}/[/bold]  live view of the cameras")
+        if self.needs_login:
+            add = shlex.join(["mtmc", "tokens", "add", *self._site_words])
+            self._console.print(Text(f"{add}  makes a token, with which you log in to the page"), soft_wrap=True)
         clock = shlex.join(["mtmc", "redis-cli", *self._site_words, "HGETALL", self._keys.skew])
         self._console.print(Text(f"{clock}  state of the clock in Redis"), soft_wrap=True)
         status = shlex.join(["mtmc", "status", *self._site_words])

@@ -94,7 +94,7 @@ def replay(
             progress = stack.enter_context(progress_bar("replaying"))
             start = f"mtmc run aggregator --site {published.config.site} --redis {redact(url)}"
             done = play(
-                Player(client, published, recording),
+                Player(client, published, recording, with_commands=not (settings or layout)),
                 recording,
                 PublishedReader(client, published.keys, output.add_assignment, output.add_event),
                 aggregator=InProcess(Aggregator(client, published)) if is_embedded else None,

@@ -65,6 +65,25 @@ def run(
         int | None,
         typer.Option(min=0, max=65535, help="streamer: port (0 picks a free port).", show_default="streamer.port"),
     ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MTMC_PUBLISHED",
+            metavar="HOST",
+            help="streamer: address at which others reach the page, if a container or proxy passes it on. Anywhere but "
+            "on 127.0.0.1, the page needs a login.",
+            show_default="the address to listen on",
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            envvar="MTMC_INSECURE",
+            help="streamer: the page needs no login, wherever it is published. All who reach it may see and change "
+            "everything.",
+        ),
+    ] = False,
     metrics_host: Annotated[
         str,
         typer.Option(
@@ -131,6 +150,8 @@ def run(
         engine_cache=engine_cache(os.environ),
         port=port,
         host=host,
+        published=published,
+        insecure=insecure,
         metrics_port=metrics_port,
         metrics_host=metrics_host,
     )

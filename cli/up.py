@@ -39,6 +39,14 @@ def up(
             "free ports, which `mtmc status` shows; -1: off).",
         ),
     ] = 0,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            envvar="MTMC_INSECURE",
+            help="The page needs no login, even if streamer.host makes it reachable from elsewhere.",
+        ),
+    ] = False,
     state: StateOption = None,
     root: RootOption = None,
     log_level: LogLevelOption = LogLevel.INFO,
@@ -59,6 +67,7 @@ def up(
             redis_url=redis_url,
             port=port,
             metrics_port=metrics_port,
+            insecure=insecure,
             state_path=state,
             log_level=log_level.value,
             root=root,
@@ -75,6 +84,7 @@ def run_until_stopped(
     redis_url: str | None = None,
     port: int | None = None,
     metrics_port: int = 0,
+    insecure: bool = False,
     state_path: Path | None = None,
     log_level: str = "INFO",
     root: Path | None = None,
@@ -92,6 +102,7 @@ def run_until_stopped(
     from launcher.site_file import load_site
     from launcher.state_folder import LastStart, state_folder
     from launcher.supervision import Program, Supervisor, stop_leftover
+    from shared.addresses import is_local_page
     from shared.keys import Keys
     from shared.redis_connection import connect
     from shared.service import stop_on_signals
@@ -114,7 +125,13 @@ def run_until_stopped(
         ports = {name: server.port for name, server in servers.items()}
         state.save_last_start(LastStart(ports.get(REDIS), str(state.supervisor_socket), ports.get(PICTURES)))
         services = site_programs(
-            site, port, environment, workers=workers, log_level=log_level, metrics_port=metrics_port
+            site,
+            port,
+            environment,
+            workers=workers,
+            log_level=log_level,
+            metrics_port=metrics_port,
+            insecure=insecure,
         )
         redis = [Program(name, server.command, service=False) for name, server in servers.items()]
         supervisor = Supervisor(state, [*redis, *services], child_environment(address, environment))
@@ -139,6 +156,9 @@ def run_until_stopped(
                     reader, site_copy = StateReader(client, frames, published), SiteCopy(client, published)
                     foreground = Foreground(
                         console, site, address, state, supervisor, client, reader, site_copy, port, words
+                    )
+                    foreground.needs_login = not insecure and not is_local_page(
+                        environment.get("MTMC_PUBLISHED") or site.streamer.host, site.streamer.hosts
                     )
                     return foreground.follow([program.name for program in (*redis, *services)], stop)
             finally:

@@ -50,12 +50,13 @@ def site_programs(
     workers: int | None = None,
     log_level: str = "INFO",
     metrics_port: int = OFF,
+    insecure: bool = False,
 ) -> list[Program]:
     """The services, in start order.
 
     `port` is that of the page. `workers` is the number of camera workers; None: one, or one for each GPU that the
     site names. `metrics_port` is that of the first service, and the others count up from it; with 0 each service picks
-    a free port, `OFF` serves no metrics.
+    a free port, `OFF` serves no metrics. `insecure`: the page needs no login, wherever it is published.
     """
     gpus = site.worker.gpus
     count = workers or max(1, min(len(gpus), len(site.cameras)))
@@ -65,7 +66,7 @@ def site_programs(
     arguments: dict[str, tuple[str, ...]] = {
         "clock": ("clock",),
         "aggregator": ("aggregator",),
-        "streamer": ("streamer", "--port", str(port)),
+        "streamer": ("streamer", "--port", str(port), *(("--insecure",) if insecure else ())),
     }
     if site.notifications.wanted:
         arguments["notifier"] = ("notifier",)

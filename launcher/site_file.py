@@ -49,7 +49,7 @@ def load_site(
             host = site.streamer.host
             note(
                 f"{path}: note: the page listens on {host} only; set MTMC__STREAMER__HOST=0.0.0.0 to reach it from "
-                "other machines"
+                "other machines, where it needs a login (mtmc tokens add)"
             )
     return site
 

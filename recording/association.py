@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from association.core import Association
+from association.corrections import Correction
 from association.outcome import CameraTick, Event
 from association.settings import AssociationSettings
 from recording.playing import ticks_of
@@ -42,6 +43,8 @@ def associate(
 ) -> AssociatedRecording:
     """Run the association over every tick of a recording, as an aggregator in virtual mode would.
 
+    With the recorded settings and layout, the corrections of operators are repeated, see `Recording.commands`.
+
     Args:
         recording: the recording.
         association: settings that override those of the site's `association` section.
@@ -52,9 +55,11 @@ def associate(
         MtmcError: a setting is invalid, or the recording is damaged.
     """
     site = replayed_site(recording, ReplaySettings(association=association))
+    is_other_layout = layout is not None
     layout = (layout or recording.description.site_layout()).over(recording.cameras)
     core = Association(layout, AssociationSettings.of(site))
     origin_us, fps = recording.description.origin_ns // 1000, recording.fps
+    wanted = _corrections(recording) if association is None and not is_other_layout else {}
     total = max(0, recording.last_tick - recording.first_tick + 1)
     changes: list[tuple[int, int, int, int, int]] = []
     events: list[Event] = []
@@ -66,9 +71,22 @@ def associate(
             if entry is not None
         ]
         began = time.perf_counter()
-        result = core.cycle(tick, (origin_us + round(tick * 1e6 / fps)) * 1000, seen)
+        result = core.cycle(tick, (origin_us + round(tick * 1e6 / fps)) * 1000, seen, wanted.get(tick, ()))
         seconds.append(time.perf_counter() - began)
         changes += [(tick, one.camera, one.track_id, one.gid, -1) for one in result.assignments]
         events += result.events
         progress(done, total)
     return AssociatedRecording(recording.with_assignments(AssignmentRows.of(changes)), np.array(seconds), tuple(events))
+
+
+def _corrections(recording: Recording) -> dict[int, list[Correction]]:
+    """Tick → the corrections that operators asked for; each command once."""
+    camera_index = {camera: index for index, camera in enumerate(recording.cameras)}
+    seen, found = set[str](), dict[int, list[Correction]]()
+    for tick, commands in recording.commands().items():
+        for command in commands:
+            one = Correction.of(command, camera_index)
+            if command.id not in seen and isinstance(one, Correction):
+                found.setdefault(tick, []).append(one)
+            seen.add(command.id)
+    return found

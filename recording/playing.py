@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 from recording.errors import RecordingError
 from recording.reading import Recording
+from shared.commands import send
 from shared.errors import LeaseLost, MtmcError
 from shared.gate import CompletedCamera, Gate
 from shared.leases import Lease, Leases
 from shared.messages import TrackBatch, TrackEntry
+from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client
 from shared.site import PublishedSite
 from shared.stream_cap import StreamCap
@@ -36,8 +38,12 @@ def ticks_of(recording: Recording) -> Iterator[tuple[int, list[TrackEntry | None
 class Player:
     """Owns the clock and all cameras of a site, and publishes the recorded entries tick by tick."""
 
-    def __init__(self, client: Client, site: PublishedSite, recording: Recording) -> None:
+    def __init__(
+        self, client: Client, site: PublishedSite, recording: Recording, *, with_commands: bool = True
+    ) -> None:
         """Prepare a replay; `begin` starts it.
+
+        `with_commands`: repeat what operators asked for; with other settings, their gids may be other objects.
 
         Raises:
             RecordingError: the recording contains no complete tick.
@@ -55,6 +61,7 @@ class Player:
         # The aggregator reads entries within a tick or two; a standby may start later.
         self._caps = {camera: StreamCap(site.config) for camera in recording.cameras}
         self._empty = TrackBatch().encode()
+        self._commands = recording.commands() if with_commands else {}
 
     def begin(self) -> None:
         """Acquire all roles and set the clock to the tick before the first.
@@ -111,6 +118,8 @@ class Player:
         Raises:
             LeaseLost: another process has taken over a camera.
         """
+        for command in self.commands(tick):
+            send(self._client, self._keys, command)
         completed = []
         for camera, entry in zip(self._recording.cameras, entries, strict=True):
             time_ns = entry.time_ns if entry else self._tick_ns(tick)
@@ -122,6 +131,10 @@ class Player:
             for camera in progress.lost:
                 self._cameras[camera].renew()  # It only expired; entries already appended are not appended twice.
         self._cursor = progress.assignments_cursor
+
+    def commands(self, tick: int) -> list[OperatorCommand]:
+        """What operators asked for, to be carried out in the cycle of `tick`."""
+        return self._commands.get(tick, [])
 
     def wait_for_aggregator(self, tick: int) -> bool:
         """Wait up to a quarter of a second for the aggregator's cycle of `tick`; whether it is done."""

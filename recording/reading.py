@@ -14,8 +14,9 @@ from recording.errors import RecordingError
 from recording.rows import AssignmentRows, CameraTracks, Ids, TrackRows, camera_tracks, gids_at
 from shared.errors import MessageError
 from shared.messages import TrackEntry
+from shared.operator_commands import OperatorCommand
 
-TRACKS, ASSIGNMENTS, EVENTS = "tracks", "assignments", "events"
+TRACKS, ASSIGNMENTS, EVENTS, COMMANDS = "tracks", "assignments", "events", "commands"
 _TORN_SECONDS = 5.0
 """When a recorder is killed, the last entries of two cameras may be this far apart."""
 
@@ -129,6 +130,27 @@ class Recording:
         """The entries of `events`, in order."""
         path = self.folder / f"{EVENTS}{SUFFIX}"
         return read_entries(path) if path.is_file() else iter(())
+
+    def commands(self) -> dict[int, list[OperatorCommand]]:
+        """Tick → what operators asked for, carried out in its cycle; empty unless it began with the site.
+
+        Otherwise a new run gives other gids than those that operators saw.
+
+        Raises:
+            RecordingError: the file is damaged.
+        """
+        path = self.folder / f"{COMMANDS}{SUFFIX}"
+        first = next(self.events(), None)
+        found: dict[int, list[OperatorCommand]] = {}
+        if not path.is_file() or first is None or first[0] != "1-0":
+            return found
+        for entry_id, fields in read_entries(path):
+            try:
+                tick = int(fields[b"tick"])
+                found.setdefault(tick, []).append(OperatorCommand.decode(fields))
+            except (KeyError, ValueError, MessageError) as error:
+                raise RecordingError(path, f"entry {entry_id} is not a command ({error})") from None
+        return found
 
     def entries(self, camera: str) -> Iterator[TrackEntry]:
         """The entries of a camera from `first_tick` to `last_tick`, in order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from recording.description import Description, FrameNumbers, MissingEntries
 from recording.writing import RecordingWriter
 from shared.camera_settings import read_cameras
 from shared.errors import MessageError, MtmcError
+from shared.lenient_values import whole
 from shared.messages import TrackEntry
+from shared.operator_commands import decode_commands
 from shared.redis_connection import Client
 from shared.site import PublishedSite, read_revision
 from shared.version import made_by
@@ -168,6 +171,7 @@ class Recorder:
     def _read_present(self, *, from_start: bool) -> _Present:
         """The state of the site, read in one transaction so that no entry is missed in between."""
         streams = [*(self._keys.tracks(camera) for camera in self.cameras), self._keys.assignments, self._keys.events]
+        streams.append(self._keys.cycles)
         with self._client.pipeline(transaction=True) as pipe:
             pipe.get(self._keys.tick)
             for stream in streams:
@@ -225,8 +229,17 @@ class Recorder:
         elif key == self._keys.assignments.encode():
             self._writer.add_assignment(entry_id, fields)
             self.assignments += 1
-        else:
+        elif key == self._keys.events.encode():
             self._writer.add_event(entry_id, fields)
+        else:
+            self._take_cycle(fields)
+
+    def _take_cycle(self, fields: dict[bytes, bytes]) -> None:
+        """Records what operators asked for, and what was carried out in a cycle."""
+        tick = whole(fields.get(b"tick"))
+        if tick is not None and tick >= self.first_tick and b"commands" in fields:
+            with contextlib.suppress(MessageError):
+                self._writer.add_commands(tick, decode_commands(fields[b"commands"]))
 
     def _take_tracks(self, camera: str, entry_id: str, fields: dict[bytes, bytes]) -> None:
         try:

@@ -97,6 +97,8 @@ def play(
             for entry in entries if copy is not None else ():
                 if entry is not None and copy is not None:
                     copy.add(entry)
+            if copy is not None:
+                copy.add_commands(tick, player.commands(tick))
             done += 1
             if done % _READ_EVERY_TICKS == 0:
                 published.read()

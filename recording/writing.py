@@ -11,8 +11,9 @@ from typing import Any
 from recording.description import FILE, Description, MissingEntries, write_description
 from recording.entry_log import SUFFIX, EntryFields, EntryLogWriter
 from recording.errors import RecordingError
-from recording.reading import ASSIGNMENTS, EVENTS, TRACKS
+from recording.reading import ASSIGNMENTS, COMMANDS, EVENTS, TRACKS
 from shared.messages import SCHEMA, TrackEntry
+from shared.operator_commands import OperatorCommand
 
 
 class RecordingWriter:
@@ -33,13 +34,14 @@ class RecordingWriter:
             self._tracks = {camera: EntryLogWriter(folder / TRACKS / f"{camera}{SUFFIX}") for camera in self.cameras}
             self._assignments = EntryLogWriter(folder / f"{ASSIGNMENTS}{SUFFIX}")
             self._events = EntryLogWriter(folder / f"{EVENTS}{SUFFIX}")
+            self._commands = EntryLogWriter(folder / f"{COMMANDS}{SUFFIX}")
             write_description(folder, description)
         except OSError as error:
             raise RecordingError(folder, f"cannot be written ({error.strerror}: {error.filename})") from None
 
     @property
     def _logs(self) -> tuple[EntryLogWriter, ...]:
-        return (*self._tracks.values(), self._assignments, self._events)
+        return (*self._tracks.values(), self._assignments, self._events, self._commands)
 
     def add_entry(self, camera: str, entry_id: str, fields: EntryFields) -> None:
         """Append an entry of `tracks:{camera}`, unchanged."""
@@ -70,6 +72,14 @@ class RecordingWriter:
     def add_event(self, entry_id: str, fields: EntryFields) -> None:
         """Append an entry of `events`, unchanged."""
         self._events.append(entry_id, fields)
+
+    def add_commands(self, tick: int, commands: Sequence[OperatorCommand]) -> None:
+        """Append what operators asked for, carried out in the cycle of `tick`."""
+        for number, command in enumerate(commands):
+            fields = {"tick": tick} | command.encode()
+            self._commands.append(
+                f"{tick}-{number}", {name.encode(): str(value).encode() for name, value in fields.items()}
+            )
 
     def flush(self) -> None:
         """Make all entries appended so far readable."""

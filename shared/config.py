@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
@@ -69,6 +70,9 @@ def _resolved_detector(model: Path, info: ValidationInfo) -> Path:
 FilePath = Annotated[Path, AfterValidator(_resolved)]
 DetectorModel = Annotated[Path, AfterValidator(_resolved_detector)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
+HostName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253), AfterValidator(str.lower)
+]
 Score = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Classes = Annotated[tuple[int | str, ...], Field(min_length=1)]
@@ -448,11 +452,29 @@ class StreamerConfig(Section):
     """The page, the API and the pictures over HTTP."""
 
     host: str = Field(
-        "127.0.0.1", description="address to listen on; 0.0.0.0 makes the page reachable from other machines"
+        "127.0.0.1",
+        description="address to listen on; 0.0.0.0 makes the page reachable from other machines, which need a login",
     )
     port: int = Field(8080, ge=0, le=65535, description="port of the page; 0 picks a free port")
     jpeg_quality: int = Field(80, ge=10, le=100, description="JPEG quality of the pictures")
     max_width: int = Field(960, ge=64, le=7680, description="wider pictures are scaled down to this width, pixels")
+    hosts: tuple[HostName, ...] = Field(
+        (), description="names under which browsers reach the page, such as that of a proxy; addresses need no entry"
+    )
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
+        (),
+        description="addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_empty_lists(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Published settings without them stay as earlier versions know them."""
+        written: dict[str, Any] = handler(self)
+        if info.mode == "json":
+            for name in ("hosts", "trusted_proxies"):
+                if not written.get(name, ...):
+                    del written[name]
+        return written
 
 
 class WorkerConfig(Section):

@@ -118,3 +118,21 @@ def read_jpeg(client: Client, keys: Keys, camera: str, track_id: int, which: Whi
     """
     (jpeg,) = fields_at(client, keys.crops(camera), [jpeg_field(track_id, which)])
     return jpeg if jpeg is not None and jpeg.startswith(_JPEG_BEGINS_WITH) else None
+
+
+def delete_crops(pictures: Client, keys: Keys, tracks: Iterable[tuple[str, int]]) -> None:
+    """Deletes all crops of tracks, given as camera and track id, from the Redis for pictures.
+
+    Raises:
+        RedisError: Redis is unreachable.
+    """
+    by_camera: dict[str, set[bytes]] = {}
+    for camera, track_id in tracks:
+        by_camera.setdefault(camera, set()).add(str(track_id).encode())
+    for camera, track_ids in by_camera.items():
+        key = keys.crops(camera)
+        if pictures.type(key) not in (b"hash", b"none"):
+            pictures.delete(key)  # another program has overwritten it
+        found = [one for one in pictures.hkeys(key) if one.partition(b":")[0] in track_ids]
+        if found:
+            pictures.hdel(key, *found)

@@ -34,13 +34,16 @@ _AMBIGUOUS = re.compile(
 """An `@` after such a name may end the login or be part of the secret, so the whole address is hidden."""
 _SPACED_CREDENTIALS = re.compile(rf"{_SCHEME}[^\s:/@'\"<>\[\]]*:(?!\d{{1,5}}(?![^\s/?#,;.)'\"]))(?=\S)[^\n@/]*@")
 """A password with spaces or quotes in it: the colon is followed by neither a port nor a space."""
+_TOKEN = re.compile(r"(?P<public>(?:mtmc|session)_[0-9a-f]{8}_)[0-9a-f]{64}")
+"""A token of the page, or the key of a session; see `shared.tokens`."""
 
 
 def redact(text: str) -> str:
-    """`text` with the user and password of every URL in it replaced by `***`.
+    """`text` with the user and password of every URL, and the secret part of every token, replaced by `***`.
 
     A password may contain any character, so everything up to the last `@` of a URL is replaced.
     """
+    text = _TOKEN.sub(r"\g<public>***", text)
     text = _AMBIGUOUS.sub(r"\g<scheme>***", text)
     for credentials in (_CREDENTIALS, _SPACED_CREDENTIALS):
         text = credentials.sub(r"\g<scheme>***@", text)

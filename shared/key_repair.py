@@ -85,7 +85,7 @@ class KeyRepair:
         keys, cameras = self._keys, camera_names(hash_at(self._client, self._keys.cameras))
         strings = [keys.tick, keys.files_origin, keys.lease("clock"), keys.lease("aggregator")]
         strings += [keys.lease(f"camera:{camera}") for camera in cameras]
-        hashes = [keys.skew, keys.epochs, *map(keys.camera, cameras)]
+        hashes = [keys.skew, keys.epochs, keys.tokens, keys.sessions, *map(keys.camera, cameras)]
         hashes += [keys.worker(name) for name in self._members(keys.workers)]
         hashes += [keys.service(name) for name in self._members(keys.services)]
         sets = [keys.seen, keys.marked_at, keys.workers, keys.services, keys.viewers]

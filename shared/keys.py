@@ -44,6 +44,17 @@ class Keys:
         """String: which recording `mtmc replay` plays here; only sites of `mtmc replay` have this key."""
         return self._key("replay")
 
+    # -- access to the page ------------------------------------------------------------------------
+    @property
+    def tokens(self) -> str:
+        """Hash id → JSON: the tokens with which people and programs log in, hashed."""
+        return self._key("tokens")
+
+    @property
+    def sessions(self) -> str:
+        """Hash id → JSON: the sessions of browsers that are logged in, hashed."""
+        return self._key("sessions")
+
     # -- clock and gate ----------------------------------------------------------------------------
     @property
     def tick(self) -> str:
@@ -146,13 +157,22 @@ class Keys:
 
     @property
     def events(self) -> str:
-        """Stream, capped, numbered without gaps: `appeared handover merged split left gap recovered`."""
+        """Stream, capped, numbered without gaps: `appeared handover merged split left named forgotten gap …`."""
         return self._key("events")
 
     @property
     def commands(self) -> str:
-        """Stream, capped: an operator's commands to the aggregator."""
+        """Stream, bounded: operators' commands that the aggregator has not carried out yet."""
         return self._key("commands")
+
+    def command(self, command: str) -> str:
+        """Hash, expires: what became of an operator's command."""
+        return self._key(f"command:{command}")
+
+    @property
+    def erased(self) -> str:
+        """Hash `CAMERA/TRACK_ID` → ms: tracks of forgotten identities whose crops are still to be deleted."""
+        return self._key("erased")
 
     # -- recovery of the aggregator ----------------------------------------------------------------
     @property

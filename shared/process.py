@@ -47,6 +47,10 @@ class ServiceOptions:
     port: int | None = None
     """Port of the streamer; None: as the site says."""
     host: str | None = None
+    published: str | None = None
+    """The address at which others reach the streamer; None: the one that it listens on."""
+    insecure: bool = False
+    """Whether the page needs no login wherever it is published."""
     metrics_port: int = OFF
     """Port of /metrics, /healthz and /readyz; 0 picks a free port."""
     metrics_host: str = "127.0.0.1"

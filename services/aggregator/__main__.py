@@ -18,4 +18,4 @@ def main(options: ServiceOptions, stop: threading.Event) -> None:
 
 
 def _aggregator(connected: Connected, _: ServiceOptions) -> Aggregator:
-    return Aggregator(connected.client, connected.site, connected.monitor)
+    return Aggregator(connected.client, connected.site, connected.monitor, connected.frames)

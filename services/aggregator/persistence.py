@@ -6,16 +6,17 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
 import structlog
 
 from services.aggregator.publication import Command
-from services.aggregator.reader import entry_order, newest_number
-from shared.errors import MtmcError
+from services.aggregator.reader import START, entry_order, newest_number
+from shared.errors import MessageError, MtmcError
 from shared.keys import Keys
+from shared.operator_commands import OperatorCommand, decode_commands
 from shared.redis_connection import Client
 
 _log = structlog.get_logger()
@@ -24,9 +25,9 @@ _FIRST_READ_BYTES, _LEAST_READ_BYTES = 64 * 1024, 4 * 1024
 _READ_SECONDS = 0.2
 """What reading a piece should take: far less than the lease."""
 _FOREIGN_AT_ONCE = 10_000
-SCHEMA = 5
+SCHEMA = 6
 """Of checkpoints. 1 had no number and nothing that is learned; 2 had no travel times, overlaps or divided tracks; 3 had
-no time offsets of cameras; 4 had the free rows of the track table."""
+no time offsets of cameras; 4 had the free rows of the track table; 5 had nothing of operators."""
 
 
 class UnknownState(MtmcError):
@@ -45,6 +46,8 @@ class Checkpoint:
     last_seq: Mapping[str, int]
     cameras: tuple[str, ...]
     association: Mapping[str, Any]
+    commands: Mapping[str, Any] = field(default_factory=dict)
+    """Cursor in the operators' commands, and the answers to the last of them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ class RecordedCycle:
     cursors: Mapping[str, str]
     digest: str
     """Of what it published, see `publication.digest`; empty if an earlier version wrote it."""
+    commands: tuple[OperatorCommand, ...] = ()
+    """What operators asked for."""
+    commands_cursor: str = START
+    """Id of the last entry of `commands` that was used by then."""
 
 
 class Checkpoints:
@@ -222,8 +229,11 @@ def _recorded(entry_id: bytes, fields: Mapping[bytes, bytes]) -> RecordedCycle |
             int(fields[b"next_gid"]),
             {camera: entry_id for camera, _, entry_id in pairs},
             fields.get(b"digest", b"").decode(),
+            tuple(decode_commands(fields.get(b"commands", b"[]"))),
+            fields.get(b"commands_cursor", START.encode()).decode(),
         )
+        entry_order(cycle.commands_cursor)
         all(entry_order(last) for last in cycle.cursors.values())
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, MessageError):
         return None
     return cycle if entry_id == f"{cycle.tick}-0".encode() else None

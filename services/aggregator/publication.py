@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from association.adoption import Adopted
@@ -14,8 +14,10 @@ from association.identities import Identities, Identity
 from association.outcome import Assignment, CycleResult, Event, Sighting
 from association.positions import Position
 from association.track_table import TrackTable
-from services.aggregator.reader import DeadLetter, Gap
+from services.aggregator.operators import TakenCommands
+from services.aggregator.reader import START, DeadLetter, Gap
 from shared.keys import Keys
+from shared.operator_commands import ANSWERED_FOR_S, Answer, encode_commands
 
 Command = Sequence[str | bytes | int]
 Fields = dict[str, str | int]
@@ -34,6 +36,14 @@ _REASONS = {
     "restored": "Redis came back empty: what the aggregator knew was written again, older history is lost",
     "gap": "entries were trimmed or lost before they were read",
     "recovered": "the cycles of the last owner were re-run with another outcome; the published ids were kept",
+}
+
+_REASONS_OF_OPERATORS = {
+    "merged": "an operator says that they are one object",
+    "split": "an operator says that the track is another object",
+    "named": "an operator named it",
+    "unnamed": "an operator took its name away",
+    "forgotten": "an operator wants it to be forgotten",
 }
 
 
@@ -56,6 +66,12 @@ class CycleRecord:
     """Entries that arrived more than `max_late_ticks` after the cycle of their tick."""
     entries: int = 0
     """Entries used, late ones included."""
+    asked: TakenCommands = TakenCommands()
+    """What operators asked for."""
+    commands_cursor: str = START
+    """Id of the last entry of `commands` that was used by then."""
+    answers: Sequence[Answer] = ()
+    """What became of the commands."""
 
     @property
     def events(self) -> int:
@@ -99,13 +115,19 @@ class Publication:
             commands.append(["DEL", self._keys.identity(younger)])
             commands.append(["EXPIRE", self._keys.sightings(younger), self._expiry])
         commands += self._forgotten(result)
+        for gid in sorted(result.renamed):
+            commands += self._name(gid, identities)
+        commands += self.answers(cycle.answers)
+        if cycle.asked.entry_ids:
+            commands.append(["XDEL", self._keys.commands, *cycle.asked.entry_ids])
         if cycle.late:
             commands.append(["HINCRBY", self._keys.skew, "late", cycle.late])
         commands += self.letters(cycle.dead_letters)
         happened = [self._event_fields(event) for event in result.events] + [_gap_fields(gap) for gap in cycle.gaps]
         for number, fields in enumerate(happened, start=cycle.events_before + 1):
             common: Fields = {"kind": fields["kind"], "tick": cycle.tick, "time_ns": cycle.now_ns}
-            reason: Fields = {"reason": _REASONS[str(fields["kind"])]}
+            reasons = _REASONS_OF_OPERATORS if "command" in fields else _REASONS
+            reason: Fields = {"reason": reasons[str(fields["kind"])]}
             commands.append(_xadd(self._keys.events, common | fields | reason, EVENTS_KEPT, f"{number}-0"))
         return commands
 
@@ -124,6 +146,7 @@ class Publication:
             commands += self._sighting(sighting, state.shift_ns, final=False)
         for gid in sorted(state.touched):
             commands += self._identity(identities[gid], table, state.shift_ns)
+            commands += self._named_identity(identities[gid])
         return commands + [["HSET", self._keys.aliases, younger, older] for younger, older in state.aliases.items()]
 
     def gids_key(self, camera: str) -> str:
@@ -184,20 +207,49 @@ class Publication:
         for identity in identities:
             if self._keys.identity(identity.gid) in deleted:
                 commands += self._identity(identity, table, association.shift_ns)
+            if self._keys.names in deleted:
+                commands += self._named_identity(identity)
             if self._keys.aliases in deleted:
                 commands += [["HSET", self._keys.aliases, younger, identity.gid] for younger in identity.absorbed]
         return commands
+
+    def _named_identity(self, identity: Identity) -> list[Command]:
+        return [["HSET", self._keys.names, identity.gid, identity.name]] if identity.name else []
 
     def _forgotten(self, result: CycleResult) -> list[Command]:
         commands: list[Command] = [
             ["DEL", self._keys.identity(gone.gid), self._keys.sightings(gone.gid)] for gone in result.forgotten
         ]
+        commands += [["DEL", self._keys.identity(gid), self._keys.sightings(gid)] for gid in result.erased]
+        for camera, track_id in result.erased_tracks:
+            commands.append(["HSET", self._keys.erased, f"{self._cameras[camera]}/{track_id}", 1])
         return commands + [["HDEL", self._keys.aliases, gid] for gid in result.dropped_aliases]
+
+    def _name(self, gid: int, identities: Identities) -> list[Command]:
+        """The commands that publish the name of an identity, or that it has none."""
+        if gid not in identities:
+            return [["HDEL", self._keys.names, gid]]
+        key, name = self._keys.identity(gid), identities[gid].name
+        if not name:
+            return [["HDEL", self._keys.names, gid], ["HDEL", key, "name"]]
+        return [["HSET", self._keys.names, gid, name], ["HSET", key, "name", name]]
+
+    def answers(self, answers: Iterable[Answer]) -> list[Command]:
+        """The commands that answer operators."""
+        commands: list[Command] = []
+        for answer in answers:
+            key = self._keys.command(answer.id)
+            commands += [["DEL", key], ["HSET", key, *_flat(answer.encode())], ["EXPIRE", key, ANSWERED_FOR_S]]
+        return commands
 
     def _cycle(self, cycle: CycleRecord) -> Command:
         cursor = " ".join(f"{camera}={entry_id}" for camera, entry_id in cycle.cursors.items())
         fields: Fields = {"tick": cycle.tick, "time_ns": cycle.now_ns, "events": cycle.events}
         fields |= {"next_gid": cycle.next_gid, "digest": digest(cycle.result, self._cameras), "cursor": cursor}
+        if cycle.commands_cursor != START:
+            fields["commands_cursor"] = cycle.commands_cursor
+        if cycle.asked.commands:
+            fields["commands"] = encode_commands(cycle.asked.commands)
         return _xadd(self._keys.cycles, fields, self._cycles_kept, f"{cycle.tick}-0")
 
     def _assignment(self, tick: int, change: Assignment) -> list[Command]:
@@ -240,6 +292,7 @@ class Publication:
         keep: list[Command] = [
             ["PERSIST", name] if identity.present else ["EXPIRE", name, self._expiry] for name in names
         ]
+        fields |= {"name": identity.name} if identity.name else {}
         return [["HSET", key, *_flat(fields)], *keep]
 
     def _position(self, gid: int, position: Position) -> Command:
@@ -259,6 +312,9 @@ class Publication:
             fields |= self._named(event.from_camera, "from_camera", "from_title")
         if event.other_gid:
             fields["other_gid"] = event.other_gid
+        if event.asked is not None:
+            fields |= {"by": event.asked.by, "command": event.asked.command}
+            fields |= {"undoes": event.asked.undoes} if event.asked.undoes else {}
         return fields | _decision_fields(event.decision)
 
     def _named(self, camera: int, name_field: str, title_field: str) -> Fields:

@@ -25,8 +25,9 @@ class PublishedIds:
     def wrong_types(self, cameras: Iterable[str]) -> list[UnusableKey]:
         """The keys of the aggregator that have another type than they should have."""
         keys = self._keys
-        streams = dict.fromkeys((keys.cycles, keys.events, keys.assignments, keys.dead_letters), "stream")
-        wanted = streams | dict.fromkeys((keys.aliases, *map(keys.gids, cameras)), "hash")
+        names = (keys.cycles, keys.events, keys.assignments, keys.dead_letters, keys.commands)
+        streams = dict.fromkeys(names, "stream")
+        wanted = streams | dict.fromkeys((keys.aliases, keys.names, keys.erased, *map(keys.gids, cameras)), "hash")
         with self._client.pipeline(transaction=False) as pipe:
             for key in wanted:
                 pipe.type(key)
@@ -70,6 +71,11 @@ class PublishedIds:
         """Merged gid → surviving gid."""
         pairs = self._client.hgetall(self._keys.aliases).items()
         return {int(younger): int(older) for younger, older in pairs if _number(younger) and _number(older)}
+
+    def names(self) -> dict[int, str]:
+        """Gid → the name that an operator gave."""
+        pairs = self._client.hgetall(self._keys.names).items()
+        return {int(gid): name.decode(errors="replace") for gid, name in pairs if _number(gid)}
 
     def gids_since(self, tick: int) -> dict[Track, int]:
         """The last gid of every track whose gid was published at `tick` or later."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from shared.errors import MessageError
 from shared.gate import Gate, Handled
@@ -16,10 +16,13 @@ from shared.keys import Keys
 from shared.messages import TrackEntry
 from shared.redis_connection import Client
 
+if TYPE_CHECKING:
+    from services.aggregator.operators import CommandReader
+
 _log = structlog.get_logger()
 START = "0-0"
 _READ_AT_ONCE = 200
-_FOREIGN_ID = 2**53
+FOREIGN_ID = 2**53
 """Ids are Redis time in ms. A larger one is from another program."""
 NEVER = 2**63
 """A tick after all ticks."""
@@ -71,8 +74,9 @@ class Taken:
 class TrackReader:
     """Reads the streams of all cameras of a site, each from its cursor."""
 
-    def __init__(self, client: Client, keys: Keys, cameras: Iterable[str], gate: Gate) -> None:
-        self._client, self._keys, self._gate = client, keys, gate
+    def __init__(self, client: Client, keys: Keys, cameras: Iterable[str], gate: Gate, commands: CommandReader) -> None:
+        """`commands` gets what operators ask for, read in the same transaction."""
+        self._client, self._keys, self._gate, self._commands = client, keys, gate, commands
         self._camera_of = {keys.tracks(camera).encode(): camera for camera in cameras}
         self._waiting: dict[str, deque[Received]] = {camera: deque() for camera in self._camera_of.values()}
         self._read_upto = dict.fromkeys(self._waiting, START)
@@ -99,10 +103,12 @@ class TrackReader:
             RedisError: Redis is unreachable.
         """
         try:
-            handled, answer, newest = self._ask()
+            handled, answer, newest, commands = self._ask()
         except NoScriptError:
             self._gate.load_handled()
-            handled, answer, newest = self._ask()
+            handled, answer, newest, commands = self._ask()
+        if not isinstance(commands, ResponseError):  # another program has overwritten the stream
+            self._commands.accept(commands)
         progress = Handled.parse(handled)
         upto = progress.upto
         self._clock_tick = max(self._clock_tick, progress.tick)
@@ -120,8 +126,12 @@ class TrackReader:
             self._gate.queue_handled(pipe, by_hash=True)
             pipe.xread(streams, count=_READ_AT_ONCE)
             pipe.xrevrange(self._keys.cycles, count=1)
-            answers: list[Any] = pipe.execute()
-            return answers
+            self._commands.ask(pipe)
+            *answers, commands = pipe.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return [*answers, commands]
 
     def read_more(self) -> bool:
         """Reads the entries that have arrived, without checking how far the cameras are; False if there were none."""
@@ -185,7 +195,7 @@ class TrackReader:
         for key, entries in answer:
             for entry_id, fields in entries:
                 # Nothing can follow such an id; the clock deletes the stream, and the cursor stays where it can go on.
-                if entry_order(entry_id.decode())[0] < _FOREIGN_ID:
+                if entry_order(entry_id.decode())[0] < FOREIGN_ID:
                     self._take(self._camera_of[key], entry_id.decode(), fields, clock_tick)
 
     def _take(self, camera: str, entry_id: str, fields: Mapping[bytes, bytes], clock_tick: int) -> None:

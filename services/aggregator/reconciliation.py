@@ -10,10 +10,11 @@ from association.adoption import Adopted, Published
 from services.aggregator.persistence import Checkpoints
 from services.aggregator.publication import Command, touched_keys
 from services.aggregator.published import PublishedIds
-from services.aggregator.reader import DeadLetter
+from services.aggregator.reader import START, DeadLetter
 from services.aggregator.repair import NUMBERS_END, repair
 from services.aggregator.state import AggregatorState
 from shared.leases import Lease, UnusableKey
+from shared.operator_commands import ANSWERED_FOR_S
 from shared.redis_connection import Client
 
 _log = structlog.get_logger()
@@ -39,7 +40,7 @@ class Reconciliation:
     def clear_keys(self, lease: Lease, *, with_cycles: bool = True) -> set[str]:
         """Deletes keys of the wrong type, and entries of `cycles` that are not cycles; the deleted keys."""
         wrong = self._published.wrong_types({*self._state.cameras, *self._state.site_cameras()})
-        streams = {self._keys.events, self._keys.assignments, self._keys.dead_letters}
+        streams = {self._keys.events, self._keys.assignments, self._keys.dead_letters, self._keys.commands}
         for key in sorted(streams.difference(one.key for one in wrong)):
             last = self._checkpoints.last_number(key)
             wrong += [UnusableKey(key, "id", f"{last}-0")] if last >= NUMBERS_END else []
@@ -96,7 +97,9 @@ class Reconciliation:
             return {(known[camera], track): gid for (camera, track), gid in gids.items() if camera in known}
 
         earlier = self._published.gids_since(since)
-        return self._state.association.adopt(Published(indexed(published), indexed(earlier), self._published.aliases()))
+        return self._state.association.adopt(
+            Published(indexed(published), indexed(earlier), self._published.aliases(), self._published.names())
+        )
 
     def write_expired(self, lease: Lease) -> None:
         """Writes again what expired because Redis's clock was set ahead."""
@@ -112,9 +115,13 @@ class Reconciliation:
             tick=state.last_tick,
         )
         state.uncommitted = None
-        self._restate(lease, state.publication.restatement(state.association, state.last_tick))
+        answered_since_ns = state.last_time_ns - ANSWERED_FOR_S * 10**9
+        answers = [answer for answer in state.answers if answer.time_ns > answered_since_ns]
+        lost = state.publication.restatement(state.association, state.last_tick)
+        self._restate(lease, [*lost, *state.publication.answers(answers)])
         # The sequence numbers of the entries begin anew; that is no gap of its own.
         state.reader.start_at(state.cursors, {})
+        state.commands_read.start_at(START)
         state.events += 1
         commands = state.publication.restored(
             state.events, state.last_tick, state.last_time_ns, state.cursors, state.association

@@ -188,7 +188,8 @@ class Recovery:
             while not state.reader.has_read(cycle.cursors) and state.reader.read_more():
                 renew()
             entries = state.reader.take_exactly(cycle.tick, cycle.cursors).entries
-            self._compare(cycle, state.apply(cycle.tick, cycle.time_ns, entries))
+            result, _ = state.apply(cycle.tick, cycle.time_ns, entries, cycle.commands)
+            self._compare(cycle, result)
             self._progressed()
             state.continue_after(cycle)
         self._metrics.replayed(len(cycles))

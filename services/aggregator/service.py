@@ -9,6 +9,7 @@ import structlog
 
 from services.aggregator.checkpoint_schedule import CheckpointSchedule
 from services.aggregator.commit import commit_cycle
+from services.aggregator.erasure import Erasure
 from services.aggregator.keeper import LeaseKeeper
 from services.aggregator.metrics import AggregatorMetrics
 from services.aggregator.persistence import Checkpoints
@@ -34,7 +35,10 @@ _OUTPUT_EVERY_S = 1.0
 class Aggregator:
     """Owns the lease `aggregator`, or waits for it."""
 
-    def __init__(self, client: Client, site: PublishedSite, monitor: Monitor | None = None) -> None:
+    def __init__(
+        self, client: Client, site: PublishedSite, monitor: Monitor | None = None, pictures: Client = None
+    ) -> None:
+        """`pictures`: the Redis for pictures, if it is another one."""
         clock = site.config.clock
         self._fps, self._virtual = clock.target_fps, clock.mode == "virtual"
         self._client = client
@@ -50,6 +54,7 @@ class Aggregator:
         self._recovery = Recovery(
             client, self.state, self._checkpoints, self._reconciliation, self._metrics, self._progressed
         )
+        self._erasure = Erasure(client, pictures or client, site.keys)
         self._lease: Lease | None = None
         self._must_resync = False
         """Whether a connection was lost, so that it is unknown what Redis has."""
@@ -143,6 +148,7 @@ class Aggregator:
         self._look_at_output = now + _OUTPUT_EVERY_S
         deleted = self._reconciliation.clear_keys(lease, with_cycles=False)
         self._reconciliation.reconcile(lease, self.state.last_time_ns, deleted)
+        self._erasure.work_off(lease)
 
     def _recover(self, lease: Lease) -> None:
         self._schedule.abandon()

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 
 import structlog
 
 from association.core import Association
-from association.outcome import CameraTick, CycleResult
+from association.corrections import Correction
+from association.outcome import CameraTick, CycleResult, Done
 from association.settings import AssociationSettings
+from services.aggregator.operators import Answers, CommandReader, TakenCommands, answer_of
 from services.aggregator.persistence import Checkpoint, RecordedCycle
 from services.aggregator.publication import CYCLES_KEPT, Command, CycleRecord, Publication
-from services.aggregator.reader import TrackReader
+from services.aggregator.reader import START, TrackReader
 from shared.camera_settings import camera_names, read_settings
 from shared.gate import Gate
 from shared.lenient_reads import hash_at
 from shared.messages import TrackEntry
+from shared.operator_commands import Answer, OperatorCommand
 from shared.redis_connection import Client
 from shared.site import PublishedSite
 
@@ -40,6 +43,9 @@ class AggregatorState:
 
     def reset(self) -> None:
         """Forgets everything but `highest_used_gid`."""
+        self.commands_read = CommandReader(self.keys)
+        self.answers = Answers()
+        """The answers to the last commands of operators."""
         self._titles = {camera.name: camera.title for camera in self.config.cameras if camera.title}
         self.use_cameras(())
         self.cursors: dict[str, str] = {}
@@ -67,7 +73,7 @@ class AggregatorState:
         self.camera_index = {camera: index for index, camera in enumerate(self.cameras)}
         layout = self._site.layout.over(self.cameras)
         self.association = Association(layout, self._association_settings)
-        self.reader = TrackReader(self._client, self.keys, self.cameras, self._gate)
+        self.reader = TrackReader(self._client, self.keys, self.cameras, self._gate, self.commands_read)
         self.publication = Publication(
             self.keys, self.cameras, self.config.association.retention_seconds, self._titles, self._cycles_kept
         )
@@ -126,6 +132,8 @@ class AggregatorState:
         tick = min(due, default=upto + 1)
         if tick <= upto:
             return tick
+        if self.commands_read and upto > max(self.last_tick, unwatched_upto):
+            return upto  # No camera takes part, but an operator asks for something.
         # In virtual mode the clock waits for the cycle of every tick.
         return upto if self._virtual and upto > self.last_tick else None
 
@@ -135,7 +143,8 @@ class AggregatorState:
         late = sum(tick - entry.tick > self.config.association.max_late_ticks for entry in taken.entries)
         if late:
             _log.warning("entries arrived late and are used in this cycle", tick=tick, count=late)
-        result = self.apply(tick, now_ns, taken.entries)
+        asked = self.commands_read.take()
+        result, answers = self.apply(tick, now_ns, taken.entries, asked.commands)
         self.cursors |= taken.cursors
         self.last_tick, self.last_time_ns = tick, now_ns
         record = CycleRecord(
@@ -144,22 +153,45 @@ class AggregatorState:
             taken.cursors,
             result,
             taken.gaps,
-            taken.dead_letters,
+            [*taken.dead_letters, *asked.dead_letters],
             self.association.identities.next_gid,
             self.events,
             late,
             len(taken.entries),
+            asked,
+            self.commands_read.cursor,
+            [*answers, *self._refused_at_once(asked, tick, now_ns)],
         )
         self.events = record.events
         self.uncommitted = (record, self.commands(record))
         return result
 
-    def apply(self, tick: int, now_ns: int, entries: list[TrackEntry]) -> CycleResult:
-        """Runs a cycle of the association on `entries`."""
+    def apply(
+        self, tick: int, now_ns: int, entries: list[TrackEntry], commands: Sequence[OperatorCommand]
+    ) -> tuple[CycleResult, list[Answer]]:
+        """Runs a cycle of the association on `entries` and what operators ask for; the answers to all `commands`.
+
+        A command that was answered before has the same answer, and no other effect.
+        """
         seen = [
             CameraTick(self.camera_index[entry.camera], entry.tick, entry.time_ns, entry.batch) for entry in entries
         ]
-        return self.association.cycle(tick, now_ns, seen)
+        new = self.answers.unanswered(commands)
+        wanted = [Correction.of(command, self.camera_index) for command in new]
+        result = self.association.cycle(tick, now_ns, seen, [one for one in wanted if isinstance(one, Correction)])
+        corrected = iter(result.corrected)
+        for command, one in zip(new, wanted, strict=True):
+            done = one if isinstance(one, Done) else next(corrected)
+            self.answers.add(answer_of(command, done, tick, now_ns))
+        return result, [self.answers[command_id] for command_id in dict.fromkeys(one.id for one in commands)]
+
+    def _refused_at_once(self, asked: TakenCommands, tick: int, now_ns: int) -> list[Answer]:
+        """The answers to entries that are no commands, as far as they have an id that no command has."""
+        return [
+            Answer(command_id, "", "refused", reason, 0, 0, "", tick, now_ns)
+            for command_id, reason in asked.invalid
+            if command_id not in self.answers
+        ]
 
     def commands(self, record: CycleRecord) -> list[Command]:
         """The commands that publish the last cycle."""
@@ -188,6 +220,7 @@ class AggregatorState:
             self.reader.last_seq,
             self.cameras,
             self.association.to_dict(),
+            {"cursor": self.commands_read.cursor, "answers": self.answers.to_list()},
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -198,12 +231,16 @@ class AggregatorState:
         self.last_tick = self.checkpoint_tick = checkpoint.tick
         self.events = checkpoint.events
         self.reader.start_at(self.cursors, checkpoint.last_seq)
+        self.commands_read.start_at(checkpoint.commands.get("cursor", START))
+        self.answers = Answers.from_list(checkpoint.commands.get("answers", ()))
 
     def continue_after(self, cycle: RecordedCycle) -> None:
         """Continues after a committed cycle: it was run again, or its entries are not to be used."""
         self.cursors |= cycle.cursors
         self.last_tick, self.last_time_ns, self.events = cycle.tick, cycle.time_ns, cycle.events
+        self.commands_read.start_at(cycle.commands_cursor)
 
     def read_unused_again(self) -> None:
         """Discards the entries that were read but not used, so that they are read again: Redis may have lost them."""
         self.reader.start_at(self.cursors, self.reader.last_seq)
+        self.commands_read.start_at(self.commands_read.cursor)

@@ -11,6 +11,7 @@ from flask import Flask, Response, abort, render_template, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
+from services.streamer.access.guard import Guard
 from services.streamer.api import ApiParts, api_blueprint, wall_json
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest, problem_response
 from services.streamer.event_feed import EventFeed
@@ -50,12 +51,14 @@ class Parts:
     placeholders: Placeholders
     metrics: StreamerMetrics
     events: EventFeed
+    guard: Guard
 
 
 def create_app(parts: Parts, max_streams: int = MAX_STREAMS) -> Flask:
     """The WSGI application of one streamer."""
     app = Flask(__name__)
     places = threading.BoundedSemaphore(max_streams)
+    parts.guard.install(app)
     _add_pages(app, parts)
     _add_pictures(app, parts, places)
     app.register_blueprint(

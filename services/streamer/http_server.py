@@ -100,6 +100,7 @@ class HttpServer:
             cleanup_interval=5,
             connection_limit=1000,
             max_request_body_size=65536,
+            clear_untrusted_proxy_headers=False,  # `access.addresses` decides which of them count
             asyncore_use_poll=True,
             ident=None,
         )

@@ -7,6 +7,9 @@ import time
 import structlog
 from redis.exceptions import RedisError
 
+from services.streamer.access.credentials import Credentials
+from services.streamer.access.guard import Guard
+from services.streamer.access.rules import AccessRules
 from services.streamer.api.event_stream import encoded_event
 from services.streamer.app import Parts, create_app
 from services.streamer.event_feed import EventFeed
@@ -46,8 +49,10 @@ class Streamer:
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
         self._events = EventFeed(connected.client, self._keys, encoded_event)
+        credentials = Credentials(self._site.clients["Redis"], self._keys)
+        guard = Guard(AccessRules.of(config, options), credentials, connected.site.config.site)
         self.parts = Parts(
-            connected, self._site, self._pictures, self._watching, self._placeholders, metrics, self._events
+            connected, self._site, self._pictures, self._watching, self._placeholders, metrics, self._events, guard
         )
         host = options.host if options.host is not None else config.host
         port = options.port if options.port is not None else config.port
@@ -55,6 +60,7 @@ class Streamer:
         self._reader.start()
         self._server.start()
         _log.info("serving", url=self.url)
+        guard.announce()
 
     @property
     def url(self) -> str:

@@ -61,6 +61,10 @@ class Change:
     camera: str
     track_id: str
     reason: Reason | None
+    by: str | None = None
+    """The operator who asked for it; None: the aggregator decided."""
+    command: str | None = None
+    """Id of the operator's command."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +147,12 @@ def read_explanation(client: Client, keys: Keys, gid: int, log: ChangeLog | None
         return None
     sightings = [text_fields(fields) for _, fields in entries_at(client, keys.sightings(current))]
     changes = tuple(_changes(current, (log or ChangeLog(client, keys)).read()))
-    class_name = _class_name(client, keys, record)
+    class_name = class_name_of(client, keys, record)
     return Explanation(current, gid, class_name, record, tuple(_tracks(current, sightings, changes)), changes)
 
 
-def _class_name(client: Client, keys: Keys, record: Fields) -> str | None:
+def class_name_of(client: Client, keys: Keys, record: Fields) -> str | None:
+    """What one of its cameras calls the class of an identity; None if none says it."""
     class_id = whole(record.get("class"))
     for camera in record.get("cameras", "").split():
         (text,) = fields_at(client, keys.camera(camera), ["class_names"])
@@ -190,7 +195,8 @@ def _changes(gid: int, events: Iterable[Fields]) -> Iterable[Change]:
         is_change = fields.get("kind") in ("merged", "split") and gid in (one, other)
         if is_change and one is not None and other is not None and time_ns is not None:
             place = fields.get("camera", ""), fields.get("track_id", "")
-            yield Change(time_ns, fields["kind"], one, other, *place, reason_of(fields))
+            asked = fields.get("by"), fields.get("command")
+            yield Change(time_ns, fields["kind"], one, other, *place, reason_of(fields), *asked)
 
 
 def reason_of(fields: Fields) -> Reason | None:

@@ -66,16 +66,16 @@ def errors(browser: WebDriver) -> list[str]:
     return [entry["message"] for entry in log if entry["level"] == "SEVERE" and "favicon" not in entry["message"]]
 
 
-def test_who_is_in_view_is_listed_and_can_be_followed(
-    browser: WebDriver, page: Serving, redis_client: Client
-) -> None:
+def test_who_is_in_view_is_listed_and_can_be_followed(browser: WebDriver, page: Serving, redis_client: Client) -> None:
     open_page(browser, page)
     wait_until(lambda: browser.find_elements(By.ID, "panel-toggle"), "the page")
     assert not browser.find_element(By.ID, "panel").is_displayed()
     browser.find_element(By.ID, "panel-toggle").send_keys(Key.ENTER)
     wait_until(lambda: "Anna" in text(browser, ".card .who"), "the identity in view, with its name")
     assert text(browser, ".sum") == "1 identity in view"
-    wait_until(lambda: browser.execute_script("return document.querySelector('.card img')?.naturalWidth > 0"), "its crop")
+    wait_until(
+        lambda: browser.execute_script("return document.querySelector('.card img')?.naturalWidth > 0"), "its crop"
+    )
     click(browser, ".card", "Follow")
     wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".tile[data-followed] .glow"), "its box glows")
     followed = browser.find_elements(By.CSS_SELECTOR, ".tile[data-followed]")
@@ -120,9 +120,7 @@ def test_events_are_listed_as_they_happen(browser: WebDriver, page: Serving, red
 
 
 @pytest.mark.parametrize("place", ["#view=now", "#gid=7"])
-def test_a_name_with_markup_stays_text(
-    browser: WebDriver, page: Serving, redis_client: Client, place: str
-) -> None:
+def test_a_name_with_markup_stays_text(browser: WebDriver, page: Serving, redis_client: Client, place: str) -> None:
     redis_client.hset(KEYS.names, "7", SCRIPT)
     open_page(browser, page, place)
     wait_until(lambda: SCRIPT in text(browser, ".who"), "the name as text")

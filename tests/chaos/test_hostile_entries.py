@@ -19,8 +19,11 @@ import pytest
 from redis.exceptions import ResponseError
 
 from services.camera_worker import preparation
+from shared.commands import send
+from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client
 from shared.service_list import read_services
+from shared.tokens import add_token
 from tests.command_line import CommandLine, command_line
 from tests.integration.worker_parts import StillSource
 from tests.running_hall import KEYS, RunningHall
@@ -135,6 +138,14 @@ def test_garbage_in_any_key_or_field_stops_nobody(hall: RunningHall, mtmc: Comma
     client.set(KEYS.files_origin, "5")
     client.xadd(KEYS.dead_letters, {"stream": "s", "entry": "1-0", "reason": "a test"})
     client.hset(KEYS.restored, mapping={"at_ms": 1, "identities": 1, "tracks": 1, "highest_gid": 1})
+    client.hset(KEYS.names, "1", "a name")
+    client.hset(KEYS.erased, "a/1", 1)
+    client.hset(KEYS.command("c"), mapping={"id": "c", "outcome": "done"})
+    send(client, KEYS, OperatorCommand("d", "name", "a test", 1, name="a name"))
+    add_token(client, KEYS, "viewer", "a test", None)
+    client.hset(
+        KEYS.sessions, "0a1b2c3d", '{"digest": "", "token_id": "0a1b2c3d", "token_digest": "", "expires_ms": 1}'
+    )
     client.zadd(KEYS.viewers, {"a": client.time()[0] * 1000})
     turn = itertools.count()
     while kinds := {kind_of(key): key for key in all_keys(client) if kind_of(key) not in tried}:
@@ -153,7 +164,13 @@ def test_garbage_in_any_key_or_field_stops_nobody(hall: RunningHall, mtmc: Comma
                 else:
                     time.sleep(0.05)
             hall.wait_until_healthy(f"garbage in {key}")
-            for command in (("status", "--json"), ("cameras", "list"), ("inspect", "events"), ("inspect", "layout")):
+            for command in (
+                ("status", "--json"),
+                ("cameras", "list"),
+                ("inspect", "events"),
+                ("inspect", "layout"),
+                ("tokens", "list"),
+            ):
                 done = mtmc(*command, "--site", "hall", "--redis", redis_url)
                 assert "Traceback" not in done.stderr, (
                     f"after garbage in {key}, mtmc {' '.join(command)}: {done.stderr}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
 from tests.compose.conftest import DEPLOY, VERSION, Project, open_to_all, wait_for
@@ -84,6 +85,22 @@ def test_every_service_can_be_scraped_from_within_the_network(site: Project) -> 
         assert f'mtmc_service_info{{service="{one["role"]}",site="room",' in text
     assert re.search(r"^mtmc_camera_worker_cameras 4.0$", text, re.MULTILINE)
     assert 'pass"word' not in text
+
+
+def test_a_page_published_elsewhere_needs_a_token(site: Project) -> None:
+    published = Project(site.name, site.files, {**site.environment, "MTMC_ADDRESS": "0.0.0.0"})
+    try:
+        published.run("up", "--wait", "--no-deps", "streamer")
+        page = f"http://127.0.0.1:{site.environment['MTMC_PORT']}/api/v1/site"
+        assert requests.get(page, timeout=5).status_code == 401
+        said = site.run("exec", "-T", "clock", "mtmc", "tokens", "add", "/site/site.yaml")
+        token = re.search(r"^mtmc_\w+$", said, re.MULTILINE)
+        assert token, said
+        assert requests.get(page, auth=("any", token[0]), timeout=5).status_code == 200
+        assert token[0] not in published.run("logs", "streamer")
+    finally:
+        site.run("up", "--wait", "--no-deps", "streamer")
+    assert b"<html" in site.page("/"), "published on this host only, it needs no login"
 
 
 def services_of(site: Project) -> list[dict[str, Any]]:

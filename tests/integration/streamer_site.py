@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_
         time.sleep(0.02)
 
 
-def site_config(cameras: list[str | dict[str, Any]]) -> SiteConfig:
+def site_config(cameras: list[str | dict[str, Any]], **streamer: Any) -> SiteConfig:
     """A site whose models are never opened."""
     described = [
         {"name": camera, "source": "rtsp://camera/1"} if isinstance(camera, str) else camera for camera in cameras
@@ -54,7 +54,7 @@ def site_config(cameras: list[str | dict[str, Any]]) -> SiteConfig:
             "detector": {"model": "detector.onnx"},
             "embedder": {"model": "embedder.onnx"},
             "cameras": described,
-            "streamer": {"port": 0},
+            "streamer": {"port": 0, **streamer},
         }
     )
 
@@ -121,9 +121,9 @@ class Serving:
                 return float(line.rsplit(" ", 1)[1])
         return 0.0
 
-    def watch(self, camera: str, receive_bytes: int | None = None) -> Viewer:
+    def watch(self, camera: str, receive_bytes: int | None = None, headers: dict[str, str] | None = None) -> Viewer:
         """Opens `/{camera}.mjpg`."""
-        viewer = Viewer(self.port, f"/{camera}.mjpg", receive_bytes)
+        viewer = Viewer(self.port, f"/{camera}.mjpg", receive_bytes, headers)
         self._open.append(viewer)
         return viewer
 
@@ -145,13 +145,16 @@ class Part:
 class Viewer:
     """Reads an MJPEG stream part by part."""
 
-    def __init__(self, port: int, path: str, receive_bytes: int | None = None) -> None:
+    def __init__(
+        self, port: int, path: str, receive_bytes: int | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self.socket = socket.socket()
         if receive_bytes is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(WAIT_S)
         self.socket.connect(("127.0.0.1", port))
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}\r\n".encode())
         self._response: http.client.HTTPResponse | None = None
 
     @property
@@ -207,9 +210,9 @@ class Viewer:
 
 
 @contextmanager
-def serving(redis_url: str, port: int = 0, frames_url: str | None = None) -> Iterator[Serving]:
-    """Runs a streamer of the published site in threads of this process."""
-    options = ServiceOptions(SITE, redis_url, host="127.0.0.1", port=port, frames_url=frames_url)
+def serving(redis_url: str, port: int = 0, **options_: Any) -> Iterator[Serving]:
+    """Runs a streamer of the published site in threads of this process; `options_` are fields of ServiceOptions."""
+    options = ServiceOptions(SITE, redis_url, **{"host": "127.0.0.1", "port": port, **options_})
     connected = connect_site(options, threading.Event())
     assert connected is not None
     stop = threading.Event()
@@ -227,10 +230,10 @@ def serving(redis_url: str, port: int = 0, frames_url: str | None = None) -> Ite
         assert not thread.is_alive()
 
 
-def publish(redis_url: str, cameras: list[str | dict[str, Any]]) -> None:
-    """Publishes a site with these cameras."""
+def publish(redis_url: str, cameras: list[str | dict[str, Any]], **streamer: Any) -> None:
+    """Publishes a site with these cameras and settings of the streamer."""
     client = connect(redis_url)
-    publish_site(client, site_config(cameras))
+    publish_site(client, site_config(cameras, **streamer))
     client.close()
 
 

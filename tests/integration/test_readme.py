@@ -41,6 +41,7 @@ WHILE_UP = {
     f"mtmc status {SITE_FILE} --watch": f"mtmc status {SITE_FILE}",
     f"mtmc inspect keys {SITE_FILE}": f"mtmc inspect keys {SITE_FILE}",
     f"mtmc inspect tracks {SITE_FILE} gate": f"mtmc inspect tracks {SITE_FILE} gate",
+    f"mtmc tokens add {SITE_FILE} --role viewer": f"mtmc tokens add {SITE_FILE} --role viewer",
     f"mtmc record {SITE_FILE} --seconds 60 -o monday": f"mtmc record {SITE_FILE} --seconds 2 -o monday",
 }
 """Command in the README → command to run, without what takes long or does not end."""

@@ -20,13 +20,16 @@ from recording.publishing import ReplaySettings, publish_recording
 from recording.reading import Recording
 from recording.recorder import Recorder
 from recording.replay import InProcess, Watcher, play
+from recording.replay_output import replayed_copy
 from recording.rows import AssignmentRows
 from recording.video import VideoRecorder
 from services.aggregator.service import Aggregator
 from shared.camera_settings import add_camera
+from shared.commands import send
 from shared.config import CameraConfig
 from shared.errors import LeaseLost, MtmcError
 from shared.layout import Layout
+from shared.operator_commands import OperatorCommand
 from shared.process import RevisionWatch, ServiceOptions, connect_site
 from shared.redis_connection import Client, connect
 from shared.service import run
@@ -424,3 +427,63 @@ def test_a_replay_ends_when_another_process_takes_a_role(short: Recording, redis
         play_a_tick()
     player.close()
     assert redis_client.get(site.keys.lease(role)) == b"another process"
+
+
+# -- corrections of operators ------------------------------------------------------------------------------
+
+
+def test_a_replay_repeats_the_corrections_of_operators_at_their_ticks(redis_client: Client, tmp_path: Path) -> None:
+    seen = entries([Stay(1, 0, 1, 90), Stay(2, 1, 1, 90), Stay(3, 2, 1, 90), Stay(3, 3, 1, 90)])
+    site = Site(redis_client, tmp_path / "r", seen)
+    keys = site.site.keys
+    asked: dict[int, OperatorCommand] = {
+        20: OperatorCommand("c1", "merge", "Ann", 1, 2),
+        30: OperatorCommand("c2", "split", "Ann", 3, tracks=(("D", 4),)),
+        40: OperatorCommand("c3", "undo", "Ann", undoes="c1"),
+        50: OperatorCommand("c4", "merge", "Ann", 1, 99),
+        60: OperatorCommand("c5", "forget", "Ann", 3),
+    }
+    while site.feeder.tick < 90:
+        if site.feeder.tick in asked:
+            for _ in range(2):
+                send(redis_client, keys, asked[site.feeder.tick])
+        site.record(1)
+    site.recorder.finish("the end")
+    recorded = Recording.open(tmp_path / "r")
+    assert {tick: [one.id for one in each] for tick, each in recorded.commands().items()} == {
+        21: ["c1", "c1"],
+        31: ["c2", "c2"],
+        41: ["c3", "c3"],
+        51: ["c4", "c4"],
+        61: ["c5", "c5"],
+    }
+    as_published = changes(recorded.assignments())
+    assert {gid for _, _, _, gid in as_published} == {0, 1, 2, 3, 4}
+    assert changes(associate(recorded).recording.assignments()) == as_published
+    alone = changes(associate(recorded, association={"min_track_frames": 5}).recording.assignments())
+    assert {gid for _, _, _, gid in alone} <= {0, 1, 2, 3}, "with other settings, the gids may be other objects"
+
+    replayed = publish_recording(redis_client, recorded, ReplaySettings("again"))
+    found: list[tuple[bytes, ...]] = []
+    names = (b"tick", b"camera", b"track_id", b"gid")
+    reader = PublishedReader(
+        redis_client, replayed.keys, lambda _, one: found.append(tuple(one[name] for name in names)), lambda *_: None
+    )
+    copy = replayed_copy(tmp_path / "copy", recorded, replayed)
+    aggregator = InProcess(Aggregator(redis_client, replayed))
+    play(Player(redis_client, replayed, recorded), recorded, reader, aggregator=aggregator, copy=copy)
+    copy.finish(recorded.last_tick)
+    assert [
+        (int(tick), CAMERAS.index(camera.decode()), int(track), int(gid)) for tick, camera, track, gid in found
+    ] == (as_published)
+    assert redis_client.hget(replayed.keys.command("c5"), "outcome") == b"done"
+
+
+def test_a_recording_that_began_later_repeats_no_corrections(redis_client: Client, tmp_path: Path) -> None:
+    site = Site(redis_client, tmp_path / "r", entries([Stay(1, 0, 1, 60), Stay(2, 1, 1, 60)]), before=20)
+    send(redis_client, site.site.keys, OperatorCommand("c1", "merge", "Ann", 1, 2))
+    site.record(20)
+    site.recorder.finish("the end")
+    recorded = Recording.open(tmp_path / "r")
+    assert (recorded.folder / "commands.entries").stat().st_size > 50
+    assert recorded.commands() == {}

@@ -16,16 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from redis.exceptions import AuthenticationError
 
 from launcher.state_folder import StateFolder
 from shared.redis_connection import connect
+from tests.command_line import CommandLine, command_line
 from tests.running_site import ROOT, RunningSite, environment
 from tests.small_site import small_site
 
 SERVICES = ("clock", "aggregator", "streamer", "camera-worker-1")
 SECRET = "hunter2"  # noqa: S105
+
+
+@pytest.fixture
+def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return command_line(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -204,3 +211,25 @@ def test_other_users_cannot_read_the_embedded_redis_and_commands_of_its_owner_ca
         assert (done.returncode, done.stderr) == (0, "")
         assert int(done.stdout) > 0
     assert up.end()[0] == 0
+
+
+def test_a_page_that_others_reach_needs_a_token(
+    start: Callable[..., RunningSite], tmp_path: Path, mtmc: CommandLine
+) -> None:
+    site = small_site(tmp_path, "a") | {"site": "room", "streamer": {"port": 0, "host": "0.0.0.0"}}
+    site_file = tmp_path / "site.yaml"
+    site_file.write_text(yaml.safe_dump(site))
+    up = start(site_file)
+    page = up.wait_for_words(r"(http://127\.0\.0\.1:\d+)/  live view").group(1)
+    up.wait_for_words(rf"mtmc tokens add {site_file}  makes a token")
+    token = mtmc("tokens", "add", site_file).stdout.strip()
+
+    def status(**headers: str) -> int:
+        return requests.get(f"{page}/api/v1/site", headers=headers, timeout=10).status_code
+
+    assert status() == 401
+    assert status(Authorization=f"Bearer {token}") == 200
+    log = StateFolder(up.state).log("streamer").read_text()
+    assert "there is no token yet" in log
+    assert token not in log
+    assert token not in up.output()

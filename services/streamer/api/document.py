@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from services.streamer.access.security_schemes import SECURITY, SECURITY_SCHEMES
 from services.streamer.api.models import Model, Query
 from services.streamer.api.operations import Operation
 from services.streamer.api.problem_details import MEDIA_TYPE, ProblemDetails
@@ -25,8 +26,11 @@ _PATH_SCHEMAS: dict[str, Schema] = {
 }
 _ERRORS = {
     400: "a parameter is unknown or cannot have this value",
+    401: "the streamer needs a login, and the request has no valid token",
+    403: "the streamer is not served under the name in the header `Host`",
     406: "the header `Accept` excludes the media type of this resource",
     413: "the body of the request is too large",
+    429: "too many requests with wrong tokens came from this address",
     500: "an unexpected error, which is in the log of the streamer",
     503: "Redis does not answer, or the streamer is full; try again later",
 }
@@ -55,7 +59,9 @@ def openapi_document(operations: Sequence[Operation], prefix: str) -> Schema:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "paths": {prefix + _path(operation.rule): {"get": _operation(operation)} for operation in operations},
+        "security": SECURITY,
         "components": {
+            "securitySchemes": SECURITY_SCHEMES,
             "schemas": {name: _open(_without_titles(schema)) for name, schema in definitions["$defs"].items()},
             "responses": {
                 f"Error{status}": {

@@ -84,6 +84,7 @@ class WallStream {
     try {
       listen();
       const response = await fetch(this.url, { signal: abort.signal, cache: "no-store" });
+      if (response.status === 401) location.reload(); // logged out: the streamer answers with the login
       if (!response.ok) {
         reason = (await response.text()).trim();
         throw new Error(reason);

@@ -7,6 +7,7 @@ import msgpack
 import pytest
 
 from association.core import Association
+from services.aggregator.operators import Answers
 from services.aggregator.persistence import SCHEMA, Checkpoint, UnknownState, pack, unpack
 from shared.layout import Layout
 from tests.unit.association.scenes import settings, street
@@ -18,6 +19,7 @@ GIDS = {
     3: {(0, 1): 1, (0, 2): 2, (0, 6): 3, (1, 7): 3, (1, 3): 1, (2, 5): 6, (1, 4): 2},
     4: {(0, 1): 1, (2, 7): 2, (0, 2): 3, (1, 5): 4, (2, 4): 5, (1, 3): 1, (0, 6): 4},
     5: {(0, 1): 1, (2, 7): 2, (0, 2): 3, (1, 5): 4, (2, 4): 5, (1, 3): 1, (0, 6): 4},
+    6: {(0, 1): 9, (0, 2): 2, (1, 3): 5, (2, 5): 4, (1, 4): 4, (2, 6): 1, (2, 7): 2},
 }
 """Schema → (camera, track) → gid, as the version that wrote the golden file published them."""
 
@@ -32,6 +34,7 @@ GIDS = {
         (3, "live", Layout.open(tuple("ABC"))),
         (4, "live", Layout.open(tuple("ABC"))),
         (5, "live", Layout.open(tuple("ABC"))),
+        (6, "live", Layout.open(tuple("ABC"))),
     ],
 )
 def test_a_checkpoint_of_an_earlier_version_keeps_every_gid(
@@ -52,11 +55,26 @@ def test_a_checkpoint_of_an_earlier_version_keeps_every_gid(
     assert again.to_dict() == association.to_dict()
 
 
+def test_a_checkpoint_of_schema_6_has_what_operators_decided() -> None:
+    checkpoint = unpack((GOLDEN / "checkpoint_schema6.msgpack").read_bytes(), "site")
+    association = Association(Layout.open(tuple("ABC")), settings(mode="live"))
+    association.restore(checkpoint.association, [0, 1, 2])
+    identities = association.identities
+    assert {one.gid: one.name for one in identities if one.name} == {1: "Ann"}
+    assert {one.gid: one.apart for one in identities if one.apart} == {1: {9}, 9: {1}}
+    assert {one.gid: len(one.pinned) for one in identities if one.pinned} == {1: 1, 4: 2, 9: 1}
+    done = [(one.command, one.kind, one.gid, one.other_gid) for one in identities.corrections]
+    assert done == [("c1", "merge", 4, 6), ("c2", "name", 1, 0), ("c3", "split", 9, 1)]
+    assert checkpoint.commands["cursor"] == "5-0"
+    answer = next(iter(Answers.from_list(checkpoint.commands["answers"])))
+    assert (answer.id, answer.kind, answer.outcome, answer.gid, answer.other_gid) == ("m1", "merge", "done", 1, 2)
+
+
 def test_a_checkpoint_of_a_newer_version_is_refused_with_what_to_do() -> None:
     content = msgpack.unpackb((GOLDEN / "checkpoint_schema3.msgpack").read_bytes(), strict_map_key=False) | {
         "schema": SCHEMA + 1
     }
     with pytest.raises(
-        UnknownState, match=r"site site in Redis has schema 6.*reads up to 5.*Run that version, or delete"
+        UnknownState, match=r"site site in Redis has schema 7.*reads up to 6.*Run that version, or delete"
     ):
         unpack(msgpack.packb(content), "site")

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from shared.config import SiteConfig
+from shared.keys import Keys
 from shared.redis_connection import Client
 from shared.site import publish_site
 from tests.free_ports import free_port
@@ -87,6 +88,11 @@ def test_site_files_then_their_cameras(tab: Tab, redis_client: Client, redis_url
     assert tab("cameras", "pause", "site.yaml", "ga") == ["garden", "gate"]
     assert tab("cameras", "pause", "site.yaml", "garden", "ga") == ["gate"]
     assert tab("inspect", "tracks", "site.yaml", "") == ["garden", "gate", "yard"]
+    for gid in (7, 12, 70):
+        redis_client.hset(Keys("hall").identity(gid), "gid", gid)
+    assert tab("identities", "merge", "") == ["site.yaml", "sites/"]
+    assert tab("identities", "merge", "site.yaml", "7", "") == ["12", "70"]
+    assert tab("identities", "name", "site.yaml", "7") == ["7", "70"]
 
 
 def test_a_site_file_is_only_the_first_word_of_redis_cli(tab: Tab, tmp_path: Path) -> None:

@@ -33,6 +33,12 @@ def test_every_process_gets_a_metrics_port(chosen: int, given: list[str]) -> Non
     assert [program.command[program.command.index("--metrics-port") + 1] for program in programs] == given
 
 
+def test_only_the_streamer_is_told_that_the_page_needs_no_login() -> None:
+    told = [program.name for program in site_programs(SITE, 8080, {}, insecure=True) if "--insecure" in program.command]
+    assert told == ["streamer"]
+    assert not any("--insecure" in program.command for program in site_programs(SITE, 8080, {}))
+
+
 def test_metrics_are_off_by_default() -> None:
     assert all("-1" in program.command for program in site_programs(SITE, 8080, {}))
 

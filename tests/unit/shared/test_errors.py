@@ -17,6 +17,8 @@ HIDDEN = "hunter2"
     ("text", "shown"),
     [
         ("rtsp://admin:hunter2@10.0.0.5:554/live", "rtsp://***@10.0.0.5:554/live"),
+        ("mtmc_0a1b2c3d_" + "7" * 64, "mtmc_0a1b2c3d_***"),
+        (f"Cookie: mtmc_yard=session_0a1b2c3d_{'7' * 64}; x=y", "Cookie: mtmc_yard=session_0a1b2c3d_***; x=y"),
         ("rtsp://admin:p@ss@hunter2@cam/live", "rtsp://***@cam/live"),
         ("rtsp://admin:a:hunter2:b@cam", "rtsp://***@cam"),
         ("rtsp://admin:hun/hunter2/ter@cam/live", "rtsp://***@cam/live"),

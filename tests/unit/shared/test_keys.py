@@ -9,6 +9,7 @@ ARGUMENTS = {
     "generation": 3,
     "index": 1,
     "camera": "cam.1",
+    "command": "c-1",
     "service": "clock-box-7-ab",
     "worker": "host-1-ab",
     "role": "clock",

@@ -1,0 +1,1 @@
+"""`mtmc identities`: lists the identities of a running site, and corrects them."""

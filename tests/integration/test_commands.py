@@ -1,0 +1,377 @@
+"""Operators' commands against a real Redis: each has one effect and one answer, whatever happens to the aggregator."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from services.aggregator import operators
+from services.aggregator.operators import Answers
+from services.aggregator.service import Aggregator
+from shared import commands
+from shared.commands import CommandsFull, InvalidCommand, send, wait_for
+from shared.operator_commands import ANSWERED_FOR_S, Answer, Kind, OperatorCommand
+from shared.redis_connection import Client, connect
+from shared.site import PublishedSite
+from tests.conftest import RedisProcess
+from tests.integration import test_aggregator
+from tests.integration.test_aggregator import TICKS, Feeder, Storm, aggregator_of, let_keys_live, outcome, site_of
+from tests.unit.association.scenes import Stay, entries
+
+saved_at_once = test_aggregator.saved_at_once
+"""Checkpoints are saved at the end of the cycle that starts it."""
+STAYS = [Stay(who, who - 1, 1, 400) for who in (1, 2, 3)]
+"""Three objects, each in a camera of its own: they have the gids 1 to 3."""
+
+
+def command(kind: Kind, gid: int = 0, other_gid: int = 0, *, named: str = "", **more: Any) -> OperatorCommand:
+    return OperatorCommand(named or commands.new_id(), kind, "Ann", gid, other_gid, **more)
+
+
+class Site:
+    """A site with an aggregator, to which commands are sent."""
+
+    def __init__(self, client: Client, name: str = "yard", stays: list[Stay] | None = None, **given: Any) -> None:
+        self.client = client
+        self.site = site_of(client, name, **given)
+        self.keys = self.site.keys
+        self.feeder = Feeder(client, self.site, entries(STAYS if stays is None else stays))
+        self.aggregator = Aggregator(client, self.site)
+
+    def play(self, ticks: int) -> None:
+        for _ in range(ticks):
+            self.feeder.feed()
+            self.aggregator.step()
+
+    def ask(self, *given: Any, **more: Any) -> Answer:
+        """Sends a command, runs a cycle, and returns the answer."""
+        command_id = send(self.client, self.keys, command(*given, **more))
+        self.play(1)
+        answer = wait_for(self.client, self.keys, command_id, 5)
+        assert answer is not None
+        return answer
+
+    def gids(self) -> dict[str, int]:
+        found = {}
+        for camera in self.site.config.camera_names:
+            for track_id, gid in self.client.hgetall(self.keys.gids(camera)).items():
+                found[f"{camera}/{track_id.decode()}"] = int(gid)
+        return found
+
+    def names(self) -> dict[int, str]:
+        return {int(gid): name.decode() for gid, name in self.client.hgetall(self.keys.names).items()}
+
+    def events_of_operators(self) -> list[tuple[str, int, str, str]]:
+        every = [fields for _, fields in self.client.xrange(self.keys.events)]
+        return [
+            (one[b"kind"].decode(), int(one[b"gid"]), one[b"by"].decode(), one[b"command"].decode())
+            for one in every
+            if b"command" in one
+        ]
+
+
+@pytest.fixture
+def yard(redis_client: Client) -> Site:
+    site = Site(redis_client)
+    site.play(30)
+    assert site.gids() == {"A/1": 1, "B/2": 2, "C/3": 3}
+    return site
+
+
+def test_a_merge_is_shown_at_once_and_recorded_with_who_asked_and_what_the_evidence_said(yard: Site) -> None:
+    answer = yard.ask("merge", 3, 1, named="m-1")
+    assert answer == Answer("m-1", "merge", "done", "", 1, 3, "", 31, answer.time_ns)
+    assert yard.gids() == {"A/1": 1, "B/2": 2, "C/3": 1}
+    assert yard.client.hgetall(yard.keys.aliases) == {b"3": b"1"}
+    assert not yard.client.exists(yard.keys.identity(3))
+    fields = next(fields for _, fields in yard.client.xrange(yard.keys.events) if fields[b"kind"] == b"merged")
+    assert (fields[b"by"], fields[b"command"], fields[b"other_gid"]) == (b"Ann", b"m-1", b"3")
+    assert b"appearance=" in fields[b"terms"]
+    assert b"operator" in fields[b"reason"]
+    assert yard.client.xlen(yard.keys.commands) == 0, "what was carried out does not stay in the stream"
+    assert 0 < yard.client.ttl(yard.keys.command("m-1")) <= ANSWERED_FOR_S
+
+
+def test_names_are_published_survive_merges_and_go_with_the_identity(yard: Site) -> None:
+    yard.ask("name", 2, name="the red van")
+    assert yard.names() == {2: "the red van"}
+    assert yard.client.hget(yard.keys.identity(2), "name") == b"the red van"
+    yard.ask("merge", 1, 2)
+    assert yard.names() == {1: "the red van"}
+    yard.ask("unname", 2)
+    assert yard.names() == {}
+    assert yard.client.hget(yard.keys.identity(1), "name") is None
+    yard.ask("undo")
+    yard.aggregator = aggregator_of(yard.client, yard.site)
+    yard.play(5)
+    assert yard.names() == {1: "the red van"}
+    assert not any(
+        b"red van" in value for _, fields in yard.client.xrange(yard.keys.events) for value in fields.values()
+    )
+
+
+def test_nothing_of_a_forgotten_identity_stays_in_redis(yard: Site) -> None:
+    yard.ask("merge", 1, 2)
+    yard.ask("name", 1, name="Bob")
+    for field in ("1", "1:newest", "11"):
+        yard.client.hset(yard.keys.crops("A"), field, "jpeg")
+    assert yard.ask("forget", 2).outcome == "done"
+    left = {yard.keys.identity(1), yard.keys.identity(2), yard.keys.sightings(1), yard.keys.sightings(2)}
+    assert not yard.client.exists(*left)
+    assert (yard.names(), yard.client.hgetall(yard.keys.aliases)) == ({}, {})
+    assert yard.gids() == {"C/3": 3}
+    yard.aggregator._look_at_output = 0.0
+    yard.play(1)
+    assert yard.client.hkeys(yard.keys.crops("A")) == [b"11"]
+    assert not yard.client.exists(yard.keys.erased)
+    yard.play(20)
+    assert yard.gids() == {"A/1": 4, "B/2": 5, "C/3": 3}, "objects in view are new identities"
+    assert yard.ask("name", 1, name="x").reason.startswith("there is no id 1 any more")
+    assert "cannot be undone" in yard.ask("undo").reason
+
+
+def test_what_is_no_command_is_a_dead_letter_and_harms_nobody(yard: Site) -> None:
+    good = command("name", 1, name="Ann").encode()
+    bad: list[dict[Any, Any]] = [
+        {b"\xff": b"\xfe"},
+        good | {"schema": "2"},
+        good | {"kind": "explode"},
+        good | {"gid": "-1"},
+        good | {"gid": "1e9"},
+        good | {"gid": str(2**60)},
+        good | {"name": "a\nb"},
+        good | {"name": "x" * 65},
+        good | {"by": ""},
+        good | {"id": "a b"},
+        command("split", 1, tracks=(("A", 1),)).encode() | {"tracks": "A"},
+    ]
+    for fields in bad:
+        yard.client.xadd(yard.keys.commands, fields)
+    yard.client.xadd(yard.keys.commands, command("undo", named="later").encode() | {"kind": "x", "by": "y"})
+    last = send(yard.client, yard.keys, command("name", 2, name="Bea"))
+    yard.play(2)
+    assert yard.client.xlen(yard.keys.dead_letters) == len(bad) + 1
+    streams = {fields[b"stream"] for _, fields in yard.client.xrange(yard.keys.dead_letters)}
+    assert streams == {yard.keys.commands.encode()}
+    assert yard.names() == {2: "Bea"}
+    refused = wait_for(yard.client, yard.keys, "later", 0)
+    assert refused is not None
+    assert (refused.outcome, "kind" in refused.reason) == ("refused", True)
+    done = wait_for(yard.client, yard.keys, last, 0)
+    assert done is not None
+    assert done.outcome == "done"
+
+
+def test_what_cannot_be_carried_out_is_answered_with_a_reason(yard: Site) -> None:
+    assert "never given" in yard.ask("merge", 1, 77).reason
+    assert "no camera X" in yard.ask("split", 1, tracks=(("X", 1),)).reason
+    assert "nothing would be left" in yard.ask("split", 1, tracks=(("A", 1),)).reason
+    assert yard.events_of_operators() == []
+    with pytest.raises(InvalidCommand, match="needs 'other_gid'"):
+        send(yard.client, yard.keys, command("merge", 1))
+
+
+def test_a_command_that_is_sent_again_has_one_effect_and_the_same_answer(yard: Site) -> None:
+    yard.ask("name", 1, name="Ann", named="n")
+    first = yard.ask("undo", named="u")
+    again = yard.ask("name", 1, name="Ann", named="n")
+    assert (again.tick, again.outcome) == (31, "done")
+    yard.aggregator = aggregator_of(yard.client, yard.site)
+    for _ in range(2):
+        send(yard.client, yard.keys, command("undo", named="u"))
+    assert yard.ask("undo", named="u") == first
+    assert yard.names() == {}
+    assert [kind for kind, *_ in yard.events_of_operators()] == ["named", "unnamed"]
+
+
+def test_commands_that_nobody_carries_out_are_bounded(redis_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "WAITING_MOST", 3)
+    site = site_of(redis_client, "asleep")
+    for _ in range(3):
+        send(redis_client, site.keys, command("undo"))
+    with pytest.raises(CommandsFull, match="3 commands wait for the aggregator of site asleep"):
+        send(redis_client, site.keys, command("undo"))
+    assert wait_for(redis_client, site.keys, "x", 0.1) is None
+
+
+def test_many_commands_are_carried_out_in_order_over_several_cycles(yard: Site) -> None:
+    sent = [send(yard.client, yard.keys, command("name", 1, name=str(n))) for n in range(50)]
+    yard.play(1)
+    assert yard.names() == {1: str(operators._CARRIED_OUT_AT_ONCE - 1)}
+    yard.play(2)
+    assert yard.names() == {1: "49"}
+    assert [one[3] for one in yard.events_of_operators()] == sent
+
+
+def test_a_command_is_carried_out_while_no_camera_takes_part(redis_client: Client) -> None:
+    site = Site(redis_client, mode="live")
+    site.play(30)
+    for camera, lease in site.feeder.leases.items():
+        site.feeder.gate.retire(camera, lease, "ended")
+    site.feeder.leases = {}
+    site.aggregator.step()
+    before = site.aggregator.state.last_tick
+    command_id = send(site.client, site.keys, command("name", 1, name="Ann"))
+    for _ in range(3):
+        site.play(1)
+    assert site.aggregator.state.last_tick > before
+    answer = wait_for(site.client, site.keys, command_id, 0)
+    assert answer is not None
+    assert answer.outcome == "done"
+
+
+# -- faults ------------------------------------------------------------------------------------------------
+
+SENT_AFTER = range(15, TICKS, 15)
+"""The ticks after which commands are sent."""
+
+
+@dataclass
+class CalmRun:
+    """What was sent after which tick, and what came of it."""
+
+    sent: dict[int, list[OperatorCommand]]
+    outcome: dict[str, Any]
+
+
+def random_command(aggregator: Aggregator, draw: random.Random, number: int) -> OperatorCommand:
+    """A command that the state of an aggregator may well allow."""
+    state = aggregator.state
+    identities, table = state.association.identities, state.association.table
+    kind: Kind = draw.choice(("merge", "merge", "merge", "split", "split", "name", "forget", "undo", "undo"))
+    several = [one for one in identities if len(one.rows) > 1]
+    if kind == "split" and several:
+        one = draw.choice(several)
+        row = draw.choice(one.rows)
+        track = state.cameras[int(table.rows["camera"][row])], table.track_id(row)
+        return command(kind, one.gid, tracks=(track,), named=f"c{number}")
+    gids = [one.gid for one in identities] or [1]
+    name = {"name": "Ann", "merge": draw.choice(("", "Bea"))}.get(kind, "")
+    kind = "undo" if kind == "split" else kind
+    given = () if kind == "undo" else (draw.choice(gids), draw.choice(gids) if kind == "merge" else 0)
+    return command(kind, *given, name=name, named=f"c{number}")
+
+
+def outcome_with_answers(client: Client, site: PublishedSite) -> dict[str, Any]:
+    found = outcome(client, site)
+    for key in ("names", *(f"command:c{number}" for number in range(3 * len(SENT_AFTER)))):
+        found[key] = client.hgetall(site.keys.config.removesuffix("config") + key)
+    return found
+
+
+@pytest.fixture(scope="module")
+def calm_run(redis_server_url: str) -> CalmRun:
+    """An undisturbed run with commands."""
+    client = connect(redis_server_url)
+    client.flushall()
+    site, draw = site_of(client, "calm"), random.Random(3)
+    run = CalmRun({}, {})
+    with pytest.MonkeyPatch.context() as patch:
+        let_keys_live(patch)
+        feeder, aggregator = Feeder(client, site, test_aggregator.scene()), Aggregator(client, site)
+        while feeder.tick < TICKS:
+            if feeder.tick in SENT_AFTER:
+                first = 3 * len(run.sent)
+                run.sent[feeder.tick] = [random_command(aggregator, draw, first + i) for i in range(3)]
+                for one in run.sent[feeder.tick]:
+                    send(client, site.keys, one)
+            feeder.feed()
+            aggregator.step()
+        run.outcome = outcome_with_answers(client, site)
+    client.close()
+    done = {found[b"kind"] for key, found in run.outcome.items() if "command:" in key and found[b"outcome"] == b"done"}
+    assert done == {b"merge", b"split", b"name", b"forget", b"undo"}
+    return run
+
+
+@pytest.mark.parametrize("checkpoint_seconds", [0.3, 80000])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_any_fault_of_the_aggregator_leaves_one_effect_and_one_answer_of_each_command(
+    redis_client: Client,
+    calm_run: CalmRun,
+    monkeypatch: pytest.MonkeyPatch,
+    checkpoint_seconds: float,
+    seed: int,
+) -> None:
+    let_keys_live(monkeypatch)
+    site = site_of(redis_client, "storm", checkpoint_seconds=checkpoint_seconds, replay_seconds=86400)
+    feeder, storm = Feeder(redis_client, site, test_aggregator.scene()), Storm(redis_client, site, seed)
+    while feeder.tick < TICKS:
+        if feeder.tick in calm_run.sent:
+            # All earlier ticks first, so that the commands take effect in the same cycle as in the calm run.
+            while storm.aggregator.state.committed_tick < feeder.tick:
+                storm.aggregator.step()
+            for one in calm_run.sent[feeder.tick]:
+                for _ in range(storm.rng.choice([1, 2])):
+                    send(redis_client, site.keys, one)
+        next_stop = min((tick for tick in SENT_AFTER if tick > feeder.tick), default=TICKS)
+        feeder.feed(min(next_stop - feeder.tick, storm.rng.choice([1, 1, 1, 2, 5])))
+        storm.step(monkeypatch)
+    while storm.aggregator.state.committed_tick < TICKS:
+        storm.aggregator.step()
+    assert sum(storm.happened.values()) > 5, "nothing happened"
+    assert outcome_with_answers(redis_client, site) == calm_run.outcome
+
+
+def test_a_standby_that_takes_over_repeats_no_command(redis_client: Client) -> None:
+    owner = Site(redis_client)
+    owner.play(10)
+    standby = Aggregator(redis_client, owner.site)
+    standby.step()
+    owner.play(20)
+    owner.ask("merge", 1, 2, named="m")
+    owner.ask("name", 3, name="Cay", named="n")
+    standby._recovery._follow_at = 0.0
+    standby.step()
+    redis_client.delete(owner.keys.lease("aggregator"))
+    owner.aggregator = standby
+    owner.play(3)
+    assert standby.state.differs_since is None
+    assert owner.gids() == {"A/1": 1, "B/2": 1, "C/3": 3}
+    assert standby.state.association.identities[3].name == "Cay"
+    assert owner.ask("merge", 1, 2, named="m").outcome == "done"
+    assert [kind for kind, *_ in owner.events_of_operators()] == ["merged", "named"]
+
+
+def test_commands_survive_a_restart_and_the_loss_of_redis(redis_process: RedisProcess) -> None:
+    client = connect(redis_process.url)
+    try:
+        yard = Site(client, replay_seconds=86400)
+        yard.play(30)
+        send(client, yard.keys, command("merge", 1, 2, named="m"))
+        redis_process.restart()
+        client.connection_pool.disconnect()
+        yard.aggregator = aggregator_of(client, yard.site)
+        yard.play(2)
+        assert yard.gids() == {"A/1": 1, "B/2": 1, "C/3": 3}
+        yard.ask("name", 1, name="Ann", named="n")
+        redis_process.kill()
+        for path in redis_process.server.folder.iterdir():
+            if path.name.startswith("appendonly"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        redis_process.start()
+        client.connection_pool.disconnect()
+        site_of(client, "yard", replay_seconds=86400)
+        yard.feeder.join()
+        for _ in range(3):
+            yard.feeder.feed()
+            test_aggregator.step_through(yard.aggregator)
+        assert yard.names() == {1: "Ann"}
+        answer = wait_for(client, yard.keys, "n", 0)
+        assert answer is not None
+        assert answer.outcome == "done"
+        assert yard.ask("name", 1, name="Bea").outcome == "done"
+    finally:
+        client.close()
+
+
+def test_answers_are_forgotten_in_the_order_in_which_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "_REMEMBERED", 2)
+    answers = Answers()
+    for name in "abc":
+        answers.add(Answer(name, "undo", "refused", "x", 0, 0, "", 1, 1))
+    assert [answer.id for answer in Answers.from_list(answers.to_list())] == ["b", "c"]
