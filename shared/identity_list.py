@@ -13,13 +13,13 @@ from shared.keys import Keys
 from shared.lenient_reads import is_wrong_type, newest_entries_at
 from shared.lenient_values import decimal, text_fields, whole
 from shared.redis_connection import Client
+from shared.site_state.identities import list_gids
 
 _SCANNED_AGAIN_S = 60.0
 """How often to look which identities are gone. Until then each costs its readers a look-up, nothing more."""
 _SOONEST_AGAIN_S = 1.0
 _MOST_NEW = 10_000
 """With more new gids than this since the last scan, scan again."""
-_KEYS_AT_ONCE = 2_000
 _RECORDS_AT_ONCE = 200
 
 
@@ -99,7 +99,7 @@ class IdentityList:
             age_s = time.monotonic() - self._scanned_at
             is_outdated = not self._next <= next_gid <= self._next + _MOST_NEW
             if age_s > _SCANNED_AGAIN_S or (is_outdated and age_s > _SOONEST_AGAIN_S):
-                self._scanned, self._next = self._scan(), next_gid
+                self._scanned, self._next = list_gids(self._client, self._keys)[::-1], next_gid
                 self._scanned_at = time.monotonic()
             scanned, first_new = self._scanned, self._next
             if scanned:
@@ -151,9 +151,3 @@ class IdentityList:
     def _next_gid(self) -> int:
         newest = newest_entries_at(self._client, self._keys.cycles, count=1)
         return max(0, whole(newest[0][1].get(b"next_gid")) or 0) if newest else 0
-
-    def _scan(self) -> list[int]:
-        prefix = self._keys.identity(0).removesuffix("0")
-        names = self._client.scan_iter(f"{prefix}[0-9]*", count=_KEYS_AT_ONCE)
-        gids = {whole(name.decode(errors="replace").removeprefix(prefix)) for name in names}
-        return sorted((gid for gid in gids if gid is not None), reverse=True)

@@ -170,6 +170,15 @@ def test_a_running_worker_publishes_crops(
         wait_for(lambda: tracks_with_crops(redis_client, HALL, "a") and tracks_with_crops(redis_client, HALL, "b"))
         (track_id, *_) = tracks_with_crops(redis_client, HALL, "a")
         assert str(track_id).encode() in redis_client.hgetall(HALL.gids("a"))
+        wait_for(lambda: hall.pages.json("/api/v1/identities?present=true&camera=a")["identities"])
+        (identity, *_) = hall.pages.json("/api/v1/identities?present=true&camera=a")["identities"]
+        wait_for(lambda: hall.pages.json(f"/api/v1/identities/{identity['gid']}")["crops"])
+        found = hall.pages.json(f"/api/v1/identities/{identity['gid']}")
+        assert found["class"] == "person"
+        assert "a" in {box["camera"] for box in found["boxes"]}
+        for crops in found["crops"]:
+            assert hall.pages.get(crops["newest"]["url"])[2].startswith(b"\xff\xd8")
+        assert "appeared" in {event["kind"] for event in hall.pages.json("/api/v1/events")["events"]}
     finally:
         hall.stop()
     assert hall.errors == []
