@@ -77,7 +77,9 @@ def _processes(client: Client) -> None:
     now_ms = client.time()[0] * 1000
     for role, problem in (("clock", ""), ("aggregator", "it is ill")):
         client.zadd(KEYS.services, {f"{role}-1": now_ms + 3_600_000})
-        client.hset(KEYS.service(f"{role}-1"), mapping={"role": role, "host": "box", "pid": 7, "problem": problem})
+        process = {"role": role, "host": "box", "pid": 7, "problem": problem, "started_ms": now_ms - 100_000}
+        process |= {"metrics_host": "127.0.0.1", "metrics_port": 9101}
+        client.hset(KEYS.service(f"{role}-1"), mapping=process | ({"not_ready_s": "4.0"} if problem else {}))
     worker = {"host": "box", "pid": 9, "labels": "door", "device": "cpu", "backend": "onnxruntime", "embedder": "ab12"}
     client.hset(KEYS.worker("worker-1"), mapping={**worker, "cameras": "gate north south", "fps": "9.8", "gpu": ""})
 

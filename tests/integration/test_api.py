@@ -140,7 +140,10 @@ def test_while_redis_is_away_every_resource_says_so_and_then_recovers(redis_proc
 def test_the_processes_and_what_is_wrong_with_them(streamer: Serving) -> None:
     services = {one["id"]: one for one in streamer.json(f"{API}/services")["services"]}
     assert services["clock-1"]["ready"]
-    assert (services["aggregator-1"]["ready"], services["aggregator-1"]["problem"]) == (False, "it is ill")
+    ill = services["aggregator-1"]
+    assert (ill["ready"], ill["problem"], ill["not_ready_s"], ill["starting"]) == (False, "it is ill", 4.0, False)
+    assert ill["metrics_url"] == "http://127.0.0.1:9101/metrics"
+    assert 99 < ill["uptime_s"] < 1000
     (worker,) = streamer.json(f"{API}/workers")["workers"]
     assert (worker["id"], worker["pid"], worker["labels"], worker["fps"]) == ("worker-1", 9, ["door"], 9.8)
     assert worker["cameras"] == ["gate", "north", "south"]

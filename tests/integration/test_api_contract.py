@@ -71,6 +71,8 @@ def test_the_document_is_complete(redis_url: str, redis_client: Client) -> None:
         document = streamer.json("/api/v1/openapi.json")
         rules = {rule.rule for rule in create_app(streamer.streamer.parts).url_map.iter_rules()}
     assert document["openapi"].startswith("3.1.")
+    assert "304" in document["paths"]["/api/v1/cameras/{camera}/crops/{track_id}/{which}.jpg"]["get"]["responses"]
+    assert "additionalProperties" not in document["components"]["schemas"]["Identity"], "fields may be added"
     described = {re.sub(r"\{\w+\}", "{}", path) for path in document["paths"]} | {"/api/v1/openapi.json"}
     assert {re.sub(r"<[^>]+>", "{}", rule) for rule in rules if rule.startswith("/api/")} == described
     names = set(re.findall(r"#/components/(\w+/\w+)", json.dumps(document)))

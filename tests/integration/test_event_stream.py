@@ -160,7 +160,7 @@ def test_events_can_be_filtered(streamer: Serving, redis_client: Client) -> None
 def test_a_quiet_stream_says_how_far_it_has_got(
     streamer: Serving, redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_stream.event_messages, "__defaults__", (0.2, Subscription.wait))
+    monkeypatch.setattr(event_stream.event_messages, "__defaults__", (0.2,))
     listener = Listener(streamer.port, "?kind=left")
     append(redis_client, 1, 3)
     wait_until(lambda: listener.block().id == "3-0", "a comment with the id of the last event")
@@ -227,12 +227,16 @@ def test_a_stream_can_wait_in_an_event_loop(redis_client: Client) -> None:
     feed = EventFeed(redis_client, KEYS, event_stream.encoded_event, news.set, kept=10)
     client = feed.join((0, 0))
 
-    def wait(_: Subscription, longest_s: float) -> None:
-        assert longest_s > 10
-        assert news.wait(WAIT_S)
-        news.clear()
+    class ClientInLoop:
+        def has_left(self) -> bool:
+            return False
 
-    messages = event_stream.event_messages(feed, client, lambda event: event.kind == "appeared", None, wait=wait)
+        def wait(self, _: Subscription, longest_s: float) -> None:
+            assert longest_s > 10
+            assert news.wait(WAIT_S)
+            news.clear()
+
+    messages = event_stream.event_messages(feed, client, lambda event: event.kind == "appeared", ClientInLoop())
     assert b"retry" in next(messages)
     body = b""
     while body.count(b"data: ") < 150:

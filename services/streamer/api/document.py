@@ -77,7 +77,7 @@ def openapi_document(operations: Sequence[Operation], prefix: str) -> Schema:
                 "bearer": {"type": "http", "scheme": "bearer", "description": "a token of `mtmc tokens add`"},
                 "basic": {"type": "http", "scheme": "basic", "description": "any user, and the token as password"},
             },
-            "schemas": {name: _without_titles(schema) for name, schema in definitions["$defs"].items()},
+            "schemas": {name: _open(_without_titles(schema)) for name, schema in definitions["$defs"].items()},
             "responses": {
                 f"Error{status}": {
                     "description": description,
@@ -117,6 +117,7 @@ def _operation(operation: Operation) -> Schema:
         "responses": {
             "200": {"description": operation.summary, "content": {operation.media_type: {"schema": schema}}},
             **_accepted(operation, schema),
+            **({"304": {"description": "it is still what `If-None-Match` names"}} if operation.has_etag else {}),
             **{str(status): reference for status, reference in sorted(errors.items())},
         },
     }
@@ -180,6 +181,11 @@ def _without_null(schema: Schema) -> Schema:
     if len(choices) != 1:
         return dict(schema)
     return {**choices[0], **{name: value for name, value in schema.items() if name != "anyOf"}}
+
+
+def _open(schema: Schema) -> Schema:
+    """Later versions may add fields to a response, so clients must not refuse them."""
+    return {name: value for name, value in schema.items() if name != "additionalProperties" or value is not False}
 
 
 def _without_titles(schema: Any) -> Any:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from services.streamer.api.events import EventFilter, event_of, id_text, wanted
 from services.streamer.api.operations import Header, Operations
-from services.streamer.api.parts import ApiParts
+from services.streamer.api.parts import ApiParts, StreamClient
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
 from services.streamer.event_feed import EventFeed, Subscription
 from shared.lenient_values import stream_id
@@ -23,8 +23,6 @@ KEEP_ALIVE_S = 15.0
 """A stream without events sends a comment this often, so that each side notices when the other is gone."""
 _ID_PATTERN = "^[0-9]{1,19}-[0-9]{1,19}$"
 _RECONNECT_MS = 1_000
-_LOOK_S = 1.0
-"""How often a waiting stream checks whether its client is still connected, where the server can tell."""
 _HEADER = Header(
     "Last-Event-ID", _ID_PATTERN, "the id of the last event that the client got; without it, only new events are sent"
 )
@@ -67,8 +65,7 @@ def add(api: Operations, parts: ApiParts) -> None:
         except BaseException:
             parts.places.release()
             raise
-        gone: Callable[[], bool] | None = request.environ.get("waitress.client_disconnected")
-        body = event_messages(parts.events, subscription, wanted(query), gone)
+        body = event_messages(parts.events, subscription, wanted(query), parts.stream_client())
         response = Response(body, content_type=MEDIA_TYPE, headers=headers)
 
         def ended() -> None:
@@ -94,18 +91,16 @@ def event_messages(
     feed: EventFeed,
     subscription: Subscription,
     is_wanted: Callable[[SiteEvent], bool],
-    gone: Callable[[], bool] | None,
+    client: StreamClient,
     keep_alive_s: float = KEEP_ALIVE_S,
-    wait: Callable[[Subscription, float], None] = Subscription.wait,
 ) -> Iterator[bytes]:
-    """The body of a stream; ends when the feed is closed.
+    """The body of a stream; ends when the feed is closed, or the client has left.
 
-    `gone`: whether the client has disconnected; None: the server closes the iterator by itself. `wait` waits at most
-    so many seconds for news; in an event loop, it has to be one that does not block the loop.
+    Only `client.wait` waits, and nothing calls Redis: it may run in an event loop.
     """
     yield f": events of the site\nretry: {_RECONNECT_MS}\nid: {id_text(subscription.last)}\n\n".encode()
     quiet_since = time.monotonic()
-    while not feed.closed and not (gone is not None and gone()):
+    while not feed.closed and not client.has_left():
         last = subscription.last
         body = b""
         for entry in subscription.take():
@@ -122,7 +117,7 @@ def event_messages(
             yield body
             quiet_since = time.monotonic()
         elif last == subscription.last:
-            wait(subscription, left_s if gone is None else min(_LOOK_S, left_s))
+            client.wait(subscription, left_s)
 
 
 def encoded_event(event: SiteEvent) -> bytes:

@@ -49,6 +49,11 @@ class Operation:
     body: type[BaseModel] | None = None
     """Of a POST."""
 
+    @property
+    def has_etag(self) -> bool:
+        """Whether a response may say that nothing has changed."""
+        return self.media_type == "image/jpeg"
+
 
 class Operations:
     """The operations of one blueprint."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
+from flask import request
 from werkzeug.exceptions import NotFound
 
-from services.streamer.event_feed import EventFeed
+from services.streamer.event_feed import EventFeed, Subscription
 from services.streamer.metrics import StreamerMetrics
 from services.streamer.site_reader import SiteReader
 from shared.identity_list import IdentityList
@@ -17,6 +20,34 @@ from shared.redis_connection import Client
 from shared.site import PublishedSite
 from shared.site_state.explanation import ChangeLog
 from shared.site_state.states import CameraState
+
+_LOOK_S = 1.0
+"""How often a waiting stream checks whether its client is still connected."""
+
+
+class StreamClient(Protocol):
+    """The client of an endless response, as its server sees it."""
+
+    def has_left(self) -> bool:
+        """Whether it has disconnected, as far as that is known."""
+
+    def wait(self, subscription: Subscription, longest_s: float) -> None:
+        """Waits until there may be news, `longest_s` at most; may return earlier."""
+
+
+class ThreadClient:
+    """A client whose response has a thread of its own, which may wait; to be made while its request is handled."""
+
+    def __init__(self) -> None:
+        self._has_left: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
+
+    def has_left(self) -> bool:
+        """Whether it has disconnected."""
+        return self._has_left()
+
+    def wait(self, subscription: Subscription, longest_s: float) -> None:
+        """Waits for news."""
+        subscription.wait(min(_LOOK_S, longest_s))
 
 
 @dataclass(frozen=True)
@@ -29,6 +60,8 @@ class ApiParts:
     metrics: StreamerMetrics
     places: threading.BoundedSemaphore
     """One for each open stream."""
+    stream_client: Callable[[], StreamClient] = ThreadClient
+    """Called for each endless response while its request is handled."""
 
     @property
     def keys(self) -> Keys:

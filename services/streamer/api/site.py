@@ -47,7 +47,13 @@ class Service(Model):
     pid: int | None
     ready: bool
     problem: Text | None = Field(description="why it was not ready at its last heartbeat")
+    not_ready_s: float | None = Field(description="for how long it had not been ready; null: it was ready, or unknown")
+    starting: bool = Field(description="whether it has not been ready yet since it started")
+    uptime_s: float | None
     heartbeat_age_s: float
+    metrics_url: Text | None = Field(
+        description="null: it serves no metrics; a loopback address can be reached only from its own host"
+    )
 
 
 class Services(Model):
@@ -224,7 +230,11 @@ def _service_of(service: ServiceInfo) -> Service:
         pid=service.pid,
         ready=service.ready,
         problem=service.problem,
+        not_ready_s=service.not_ready_seconds,
+        starting=service.starting,
+        uptime_s=rounded(service.uptime_seconds),
         heartbeat_age_s=service.heartbeat_age_seconds,
+        metrics_url=service.metrics_url,
     )
 
 
