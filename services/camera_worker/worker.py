@@ -12,6 +12,7 @@ from services.camera_worker.gpu_lease import GpuChoice
 from services.camera_worker.handover import Handover
 from services.camera_worker.loop import TickLoop
 from services.camera_worker.metrics import CameraWorkerMetrics, DeviceCollector, WorkerCollector
+from services.camera_worker.names import Names
 from services.camera_worker.perception import Perception
 from services.camera_worker.picture_publisher import PicturePublisher
 from services.camera_worker.roster import Roster
@@ -64,7 +65,9 @@ class CameraWorker:
             rebalance=not virtual,
         )
         handover = Handover()
-        self._pictures = PicturePublisher(connected.frames, site.keys, config.streamer)
+        self._pictures = PicturePublisher(
+            connected.frames, site.keys, config.streamer, names=Names(connected.client, site.keys)
+        )
         perception = Perception(models, config.clock.target_fps, virtual=virtual)
         self._metrics = CameraWorkerMetrics(connected.monitor.registry)
         site_time = SiteTime(client, 1e9 / config.clock.target_fps)
