@@ -52,10 +52,8 @@ def openapi_document(operations: Sequence[Operation], prefix: str) -> Schema:
     answers = [operation.answer for operation in operations if operation.answer is not None]
     models: list[type[Model]] = list(dict.fromkeys([*answers, ProblemDetails]))
     bodies = [operation.body for operation in operations if operation.body is not None]
-    _, definitions = models_json_schema(
-        [*((model, "serialization") for model in models), *((body, "validation") for body in bodies)],
-        ref_template=_REFERENCE,
-    )
+    _, definitions = models_json_schema([(model, "serialization") for model in models], ref_template=_REFERENCE)
+    _, of_bodies = models_json_schema([(body, "validation") for body in bodies], ref_template=_REFERENCE)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -77,7 +75,8 @@ def openapi_document(operations: Sequence[Operation], prefix: str) -> Schema:
                 "bearer": {"type": "http", "scheme": "bearer", "description": "a token of `mtmc tokens add`"},
                 "basic": {"type": "http", "scheme": "basic", "description": "any user, and the token as password"},
             },
-            "schemas": {name: _open(_without_titles(schema)) for name, schema in definitions["$defs"].items()},
+            "schemas": {name: _open(_without_titles(schema)) for name, schema in definitions["$defs"].items()}
+            | {name: _without_titles(schema) for name, schema in of_bodies.get("$defs", {}).items()},
             "responses": {
                 f"Error{status}": {
                     "description": description,
