@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from services.streamer.access.security_schemes import SECURITY, SECURITY_SCHEMES
 from services.streamer.api.models import Model, Query
 from services.streamer.api.operations import JSON, Operation
 from services.streamer.api.problem_details import MEDIA_TYPE, ProblemDetails
@@ -69,12 +70,9 @@ def openapi_document(operations: Sequence[Operation], prefix: str) -> Schema:
         "paths": {
             prefix + _path(operation.rule): {operation.method: _operation(operation)} for operation in operations
         },
-        "security": [{}, {"bearer": []}, {"basic": []}],
+        "security": SECURITY,
         "components": {
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "a token of `mtmc tokens add`"},
-                "basic": {"type": "http", "scheme": "basic", "description": "any user, and the token as password"},
-            },
+            "securitySchemes": SECURITY_SCHEMES,
             "schemas": {name: _open(_without_titles(schema)) for name, schema in definitions["$defs"].items()}
             | {name: _without_titles(schema) for name, schema in of_bodies.get("$defs", {}).items()},
             "responses": {
