@@ -11,6 +11,7 @@ import uuid
 
 from shared.errors import MessageError, MtmcError
 from shared.keys import Keys
+from shared.lenient_reads import hash_at
 from shared.operator_commands import Answer, OperatorCommand
 from shared.redis_connection import Client
 
@@ -62,7 +63,7 @@ def wait_for(client: Client, keys: Keys, command_id: str, seconds: float) -> Ans
     """
     deadline, wait_s = time.monotonic() + seconds, _FIRST_WAIT_S
     while True:
-        answer = Answer.decode(client.hgetall(keys.command(command_id)))
+        answer = Answer.decode(hash_at(client, keys.command(command_id)))
         if answer is not None or time.monotonic() >= deadline:
             return answer
         time.sleep(wait_s)

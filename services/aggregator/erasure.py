@@ -3,49 +3,70 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
-from services.aggregator.publication import touched_keys
+from services.aggregator.publication import Command, touched_keys
 from shared.crops import delete_crops
 from shared.errors import MessageError
 from shared.keys import Keys
 from shared.leases import Lease
-from shared.operator_commands import parsed_track
+from shared.lenient_reads import hash_at
+from shared.operator_commands import TrackName, parsed_track
 from shared.redis_connection import Client
 
 _log = structlog.get_logger()
+_AGAIN_AFTER_S = 5.0
 
 
 class Erasure:
-    """Works off the hash `erased`, which the cycle that forgets an identity has written."""
+    """Works off the hash `erased`, which the cycle that forgets an identity has written.
+
+    A thread does it, because the second Redis may hang, and cycles must not wait for it.
+    """
 
     def __init__(self, client: Client, pictures: Client, keys: Keys) -> None:
         """`pictures` is the Redis for pictures."""
         self._client, self._pictures, self._keys = client, pictures, keys
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="erasure")
+        self._running: Future[None] | None = None
+        self._fields: Sequence[bytes] = ()
+        """Those of `erased` that are being worked off."""
+        self._not_before = 0.0
 
     def work_off(self, lease: Lease) -> None:
-        """Deletes the crops of all tracks in `erased`; a failure is tried again at the next call.
+        """Starts to delete the crops of the tracks in `erased`, or takes note that they are deleted; call it often.
 
         Raises:
             LeaseLost: another aggregator owns the site.
             RedisError: the site's Redis is unreachable.
         """
-        try:
-            fields = self._client.hkeys(self._keys.erased)
-        except ResponseError:  # Another program has overwritten it: it is deleted when the keys are looked after.
-            return
-        if not fields:
-            return
-        tracks = []
+        if self._running is None:
+            self._fields = [*hash_at(self._client, self._keys.erased)]
+            if self._fields and time.monotonic() >= self._not_before:
+                self._running = self._executor.submit(self._delete, self._fields)
+        elif self._running.done():
+            running, self._running = self._running, None
+            try:
+                running.result()
+            except RedisError as error:
+                self._not_before = time.monotonic() + _AGAIN_AFTER_S
+                _log.warning("cannot delete the crops of a forgotten identity yet", reason=str(error))
+                return
+            commands: list[Command] = [["HDEL", self._keys.erased, *self._fields]]
+            lease.commit(commands, touched_keys(commands))
+
+    def close(self) -> None:
+        """Ends the thread; the next owner continues."""
+        self._executor.shutdown(wait=False)
+
+    def _delete(self, fields: Sequence[bytes]) -> None:
+        tracks: list[TrackName] = []
         for one in fields:
             with contextlib.suppress(MessageError):
                 tracks.append(parsed_track(one.decode(errors="replace")))
-        try:
-            delete_crops(self._pictures, self._keys, tracks)
-        except RedisError as error:
-            _log.warning("cannot delete the crops of a forgotten identity yet", reason=str(error))
-            return
-        commands = [["HDEL", self._keys.erased, *fields]]
-        lease.commit(commands, touched_keys(commands))
+        delete_crops(self._pictures, self._keys, tracks)

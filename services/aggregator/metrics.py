@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from association.outcome import EventKind
 from services.aggregator.publication import CycleRecord
+from shared.operator_commands import Outcome
 
 _CLOCK_WAS_SET_S = 600.0
 _GID_BUCKETS_S = (0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 10.0)
@@ -47,6 +48,11 @@ class AggregatorMetrics:
         self._events = Counter("mtmc_aggregator_events", "Identity events published", ["kind"], registry=registry)
         for kind in get_args(EventKind):
             self._events.labels(kind)
+        self._commands = Counter(
+            "mtmc_aggregator_commands", "Operators' commands answered", ["outcome"], registry=registry
+        )
+        for outcome in get_args(Outcome):
+            self._commands.labels(outcome)
         self._lag = gauge("lag_ticks", "Current tick minus tick of the last cycle")
         self._identities = gauge("identities", "Identities in view, or that can still return")
         self._live_tracks = gauge("live_tracks", "Tracks that have not ended")
@@ -75,6 +81,8 @@ class AggregatorMetrics:
         self._gaps.inc(len(cycle.gaps))
         for event in cycle.result.events:
             self._events.labels(event.kind).inc()
+        for answer in cycle.answers:
+            self._commands.labels(answer.outcome).inc()
         self._lag.set(lag_ticks)
         self._identities.set(identities)
         self._live_tracks.set(live_tracks)

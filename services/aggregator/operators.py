@@ -19,6 +19,8 @@ _log = structlog.get_logger()
 _READ_AT_ONCE = 100
 _CARRIED_OUT_AT_ONCE = 20
 """Commands of one cycle, so that it stays short."""
+_WAITING_MOST = 200
+"""Entries that are read ahead, however many another program writes."""
 _REMEMBERED = 1_000
 """Answers that are remembered: a command that is sent again is not carried out again."""
 
@@ -58,7 +60,9 @@ class CommandReader:
         pipe.xread({self.stream: self.read_upto}, count=_READ_AT_ONCE)
 
     def accept(self, answer: Iterable[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]) -> None:
-        """Takes the reply to what `ask` queued."""
+        """Takes the reply to what `ask` queued, unless enough is waiting: then it is read again later."""
+        if len(self._waiting) >= _WAITING_MOST:
+            return
         for _, entries in answer:
             for entry_id, fields in entries:
                 # Nothing can follow such an id; it is deleted when the keys are looked after.
@@ -76,16 +80,16 @@ class CommandReader:
 
     def take(self) -> TakenCommands:
         """Removes and returns the commands of a cycle."""
-        count = min(len(self._waiting), _CARRIED_OUT_AT_ONCE)
-        taken = [self._waiting.popleft() for _ in range(count)]
-        if taken:
-            self.cursor = taken[-1][0]
-        commands = tuple(one for _, one, _ in taken if isinstance(one, OperatorCommand))
+        taken, commands = [], list[OperatorCommand]()
+        while self._waiting and len(commands) < _CARRIED_OUT_AT_ONCE:
+            taken.append(self._waiting.popleft())
+            self.cursor, one, _ = taken[-1]
+            commands += [one] if isinstance(one, OperatorCommand) else []
         letters = tuple(one for _, one, _ in taken if isinstance(one, DeadLetter))
         invalid = tuple(
             (of, one.reason) for _, one, of in taken if isinstance(one, DeadLetter) and OperatorCommand.is_id(of)
         )
-        return TakenCommands(commands, tuple(entry_id for entry_id, _, _ in taken), letters, invalid)
+        return TakenCommands(tuple(commands), tuple(entry_id for entry_id, _, _ in taken), letters, invalid)
 
 
 class Answers:

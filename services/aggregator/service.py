@@ -125,6 +125,7 @@ class Aggregator:
 
     def _end_threads(self) -> None:
         self._schedule.close()
+        self._erasure.close()
         self._keeper.close()
 
     def _progressed(self) -> None:

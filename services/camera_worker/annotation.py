@@ -36,11 +36,12 @@ def annotate(
     tick: int,
     max_width: int,
     title: str | None = None,
+    names: Mapping[int, str] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """A copy of `image`, at most `max_width` wide, with a box and the gid of every track, the title, and `t=tick`.
+    """A copy of `image`, at most `max_width` wide, with a box, gid and name of every track, the title, and `t=tick`.
 
     `image` is `(H, W, 3)` uint8 BGR, `boxes_xyxy` `(n, 4)` float32 in its pixels, `track_ids` `(n,)` int64; `gids` maps
-    track id → gid. A track without a gid gets a thin grey box.
+    track id → gid, and `names` gid → name. A track without a gid gets a thin grey box.
     """
     height, width = image.shape[:2]
     scale = min(1.0, max_width / width)
@@ -60,7 +61,8 @@ def annotate(
         else:
             colour = colour_of(gid)
             cv2.rectangle(picture, (left, top), (right, bottom), colour, 2, cv2.LINE_AA)
-            _label(picture, str(gid), (left, top), colour, text_scale)
+            name = (names or {}).get(gid)
+            _label(picture, f"{gid} {name}" if name else str(gid), (left, top), colour, text_scale)
     _label(picture, f"{title}  t={tick}" if title else f"t={tick}", (0, 0), (32, 32, 32), text_scale * 0.8)
     return picture
 

@@ -14,6 +14,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.camera_worker.annotation import annotate
+from services.camera_worker.names import Names
 from services.camera_worker.picture_failures import DropReason, PictureFailures
 from shared.backoff import Backoff
 from shared.config import StreamerConfig
@@ -54,8 +55,10 @@ class PicturePublisher:
         keys: Keys,
         config: StreamerConfig,
         make_backoff: Callable[[], Backoff] = Backoff,
+        names: Names | None = None,
     ) -> None:
-        """`make_backoff` creates the backoff of one camera."""
+        """`make_backoff` creates the backoff of one camera; `names` are drawn beside the ids."""
+        self._names = names
         self._client, self._keys = client, keys
         self._max_width = config.max_width
         self._encoding = [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality]
@@ -143,6 +146,7 @@ class PicturePublisher:
                 picture.tick,
                 self._max_width,
                 picture.title,
+                self._names.current() if self._names is not None else None,
             )
             encoded, jpeg = cv2.imencode(".jpg", drawn, self._encoding)
         except cv2.error as error:

@@ -13,6 +13,7 @@ from services.camera_worker.gpu_lease import GpuChoice
 from services.camera_worker.handover import Handover
 from services.camera_worker.loop import TickLoop
 from services.camera_worker.metrics import CameraWorkerMetrics, DeviceCollector, WorkerCollector
+from services.camera_worker.names import Names
 from services.camera_worker.perception import Perception
 from services.camera_worker.picture_publisher import PicturePublisher
 from services.camera_worker.roster import Roster
@@ -65,7 +66,9 @@ class CameraWorker:
             rebalance=not virtual,
         )
         handover = Handover()
-        self._pictures = PicturePublisher(connected.frames, site.keys, config.streamer)
+        self._pictures = PicturePublisher(
+            connected.frames, site.keys, config.streamer, names=Names(connected.client, site.keys)
+        )
         retention_seconds = config.association.retention_seconds
         self.crops = CropPublisher(connected.frames, site.keys, retention_seconds) if config.worker.crops else None
         """None: `worker.crops` is false."""

@@ -270,6 +270,14 @@ def test_a_new_token_is_valid_at_once_and_a_revoked_one_within_moments_no_more(
     wall.close()
 
 
+def test_a_stream_without_pictures_ends_too(closed: Serving, redis_client: Client) -> None:
+    good = token(redis_client)
+    viewer = closed.watch("south", headers=bearer(good))
+    assert viewer.part().tick is None, "no worker has the camera"
+    revoke_tokens(redis_client, KEYS, [good.split("_")[1]])
+    assert viewer.response.read() is not None, "reading ends, because the stream does"
+
+
 def test_a_token_expires(closed: Serving, redis_client: Client) -> None:
     short = token(redis_client, lifetime_ms=1500)
     answer = log_in(closed, short)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from services.aggregator import operators
+from services.aggregator import erasure, operators
 from services.aggregator.operators import Answers
 from services.aggregator.service import Aggregator
 from shared import commands
@@ -74,6 +77,20 @@ class Site:
         ]
 
 
+def look_after_output(site: Site) -> None:
+    """A cycle, before which the aggregator looks after its output, which it does once per second."""
+    site.aggregator._look_at_output = 0.0
+    site.play(1)
+
+
+def until(repeat: Callable[[], object], condition: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        repeat()
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def yard(redis_client: Client) -> Site:
     site = Site(redis_client)
@@ -124,14 +141,35 @@ def test_nothing_of_a_forgotten_identity_stays_in_redis(yard: Site) -> None:
     assert not yard.client.exists(*left)
     assert (yard.names(), yard.client.hgetall(yard.keys.aliases)) == ({}, {})
     assert yard.gids() == {"C/3": 3}
-    yard.aggregator._look_at_output = 0.0
-    yard.play(1)
+    until(lambda: look_after_output(yard), lambda: not yard.client.exists(yard.keys.erased))
     assert yard.client.hkeys(yard.keys.crops("A")) == [b"11"]
-    assert not yard.client.exists(yard.keys.erased)
     yard.play(20)
     assert yard.gids() == {"A/1": 4, "B/2": 5, "C/3": 3}, "objects in view are new identities"
     assert yard.ask("name", 1, name="x").reason.startswith("there is no id 1 any more")
     assert "cannot be undone" in yard.ask("undo").reason
+
+
+def test_crops_in_the_second_redis_are_deleted_even_if_it_or_the_aggregator_was_away(
+    redis_client: Client, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "_AGAIN_AFTER_S", 0.0)
+    yard, pictures = Site(redis_client), connect(redis_process.url)
+    yard.play(30)
+    pictures.config_set("appendfsync", "always")
+    pictures.hset(yard.keys.crops("A"), mapping={"1": "jpeg", "2": "jpeg"})
+    redis_process.kill()
+    yard.aggregator = Aggregator(redis_client, yard.site, pictures=pictures)
+    redis_client.delete(yard.keys.lease("aggregator"))
+    assert yard.ask("forget", 1).outcome == "done"
+    with capture_logs() as logs:
+        until(lambda: look_after_output(yard), lambda: any("crops" in line["event"] for line in logs))
+    assert redis_client.exists(yard.keys.erased)
+    redis_process.start()
+    redis_client.delete(yard.keys.lease("aggregator"))
+    yard.aggregator = Aggregator(redis_client, yard.site, pictures=pictures)
+    until(lambda: look_after_output(yard), lambda: not redis_client.exists(yard.keys.erased))
+    assert pictures.hkeys(yard.keys.crops("A")) == [b"2"]
+    pictures.close()
 
 
 def test_what_is_no_command_is_a_dead_letter_and_harms_nobody(yard: Site) -> None:

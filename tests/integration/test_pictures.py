@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from services.camera_worker import picture_publisher as pictures_module
 from services.camera_worker.annotation import annotate
+from services.camera_worker.names import Names
 from services.camera_worker.picture_failures import DropReason
 from services.camera_worker.picture_publisher import Drawing, PicturePublisher
 from shared.backoff import Backoff
@@ -202,3 +203,32 @@ def test_closing_drops_waiting_pictures_and_returns_soon(
     annotating.go_on.set()
     publisher.close()
     assert publisher.published == 1
+
+
+def test_names_of_identities_are_read_once_a_second_and_survive_an_outage(
+    redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(redis_client, KEYS)
+    redis_client.hset(KEYS.names, mapping={"7": "Zoë", "x": "no gid", "8": b"\xff\xfe"})
+    assert names.current() == {7: "Zoe"}
+    redis_client.hset(KEYS.names, "7", "Ann")
+    assert names.current() == {7: "Zoe"}, "it was read a moment ago"
+    names._read_at = 0.0
+    assert names.current() == {7: "Ann"}
+    redis_client.delete(KEYS.names)
+    redis_client.set(KEYS.names, "something else")
+    names._read_at = 0.0
+    assert names.current() == {7: "Ann"}
+
+
+def test_a_published_picture_shows_the_name(redis_client: Client, redis_url: str) -> None:
+    seen = []
+    for name in ("", "Ann"):
+        if name:
+            redis_client.hset(KEYS.names, "7", name)
+        publisher = PicturePublisher(redis_client, KEYS, SETTINGS, names=Names(redis_client, KEYS))
+        publisher.offer(picture("a", len(seen) + 1))
+        wait_for(lambda done=publisher: done.published)
+        seen.append(redis_client.xrevrange(KEYS.frames("a"), count=1)[0][1][b"jpeg"])
+        publisher.close()
+    assert seen[0] != seen[1]

@@ -13,6 +13,7 @@ from flask import Blueprint, Response
 
 from services.streamer.api import (
     cameras,
+    corrections,
     crops,
     event_stream,
     events,
@@ -28,7 +29,7 @@ from services.streamer.api.parts import ApiParts
 from services.streamer.api.wall import wall_json, wall_json_without_redis
 
 PREFIX = "/api/v1"
-_RESOURCES = (site, cameras, tracks, crops, identities, identity, events, event_stream, geometry)
+_RESOURCES = (site, cameras, tracks, crops, identities, identity, events, event_stream, geometry, corrections)
 
 
 def api_blueprint(parts: ApiParts) -> Blueprint:

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from services.streamer.access.security_schemes import SECURITY, SECURITY_SCHEMES
 from services.streamer.api.models import Model, Query
-from services.streamer.api.operations import Operation
+from services.streamer.api.operations import JSON, Operation
 from services.streamer.api.problem_details import MEDIA_TYPE, ProblemDetails
 from shared.config import NAME_PATTERN
 from shared.version import mtmc_version
@@ -22,22 +22,28 @@ _PATH_SCHEMAS: dict[str, Schema] = {
     "camera": {"type": "string", "pattern": NAME_PATTERN, "maxLength": 64},
     "gid": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     "track_id": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "command_id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
     "which": {"type": "string", "enum": ["best", "newest"]},
 }
 _ERRORS = {
     400: "a parameter is unknown or cannot have this value",
-    401: "the streamer needs a login, and the request has no valid token",
-    403: "the streamer is not served under the name in the header `Host`",
+    401: "the page needs a login, and the request has no valid token",
+    403: "the token is that of a viewer, or another web site has sent the request",
     406: "the header `Accept` excludes the media type of this resource",
     413: "the body of the request is too large",
-    429: "too many requests with wrong tokens came from this address",
+    429: "too many failed logins from this address",
     500: "an unexpected error, which is in the log of the streamer",
     503: "Redis does not answer, or the streamer is full; try again later",
+}
+_ERRORS_OF_POST = {
+    409: "the aggregator refused the command; `detail` says why",
+    415: "the body is not JSON",
 }
 _TAGS = {
     "site": "The site and its processes",
     "cameras": "Cameras, their tracks and crops",
     "identities": "Objects across cameras, and what happened to them",
+    "corrections": "What operators correct",
     "geometry": "Where cameras look, and how objects get from one to another",
 }
 
@@ -46,29 +52,35 @@ def openapi_document(operations: Sequence[Operation], prefix: str) -> Schema:
     """The document; `prefix` is that of every path."""
     answers = [operation.answer for operation in operations if operation.answer is not None]
     models: list[type[Model]] = list(dict.fromkeys([*answers, ProblemDetails]))
+    bodies = [operation.body for operation in operations if operation.body is not None]
     _, definitions = models_json_schema([(model, "serialization") for model in models], ref_template=_REFERENCE)
+    _, of_bodies = models_json_schema([(body, "validation") for body in bodies], ref_template=_REFERENCE)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "mtmc",
             "version": mtmc_version(),
             "description": "One site of mtmc: its cameras, its identities, and what is wrong with it. "
-            "Everything is read from Redis, so every streamer of a site answers the same.",
+            "Everything is in Redis, so every streamer of a site answers the same. A page that others can reach needs "
+            "a token; what changes something needs one of an operator.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
-        "paths": {prefix + _path(operation.rule): {"get": _operation(operation)} for operation in operations},
+        "paths": {
+            prefix + _path(operation.rule): {operation.method: _operation(operation)} for operation in operations
+        },
         "security": SECURITY,
         "components": {
             "securitySchemes": SECURITY_SCHEMES,
-            "schemas": {name: _open(_without_titles(schema)) for name, schema in definitions["$defs"].items()},
+            "schemas": {name: _open(_without_titles(schema)) for name, schema in definitions["$defs"].items()}
+            | {name: _without_titles(schema) for name, schema in of_bodies.get("$defs", {}).items()},
             "responses": {
                 f"Error{status}": {
                     "description": description,
                     "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model="ProblemDetails")}}},
                 }
-                for status, description in {**_ERRORS, 404: "there is no such resource"}.items()
+                for status, description in {**_ERRORS, **_ERRORS_OF_POST, 404: "there is no such resource"}.items()
             },
         },
     }
@@ -85,7 +97,8 @@ def _operation(operation: Operation) -> Schema:
             schema = {}  # In OpenAPI 3.1, binary content has no schema.
     else:
         schema = {"$ref": _REFERENCE.format(model=operation.answer.__name__)}
-    errors = {status: {"$ref": f"#/components/responses/Error{status}"} for status in _ERRORS}
+    listed = [*_ERRORS, *(_ERRORS_OF_POST if operation.method == "post" else ())]
+    errors = {status: {"$ref": f"#/components/responses/Error{status}"} for status in listed}
     if operation.not_found:
         errors[404] = {"$ref": "#/components/responses/Error404"}
     description = " ".join(
@@ -97,12 +110,27 @@ def _operation(operation: Operation) -> Schema:
         "summary": operation.summary,
         **({"description": description} if description else {}),
         "parameters": [*_of_path(operation), *_of_query(operation.query), *_of_headers(operation)],
+        **_of_body(operation),
         "responses": {
             "200": {"description": operation.summary, "content": {operation.media_type: {"schema": schema}}},
+            **_accepted(operation, schema),
             **({"304": {"description": "it is still what `If-None-Match` names"}} if operation.has_etag else {}),
             **{str(status): reference for status, reference in sorted(errors.items())},
         },
     }
+
+
+def _of_body(operation: Operation) -> Schema:
+    if operation.body is None:
+        return {}
+    schema = {"$ref": _REFERENCE.format(model=operation.body.__name__)}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+
+
+def _accepted(operation: Operation, schema: Schema) -> Schema:
+    if operation.method != "post":
+        return {}
+    return {"202": {"description": "there is no answer yet", "content": {JSON: {"schema": schema}}}}
 
 
 def _of_path(operation: Operation) -> list[Schema]:

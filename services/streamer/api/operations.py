@@ -8,15 +8,14 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
-from pydantic import ValidationError
-from werkzeug.exceptions import NotAcceptable, RequestEntityTooLarge
+from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import NotAcceptable, RequestEntityTooLarge, UnsupportedMediaType
 
 from services.streamer.api.models import Model, Query
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
 
 JSON = "application/json"
 MOST_BODY_BYTES = 32 * 1024
-"""No operation reads a body yet."""
 Handler = TypeVar("Handler", bound=Callable[..., Model | Response])
 
 
@@ -31,7 +30,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Operation:
-    """One GET of the API."""
+    """One GET or POST of the API."""
 
     name: str
     rule: str
@@ -46,6 +45,9 @@ class Operation:
     not_found: str
     """What a response 404 means; empty: there is none."""
     description: str
+    method: str = "get"
+    body: type[BaseModel] | None = None
+    """Of a POST."""
 
     @property
     def has_etag(self) -> bool:
@@ -95,11 +97,54 @@ class Operations:
 
         return declare
 
+    def post(
+        self, rule: str, summary: str, answer: type[Model], *, tag: str, body: type[BaseModel], description: str = ""
+    ) -> Callable[[Handler], Handler]:
+        """Declares a POST with a JSON body. The function gets the body, as `body`."""
 
-def json_response(content: Model) -> Response:
+        def declare(handler: Handler) -> Handler:
+            name = handler.__name__.lstrip("_")
+            self.every.append(
+                Operation(name, rule, tag, summary, answer, JSON, None, (), "", description, "post", body)
+            )
+
+            @wraps(handler)
+            def view(**path: Any) -> Response:
+                _check_request(JSON)
+                _refuse_parameters()
+                answered = handler(**path, body=parsed_body(body))
+                return answered if isinstance(answered, Response) else json_response(answered)
+
+            self._blueprint.add_url_rule(rule, name, view, methods=["POST"])
+            return handler
+
+        return declare
+
+
+def parsed_body(body: type[BaseModel]) -> BaseModel:
+    """The JSON body of the present request.
+
+    Raises:
+        UnsupportedMediaType: it is not JSON by its header.
+        InvalidRequest: it is not JSON, or a field is unknown or has a value that it cannot have.
+    """
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType(f"the body must be {JSON}; set the header Content-Type")
+    try:
+        return body.model_validate_json(request.get_data(cache=False))
+    except ValidationError as error:
+        raise InvalidRequest(
+            InvalidParameter(
+                parameter=".".join(map(str, item["loc"])) or "body", message=item["msg"].removeprefix("Value error, ")
+            )
+            for item in error.errors(include_url=False, include_input=False, include_context=False)
+        ) from None
+
+
+def json_response(content: Model, status: int = 200) -> Response:
     """A response that nobody may store."""
     headers = {"Cache-Control": "no-store"}
-    return Response(content.model_dump_json(by_alias=True), headers=headers, content_type=JSON)
+    return Response(content.model_dump_json(by_alias=True), status, headers=headers, content_type=JSON)
 
 
 def _check_request(media_type: str) -> None:

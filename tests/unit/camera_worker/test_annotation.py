@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from services.camera_worker.annotation import annotate, colour_of
+from services.camera_worker.names import drawable
 
 Image = npt.NDArray[np.uint8]
 
@@ -124,3 +125,18 @@ def test_the_title_stands_before_the_tick() -> None:
         annotate(blank(), none, np.zeros(0, np.int64), {}, 7, 10_000, title) for title in (None, "Käfertaler Straße")
     )
     assert (plain != titled).any()
+
+
+def test_a_name_is_drawn_beside_the_id() -> None:
+    box = np.array([[100, 200, 300, 400]], np.float32)
+    tracks = np.array([1], np.int64)
+    plain, named, other = (
+        annotate(blank(), box, tracks, {1: 3}, 7, 10_000, None, names)
+        for names in (None, {3: "the red van"}, {4: "the red van"})
+    )
+    assert np.array_equal(plain, other)
+    assert (named[170:200, 140:220] != plain[170:200, 140:220]).any()
+
+
+def test_names_are_drawn_in_letters_that_opencv_has() -> None:
+    assert [drawable(name) for name in ("Zoë", "the van", "猫", "Łódź 7")] == ["Zoe", "the van", "", "?odz 7"]

@@ -40,6 +40,12 @@ def test_a_page_that_others_reach_needs_a_login(host: str) -> None:
     assert not rules(host, insecure=True).needs_login
 
 
+def test_a_site_without_these_settings_is_published_as_earlier_versions_know_it() -> None:
+    assert not {"hosts", "trusted_proxies"} & StreamerConfig().model_dump(mode="json").keys()
+    written = StreamerConfig.model_validate({"hosts": ["x"], "trusted_proxies": ["10.0.0.1"]})
+    assert StreamerConfig.model_validate_json(written.model_dump_json()) == written
+
+
 def test_a_name_of_a_proxy_needs_a_login() -> None:
     assert rules(hosts=["cameras.example.com"]).needs_login
     assert not rules(hosts=["localhost"]).needs_login
