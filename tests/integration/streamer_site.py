@@ -42,8 +42,8 @@ def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_
         time.sleep(0.02)
 
 
-def site_config(cameras: list[str | dict[str, Any]]) -> SiteConfig:
-    """A site whose models are never opened."""
+def site_config(cameras: list[str | dict[str, Any]], streamer: dict[str, Any] | None = None) -> SiteConfig:
+    """A site whose models are never opened; `streamer`: its section."""
     described = [
         {"name": camera, "source": "rtsp://camera/1"} if isinstance(camera, str) else camera for camera in cameras
     ]
@@ -53,7 +53,7 @@ def site_config(cameras: list[str | dict[str, Any]]) -> SiteConfig:
             "detector": {"model": "detector.onnx"},
             "embedder": {"model": "embedder.onnx"},
             "cameras": described,
-            "streamer": {"port": 0},
+            "streamer": streamer or {"port": 0},
         }
     )
 
@@ -120,9 +120,9 @@ class Serving:
                 return float(line.rsplit(" ", 1)[1])
         return 0.0
 
-    def watch(self, camera: str, receive_bytes: int | None = None) -> Viewer:
+    def watch(self, camera: str, receive_bytes: int | None = None, query: str = "") -> Viewer:
         """Opens `/{camera}.mjpg`."""
-        viewer = Viewer(self.port, f"/{camera}.mjpg", receive_bytes)
+        viewer = Viewer(self.port, f"/{camera}.mjpg{query}", receive_bytes)
         self._open.append(viewer)
         return viewer
 
@@ -139,6 +139,7 @@ class Part:
     tick: int | None
     """None: a placeholder."""
     jpeg: bytes
+    headers: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 class Viewer:
@@ -177,7 +178,7 @@ class Viewer:
         assert self.response.readline() == b"\r\n"
         assert self.response.readline().startswith(b"--mtmc-picture")
         tick = headers.get("X-Mtmc-Tick")
-        return Part(None if tick is None else int(tick), jpeg)
+        return Part(None if tick is None else int(tick), jpeg, headers)
 
     def parts(self) -> Iterator[Part]:
         """An endless iterator of all parts."""
@@ -226,8 +227,8 @@ def serving(redis_url: str, port: int = 0) -> Iterator[Serving]:
         assert not thread.is_alive()
 
 
-def publish(redis_url: str, cameras: list[str | dict[str, Any]]) -> None:
+def publish(redis_url: str, cameras: list[str | dict[str, Any]], streamer: dict[str, Any] | None = None) -> None:
     """Publishes a site with these cameras."""
     client = connect(redis_url)
-    publish_site(client, site_config(cameras))
+    publish_site(client, site_config(cameras, streamer))
     client.close()
