@@ -458,6 +458,9 @@ class StreamerConfig(Section):
     port: int = Field(8080, ge=0, le=65535, description="port of the page; 0 picks a free port")
     jpeg_quality: int = Field(80, ge=10, le=100, description="JPEG quality of the pictures")
     max_width: int = Field(960, ge=64, le=7680, description="wider pictures are scaled down to this width, pixels")
+    max_viewers: int = Field(
+        500, ge=1, le=10_000, description="most open streams and live pages of one streamer; one more is refused"
+    )
     hosts: tuple[HostName, ...] = Field(
         (), description="names under which browsers reach the page, such as that of a proxy; addresses need no entry"
     )

@@ -12,15 +12,20 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
 from services.streamer.access.guard import Guard
-from services.streamer.api import ApiParts, api_blueprint, wall_json
+from services.streamer.answering import IN_LOOP
+from services.streamer.api import ApiParts, api_blueprint
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest, problem_response
-from services.streamer.event_feed import EventFeed
-from services.streamer.http_server import MAX_STREAMS
+from services.streamer.arrivals import Arrivals
+from services.streamer.connections import CONNECTION
+from services.streamer.event_feed import EventFeed, Subscription
 from services.streamer.metrics import StreamerMetrics
-from services.streamer.pictures import Pictures
+from services.streamer.pictures import BOUNDARY, Pictures, picture_headers
 from services.streamer.placeholders import Placeholders
+from services.streamer.scaling import Scaling
 from services.streamer.site_reader import SiteReader
-from services.streamer.viewing import BOUNDARY, mjpeg_parts, wall_messages
+from services.streamer.view_options import picture_options
+from services.streamer.viewing import Client, UnknownClient, mjpeg_parts, wall_messages
+from services.streamer.wall_state import WallState
 from shared.monitoring.probes import answer
 from shared.process import Connected
 from shared.site_state.judging import redis_away
@@ -50,19 +55,31 @@ class Parts:
     watching: Watching
     placeholders: Placeholders
     metrics: StreamerMetrics
+    arrivals: Arrivals
+    scaling: Scaling
+    wall_state: WallState
     events: EventFeed
     guard: Guard
 
 
-def create_app(parts: Parts, max_streams: int = MAX_STREAMS) -> Flask:
-    """The WSGI application of one streamer."""
+def create_app(parts: Parts, max_viewers: int) -> Flask:
+    """The WSGI application of one streamer; one viewer more than `max_viewers` is refused."""
     app = Flask(__name__)
-    places = threading.BoundedSemaphore(max_streams)
+    places = threading.BoundedSemaphore(max_viewers)
     parts.guard.install(app)
     _add_pages(app, parts)
-    _add_pictures(app, parts, places)
+    _add_pictures(app, parts, max_viewers, places)
     app.register_blueprint(
-        api_blueprint(ApiParts(parts.connected.site, parts.site, parts.events, parts.metrics, places))
+        api_blueprint(
+            ApiParts(
+                parts.connected.site,
+                parts.site,
+                parts.events,
+                parts.metrics,
+                places,
+                lambda: LoopClient(parts.arrivals),
+            )
+        )
     )
     _add_errors(app)
 
@@ -90,7 +107,7 @@ def _add_pages(app: Flask, parts: Parts) -> None:
         return Response(answered.body, answered.status, headers, content_type=answered.content_type)
 
 
-def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) -> None:
+def _add_pictures(app: Flask, parts: Parts, max_viewers: int, places: threading.BoundedSemaphore) -> None:
     pictures, watching, metrics = parts.pictures, parts.watching, parts.metrics
 
     def known(camera: str) -> CameraState:
@@ -103,6 +120,7 @@ def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) 
         return state
 
     def stream(body: Iterable[bytes], content_type: str, on_close: Callable[[], None]) -> Response:
+        request.environ[IN_LOOP] = True
         response = Response(
             () if request.method == "HEAD" else body,
             content_type=content_type,
@@ -120,28 +138,39 @@ def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) 
     def take_place() -> None:
         if not places.acquire(blocking=False):
             metrics.viewers_refused.inc()
-            abort(503, "this streamer has reached its limit of viewers; start another streamer, or try again later")
+            abort(
+                503,
+                f"this streamer has reached its limit of {max_viewers} viewers; start another streamer, raise "
+                "streamer.max_viewers, or try again later",
+            )
 
-    def disconnect_check() -> Callable[[], bool]:
-        """A function that returns whether the viewer has disconnected; usable after the request context has ended."""
-        check: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
-        return check
+    def client() -> Client:
+        connection: Client = request.environ.get(CONNECTION) or UnknownClient()
+        return connection
 
     @app.get("/<camera>.mjpg")
     def _mjpeg(camera: str) -> Response:
         known(camera)
+        options = picture_options(request.args)
         take_place()
         watching.open(camera)
-        left = disconnect_check()
+        scaled = None if options.width is None else parts.scaling.open(camera, options.width)
+
+        def left() -> None:
+            watching.close(camera)
+            if scaled is not None:
+                parts.scaling.left(scaled)
+
         return stream(
-            mjpeg_parts(camera, pictures, metrics, left),
+            mjpeg_parts(camera, pictures, scaled, parts.arrivals, metrics, client(), options.fps),
             f"multipart/x-mixed-replace; boundary={BOUNDARY}",
-            lambda: watching.close(camera),
+            left,
         )
 
     @app.get("/<camera>.jpg")
     def _jpeg(camera: str) -> Response:
         known(camera)
+        options = picture_options(request.args, with_fps=False)
         watching.touch([camera])
         picture = pictures.newest(camera, _FIRST_PICTURE_S)
         state = known(camera)
@@ -151,7 +180,10 @@ def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) 
         else:
             jpeg, tag = parts.placeholders.jpeg(state, picture.jpeg if picture else None), ""
         if picture is not None:
-            headers["X-Mtmc-Tick"] = str(picture.tick)
+            headers |= picture_headers(picture)
+        if options.width is not None:
+            jpeg = parts.scaling.once(jpeg, options.width)
+            tag = tag and f"{tag}-{options.width}"
         response = Response(jpeg, mimetype="image/jpeg", headers=headers)
         if not tag:
             response.add_etag()
@@ -164,12 +196,41 @@ def _add_pictures(app: Flask, parts: Parts, places: threading.BoundedSemaphore) 
     def _wall() -> Response:
         take_place()
         metrics.wall_viewers.inc()
-        left = disconnect_check()
+        parts.wall_state.opened()
+
+        def left() -> None:
+            metrics.wall_viewers.dec()
+            parts.wall_state.left()
+
         return stream(
-            wall_messages(pictures, watching, metrics, parts.site, lambda: wall_json(parts.site.current()), left),
+            wall_messages(
+                pictures, watching, metrics, lambda: parts.site.camera_names, parts.wall_state, parts.arrivals, client()
+            ),
             "application/octet-stream",
-            metrics.wall_viewers.dec,
+            left,
         )
+
+
+EVENTS = object()
+"""The topic of new events."""
+
+
+class LoopClient:
+    """A client whose response runs in the event loop; to be made while its request is handled."""
+
+    def __init__(self, arrivals: Arrivals) -> None:
+        request.environ[IN_LOOP] = True
+        self._arrivals = arrivals
+        self._connection: Client = request.environ.get(CONNECTION) or UnknownClient()
+
+    def has_left(self) -> bool:
+        """Whether it has disconnected."""
+        return self._connection.has_left()
+
+    def wait(self, subscription: Subscription, longest_s: float) -> None:
+        """Waits for news."""
+        self._connection.wait_until_sent()
+        self._arrivals.wait(EVENTS)
 
 
 def _add_errors(app: Flask) -> None:

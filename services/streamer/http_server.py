@@ -1,9 +1,7 @@
-"""The HTTP server: waitress, set up so that endless streams neither fill memory nor block other requests.
+"""The HTTP server: gevent's, in a thread of its own, where all connections share one event loop.
 
-Each open stream has a thread. Waitress blocks that thread while more than `outbuf_high_watermark` bytes are unsent, and
-sends small pieces at once. This module adds what waitress lacks: it limits the kernel's send buffer (a slow viewer
-would get old pictures from it), disconnects viewers that stopped reading, and shuts down. `connections` disconnects
-clients that do not finish their request.
+Only this thread uses gevent; nothing is monkey-patched. `answering` runs the application, `connections` limits what
+clients can do, and `arrivals` wakes the streams when there is something new to send.
 """
 
 from __future__ import annotations
@@ -11,31 +9,28 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import socket
 import threading
-import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
+import gevent
 import structlog
-from flask import Flask
-from waitress import wasyncore
-from waitress.server import create_server
 
-from services.streamer.connections import Connection
+from services.streamer.answering import Answering, Application
+from services.streamer.arrivals import Arrivals
+from services.streamer.connections import MAX_WAITING, Server
 from shared.errors import MtmcError
 
 _log = structlog.get_logger()
 
-MAX_STREAMS = 96
-"""Maximum number of open streams; each has its own thread."""
-_OTHER_THREADS = 16
-_UNSENT_BYTES = 16 * 1024
+_MAX_RUNNING = 256
+"""Maximum number of connections besides streams and those without a running request; others wait to be accepted."""
+_OTHER_FILES = 128
 _KERNEL_BYTES = 128 * 1024
-"""Size of the kernel's send buffer. The kernel doubles it: it then holds about four pictures of 60 kB."""
-_STUCK_S = 15.0
-"""A viewer that reads nothing for this long is disconnected, to free its thread."""
-_IDLE_S = 30
+"""Size of the kernel's send buffer, which the kernel doubles."""
+_START_S = 10.0
 _STOP_S = 0.7
 
 
@@ -55,8 +50,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BYTES)  # connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind(address)
-        listener.listen(128)
+        listener.listen(1024)
     except OSError as error:
         listener.close()
         raise MtmcError(_advice(host, port, error)) from None
@@ -75,37 +71,34 @@ def _advice(host: str, port: int, error: OSError) -> str:
 
 
 class HttpServer:
-    """Serves `app` on its own threads."""
+    """Serves `application` on its own threads."""
 
-    def __init__(self, app: Flask, host: str, port: int, *, on_cut_off: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        application: Application,
+        host: str,
+        port: int,
+        *,
+        max_streams: int,
+        arrivals: Arrivals,
+        on_cut_off: Callable[[], None],
+    ) -> None:
         """Opens the port.
+
+        `max_streams`: how many streams the application has open at most. `arrivals`: what its streams wait by.
+        `on_cut_off` is called whenever a client that reads nothing is disconnected.
 
         Raises:
             MtmcError: see `listen`.
         """
-        listener = listen(host, port)
-        self.host, self.port = listener.getsockname()[:2]
-        self._on_cut_off = on_cut_off
-        self._map: dict[int, Any] = {}
-        # Typed as Any, because the stubs have wrong attributes.
-        self._server: Any = create_server(
-            app,
-            map=self._map,
-            sockets=[listener],
-            threads=MAX_STREAMS + _OTHER_THREADS,
-            outbuf_high_watermark=_UNSENT_BYTES,
-            # Reading ahead while a request is served detects that the viewer has disconnected.
-            channel_request_lookahead=1,
-            channel_timeout=_IDLE_S,
-            cleanup_interval=5,
-            connection_limit=1000,
-            max_request_body_size=65536,
-            clear_untrusted_proxy_headers=False,  # `access.addresses` decides which of them count
-            asyncore_use_poll=True,
-            ident=None,
-        )
-        cast("Any", self._server).channel_class = Connection
-        self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
+        self._listener = listen(host, port)
+        self.host, self.port = self._listener.getsockname()[:2]
+        self._application, self._arrivals, self._count_cut_off = application, arrivals, on_cut_off
+        self._max_connections = max_streams + MAX_WAITING + _MAX_RUNNING
+        _allow_open_files(self._max_connections + _OTHER_FILES)
+        self._started = threading.Event()
+        self._stop: Any = None
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     @property
     def url(self) -> str:
@@ -114,37 +107,59 @@ class HttpServer:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def start(self) -> None:
-        """Starts serving."""
-        self._thread.start()
+        """Starts serving.
 
-    def cut_off_stuck(self) -> None:
-        """Closes the connections of viewers that have stopped reading."""
-        before = time.time() - _STUCK_S
-        for channel in list(self._server.active_channels.values()):
-            if channel.total_outbufs_len and channel.last_activity < before:
-                _log.info("disconnected a viewer that stopped reading", address=channel.addr[0])
-                self._on_cut_off()
-                # Runs in the server's thread. Setting `will_close` would wait until the socket is writable.
-                self._server.trigger.pull_trigger(channel.handle_close)
+        Raises:
+            MtmcError: the server does not run after `_START_S`.
+        """
+        self._thread.start()
+        if not self._started.wait(_START_S):
+            raise MtmcError(f"the HTTP server did not start within {_START_S:.0f} s; restart the streamer")
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        hub = gevent.get_hub()
+        stopping = gevent.event.Event()
+        self._stop = lambda: hub.loop.run_callback_threadsafe(stopping.set)
+        listener = gevent.socket.socket(
+            self._listener.family, self._listener.type, self._listener.proto, fileno=self._listener.detach()
+        )
+        answering = Answering(self._application)
+        server = Server(listener, answering, self._max_connections, self._cut_off)
+        self._arrivals.attach()
+        server.start()
+        self._started.set()
+        stopping.wait()
+        # The application has ended its streams. What still waits for a slow client is disconnected.
+        server.stop(timeout=_STOP_S)
+        self._arrivals.detach()
+        if answering.close(_STOP_S):
+            hub.destroy(destroy_loop=True)  # not while a thread may still report to it
+
+    def _cut_off(self, address: Any) -> None:
+        _log.info("disconnected a viewer that stopped reading", address=address[0])
+        self._count_cut_off()
 
     def close(self) -> None:
-        """Stops the running requests (the application has ended its streams), then closes the connections."""
-        self._server.trigger.pull_trigger(self._stop_accepting)
-        self._server.task_dispatcher.shutdown(timeout=_STOP_S)
-        # `close_all` runs in the server's thread, which ends when no sockets are left. It also closes the trigger, so
-        # it must not start before the trigger is pulled, and `pull_trigger` would release the lock in between.
-        trigger = self._server.trigger
-        with trigger.lock:
-            trigger.thunks.append(lambda: wasyncore.close_all(self._map, ignore_all=True))
-            trigger._physical_pull()
-        self._thread.join(timeout=_STOP_S)
+        """Stops the running requests, then closes the connections."""
+        if self._stop is None:
+            with contextlib.suppress(OSError):
+                self._listener.close()
+            return
+        self._stop()
+        self._thread.join(timeout=3 * _STOP_S)
 
-    def _stop_accepting(self) -> None:
-        """Accepts no new connections, and frees the threads that wait for a slow viewer."""
-        with contextlib.suppress(OSError):
-            self._server.accepting = False
-            self._server.del_channel()
-            self._server.socket.close()
-        for channel in list(self._server.active_channels.values()):
-            if channel.total_outbufs_len > _UNSENT_BYTES:
-                channel.handle_close()
+
+def _allow_open_files(count: int) -> None:
+    """Raises the process's limit of open files to `count`, or as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < count:
+        _log.warning("too few open files are allowed for all viewers", allowed=wanted, needed=count)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 from shared.frames import FrameEntry
 
@@ -17,6 +18,15 @@ FRESH_S = 1.0
 """If a camera was read from Redis within this time, its stored picture counts as the newest."""
 
 PLACEHOLDER_EVERY_S = 1.0
+
+BOUNDARY = "mtmc-picture"
+"""What separates the parts of an MJPEG stream."""
+
+
+def picture_headers(picture: FrameEntry) -> dict[str, str]:
+    """The headers that tell which picture it is: its tick, and its site time as seconds since 1970, in UTC."""
+    seconds, ns = divmod(picture.time_ns, 1_000_000_000)
+    return {"X-Mtmc-Tick": str(picture.tick), "X-Mtmc-Capture-Time": f"{seconds}.{ns:09d}"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,17 @@ class Shown:
     jpeg: bytes
     picture: FrameEntry | None
     """None if it is a placeholder."""
+
+    @cached_property
+    def part(self) -> bytes:
+        """The part of a `multipart/x-mixed-replace` for all viewers.
+
+        The delimiter directly follows its part, because browsers show a part only after its end.
+        """
+        about = {"X-Mtmc-Placeholder": "1"} if self.picture is None else picture_headers(self.picture)
+        headers = {"Content-Type": "image/jpeg", "Content-Length": str(len(self.jpeg)), **about}
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
+        return b"".join((head.encode(), self.jpeg, f"\r\n--{BOUNDARY}\r\n".encode()))
 
 
 class _Slot:
@@ -46,17 +67,16 @@ class _Slot:
     def show(self, jpeg: bytes, picture: FrameEntry | None) -> None:
         self.version += 1
         self.shown = Shown(self.version, self.count, jpeg, picture)
-        self.condition.notify_all()
 
 
 class Pictures:
     """The newest picture or placeholder of every camera. One lock for all, held only while swapping references."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_shown: Callable[[str], None] = lambda camera: None) -> None:
+        """`on_shown` is called with the camera whenever it shows something new, or has been read or forgotten."""
+        self._on_shown = on_shown
         self._lock = threading.RLock()
-        self._any = threading.Condition(self._lock)
         self._slots: dict[str, _Slot] = {}
-        self._total = 0
         self.closed = False
 
     def _slot(self, camera: str) -> _Slot:
@@ -73,17 +93,20 @@ class Pictures:
             slot.picture, slot.received_at = picture, time.monotonic()
             slot.count += 1
             slot.show(picture.jpeg, picture)
-            self._total += 1
-            self._any.notify_all()
+        self._on_shown(picture.camera)
 
     def was_read(self, cameras: Collection[str], begun_at: float) -> None:
         """Records that all pictures that Redis had of these cameras at `begun_at` (monotonic seconds) were put."""
+        stale: list[str] = []
         with self._lock:
             for camera in cameras:
                 slot = self._slot(camera)
+                if slot.read_at < begun_at - FRESH_S:
+                    stale.append(camera)
                 slot.read_at = begun_at
                 slot.condition.notify_all()
-            self._any.notify_all()
+        for camera in stale:
+            self._on_shown(camera)
 
     def put_placeholder(self, camera: str, jpeg: bytes, judged_at: float) -> None:
         """Shows the placeholder `jpeg`: immediately if it is a different object than before, else every second at most.
@@ -98,6 +121,7 @@ class Pictures:
                 return
             slot.placeholder_at = now
             slot.show(jpeg, None)
+        self._on_shown(camera)
 
     def end_placeholder(self, camera: str) -> None:
         """Shows the newest picture again in place of a placeholder, because the camera is live."""
@@ -106,8 +130,10 @@ class Pictures:
             slot = self._slot(camera)
             if slot.picture is None or slot.read_at < fresh_from:
                 return
-            if slot.shown is None or slot.shown.picture is None:
-                slot.show(slot.picture.jpeg, slot.picture)
+            if slot.shown is not None and slot.shown.picture is not None:
+                return
+            slot.show(slot.picture.jpeg, slot.picture)
+        self._on_shown(camera)
 
     def forget_all_but(self, cameras: Collection[str]) -> list[str]:
         """Drops the cameras that the site no longer has, and returns their names."""
@@ -115,15 +141,19 @@ class Pictures:
             gone = [name for name in self._slots if name not in cameras]
             for camera in gone:
                 del self._slots[camera]
-            return gone
+        for camera in gone:
+            self._on_shown(camera)
+        return gone
 
     def close(self) -> None:
-        """Ends every wait, now and later."""
+        """Ends every wait, now and later, and all streams."""
         with self._lock:
             self.closed = True
             for slot in self._slots.values():
                 slot.condition.notify_all()
-            self._any.notify_all()
+            cameras = list(self._slots)
+        for camera in cameras:
+            self._on_shown(camera)
 
     # -- for the viewers ---------------------------------------------------------------------------
     def open(self, camera: str) -> None:
@@ -134,15 +164,11 @@ class Pictures:
             if slot.read_at < fresh_from:
                 slot.shown = None
 
-    def wait(self, camera: str, version: int, timeout_s: float) -> Shown | None:
-        """Waits until `camera` shows something newer than `version`; None after `timeout_s` or once closed."""
+    def shown(self, camera: str) -> Shown | None:
+        """What a viewer of `camera` should see now; None if nothing is known yet."""
         with self._lock:
-            slot = self._slot(camera)
-            slot.condition.wait_for(
-                lambda: self.closed or (slot.shown is not None and slot.shown.version != version), timeout_s
-            )
-            shown = slot.shown
-        return None if self.closed or shown is None or shown.version == version else shown
+            slot = self._slots.get(camera)
+            return None if slot is None else slot.shown
 
     def newest(self, camera: str, timeout_s: float = 0.0) -> FrameEntry | None:
         """The newest picture of a camera; waits up to `timeout_s` until it was read from Redis recently."""
@@ -162,9 +188,3 @@ class Pictures:
             if slot.picture is None or slot.count == count or slot.read_at < fresh_from:
                 return None
             return slot.count, slot.picture
-
-    def wait_for_any(self, total: int, timeout_s: float) -> int:
-        """Waits for a picture of any camera; returns the total number put so far, to pass as the next `total`."""
-        with self._lock:
-            self._any.wait_for(lambda: self.closed or self._total != total, timeout_s)
-            return self._total

@@ -10,8 +10,10 @@ from redis.exceptions import RedisError
 from services.streamer.access.credentials import Credentials
 from services.streamer.access.guard import Guard
 from services.streamer.access.rules import AccessRules
+from services.streamer.api import wall_json
 from services.streamer.api.event_stream import encoded_event
-from services.streamer.app import Parts, create_app
+from services.streamer.app import EVENTS, Parts, create_app
+from services.streamer.arrivals import Arrivals
 from services.streamer.event_feed import EventFeed
 from services.streamer.http_server import HttpServer
 from services.streamer.metrics import SiteCollector, StreamerMetrics
@@ -19,7 +21,10 @@ from services.streamer.picture_reader import PictureReader
 from services.streamer.pictures import Pictures
 from services.streamer.placeholders import Placeholders
 from services.streamer.redis_check import RedisCheck
+from services.streamer.scaling import Scaling
 from services.streamer.site_reader import SiteReader
+from services.streamer.viewing import ANY_CAMERA
+from services.streamer.wall_state import WallState
 from shared.process import Connected, ServiceOptions
 from shared.scripts import Scripts
 from shared.site_state.judging import redis_away
@@ -41,23 +46,44 @@ class Streamer:
         """
         config = connected.site.config.streamer
         self._keys = connected.site.keys
-        self._watching, self._pictures = Watching(), Pictures()
+        self._arrivals = arrivals = Arrivals()
+        self._scaling = Scaling(config.jpeg_quality, arrivals.announce)
+        self._watching, self._pictures = Watching(), Pictures(self._shown)
         self._placeholders = Placeholders(config.jpeg_quality)
         self._site, self._scripts = SiteReader(connected, options), Scripts(connected.client)
         self._redis_check = RedisCheck(self._site.clients)
         self._metrics = metrics = StreamerMetrics(self._watching, connected.monitor.registry)
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
-        self._events = EventFeed(connected.client, self._keys, encoded_event)
+        self._wall_state = WallState(lambda: wall_json(self._site.current()), lambda: arrivals.announce(ANY_CAMERA))
+        self._events = EventFeed(connected.client, self._keys, encoded_event, lambda: arrivals.announce(EVENTS))
         credentials = Credentials(self._site.clients["Redis"], self._keys)
-        guard = Guard(AccessRules.of(config, options), credentials, connected.site.config.site)
+        self._guard = guard = Guard(AccessRules.of(config, options), credentials, connected.site.config.site)
         self.parts = Parts(
-            connected, self._site, self._pictures, self._watching, self._placeholders, metrics, self._events, guard
+            connected=connected,
+            site=self._site,
+            pictures=self._pictures,
+            watching=self._watching,
+            placeholders=self._placeholders,
+            metrics=metrics,
+            arrivals=arrivals,
+            scaling=self._scaling,
+            wall_state=self._wall_state,
+            events=self._events,
+            guard=guard,
         )
         host = options.host if options.host is not None else config.host
         port = options.port if options.port is not None else config.port
-        self._server = HttpServer(create_app(self.parts), host, port, on_cut_off=metrics.viewers_cut_off.inc)
+        self._server = HttpServer(
+            create_app(self.parts, config.max_viewers),
+            host,
+            port,
+            max_streams=config.max_viewers,
+            arrivals=arrivals,
+            on_cut_off=metrics.viewers_cut_off.inc,
+        )
         self._reader.start()
+        self._wall_state.start()
         self._server.start()
         _log.info("serving", url=self.url)
         guard.announce()
@@ -68,7 +94,9 @@ class Streamer:
         return self._server.url
 
     def problem(self) -> str | None:
-        """Which of Redis and the Redis for pictures does not answer, and why; None if both do."""
+        """What keeps it from serving: its HTTP server, Redis or the Redis for pictures; None if all is well."""
+        if not self._server.is_serving:
+            return "its HTTP server has stopped; restart this streamer"
         return self._redis_check.problem()
 
     def step(self) -> None:
@@ -78,12 +106,17 @@ class Streamer:
             RedisError: Redis is unreachable; the placeholders show it already.
         """
         self._watching.wait_for_change(_STEP_S)
-        self._server.cut_off_stuck()
         error = self._judge()
+        self._guard.refresh()
         self._forget_removed()
         self._watching.write(self._scripts, self._keys)
         if error is not None:
             raise error
+
+    def _shown(self, camera: str) -> None:
+        """Tells the viewers of `camera` that there is something new; called in the thread that has it."""
+        self._arrivals.announce(camera, ANY_CAMERA)
+        self._scaling.arrived(camera, self._pictures.shown(camera))
 
     def _judge(self) -> RedisError | None:
         opened = self._watching.opened()
@@ -125,6 +158,8 @@ class Streamer:
         """Ends all streams, then stops the server; takes a second at most."""
         self._pictures.close()
         self._events.close()
+        self._wall_state.close()
         self._reader.close()
         self._server.close()
+        self._scaling.close()
         self._site.close()

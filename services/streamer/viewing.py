@@ -1,87 +1,143 @@
-"""The response bodies for one viewer: the parts of an MJPEG stream, or the messages of a live page."""
+"""The response bodies for one viewer: the parts of an MJPEG stream, or the messages of a live page.
+
+They are generators that run in the event loop of the HTTP server: they wait only by `Arrivals`, and do not call Redis.
+"""
 
 from __future__ import annotations
 
-import json
-import struct
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Protocol
 
-from redis.exceptions import RedisError
-
-from services.streamer.api import wall_json_without_redis
+from services.streamer.arrivals import WAIT_S, Arrivals
 from services.streamer.metrics import StreamerMetrics
-from services.streamer.pictures import FRESH_S, Pictures, Shown
-from services.streamer.site_reader import SiteReader
+from services.streamer.pictures import BOUNDARY, FRESH_S, Pictures, Shown
+from services.streamer.scaling import ScaledPictures
+from services.streamer.wall_state import WallState, wall_message
 from shared.watching import Watching
 
-BOUNDARY = "mtmc-picture"
-WALL_STATE_EVERY_S = 0.5
-_WAIT_S = 1.0
-"""How often a waiting stream checks whether its viewer is still connected."""
+ANY_CAMERA = object()
+"""The topic of what changes for live pages."""
 
 
-def mjpeg_parts(camera: str, pictures: Pictures, metrics: StreamerMetrics, gone: Callable[[], bool]) -> Iterator[bytes]:
+class Client(Protocol):
+    """The connection of a viewer."""
+
+    def wait_until_sent(self) -> None:
+        """Waits until nearly nothing is left to send.
+
+        Raises:
+            OSError: the client has left, or was disconnected.
+        """
+
+    def has_left(self) -> bool:
+        """Whether the client has disconnected."""
+
+
+class UnknownClient:
+    """Stands for the client where a request did not arrive over a connection of this server."""
+
+    def wait_until_sent(self) -> None:
+        """Returns at once."""
+
+    def has_left(self) -> bool:
+        """False."""
+        return False
+
+
+class Pace:
+    """When a viewer that asked for `fps` pictures per second is due its next one."""
+
+    def __init__(self, fps: float | None) -> None:
+        """None: as many as there are."""
+        self._interval_s = 0.0 if fps is None else 1 / fps
+        self._next_at = -1e9
+
+    def delay_s(self, now: float) -> float:
+        """How long to wait; `now` in monotonic seconds."""
+        return max(0.0, self._next_at - now)
+
+    def sent(self, now: float) -> None:
+        """Counts a picture. One that was a little late does not delay the ones after it; a pause is not made up for."""
+        late_s = now - self._next_at
+        self._next_at = (self._next_at if late_s < self._interval_s else now) + self._interval_s
+
+
+def mjpeg_parts(
+    camera: str,
+    pictures: Pictures,
+    scaled: ScaledPictures | None,
+    arrivals: Arrivals,
+    metrics: StreamerMetrics,
+    client: Client,
+    fps: float | None = None,
+) -> Iterator[bytes]:
     """The body of a `multipart/x-mixed-replace`: each picture once, the newest one when the viewer is ready.
 
-    The delimiter directly follows its part, because browsers show a part only after its end.
+    `scaled`: the camera's pictures at the width that the viewer asked for; None: as they are. With `fps`, no more
+    pictures than that per second.
     """
     pictures.open(camera)
     yield f"--{BOUNDARY}\r\n".encode()
+    pace = Pace(fps)
     version, count = -1, None
-    while not pictures.closed and not gone():
-        shown = pictures.wait(camera, version, _WAIT_S)
-        if shown is None:
+    while not pictures.closed:
+        client.wait_until_sent()
+        if (delay_s := pace.delay_s(time.monotonic())) > 0:
+            arrivals.sleep(min(delay_s, WAIT_S))
+            if client.has_left():
+                return
+            continue
+        shown = pictures.shown(camera) if scaled is None else scaled.newest(pictures.shown(camera), version)
+        if shown is None or shown.version == version:
+            if not arrivals.wait(camera if scaled is None else scaled.topic) and client.has_left():
+                return
             continue
         version = shown.version
-        skipped = shown.count - (shown.count if count is None else count) - (shown.picture is not None)
+        if fps is None:
+            _count_skipped(metrics, camera, shown, count)
         count = shown.count
-        if skipped > 0:
-            metrics.frames_skipped.labels(camera, "slow_viewer").inc(skipped)
-        yield _part(shown)
+        yield shown.part
+        pace.sent(time.monotonic())
         (metrics.placeholders_sent if shown.picture is None else metrics.frames_sent).labels(camera).inc()
 
 
-def _part(shown: Shown) -> bytes:
-    tick = f"X-Mtmc-Tick: {shown.picture.tick}\r\n" if shown.picture else "X-Mtmc-Placeholder: 1\r\n"
-    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(shown.jpeg)}\r\n{tick}\r\n"
-    return b"".join((head.encode(), shown.jpeg, f"\r\n--{BOUNDARY}\r\n".encode()))
-
-
-def wall_message(header: dict[str, Any], body: bytes = b"") -> bytes:
-    """One message of `/wall.stream`: two little-endian uint32 lengths, a JSON header, a body (a JPEG or nothing)."""
-    text = json.dumps(header, separators=(",", ":")).encode()
-    return b"".join((struct.pack("<II", len(text), len(body)), text, body))
+def _count_skipped(metrics: StreamerMetrics, camera: str, shown: Shown, count_before: int | None) -> None:
+    """Counts the pictures between the last one and `shown`; `count_before` is the last one's number."""
+    skipped = shown.count - (shown.count if count_before is None else count_before) - (shown.picture is not None)
+    if skipped > 0:
+        metrics.frames_skipped.labels(camera, "slow_viewer").inc(skipped)
 
 
 def wall_messages(
     pictures: Pictures,
     watching: Watching,
     metrics: StreamerMetrics,
-    reader: SiteReader,
-    describe: Callable[[], dict[str, Any]],
-    gone: Callable[[], bool],
+    camera_names: Callable[[], tuple[str, ...]],
+    state: WallState,
+    arrivals: Arrivals,
+    client: Client,
 ) -> Iterator[bytes]:
     """The body of `/wall.stream`: new pictures of all cameras and the site's state, over one connection.
 
-    `describe` returns the state. It is sent twice a second even if nothing changes, so that each side notices when the
-    other is gone.
+    The state is sent twice a second even if nothing changes, so that each side notices when the other is gone.
     """
     counts: dict[str, int] = {}
-    total, state_at, turn = 0, 0.0, 0
+    seen, turn = -1, 0
     fresh_from = time.monotonic() - FRESH_S
-    while not pictures.closed and not gone():
-        names = reader.camera_names
-        if time.monotonic() >= state_at:
+    while not pictures.closed:
+        names = camera_names()
+        if (latest := state.latest()) and latest.number != seen:
+            seen = latest.number
             watching.touch(names)
             counts = {name: count for name, count in counts.items() if name in names}
-            yield wall_message({"type": "state", **_described(describe)})
-            state_at = time.monotonic() + WALL_STATE_EVERY_S
+            yield latest.message
+            client.wait_until_sent()
         sent = False
         # Round robin, so that every camera gets its turn on a slow connection.
         for camera in names[turn % len(names) :] + names[: turn % len(names)] if names else ():
-            if time.monotonic() >= state_at:
+            if (latest := state.latest()) and latest.number != seen:
+                sent = True
                 break
             turn += 1
             found = pictures.after(camera, counts.get(camera, 0), fresh_from)
@@ -95,12 +151,6 @@ def wall_messages(
             yield wall_message({"type": "picture", "camera": camera, "tick": picture.tick}, picture.jpeg)
             metrics.frames_sent.labels(camera).inc()
             sent = True
-        if not sent:
-            total = pictures.wait_for_any(total, max(0.0, state_at - time.monotonic()))
-
-
-def _described(describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return describe()
-    except RedisError:
-        return wall_json_without_redis()
+            client.wait_until_sent()
+        if not sent and not arrivals.wait(ANY_CAMERA) and client.has_left():
+            return

@@ -121,9 +121,11 @@ class Serving:
                 return float(line.rsplit(" ", 1)[1])
         return 0.0
 
-    def watch(self, camera: str, receive_bytes: int | None = None, headers: dict[str, str] | None = None) -> Viewer:
+    def watch(
+        self, camera: str, receive_bytes: int | None = None, headers: dict[str, str] | None = None, query: str = ""
+    ) -> Viewer:
         """Opens `/{camera}.mjpg`."""
-        viewer = Viewer(self.port, f"/{camera}.mjpg", receive_bytes, headers)
+        viewer = Viewer(self.port, f"/{camera}.mjpg{query}", receive_bytes, headers)
         self._open.append(viewer)
         return viewer
 
@@ -140,6 +142,7 @@ class Part:
     tick: int | None
     """None: a placeholder."""
     jpeg: bytes
+    headers: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 class Viewer:
@@ -181,7 +184,7 @@ class Viewer:
         assert self.response.readline() == b"\r\n"
         assert self.response.readline().startswith(b"--mtmc-picture")
         tick = headers.get("X-Mtmc-Tick")
-        return Part(None if tick is None else int(tick), jpeg)
+        return Part(None if tick is None else int(tick), jpeg, headers)
 
     def parts(self) -> Iterator[Part]:
         """An endless iterator of all parts."""

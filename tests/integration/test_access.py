@@ -304,7 +304,7 @@ def test_too_many_failures_make_an_address_wait_but_lock_no_program_out(closed: 
 
 
 def test_a_changing_request_needs_an_operator_and_our_own_page(closed: Serving, redis_client: Client) -> None:
-    app = create_app(closed.streamer.parts)
+    app = create_app(closed.streamer.parts, max_viewers=9)
     app.post("/api/v1/things")(lambda: jsonify(who=current_visitor().name))
     client, own, evil = app.test_client(), {"Origin": "http://localhost"}, {"Origin": "https://evil.example"}
 
@@ -341,7 +341,7 @@ def test_an_open_page_needs_no_login_but_refuses_other_web_sites(redis_url: str,
             assert b"streamer.hosts" in body
         assert b'id="logout"' not in site.get("/")[2]
         assert site.get("/login")[1]["location"] == "/"
-        app = create_app(site.streamer.parts)
+        app = create_app(site.streamer.parts, max_viewers=9)
         app.post("/api/v1/things")(lambda: jsonify(who=current_visitor().name))
         client = app.test_client()
         assert client.post("/api/v1/things").status_code == 200

@@ -447,7 +447,7 @@ def test_garbage_in_redis_is_never_an_unexpected_error(
     with serving(redis_url) as streamer:
         monkeypatch.setattr("services.streamer.site_reader.MAX_AGE_S", 0.0)
         monkeypatch.setattr("shared.identity_list._SCANNED_AGAIN_S", 0.0)
-        asked = create_app(streamer.streamer.parts).test_client()
+        asked = create_app(streamer.streamer.parts, max_viewers=9).test_client()
         keys = sorted(key.decode() for key in redis_client.scan_iter(Keys("yard").everything))
         for key in [key for key in keys if key not in kept]:
             for damage in list(_damages(redis_client, key)):

@@ -265,7 +265,7 @@ def test_what_cannot_be_used_is_refused(streamer: Serving, query: str) -> None:
 
 
 def test_streams_count_as_viewers_and_give_their_place_back(streamer: Serving) -> None:
-    app = create_app(streamer.streamer.parts, max_streams=1)
+    app = create_app(streamer.streamer.parts, max_viewers=1)
     first = app.test_client().get(STREAM, buffered=False)
     refused = app.test_client().get(STREAM)
     assert (refused.status_code, refused.content_type) == (503, "application/problem+json")

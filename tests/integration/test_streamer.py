@@ -13,12 +13,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import psutil
 import pytest
 
-from services.streamer import http_server
+from services.streamer import connections
 from services.streamer.app import Parts, create_app
 from services.streamer.http_server import listen
 from shared.camera_settings import add_camera, read_cameras, remove_cameras, set_paused
@@ -30,6 +31,7 @@ from tests.integration.streamer_site import (
     KEYS,
     SITE,
     SLOW,
+    WAIT_S,
     Serving,
     Viewer,
     bulky_jpeg,
@@ -112,6 +114,19 @@ def test_a_slow_viewer_skips_pictures_and_does_not_delay_others(streamer: Servin
     assert len(ticks) < last / 3
     skipped = streamer.metric("mtmc_streamer_frames_skipped_total", 'camera="north"', 'reason="slow_viewer"')
     assert skipped >= last - len(ticks)
+
+
+def test_a_viewer_that_was_slow_gets_the_newest_picture_and_no_backlog(streamer: Serving, redis_client: Client) -> None:
+    fast, slow = streamer.watch("north"), streamer.watch("north", receive_bytes=8192)
+    begin(redis_client, fast)
+    begin(redis_client, slow)
+    last = 60
+    for tick in range(1, last + 1):
+        publish_picture(redis_client, "north", tick, bulky_jpeg(tick, 30_000))
+        while (fast.part().tick or 0) < tick:
+            pass
+    ticks = [tick for tick in iter(lambda: slow.part().tick, last) if tick]
+    assert len(ticks) <= 4, "old pictures waited in the kernel"
 
 
 def test_two_viewers_get_the_same_bytes_and_redis_is_read_once(streamer: Serving, redis_client: Client) -> None:
@@ -282,7 +297,7 @@ def test_a_viewer_that_disconnects_is_noticed_even_without_pictures(streamer: Se
 def test_a_viewer_that_stopped_reading_is_disconnected(
     streamer: Serving, redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_server, "_STUCK_S", 0.5)
+    monkeypatch.setattr(connections, "STUCK_S", 0.5)
     viewer = streamer.watch("north", receive_bytes=8192)
     wait_until(lambda: streamer.metric("mtmc_streamer_viewers", 'camera="north"') == 1, "the viewer")
     set_status(redis_client, "north")
@@ -298,7 +313,7 @@ def test_a_viewer_that_stopped_reading_is_disconnected(
 
 def test_one_viewer_too_many_is_refused(redis_url: str, streamer: Serving) -> None:
     parts: Parts = streamer.streamer.parts
-    app = create_app(parts, max_streams=1)
+    app = create_app(parts, max_viewers=1)
     first = app.test_client().get("/north.mjpg", buffered=False)
     refused = app.test_client().get("/south.mjpg")
     assert refused.status_code == 503
@@ -311,6 +326,126 @@ def test_one_viewer_too_many_is_refused(redis_url: str, streamer: Serving) -> No
     again = app.test_client().get("/south.mjpg", buffered=False)
     assert again.status_code == 200
     again.close()
+
+
+def test_viewers_get_the_width_and_the_rate_that_they_ask_for(streamer: Serving, redis_client: Client) -> None:
+    full, small, rare = (streamer.watch("north", query=query) for query in ("", "?width=150", "?fps=1&width=160"))
+    set_status(redis_client, "north")
+    began = time.monotonic()
+    ticks: dict[Viewer, list[int]] = {full: [], small: [], rare: []}
+    for tick in range(1, 26):
+        publish_picture(redis_client, "north", tick, numbered_jpeg(tick))
+        while True:  # the slower viewers never delay this one
+            part = full.part()
+            if part.tick is not None:
+                ticks[full].append(part.tick)
+                break
+        time.sleep(0.05)
+    assert ticks[full] == list(range(1, 26))
+    for viewer in (small, rare):
+        while not ticks[viewer] or ticks[viewer][-1] < 25:
+            part = viewer.part()
+            if part.tick is not None:
+                ticks[viewer].append(part.tick)
+                assert size_of(part.jpeg) == (160, 90)
+        assert ticks[viewer] == sorted(set(ticks[viewer]))
+    assert len(ticks[rare]) <= time.monotonic() - began + 1
+    assert len(ticks[small]) > len(ticks[rare])
+
+
+def test_the_parts_tell_tick_and_capture_time(streamer: Serving, redis_client: Client) -> None:
+    viewer = streamer.watch("north")
+    begin(redis_client, viewer)
+    publish_picture(redis_client, "north", 17_123_456_789, numbered_jpeg(1))
+    part = viewer.part()
+    assert (part.tick, part.headers["X-Mtmc-Capture-Time"]) == (17_123_456_789, "1712345678.900000000")
+    status, headers, body = streamer.get("/north.jpg?width=160")
+    assert (status, headers["x-mtmc-tick"], size_of(body)) == (200, "17123456789", (160, 90))
+    assert headers["x-mtmc-capture-time"] == "1712345678.900000000"
+    assert headers["etag"] != streamer.get("/north.jpg")[1]["etag"]
+
+
+@pytest.mark.parametrize("path", ["/north.mjpg?width=wide", "/north.mjpg?fps=0", "/north.jpg?width=99999"])
+def test_a_wrong_width_or_rate_is_refused_with_the_reason(streamer: Serving, path: str) -> None:
+    status, _, body = streamer.get(path)
+    assert status == 400
+    assert b"must be a" in body
+    assert streamer.streamer.parts.watching.opened() == {}
+
+
+def test_hundreds_of_viewers_share_a_few_threads_and_one_too_many_is_refused(
+    redis_url: str, redis_client: Client
+) -> None:
+    publish(redis_url, ["north"], max_viewers=300)
+    set_status(redis_client, "north")
+    with serving(redis_url) as streamer:
+        viewers = [streamer.watch("north") for _ in range(300)]
+        for viewer in viewers:
+            assert viewer.response.status == 200
+        status, _, body = streamer.get("/north.mjpg")
+        assert status == 503
+        assert b"limit of 300 viewers" in body
+        assert threading.active_count() < 60
+        publish_picture(redis_client, "north", 5, numbered_jpeg(5))
+        for viewer in viewers:
+            assert any(part.tick == 5 for part in viewer.parts())
+
+
+@pytest.fixture
+def north_plays(redis_client: Client) -> Iterator[None]:
+    """The camera north has a new picture 20 times a second."""
+    set_status(redis_client, "north")
+    ended = threading.Event()
+
+    def publish_pictures() -> None:
+        for tick in range(1, 10_000):
+            publish_picture(redis_client, "north", tick, numbered_jpeg(tick))
+            if ended.wait(0.05):
+                return
+
+    thread = threading.Thread(target=publish_pictures)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("north_plays")
+@pytest.mark.parametrize(("query", "size"), [("", (320, 180)), ("?width=160", (160, 90))])
+def test_opencv_and_ffmpeg_read_the_stream(streamer: Serving, query: str, size: tuple[int, int]) -> None:
+    address = f"http://127.0.0.1:{streamer.port}/north.mjpg{query}"
+    video = cv2.VideoCapture(address)
+    for _ in range(5):
+        read, image = video.read()
+        assert read
+        assert (image.shape[1], image.shape[0]) == size
+    video.release()
+    with av.open(address, format="mpjpeg", timeout=WAIT_S) as container:
+        for frame, _ in zip(container.decode(video=0), range(5), strict=False):
+            assert (frame.width, frame.height) == size
+
+
+_GSTREAMER = """
+import sys, gi
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst
+Gst.init(None)
+pipeline = Gst.parse_launch(sys.argv[1])
+pipeline.set_state(Gst.State.PLAYING)
+ends = Gst.MessageType.EOS | Gst.MessageType.ERROR
+message = pipeline.get_bus().timed_pop_filtered(30 * Gst.SECOND, ends)
+print(message.type.first_value_name if message else "nothing")
+"""
+
+
+@pytest.mark.usefixtures("north_plays")
+def test_gstreamer_reads_the_stream(streamer: Serving) -> None:
+    address = f"http://127.0.0.1:{streamer.port}/north.mjpg"
+    pipeline = f"souphttpsrc location={address} ! multipartdemux ! jpegdec ! fakesink num-buffers=5"
+    done = subprocess.run(
+        ["/usr/bin/python3", "-W", "ignore", "-c", _GSTREAMER, pipeline], capture_output=True, text=True, timeout=WAIT_S
+    )
+    assert done.stdout.strip() == "GST_MESSAGE_EOS", done.stderr
 
 
 def test_unreadable_pictures_of_one_camera_do_not_affect_the_others(streamer: Serving, redis_client: Client) -> None:
@@ -681,4 +816,4 @@ def test_it_stops_in_time_with_viewers_of_every_kind(redis_url: str, redis_clien
         if process.poll() is None:
             process.kill()
             process.wait()
-    assert "Traceback" not in log.read_text()
+    assert "Traceback" not in log.read_text(), log.read_text()

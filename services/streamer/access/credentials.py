@@ -106,15 +106,22 @@ class Credentials:
         return _visitor(token, proof)
 
     def still_valid(self, proof: Proof) -> bool:
-        """Whether neither the token nor the session has ended; yes if Redis does not answer."""
+        """Whether neither the token nor the session had ended when `refresh` read them; never waits for Redis."""
+        copy = self._copy
+        if copy is None:
+            return True
+        token = Token.parse(copy.tokens.get(proof.token_id.encode()))
+        if token is None or token.digest != proof.token_digest or token.is_expired(copy.time_ms()):
+            return False
+        if proof.session_id is None:
+            return True
+        session = Session.parse(copy.sessions.get(proof.session_id.encode()))
+        return session is not None and session.digest == proof.session_digest and session.expires_ms > copy.time_ms()
+
+    def refresh(self) -> None:
+        """Reads tokens and sessions again if the copy is too old; without Redis, the copy stays."""
         with contextlib.suppress(RedisError):
-            token = self._token(proof.token_id)
-            if token is None or token.digest != proof.token_digest:
-                return False
-            if proof.session_id is not None:
-                session = self._session(proof.session_id)
-                return session is not None and session.digest == proof.session_digest
-        return True
+            self._current()
 
     def has_tokens(self) -> bool:
         """Whether anybody can log in.

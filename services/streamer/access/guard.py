@@ -63,6 +63,11 @@ class Guard:
             published=self.rules.published,
         )
 
+    def refresh(self) -> None:
+        """Learns which tokens and sessions have ended, so that their streams end; called again and again."""
+        if self.rules.needs_login:
+            self.credentials.refresh()
+
     def sender(self) -> Sender:
         """Where the present request comes from."""
         headers = request.headers

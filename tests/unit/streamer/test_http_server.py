@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import http.client
+import re
 import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from services.streamer import connections
+from services.streamer.arrivals import Arrivals
 from services.streamer.http_server import HttpServer
 from tests.integration.streamer_site import wait_until
 
 
-def test_it_closes_even_if_its_thread_is_faster_than_the_one_that_closes_it() -> None:
-    server = HttpServer(Flask(__name__), "127.0.0.1", 0, on_cut_off=lambda: None)
+@contextmanager
+def serving(app: Flask) -> Iterator[int]:
+    server = HttpServer(app, "127.0.0.1", 0, max_streams=8, arrivals=Arrivals(), on_cut_off=lambda: None)
     server.start()
-    trigger = server._server.trigger
-    pull = trigger._physical_pull
-
-    def pull_after_the_thread_woke_up_by_itself() -> None:
-        pull()
-        time.sleep(0.2)
-        pull()
-
-    trigger._physical_pull = pull_after_the_thread_woke_up_by_itself
-    server.close()
-    assert not server._thread.is_alive()
+    try:
+        yield server.port
+    finally:
+        server.close()
 
 
 @pytest.fixture
@@ -39,6 +35,7 @@ def port() -> Iterator[int]:
     """The port of a server that answers `/`, and streams `/stream` without end."""
     app = Flask(__name__)
     app.add_url_rule("/", "index", lambda: "here")
+    app.add_url_rule("/length", "length", lambda: str(len(request.data)), methods=["POST"])
     ended = threading.Event()
 
     def pieces() -> Iterator[bytes]:
@@ -46,11 +43,9 @@ def port() -> Iterator[int]:
             yield b"picture"
 
     app.add_url_rule("/stream", "stream", lambda: Response(pieces()))
-    server = HttpServer(app, "127.0.0.1", 0, on_cut_off=lambda: None)
-    server.start()
-    yield server.port
-    ended.set()
-    server.close()
+    with serving(app) as port:
+        yield port
+        ended.set()
 
 
 def connected(port: int, sends: bytes) -> socket.socket:
@@ -118,3 +113,117 @@ def test_hundreds_of_unfinished_requests_leave_room_for_others(port: int, monkey
         browser.close()
         assert not all(map(is_closed, unfinished[-100:])), "the newest have their time"
         assert stream.recv(1000)
+
+
+def exchange(port: int, sends: bytes) -> bytes:
+    """All that the server answers until it closes the connection."""
+    with connected(port, sends) as client:
+        received = b""
+        with suppress(ConnectionError):
+            while some := client.recv(65536):
+                received += some
+        return received
+
+
+def test_it_closes_at_once_and_frees_its_port() -> None:
+    server = HttpServer(Flask(__name__), "127.0.0.1", 0, max_streams=8, arrivals=Arrivals(), on_cut_off=lambda: None)
+    server.start()
+    assert server.is_serving
+    with connected(server.port, b"GET / HT"):
+        server.close()
+        assert not server.is_serving
+    again = HttpServer(
+        Flask(__name__), "127.0.0.1", server.port, max_streams=8, arrivals=Arrivals(), on_cut_off=lambda: None
+    )
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        b"Transfer-Encoding: gzip, chunked",
+        b"Transfer-Encoding: xchunked",
+        b"Transfer-Encoding:\r\n chunked",
+        b"Content-Length: 5\r\nContent-Length: 0",
+        b"Content-Length: +5",
+        b"Content-Length: 1_0",
+        b"Content-Length: -1",
+        b"Content-Length : 5",
+        b"Content-Length: 5\r\nno colon",
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["first", "second"])
+def test_a_request_whose_end_is_not_certain_is_refused_with_all_that_follows(
+    port: int, before: bytes, headers: bytes
+) -> None:
+    hidden = b"GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
+    request = b"POST /length HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n\r\n0\r\n\r\n"
+    received = exchange(port, before + request + hidden)
+    answers = re.findall(rb"HTTP/1\.1 (\d+)", received)
+    assert answers == ([b"200", b"400"] if before else [b"400"])
+
+
+def test_requests_follow_each_other_on_one_connection(port: int) -> None:
+    sized = b"POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+    chunked = (
+        b"POST /length HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n4\r\nlo!!\r\n0\r\n\r\n"
+    )
+    last = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    received = exchange(port, sized + chunked + last)
+    assert re.findall(rb"HTTP/1\.1 (\d+)", received) == [b"200"] * 3
+    assert re.findall(rb"\r\n\r\n(\d|here)", received) == [b"5", b"7", b"here"]
+
+
+def test_large_requests_are_refused(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_BODY_BYTES", 1000)
+    many = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 900) for number in range(60))
+    post = b"POST /length HTTP/1.1\r\nHost: a\r\n"
+    for sends, status in (
+        (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n", b"414"),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n" + many + b"\r\n", b"400"),
+        (post + b"Content-Length: 1001\r\n\r\n" + b"a" * 1001, b"413"),
+        (post + b"Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + b"a" * 1001 + b"\r\n0\r\n\r\n", b"413"),
+        (post + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+    ):
+        assert exchange(port, sends).startswith(b"HTTP/1.1 " + status), sends[:60]
+    assert exchange(port, post + b"Connection: close\r\nContent-Length: 1000\r\n\r\n" + b"a" * 1000).endswith(b"1000")
+
+
+def test_a_stream_of_another_kind_takes_no_thread_while_it_has_nothing_to_send() -> None:
+    app = Flask(__name__)
+    ended = threading.Event()
+    opened, closed = [], []
+
+    def pieces() -> Iterator[bytes]:
+        try:
+            opened.append(1)
+            yield b"data: begun\n\n"
+            while not ended.is_set():
+                yield b""
+            yield b"data: ended\n\n"
+        finally:
+            closed.append(1)
+
+    app.add_url_rule("/events", "events", lambda: Response(pieces(), mimetype="text/event-stream"))
+    app.add_url_rule("/broken", "broken", lambda: Response((1 // 0 for _ in "a"), mimetype="text/event-stream"))
+    with serving(app) as port, ExitStack() as stack:
+        threads = threading.active_count()
+        events = b"GET /events HTTP/1.0\r\n\r\n"
+        clients = [stack.enter_context(connected(port, events)) for _ in range(60)]
+        streams = [stack.enter_context(client.makefile("rb")) for client in clients]
+        for stream in streams:
+            while stream.readline() != b"data: begun\n":
+                pass
+        assert threading.active_count() - threads <= 16 + 8
+        assert b"begun" not in exchange(port, b"GET /broken HTTP/1.0\r\n\r\n")
+        streams.pop().close()
+        clients.pop().close()
+        wait_until(lambda: len(closed) == 1, "the stream of the client that left is closed")
+        ended.set()
+        for stream in streams:
+            assert stream.read().endswith(b"data: ended\n\n")
+        wait_until(lambda: len(closed) == len(opened) == 60, "all are closed")

@@ -24,46 +24,38 @@ def pictures() -> Iterator[Pictures]:
 def test_the_newest_picture_wins(pictures: Pictures) -> None:
     for tick in range(3):
         pictures.put(picture(tick))
-    shown = pictures.wait("a", -1, 0)
+    shown = pictures.shown("a")
     assert shown is not None
     assert (shown.picture, shown.count) == (picture(2), 3)
-    assert pictures.wait("a", shown.version, 0) is None
+    assert pictures.shown("a") is shown
 
 
-def test_a_waiting_viewer_wakes_for_its_own_camera(pictures: Pictures) -> None:
-    got = []
-    thread = threading.Thread(target=lambda: got.append(pictures.wait("a", -1, 10)))
-    thread.start()
+def test_a_viewer_is_told_of_its_own_camera_after_the_change() -> None:
+    told = []
+    pictures = Pictures(lambda camera: told.append((camera, pictures.shown(camera))))
     pictures.put(picture(1, "b"))
     pictures.put(picture(7, "a"))
-    thread.join(5)
-    assert [shown.picture.tick for shown in got if shown and shown.picture] == [7]
+    assert [(camera, shown.picture.tick) for camera, shown in told if shown and shown.picture] == [("b", 1), ("a", 7)]
 
 
 def test_closing_ends_every_wait(pictures: Pictures) -> None:
-    threads = [
-        threading.Thread(target=pictures.wait, args=("a", -1, 60)),
-        threading.Thread(target=pictures.wait_for_any, args=(0, 60)),
-        threading.Thread(target=pictures.newest, args=("a", 60)),
-    ]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=pictures.newest, args=("a", 60))
+    thread.start()
     pictures.close()
-    for thread in threads:
-        thread.join(5)
-        assert not thread.is_alive()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_a_placeholder_is_repeated_only_after_a_second_and_a_new_one_is_shown_at_once(pictures: Pictures) -> None:
     waiting, down = b"waiting", b"down"
     now = time.monotonic()
     pictures.put_placeholder("a", waiting, now)
-    first = pictures.wait("a", -1, 0)
+    first = pictures.shown("a")
     assert first is not None
     pictures.put_placeholder("a", waiting, now)
-    assert pictures.wait("a", first.version, 0) is None
+    assert pictures.shown("a") is first
     pictures.put_placeholder("a", down, now)
-    second = pictures.wait("a", first.version, 0)
+    second = pictures.shown("a")
     assert second is not None
     assert (second.jpeg, second.picture) == (down, None)
 
@@ -72,7 +64,7 @@ def test_an_outdated_placeholder_does_not_hide_the_newest_picture(pictures: Pict
     judged_at = time.monotonic()
     pictures.put(picture(1))
     pictures.put_placeholder("a", b"stalled", judged_at)
-    shown = pictures.wait("a", -1, 0)
+    shown = pictures.shown("a")
     assert shown is not None
     assert shown.picture == picture(1)
 
@@ -80,9 +72,9 @@ def test_an_outdated_placeholder_does_not_hide_the_newest_picture(pictures: Pict
 def test_an_old_picture_is_not_shown_as_new(pictures: Pictures) -> None:
     pictures.put(picture(1))
     pictures.open("a")
-    assert pictures.wait("a", -1, 0) is None
+    assert pictures.shown("a") is None
     pictures.was_read(["a"], time.monotonic())
     pictures.end_placeholder("a")
-    shown = pictures.wait("a", -1, 0)
+    shown = pictures.shown("a")
     assert shown is not None
     assert shown.picture == picture(1)

@@ -1,0 +1,1 @@
+"""Pictures, viewers and a peer for `benchmarks.streamer`."""
