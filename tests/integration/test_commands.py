@@ -131,6 +131,16 @@ def test_names_are_published_survive_merges_and_go_with_the_identity(yard: Site)
     )
 
 
+def test_what_another_program_writes_into_the_names_is_corrected(yard: Site) -> None:
+    yard.ask("name", 1, name="Ann")
+    yard.client.hset(yard.keys.names, mapping={"1": "Eve", "2": "Eve", "01": "Eve", "x": b"\xff"})
+    look_after_output(yard)
+    assert yard.client.hgetall(yard.keys.names) == {b"1": b"Ann"}
+    yard.client.set(yard.keys.names, "a string")
+    look_after_output(yard)
+    assert yard.names() == {1: "Ann"}
+
+
 def test_nothing_of_a_forgotten_identity_stays_in_redis(yard: Site) -> None:
     yard.ask("merge", 1, 2)
     yard.ask("name", 1, name="Bob")
