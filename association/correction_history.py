@@ -30,7 +30,7 @@ class Corrected:
     pinned: list[int] = field(default_factory=list)
     """The tracks that no automatic decision could take away since then."""
     names: list[str] = field(default_factory=list)
-    """The names of `gid` and `other_gid` before."""
+    """The names of `gid` and `other_gid` before; `merge`: and that of the result."""
     absorbed: list[int] = field(default_factory=list)
     """`merge`: the gids that had been merged into `other_gid`."""
     first_ns: list[int] = field(default_factory=list)

@@ -106,6 +106,7 @@ class Corrections:
             older.name = wanted.name
         if older.name != done.names[0]:
             result.renamed.add(older.gid)
+        done.names.append(older.name)
         done.pinned = self._pin(older)
         self._identities.corrections.add(done)
         return Done(gid=older.gid, other_gid=younger.gid)
@@ -206,7 +207,8 @@ class Corrections:
         rows_of = self._table.rows
         kept.last_ns = max(int(rows_of["last_ns"][row]) for row in others)
         self._keep_apart_again(found, kept, restored)
-        kept.name, restored.name = found.names or ["", ""]
+        before, restored.name, after = found.names
+        kept.name = before if kept.name == after else kept.name  # It may have inherited another one since.
         result.renamed |= {kept.gid, restored.gid}
 
     def _keep_apart_again(self, found: Corrected, kept: Identity, restored: Identity) -> None:

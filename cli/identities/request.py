@@ -66,7 +66,7 @@ def _done(answer: Answer) -> str:
         "name": f"id {gid} has the name",
         "unname": f"id {gid} has no name any more",
         "forget": f"id {gid} was forgotten",
-        "undo": f"the command {answer.undoes} was undone",
+        "undo": f"the command {answer.undoes} on id {gid} was undone",
     }[answer.kind]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from association.identities import Identities
 from services.aggregator.publication import Command
 from services.aggregator.repair import NUMBERS_END
 from shared.keys import Keys
@@ -76,6 +77,17 @@ class PublishedIds:
         """Gid → the name that an operator gave."""
         pairs = self._client.hgetall(self._keys.names).items()
         return {int(gid): name.decode(errors="replace") for gid, name in pairs if _number(gid)}
+
+    def wrong_names(self, identities: Identities) -> list[Command]:
+        """The commands that correct or remove what is in `names`, but is not the name of an identity."""
+        commands: list[Command] = []
+        for gid, found in self._client.hgetall(self._keys.names).items():
+            number = _number(gid)
+            is_gid = number is not None and gid == str(number).encode() and number in identities
+            name = identities[number].name if number is not None and is_gid else ""
+            if name.encode() != found:
+                commands.append(["HSET", self._keys.names, gid, name] if name else ["HDEL", self._keys.names, gid])
+        return commands
 
     def gids_since(self, tick: int) -> dict[Track, int]:
         """The last gid of every track whose gid was published at `tick` or later."""

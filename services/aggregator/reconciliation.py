@@ -85,6 +85,7 @@ class Reconciliation:
         changes |= {
             track: gid for track, gid in believed.items() if published.get(track) != gid and track[0] not in rewritten
         }
+        commands += self._published.wrong_names(identities)
         commands += publication.rewritten(deleted, state.association)
         commands += publication.changes(state.last_tick, changes)
         if commands:

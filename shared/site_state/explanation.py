@@ -164,11 +164,12 @@ def class_name_of(client: Client, keys: Keys, record: Fields) -> str | None:
 
 def _tracks(gid: int, sightings: Iterable[Fields], changes: Iterable[Change]) -> list[TrackOfIdentity]:
     """The tracks of an identity: one for all entries of `sightings` with the same camera, track and start."""
-    newest_split = {
-        (one.camera, one.track_id): one.gid
-        for one in changes
-        if one.kind == "split" and gid in (one.gid, one.other_gid)
-    }
+    newest_split: dict[tuple[str, str], int] = {}
+    for one in changes:
+        if one.kind == "split":
+            newest_split[one.camera, one.track_id] = one.gid
+        else:  # What was split off may have been merged again.
+            newest_split = {track: one.gid if to == one.other_gid else to for track, to in newest_split.items()}
     tracks: dict[tuple[str, str, int], TrackOfIdentity] = {}
     for fields in sightings:
         camera, track_id = fields.get("camera", ""), fields.get("track_id", "")

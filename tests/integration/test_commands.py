@@ -17,6 +17,7 @@ from services.aggregator.operators import Answers
 from services.aggregator.service import Aggregator
 from shared import commands
 from shared.commands import CommandsFull, InvalidCommand, send, wait_for
+from shared.monitoring.monitor import Monitor
 from shared.operator_commands import ANSWERED_FOR_S, Answer, Kind, OperatorCommand
 from shared.redis_connection import Client, connect
 from shared.site import PublishedSite
@@ -131,6 +132,16 @@ def test_names_are_published_survive_merges_and_go_with_the_identity(yard: Site)
     )
 
 
+def test_what_another_program_writes_into_the_names_is_corrected(yard: Site) -> None:
+    yard.ask("name", 1, name="Ann")
+    yard.client.hset(yard.keys.names, mapping={"1": "Eve", "2": "Eve", "01": "Eve", "x": b"\xff"})
+    look_after_output(yard)
+    assert yard.client.hgetall(yard.keys.names) == {b"1": b"Ann"}
+    yard.client.set(yard.keys.names, "a string")
+    look_after_output(yard)
+    assert yard.names() == {1: "Ann"}
+
+
 def test_nothing_of_a_forgotten_identity_stays_in_redis(yard: Site) -> None:
     yard.ask("merge", 1, 2)
     yard.ask("name", 1, name="Bob")
@@ -211,6 +222,19 @@ def test_what_cannot_be_carried_out_is_answered_with_a_reason(yard: Site) -> Non
     assert yard.events_of_operators() == []
     with pytest.raises(InvalidCommand, match="needs 'other_gid'"):
         send(yard.client, yard.keys, command("merge", 1))
+
+
+def test_answers_are_counted_by_outcome(redis_client: Client) -> None:
+    yard, monitor = Site(redis_client), Monitor()
+    yard.aggregator = Aggregator(redis_client, yard.site, monitor)
+    yard.play(30)
+    for gid in (1, 77, 2):
+        yard.ask("name", gid, name="Ann")
+    counted = [
+        monitor.registry.get_sample_value("mtmc_aggregator_commands_total", {"outcome": outcome})
+        for outcome in ("done", "refused")
+    ]
+    assert counted == [2, 1]
 
 
 def test_a_command_that_is_sent_again_has_one_effect_and_the_same_answer(yard: Site) -> None:

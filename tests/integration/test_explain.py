@@ -144,3 +144,15 @@ def test_garbage_is_left_out(site: Client, explain: Callable[..., Done], fields:
 def test_aliases_that_lead_in_a_circle_end(site: Client) -> None:
     site.hset(KEYS.aliases, mapping={"20": "21", "21": "20"})
     assert read_explanation(site, KEYS, 20) is None
+
+
+def test_a_track_that_was_split_off_and_merged_again_is_shown_as_its_own(
+    site: Client, explain: Callable[..., Done]
+) -> None:
+    event(site, "merged", 7, 35, other_gid=8, by="Ann", command="c2", undoes="c1")
+    done = explain("7")
+    assert "id 8 now" not in next(line for line in done.stdout.splitlines() if "yard" in line and " 13 " in line)
+    assert "id 8 was merged into id 7, by Ann (command c2)" in " ".join(done.stdout.split())
+    found = json.loads(explain("7", "--json").stdout)
+    assert [track["moved_to"] for track in found["tracks"]] == [None, None, None]
+    assert [change["by"] for change in found["changes"]] == [None, None, "Ann"]

@@ -64,7 +64,7 @@ def test_identities_are_listed_shown_and_corrected(
     split = identities("split", "1", "B/2", "--by", "Ann", "--json")
     answer = json.loads(split.stdout)
     assert (answer["outcome"], answer["gid"], answer["other_gid"]) == ("done", 3, 1)
-    assert identities("undo").stdout.startswith(f"the command {answer['id']} was undone (command ")
+    assert identities("undo").stdout.startswith(f"the command {answer['id']} on id 3 was undone (command ")
     merged = identities("merge", "2", "1", "--name", "two in one")
     assert merged.returncode == 0, merged.stderr
     assert merged.stdout.startswith("id 2 was merged into id 1 (command ")

@@ -135,6 +135,14 @@ RUN_ELSEWHERE: dict[str, tuple[Place, ...]] = {
         Place("tests/integration/test_explain.py", "test_each_track_and_change_is_explained", ('explain("7")',)),
         Place("tests/integration/test_explain.py", "explain", ('mtmc("explain"',)),
     ),
+    f"mtmc identities merge {SITE_FILE} 7 3": (
+        Place(
+            "tests/integration/test_identities_command.py",
+            "test_identities_are_listed_shown_and_corrected",
+            ('identities("merge", "2", "1"',),
+        ),
+        Place("tests/integration/test_identities_command.py", "identities", ('mtmc("identities"',)),
+    ),
     f"{IN_COMPOSE} up --build --wait": (
         UP_BUILD_WAIT,
         Place(COMPOSE, "test_without_a_site_the_demo_runs", ('"up", "--wait"',)),

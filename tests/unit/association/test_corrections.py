@@ -175,6 +175,23 @@ def test_identities_with_different_names_are_never_merged_by_evidence(mode: Mode
         assert run.association.identities[1].name == "Ann"
 
 
+def test_undoing_a_merge_keeps_a_name_that_was_inherited_since() -> None:
+    stays = [Stay(1, 0, 1, 300), Stay(2, 1, 1, 300), Stay(1, 2, 1, 300)]
+    run = begin(overlapping(3), stays, 60, "live")
+    run.ask("split", 1, tracks=((2, 3),))
+    other, third = run.gids[1, 2], run.gids[2, 3]
+    run.association.identities[third].name = "Cay"
+    for gid in (1, third):  # as if the aggregator itself had split them
+        run.association.identities[gid].apart.clear()
+        run.association.identities[gid].pinned.clear()
+    run.ask("merge", 1, other)
+    run.continue_with(stays, 280)
+    assert run.gids[2, 3] == 1, "the third one was merged by evidence"
+    assert not run.ask("undo").refused
+    assert run.association.identities[1].name == "Cay"
+    assert not run.association.identities[other].name
+
+
 # -- forget ------------------------------------------------------------------------------------------------
 
 
