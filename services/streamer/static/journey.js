@@ -14,7 +14,7 @@ const TERMS = {
 
 /** The journey as elements.
  * @param {any} identity an IdentityDetail of the API
- * @param {{open: (gid: number) => void, titles: Map<string, string>}} page */
+ * @param {{open: (gid: number) => void, titles: Map<string, string>, corrections: any}} page */
 export function journey(identity, page) {
   const stays = identity.journey;
   return [
@@ -77,16 +77,21 @@ function stayItem(identity, stay, page) {
     h("div", {},
       h("p", {}, h("strong", {}, page.titles.get(stay.camera) || stay.camera), ` ${clockTime(stay.first_seen)}, ${stay.ended ? `for ${duration(length)}` : "in view"}`),
       stay.moved_to !== null ? h("p", { class: "moved-to" }, "belongs to ", link(stay.moved_to, page), " now") : null,
-      why(stay.decision, page)));
+      why(stay, page),
+      // One track must stay.
+      identity.journey.length > 1 && stay.moved_to === null
+        ? h("button", { type: "button", class: "split", "data-key": `split-${stay.camera}-${stay.track_id}`, onclick: () => page.corrections.split(stay.camera, stay.track_id) }, "Another object")
+        : null));
 }
 
-function why(decision, page) {
+function why(stay, page) {
+  const decision = stay.decision;
   if (decision === null) return h("p", { class: "why" }, "The first track: there was nothing to decide.");
   const largest = Math.max(1, ...Object.values(decision.terms).map(Math.abs));
   // Below 0 the best known identity was too unlike, so a new one began; the terms are those of that comparison.
   const isNew = decision.score < 0;
   const other = decision.runner_up ? link(decision.runner_up, page) : null;
-  return h("details", { class: "why" },
+  return h("details", { class: "why", "data-key": `${stay.camera} ${stay.track_id}` },
     h("summary", {}, isNew ? "why a new identity" : `why: score ${decision.score.toFixed(1)}`),
     isNew
       ? h("p", {}, "The closest was ", other || "no other", `, at ${decision.score.toFixed(1)}: too unlike.`)

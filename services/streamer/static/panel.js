@@ -2,6 +2,7 @@
 //
 // Plain modules without a library: there are three lists and one detail, each drawn again from what the API says.
 
+import { Corrections } from "./corrections.js";
 import { Follow } from "./follow.js";
 import { journey, swatch } from "./journey.js";
 import { clockTime, colourOf, cropAddress, duration, get, h, repeat, titleOf } from "./parts.js";
@@ -9,14 +10,16 @@ import { clockTime, colourOf, cropAddress, duration, get, h, repeat, titleOf } f
 const NOW_MS = 1000;
 const JOURNEY_MS = 2000;
 const MOST_EVENTS = 200;
-const KINDS = { appeared: "appeared", handover: "went over", merged: "merged", split: "split", left: "left", gap: "gap", recovered: "recovered", restored: "restored", corrected: "corrected" };
+const KINDS = { appeared: "appeared", handover: "went over", merged: "merged", split: "split", left: "left", gap: "gap", recovered: "recovered", restored: "restored", named: "named", unnamed: "name removed", forgotten: "forgotten" };
+
+const SITE_KINDS = new Set(["gap", "recovered", "restored"]);
 
 /* global tiles, arrange, large */
 const panel = document.getElementById("panel");
 const body = document.getElementById("panel-body");
 const toggle = document.getElementById("panel-toggle");
 const follow = new Follow(() => tiles);
-const page = { open: (gid) => go({ gid }), titles: new Map() };
+const page = { open: (gid) => go({ gid }), titles: new Map(), corrections: null };
 const events = [];
 let stop = () => {};
 let shown = "";
@@ -132,16 +135,21 @@ function markFollowed(gid) {
 
 async function showJourney(gid, signal) {
   const identity = await guarded(() => get(`/identities/${gid}`, signal));
-  const open = new Set([...body.querySelectorAll("details[open]")].map((details) => details.dataset.key));
-  const parts = journey(identity, page);
-  const top = h("div", { class: "bar-of-journey", "data-gid": identity.gid },
-    h("button", { type: "button", "data-key": "back", onclick: () => go({ gid: null, view: place().view }) }, "‹ Back"),
-    h("button", { type: "button", class: "follow", "data-key": "follow", "aria-pressed": "false", onclick: () => toggleFollow(identity.gid) }, "Follow"));
-  keepFocus(() => body.replaceChildren(top, ...parts));
-  body.querySelectorAll("details").forEach((details, index) => {
-    details.dataset.key = String(index);
-    details.open = open.has(String(index));
-  });
+  // What an operator types stays: only what is below the forms is drawn again.
+  let content = body.querySelector(`.journey[data-gid="${identity.gid}"]`);
+  if (!content) {
+    content = h("div", { class: "journey", "data-gid": identity.gid });
+    page.corrections = new Corrections(identity, { open: page.open, changed: () => showJourney(gid, signal).catch(() => {}) });
+    body.replaceChildren(
+      h("div", { class: "bar-of-journey", "data-gid": identity.gid },
+        h("button", { type: "button", "data-key": "back", onclick: () => go({ gid: null, view: place().view }) }, "‹ Back"),
+        h("button", { type: "button", class: "follow", "data-key": "follow", "aria-pressed": "false", onclick: () => toggleFollow(identity.gid) }, "Follow")),
+      page.corrections.element,
+      content);
+  }
+  const open = new Set([...content.querySelectorAll("details[open]")].map((details) => details.dataset.key));
+  keepFocus(() => content.replaceChildren(...journey(identity, page)));
+  for (const details of content.querySelectorAll("details")) details.open = open.has(details.dataset.key);
   markFollowed(place().follow);
 }
 
@@ -149,7 +157,7 @@ async function showJourney(gid, signal) {
 
 function showEvents() {
   const list = h("ol", { class: "events" });
-  const kinds = h("select", { "aria-label": "kind of event", onchange: () => fill() }, h("option", { value: "" }, "all events"), ...Object.entries(KINDS).slice(0, 5).map(([kind, text]) => h("option", { value: kind }, text)));
+  const kinds = h("select", { "aria-label": "kind of event", onchange: () => fill() }, h("option", { value: "" }, "all events"), ...Object.entries(KINDS).filter(([kind]) => !SITE_KINDS.has(kind)).map(([kind, text]) => h("option", { value: kind }, text)));
   const fill = () => list.replaceChildren(...events.filter((event) => !kinds.value || event.kind === kinds.value).slice(0, MOST_EVENTS).map(eventItem));
   body.replaceChildren(h("div", { class: "filters" }, kinds), list);
   const abort = new AbortController();

@@ -1,0 +1,73 @@
+// What an operator corrects: name, merge, split, forget, undo. The aggregator carries it out, and says what became of it.
+
+import { h } from "./parts.js";
+
+/** @typedef {{kind: string, gid?: number, other_gid?: number, name?: string, tracks?: string[], undoes?: string}} Command */
+
+/** Sends a command and waits for its answer.
+ * @param {Command} command @returns {Promise<any>} */
+async function send(command) {
+  const response = await fetch("/api/v1/commands", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Accept: "application/json" },
+    body: JSON.stringify(command),
+  });
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.detail || answer.title || `the streamer answered ${response.status}`);
+  return answer;
+}
+
+/** The forms for one identity; they stay while the journey below them is drawn again.
+ * @param {{gid: number, name: string|null}} identity
+ * @param {{open: (gid: number) => void, changed: () => void}} page */
+export class Corrections {
+  constructor(identity, page) {
+    this.gid = identity.gid;
+    this.page = page;
+    this.said = h("p", { class: "said", role: "status" });
+    this.name = h("input", { type: "text", maxlength: 64, value: identity.name || "", "aria-label": "name", placeholder: "name" });
+    this.other = h("input", { type: "number", min: 1, step: 1, "aria-label": "the other identity", placeholder: "its number" });
+    this.element = h("details", { class: "corrections" },
+      h("summary", {}, "Correct"),
+      this.form(this.name, "Save name", () => (this.name.value.trim() ? { kind: "name", gid: this.gid, name: this.name.value.trim() } : { kind: "unname", gid: this.gid })),
+      this.form(this.other, "Is the same as this", () => ({ kind: "merge", gid: this.gid, other_gid: Number(this.other.value) })),
+      h("details", { class: "forget" },
+        h("summary", {}, "Forget it"),
+        h("p", {}, "Its name, its journey and its pictures are deleted. This cannot be undone."),
+        h("button", { type: "button", onclick: () => this.ask({ kind: "forget", gid: this.gid }) }, "Delete for good")),
+      this.said);
+  }
+
+  form(input, label, command) {
+    return h("form", {
+      onsubmit: (event) => {
+        event.preventDefault();
+        this.ask(command());
+      },
+    }, input, h("button", { type: "submit" }, label));
+  }
+
+  /** Splits a track off. @param {string} camera @param {string} trackId */
+  split(camera, trackId) {
+    this.element.open = true;
+    this.ask({ kind: "split", gid: this.gid, tracks: [`${camera}/${trackId}`] });
+  }
+
+  /** @param {Command} command */
+  async ask(command) {
+    this.said.replaceChildren("…");
+    try {
+      const answer = await send(command);
+      if (answer.outcome === "waiting") {
+        this.said.replaceChildren("The aggregator has not answered yet. It will carry this out once it runs.");
+        return;
+      }
+      const undo = h("button", { type: "button", onclick: () => this.ask({ kind: "undo", undoes: answer.id }) }, "Undo");
+      this.said.replaceChildren("Done. ", command.kind === "undo" || command.kind === "forget" ? "" : undo);
+      if (command.kind === "merge" && answer.gid !== this.gid) this.page.open(answer.gid);
+      else this.page.changed();
+    } catch (error) {
+      this.said.replaceChildren(`Not done: ${error.message}.`);
+    }
+  }
+}
