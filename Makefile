@@ -16,7 +16,7 @@ TRAIN_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-chaos test-compose test-evaluation test-torch test-training check up bench soak
-.PHONY: gpu-check evaluate lock clean
+.PHONY: test-page gpu-check evaluate lock clean
 .PHONY: train-detector train-embedder evaluate-models
 
 help: ## List the targets
@@ -49,14 +49,19 @@ $(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
 # starts, would compile all of them again.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # Only these files are read in the second phase, because reading all of them takes ten seconds.
-FILES_WITH_ALONE := grep -rl --include='test_*.py' 'mark[.]alone' tests/browser tests/integration tests/unit
-THE_OTHERS := --ignore=tests/chaos --ignore=tests/compose --ignore=tests/evaluation
+FILES_WITH_ALONE := grep -rl --include='test_*.py' 'mark[.]alone' tests/integration tests/unit
+THE_OTHERS := $(addprefix --ignore=tests/,browser chaos compose evaluation streamer)
 test: $(VENV)/.installed-dev ## Run the tests (PYTEST_ARGS='tests/unit -k gate' runs some)
 	@tools/install-system-packages
 	$(PYTEST) $(THE_OTHERS) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) \
 		|| [ $$? -eq 5 ]
 	$(PYTEST) $(THE_OTHERS) -m alone $(or $(PYTEST_ARGS),$$($(FILES_WITH_ALONE))) || [ $$? -eq 5 ]
-	@echo "not run here: make test-chaos, test-compose (needs Docker), test-evaluation, test-torch, test-training"
+	@echo "not run here: make test-page, test-chaos, test-compose (needs Docker), test-evaluation, test-torch, test-training"
+
+test-page: $(VENV)/.installed-dev ## Test the page in a real browser, the API, the login and the viewers
+	@tools/install-system-packages
+	$(PYTEST) tests/browser tests/streamer -n $(TEST_WORKERS) --dist loadfile -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) tests/browser tests/streamer -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 test-chaos: $(VENV)/.installed-dev ## Test what happens when processes, Redis or the network fail, and when keys are damaged
 	@tools/install-system-packages redis-server libfaketime

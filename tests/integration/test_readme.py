@@ -113,6 +113,7 @@ RUN_ELSEWHERE: dict[str, tuple[Place, ...]] = {
     ),
     "make install": (ci_step("install"),),
     "make test": (ci_step("test"),),
+    "make test-page": (ci_step("test-page"),),
     "make check": (ci_step("check"),),
     "make bench": (ci_step("bench"),),
     "pip install --no-deps trackeval==1.3.0": (

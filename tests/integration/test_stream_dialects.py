@@ -74,8 +74,9 @@ def wait_for(source: LiveSource, condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def down(source: LiveSource) -> str:
-    wait_for(source, lambda: source.state is SourceState.DOWN)
+def down(source: LiveSource, reason: str = "") -> str:
+    """Why it is down. With `reason`, waits until that is why: a camera that closes early may first seem unreachable."""
+    wait_for(source, lambda: source.state is SourceState.DOWN and reason in (source.error or ""))
     assert source.error is not None
     return source.error
 
@@ -311,7 +312,7 @@ def test_a_login_with_digest_is_understood_also_with_special_characters(watch: W
     with serving_http(answer) as address:
         host = address.removeprefix("http://")
         frames(watch(f"http://{user}:p:s%2Fw%25%23d@{host}/live"), 3)
-        assert "refused user and password (401)" in down(watch(f"http://{user}:wrong@{host}/live"))
+        assert down(watch(f"http://{user}:wrong@{host}/live"), "refused user and password (401)")
         assert "requires a user and a password (401)" in down(watch(f"http://{host}/live"))
 
 
