@@ -79,7 +79,7 @@ def judge_recording(
 ) -> Verdict:
     """Score the gids of `recording`, all of it or only its first `seconds` of site time.
 
-    `note` is told if the ground truth seems to be off by one frame.
+    `note` is called with a message if the ground truth seems to be off by one frame.
 
     Raises:
         MtmcError: the recording is damaged, or the scores cannot be computed.

@@ -10,8 +10,11 @@ from typing import Any
 
 from shared.config import EventFilter
 from shared.keys import Keys
-from shared.lenient_values import class_names, decimal, text_fields, whole
+from shared.lenient_reads import hash_at
+from shared.lenient_values import decimal, text_fields, whole
+from shared.names import read_names
 from shared.redis_connection import Client
+from shared.site_state.explanation import class_name_of
 
 _WHOLE = ("gid", "other_gid", "tick", "track_id", "runner_up", "after_seq", "next_seq", "tracks", "identities")
 _DECIMAL = ("score", "margin")
@@ -69,28 +72,9 @@ def event_of(client: Client, keys: Keys, entry_id: bytes, fields: Mapping[bytes,
     gid = whole(found.get("gid"))
     if gid is None:
         return Event(entry_id.decode(), found)
-    with client.pipeline(transaction=False) as pipe:
-        pipe.hmget(keys.identity(gid), "class", "cameras")
-        pipe.hget(keys.names, str(gid))
-        identity, name = pipe.execute(raise_on_error=False)
-    number, cameras = (_text(part) for part in (identity if isinstance(identity, list) else (None, None)))
-    camera = found.get("camera") or next(iter(cameras.split()), "")
-    return Event(entry_id.decode(), found, _class_name(client, keys, camera, whole(number)), _text(name) or None)
-
-
-def _class_name(client: Client, keys: Keys, camera: str, number: int | None) -> str | None:
-    """What the detector of `camera` calls class `number`; the number itself if that is not known."""
-    if number is None:
-        return None
-    with client.pipeline(transaction=False) as pipe:
-        pipe.hget(keys.camera(camera), "class_names")
-        (answer,) = pipe.execute(raise_on_error=False)
-    names = class_names(_text(answer))
-    return names[number] if 0 <= number < len(names) else str(number)
-
-
-def _text(answer: object) -> str:
-    return answer.decode(errors="replace") if isinstance(answer, bytes) else ""
+    record = text_fields(hash_at(client, keys.identity(gid)))
+    object_class = class_name_of(client, keys, record) or record.get("class")
+    return Event(entry_id.decode(), found, object_class or None, read_names(client, keys, [gid]).get(gid))
 
 
 def _iso(time_ns: int) -> str | None:
