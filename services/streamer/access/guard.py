@@ -20,6 +20,7 @@ from services.streamer.access.hosts import is_same_origin
 from services.streamer.access.login import add_login
 from services.streamer.access.rules import AccessRules
 from services.streamer.access.visitor import ANYBODY, Visitor
+from shared.tokens import Role
 
 _log = structlog.get_logger()
 _OPEN_PATHS = ("/healthz",)
@@ -43,7 +44,7 @@ class Guard:
         """Registers the checks; must come before any other `before_request`."""
         app.before_request(self._check)
         app.after_request(self._guard_response)
-        app.context_processor(lambda: {"has_session": self._has_session()})
+        app.context_processor(lambda: {"has_session": self._has_session(), "role": self._role()})
         add_login(app, self)
 
     def announce(self) -> None:
@@ -182,6 +183,11 @@ class Guard:
     def _has_session(self) -> bool:
         visitor = g.get("visitor")
         return visitor is not None and visitor.has_session
+
+    @staticmethod
+    def _role() -> Role:
+        visitor = g.get("visitor")
+        return "viewer" if visitor is None else visitor.role
 
     def _guard_response(self, response: Response) -> Response:
         for name, value in g.get("access_headers", ()):

@@ -1,6 +1,8 @@
 // One identity: a lane for each camera over time, and for each stay why the track belongs to it.
 
-import { clockTime, colourOf, cropAddress, duration, h, seconds, titleOf } from "./parts.js";
+import { openIdentity } from "./navigation.js";
+import { titleOfCamera } from "./panel_body.js";
+import { clockTime, colourOf, cropAddress, duration, h, seconds, swatch, titleOf } from "./parts.js";
 
 const TERMS = {
   appearance: "appearance",
@@ -14,23 +16,23 @@ const TERMS = {
 
 /** The journey as elements.
  * @param {any} identity an IdentityDetail of the API
- * @param {{open: (gid: number) => void, titles: Map<string, string>, corrections: any}} page */
-export function journey(identity, page) {
+ * @param {import("./corrections.js").Corrections|null} corrections null: the visitor may not change anything */
+export function journey(identity, corrections) {
   const stays = identity.journey;
   return [
-    facts(identity, page),
-    stays.length ? lanes(identity, page) : null,
+    facts(identity),
+    stays.length ? lanes(identity) : null,
     h("h3", {}, `Stays (${stays.length})`),
-    stays.length ? h("ol", { class: "stays" }, ...[...stays].reverse().map((stay) => stayItem(identity, stay, page))) : h("p", { class: "empty" }, "None is remembered."),
+    stays.length ? h("ol", { class: "stays" }, ...[...stays].reverse().map((stay) => stayItem(identity, stay, corrections))) : h("p", { class: "empty" }, "None is remembered."),
     identity.changes.length ? h("h3", {}, "Merges and splits") : null,
-    identity.changes.length ? h("ul", { class: "changes" }, ...identity.changes.map((change) => changeItem(change, page))) : null,
+    identity.changes.length ? h("ul", { class: "changes" }, ...identity.changes.map((change) => changeItem(change))) : null,
   ].filter(Boolean);
 }
 
-function facts(identity, page) {
+function facts(identity) {
   const newest = identity.crops && identity.crops[0];
   const where = identity.present
-    ? `in view of ${identity.boxes.map((box) => page.titles.get(box.camera) || box.camera).join(", ") || "a camera"}`
+    ? `in view of ${identity.boxes.map((box) => titleOfCamera(box.camera)).join(", ") || "a camera"}`
     : `last seen at ${clockTime(identity.last_seen)}`;
   const seen = seconds(identity.last_seen_ns) - seconds(identity.first_seen_ns);
   return h("div", { class: "facts" },
@@ -42,11 +44,7 @@ function facts(identity, page) {
       identity.asked !== identity.gid ? h("p", {}, `#${identity.asked} was merged into it`) : null));
 }
 
-export function swatch(gid) {
-  return h("span", { class: "swatch", style: { background: colourOf(gid) }, "aria-hidden": "true" });
-}
-
-function lanes(identity, page) {
+function lanes(identity) {
   const stays = identity.journey;
   const begin = Math.min(...stays.map((stay) => seconds(stay.first_seen_ns)));
   const end = Math.max(begin + 1, ...stays.map((stay) => seconds(stay.last_seen_ns)));
@@ -54,7 +52,7 @@ function lanes(identity, page) {
   const percent = (at) => `${(100 * (at - begin)) / (end - begin)}%`;
   return h("div", { class: "lanes", role: "img", "aria-label": `Journey over ${duration(end - begin)} through ${cameras.length} cameras` },
     ...cameras.map((camera) => h("div", { class: "lane" },
-      h("span", { class: "lane-name" }, page.titles.get(camera) || camera),
+      h("span", { class: "lane-name" }, titleOfCamera(camera)),
       h("div", { class: "lane-time" },
         ...stays.filter((stay) => stay.camera === camera).map((stay) => h("span", {
           class: stay.moved_to === null ? "stay" : "stay moved",
@@ -69,28 +67,28 @@ function lanes(identity, page) {
       h("div", {}, h("span", {}, clockTime(new Date(begin * 1000).toISOString())), h("span", {}, clockTime(new Date(end * 1000).toISOString())))));
 }
 
-function stayItem(identity, stay, page) {
+function stayItem(identity, stay, corrections) {
   const crops = (identity.crops || []).find((one) => one.camera === stay.camera && one.track_id === stay.track_id);
   const length = seconds(stay.last_seen_ns) - seconds(stay.first_seen_ns);
   return h("li", {},
     crops ? h("img", { class: "crop", src: cropAddress(crops.best), alt: `in ${stay.camera}`, loading: "lazy" }) : h("span", { class: "crop none" }),
     h("div", {},
-      h("p", {}, h("strong", {}, page.titles.get(stay.camera) || stay.camera), ` ${clockTime(stay.first_seen)}, ${stay.ended ? `for ${duration(length)}` : "in view"}`),
-      stay.moved_to !== null ? h("p", { class: "moved-to" }, "belongs to ", link(stay.moved_to, page), " now") : null,
-      why(stay, page),
+      h("p", {}, h("strong", {}, titleOfCamera(stay.camera)), ` ${clockTime(stay.first_seen)}, ${stay.ended ? `for ${duration(length)}` : "in view"}`),
+      stay.moved_to !== null ? h("p", { class: "moved-to" }, "belongs to ", link(stay.moved_to), " now") : null,
+      why(stay),
       // One track must stay.
-      identity.journey.length > 1 && stay.moved_to === null
-        ? h("button", { type: "button", class: "split", "data-key": `split-${stay.camera}-${stay.track_id}`, onclick: () => page.corrections.split(stay.camera, stay.track_id) }, "Another object")
+      corrections && identity.journey.length > 1 && stay.moved_to === null
+        ? h("button", { type: "button", class: "split", "data-key": `split-${stay.camera}-${stay.track_id}`, onclick: () => corrections.split(stay.camera, stay.track_id) }, "Another object")
         : null));
 }
 
-function why(stay, page) {
+function why(stay) {
   const decision = stay.decision;
   if (decision === null) return h("p", { class: "why" }, "The first track: there was nothing to decide.");
   const largest = Math.max(1, ...Object.values(decision.terms).map(Math.abs));
   // Below 0 the best known identity was too unlike, so a new one began; the terms are those of that comparison.
   const isNew = decision.score < 0;
-  const other = decision.runner_up ? link(decision.runner_up, page) : null;
+  const other = decision.runner_up ? link(decision.runner_up) : null;
   return h("details", { class: "why", "data-key": `${stay.camera} ${stay.track_id}` },
     h("summary", {}, isNew ? "why a new identity" : `why: score ${decision.score.toFixed(1)}`),
     isNew
@@ -102,12 +100,12 @@ function why(stay, page) {
       h("span", { class: "number" }, value.toFixed(1)))));
 }
 
-function changeItem(change, page) {
-  const other = change.kind === "merged" ? h("span", {}, `#${change.other_gid}`) : link(change.other_gid, page);
+function changeItem(change) {
+  const other = change.kind === "merged" ? h("span", {}, `#${change.other_gid}`) : link(change.other_gid);
   const text = change.kind === "merged" ? " was merged into it" : ": a track left it";
   return h("li", {}, h("time", {}, clockTime(change.time)), " ", other, text);
 }
 
-function link(gid, page) {
-  return h("button", { type: "button", class: "link", onclick: () => page.open(gid) }, swatch(gid), `#${gid}`);
+function link(gid) {
+  return h("button", { type: "button", class: "link", onclick: () => openIdentity(gid) }, swatch(gid), `#${gid}`);
 }

@@ -24,6 +24,11 @@ export function colourOf(gid) {
   return `hsl(${(hue * 360).toFixed(1)} 85% ${(50 + 12 * ((gid % 3) - 1)).toFixed(0)}%)`;
 }
 
+/** A spot in the colour of an identity. @param {number} gid @returns {HTMLElement} */
+export function swatch(gid) {
+  return h("span", { class: "swatch", style: { background: colourOf(gid) }, "aria-hidden": "true" });
+}
+
 /** What people call an identity. @param {{gid: number, name: string|null}} identity @returns {string} */
 export function titleOf(identity) {
   return identity.name || `#${identity.gid}`;
