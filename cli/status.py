@@ -36,6 +36,8 @@ def status(
       problems: code, about (id of a service, a host, or empty), text,
       advice, seconds; well is true if there are none; docs/operations.md
       explains each code
+      health: part (tick, skew, cameras, workers, aggregator, services,
+      redis), level (good, doubtful, bad), value, text, advice
       notices: what happened within the last day and is over, as text
       workers: id, host, pid, labels, device, backend, embedder (checksum),
       cameras, fps, heartbeat_age_seconds, gpu (UUID and name), gpu_problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from shared.site_state.health_strip import health_strip
 from shared.site_state.states import CameraState, SiteState
 
 
@@ -30,6 +31,7 @@ def status_json(state: SiteState, redis: str) -> dict[str, Any]:
         "boxes_without_gid": state.health.boxes.without_gid,
         "well": not state.problems,
         "problems": [asdict(problem) for problem in state.problems],
+        "health": [asdict(part) for part in health_strip(state)],
         "notices": list(state.notices),
         "workers": [asdict(worker) for worker in state.workers],
         "cameras": [_camera_json(camera) for camera in state.cameras],

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shared.site_state.health_strip import Level, health_strip
 from shared.site_state.states import CameraState, SiteState, State
 
 _STATE_STYLES: dict[State, str] = {
@@ -20,13 +21,15 @@ _STATE_STYLES: dict[State, str] = {
     "down": "bold red",
 }
 
+_LEVEL_STYLES: dict[Level, str] = {"good": "green", "doubtful": "yellow", "bad": "bold red", "unknown": "dim"}
+
 
 def tables(state: SiteState, redis: str) -> Group:
-    """Three lines about the clock, problems and notices, a table of workers, and one of cameras.
+    """The clock, the health of each part, problems and notices, a table of workers, and one of cameras.
 
     `redis` is the address to show.
     """
-    parts: list[RenderableType] = [_clock(state, redis)]
+    parts: list[RenderableType] = [_clock(state, redis), _strip(state)]
     parts += [Text(problem.line, style="bold red") for problem in state.problems]
     parts += [Text(notice, style="yellow") for notice in state.notices]
     workers = Table(title="workers", title_justify="left", title_style="bold")
@@ -70,6 +73,14 @@ def _clock(state: SiteState, redis: str) -> Text:
     )  # fmt: skip
     if state.stalled:
         text.append(f"\nstalled: {', '.join(state.stalled)}", style="bold red")
+    return text
+
+
+def _strip(state: SiteState) -> Text:
+    text = Text()
+    for part in health_strip(state):
+        text.append("● ", style=_LEVEL_STYLES[part.level]).append(f"{part.part} {part.value}  ")
+    text.rstrip()
     return text
 
 

@@ -12,6 +12,7 @@ from selenium.webdriver.common.keys import Keys as Key
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from shared.redis_connection import Client, connect
+from tests.browser.wall import health
 from tests.conftest import RedisProcess
 from tests.integration.streamer_site import (
     KEYS,
@@ -134,7 +135,7 @@ def test_eight_cameras_are_live_over_one_connection(browser: WebDriver, streamer
     wait_until(lambda: set(states(browser).values()) == {"live"}, "all are said to be live")
     assert streamer.metric("mtmc_streamer_wall_viewers") == 1
     assert streamer.metric("mtmc_streamer_viewers") == 0
-    wait_until(lambda: browser.find_element(By.ID, "live").text == "8 / 8", "all are counted as live")
+    wait_until(lambda: health(browser, "cameras") == "8 / 8", "all are counted as live")
     assert browser.find_element(By.CSS_SELECTOR, "h1").text == "yard"
     assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     addresses = script(browser, "return performance.getEntriesByType('resource').map(entry => entry.name)")

@@ -7,16 +7,24 @@ import re
 import signal
 from pathlib import Path
 
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys as Key
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from shared.camera_settings import set_paused
 from shared.keys import Keys
 from shared.redis_connection import connect
 from shared.service_list import read_services
+from tests.browser.wall import health
 from tests.conftest import RedisProcess
 from tests.integration.streamer_site import wait_until
 from tests.running_services import services_running, write_hall_site
+
+
+def level(browser: WebDriver, part: str) -> str:
+    script = "return document.querySelector(`#health [data-part=${arguments[0]}]`)?.dataset.level ?? ''"
+    return str(browser.execute_script(script, part))
 
 
 def test_the_page_says_what_hangs_until_it_goes_on(
@@ -36,12 +44,18 @@ def test_the_page_says_what_hangs_until_it_goes_on(
         browser.get(served[1])
         banner = browser.find_element(By.ID, "problems")
         notice = browser.find_element(By.ID, "notice")
-        live = browser.find_element(By.ID, "live")
-        wait_until(lambda: live.text == "0 / 1" and not banner.is_displayed(), "the site is well")
+        wait_until(lambda: health(browser, "cameras") == "0 / 1" and not banner.is_displayed(), "the site is well")
 
         services["aggregator"].send_signal(signal.SIGSTOP)
         wait_until(banner.is_displayed, "the banner")
         assert "This site has a problem" in banner.text
+        wait_until(lambda: level(browser, "aggregator") == "bad", "the strip says so, too")
+        browser.find_element(By.CSS_SELECTOR, "#health [data-part=aggregator] button").click()
+        detail = browser.find_element(By.ID, "health-detail")
+        assert "No aggregator does its work" in detail.text
+        assert "What to do: restart the aggregator" in detail.text
+        ActionChains(browser).send_keys(Key.ESCAPE).perform()
+        assert not detail.is_displayed()
         assert (
             f"the aggregator on {os.uname().nodename} (pid {services['aggregator'].pid}) does not answer" in banner.text
         )
@@ -53,14 +67,15 @@ def test_the_page_says_what_hangs_until_it_goes_on(
 
         services["streamer"].send_signal(signal.SIGSTOP)
         wait_until(lambda: "The streamer does not answer" in notice.text, "a streamer that hangs")
-        assert live.text == "–", "nothing is said to be live"
+        assert health(browser, "cameras") in ("", "–"), "nothing is said to be live"
         services["streamer"].send_signal(signal.SIGCONT)
-        wait_until(lambda: not notice.is_displayed() and live.text == "0 / 1", "the streamer again")
+        wait_until(lambda: not notice.is_displayed() and health(browser, "cameras") == "0 / 1", "the streamer again")
 
         os.kill(redis_process.pid, signal.SIGSTOP)
         try:
             wait_until(lambda: "Redis does not answer" in notice.text, "a Redis that hangs")
-            assert live.text == "–"
+            assert (level(browser, "redis"), level(browser, "tick")) == ("bad", "unknown")
+            assert health(browser, "cameras") in ("", "–")
         finally:
             os.kill(redis_process.pid, signal.SIGCONT)
-        wait_until(lambda: not notice.is_displayed() and live.text == "0 / 1", "Redis again")
+        wait_until(lambda: not notice.is_displayed() and health(browser, "cameras") == "0 / 1", "Redis again")

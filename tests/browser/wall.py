@@ -20,3 +20,9 @@ def pictures_change(browser: WebDriver, cameras: Sequence[str]) -> Callable[[], 
         return all(len(pictures) >= _DIFFERENT for pictures in seen.values())
 
     return all_have_changed
+
+
+def health(browser: WebDriver, part: str) -> str:
+    """The value of a part in the strip; empty: it is not shown."""
+    script = "return document.querySelector(`#health [data-part=${arguments[0]}] .value`)?.textContent ?? ''"
+    return str(browser.execute_script(script, part))

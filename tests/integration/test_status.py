@@ -85,9 +85,20 @@ def test_the_json_has_every_documented_field(site: Client, redis_url: str) -> No
     for one in (shown, expected):
         assert one["workers"][0].pop("heartbeat_age_seconds") >= 0
         one.pop("tick_age_seconds")
-    problems = shown["problems"]
-    assert shown == expected | {"problems": problems}, "services are in tests/integration/test_presence.py"
+    problems, health = shown["problems"], shown["health"]
+    assert shown == expected | {"problems": problems, "health": health}, (
+        "services are in tests/integration/test_presence.py"
+    )
     assert [problem["code"] for problem in problems] == ["no_aggregator"]
+    assert {part["part"]: part["level"] for part in health} == {
+        "tick": "good",
+        "skew": "doubtful",
+        "cameras": "doubtful",
+        "workers": "good",
+        "aggregator": "bad",
+        "services": "good",
+        "redis": "good",
+    }
     assert shown["well"] is False
     assert (shown["site"], shown["redis"], shown["revision"], shown["running"]) == ("hall", redis_url, 1, True)
     assert (shown["clock"], shown["aggregator"], shown["stalled"]) == (True, False, ["b"])
@@ -111,7 +122,7 @@ def test_the_json_has_every_documented_field(site: Client, redis_url: str) -> No
     assert (b["state"], b["stalled"], b["error"]) == ("down", True, "cannot open rtsp://***@box")
     assert (c["state"], c["message"]) == ("waiting", "no worker has it")
     help_text = " ".join(status("--help").stdout.replace("│", " ").split())
-    for name in ["tick_age_seconds", *shown, *problems[0], *worker, *a, *STATES]:
+    for name in ["tick_age_seconds", *shown, *problems[0], *health[0], *worker, *a, *STATES]:
         assert name in help_text
 
 
@@ -120,7 +131,8 @@ def test_the_tables_show_the_state_and_no_secrets(site: Client) -> None:
     Console(width=160, file=shown).print(tables(read(site), "redis://here"))
     text = shown.getvalue()
     for words in (
-        "tick 42",
+        "● tick 42",
+        "● cameras 0 / 3",
         "gate 44",
         "stalled: b",
         "no aggregator is running, so new tracks get no global ids: start one: mtmc run aggregator --site hall",

@@ -12,6 +12,8 @@ from services.streamer.api.parts import ApiParts
 from shared.lenient_reads import fields_at
 from shared.lenient_values import decimal, whole
 from shared.service_list import ServiceInfo
+from shared.site_state.health_strip import LEVELS, PARTS, health_strip
+from shared.site_state.health_strip import PartHealth as StripPart
 from shared.site_state.problems import PROBLEM_CODES, SiteProblem
 from shared.site_state.states import SiteState, WorkerState
 
@@ -28,6 +30,16 @@ class Problem(Model):
     text: Text = Field(description="what is wrong, and what follows from it; for people")
     advice: Text = Field(description="what to do; for people")
     seconds: float | None = Field(description="how long it has been so; null: unknown")
+
+
+class PartHealth(Model):
+    """How one part of the site is."""
+
+    part: Text = Field(json_schema_extra={"enum": list(PARTS)})
+    level: Text = Field(json_schema_extra={"enum": list(LEVELS)})
+    value: Text = Field(description="a number or a word; for people")
+    text: Text = Field(description="how it is; for people")
+    advice: Text = Field(description="what to do; for people; empty: nothing")
 
 
 class Problems(Model):
@@ -85,6 +97,7 @@ class Site(Model):
     boxes_without_gid: int = Field(description="of these, boxes without a global id")
     well: bool = Field(description="whether there is no problem")
     problems: list[Problem] = Field(description="the most important first")
+    health: list[PartHealth] = Field(description="each part of the site, always in this order")
     notices: list[Text] = Field(description="what happened within the last day and is over; for people")
     services: list[Service] = Field(description="the processes that sent a heartbeat within the last minute")
 
@@ -202,6 +215,7 @@ def site_of(state: SiteState) -> Site:
         boxes_without_gid=state.health.boxes.without_gid,
         well=not state.problems,
         problems=_problems_of(state),
+        health=[part_of(part) for part in health_strip(state)],
         notices=list(state.notices),
         services=_services_of(state),
     )
@@ -212,6 +226,11 @@ def problem_of(problem: SiteProblem) -> Problem:
     return Problem(
         code=problem.code, about=problem.about, text=problem.text, advice=problem.advice, seconds=problem.seconds
     )
+
+
+def part_of(part: StripPart) -> PartHealth:
+    """How one part is."""
+    return PartHealth(part=part.part, level=part.level, value=part.value, text=part.text, advice=part.advice)
 
 
 def _problems_of(state: SiteState) -> list[Problem]:

@@ -95,7 +95,6 @@ function showProblems(problems) {
     put(advice, `What to do: ${problem.advice}.`);
   });
   put(document.getElementById("announcement"), problems.map((problem) => `${problem.text}. ${problem.advice}.`).join(" "));
-  document.getElementById("live").classList.toggle("doubtful", problems.length > 0);
   if (wasHidden !== banner.hidden) arrange();
 }
 
@@ -110,9 +109,10 @@ function problemItem() {
 }
 
 // Nothing is known of the site: no number of the past is left in the header.
-function forgetSite(message) {
+function forgetSite(message, health) {
   showProblems([]);
-  for (const id of ["live", "identities", "tick", "skew"]) put(document.getElementById(id), "–");
+  showHealth(health);
+  put(document.getElementById("identities"), "–");
   for (const tile of tiles.values()) {
     tile.describe({ state: "stalled", message, picture_age_s: null, live_tracks: null });
   }
@@ -189,7 +189,7 @@ function showLarge() {
 // -- the connection ------------------------------------------------------------------------------------------
 const stream = new WallStream("/wall.stream", onMessage, (reason) => {
   showNotice(reason || "The streamer does not answer. Retrying …");
-  forgetSite("no connection to the streamer");
+  forgetSite("no connection to the streamer", []);
 });
 
 function onMessage(header, body) {
@@ -200,17 +200,15 @@ function onMessage(header, body) {
   }
   if (!header.redis) {
     showNotice("Redis does not answer. Retrying …");
-    forgetSite("no connection to Redis");
+    forgetSite("no connection to Redis", header.health);
     return;
   }
   showNotice("");
   setCameras(header.cameras);
   const site = header.site;
   showProblems(site.problems);
-  put(document.getElementById("live"), `${site.cameras_live} / ${site.cameras}`);
+  showHealth(site.health);
   put(document.getElementById("identities"), String(site.live_identities));
-  put(document.getElementById("tick"), site.tick.toLocaleString("en"));
-  put(document.getElementById("skew"), String(site.skew_ticks));
 }
 
 // A hidden page closes its connection, so that it costs nothing.

@@ -1,0 +1,71 @@
+"use strict";
+
+// The strip in the header: how each part of the site is. A click says what it means and what to do.
+
+const strip = document.getElementById("health");
+const detail = document.getElementById("health-detail");
+const PART_NAMES = { tick: "Tick", skew: "Skew", cameras: "Cameras", workers: "Workers", aggregator: "Aggregator", services: "Services", redis: "Redis" };
+const LEVEL_NAMES = { good: "good", doubtful: "needs a look", bad: "bad", unknown: "unknown" };
+let parts = [];
+let chosen = null;
+
+/** @param {Array<{part: string, level: string, value: string, text: string, advice: string}>} health */
+function showHealth(health) {
+  parts = health;
+  while (strip.children.length > health.length) strip.lastChild.remove();
+  while (strip.children.length < health.length) strip.append(partItem());
+  health.forEach((part, index) => {
+    const item = strip.children[index];
+    const button = item.firstElementChild;
+    item.dataset.part = part.part;
+    item.dataset.level = part.level;
+    const [value, name] = button.children;
+    putText(value, part.value);
+    putText(name, PART_NAMES[part.part] || part.part);
+    const label = `${PART_NAMES[part.part] || part.part} ${part.value}: ${LEVEL_NAMES[part.level] || part.level}`;
+    if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
+  });
+  showDetail();
+}
+
+function partItem() {
+  const item = document.createElement("li");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.setAttribute("aria-expanded", "false");
+  button.setAttribute("aria-controls", "health-detail");
+  button.append(document.createElement("span"), document.createElement("span"));
+  button.firstElementChild.className = "value";
+  button.addEventListener("click", () => {
+    chosen = chosen === item.dataset.part ? null : item.dataset.part;
+    showDetail();
+  });
+  item.append(button);
+  return item;
+}
+
+function showDetail() {
+  const part = parts.find((one) => one.part === chosen);
+  for (const item of strip.children) item.firstElementChild.setAttribute("aria-expanded", String(item.dataset.part === chosen));
+  const wasHidden = detail.hidden;
+  detail.hidden = part === undefined;
+  if (part) {
+    detail.dataset.level = part.level;
+    const text = `${part.text[0].toUpperCase()}${part.text.slice(1)}.`;
+    putText(detail.firstElementChild, PART_NAMES[part.part] || part.part);
+    putText(detail.lastElementChild, part.advice ? `${text} What to do: ${part.advice}.` : text);
+  }
+  if (wasHidden !== detail.hidden) window.dispatchEvent(new Event("resize"));
+}
+
+function putText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+window.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || chosen === null) return;
+  const button = strip.querySelector(`[data-part="${chosen}"] button`);
+  chosen = null;
+  showDetail();
+  button.focus();
+});
