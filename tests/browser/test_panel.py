@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Key
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -119,11 +120,26 @@ def test_events_are_listed_as_they_happen(browser: WebDriver, page: Serving, red
     assert "#7 went over from north to south" in texts(browser, ".events li")[0]
 
 
-@pytest.mark.parametrize("place", ["#view=now", "#gid=7"])
+def test_the_map_shows_views_and_positions(browser: WebDriver, page: Serving) -> None:
+    open_page(browser, page, "#view=map")
+    wait_until(lambda: texts(browser, ".map a text") == ["Anna"], "the identity on the ground")
+    assert texts(browser, ".map .view text") == ["north"]
+    assert "Without calibration: south, gate" in text(browser, ".ground .sum")
+    spot = browser.find_element(By.CSS_SELECTOR, ".map .object")
+    assert (float(spot.get_dom_attribute("cx") or 0), float(spot.get_dom_attribute("cy") or 0)) == (12.3, -4.5)
+    # The way from north to gate was learned, the overlap of north and south configured.
+    assert texts(browser, ".as-list li") == ["north and south overlap", "north to gate: 9 s"]
+    browser.execute_script("document.querySelector('.map a').focus()")
+    ActionChains(browser).send_keys(Key.ENTER).perform()
+    wait_until(lambda: texts(browser, ".lane-name")[:2] == ["north", "south"], "its journey")
+    assert errors(browser) == []
+
+
+@pytest.mark.parametrize("place", ["#view=now", "#view=map", "#gid=7"])
 def test_a_name_with_markup_stays_text(browser: WebDriver, page: Serving, redis_client: Client, place: str) -> None:
     redis_client.hset(KEYS.names, "7", SCRIPT)
     open_page(browser, page, place)
-    wait_until(lambda: SCRIPT in text(browser, ".who"), "the name as text")
+    wait_until(lambda: SCRIPT in text(browser, ".who, .map a text"), "the name as text")
     assert "hacked" not in browser.title
 
 

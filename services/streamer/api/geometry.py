@@ -13,12 +13,14 @@ from services.streamer.api.models import Model, Text
 from services.streamer.api.operations import Operations
 from services.streamer.api.parts import ApiParts
 from shared.calibration import Calibration
+from shared.ground_view import FARTHEST_M, ground_view
 from shared.layout import Layout
 from shared.learned import LearnedOfSite, learned_of
 from shared.lenient_reads import text_at
 
 _TAG = "geometry"
 Row = Annotated[list[float], Field(min_length=3, max_length=3)]
+Place = Annotated[list[float], Field(min_length=2, max_length=2)]
 Matrix3 = Annotated[list[Row], Field(min_length=3, max_length=3)]
 
 
@@ -91,6 +93,11 @@ class CalibrationOfCamera(Model):
     height: int | None
     intrinsic: Matrix3 | None = Field(description="pixels; null: the lens does not distort")
     distortion: list[float] = Field(description="coefficients in OpenCV's order: k1 k2 p1 p2 [k3 [k4 k5 k6]]")
+    view: list[Place] = Field(
+        description=f"outline of the ground that it sees, metres, up to {FARTHEST_M:g} m from the nearest place; "
+        "empty: the size of its pictures is not known yet"
+    )
+    view_near: Place | None = Field(description="the place that its pictures show at the bottom, metres")
     error_m: float | None = Field(description="root mean square error of its point pairs, metres; null: it has none")
 
 
@@ -122,10 +129,14 @@ def add(api: Operations, parts: ApiParts) -> None:
     @api.get("/calibration", "Where the ground is in the pictures", CalibrationOfSite, tag=_TAG)
     def _calibration() -> CalibrationOfSite:
         calibrations = parts.published.layout.calibrations
+        sizes = {camera.name: (camera.width, camera.height) for camera in parts.site.current().cameras}
         found = _read_learned(parts)
         learned = None if found is None else _learned(found)
         return CalibrationOfSite(
-            cameras=[_calibration_of(camera, one) for camera, one in sorted(calibrations.items())],
+            cameras=[
+                _calibration_of(camera, one, *sizes.get(camera, (None, None)))
+                for camera, one in sorted(calibrations.items())
+            ],
             mapped=[overlap.cameras for overlap in learned.overlaps if overlap.is_mapped] if learned else [],
             time_offsets=learned.time_offsets if learned else [],
         )
@@ -186,7 +197,8 @@ def _finite(seconds: float) -> float | None:
     return float(seconds) if math.isfinite(seconds) else None
 
 
-def _calibration_of(camera: str, one: Calibration) -> CalibrationOfCamera:
+def _calibration_of(camera: str, one: Calibration, width: int | None, height: int | None) -> CalibrationOfCamera:
+    view = ground_view(one, one.width or width or 0, one.height or height or 0)
     return CalibrationOfCamera(
         camera=camera,
         image_to_ground=one.image_to_ground.tolist(),
@@ -194,5 +206,7 @@ def _calibration_of(camera: str, one: Calibration) -> CalibrationOfCamera:
         height=one.height or None,
         intrinsic=None if one.intrinsic is None else one.intrinsic.tolist(),
         distortion=list(one.distortion),
+        view=[] if view is None else view.outline.round(2).tolist(),
+        view_near=None if view is None else view.near.round(2).tolist(),
         error_m=one.error_m,
     )

@@ -5,13 +5,14 @@
 import { showEvents } from "./events.js";
 import { Follow } from "./follow.js";
 import { showIdentity } from "./identity.js";
+import { showMap } from "./map.js";
 import { go, place } from "./navigation.js";
 import { showNow } from "./now.js";
 import { body, markFollowed } from "./panel_body.js";
 import { h } from "./parts.js";
 
 /* global tiles, arrange */
-const SHOW = { now: showNow, events: showEvents };
+const SHOW = { now: showNow, map: showMap, events: showEvents };
 const panel = document.getElementById("panel");
 const toggle = document.getElementById("panel-toggle");
 const follow = new Follow(() => tiles);
@@ -22,6 +23,7 @@ function show() {
   const here = place();
   panel.hidden = !here.open;
   toggle.setAttribute("aria-expanded", String(here.open));
+  panel.dataset.view = here.gid === null ? here.view : "identity";
   follow.set(here.follow);
   arrange();
   for (const tab of panel.querySelectorAll("[role=tab]")) tab.setAttribute("aria-selected", String(here.gid === null && tab.dataset.view === here.view));
