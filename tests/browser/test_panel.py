@@ -12,7 +12,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 
 from shared.redis_connection import Client
-from tests.integration.lively_site import CAMERAS, event, fill, publish_lively_site
+from tests.integration.lively_site import CAMERAS, event, fill, publish_lively_site, sighting
 from tests.integration.streamer_site import KEYS, Serving, serving, wait_until
 
 SCRIPT = "<img src=x onerror=\"document.title='hacked'\">"
@@ -91,7 +91,7 @@ def test_who_is_in_view_is_listed_and_can_be_followed(browser: WebDriver, page: 
     assert errors(browser) == []
 
 
-def test_the_journey_says_where_when_and_why(browser: WebDriver, page: Serving) -> None:
+def test_the_journey_says_where_when_and_why(browser: WebDriver, page: Serving, redis_client: Client) -> None:
     open_page(browser, page, "#gid=7")
     wait_until(lambda: text(browser, ".who") == "Anna · car" or "Anna" in text(browser, ".who"), "the identity")
     assert texts(browser, ".lane-name")[:2] == ["north", "south"]
@@ -99,12 +99,15 @@ def test_the_journey_says_where_when_and_why(browser: WebDriver, page: Serving) 
     assert len(stays) == len(browser.find_elements(By.CSS_SELECTOR, ".lane .stay"))
     assert "appearance" in stays[0]
     assert "position" in stays[0]
+    assert not browser.find_elements(By.CSS_SELECTOR, ".handover"), "the stay in the south belongs to another identity"
     # The reason of the first stay: nobody was like it.
     assert "too unlike" in stays[-1]
     click(browser, ".stays li:last-child", "#5")
     wait_until(lambda: "blue van" in text(browser, ".who"), "the other identity")
     browser.back()
     wait_until(lambda: "Anna" in text(browser, ".who"), "back leads to the one before")
+    sighting(redis_client, 7, "gate", 12, 42, 50)
+    wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".handover")) == 1, "it went over to the gate")
     open_page(browser, page, "#gid=999")
     browser.refresh()
     wait_until(lambda: "no identity 999" in text(browser, "#panel-body"), "that there is none")
@@ -117,7 +120,40 @@ def test_events_are_listed_as_they_happen(browser: WebDriver, page: Serving, red
     newest = int(redis_client.xrevrange(KEYS.events, count=1)[0][0].split(b"-")[0])
     event(redis_client, newest + 1, "handover", 7, 60, camera="south", from_camera="north")
     wait_until(lambda: len(texts(browser, ".events li")) == before + 1, "the new event")
-    assert "#7 went over from north to south" in texts(browser, ".events li")[0]
+    wait_until(lambda: "Anna (car) went over from north to south" in texts(browser, ".events li")[0], "with its name")
+    choose(browser, "class", "car")
+    wait_until(lambda: all("(car)" in one for one in texts(browser, ".events li")), "events of cars")
+    choose(browser, "class", "")
+    type_into(browser, "name or number", "anna")
+    wait_until(lambda: all("Anna" in one for one in texts(browser, ".events li")), "events of Anna")
+    type_into(browser, "name or number", "")
+    choose(browser, "kind of event", "left")
+    wait_until(lambda: len(texts(browser, ".events li")) == 1, "the streamer chooses by kind")
+    event(redis_client, newest + 2, "handover", 7, 61, camera="north", from_camera="south")
+    event(redis_client, newest + 3, "left", 7, 62)
+    wait_until(lambda: len(texts(browser, ".events li")) == 2, "only new events of this kind follow")
+    choose(browser, "kind of event", "")
+    choose(browser, "camera", "gate")
+    wait_until(lambda: all("gate" in one for one in texts(browser, ".events li")), "events at the gate")
+    assert errors(browser) == []
+
+
+def choose(browser: WebDriver, label: str, value: str) -> None:
+    def chosen() -> bool:
+        return bool(
+            browser.execute_script(
+                "const found = document.querySelector(`[aria-label='${arguments[0]}']`);"
+                "found.value = arguments[1]; found.dispatchEvent(new Event('input', {bubbles: true}));"
+                "found.dispatchEvent(new Event('change', {bubbles: true})); return found.value === arguments[1]",
+                label,
+                value,
+            )
+        )
+
+    wait_until(chosen, f"{label} can be {value}")
+
+
+type_into = choose
 
 
 def test_the_map_shows_views_and_positions(browser: WebDriver, page: Serving) -> None:

@@ -2,7 +2,7 @@
 
 import { openIdentity } from "./navigation.js";
 import { titleOfCamera } from "./panel_body.js";
-import { clockTime, colourOf, cropAddress, duration, h, seconds, swatch, titleOf } from "./parts.js";
+import { clockTime, colourOf, cropAddress, duration, get, h, seconds, swatch, titleOf } from "./parts.js";
 
 const TERMS = {
   appearance: "appearance",
@@ -49,7 +49,8 @@ function lanes(identity) {
   const begin = Math.min(...stays.map((stay) => seconds(stay.first_seen_ns)));
   const end = Math.max(begin + 1, ...stays.map((stay) => seconds(stay.last_seen_ns)));
   const cameras = [...new Set(stays.map((stay) => stay.camera))];
-  const percent = (at) => `${(100 * (at - begin)) / (end - begin)}%`;
+  const share = (at) => (at - begin) / (end - begin);
+  const percent = (at) => `${100 * share(at)}%`;
   return h("div", { class: "lanes", role: "img", "aria-label": `Journey over ${duration(end - begin)} through ${cameras.length} cameras` },
     ...cameras.map((camera) => h("div", { class: "lane" },
       h("span", { class: "lane-name" }, titleOfCamera(camera)),
@@ -63,8 +64,23 @@ function lanes(identity) {
             background: colourOf(identity.gid),
           },
         }))))),
+    ...handovers(stays, cameras, share),
     h("div", { class: "lane axis" }, h("span", { class: "lane-name" }),
       h("div", {}, h("span", {}, clockTime(new Date(begin * 1000).toISOString())), h("span", {}, clockTime(new Date(end * 1000).toISOString())))));
+}
+
+/** A line from lane to lane wherever it went over to another camera. */
+function handovers(stays, cameras, share) {
+  const inOrder = stays.filter((stay) => stay.moved_to === null).sort((a, b) => Number(a.first_seen_ns) - Number(b.first_seen_ns));
+  return inOrder.slice(1).map((stay, index) => {
+    const [from, to] = [cameras.indexOf(inOrder[index].camera), cameras.indexOf(stay.camera)];
+    if (from === to) return null;
+    const line = h("span", { class: "handover" });
+    line.style.setProperty("--at", share(seconds(stay.first_seen_ns)).toFixed(4));
+    line.style.setProperty("--from", String(Math.min(from, to)));
+    line.style.setProperty("--lanes", String(Math.abs(to - from)));
+    return line;
+  });
 }
 
 function stayItem(identity, stay, corrections) {
@@ -89,7 +105,7 @@ function why(stay) {
   // Below 0 the best known identity was too unlike, so a new one began; the terms are those of that comparison.
   const isNew = decision.score < 0;
   const other = decision.runner_up ? link(decision.runner_up) : null;
-  return h("details", { class: "why", "data-key": `${stay.camera} ${stay.track_id}` },
+  return h("details", { class: "why", "data-key": `${stay.camera} ${stay.track_id}`, ontoggle: (event) => decision.runner_up && event.target.open && lookUpRival(event.target, decision.runner_up) },
     h("summary", {}, isNew ? "why a new identity" : `why: score ${decision.score.toFixed(1)}`),
     isNew
       ? h("p", {}, "The closest was ", other || "no other", `, at ${decision.score.toFixed(1)}: too unlike.`)
@@ -97,7 +113,28 @@ function why(stay) {
     ...Object.entries(decision.terms).map(([name, value]) => h("div", { class: "term" },
       h("span", {}, TERMS[name] || name),
       h("span", { class: value < 0 ? "bar against" : "bar", style: { width: `${(50 * Math.abs(value)) / largest}%` } }),
-      h("span", { class: "number" }, value.toFixed(1)))));
+      h("span", { class: "number" }, value.toFixed(1)))),
+    decision.runner_up ? rivalWithCrop(decision.runner_up) : null);
+}
+
+/** Runners-up that were looked up: gid → its detail, or null if it is gone. */
+const rivals = new Map();
+
+/** Looks the runner-up up, to show what it could have been. */
+async function lookUpRival(details, gid) {
+  if (rivals.has(gid)) return;
+  rivals.set(gid, await get(`/identities/${gid}`).catch(() => null));
+  const found = rivalWithCrop(gid);
+  if (found && !details.querySelector(".rival")) details.append(found);
+}
+
+function rivalWithCrop(gid) {
+  const rival = rivals.get(gid);
+  const crop = rival && rival.crops && rival.crops[0];
+  if (!crop) return null;
+  return h("p", { class: "rival" },
+    h("img", { class: "crop", src: cropAddress(crop.best), alt: `the runner-up in ${titleOfCamera(crop.camera)}` }),
+    `${titleOf(rival)}, the runner-up`);
 }
 
 function changeItem(change) {

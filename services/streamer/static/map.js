@@ -3,7 +3,7 @@
 // Cameras with a calibration are drawn to scale, in metres. The others are in the graph below.
 
 import { openIdentity, place } from "./navigation.js";
-import { body, guarded, titleOfCamera, titles } from "./panel_body.js";
+import { body, guarded, readCameras, titleOfCamera } from "./panel_body.js";
 import { colourOf, get, h, repeat, titleOf } from "./parts.js";
 
 const EVERY_MS = 500;
@@ -36,8 +36,7 @@ export function showMap() {
 
   async function draw(signal) {
     if (layout === null) {
-      const [cameras, calibration, found] = await guarded(() => Promise.all([get("/cameras", signal), get("/calibration", signal), get("/layout", signal)]));
-      for (const camera of cameras.cameras) titles.set(camera.name, camera.title || camera.name);
+      const [calibration, found] = await guarded(() => Promise.all([get("/calibration", signal), get("/layout", signal), readCameras(signal)]));
       layout = found;
       const views = calibration.cameras.filter((camera) => camera.view.length);
       view.element = views.length ? groundOf(views, view) : null;

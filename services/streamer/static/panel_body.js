@@ -1,7 +1,7 @@
 // The body of the panel, which one view at a time draws in.
 
 import { go } from "./navigation.js";
-import { h } from "./parts.js";
+import { get, h } from "./parts.js";
 
 export const body = document.getElementById("panel-body");
 
@@ -11,6 +11,14 @@ export const titles = new Map();
 /** @param {string} camera @returns {string} */
 export function titleOfCamera(camera) {
   return titles.get(camera) || camera;
+}
+
+/** The cameras of the site; learns their titles.
+ * @param {AbortSignal} signal @returns {Promise<Array<any>>} */
+export async function readCameras(signal) {
+  const found = await get("/cameras", signal);
+  for (const camera of found.cameras) titles.set(camera.name, camera.title || camera.name);
+  return found.cameras;
 }
 
 /** Whether the visitor may change something; otherwise nothing offers to. */
