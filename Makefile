@@ -36,10 +36,11 @@ $(VENV)/.installed: pyproject.toml requirements/base.txt | $(VENV)/bin/pip
 
 # trackeval computes the scores of `mtmc evaluate`. Without its dependencies: it requires opencv-python, which would
 # replace the opencv-python-headless of the base install, and plotting packages that the scores do not use.
+# axe-playwright-python holds axe-core, which looks for barriers in the page. Without playwright: Selenium runs it here.
 $(VENV)/.installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
 	@echo "installing Python packages into $(VENV)"
 	@$(PIP) install -r requirements/dev.txt
-	@$(PIP) install --no-deps trackeval==1.3.0
+	@$(PIP) install --no-deps trackeval==1.3.0 axe-playwright-python==0.1.8
 	@$(PIP) install --no-deps --editable .
 	@touch $@ $(VENV)/.installed
 

@@ -74,6 +74,11 @@ def test_who_is_in_view_is_listed_and_can_be_followed(browser: WebDriver, page: 
     browser.find_element(By.ID, "panel-toggle").send_keys(Key.ENTER)
     wait_until(lambda: "Anna" in text(browser, ".card .who"), "the identity in view, with its name")
     assert text(browser, ".sum") == "1 identity in view"
+    # One tab is a stop of the keyboard, and the arrows lead to the others and back.
+    browser.find_element(By.CSS_SELECTOR, "[role=tab][tabindex='0']").send_keys(Key.ARROW_RIGHT)
+    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".map .spot"), "the map")
+    browser.switch_to.active_element.send_keys(Key.ARROW_LEFT)
+    wait_until(lambda: "Anna" in text(browser, ".card .who"), "the identities in view again")
     wait_until(
         lambda: browser.execute_script("return document.querySelector('.card img')?.naturalWidth > 0"), "its crop"
     )
@@ -158,14 +163,14 @@ type_into = choose
 
 def test_the_map_shows_views_and_positions(browser: WebDriver, page: Serving) -> None:
     open_page(browser, page, "#view=map")
-    wait_until(lambda: texts(browser, ".map a text") == ["Anna"], "the identity on the ground")
+    wait_until(lambda: texts(browser, ".map .spot text") == ["Anna"], "the identity on the ground")
     assert texts(browser, ".map .view text") == ["north"]
     assert "Without calibration: south, gate" in text(browser, ".ground .sum")
     spot = browser.find_element(By.CSS_SELECTOR, ".map .object")
     assert (float(spot.get_dom_attribute("cx") or 0), float(spot.get_dom_attribute("cy") or 0)) == (12.3, -4.5)
     # The way from north to gate was learned, the overlap of north and south configured.
     assert texts(browser, ".as-list li") == ["north and south overlap", "north to gate: 9 s"]
-    browser.execute_script("document.querySelector('.map a').focus()")
+    browser.execute_script("document.querySelector('.map .spot').focus()")
     ActionChains(browser).send_keys(Key.ENTER).perform()
     wait_until(lambda: texts(browser, ".lane-name")[:2] == ["north", "south"], "its journey")
     assert errors(browser) == []
@@ -175,7 +180,7 @@ def test_the_map_shows_views_and_positions(browser: WebDriver, page: Serving) ->
 def test_a_name_with_markup_stays_text(browser: WebDriver, page: Serving, redis_client: Client, place: str) -> None:
     redis_client.hset(KEYS.names, "7", SCRIPT)
     open_page(browser, page, place)
-    wait_until(lambda: SCRIPT in text(browser, ".who, .map a text"), "the name as text")
+    wait_until(lambda: SCRIPT in text(browser, ".who, .map .spot text"), "the name as text")
     assert "hacked" not in browser.title
 
 

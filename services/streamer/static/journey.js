@@ -22,9 +22,9 @@ export function journey(identity, corrections) {
   return [
     facts(identity),
     stays.length ? lanes(identity) : null,
-    h("h3", {}, `Stays (${stays.length})`),
+    h("h2", {}, `Stays (${stays.length})`),
     stays.length ? h("ol", { class: "stays" }, ...[...stays].reverse().map((stay) => stayItem(identity, stay, corrections))) : h("p", { class: "empty" }, "None is remembered."),
-    identity.changes.length ? h("h3", {}, "Merges and splits") : null,
+    identity.changes.length ? h("h2", {}, "Merges and splits") : null,
     identity.changes.length ? h("ul", { class: "changes" }, ...identity.changes.map((change) => changeItem(change))) : null,
   ].filter(Boolean);
 }

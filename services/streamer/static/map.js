@@ -128,10 +128,7 @@ function drawLive(view, trails, present) {
     return svg("g", { class: trail.gid === followed ? "followed" : "" },
       line,
       trail.uncertainty > radius ? svg("circle", { class: "uncertainty", cx: last.x, cy: last.y, r: trail.uncertainty, fill: colour }) : null,
-      svg("a", { href: `#view=map&gid=${trail.gid}`, "data-gid": trail.gid, "aria-label": `${trail.title}: journey`, onclick: (event) => {
-        event.preventDefault();
-        openIdentity(trail.gid);
-      } },
+      svg("g", { class: "spot", role: "button", tabindex: 0, "data-gid": trail.gid, "aria-label": `${trail.title}: journey`, onclick: () => openIdentity(trail.gid), onkeydown: (event) => (event.key === "Enter" || event.key === " ") && openIdentity(trail.gid) },
         svg("circle", { class: "object", cx: last.x, cy: last.y, r: radius * (trail.gid === followed ? 1.6 : 1), fill: colour }),
         svg("text", { x: last.x + radius * 1.4, y: last.y - radius * 0.8, "font-size": view.size / 38 }, trail.title)));
   }));
@@ -161,7 +158,7 @@ function graphOf(layout) {
   const areTogether = (one) => [...overlaps.values()].some((pair) => pair.includes(one.from) && pair.includes(one.to));
   const edges = [...steps.values()].filter((one) => places.has(one.from) && places.has(one.to) && !areTogether(one));
   return [
-    h("h3", {}, "Which camera follows which"),
+    h("h2", {}, "Which camera follows which"),
     svg("svg", { class: "cameras-graph", viewBox: `-40 0 ${GRAPH + 80} ${GRAPH}`, role: "img", "aria-label": phrases(overlaps, edges).join("; ") },
       svg("defs", {}, svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, svg("path", { d: "M0 0 8 4 0 8z" }))),
       ...[...overlaps.values()].filter((pair) => pair.every((name) => places.has(name))).map((pair) => overlapOf(pair.map((name) => places.get(name)))),

@@ -14,6 +14,7 @@ import { h } from "./parts.js";
 /* global tiles, arrange */
 const SHOW = { now: showNow, map: showMap, events: showEvents };
 const panel = document.getElementById("panel");
+const tabs = [...panel.querySelectorAll("[role=tab]")];
 const toggle = document.getElementById("panel-toggle");
 const follow = new Follow(() => tiles);
 let stop = () => {};
@@ -26,7 +27,11 @@ function show() {
   panel.dataset.view = here.gid === null ? here.view : "identity";
   follow.set(here.follow);
   arrange();
-  for (const tab of panel.querySelectorAll("[role=tab]")) tab.setAttribute("aria-selected", String(here.gid === null && tab.dataset.view === here.view));
+  for (const tab of tabs) {
+    const isShown = tab.dataset.view === here.view;
+    tab.setAttribute("aria-selected", String(isShown && here.gid === null));
+    tab.tabIndex = isShown ? 0 : -1;
+  }
   const wanted = here.open ? `${here.view} ${here.gid}` : "";
   if (wanted === shown) {
     markFollowed(here.follow);
@@ -42,7 +47,18 @@ function show() {
 
 toggle.addEventListener("click", () => go(place().open ? { view: null, gid: null } : { view: "now" }));
 document.getElementById("panel-close").addEventListener("click", () => go({ view: null, gid: null }));
-for (const tab of panel.querySelectorAll("[role=tab]")) tab.addEventListener("click", () => go({ view: tab.dataset.view, gid: null }));
+tabs.forEach((tab, index) => {
+  tab.addEventListener("click", () => go({ view: tab.dataset.view, gid: null }));
+  // One of the tabs is a stop for the tabulator; the arrows lead to the others (WAI-ARIA, Tabs Pattern).
+  tab.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    const other = tabs[(index + step + tabs.length) % tabs.length];
+    other.focus();
+    other.click();
+  });
+});
 document.querySelector("#following button").addEventListener("click", () => go({ follow: null }));
 window.addEventListener("hashchange", show);
 window.addEventListener("popstate", show);
