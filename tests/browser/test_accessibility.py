@@ -21,6 +21,8 @@ VIEWS = {
     "#view=now": "return document.querySelector('.card') !== null",
     "#view=map": "return document.querySelector('.map .spot') !== null",
     "#view=events": "return document.querySelectorAll('.events li .link').length > 0",
+    "#view=find": "return document.querySelectorAll('.found .card').length > 0",
+    "#view=cameras&add=1": "return document.querySelectorAll('.camera-list li').length > 1",
     "#gid=7": "return document.querySelectorAll('.stays li').length > 0",
     "#camera=north": "return document.querySelector('.tile.large') !== null",
 }

@@ -143,6 +143,31 @@ def test_events_are_listed_as_they_happen(browser: WebDriver, page: Serving, red
     assert errors(browser) == []
 
 
+def test_identities_are_found_by_number_name_class_and_camera(browser: WebDriver, page: Serving) -> None:
+    open_page(browser, page, "#view=find")
+    wait_until(lambda: len(texts(browser, ".found .card")) == 3, "all that are remembered")
+    type_into(browser, "number or name", "VAN")
+    submit(browser)
+    wait_until(lambda: ["blue van" in one for one in texts(browser, ".found .card")] == [True], "the one of this name")
+    assert "last seen at" in text(browser, ".found .card")
+    type_into(browser, "number or name", "")
+    choose(browser, "camera", "gate")
+    submit(browser)
+    wait_until(lambda: texts(browser, ".found .sum") == ["1 found, the newest first"], "the one at the gate")
+    choose(browser, "camera", "")
+    type_into(browser, "seen before", "2023-11-14T00:00:01")
+    submit(browser)
+    wait_until(lambda: "Nothing is remembered" in text(browser, ".found"), "that there was none")
+    type_into(browser, "number or name", "#7")
+    submit(browser)
+    wait_until(lambda: "Anna" in text(browser, ".facts .who"), "the journey of number 7")
+    assert errors(browser) == []
+
+
+def submit(browser: WebDriver) -> None:
+    browser.execute_script("document.querySelector('.filters').requestSubmit()")
+
+
 def choose(browser: WebDriver, label: str, value: str) -> None:
     def chosen() -> bool:
         return bool(

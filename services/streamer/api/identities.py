@@ -78,6 +78,9 @@ class IdentitiesQuery(Query):
     camera: CameraName | None = Field(None, description="only those that this camera saw")
     class_: str | None = Field(None, alias="class", description="only this class, by name or number")
     name: str | None = Field(None, description="only those with this name; upper and lower case are the same")
+    name_contains: str | None = Field(
+        None, description="only those whose name contains this; upper and lower case are the same"
+    )
     present: Flag | None = Field(None, description="only those that are in view (true) or are not (false)")
     limit: Limit = Field(100, description=LIMIT)
     cursor: Cursor | None = Field(None, description=CURSOR)
@@ -97,13 +100,12 @@ def add(api: Operations, parts: ApiParts) -> None:
     def _identities(query: IdentitiesQuery) -> IdentityPage:
         cameras = parts.site.current().cameras
         is_wanted, below = _wanted(query, cameras), position_of(query.cursor)
-        if query.name is None:
+        if query.name is None and query.name_contains is None:
             found, rest = parts.identities.page(below, is_wanted, query.limit, _EXAMINED)
         else:
-            wanted_name = query.name.casefold()
+            has_name = _has_name(query)
             named = sorted(
-                (gid for gid, name in read_names(parts.client, parts.keys).items() if name.casefold() == wanted_name),
-                reverse=True,
+                (gid for gid, name in read_names(parts.client, parts.keys).items() if has_name(name)), reverse=True
             )
             gids = (gid for gid in named if below is None or gid < below)
             found, rest = parts.identities.page_of(gids, is_wanted, query.limit, _EXAMINED)
@@ -112,6 +114,12 @@ def add(api: Operations, parts: ApiParts) -> None:
             identities=[Identity(**identity_fields(record, cameras, names)) for record in found],
             next=None if rest is None else cursor_of(rest),
         )
+
+
+def _has_name(query: IdentitiesQuery) -> Callable[[str], bool]:
+    wanted = None if query.name is None else query.name.casefold()
+    part = (query.name_contains or "").casefold()
+    return lambda name: part in name.casefold() and wanted in (None, name.casefold())
 
 
 def _wanted(query: IdentitiesQuery, cameras: Sequence[CameraState]) -> Callable[[IdentityRecord], bool]:

@@ -1,21 +1,8 @@
 // What an operator corrects: name, merge, split, forget, undo. The aggregator carries it out, and says what became of it.
 
-import { h } from "./parts.js";
+import { h, request } from "./parts.js";
 
 /** @typedef {{kind: string, gid?: number, other_gid?: number, name?: string, tracks?: string[], undoes?: string}} Command */
-
-/** Sends a command and waits for its answer.
- * @param {Command} command @returns {Promise<any>} */
-async function send(command) {
-  const response = await fetch("/api/v1/commands", {
-    method: "POST",
-    headers: { "Content-Type": "application/json", Accept: "application/json" },
-    body: JSON.stringify(command),
-  });
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.detail || answer.title || `the streamer answered ${response.status}`);
-  return answer;
-}
 
 /** The forms for one identity; they stay while the journey below them is drawn again.
  * @param {{gid: number, name: string|null}} identity
@@ -57,7 +44,7 @@ export class Corrections {
   async ask(command) {
     this.said.replaceChildren("…");
     try {
-      const answer = await send(command);
+      const answer = await request("POST", "/commands", command);
       if (answer.outcome === "waiting") {
         this.said.replaceChildren("The aggregator has not answered yet. It will carry this out once it runs.");
         return;

@@ -2,7 +2,7 @@
 
 import { openIdentity } from "./navigation.js";
 import { body, guarded, readCameras, titleOfCamera } from "./panel_body.js";
-import { clockTime, get, h, repeat, swatch } from "./parts.js";
+import { clockTime, get, h, repeat, select, swatch } from "./parts.js";
 
 const MOST_EVENTS = 200;
 const IDENTITIES_MS = 3000;
@@ -15,9 +15,9 @@ export function showEvents() {
   /** What is known of identities: gid → class and name. */
   const known = new Map();
   const list = h("ol", { class: "events" });
-  const kind = select("kind of event", "all events", Object.entries(KINDS).filter(([name]) => !SITE_KINDS.has(name)));
-  const camera = select("camera", "all cameras", []);
-  const objectClass = select("class", "all classes", []);
+  const kind = select("kind of event", [["", "all events"], ...Object.entries(KINDS).filter(([name]) => !SITE_KINDS.has(name))]);
+  const camera = select("camera", [["", "all cameras"]]);
+  const objectClass = select("class", [["", "all classes"]]);
   const name = h("input", { type: "search", "aria-label": "name or number", placeholder: "name or number" });
   const filters = h("form", { class: "filters", onsubmit: (event) => event.preventDefault() }, kind, camera, objectClass, name);
   body.replaceChildren(filters, list);
@@ -53,12 +53,6 @@ export function showEvents() {
     stopStream();
     stopIdentities();
   };
-}
-
-function select(label, every, options) {
-  const element = h("select", { "aria-label": label }, h("option", { value: "" }, every));
-  addOptions(element, options);
-  return element;
 }
 
 /** Adds those that are missing: what is chosen stays. */

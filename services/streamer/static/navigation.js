@@ -1,7 +1,7 @@
 // Where the visitor is: in the address, so that a link opens the same view and "back" returns.
 
 /** The views of the panel, in the order of its tabs. */
-export const VIEWS = ["now", "map", "events"];
+export const VIEWS = ["now", "map", "events", "find", "cameras"];
 
 /** @typedef {{view: string, gid: number|null, follow: number|null, open: boolean}} Place */
 

@@ -2,7 +2,9 @@
 //
 // Plain modules without a library: each view draws its few elements again from what the API says.
 
+import { showCameras } from "./cameras.js";
 import { showEvents } from "./events.js";
+import { showFind } from "./find.js";
 import { Follow } from "./follow.js";
 import { showIdentity } from "./identity.js";
 import { showMap } from "./map.js";
@@ -12,7 +14,7 @@ import { body, markFollowed } from "./panel_body.js";
 import { h } from "./parts.js";
 
 /* global tiles, arrange */
-const SHOW = { now: showNow, map: showMap, events: showEvents };
+const SHOW = { now: showNow, map: showMap, events: showEvents, find: showFind, cameras: showCameras };
 const panel = document.getElementById("panel");
 const tabs = [...panel.querySelectorAll("[role=tab]")];
 const toggle = document.getElementById("panel-toggle");

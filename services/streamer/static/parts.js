@@ -60,13 +60,34 @@ export function seconds(text) {
 
 /** The JSON at a path of the API.
  * @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
-export async function get(path, signal) {
-  const response = await fetch(`/api/v1${path}`, { signal, headers: { Accept: "application/json" } });
-  if (response.ok) return response.json();
-  const problem = await response.json().catch(() => ({}));
-  const error = new Error(problem.detail || problem.title || `the streamer answered ${response.status}`);
+export function get(path, signal) {
+  return request("GET", path, undefined, signal);
+}
+
+/** What the API answers.
+ * @param {"GET"|"POST"|"PUT"|"PATCH"|"DELETE"} method @param {string} path
+ * @param {any} content a Blob is sent as it is, anything else as JSON; undefined: no body
+ * @param {AbortSignal} [signal] @returns {Promise<any>} the JSON; rejects with the reason, for people */
+export async function request(method, path, content, signal) {
+  /** @type {Record<string, string>} */
+  const headers = { Accept: "application/json" };
+  let sent = content;
+  if (content !== undefined && !(content instanceof Blob)) {
+    headers["Content-Type"] = "application/json";
+    sent = JSON.stringify(content);
+  }
+  const response = await fetch(`/api/v1${path}`, { method, signal, headers, body: sent });
+  const answer = await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  const details = (answer.errors || []).map((one) => `${one.parameter} ${one.message}`).join("; ");
+  const error = new Error(details || answer.detail || answer.title || `the streamer answered ${response.status}`);
   error.name = response.status === 404 ? "NotFound" : "Refused";
   throw error;
+}
+
+/** A list to choose from. @param {string} label @param {Array<[string, string]>} options value and text */
+export function select(label, options) {
+  return h("select", { "aria-label": label }, ...options.map(([value, text]) => h("option", { value }, text)));
 }
 
 /** Calls `work` now and every `milliseconds` after it has finished, while the page is visible.

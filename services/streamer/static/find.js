@@ -1,0 +1,126 @@
+// The view "Find": identities by number, name, class, camera and time, or by a picture of one.
+
+import { card, newestCrops } from "./cards.js";
+import { openIdentity, place } from "./navigation.js";
+import { body, markFollowed, readCameras, titleOfCamera } from "./panel_body.js";
+import { get, h, request, select } from "./parts.js";
+
+const AT_ONCE = 50;
+const LARGEST = 640; // pixels; a crop needs no more
+const QUALITY = 0.9;
+
+/** @returns {() => void} stops it */
+export function showFind() {
+  const abort = new AbortController();
+  const who = h("input", { type: "search", "aria-label": "number or name", placeholder: "number or name" });
+  const objectClass = select("class", [["", "all classes"]]);
+  const camera = select("camera", [["", "all cameras"]]);
+  const since = h("input", { type: "datetime-local", step: 1, "aria-label": "seen after" });
+  const until = h("input", { type: "datetime-local", step: 1, "aria-label": "seen before" });
+  const file = h("input", { type: "file", accept: "image/*", class: "unseen", "aria-label": "a picture of one object", onchange: () => search(file.files[0]) });
+  const found = h("div", { class: "found", role: "region", "aria-label": "found", "aria-live": "polite" });
+  let cameras = [];
+
+  const filters = () => {
+    const parts = new URLSearchParams();
+    if (objectClass.value) parts.set("class", objectClass.value);
+    if (camera.value) parts.set("camera", camera.value);
+    if (since.value) parts.set("since", new Date(since.value).toISOString());
+    if (until.value) parts.set("until", new Date(until.value).toISOString());
+    return parts;
+  };
+
+  /** @param {Event} [event] */
+  async function find(event) {
+    if (event) event.preventDefault();
+    const words = who.value.trim();
+    const gid = /^#?(\d{1,15})$/.exec(words);
+    if (gid) {
+      openIdentity(Number(gid[1]));
+      return;
+    }
+    const parts = filters();
+    if (words) parts.set("name_contains", words);
+    await show(null, parts);
+  }
+
+  /** Shows a page of identities; those of a cursor follow the ones that are there. */
+  async function show(cursor, parts) {
+    if (cursor === null) found.replaceChildren("…");
+    await attempt(async () => {
+      const page = new URLSearchParams(parts);
+      page.set("limit", String(AT_ONCE));
+      if (cursor) page.set("cursor", cursor);
+      const [answer, crops] = await Promise.all([get(`/identities?${page}`, abort.signal), newestCrops(cameras, abort.signal)]);
+      const list = cursor ? found.querySelector(".cards") : h("ul", { class: "cards" });
+      list.append(...answer.identities.map((identity) => card(identity, crops.get(identity.gid) || [])));
+      const more = answer.next ? h("button", { type: "button", onclick: () => show(answer.next, parts) }, "Older ones") : null;
+      const count = list.children.length;
+      found.replaceChildren(h("p", { class: "sum" }, count ? `${count} found, the newest first` : "Nothing is remembered that fits."), list, ...(more ? [more] : []));
+      markFollowed(place().follow);
+    });
+  }
+
+  /** Asks which identities look like a picture. @param {File} [picture] */
+  async function search(picture) {
+    if (!picture) return;
+    found.replaceChildren("A worker looks at the picture …");
+    await attempt(async () => {
+      const [jpeg, shown] = await asJpeg(picture);
+      const crops = newestCrops(cameras, abort.signal);
+      const answer = await request("POST", `/identities/search?${filters()}`, jpeg, abort.signal);
+      const known = await crops;
+      found.replaceChildren(
+        h("p", { class: "sum" }, h("img", { class: "crop", src: shown, alt: "what was searched" }), answer.matches.length ? " The most alike come first." : " No identity that is remembered looks like this."),
+        h("ul", { class: "cards" }, ...answer.matches.map((match) => card(match.identity, known.get(match.identity.gid) || [], undefined, likeness(answer.mode, match)))));
+      markFollowed(place().follow);
+    });
+    file.value = "";
+  }
+
+  async function attempt(work) {
+    try {
+      await work();
+    } catch (error) {
+      if (error.name !== "AbortError") found.replaceChildren(h("p", { class: "empty", role: "status" }, `Not found: ${error.message}.`));
+    }
+  }
+
+  body.replaceChildren(
+    h("form", { class: "filters", onsubmit: find }, who, objectClass, camera, h("span", {}),
+      h("label", {}, "seen after", since), h("label", {}, "seen before", until),
+      h("button", { type: "submit" }, "Find"),
+      h("button", { type: "button", onclick: () => file.click() }, "By a picture …"), file),
+    found);
+  readCameras(abort.signal).then((all) => {
+    cameras = all.map((one) => one.name);
+    camera.append(...all.map((one) => h("option", { value: one.name }, titleOfCamera(one.name))));
+    return get("/identities?limit=500", abort.signal);
+  }).then((newest) => {
+    const classes = new Set(newest.identities.map((identity) => identity.class).filter((one) => one !== null).map(String));
+    objectClass.append(...[...classes].sort().map((one) => h("option", { value: one }, one)));
+    return find();
+  }).catch(() => {});
+  who.focus({ preventScroll: true });
+  return () => abort.abort();
+}
+
+function likeness(mode, match) {
+  if (mode === "reference") return `similarity ${match.similarity.toFixed(2)}`;
+  return `${match.score >= 0 ? "likely the same" : "rather another one"} (score ${match.score.toFixed(1)})`;
+}
+
+/** A picture of any kind that the browser reads, as a small JPEG. @param {File} picture @returns {Promise<[Blob, string]>} and its address */
+async function asJpeg(picture) {
+  const image = await createImageBitmap(picture).catch(() => {
+    throw new Error("the browser cannot read this file as a picture");
+  });
+  const scale = Math.min(1, LARGEST / Math.max(image.width, image.height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(image.width * scale));
+  canvas.height = Math.max(1, Math.round(image.height * scale));
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  image.close();
+  const jpeg = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+  return [jpeg, canvas.toDataURL("image/jpeg", QUALITY)];
+}
