@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from association.learned_layout import LearnedAppearance, Similarities
+from association.likeness import Likeness
 from association.linkage import Features
 from association.track_table import TrackTable
 
@@ -196,6 +197,44 @@ class Appearance:
         for part, precision in zip(sums, precisions, strict=True):
             ratios = ratios - self._likelihood((part**2).sum(axis=1), precision)
         return np.round(ratios, 4)
+
+    def likeness(self, embedding: Features, embedder: str, camera: int | None, groups: Groups) -> Likeness | None:
+        """How alike a single crop and each of the groups look. Nothing is learned from the crop.
+
+        Args:
+            embedding: `(D,)` float32, unit norm.
+            embedder: checksum of the model.
+            camera: index of the camera that the crop is from; None: unknown, so the mean of all cameras is removed.
+            groups: none of them empty.
+
+        Returns:
+            `(len(groups),)` float64, ratios as in `gains`, and cosine similarities without the means, in [-1, 1]; both
+            -inf for groups without this embedder. None if there are no means of this embedder and length.
+        """
+        table = self._table
+        if embedder not in table.embedders or len(self._features) < len(table.rows):
+            return None
+        index = table.embedders.index(embedder)
+        known = [key for key in self._sums if key[1] == index]
+        if not groups or not known or not sum(self._weights[key] for key in known) > 0:
+            return None
+        mean = self._mean((-1 if camera is None else camera, index))
+        if len(embedding) != len(mean):
+            return None
+        precision = _precisions(np.ones(1))
+        crop = np.zeros(self._features.shape[1])
+        crop[: len(mean)] = _centred(embedding[None], mean)[0] * precision
+        sums, precisions = self._statistics(groups, index)
+        squares, square = (sums**2).sum(axis=1), float((crop**2).sum())
+        together = squares + square + 2.0 * (sums @ crop)
+        ratios = self._likelihood(together, precisions + precision) - self._likelihood(squares, precisions)
+        ratios -= self._likelihood(np.array([square]), precision)
+        cosines = sums @ crop / np.maximum(np.sqrt(squares * square), 1e-9)
+        comparable = precisions > 0
+        return (
+            np.where(comparable, np.clip(ratios, *_CLIP), -np.inf),
+            np.where(comparable, np.clip(cosines, -1.0, 1.0), -np.inf),
+        )
 
     def _statistics(self, groups: Groups, embedder: int) -> tuple[Gains, Gains]:
         """For each group the precision-weighted sum of its features, `(k, D)`, and its precision, `(k,)`."""

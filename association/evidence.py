@@ -12,6 +12,8 @@ from association.appearance import Appearance, Gains, Groups
 from association.beside import Beside
 from association.ground import Ground
 from association.learned_layout import LearnedAppearance
+from association.likeness import Likeness
+from association.linkage import Features
 from association.motion import MotionHistory
 from association.outcome import CameraTick
 from association.positions import Positions
@@ -99,6 +101,10 @@ class Evidence:
     def learn_dimensions(self) -> None:
         """See `Appearance.learn_dimensions`."""
         self._appearance.learn_dimensions()
+
+    def likeness(self, embedding: Features, embedder: str, camera: int | None, groups: Groups) -> Likeness | None:
+        """How alike a single crop and each of the groups look; see `Appearance.likeness`."""
+        return self._appearance.likeness(embedding, embedder, camera, groups)
 
     def learned_appearance(self) -> list[LearnedAppearance]:
         """See `Appearance.learned`."""

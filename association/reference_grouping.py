@@ -11,6 +11,7 @@ import numpy.typing as npt
 from association.changes import IdentityChanges, waiting_tracks
 from association.decisions import Decision
 from association.identities import Identities, Identity, may_be_one
+from association.likeness import Groups, Likeness
 from association.linkage import Features, group_similarity
 from association.outcome import CameraTick, CycleResult
 from association.possibility import Possibility, Visit
@@ -201,6 +202,32 @@ class ReferenceGrouping:
     def weigh(self, rows: Sequence[int], others: Sequence[int]) -> Decision:
         """How similar two groups of tracks are; -1 if they cannot be compared."""
         return Decision(max(float(self._similarity([rows], [others])[0, 0]), -1.0))
+
+    def likeness(self, embedding: Features, embedder: str, _camera: int | None, groups: Groups) -> Likeness | None:
+        """How similar a single crop and each of the groups of rows are, twice: this mode has no other score.
+
+        Args:
+            embedding: `(D,)` float32, unit norm.
+            embedder: checksum of the model.
+            groups: none of them empty.
+
+        Returns:
+            `(len(groups),)` float64 in [-1, 1], -inf for groups without this embedder; None if there is no such group.
+        """
+        table = self._table
+        rows, numbers = _flat(groups)
+        if embedder not in table.embedders:
+            return None
+        of_it = table.rows["embedder"][rows] == table.embedders.index(embedder)
+        if not of_it.any() or len(embedding) > table.sums.shape[1]:
+            return None
+        crop = np.zeros((1, table.sums.shape[1]), np.float32)
+        crop[0, : len(embedding)] = embedding
+        found, places = np.unique(numbers[of_it], return_inverse=True)
+        features = table.features(rows[of_it])
+        similarity = np.full(len(groups), -np.inf)
+        similarity[found] = group_similarity(crop, np.zeros(1, np.intp), features, places, self._settings.linkage)[0]
+        return similarity, similarity
 
     def clashes(self, _one: Visit, _other: Visit) -> bool:
         """Whether two tracks of one camera that overlap in time are two objects: always."""

@@ -443,6 +443,15 @@ def address_problem(source: str) -> str | None:
     return None
 
 
+def stream_problem(source: str) -> str | None:
+    """Why `source` is not the URL of a stream that is supported; None if it is. Contains nothing of a password."""
+    scheme, separator, _ = source.partition("://")
+    if not separator or scheme.lower() not in STREAM_SCHEMES:
+        known = ", ".join(f"{scheme}://" for scheme in STREAM_SCHEMES)
+        return f"it is not the URL of a stream, which begins with one of {known}; add a file with `mtmc cameras add`"
+    return address_problem(source)
+
+
 def is_file_source(source: str) -> bool:
     """Whether `source` is the path of a video file, not a URL or a device."""
     return not ("://" in source or source.startswith(("/dev/", "device:")) or source.isdigit())

@@ -124,7 +124,7 @@ class IdentityList:
     def page_of(
         self, gids: Iterator[int], wanted: Callable[[IdentityRecord], bool], limit: int, examine: int
     ) -> tuple[list[IdentityRecord], int | None]:
-        """As `page`, of certain gids, highest first."""
+        """As `page`, of certain gids, in their order."""
         found: list[IdentityRecord] = []
         examined = 0
         some = list(islice(gids, min(_RECORDS_AT_ONCE, limit + 1)))

@@ -208,6 +208,14 @@ class Keys:
         """Hash, bounded, expires: best and newest crop of each track, small JPEGs."""
         return self._key(f"crops:{camera}")
 
+    def questions(self, kind: str, worker: str = "") -> str:
+        """Stream, bounded, expires: questions of a kind that nobody has taken yet; `worker`: those for it alone."""
+        return self._key(f"questions:{kind}:{worker}" if worker else f"questions:{kind}")
+
+    def answer(self, question: str) -> str:
+        """Hash, expires: who has taken a question, and the answer."""
+        return self._key(f"answer:{question}")
+
     @property
     def viewers(self) -> str:
         """Sorted set: camera → ms (Redis time) when it was last watched."""

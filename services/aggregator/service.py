@@ -16,6 +16,7 @@ from services.aggregator.persistence import Checkpoints
 from services.aggregator.publication import CycleRecord
 from services.aggregator.reconciliation import Reconciliation
 from services.aggregator.recovery import Recovery
+from services.aggregator.search import Search
 from services.aggregator.state import AggregatorState
 from shared.errors import LeaseLost
 from shared.gate import Gate, Handled
@@ -55,6 +56,7 @@ class Aggregator:
             client, self.state, self._checkpoints, self._reconciliation, self._metrics, self._progressed
         )
         self._erasure = Erasure(client, pictures or client, site.keys)
+        self._search = Search(pictures or client, site.keys, self.state, self._has_state)
         self._lease: Lease | None = None
         self._must_resync = False
         """Whether a connection was lost, so that it is unknown what Redis has."""
@@ -86,6 +88,7 @@ class Aggregator:
                 self._follow_cameras()
                 self._look_after_output(self._lease)
                 did_run = self._run_due_cycles(self._lease)
+                self._search.work_off()
             if not did_run:
                 self.state.reader.wait(_POLL_S)
         except LeaseLost:
@@ -126,7 +129,12 @@ class Aggregator:
     def _end_threads(self) -> None:
         self._schedule.close()
         self._erasure.close()
+        self._search.close()
         self._keeper.close()
+
+    def _has_state(self) -> bool:
+        """Whether it is active and knows all identities; called from any thread."""
+        return self._lease is not None and not self._recovery.is_needed
 
     def _progressed(self) -> None:
         self._monitor.health.progressed()

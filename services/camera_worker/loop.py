@@ -17,6 +17,7 @@ from services.camera_worker.perception import Perception, Seen
 from services.camera_worker.picture_pace import PicturePace
 from services.camera_worker.picture_publisher import Drawing, PicturePublisher
 from shared.config import SiteConfig
+from shared.errands import Errands
 from shared.errors import LeaseLost
 from shared.gate import NEWER, CompletedCamera, Gate, Progress
 from shared.keys import Keys
@@ -27,6 +28,8 @@ from shared.stream_cap import StreamCap
 _log = structlog.get_logger()
 _WAIT_S = 0.25
 _IDLE_S = 0.05
+_ERRAND_S = 0.5
+"""An errand that has waited for this long is done although the worker cannot keep up with the clock."""
 
 
 class TickLoop:
@@ -42,8 +45,10 @@ class TickLoop:
         metrics: CameraWorkerMetrics,
         site_time: SiteTime,
         crops: CropPublisher | None = None,
+        errands: Errands | None = None,
     ) -> None:
-        """`crops`: None publishes no crops of tracks."""
+        """`crops`: None publishes no crops of tracks. `errands`: what other threads need of the models."""
+        self._errands = errands or Errands()
         self._crops, self._crop_pace = crops, CropPace()
         self._site_time = site_time
         self._client, self._site, self._keys = client, site, Keys(site.site)
@@ -75,12 +80,15 @@ class TickLoop:
             self._send(*self._unsent)
         self._exchange_cameras()
         if not self.cameras:
+            self._errands.do_one()
             return
         tick = min(self._progress.tick, self._progress.gate)
         todo = [camera for camera in self.cameras.values() if camera.handled < tick]
         if not todo:
-            self._wait_for_tick()
+            if not self._errands.do_one():
+                self._wait_for_tick()
             return
+        self._errands.do_one(_ERRAND_S)
         with self._metrics.tick_seconds.time():
             self._unsent = (tick, self._perception.perceive(todo, self._tick_time_ns(tick)))
             self._send(*self._unsent)

@@ -16,9 +16,11 @@ from services.camera_worker.metrics import CameraWorkerMetrics, DeviceCollector,
 from services.camera_worker.names import Names
 from services.camera_worker.perception import Perception
 from services.camera_worker.picture_publisher import PicturePublisher
+from services.camera_worker.questions import WorkerAnswers
 from services.camera_worker.roster import Roster
 from shared.backoff import Backoff
 from shared.config import SiteConfig
+from shared.errands import Errands
 from shared.errors import ModelError
 from shared.process import Connected, ServiceOptions
 from shared.redis_connection import RETRYABLE
@@ -75,7 +77,11 @@ class CameraWorker:
         self._metrics = CameraWorkerMetrics(connected.monitor.registry)
         perception = Perception(models, config.clock.target_fps, virtual=virtual, timed=self._metrics.timed)
         site_time = SiteTime(client, 1e9 / config.clock.target_fps)
-        self.loop = TickLoop(client, config, perception, self._pictures, handover, self._metrics, site_time, self.crops)
+        errands = Errands()
+        self.loop = TickLoop(
+            client, config, perception, self._pictures, handover, self._metrics, site_time, self.crops, errands
+        )
+        self._answers = WorkerAnswers(connected.frames, site, claims.worker, models.embedder, errands)
         self.roster = Roster(client, site, models, claims, site_time, handover, self._metrics, self.gpu)
         connected.monitor.registry.register(
             WorkerCollector(self._pictures, self.crops, self.roster.sources, lambda: self.loop.malformed_gids)
@@ -97,6 +103,7 @@ class CameraWorker:
         """
         if self._thread.ident is None:
             self._thread.start()
+            self._answers.start()
         self.loop.step()
 
     def problem(self) -> str | None:
@@ -116,6 +123,7 @@ class CameraWorker:
             RedisError: Redis is unreachable; the leases will expire.
         """
         self._stop.set()
+        self._answers.close()
         try:
             if self._thread.ident is not None:
                 self._thread.join(_STOP_WAIT_S)

@@ -28,6 +28,7 @@ from vision.video.live_source import LiveSource
 from vision.video.opening import open_source
 from vision.video.options import SourceOptions
 from vision.video.source import SourceState, ThreadedSource
+from vision.video.stream_readers import StreamFacts
 
 PATIENCE_S = 20.0
 ROOT = Path(__file__).parents[2]
@@ -271,6 +272,7 @@ def test_a_decoder_that_fails_is_retried_and_does_not_show_the_address(
             raise av.error.UnknownError(5, f"rtsp://{USER}:{PASSWORD}@host/ is damaged")
             yield
 
+        facts = StreamFacts("stream")
         is_file = waits_for_key_frames = False
 
         def close(self) -> None: ...

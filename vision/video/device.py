@@ -10,12 +10,13 @@ import cv2
 
 from shared.errors import SourceUnavailable
 from vision.video.address import device_of, display_name
-from vision.video.stream_readers import Arrival
+from vision.video.stream_readers import Arrival, StreamFacts
 
 
 class DeviceReader:
     """An open local device."""
 
+    facts = StreamFacts("device")
     is_file = waits_for_key_frames = False
 
     def __init__(self, source: str, camera: str) -> None:

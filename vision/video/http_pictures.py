@@ -19,7 +19,7 @@ from shared.stream_url import StreamUrl
 from vision.video.decoding import NoVideo, VideoInput
 from vision.video.options import SourceOptions
 from vision.video.picture_splitter import MAX_BYTES, PictureSplitter
-from vision.video.stream_readers import Arrival
+from vision.video.stream_readers import Arrival, StreamFacts
 
 _CHUNK = 64 * 1024
 _LOOK_BYTES = 4096
@@ -211,6 +211,7 @@ class PictureDecoder:
 class MjpegReader:
     """Reads JPEG or PNG pictures that follow each other in one response."""
 
+    facts = StreamFacts("stream", "mjpeg")
     is_file = waits_for_key_frames = False
 
     def __init__(self, answer: HttpAnswer) -> None:
@@ -239,6 +240,7 @@ class SnapshotReader:
     arrive.
     """
 
+    facts = StreamFacts("pictures")
     is_file = waits_for_key_frames = False
 
     def __init__(self, answer: HttpAnswer, url: StreamUrl, options: SourceOptions, interval_s: float) -> None:

@@ -22,7 +22,7 @@ from vision.video.options import SourceOptions
 from vision.video.pace import Pace
 from vision.video.picture_health import PictureHealth
 from vision.video.source import Frame, SourceState, ThreadedSource
-from vision.video.stream_readers import Arrival, FfmpegReader, StreamReader
+from vision.video.stream_readers import Arrival, FfmpegReader, StreamFacts, StreamReader
 
 _PLAYLIST_TIMEOUT_S = 20.0
 """Shortest read timeout of HLS and DASH, which deliver a segment every 2 to 10 s."""
@@ -80,6 +80,8 @@ class LiveSource(ThreadedSource):
         self._to_show, self._to_check = Converter(), Converter()  # of the requesting and of the reading thread
         self._last_ns, self._index, self._loop = 0, 0, 0
         self._opening_since_s: float | None = None
+        self.facts: StreamFacts | None = None
+        """Of the stream as it was opened last; None: it has not been opened yet."""
         self._thread.start()
 
     @property
@@ -122,7 +124,7 @@ class LiveSource(ThreadedSource):
         self._silence_limit_s = self._options.read_timeout_s
         self._opening_since_s = began_s = time.monotonic()
         reader = self._open()
-        self._opening_since_s = None
+        self._opening_since_s, self.facts = None, reader.facts
         first_index = self._index
         try:
             self._read(reader)

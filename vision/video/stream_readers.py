@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import av
 
@@ -20,6 +20,16 @@ class Arrival:
     """Its time stamp, if it is to be shown at the pace of the time stamps; None: now."""
 
 
+@dataclass(frozen=True)
+class StreamFacts:
+    """What is known of an open stream besides its pictures."""
+
+    kind: Literal["stream", "file", "pictures", "device"]
+    """`file`: it has an end. `pictures`: an address that serves one picture, and is asked again and again."""
+    codec: str | None = None
+    """By FFmpeg's name; None: unknown."""
+
+
 class StreamReader(Protocol):
     """An open stream, for use by one thread; `close` may be called by another one after the last read."""
 
@@ -30,6 +40,8 @@ class StreamReader(Protocol):
             OSError: reading failed or timed out; also `av.FFmpegError`.
         """
 
+    @property
+    def facts(self) -> StreamFacts: ...
     @property
     def is_file(self) -> bool:
         """Whether the stream has an end, after which it can be played again."""
@@ -49,6 +61,10 @@ class FfmpegReader:
     def __init__(self, video: VideoInput, *, paced: bool = False, is_file: bool = False) -> None:
         """`paced`: the stream arrives in bursts or all at once, so its time stamps say when to show a picture."""
         self._video, self._paced, self.is_file = video, paced, is_file
+
+    @property
+    def facts(self) -> StreamFacts:
+        return StreamFacts("file" if self.is_file else "stream", self._video.stream.codec_context.name)
 
     def pictures(self) -> Iterator[Arrival | None]:
         base = self._video.stream.time_base

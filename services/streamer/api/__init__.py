@@ -20,7 +20,9 @@ from services.streamer.api import (
     geometry,
     identities,
     identity,
+    identity_search,
     site,
+    sources,
     tracks,
 )
 from services.streamer.api.document import openapi_document
@@ -29,7 +31,20 @@ from services.streamer.api.parts import ApiParts
 from services.streamer.api.wall import wall_json, wall_json_without_redis
 
 PREFIX = "/api/v1"
-_RESOURCES = (site, cameras, tracks, crops, identities, identity, events, event_stream, geometry, corrections)
+_RESOURCES = (
+    site,
+    cameras,
+    tracks,
+    crops,
+    identities,
+    identity,
+    events,
+    event_stream,
+    geometry,
+    corrections,
+    sources,
+    identity_search,
+)
 
 
 def api_blueprint(parts: ApiParts) -> Blueprint:

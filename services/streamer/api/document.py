@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from services.streamer.access.security_schemes import SECURITY, SECURITY_SCHEMES
 from services.streamer.api.models import Model, Query
-from services.streamer.api.operations import JSON, Operation
+from services.streamer.api.operations import JPEG, JSON, Operation
 from services.streamer.api.problem_details import MEDIA_TYPE, ProblemDetails
 from shared.config import NAME_PATTERN
 from shared.version import mtmc_version
@@ -101,6 +101,9 @@ def _operation(operation: Operation) -> Schema:
     errors = {status: {"$ref": f"#/components/responses/Error{status}"} for status in listed}
     if operation.not_found:
         errors[404] = {"$ref": "#/components/responses/Error404"}
+    if operation.refusals is not None:
+        errors = {status: reference for status, reference in errors.items() if status in _ERRORS}
+        errors |= {status: _error(description) for status, description in operation.refusals.items()}
     description = " ".join(
         part for part in (operation.description, operation.not_found and f"404: {operation.not_found}.") if part
     )
@@ -120,7 +123,14 @@ def _operation(operation: Operation) -> Schema:
     }
 
 
+def _error(description: str) -> Schema:
+    schema = {"$ref": _REFERENCE.format(model="ProblemDetails")}
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
 def _of_body(operation: Operation) -> Schema:
+    if operation.body is None and operation.refusals is not None:
+        return {"requestBody": {"required": True, "content": {JPEG: {}}}}
     if operation.body is None:
         return {}
     schema = {"$ref": _REFERENCE.format(model=operation.body.__name__)}

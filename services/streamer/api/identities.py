@@ -32,7 +32,7 @@ from shared.names import read_names
 from shared.site_state.states import CameraState
 
 _TAG = "identities"
-_EXAMINED = 2_000
+EXAMINED = 2_000
 """Records that one page reads at most, whatever the filters."""
 
 
@@ -70,18 +70,23 @@ class IdentityPage(Model):
     next: Cursor | None = Field(description=NEXT)
 
 
-class IdentitiesQuery(Query):
-    """Parameters of `/identities`."""
+class IdentityFilters(Query):
+    """Parameters that choose identities."""
 
     since: Time | None = Field(None, description="only those that were seen at this time or later, as in RFC 3339")
     until: Time | None = Field(None, description="only those that were seen at this time or earlier")
     camera: CameraName | None = Field(None, description="only those that this camera saw")
     class_: str | None = Field(None, alias="class", description="only this class, by name or number")
+    present: Flag | None = Field(None, description="only those that are in view (true) or are not (false)")
+
+
+class IdentitiesQuery(IdentityFilters):
+    """Parameters of `/identities`."""
+
     name: str | None = Field(None, description="only those with this name; upper and lower case are the same")
     name_contains: str | None = Field(
         None, description="only those whose name contains this; upper and lower case are the same"
     )
-    present: Flag | None = Field(None, description="only those that are in view (true) or are not (false)")
     limit: Limit = Field(100, description=LIMIT)
     cursor: Cursor | None = Field(None, description=CURSOR)
 
@@ -99,16 +104,16 @@ def add(api: Operations, parts: ApiParts) -> None:
     )
     def _identities(query: IdentitiesQuery) -> IdentityPage:
         cameras = parts.site.current().cameras
-        is_wanted, below = _wanted(query, cameras), position_of(query.cursor)
+        is_wanted, below = wanted_by(query, cameras), position_of(query.cursor)
         if query.name is None and query.name_contains is None:
-            found, rest = parts.identities.page(below, is_wanted, query.limit, _EXAMINED)
+            found, rest = parts.identities.page(below, is_wanted, query.limit, EXAMINED)
         else:
             has_name = _has_name(query)
             named = sorted(
                 (gid for gid, name in read_names(parts.client, parts.keys).items() if has_name(name)), reverse=True
             )
             gids = (gid for gid in named if below is None or gid < below)
-            found, rest = parts.identities.page_of(gids, is_wanted, query.limit, _EXAMINED)
+            found, rest = parts.identities.page_of(gids, is_wanted, query.limit, EXAMINED)
         names = read_names(parts.client, parts.keys, [record.gid for record in found])
         return IdentityPage(
             identities=[Identity(**identity_fields(record, cameras, names)) for record in found],
@@ -122,7 +127,8 @@ def _has_name(query: IdentitiesQuery) -> Callable[[str], bool]:
     return lambda name: part in name.casefold() and wanted in (None, name.casefold())
 
 
-def _wanted(query: IdentitiesQuery, cameras: Sequence[CameraState]) -> Callable[[IdentityRecord], bool]:
+def wanted_by(query: IdentityFilters, cameras: Sequence[CameraState]) -> Callable[[IdentityRecord], bool]:
+    """Whether the filters choose an identity."""
     since_ns = nanoseconds(query.since) if query.since else None
     until_ns = nanoseconds(query.until) if query.until else None
 

@@ -39,7 +39,7 @@ Text = Annotated[str, BeforeValidator(_encodable)]
 Number64 = Annotated[str, Field(pattern="^-?[0-9]+$", description="an integer, as text: JSON readers round large ones")]
 
 
-def _whole(value: Any) -> Any:
+def whole_number(value: Any) -> Any:
     """Stricter than pydantic, which also reads `1.0`, `1_0` and ` 1`."""
     if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,20}", value, re.ASCII):
         raise ValueError("must be a whole number")
@@ -60,11 +60,11 @@ def _time(value: Any) -> Any:
     return value
 
 
-Gid = Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(_whole)]
+Gid = Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(whole_number)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Time = Annotated[datetime, BeforeValidator(_time)]
 CameraName = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
-Limit = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_whole)]
+Limit = Annotated[int, Field(ge=1, le=1000), BeforeValidator(whole_number)]
 Cursor = Annotated[str, Field(pattern=_CURSOR_PATTERN)]
 NEXT = "cursor of the next page; null: this was the last one"
 CURSOR = "`next` of the page before; the first page has none. Repeat the other parameters with it"

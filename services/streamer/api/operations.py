@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotAcceptable, RequestEntityTooLarge, Unsupporte
 from services.streamer.api.models import Model, Query
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
 
-JSON = "application/json"
+JSON, JPEG = "application/json", "image/jpeg"
 MOST_BODY_BYTES = 32 * 1024
 Handler = TypeVar("Handler", bound=Callable[..., Model | Response])
 
@@ -48,6 +48,8 @@ class Operation:
     method: str = "get"
     body: type[BaseModel] | None = None
     """Of a POST."""
+    refusals: Mapping[int, str] | None = None
+    """The errors of a question besides those of a GET: status → what it means."""
 
     @property
     def has_etag(self) -> bool:
@@ -120,6 +122,49 @@ class Operations:
 
         return declare
 
+    def question(
+        self,
+        rule: str,
+        summary: str,
+        answer: type[Model],
+        *,
+        tag: str,
+        description: str,
+        refusals: Mapping[int, str],
+        body: type[BaseModel] | None = None,
+        query: type[Query] | None = None,
+        most_bytes: int = MOST_BODY_BYTES,
+    ) -> Callable[[Handler], Handler]:
+        """Declares a POST that changes nothing: what it asks has no place in an address.
+
+        The function gets `query` if the operation has one, and `body`; without a model for it, that is a JPEG of at
+        most `most_bytes`.
+        """
+        media_type = JPEG if body is None else JSON
+        refused = {**refusals, 415: f"the body is not {media_type}"}
+
+        def declare(handler: Handler) -> Handler:
+            name = handler.__name__.lstrip("_")
+            said = (summary, answer, JSON, query, (), "", description, "post", body)
+            self.every.append(Operation(name, rule, tag, *said, refusals=refused))
+
+            @wraps(handler)
+            def view() -> Response:
+                _check_request(JSON, most_bytes)
+                request.max_content_length = most_bytes  # also of a body that comes in chunks
+                if query is None:
+                    _refuse_parameters()
+                if request.mimetype != media_type:
+                    raise UnsupportedMediaType(f"the body must be {media_type}; set the header Content-Type")
+                asked = {} if query is None else {"query": parsed(query)}
+                answered = handler(**asked, body=request.get_data(cache=False) if body is None else parsed_body(body))
+                return answered if isinstance(answered, Response) else json_response(answered)
+
+            self._blueprint.add_url_rule(rule, name, view, methods=["POST"])
+            return handler
+
+        return declare
+
 
 def parsed_body(body: type[BaseModel]) -> BaseModel:
     """The JSON body of the present request.
@@ -147,13 +192,13 @@ def json_response(content: Model, status: int = 200) -> Response:
     return Response(content.model_dump_json(by_alias=True), status, headers=headers, content_type=JSON)
 
 
-def _check_request(media_type: str) -> None:
+def _check_request(media_type: str, most_bytes: int = MOST_BODY_BYTES) -> None:
     """Refuses a request that wants another form of response, or has a large body."""
     accepted = request.accept_mimetypes
     if accepted and not accepted.quality(media_type):
         raise NotAcceptable(f"this resource is {media_type}, which the header Accept of the request excludes")
-    if (request.content_length or 0) > MOST_BODY_BYTES:
-        raise RequestEntityTooLarge(f"the body of the request has more than {MOST_BODY_BYTES} bytes")
+    if (request.content_length or 0) > most_bytes:
+        raise RequestEntityTooLarge(f"the body of the request has more than {most_bytes} bytes")
 
 
 def _refuse_parameters() -> None:
