@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from launcher.site_access import OpenSite, unknown_cameras
+from shared.camera_record import Asked
 from shared.camera_settings import read_settings, remove_cameras, set_paused
 from shared.errors import MtmcError
 
@@ -27,8 +28,12 @@ class PausedCameras:
     """Cameras whose `paused` now differs from the published site."""
 
 
-def pause_cameras(site: OpenSite, names: Sequence[str] | None, *, paused: bool) -> PausedCameras:
+def pause_cameras(
+    site: OpenSite, names: Sequence[str] | None, *, paused: bool, asked: Asked | None = None
+) -> PausedCameras:
     """Pauses cameras, or resumes them; all of them if `names` is None.
+
+    `asked`: for the record in `events`; None: nothing is recorded.
 
     Raises:
         MtmcError: the site runs in virtual time or has no such camera, or a camera's settings cannot be read.
@@ -44,7 +49,7 @@ def pause_cameras(site: OpenSite, names: Sequence[str] | None, *, paused: bool) 
     changed = [name for name in wanted if (camera := running[name]) is None or camera.paused != paused]
     if not paused:
         _delete_pictures(changed, site)  # The pictures are from before the pause.
-    refused = set_paused(site.client, site.keys, changed, paused=paused)
+    refused = set_paused(site.client, site.keys, changed, paused=paused, asked=asked)
     if refused:
         raise MtmcError(f"the settings of {', '.join(refused)} cannot be read; remove the camera and add it again")
     published = {camera.name: camera.paused for camera in site.published.config.cameras}
@@ -56,8 +61,10 @@ def pause_cameras(site: OpenSite, names: Sequence[str] | None, *, paused: bool) 
     )
 
 
-def remove_from_site(site: OpenSite, names: Sequence[str]) -> list[str]:
+def remove_from_site(site: OpenSite, names: Sequence[str], asked: Asked | None = None) -> list[str]:
     """Removes cameras; returns their names without duplicates.
+
+    `asked`: for the record in `events`; None: nothing is recorded.
 
     Raises:
         MtmcError: the site runs in virtual time, or has no such camera.
@@ -65,7 +72,8 @@ def remove_from_site(site: OpenSite, names: Sequence[str]) -> list[str]:
     require_changeable(site)
     running = read_settings(site.client, site.keys)
     wanted = list(dict.fromkeys(names))
-    if unknown := remove_cameras(site.client, site.keys, wanted, site.published.config.association.replay_seconds):
+    kept_seconds = site.published.config.association.replay_seconds
+    if unknown := remove_cameras(site.client, site.keys, wanted, kept_seconds, asked=asked):
         raise unknown_cameras(site.keys.site, unknown, list(running))
     _delete_pictures(wanted, site)
     return wanted

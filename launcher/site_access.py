@@ -100,7 +100,7 @@ def open_site(choice: SiteChoice, environment: Mapping[str, str]) -> Iterator[Op
 def unknown_cameras(site: str, unknown: Sequence[str], there: Sequence[str]) -> MtmcError:
     """The error for cameras that the site does not have; `there` are those it has."""
     names = ", ".join(f"'{name}'" for name in unknown)
-    return MtmcError(f"site {site} has no camera {names}; it has {', '.join(there)}")
+    return MtmcError(f"site {site} has no camera {names}; it has {', '.join(there) or 'none'}")
 
 
 def server_answers(client: Client) -> bool:

@@ -107,17 +107,21 @@ def site_from(
 
 
 def camera_from(
-    written: dict[str, Any], where: str, base: Path, environment: Mapping[str, str], *, check_files: bool = True
+    written: dict[str, Any], where: str, base: Path, environment: Mapping[str, str] | None, *, check_files: bool = True
 ) -> CameraConfig:
     """The validated camera of the settings `written`; paths in them are relative to the folder `base`.
+
+    `environment`: for references such as `${VAR}`; None: there are none, and `${` is ordinary text.
 
     Raises:
         ConfigError: the camera is invalid; carries every problem found, with `where` as their place.
     """
     problems: list[Problem] = []
     secrets: _Secrets = {}
-    data = _interpolated(written, (), base, environment, lambda _: where, problems, secrets)
-    _keep_secrets(data, secrets)
+    data = written
+    if environment is not None:
+        data = _interpolated(written, (), base, environment, lambda _: where, problems, secrets)
+        _keep_secrets(data, secrets)
     unresolved = {problem.key for problem in problems}
     try:
         camera = CameraConfig.model_validate(data, context={"base": base.resolve(), "check_files": check_files})

@@ -40,6 +40,11 @@ class Keys:
         return self._key("cameras")
 
     @property
+    def no_cameras(self) -> str:
+        """String, `1` while the site has no camera on purpose: then a missing `cameras` is not a loss."""
+        return self._key("cameras:none")
+
+    @property
     def replay(self) -> str:
         """String: which recording `mtmc replay` plays here; only sites of `mtmc replay` have this key."""
         return self._key("replay")

@@ -17,11 +17,27 @@ from shared.errors import MessageError
 from shared.lenient_values import text_fields, whole
 
 SCHEMA = 1
-Kind = Literal["merge", "split", "name", "unname", "forget", "undo"]
+Kind = Literal[
+    "merge",
+    "split",
+    "name",
+    "unname",
+    "forget",
+    "undo",
+    "camera_added",
+    "camera_changed",
+    "camera_paused",
+    "camera_resumed",
+    "camera_removed",
+]
+CameraKind = Literal["camera_added", "camera_changed", "camera_paused", "camera_resumed", "camera_removed"]
+"""A note of a change of a camera that was made already: the aggregator only records it as an event."""
+CAMERA_KINDS: frozenset[str] = frozenset(get_args(CameraKind))
 Outcome = Literal["done", "refused"]
 ANSWERED_FOR_S = 3_600
 """How long an answer is kept."""
 NAME_LENGTH, BY_LENGTH = 64, 64
+_CAMERA_LENGTH, _TITLE_LENGTH, _SETTINGS_LENGTH = 64, 100, 1_000
 TRACKS_MOST = 100
 """Tracks that one command may split off."""
 _GIDS_END = 2**53
@@ -34,6 +50,7 @@ _FIELDS: dict[Kind, tuple[str, ...]] = {
     "unname": ("gid",),
     "forget": ("gid",),
     "undo": (),
+    **dict.fromkeys(get_args(CameraKind), ("camera",)),
 }
 """The fields that each kind requires."""
 TrackName = tuple[str, int]
@@ -58,6 +75,17 @@ class OperatorCommand:
     """`name`: the name. `merge`: the name of the result; empty: see `docs/identities.md`."""
     undoes: str = ""
     """`undo`: id of the command to undo; empty: the last correction that is not undone."""
+    camera: str = ""
+    """`camera_…`: the camera."""
+    title: str = ""
+    """`camera_…`: of the camera, if it has one."""
+    settings: str = ""
+    """`camera_changed`: names of the changed settings, with spaces between them."""
+
+    @property
+    def is_note(self) -> bool:
+        """Whether it says what was done to a camera, instead of asking for something."""
+        return self.kind in CAMERA_KINDS
 
     def encode(self) -> dict[str, str | int]:
         """The fields of the stream entry; those that are empty are left out."""
@@ -65,6 +93,7 @@ class OperatorCommand:
         fields: dict[str, str | int] = {"schema": SCHEMA, "id": self.id, "kind": self.kind, "by": self.by}
         given: dict[str, str | int] = {"gid": self.gid, "other_gid": self.other_gid, "tracks": tracks}
         given |= {"name": self.name, "undoes": self.undoes}
+        given |= {"camera": self.camera, "title": self.title, "settings": self.settings}
         return fields | {name: value for name, value in given.items() if value}
 
     @classmethod
@@ -87,7 +116,7 @@ class OperatorCommand:
         if gids[0] is None or gids[1] is None:
             raise MessageError("a gid is not a whole number")
         tracks = tuple(parsed_track(one) for one in text.get("tracks", "").split(" ") if one)
-        given = (text.get(name, "") for name in ("name", "undoes"))
+        given = (text.get(name, "") for name in ("name", "undoes", "camera", "title", "settings"))
         command = cls(text.get("id", ""), kind, text.get("by", ""), gids[0], gids[1], tracks, *given)
         command.check()
         return command
@@ -120,6 +149,12 @@ class OperatorCommand:
             raise MessageError("'undoes' is not the id of a command")
         if len(self.tracks) > TRACKS_MOST:
             raise MessageError(f"a command can split off at most {TRACKS_MOST} tracks")
+        if self.camera and (len(self.camera) > _CAMERA_LENGTH or not _CAMERA.fullmatch(self.camera)):
+            raise MessageError("'camera' is not the name of a camera")
+        if len(self.title) > _TITLE_LENGTH or len(self.settings) > _SETTINGS_LENGTH:
+            raise MessageError(
+                f"'title' may have {_TITLE_LENGTH} characters at most, and 'settings' {_SETTINGS_LENGTH}"
+            )
 
 
 @dataclass(frozen=True)
@@ -141,10 +176,12 @@ class Answer:
     """The cycle that carried it out or refused it."""
     time_ns: int
     """Site time of the cycle."""
+    camera: str = ""
+    """`camera_…`: the camera."""
 
     def encode(self) -> dict[str, str | int]:
-        """The fields of the hash `command:{id}`."""
-        return dict(vars(self))
+        """The fields of the hash `command:{id}`; `camera` is left out if it is empty."""
+        return {name: value for name, value in vars(self).items() if value or name != "camera"}
 
     @classmethod
     def decode(cls, fields: Mapping[bytes, bytes]) -> Answer | None:
@@ -156,7 +193,7 @@ class Answer:
         if outcome is None or gid is None or other_gid is None or tick is None or time_ns is None:
             return None
         command_id, kind, reason, undoes = (text.get(name, "") for name in ("id", "kind", "reason", "undoes"))
-        return cls(command_id, kind, outcome, reason, gid, other_gid, undoes, tick, time_ns)
+        return cls(command_id, kind, outcome, reason, gid, other_gid, undoes, tick, time_ns, text.get("camera", ""))
 
 
 def encode_commands(commands: Sequence[OperatorCommand]) -> str:

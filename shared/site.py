@@ -71,6 +71,8 @@ def publish_site(client: Client, config: SiteConfig, layout: Layout | None = Non
         pipe.set(keys.revision, newest + 1)
         queue_removal(pipe, keys, gone, config.association.replay_seconds)
         queue_addition(pipe, keys, config.cameras)
+        if not config.cameras:
+            pipe.set(keys.no_cameras, 1)
         return newest + 1
 
     revision: int = client.transaction(attempt, keys.config, keys.revision, keys.cameras, value_from_callable=True)

@@ -34,6 +34,8 @@ class _Found:
     config: bytes
     revision: bytes | None
     cameras: dict[bytes, bytes]
+    is_empty: bool
+    """Whether the site has no camera on purpose."""
 
 
 class SiteCopy:
@@ -77,7 +79,7 @@ class SiteCopy:
                 pipe.execute_command(*command)
             return what
 
-        watched = (self._keys.config, self._keys.revision, self._keys.cameras)
+        watched = (self._keys.config, self._keys.revision, self._keys.cameras, self._keys.no_cameras)
         what: str = self._client.transaction(attempt, *watched, value_from_callable=True)
         if not what:
             return None
@@ -85,7 +87,9 @@ class SiteCopy:
         return what
 
     def _read(self, client: Any) -> _Found:
-        return _Found(self._config(client), text_at(client, self._keys.revision), hash_at(client, self._keys.cameras))
+        cameras = hash_at(client, self._keys.cameras)
+        is_empty = not cameras and text_at(client, self._keys.no_cameras) is not None
+        return _Found(self._config(client), text_at(client, self._keys.revision), cameras, is_empty)
 
     def _config(self, client: Any) -> bytes:
         """`config`; read as a whole only if it is another one, because masks make it large."""
@@ -103,7 +107,7 @@ class SiteCopy:
     def _remember(self, found: _Found) -> None:
         good = {name: text for name, text in found.cameras.items() if _is_good(name, text)}
         damaged = {name: self._cameras[name] for name in found.cameras if name not in good and name in self._cameras}
-        if good:
+        if good or found.is_empty:
             self._cameras = good | damaged
         if found.config == self._site.text:
             return
@@ -126,12 +130,13 @@ class SiteCopy:
         if found.revision != str(revision).encode():
             commands.append(["SET", self._keys.revision, revision])
             what.append("its revision")
-        if not found.cameras and self._cameras:
+        is_lost = not found.cameras and not found.is_empty
+        if is_lost and self._cameras:
             commands.append(["DEL", self._keys.cameras])
         lost = [
             name
             for name in sorted(self._cameras)
-            if not found.cameras or (name in found.cameras and not _is_good(name, found.cameras[name]))
+            if is_lost or (name in found.cameras and not _is_good(name, found.cameras[name]))
         ]
         for name in lost:
             commands.append(["HSET", self._keys.cameras, name, self._cameras[name]])

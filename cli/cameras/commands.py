@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import completion
+from cli.asking import By, user_at_host
 from cli.console import table_console
 from cli.options import JsonOption, MaybeSiteFile, RedisUrl, SiteName, StateOption, site_and_words
 
 if TYPE_CHECKING:
     from launcher.site_access import SiteChoice
+    from shared.camera_record import Asked
     from shared.errors import Problem
 
 app = typer.Typer(no_args_is_help=True)
@@ -97,6 +99,7 @@ def add(
             "have.",
         ),
     ] = False,
+    by: By = None,
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
@@ -139,7 +142,8 @@ def add(
         camera = check_new_camera(
             name, written, opened, os.environ, known=problems, from_start=from_start, check_files=not no_check
         )
-        if not add_camera(opened.client, opened.keys, camera.config, origin_tick=camera.origin_tick):
+        added = add_camera(opened.client, opened.keys, camera.config, origin_tick=camera.origin_tick, asked=_asked(by))
+        if not added:
             raise ConfigError([name_taken(name)])
         typer.echo(added_message(camera.config, written, opened))
 
@@ -148,6 +152,7 @@ def add(
 def pause(
     words: Names = None,
     every: Every = False,
+    by: By = None,
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
@@ -157,13 +162,14 @@ def pause(
     Example:  mtmc cameras pause site.yaml gate yard
     """
     site_file, names = _site_and_names(words, site, "pause", every=every)
-    _set_paused(_choice(site_file, site, redis_url, state), None if every else names, paused=True)
+    _set_paused(_choice(site_file, site, redis_url, state), None if every else names, by, paused=True)
 
 
 @app.command()
 def resume(
     words: Names = None,
     every: Every = False,
+    by: By = None,
     site: SiteName = None,
     redis_url: RedisUrl = None,
     state: StateOption = None,
@@ -173,11 +179,17 @@ def resume(
     Example:  mtmc cameras resume site.yaml --all
     """
     site_file, names = _site_and_names(words, site, "resume", every=every)
-    _set_paused(_choice(site_file, site, redis_url, state), None if every else names, paused=False)
+    _set_paused(_choice(site_file, site, redis_url, state), None if every else names, by, paused=False)
 
 
 @app.command()
-def remove(words: Names = None, site: SiteName = None, redis_url: RedisUrl = None, state: StateOption = None) -> None:
+def remove(
+    words: Names = None,
+    by: By = None,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+) -> None:
     """Remove cameras from a running site.
 
     Objects seen there can still be recognised in other cameras.
@@ -190,16 +202,22 @@ def remove(words: Names = None, site: SiteName = None, redis_url: RedisUrl = Non
 
     site_file, names = _site_and_names(words, site, "remove", every=False)
     with open_site(_choice(site_file, site, redis_url, state), os.environ) as opened:
-        typer.echo(removed_message(remove_from_site(opened, names), opened))
+        typer.echo(removed_message(remove_from_site(opened, names, _asked(by)), opened))
 
 
-def _set_paused(choice: SiteChoice, names: list[str] | None, *, paused: bool) -> None:
+def _asked(by: str | None) -> Asked:
+    from shared.camera_record import Asked
+
+    return Asked(by or user_at_host())
+
+
+def _set_paused(choice: SiteChoice, names: list[str] | None, by: str | None, *, paused: bool) -> None:
     from cli.cameras.messages import paused_message
     from launcher.running_cameras import pause_cameras
     from launcher.site_access import open_site
 
     with open_site(choice, os.environ) as opened:
-        typer.echo(paused_message(pause_cameras(opened, names, paused=paused)))
+        typer.echo(paused_message(pause_cameras(opened, names, paused=paused, asked=_asked(by))))
 
 
 def _add_assignments(written: dict[str, Any], assignments: Sequence[str]) -> list[Problem]:

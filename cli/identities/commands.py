@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cli import completion
+from cli.asking import By
 from cli.console import table_console
 from cli.explain import explain
 from cli.identities.request import Request
@@ -31,10 +32,6 @@ def _words(metavar: str, what: str) -> typer.models.ArgumentInfo:
 
 
 Gid = Annotated[list[str], _words("GID", "the global id")]
-By = Annotated[
-    str | None,
-    typer.Option("--by", metavar="NAME", envvar="MTMC_BY", help="Who asks.", show_default="the user and the host"),
-]
 Wait = Annotated[
     float, typer.Option("--wait", metavar="SECONDS", min=0, help="How long to wait for the aggregator's answer.")
 ]

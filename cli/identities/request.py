@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cli.asking import user_at_host
 from cli.console import print_note, table_console
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Request:
         from shared.commands import new_id, send, wait_for
         from shared.operator_commands import OperatorCommand
 
-        command = OperatorCommand(new_id(), kind, self.by or _user(), **fields)
+        command = OperatorCommand(new_id(), kind, self.by or user_at_host(), **fields)
         with open_site(self.choice, os.environ) as site:
             send(site.client, site.keys, command)
             answer = wait_for(site.client, site.keys, command.id, self.wait_s)
@@ -68,12 +67,3 @@ def _done(answer: Answer) -> str:
         "forget": f"id {gid} was forgotten",
         "undo": f"the command {answer.undoes} on id {gid} was undone",
     }[answer.kind]
-
-
-def _user() -> str:
-    """`USER@HOST`, as far as they are known."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"[:64]

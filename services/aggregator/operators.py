@@ -115,6 +115,10 @@ class Answers:
                 first.setdefault(one.id, one)
         return list(first.values())
 
+    def new_notes(self, commands: Sequence[OperatorCommand]) -> list[OperatorCommand]:
+        """Those that say what was done to a camera, and have not been recorded yet."""
+        return [one for one in self.unanswered(commands) if one.is_note]
+
     def add(self, answer: Answer) -> None:
         """Remembers an answer; the oldest one may be forgotten."""
         self._by_id[answer.id] = answer
@@ -137,4 +141,7 @@ class Answers:
 def answer_of(command: OperatorCommand, done: Done, tick: int, time_ns: int) -> Answer:
     """The answer to a command that the cycle `tick` carried out or refused, at the site time `time_ns`."""
     outcome: Outcome = "refused" if done.refused else "done"
-    return Answer(command.id, command.kind, outcome, done.refused, done.gid, done.other_gid, done.undoes, tick, time_ns)
+    gids = done.gid, done.other_gid
+    return Answer(
+        command.id, command.kind, outcome, done.refused, *gids, done.undoes, tick, time_ns, camera=command.camera
+    )

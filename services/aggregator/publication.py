@@ -17,7 +17,7 @@ from association.track_table import TrackTable
 from services.aggregator.operators import TakenCommands
 from services.aggregator.reader import START, DeadLetter, Gap
 from shared.keys import Keys
-from shared.operator_commands import ANSWERED_FOR_S, Answer, encode_commands
+from shared.operator_commands import ANSWERED_FOR_S, Answer, OperatorCommand, encode_commands
 
 Command = Sequence[str | bytes | int]
 Fields = dict[str, str | int]
@@ -44,6 +44,10 @@ _REASONS_OF_OPERATORS = {
     "named": "an operator named it",
     "unnamed": "an operator took its name away",
     "forgotten": "an operator wants it to be forgotten",
+    "camera_added": "an operator added it",
+    "camera_paused": "an operator paused it",
+    "camera_resumed": "an operator resumed it",
+    "camera_removed": "an operator removed it",
 }
 
 
@@ -72,11 +76,13 @@ class CycleRecord:
     """Id of the last entry of `commands` that was used by then."""
     answers: Sequence[Answer] = ()
     """What became of the commands."""
+    notes: Sequence[OperatorCommand] = ()
+    """What operators did to cameras."""
 
     @property
     def events(self) -> int:
         """Number of the last event after this cycle."""
-        return self.events_before + len(self.result.events) + len(self.gaps)
+        return self.events_before + len(self.result.events) + len(self.gaps) + len(self.notes)
 
 
 class Publication:
@@ -124,11 +130,13 @@ class Publication:
             commands.append(["HINCRBY", self._keys.skew, "late", cycle.late])
         commands += self.letters(cycle.dead_letters)
         happened = [self._event_fields(event) for event in result.events] + [_gap_fields(gap) for gap in cycle.gaps]
+        happened += [_note_fields(note) for note in cycle.notes]
         for number, fields in enumerate(happened, start=cycle.events_before + 1):
             common: Fields = {"kind": fields["kind"], "tick": cycle.tick, "time_ns": cycle.now_ns}
-            reasons = _REASONS_OF_OPERATORS if "command" in fields else _REASONS
-            reason: Fields = {"reason": reasons[str(fields["kind"])]}
-            commands.append(_xadd(self._keys.events, common | fields | reason, EVENTS_KEPT, f"{number}-0"))
+            if "reason" not in fields:
+                reasons = _REASONS_OF_OPERATORS if "command" in fields else _REASONS
+                fields = fields | {"reason": reasons[str(fields["kind"])]}
+            commands.append(_xadd(self._keys.events, common | fields, EVENTS_KEPT, f"{number}-0"))
         return commands
 
     def restatement(self, association: Association, tick: int | None = None) -> list[Command]:
@@ -351,6 +359,16 @@ def _decision_fields(decision: Decision | None) -> Fields:
 
 def _gap_fields(gap: Gap) -> Fields:
     return {"kind": "gap", "camera": gap.camera, "after_seq": gap.after_seq, "next_seq": gap.next_seq}
+
+
+def _note_fields(note: OperatorCommand) -> Fields:
+    fields: Fields = {"kind": note.kind, "camera": note.camera}
+    fields |= {"title": note.title} if note.title else {}
+    fields |= {"by": note.by, "command": note.id}
+    if note.kind == "camera_changed":
+        changed = ", ".join(note.settings.split()) or "its settings"
+        fields["reason"] = f"an operator changed {changed}"
+    return fields
 
 
 def _xadd(key: str, fields: Fields, kept: int, entry_id: str = "*") -> Command:

@@ -85,7 +85,8 @@ class AggregatorState:
         identities live on.
         """
         present = self.site_cameras()
-        gone = set(self.cameras) - present if present else set()
+        is_known = present or self._client.exists(self.keys.no_cameras)
+        gone = set(self.cameras) - present if is_known else set()
         for camera in gone:
             self.reader.last_seq.pop(camera, None)  # It may be added again and then count from one.
         if not present <= self.camera_index.keys():
@@ -144,6 +145,7 @@ class AggregatorState:
         if late:
             _log.warning("entries arrived late and are used in this cycle", tick=tick, count=late)
         asked = self.commands_read.take()
+        notes = self.answers.new_notes(asked.commands)
         result, answers = self.apply(tick, now_ns, taken.entries, asked.commands)
         self.cursors |= taken.cursors
         self.last_tick, self.last_time_ns = tick, now_ns
@@ -161,6 +163,7 @@ class AggregatorState:
             asked,
             self.commands_read.cursor,
             [*answers, *self._refused_at_once(asked, tick, now_ns)],
+            notes,
         )
         self.events = record.events
         self.uncommitted = (record, self.commands(record))
@@ -177,7 +180,7 @@ class AggregatorState:
             CameraTick(self.camera_index[entry.camera], entry.tick, entry.time_ns, entry.batch) for entry in entries
         ]
         new = self.answers.unanswered(commands)
-        wanted = [Correction.of(command, self.camera_index) for command in new]
+        wanted = [Done() if command.is_note else Correction.of(command, self.camera_index) for command in new]
         result = self.association.cycle(tick, now_ns, seen, [one for one in wanted if isinstance(one, Correction)])
         corrected = iter(result.corrected)
         for command, one in zip(new, wanted, strict=True):

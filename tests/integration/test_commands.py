@@ -16,11 +16,15 @@ from services.aggregator import erasure, operators
 from services.aggregator.operators import Answers
 from services.aggregator.service import Aggregator
 from shared import commands
+from shared.camera_record import Asked, CarriedOut
+from shared.camera_settings import add_camera, change_camera, remove_cameras, set_paused
 from shared.commands import CommandsFull, InvalidCommand, send, wait_for
+from shared.config import CameraConfig
 from shared.monitoring.monitor import Monitor
 from shared.operator_commands import ANSWERED_FOR_S, Answer, Kind, OperatorCommand
 from shared.redis_connection import Client, connect
 from shared.site import PublishedSite
+from shared.site_events import site_event
 from tests.conftest import RedisProcess
 from tests.integration import test_aggregator
 from tests.integration.test_aggregator import TICKS, Feeder, Storm, aggregator_of, let_keys_live, outcome, site_of
@@ -437,3 +441,56 @@ def test_answers_are_forgotten_in_the_order_in_which_they_were_given(monkeypatch
     for name in "abc":
         answers.add(Answer(name, "undo", "refused", "x", 0, 0, "", 1, 1))
     assert [answer.id for answer in Answers.from_list(answers.to_list())] == ["b", "c"]
+
+
+def test_changes_of_cameras_are_recorded_once_with_who_asked(yard: Site) -> None:
+    client, keys, first = yard.client, yard.keys, len(yard.client.xrange(yard.keys.events))
+    gate = CameraConfig(name="gate", source="rtsp://bob:geheim@camera/1", title="Front gate", paused=True)
+    asked = Asked("Ann", "add-1")
+    assert add_camera(client, keys, gate, asked=asked)
+    with pytest.raises(CarriedOut):
+        add_camera(client, keys, gate, asked=asked)
+    change_camera(
+        client, keys, "gate", lambda one: one.model_copy(update={"loop": True, "paused": False}), asked=Asked("Bob")
+    )
+    assert set_paused(client, keys, ["gate", "A"], paused=True, asked=Asked("Bob")) == []
+    assert remove_cameras(client, keys, ["gate"], 60, asked=Asked("Ann")) == []
+    waiting = client.xrange(keys.commands)
+    assert client.hget(keys.command("add-1"), "outcome") == b"done", "it is done, whether or not an aggregator runs"
+    yard.play(1)
+    added = next(fields for _, fields in waiting if fields[b"id"] == b"add-1")
+    client.xadd(keys.commands, added)  # sent again after the note was used
+    yard.play(1)
+    events = client.xrange(keys.events)[first:]
+    assert [entry_id for entry_id, _ in events] == [f"{first + 1 + i}-0".encode() for i in range(len(events))]
+    shown = [tuple(one[name].decode() for name in (b"kind", b"camera", b"by")) for _, one in events]
+    assert shown == [
+        ("camera_added", "gate", "Ann"),
+        ("camera_changed", "gate", "Bob"),
+        ("camera_resumed", "gate", "Bob"),
+        ("camera_paused", "gate", "Bob"),
+        ("camera_paused", "A", "Bob"),
+        ("camera_removed", "gate", "Ann"),
+    ]
+    assert events[0][1][b"title"].decode() == "Front gate"
+    assert events[1][1][b"reason"].decode() == "an operator changed loop"
+    assert events[0][1][b"command"] == b"add-1"
+    assert b"geheim" not in str(events).encode()
+    assert client.xlen(keys.commands) == 0
+    assert client.hget(keys.command("add-1"), "camera") == b"gate"
+    recorded = site_event(events[0][0], events[0][1])
+    assert recorded is not None
+    assert (recorded.gid, recorded.camera, recorded.by) == (None, "gate", "Ann")
+
+
+def test_a_change_of_a_camera_is_recorded_once_whatever_happens_to_the_aggregator(yard: Site) -> None:
+    client, keys = yard.client, yard.keys
+    assert set_paused(client, keys, ["C"], paused=True, asked=Asked("Ann", "pause-1")) == []
+    yard.aggregator.state.reader.read()
+    yard.aggregator = Aggregator(client, yard.site)  # the last one was killed before its cycle
+    until(lambda: yard.play(1), lambda: not client.xlen(keys.commands))
+    yard.aggregator = Aggregator(client, yard.site)  # the last one was killed after its cycle
+    until(lambda: yard.play(1), lambda: not yard.aggregator._recovery.is_needed)
+    yard.play(3)
+    kinds = [fields[b"kind"] for _, fields in client.xrange(keys.events)]
+    assert (kinds.count(b"camera_paused"), kinds.count(b"recovered")) == (1, 0)

@@ -40,12 +40,22 @@ include-path = "/api/v1/identities/search"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
 
 [[operations]]
+include-path = "/api/v1/cameras"
+# The same for an address, and the camera may exist already.
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409"]
+
+[[operations]]
+include-path = "/api/v1/cameras/{{camera}}/settings"
+parameters = {{ "path.camera" = "north" }}
+
+[[operations]]
 include-path = "/api/v1/identities/{{gid}}"
 parameters = {{ "path.gid" = 7 }}
 
 [[operations]]
 include-path = "/api/v1/cameras/{{camera}}"
 parameters = {{ "path.camera" = "north" }}
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409"]
 """
 """Without these, nearly every request is about something that does not exist."""
 
@@ -67,12 +77,13 @@ def test_every_operation_answers_as_the_document_says(
     publish_lively_site(redis_url)
     fill(redis_client)
     with serving(redis_url) as streamer, canned_answers(redis_client):
-        code, printed = ask(streamer, tmp_path, SETTINGS, "--max-examples", "10")
+        # Nothing can be asked about a camera that was removed: that is left to the second run.
+        code, printed = ask(streamer, tmp_path, SETTINGS, "--max-examples", "10", "--exclude-method", "DELETE")
         astray, printed_astray = ask(streamer, tmp_path, "", "--include-path-regex", r"\{", "--max-examples", "3")
     assert code == 0, printed
     assert astray == 0, printed_astray
     selected, total, tested = (int(number) for number in re.findall(r"(?:Selected: |Tested: |/)(\d+)", printed)[-3:])
-    assert selected == total - 1 == tested, printed
+    assert selected == total - 2 == tested, printed
     assert "Missing test data" not in printed, printed
 
 

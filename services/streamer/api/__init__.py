@@ -12,6 +12,7 @@ from functools import cache
 from flask import Blueprint, Response
 
 from services.streamer.api import (
+    camera_changes,
     cameras,
     corrections,
     crops,
@@ -44,6 +45,7 @@ _RESOURCES = (
     corrections,
     sources,
     identity_search,
+    camera_changes,
 )
 
 

@@ -23,13 +23,13 @@ WAIT_S = 3.0
 _Gid = Annotated[int, Field(ge=1, lt=2**53)]
 _Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH, description="one line of text")]
 _Track = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*/[0-9]{1,19}$")]
-_Id = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
+CommandId = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
 
 class _Correction(Model):
     """What every correction has."""
 
-    id: _Id | None = Field(
+    id: CommandId | None = Field(
         None, description="chosen by the sender, to send the same command again without a second effect"
     )
 
@@ -77,7 +77,7 @@ class Undo(_Correction):
     """A correction is taken back."""
 
     kind: Literal["undo"]
-    undoes: _Id | None = Field(None, description="id of the command; null: the last one that is not undone")
+    undoes: CommandId | None = Field(None, description="id of the command; null: the last one that is not undone")
 
 
 class Command(RootModel[Annotated[Merge | Split | Name | Unname | Forget | Undo, Field(discriminator="kind")]]):
@@ -94,6 +94,7 @@ class CommandState(Model):
     gid: int | None = Field(description="the identity that survived, was split off, was named or was forgotten")
     other_gid: int | None = Field(description="the gid that ceased to exist, or the identity that the tracks left")
     undoes: Text | None = Field(description="undo: id of the command that was undone")
+    camera: Text | None = Field(description="the camera that was added, changed, paused, resumed or removed")
     tick: int | None = Field(description="the cycle that carried it out or refused it")
     time_ns: Number64 | None
     time: Text | None = Field(description="the same time in ISO 8601, UTC")
@@ -150,8 +151,12 @@ def _command_of(body: Command) -> OperatorCommand:
         given |= {"tracks": tuple(parsed_track(text) for text in given.get("tracks", ()))}
     except MessageError as error:
         raise InvalidRequest([InvalidParameter(parameter="tracks", message=str(error))]) from None
-    by = current_visitor().name[:BY_LENGTH].strip() or "anybody"
-    return OperatorCommand(body.root.id or new_id(), by=by, **given)
+    return OperatorCommand(body.root.id or new_id(), by=who_asks(), **given)
+
+
+def who_asks() -> str:
+    """The visitor, for the record."""
+    return current_visitor().name[:BY_LENGTH].strip() or "anybody"
 
 
 def _state_of(answer: Answer) -> CommandState:
@@ -163,6 +168,7 @@ def _state_of(answer: Answer) -> CommandState:
         gid=answer.gid or None,
         other_gid=answer.other_gid or None,
         undoes=answer.undoes or None,
+        camera=answer.camera or None,
         tick=answer.tick,
         time_ns=str(answer.time_ns),
         time=iso_time(answer.time_ns),
@@ -178,6 +184,7 @@ def _waiting(command_id: str) -> CommandState:
         gid=None,
         other_gid=None,
         undoes=None,
+        camera=None,
         tick=None,
         time_ns=None,
         time=None,

@@ -35,8 +35,8 @@ _ERRORS = {
     500: "an unexpected error, which is in the log of the streamer",
     503: "Redis does not answer, or the streamer is full; try again later",
 }
-_ERRORS_OF_POST = {
-    409: "the aggregator refused the command; `detail` says why",
+_ERRORS_OF_CHANGES = {
+    409: "the aggregator refused the command, or the site is in a state that rules it out; `detail` says why",
     415: "the body is not JSON",
 }
 _TAGS = {
@@ -55,6 +55,9 @@ def openapi_document(operations: Sequence[Operation], prefix: str) -> Schema:
     bodies = [operation.body for operation in operations if operation.body is not None]
     _, definitions = models_json_schema([(model, "serialization") for model in models], ref_template=_REFERENCE)
     _, of_bodies = models_json_schema([(body, "validation") for body in bodies], ref_template=_REFERENCE)
+    paths: dict[str, Schema] = {}
+    for operation in operations:
+        paths.setdefault(prefix + _path(operation.rule), {})[operation.method] = _operation(operation)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -67,9 +70,7 @@ def openapi_document(operations: Sequence[Operation], prefix: str) -> Schema:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
-        "paths": {
-            prefix + _path(operation.rule): {operation.method: _operation(operation)} for operation in operations
-        },
+        "paths": paths,
         "security": SECURITY,
         "components": {
             "securitySchemes": SECURITY_SCHEMES,
@@ -80,7 +81,7 @@ def openapi_document(operations: Sequence[Operation], prefix: str) -> Schema:
                     "description": description,
                     "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model="ProblemDetails")}}},
                 }
-                for status, description in {**_ERRORS, **_ERRORS_OF_POST, 404: "there is no such resource"}.items()
+                for status, description in {**_ERRORS, **_ERRORS_OF_CHANGES, 404: "there is no such resource"}.items()
             },
         },
     }
@@ -97,7 +98,7 @@ def _operation(operation: Operation) -> Schema:
             schema = {}  # In OpenAPI 3.1, binary content has no schema.
     else:
         schema = {"$ref": _REFERENCE.format(model=operation.answer.__name__)}
-    listed = [*_ERRORS, *(_ERRORS_OF_POST if operation.method == "post" else ())]
+    listed = [*_ERRORS, *(_ERRORS_OF_CHANGES if operation.method != "get" else ())]
     errors = {status: {"$ref": f"#/components/responses/Error{status}"} for status in listed}
     if operation.not_found:
         errors[404] = {"$ref": "#/components/responses/Error404"}
@@ -138,7 +139,7 @@ def _of_body(operation: Operation) -> Schema:
 
 
 def _accepted(operation: Operation, schema: Schema) -> Schema:
-    if operation.method != "post":
+    if not operation.may_wait:
         return {}
     return {"202": {"description": "there is no answer yet", "content": {JSON: {"schema": schema}}}}
 

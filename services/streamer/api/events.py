@@ -57,7 +57,8 @@ class Event(Model):
 
     id: Text = Field(description="its id in the stream, for `Last-Event-ID`")
     kind: Text = Field(
-        description="appeared, handover, merged, split, left, gap, recovered, restored; more may be added"
+        description="appeared, handover, merged, split, left, named, unnamed, forgotten, gap, recovered, restored, "
+        "camera_added, camera_changed, camera_paused, camera_resumed, camera_removed; more may be added"
     )
     tick: int | None
     time_ns: Number64 | None = Field(description="site time, ns")

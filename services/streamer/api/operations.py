@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ValidationError
@@ -30,7 +30,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Operation:
-    """One GET or POST of the API."""
+    """One GET, POST, PUT, PATCH or DELETE of the API."""
 
     name: str
     rule: str
@@ -47,9 +47,11 @@ class Operation:
     description: str
     method: str = "get"
     body: type[BaseModel] | None = None
-    """Of a POST."""
+    """Of a request that has one."""
     refusals: Mapping[int, str] | None = None
     """The errors of a question besides those of a GET: status → what it means."""
+    may_wait: bool = False
+    """Whether a response 202 may say that there is no answer yet."""
 
     @property
     def has_etag(self) -> bool:
@@ -102,22 +104,47 @@ class Operations:
     def post(
         self, rule: str, summary: str, answer: type[Model], *, tag: str, body: type[BaseModel], description: str = ""
     ) -> Callable[[Handler], Handler]:
-        """Declares a POST with a JSON body. The function gets the body, as `body`."""
+        """Declares a POST with a JSON body, whose answer may come later. The function gets the body, as `body`."""
+        return self.change("post", rule, summary, answer, tag=tag, body=body, description=description, may_wait=True)
+
+    def change(
+        self,
+        method: Literal["post", "put", "patch", "delete"],
+        rule: str,
+        summary: str,
+        answer: type[Model],
+        *,
+        tag: str,
+        body: type[BaseModel] | None = None,
+        query: type[Query] | None = None,
+        not_found: str = "",
+        description: str = "",
+        may_wait: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Declares an operation that changes something.
+
+        The function gets the parts of the path, and `body` and `query` if the operation has them.
+        """
 
         def declare(handler: Handler) -> Handler:
             name = handler.__name__.lstrip("_")
-            self.every.append(
-                Operation(name, rule, tag, summary, answer, JSON, None, (), "", description, "post", body)
-            )
+            said = (summary, answer, JSON, query, (), not_found, description)
+            self.every.append(Operation(name, rule, tag, *said, method, body, may_wait=may_wait))
 
             @wraps(handler)
             def view(**path: Any) -> Response:
                 _check_request(JSON)
-                _refuse_parameters()
-                answered = handler(**path, body=parsed_body(body))
+                arguments = path
+                if query is None:
+                    _refuse_parameters()
+                else:
+                    arguments = {**arguments, "query": parsed(query)}
+                if body is not None:
+                    arguments = {**arguments, "body": parsed_body(body)}
+                answered = handler(**arguments)
                 return answered if isinstance(answered, Response) else json_response(answered)
 
-            self._blueprint.add_url_rule(rule, name, view, methods=["POST"])
+            self._blueprint.add_url_rule(rule, name, view, methods=[method.upper()])
             return handler
 
         return declare

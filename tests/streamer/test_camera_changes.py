@@ -1,0 +1,197 @@
+"""Cameras are added, changed and removed over HTTP, each exactly once; nothing of the host can be named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from shared.camera_settings import change_camera, read_cameras
+from shared.operator_commands import OperatorCommand
+from shared.redis_connection import Client, connect
+from shared.site import publish_site
+from shared.tokens import add_token
+from tests.integration.streamer_site import KEYS, Serving, publish_picture, serving, site_config
+
+URL = "rtsp://bob:geheim@192.0.2.1:554/s1?channel=2"
+
+
+@pytest.fixture
+def yard(redis_url: str, redis_client: Client) -> Iterator[Serving]:
+    north: dict[str, Any] = {"name": "north", "source": URL, "detector": {"min_score": 0.3, "nms_iou": 0.5}}
+    publish_site(redis_client, site_config([north, {"name": "file", "source": "/videos/a.mp4", "loop": True}]))
+    with serving(redis_url) as running:
+        yield running
+
+
+def ask(streamer: Serving, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    url = f"http://127.0.0.1:{streamer.port}/api/v1{path}"
+    answer = requests.request(method, url, json=body, headers=headers, timeout=60)
+    assert "geheim" not in answer.text
+    assert "geheim" not in str(answer.headers)
+    return answer.status_code, answer.json()
+
+
+def errors(answer: tuple[int, Any]) -> dict[str, str]:
+    assert answer[0] == 400, answer
+    return {one["parameter"]: one["message"] for one in answer[1]["errors"]}
+
+
+def notes(client: Client) -> list[tuple[str, str, str, str]]:
+    every = [OperatorCommand.decode(fields) for _, fields in client.xrange(KEYS.commands)]
+    return [(one.kind, one.camera, one.by, one.settings) for one in every]
+
+
+def test_a_camera_is_added_once_however_often_the_request_is_sent(yard: Serving, redis_client: Client) -> None:
+    body = {"name": "gate", "source": URL, "title": "Gate", "labels": ["roof"], "detector": {"classes": ["car"]}}
+    for _ in range(2):
+        status, answer = ask(yard, "POST", "/cameras", {**body, "id": "add-1"})
+        assert (status, answer["done"], answer["id"]) == (200, "added", "add-1")
+        assert answer["settings"]["address"] == "rtsp://192.0.2.1:554"
+        assert answer["settings"]["detector"]["classes"] == ["car"]
+    added = read_cameras(redis_client, KEYS)["gate"]
+    assert (added.source, added.title, added.labels, added.paused) == (URL, "Gate", ("roof",), False)
+    assert notes(redis_client) == [("camera_added", "gate", "anybody", "")], "one note, for one event"
+    assert ask(yard, "GET", "/commands/add-1")[1]["outcome"] == "done"
+    assert ask(yard, "GET", "/commands/add-1")[1]["camera"] == "gate"
+    status, answer = ask(yard, "POST", "/cameras", body)
+    assert (status, "already has a camera 'gate'" in answer["detail"]) == (409, True)
+    status, answer = ask(yard, "PATCH", "/cameras/gate", {"paused": True, "id": "add-1"})
+    assert (status, "another request had the id" in answer["detail"]) == (409, True)
+    assert len(notes(redis_client)) == 1, "what was refused is not recorded"
+
+
+def test_settings_are_changed_one_by_one_and_null_is_the_default(yard: Serving, redis_client: Client) -> None:
+    status, answer = ask(yard, "PATCH", "/cameras/north", {"title": "North", "detector": {"min_score": None}})
+    assert (status, answer["done"], answer["settings"]["title"]) == (200, "changed", "North")
+    changed = read_cameras(redis_client, KEYS)["north"]
+    assert changed.source == URL
+    assert changed.detector is not None
+    assert (changed.detector.min_score, changed.detector.nms_iou) == (None, 0.5)
+    assert ask(yard, "PATCH", "/cameras/north", {"title": "North"})[1]["done"] == "nothing"
+    assert ask(yard, "PATCH", "/cameras/north", {"title": None, "detector": None})[1]["settings"]["title"] is None
+    assert ask(yard, "PATCH", "/cameras/file", {"loop": None})[1]["settings"]["address"] == "file"
+    publish_picture(redis_client, "north", 1, b"old")
+    for paused in (True, False):
+        assert ask(yard, "PATCH", "/cameras/north", {"paused": paused})[1]["settings"]["paused"] is paused
+    assert not redis_client.exists(KEYS.frames("north")), "the picture is from before the pause"
+    assert notes(redis_client) == [
+        ("camera_changed", "north", "anybody", "title detector"),
+        ("camera_changed", "north", "anybody", "title detector"),
+        ("camera_changed", "file", "anybody", "loop"),
+        ("camera_paused", "north", "anybody", ""),
+        ("camera_resumed", "north", "anybody", ""),
+    ]
+    assert ask(yard, "GET", "/cameras/north/settings")[1]["detector"]["min_score"] is None
+    assert ask(yard, "PATCH", "/cameras/nobody", {"paused": True})[0] == 404
+    assert ask(yard, "GET", "/cameras/nobody/settings")[0] == 404
+
+
+def test_cameras_are_removed_to_the_last_one(yard: Serving, redis_client: Client) -> None:
+    publish_picture(redis_client, "north", 1, b"old")
+    for camera in ("north", "file"):
+        for _ in range(2):
+            status, answer = ask(yard, "DELETE", f"/cameras/{camera}?id=gone-{camera}")
+            assert (status, answer["done"], answer["settings"]) == (200, "removed", None)
+    assert ask(yard, "DELETE", "/cameras/north")[0] == 404
+    assert not redis_client.exists(KEYS.cameras, KEYS.frames("north"))
+    assert [note[:2] for note in notes(redis_client)] == [("camera_removed", "north"), ("camera_removed", "file")]
+    assert ask(yard, "DELETE", "/cameras/north?x=1")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place", "says"),
+    [
+        ({"source": "/etc/passwd"}, "source", "must be the URL of a stream"),
+        ({"source": "/dev/video0"}, "source", "must be the URL of a stream"),
+        ({"source": "file:///etc/passwd"}, "source", "must be the URL of a stream"),
+        ({"source": "rtsp://${USER}@camera/1"}, "source", "cannot be sent over HTTP"),
+        ({"source": "http://evil/${file:/etc/passwd}"}, "source", "cannot be sent over HTTP"),
+        ({"ffmpeg_options": {"user_agent": "${HOME}"}}, "ffmpeg_options.user_agent", "cannot be sent over HTTP"),
+        ({"ffmpeg_options": {"i": "/etc/passwd"}}, "ffmpeg_options", ""),
+        ({"mask": "/etc/passwd"}, "mask", "is a file of the host"),
+        ({"calibration": "/etc/passwd"}, "calibration", "is a file of the host"),
+        ({"detector": {"model": "/m.onnx"}}, "detector.model", "cannot be named over HTTP"),
+        ({"detector": {"min_score": 2}}, "detector.min_score", "less than or equal to 1"),
+        ({"detector": 5}, "detector", "must be a mapping of settings"),
+        ({"secrets": ["x"]}, "secrets", "there is no such setting"),
+        ({"titel": "x"}, "titel", "there is no such setting"),
+        ({"fps": "fast"}, "fps", "valid number"),
+        ({"labels": "roof"}, "labels", "must be a list"),
+        ({"id": "a b"}, "id", "letters, digits"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_the_words_of_the_site_file(
+    yard: Serving, redis_client: Client, wrong: dict[str, Any], place: str, says: str
+) -> None:
+    before = redis_client.hgetall(KEYS.cameras)
+    for answer in (
+        ask(yard, "POST", "/cameras", {"name": "gate", "source": "rtsp://camera/1", **wrong}),
+        ask(yard, "PATCH", "/cameras/north", wrong),
+    ):
+        found = errors(answer)
+        (key,) = [name for name in found if name.startswith(place)]
+        assert says in found[key]
+    assert redis_client.hgetall(KEYS.cameras) == before
+    assert notes(redis_client) == []
+
+
+def test_a_camera_needs_a_name_and_a_source_and_keeps_its_name(yard: Serving) -> None:
+    assert errors(ask(yard, "POST", "/cameras", {})) == {"name": "is required", "source": "is required"}
+    assert "letters, digits" in errors(ask(yard, "POST", "/cameras", {"name": "a b", "source": URL}))["name"]
+    assert "keeps its name" in errors(ask(yard, "PATCH", "/cameras/north", {"name": "south"}))["name"]
+    assert errors(ask(yard, "PATCH", "/cameras/north", {"source": None})) == {"source": "is required"}
+    assert "body" in errors(ask(yard, "POST", "/cameras", [1]))
+
+
+def test_only_operators_of_this_page_change_cameras_and_are_named(redis_url: str, redis_client: Client) -> None:
+    publish_site(redis_client, site_config([{"name": "north", "source": URL}]))
+    operator, viewer = (add_token(redis_client, KEYS, role, role, None)[0].text for role in ("operator", "viewer"))
+    with serving(redis_url, published="0.0.0.0") as closed:
+
+        def pause(token: str, **headers: str) -> tuple[int, Any]:
+            return ask(closed, "PATCH", "/cameras/north", {"paused": True}, Authorization=f"Bearer {token}", **headers)
+
+        assert ask(closed, "PATCH", "/cameras/north", {"paused": True})[0] == 401
+        assert pause(viewer)[0] == 403
+        assert pause(operator, Origin="https://evil.example")[0] == 403
+        assert notes(redis_client) == []
+        assert pause(operator)[1]["settings"]["address"] == "rtsp://192.0.2.1:554"
+        (note,) = notes(redis_client)
+        assert note[:2] == ("camera_paused", "north")
+        assert note[2].startswith("operator")
+        shown = ask(closed, "GET", "/cameras/north/settings", Authorization=f"Bearer {viewer}")[1]
+        assert shown["address"] is None
+
+
+def test_in_virtual_time_cameras_cannot_be_changed(redis_url: str, redis_client: Client) -> None:
+    config = site_config(["north"])
+    publish_site(redis_client, config.model_copy(update={"clock": config.clock.model_copy(update={"mode": "virtual"})}))
+    with serving(redis_url) as streamer:
+        status, answer = ask(streamer, "DELETE", "/cameras/north")
+    assert (status, "virtual time" in answer["detail"]) == (409, True)
+
+
+def test_a_change_that_cannot_be_recorded_is_not_made(yard: Serving, redis_client: Client) -> None:
+    for number in range(1_000):
+        redis_client.xadd(KEYS.commands, {"waiting": number})
+    status, answer = ask(yard, "DELETE", "/cameras/north")
+    assert (status, "wait for the aggregator" in answer["detail"]) == (409, True)
+    assert "north" in read_cameras(redis_client, KEYS)
+
+
+def test_of_two_changes_at_once_none_is_lost(yard: Serving, redis_url: str, redis_client: Client) -> None:
+    other = connect(redis_url)
+
+    def meanwhile(before: Any) -> Any:
+        if before.title is None:  # at the first attempt, another change comes first
+            assert ask(yard, "PATCH", "/cameras/north", {"title": "North"})[0] == 200
+        return before.model_copy(update={"paused": True})
+
+    found = change_camera(other, KEYS, "north", meanwhile)
+    other.close()
+    assert found is not None
+    now = read_cameras(redis_client, KEYS)["north"]
+    assert (now.title, now.paused) == ("North", True)
