@@ -85,6 +85,8 @@ def _corrections(recording: Recording) -> dict[int, list[Correction]]:
     seen, found = set[str](), dict[int, list[Correction]]()
     for tick, commands in recording.commands().items():
         for command in commands:
+            if command.is_note:
+                continue
             one = Correction.of(command, camera_index)
             if command.id not in seen and isinstance(one, Correction):
                 found.setdefault(tick, []).append(one)

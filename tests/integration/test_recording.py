@@ -442,6 +442,7 @@ def test_a_replay_repeats_the_corrections_of_operators_at_their_ticks(redis_clie
         40: OperatorCommand("c3", "undo", "Ann", undoes="c1"),
         50: OperatorCommand("c4", "merge", "Ann", 1, 99),
         60: OperatorCommand("c5", "forget", "Ann", 3),
+        70: OperatorCommand("c6", "camera_changed", "Ann", camera="A", settings="title"),
     }
     while site.feeder.tick < 90:
         if site.feeder.tick in asked:
@@ -456,6 +457,7 @@ def test_a_replay_repeats_the_corrections_of_operators_at_their_ticks(redis_clie
         41: ["c3", "c3"],
         51: ["c4", "c4"],
         61: ["c5", "c5"],
+        71: ["c6", "c6"],
     }
     as_published = changes(recorded.assignments())
     assert {gid for _, _, _, gid in as_published} == {0, 1, 2, 3, 4}
