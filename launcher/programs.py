@@ -59,7 +59,7 @@ def site_programs(
     a free port, `OFF` serves no metrics. `insecure`: the page needs no login, wherever it is published.
     """
     gpus = site.worker.gpus
-    count = workers or max(1, min(len(gpus), len(site.cameras)))
+    count = workers or max(1, min(len(gpus), len(site.cameras) or len(gpus)))
     threads = site.worker.threads or max(1, usable_cores() // count)
     run = (sys.executable, "-m", "cli", "run")
     common = ("--site", site.site, "--log-level", log_level)

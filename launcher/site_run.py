@@ -47,7 +47,7 @@ def runnable(site: SiteConfig, seconds: float | None, *, live: bool) -> SiteConf
     """The site with the settings of an evaluation: virtual time, or real time if `live`.
 
     Raises:
-        MtmcError: a source is not a video file, or loops without end; or every camera is paused.
+        MtmcError: a source is not a video file, or loops without end; or there is no camera, or every one is paused.
     """
     streams = [camera.name for camera in site.cameras if not camera.is_file]
     if streams:
@@ -55,6 +55,8 @@ def runnable(site: SiteConfig, seconds: float | None, *, live: bool) -> SiteConf
     loops = [camera.name for camera in site.cameras if camera.loop and not camera.paused]
     if loops and seconds is None:
         raise MtmcError(f"camera {', '.join(loops)} loops and never ends; limit the run with --seconds")
+    if not site.cameras:
+        raise MtmcError("the site has no camera; add video files under cameras in the site file")
     if all(camera.paused for camera in site.cameras):
         raise MtmcError("every camera of the site is paused; delete 'paused: true' from the site file")
     clock = site.clock.model_copy(update={"mode": "live" if live else "virtual"})

@@ -610,11 +610,17 @@ class SiteConfig(Section):
     embedder: EmbedderConfig
     tracker: TrackerConfig = TrackerConfig()
     association: AssociationConfig = AssociationConfig()
-    cameras: tuple[CameraConfig, ...] = Field(min_length=1, max_length=1024)
+    cameras: tuple[CameraConfig, ...] = Field((), max_length=1024, description="may be empty: add cameras at run time")
     layout: LayoutConfig | None = None
     streamer: StreamerConfig = StreamerConfig()
     worker: WorkerConfig = WorkerConfig()
     notifications: NotificationsConfig = NotificationsConfig()
+
+    @field_validator("cameras", mode="before")
+    @classmethod
+    def _none_are_listed(cls, cameras: Any) -> Any:
+        """Nothing after `cameras:` in the file."""
+        return () if cameras is None else cameras
 
     @field_validator("cameras")
     @classmethod
@@ -625,9 +631,9 @@ class SiteConfig(Section):
             raise ValueError(f"camera names must be unique; used more than once: {', '.join(twice)}")
         return cameras
 
-    def detector_of(self, camera: CameraConfig) -> DetectorFile:
+    def detector_of(self, camera: CameraConfig | None) -> DetectorFile:
         """The model of a camera's detector, its own or the site's, with the settings that belong to it."""
-        own = camera.detector
+        own = None if camera is None else camera.detector
         if own is not None and own.model is not None:
             return DetectorFile(own.model, own.head, own.size)
         return DetectorFile(self.detector.model, self.detector.head, self.detector.size)

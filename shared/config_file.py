@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from shared.calibration import Calibration, CalibrationError, read_calibration, with_common_origin
 from shared.config import CameraConfig, LayoutConfig, Name, SiteConfig
@@ -29,7 +29,7 @@ _Secrets: TypeAlias = dict[Path_, set[str]]
 _SECRET_KEYS = frozenset({"password", "redis"})
 """The values of these keys, and all values below them, are never shown."""
 _CREDENTIALS = re.compile(r"[^\s/:@]*:[^\s@]*@")
-_NAMES: TypeAdapter[list[str]] = TypeAdapter(Annotated[list[Name], Field(min_length=1)])
+_NAMES: TypeAdapter[list[str]] = TypeAdapter(list[Name])
 _MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "there is no such setting; see `mtmc config schema`",
@@ -164,7 +164,7 @@ def _unknown_cameras_in_layout(
 ) -> list[Problem]:
     """Cameras that the layout names and the site does not have; reads the raw settings, which may have other errors."""
     try:
-        names = _NAMES.validate_python([camera["name"] for camera in data["cameras"]])
+        names = _NAMES.validate_python([camera["name"] for camera in data.get("cameras") or ()])
         layout = LayoutConfig.model_validate(data.get("layout") or {})
     except (KeyError, TypeError, ValidationError):
         return []  # Reported already. While a camera name is invalid, the list of names is not reliable.
@@ -176,7 +176,7 @@ def _unknown_cameras_in_layout(
     for i, step in enumerate(layout.transitions):
         named.append((("layout", "transitions", i, "from"), step.from_camera))
         named.append((("layout", "transitions", i, "to"), step.to_camera))
-    known = ", ".join(names)
+    known = ", ".join(names) or "none"
     return [
         Problem(where(at), dotted(at), masked(camera), f"there is no such camera; the site has {known}")
         for at, camera in named

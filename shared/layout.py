@@ -170,9 +170,10 @@ class Layout:
     def from_dict(cls, data: dict[str, Any]) -> Layout:
         """The reverse of `to_dict`."""
         cameras = tuple(data["cameras"])
-        dtmin = np.array([[float(value) for value in row] for row in data["dtmin"]], np.float64)
-        dtmax = np.array([[float(value) for value in row] for row in data["dtmax"]], np.float64)
-        compatible = np.array(data["compatible"], bool)
+        square = (len(cameras), len(cameras))  # also of no cameras
+        dtmin = np.array([[float(value) for value in row] for row in data["dtmin"]], np.float64).reshape(square)
+        dtmax = np.array([[float(value) for value in row] for row in data["dtmax"]], np.float64).reshape(square)
+        compatible = np.array(data["compatible"], bool).reshape(square)
         # Layouts of earlier versions do not say what is unknown: all of it, if they allow everything.
         nothing = cls.open(cameras)
         allows_all = compatible.all() and (dtmin == nothing.dtmin).all() and (dtmax == nothing.dtmax).all()
@@ -182,7 +183,7 @@ class Layout:
             compatible=compatible,
             dtmin=dtmin,
             dtmax=dtmax,
-            unknown=np.array(data.get("unknown", default), np.bool_),
+            unknown=np.array(data.get("unknown", default), np.bool_).reshape(square),
             calibrations={camera: Calibration.from_dict(one) for camera, one in data.get("calibrations", {}).items()},
             **{name: np.array(data[name], np.float64) for name in _VECTORS if name in data},
         )

@@ -31,7 +31,7 @@ def examine_models(
     """
     try:
         models = Models(site, site.worker.threads or cores, engine_cache)
-        detectors = {site.detector_of(camera): models.detector(camera) for camera in site.cameras}
+        detectors = {site.detector_of(camera): models.detector(camera) for camera in site.cameras or (None,)}
     except ModelError as problem:
         yield error(AREA, str(problem))
         return

@@ -39,14 +39,19 @@ class RunningHall:
     """A clock, an aggregator, a camera worker and a streamer on threads of this process."""
 
     def __init__(
-        self, client: Client, url: str, folder: Path, objects: Sequence[tuple[int, int, int, int]] = ((16, 16, 10, 20),)
+        self,
+        client: Client,
+        url: str,
+        folder: Path,
+        objects: Sequence[tuple[int, int, int, int]] = ((16, 16, 10, 20),),
+        cameras: Sequence[str] = CAMERAS,
     ) -> None:
         """Starts the services, which connect to `url`; the test reads with `client`.
 
         `objects`: in every picture, centre, width and height in a picture of 32 by 32 pixels.
         """
         self.client, self.errors = client, list[str]()
-        content = small_site(folder, "".join(CAMERAS))
+        content = small_site(folder, "".join(cameras))
         objects_in_every_picture = np.zeros((5, 21), np.float32)
         for column, box in enumerate(objects, start=10):
             objects_in_every_picture[:, column] = [*box, 0.9]
@@ -69,6 +74,7 @@ class RunningHall:
         self.pages = Serving(streamer, self._stop)
         site = read_site(client, "hall")
         assert site is not None
+        self.reader_site = site
         self.reader = StateReader(client, client, site)
 
     def _start(self, role: str, make: Callable[[Connected], Any]) -> Any:

@@ -121,7 +121,7 @@ class TrackReader:
         return Handled(upto, progress.tick, progress.time_ns), newest_number(newest)
 
     def _ask(self) -> list[Any]:
-        streams = {key: self._read_upto[camera] for key, camera in self._camera_of.items()}
+        streams = self._positions()
         with self._client.pipeline(transaction=True) as pipe:
             self._gate.queue_handled(pipe, by_hash=True)
             pipe.xread(streams, count=_READ_AT_ONCE)
@@ -133,10 +133,14 @@ class TrackReader:
                 raise answer
         return [*answers, commands]
 
+    def _positions(self) -> dict[bytes, str]:
+        """Key → id of the last entry read; of a site without cameras, of one in which nothing is new."""
+        positions = {key: self._read_upto[camera] for key, camera in self._camera_of.items()}
+        return positions or {self._keys.ticks.encode(): "$"}  # XREAD needs a key
+
     def read_more(self) -> bool:
         """Reads the entries that have arrived, without checking how far the cameras are; False if there were none."""
-        streams = {key: self._read_upto[camera] for key, camera in self._camera_of.items()}
-        answer = self._client.xread(streams, count=_READ_AT_ONCE)
+        answer = self._client.xread(self._positions(), count=_READ_AT_ONCE)
         self._take_all(answer, NEVER)
         return bool(answer)
 

@@ -181,6 +181,8 @@ def _load_models(config: SiteConfig, options: ServiceOptions) -> Models:
             fails, when it is claimed. In virtual mode it is fatal, because the clock would wait forever for the camera.
     """
     models = Models(config, options.worker_threads, options.engine_cache)
+    if not config.cameras:
+        models.detector(None)  # for cameras that are added
     for camera in config.cameras:
         try:
             models.thresholds(camera)

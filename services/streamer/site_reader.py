@@ -70,6 +70,11 @@ class SiteReader:
             assert self.last is not None
             return self.last
 
+    def expire(self) -> None:
+        """Makes the next request read the state anew, because this process has changed it."""
+        with self._lock:
+            self._asked_at = -1e9
+
     def close(self) -> None:
         """Closes its connections."""
         for client in self.clients.values():

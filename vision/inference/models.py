@@ -54,8 +54,8 @@ class Models:
         """Path or published name of a camera's detector."""
         return self._config.detector_of(camera).model
 
-    def detector(self, camera: CameraConfig) -> Detector:
-        """The detector of a camera, loaded on first use. Thread-safe.
+    def detector(self, camera: CameraConfig | None) -> Detector:
+        """The detector of a camera, loaded on first use; None: that of the site. Thread-safe.
 
         While one thread loads a model, only threads that need the same model wait.
 

@@ -137,6 +137,7 @@ class _Cameras:
             return self._again(error, "added", camera.name)
         except CommandsFull as error:
             raise Conflict(str(error)) from None
+        self._parts.site.expire()
         if not added:
             raise Conflict(f"the site already has a camera '{camera.name}'; choose another name, or remove it first")
         return CameraChange(done="added", camera=camera.name, id=asked.id, settings=_shown(camera))
@@ -159,6 +160,7 @@ class _Cameras:
             raise Conflict(str(error)) from None
         if found is None:
             raise self._unknown(name)
+        self._parts.site.expire()
         before, after = found
         if before.paused and not after.paused:
             self._delete_pictures(name)  # They are from before the pause.
@@ -180,6 +182,7 @@ class _Cameras:
         if unknown:
             raise self._unknown(name)
         self._delete_pictures(name)
+        self._parts.site.expire()
         return CameraChange(done="removed", camera=name, id=asked.id, settings=None)
 
     @staticmethod

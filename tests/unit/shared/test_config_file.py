@@ -48,11 +48,19 @@ def problems_of(path: Path, environment: Mapping[str, str] | None = None) -> lis
 CAMERA = {"name": "a", "source": "a.mp4"}
 
 
+def test_a_site_may_have_no_camera(write: Write) -> None:
+    left_out, empty = write(cameras=None), "\ncameras:\n"
+    assert read_site_file(left_out, {}).cameras == ()
+    left_out.write_text(left_out.read_text() + empty)
+    assert read_site_file(left_out, {}).cameras == ()
+    site = read_site_file(write(cameras=[]), {})
+    assert (site.cameras, site_layout(site).cameras) == ((), ())
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"site": None}, ["site.yaml: site: is required"]),
-        ({"cameras": None}, ["site.yaml: cameras: is required"]),
         ({"detector": {}}, ["site.yaml: detector.model: is required"]),
         ({"clok": {"target_fps": 5}}, ["site.yaml: clok: there is no such setting; see `mtmc config schema`"]),
         (
@@ -69,7 +77,6 @@ CAMERA = {"name": "a", "source": "a.mp4"}
         ({"clock": {"max_skew_ticks": 1.5}}, ["site.yaml: clock.max_skew_ticks = 1.5: "]),
         ({"clock": 5}, ["site.yaml: clock = 5: must be a mapping of settings"]),
         ({"clock": [5]}, ["site.yaml: clock: must be a mapping of settings"]),
-        ({"cameras": []}, ["site.yaml: cameras: must not be empty"]),
         ({"cameras": "a.mp4"}, ["site.yaml: cameras = a.mp4: must be a list"]),
         ({"cameras": ["a.mp4"]}, ["site.yaml: cameras.0 = a.mp4: must be a mapping of settings"]),
         ({"cameras": [CAMERA, CAMERA]}, ["site.yaml: cameras: camera names must be unique; used more than once: a"]),
@@ -99,7 +106,10 @@ CAMERA = {"name": "a", "source": "a.mp4"}
             ["site.yaml: site: is required", "site.yaml: layout.overlaps.0.1 = x: there is no such camera; the site"],
         ),
         ({"cameras": [{"source": "a.mp4"}], "layout": {"overlaps": [["a", "x"]]}}, ["site.yaml: cameras.0.name: is"]),
-        ({"cameras": [], "layout": {"overlaps": [["a", "x"]]}}, ["site.yaml: cameras: must not be empty"]),
+        (
+            {"cameras": [], "layout": {"overlaps": [["a"]]}},
+            ["site.yaml: layout.overlaps.0.0 = a: there is no such camera; the site has none"],
+        ),
         (
             {"layout": {"overlaps": [["a", "${NOBODY}"]]}},
             ["site.yaml: layout.overlaps.0.1 = ${NOBODY}: the environment variable NOBODY is not set"],
