@@ -40,6 +40,7 @@ def summary(site_file: Path, site: SiteConfig) -> str:
         f"  detector  {site.detector.model}",
         f"  embedder  {site.embedder.model}",
         *(f"  camera    {camera.name}: {_described(camera)}" for camera in site.cameras),
+        *([] if site.cameras else ["  camera    none yet; add cameras while the site runs: mtmc cameras add"]),
         f"  layout    {described_layout(layout, given=site.layout is not None)}",
     ]
     return "\n".join(lines)

@@ -8,14 +8,23 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
+from typer.testing import CliRunner
 
+from cli.__main__ import app
+from launcher.programs import site_programs
+from launcher.site_file import load_site
+from launcher.site_run import runnable
 from services.camera_worker import preparation
+from shared.errors import MtmcError
 from shared.layout import Layout
 from shared.redis_connection import Client
 from shared.site_copy import SiteCopy
+from site_checks.models import examine_models
 from tests.integration.streamer_site import wait_until
 from tests.integration.worker_parts import StillSource
 from tests.running_hall import KEYS, RunningHall
+from tests.small_site import small_site
 
 
 @pytest.fixture
@@ -99,3 +108,18 @@ def test_the_layout_of_no_cameras_survives_redis() -> None:
     layout = Layout.from_dict(Layout.open(()).to_dict())
     assert layout.over(("a", "b")).compatible.all()
     assert layout.over(("a", "b")).pairs_unknown[0, 1]
+
+
+def test_the_commands_know_a_site_without_cameras(tmp_path: Path) -> None:
+    content = small_site(tmp_path, "")
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump({**content, "worker": {"gpus": [0, 1]}}))
+    site = load_site(tmp_path / "site.yaml", {})
+    programs = site_programs(site, 8080, {})
+    assert sum("camera-worker" in program.name for program in programs) == 2, "for cameras that will be added"
+    found = list(examine_models(site, 1, None))
+    assert [finding.level for finding in found] == ["ok"] * 3, found
+    assert "0 cameras" in found[-1].what
+    with pytest.raises(MtmcError, match="no camera"):
+        runnable(site, None, live=False)
+    checked = CliRunner().invoke(app, ["config", "check", str(tmp_path / "site.yaml")])
+    assert (checked.exit_code, "none yet" in checked.output) == (0, True)
