@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.errors import MessageError
+from shared.errors import MessageError, MtmcError
 from shared.lenient_values import decimal, whole
 from shared.questions import Fields
+from shared.site_state.states import WorkerState
 
 TRY_SOURCE = "try_source"
 """The kind of the question."""
@@ -20,6 +21,25 @@ LONGEST_S = 20.0
 """How long a worker takes at most."""
 JPEG_WIDTH = 640
 """Wider pictures are scaled down to this width."""
+
+
+class NoSuchWorker(MtmcError):
+    """No live worker has the labels of a camera."""
+
+    exit_code = 1
+
+
+def worker_with(workers: Sequence[WorkerState], labels: Collection[str]) -> str:
+    """The id of the live worker with all of the labels; of several, the one with the fewest cameras.
+
+    Raises:
+        NoSuchWorker: there is none.
+    """
+    fitting = [worker for worker in workers if set(labels) <= set(worker.labels.split())]
+    if not fitting:
+        which = "the label" if len(labels) == 1 else "all of the labels"
+        raise NoSuchWorker(f"no live worker has {which} {', '.join(labels)}")
+    return min(fitting, key=lambda worker: (len(worker.cameras.split()), worker.id)).id
 
 
 @dataclass(frozen=True)

@@ -249,6 +249,53 @@ def _site_and_names(
     return site_file, names
 
 
+@app.command("test")
+def try_stream(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[SITE.yaml] SOURCE",
+            help="Site file (omit with --site), then the URL of a stream: rtsp(s):// or http(s)://.",
+            show_default=False,
+            autocompletion=completion.site_file,
+        ),
+    ],
+    transport: Annotated[str, typer.Option(help="Transport of an RTSP stream: auto, tcp or udp.")] = "auto",
+    labels: Annotated[str, typer.Option(metavar="A,B", help="Only a worker with all of these labels tries it.")] = "",
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.jpg", help="Save the first picture in this file.")
+    ] = None,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a worker of a running site try a stream, without adding it.
+
+    Takes 3 to 20 seconds; exits with 1 if no pictures arrive. Other users
+    can read a command line, so write passwords as '${VARIABLE}' or
+    '${file:PATH}', in quotes.
+
+    The fields of --json are stable: works, reason, warning, kind, codec,
+    width, height, fps, first_picture_s, worker and host; null means
+    unknown or not applicable.
+
+    Examples:
+      mtmc cameras test site.yaml 'rtsp://${USER}:${PW}@192.0.2.10/1'
+      mtmc cameras test --site campus http://192.0.2.11/video --picture a.jpg
+    """
+    from cli.cameras.trial import try_source
+
+    site_file, rest = site_and_words(words, site, "mtmc cameras test site.yaml SOURCE")
+    if len(rest) != 1:
+        raise typer.BadParameter("give the address of one stream after the site")
+    wanted = [label for label in labels.split(",") if label]
+    written = {"name": "trial", "source": rest[0], "transport": transport, "labels": wanted}
+    raise typer.Exit(
+        try_source(_choice(site_file, site, redis_url, state), os.environ, written, picture, as_json=as_json)
+    )
+
+
 def _choice(site_file: Path | None, site: str | None, redis_url: str | None, state: Path | None) -> SiteChoice:
     from launcher.site_access import SiteChoice
 

@@ -70,6 +70,50 @@ def list_(
 
 
 @app.command()
+def search(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[SITE.yaml] FILE.jpg",
+            help="Site file (omit with --site), then a JPEG of one object, cut out closely.",
+            show_default=False,
+            autocompletion=completion.site_file,
+        ),
+    ],
+    crop_camera: Annotated[
+        str | None, typer.Option("--crop-camera", metavar="NAME", help="The camera that the picture is from.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="At most this many.")] = 10,
+    site: SiteName = None,
+    redis_url: RedisUrl = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the identities that look like a picture, the nearest first.
+
+    A score above 0 says: rather this identity than another object. In the
+    reference mode, the score is the similarity, from -1 to 1.
+
+    The fields of --json are stable: site, mode and matches (gid, name,
+    class_name, score, similarity); null means unknown.
+
+    Examples:
+      mtmc identities search site.yaml van.jpg
+      mtmc identities search --site campus van.jpg --crop-camera gate --json
+    """
+    from cli.identities.search import search_identities
+    from launcher.site_access import SiteChoice
+
+    site_file, rest = site_and_words(words, site, "mtmc identities search site.yaml FILE.jpg")
+    if len(rest) != 1:
+        raise typer.BadParameter("give one JPEG after the site")
+    choice = SiteChoice(site_file, site, redis_url, state)
+    raise typer.Exit(
+        search_identities(Path(rest[0]), crop_camera, limit, choice, os.environ, table_console(), as_json=as_json)
+    )
+
+
+@app.command()
 def show(
     words: Gid,
     site: SiteName = None,

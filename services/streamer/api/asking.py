@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-
 from werkzeug.exceptions import GatewayTimeout, ServiceUnavailable
 
-from services.streamer.api.parts import ApiParts
+from services.streamer.api.parts import ASKERS_MOST, ApiParts
 from shared.questions import Fields, NotAnswered, NotTaken, ask
 
-_AT_ONCE = 4
-"""Requests that may wait for answers: each keeps a thread of the streamer."""
 TAKE_S = 4.0
 """How long a process may take until it begins."""
 REFUSALS = {504: "the process that has taken the request does not answer"}
-_places = threading.BoundedSemaphore(_AT_ONCE)
 
 
 def answer_of_worker(parts: ApiParts, kind: str, fields: Fields, answer_s: float, worker: str = "") -> dict[str, bytes]:
@@ -41,8 +36,8 @@ def answer_of_aggregator(parts: ApiParts, kind: str, fields: Fields, answer_s: f
 
 
 def _answer(parts: ApiParts, kind: str, fields: Fields, answer_s: float, worker: str, busy: str) -> dict[str, bytes]:
-    if not _places.acquire(blocking=False):
-        raise ServiceUnavailable(f"{_AT_ONCE} requests wait for answers already; try again in some seconds")
+    if not parts.askers.acquire(blocking=False):
+        raise ServiceUnavailable(f"{ASKERS_MOST} requests wait for answers already; try again in some seconds")
     try:
         return ask(parts.frames, parts.keys, kind, fields, worker=worker, take_s=TAKE_S, answer_s=answer_s)
     except NotTaken as error:
@@ -50,4 +45,4 @@ def _answer(parts: ApiParts, kind: str, fields: Fields, answer_s: float, worker:
     except NotAnswered as error:
         raise GatewayTimeout(f"{error}; try again") from None
     finally:
-        _places.release()
+        parts.askers.release()

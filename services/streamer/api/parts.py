@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -21,6 +21,8 @@ from shared.site import PublishedSite
 from shared.site_state.explanation import ChangeLog
 from shared.site_state.states import CameraState
 
+ASKERS_MOST = 4
+"""Requests that may wait for an answer: each keeps one of the threads that answer all requests."""
 _LOOK_S = 1.0
 """How often a waiting stream checks whether its client is still connected."""
 
@@ -62,6 +64,8 @@ class ApiParts:
     """One for each open stream."""
     stream_client: Callable[[], StreamClient] = ThreadClient
     """Called for each endless response while its request is handled."""
+    askers: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(ASKERS_MOST))
+    """One for each request that waits for the answer of a worker or the aggregator."""
 
     @property
     def keys(self) -> Keys:

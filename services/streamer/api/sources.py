@@ -16,8 +16,7 @@ from services.streamer.api.parts import ApiParts
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
 from shared.config import FfmpegOption, Name, stream_problem
 from shared.questions import Refused
-from shared.site_state.states import WorkerState
-from shared.source_trials import JPEG_WIDTH, LONGEST_S, TRY_SOURCE, TrialAnswer, TrialRequest
+from shared.source_trials import JPEG_WIDTH, LONGEST_S, TRY_SOURCE, NoSuchWorker, TrialAnswer, TrialRequest, worker_with
 
 _TAG = "cameras"
 _REFERENCE = re.compile(r"\$\{[^}]*\}")
@@ -85,7 +84,7 @@ def add(api: Operations, parts: ApiParts) -> None:
         refusals={409: "the worker cannot try it", **REFUSALS},
     )
     def _test(body: SourceTest) -> SourceTrial:
-        worker = _worker_with(parts.site.current().workers, body.labels) if body.labels else ""
+        worker = _worker_with(parts, body.labels) if body.labels else ""
         options = {str(name): value for name, value in body.ffmpeg_options.items()}
         request = TrialRequest(body.source, body.transport, options)
         try:
@@ -95,17 +94,16 @@ def add(api: Operations, parts: ApiParts) -> None:
         return _shown(TrialAnswer.decode(found))
 
 
-def _worker_with(workers: tuple[WorkerState, ...], labels: list[str]) -> str:
-    """The live worker with all of the labels that has the fewest cameras.
+def _worker_with(parts: ApiParts, labels: list[str]) -> str:
+    """A live worker with all of the labels.
 
     Raises:
         InvalidRequest: there is none.
     """
-    fitting = [worker for worker in workers if set(labels) <= set(worker.labels.split())]
-    if not fitting:
-        message = f"no live worker has {'the label' if len(labels) == 1 else 'all of the labels'} {', '.join(labels)}"
-        raise InvalidRequest([InvalidParameter(parameter="labels", message=message)])
-    return min(fitting, key=lambda worker: (len(worker.cameras.split()), worker.id)).id
+    try:
+        return worker_with(parts.site.current().workers, labels)
+    except NoSuchWorker as error:
+        raise InvalidRequest([InvalidParameter(parameter="labels", message=str(error))]) from None
 
 
 def _shown(answer: TrialAnswer) -> SourceTrial:
