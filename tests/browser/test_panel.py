@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -12,6 +15,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 
 from shared.redis_connection import Client
+from tests.integration.canned_answers import canned_answers
 from tests.integration.lively_site import CAMERAS, event, fill, publish_lively_site, sighting
 from tests.integration.streamer_site import KEYS, Serving, serving, wait_until
 
@@ -161,6 +165,26 @@ def test_identities_are_found_by_number_name_class_and_camera(browser: WebDriver
     type_into(browser, "number or name", "#7")
     submit(browser)
     wait_until(lambda: "Anna" in text(browser, ".facts .who"), "the journey of number 7")
+    assert errors(browser) == []
+
+
+def test_identities_are_found_by_a_picture(
+    browser: WebDriver, page: Serving, redis_client: Client, tmp_path: Path
+) -> None:
+    picture, text_file = tmp_path / "car.png", tmp_path / "car.txt"
+    cv2.imwrite(str(picture), np.full((90, 1600, 3), 90, np.uint8))
+    text_file.write_text("a car")
+    with canned_answers(redis_client):
+        open_page(browser, page, "#view=find")
+        wait_until(lambda: texts(browser, ".found .card"), "all that are remembered")
+        browser.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(picture))
+        wait_until(lambda: len(texts(browser, ".found .card")) == 2, "the nearest")
+        first, second = texts(browser, ".found .card")
+        assert "Anna" in first
+        assert "likely the same (score 4.3)" in first
+        assert "rather another one (score -3.5)" in second
+        browser.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(text_file))
+        wait_until(lambda: "cannot read this file as a picture" in text(browser, ".found"), "what is wrong")
     assert errors(browser) == []
 
 
