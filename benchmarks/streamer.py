@@ -1,9 +1,10 @@
 """What a viewer costs the streamer, beside a minimal loop that resends (`benchmarks/streaming/resending.py`).
 
     python -m benchmarks.streamer [--viewers 50 200 500] [--peer-viewers 50 200] [--slow 5] [--seconds 20] [--json]
+    python -m benchmarks.streamer --wall [--query '?width=640']
 
-Four cameras of 1280×720 at 10 Hz come from a Redis of its own; viewers read all that they get over HTTP/1.1. For each
-number of viewers:
+Four cameras of 1280×720 at 10 Hz come from a Redis of its own; viewers read all that they get over HTTP/1.1. With
+`--wall`, each viewer is a live page, which gets all four cameras. For each number of viewers:
 
 - CPU: processor time of the server's process per picture that is new to its viewer, in ms, with the kernel's part
 - gap: time between two new pictures of a viewer, in ms
@@ -68,7 +69,7 @@ def _pictures() -> Iterator[tuple[str, int]]:
         with _running(server.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             client = connect(server.url)
             _until(lambda: _answers(client))
-            publish_site(client, site_config(list(CAMERAS), {"port": 0, "max_viewers": 2000}))
+            publish_site(client, site_config(list(CAMERAS), max_viewers=2000))
             with _running(_module("benchmarks.streaming.publisher", server.url), stdout=subprocess.PIPE) as publisher:
                 yield server.url, int(_line(publisher))
 
@@ -104,8 +105,8 @@ def _resending(url: str) -> Iterator[tuple[int, int]]:
         yield process.pid, int(_line(process))
 
 
-def _measured(pid: int, port: int, viewers: int, slow: int, seconds: int, query: str) -> dict[str, Any]:
-    command = _module("benchmarks.streaming.viewers", port, viewers, slow, seconds, query)
+def _measured(pid: int, port: int, viewers: int, slow: int, seconds: int, path: str) -> dict[str, Any]:
+    command = _module("benchmarks.streaming.viewers", port, viewers, slow, seconds, path)
     server = psutil.Process(pid)
     with _running(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
         assert _line(process) == "begin"
@@ -118,7 +119,7 @@ def _measured(pid: int, port: int, viewers: int, slow: int, seconds: int, query:
     return {
         "viewers": viewers,
         "slow_viewers": slow,
-        "query": query,
+        "path": path,
         **found,
         "pictures_per_s_and_viewer": round(found["pictures"] / took_s / viewers, 2),
         "cpu_ms_per_picture": round(1000 * used_s / max(1, found["pictures"]), 4),
@@ -128,14 +129,12 @@ def _measured(pid: int, port: int, viewers: int, slow: int, seconds: int, query:
     }
 
 
-def _rows(
-    server: Any, url: str, counts: Sequence[int], slow: int, seconds: int, query: str
-) -> Iterator[dict[str, Any]]:
+def _rows(server: Any, url: str, counts: Sequence[int], slow: int, seconds: int, path: str) -> Iterator[dict[str, Any]]:
     for count in counts:
         with server(url) as (pid, port):
-            alone = _measured(pid, port, 1, 0, 3, query)["rss_bytes"]
+            alone = _measured(pid, port, 1, 0, 3, path)["rss_bytes"]
             for beside in (0, slow) if slow else (0,):
-                row = _measured(pid, port, count, beside, seconds, query)
+                row = _measured(pid, port, count, beside, seconds, path)
                 if not beside:
                     row["kib_per_viewer"] = round((row["rss_bytes"] - alone) / 1024 / max(1, count - 1), 1)
                 yield row
@@ -149,18 +148,20 @@ def main() -> None:
     parser.add_argument("--slow", type=int, default=5, help="viewers that read 20 kB/s")
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--query", default="", help="for example '?width=640&fps=5'")
+    parser.add_argument("--wall", action="store_true", help="viewers of /wall.stream, and no loop that resends")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
+    path = ("/wall.stream" if options.wall else "/CAMERA.mjpg") + options.query
     found: dict[str, Any] = {}
     with _pictures() as (url, size):
         found["picture_bytes"] = size
         for name, server, counts in (
             ("streamer", _streamer, options.viewers),
-            ("resending", _resending, options.peer_viewers),
+            ("resending", _resending, () if options.wall else options.peer_viewers),
         ):
             slow = options.slow if server is _streamer else 0
             found[name] = []
-            for row in _rows(server, url, counts, slow, options.seconds, options.query):
+            for row in _rows(server, url, counts, slow, options.seconds, path):
                 found[name].append(row)
                 if not options.json:
                     _print(name, row)

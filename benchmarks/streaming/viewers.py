@@ -1,6 +1,8 @@
-"""Many viewers of MJPEG streams in one process.
+"""Many viewers of MJPEG streams, or of `/wall.stream`, in one process.
 
-    python -m benchmarks.streaming.viewers PORT COUNT SLOW SECONDS QUERY
+    python -m benchmarks.streaming.viewers PORT COUNT SLOW SECONDS PATH
+
+In PATH, CAMERA stands for the camera of a viewer.
 
 Prints, as JSON, what COUNT viewers got in SECONDS, after all of them have had two pictures, beside SLOW ones that read
 20 kB/s.
@@ -20,8 +22,11 @@ import numpy as np
 
 from benchmarks.streaming.publisher import CAMERAS
 
-_TICK = re.compile(rb"X-Mtmc-Tick: (\d+)\r\nX-Mtmc-Capture-Time: ([\d.]+)\r\n")
-_KEPT = 80
+_PICTURE = re.compile(
+    rb"X-Mtmc-Tick: (?P<tick>\d+)\r\nX-Mtmc-Capture-Time: (?P<time>[\d.]+)\r\n"
+    rb'|{"type":"picture","camera":"(?P<camera>\w+)","tick":(?P<wall_tick>\d+)(?:,"time_ns":"(?P<time_ns>\d+)",)?'
+)
+_KEPT = 110
 """Bytes of the last piece that may hold the beginning of a part's headers."""
 _SLOW_BYTES_PER_S = 20_000
 _SLOW_EVERY_S = 0.1
@@ -31,27 +36,34 @@ _START_S = 60.0
 class Viewer:
     """One stream."""
 
-    def __init__(self, port: int, camera: str, query: str, receive_bytes: int | None = None) -> None:
+    def __init__(self, port: int, path: str, receive_bytes: int | None = None) -> None:
         self.socket = socket.socket()
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.connect(("127.0.0.1", port))
-        self.socket.sendall(f"GET /{camera}.mjpg{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         self.socket.setblocking(False)
         self._kept = b""
-        self.tick = -1
-        self.arrived_at: list[float] = []
+        self.ticks: dict[bytes | None, int] = {}
+        """Camera (None: the only one) → tick of its newest picture."""
+        self.arrived_at: dict[bytes | None, list[float]] = {}
         self.ages_s: list[float] = []
+
+    @property
+    def pictures(self) -> int:
+        """How many new pictures it got since `arrived_at` was cleared."""
+        return sum(map(len, self.arrived_at.values()))
 
     def took(self, data: memoryview) -> None:
         """Counts the new pictures whose headers end in `data`."""
         text = self._kept + bytes(data)
-        for each in _TICK.finditer(text):
-            tick = int(each[1])
-            if tick > self.tick:
-                self.tick = tick
-                self.arrived_at.append(time.monotonic())
-                self.ages_s.append(time.time() - float(each[2]))
+        for each in _PICTURE.finditer(text):
+            camera, tick = each["camera"], int(each["tick"] or each["wall_tick"])
+            if tick > self.ticks.get(camera, -1):
+                self.ticks[camera] = tick
+                self.arrived_at.setdefault(camera, []).append(time.monotonic())
+                if each["time"] or each["time_ns"]:
+                    self.ages_s.append(time.time() - (float(each["time"] or 0) or int(each["time_ns"]) / 1e9))
         self._kept = text[-_KEPT:]
 
 
@@ -61,11 +73,12 @@ def _percentile(values: list[float], percent: float) -> float | None:
 
 def main() -> None:
     """Prints the JSON."""
-    port, count, slow_count, seconds, query = int(sys.argv[1]), *map(int, sys.argv[2:5]), sys.argv[5]
+    port, count, slow_count, seconds, path = int(sys.argv[1]), *map(int, sys.argv[2:5]), sys.argv[5]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    viewers = [Viewer(port, CAMERAS[number % len(CAMERAS)], query) for number in range(count)]
-    slow = [Viewer(port, CAMERAS[number % len(CAMERAS)], query, 16_384) for number in range(slow_count)]
+    paths = [path.replace("CAMERA", camera) for camera in CAMERAS]
+    viewers = [Viewer(port, paths[number % len(paths)]) for number in range(count)]
+    slow = [Viewer(port, paths[number % len(paths)], 16_384) for number in range(slow_count)]
     by_file = {viewer.socket.fileno(): viewer for viewer in viewers}
     poll = select.epoll()
     for file in by_file:
@@ -78,7 +91,7 @@ def main() -> None:
             viewer = by_file[file]
             size = viewer.socket.recv_into(buffer)
             if not size:
-                sys.exit(f"the stream of viewer {viewers.index(viewer)} ended after {len(viewer.arrived_at)} pictures")
+                sys.exit(f"the stream of viewer {viewers.index(viewer)} ended after {viewer.pictures} pictures")
             viewer.took(buffer[:size])
         if time.monotonic() >= slow_at:
             slow_at += _SLOW_EVERY_S
@@ -88,7 +101,7 @@ def main() -> None:
                 except BlockingIOError:
                     continue
         if end is None:
-            if all(len(viewer.arrived_at) > 1 for viewer in viewers):
+            if all(viewer.pictures > 1 for viewer in viewers):
                 for viewer in (*viewers, *slow):
                     viewer.arrived_at.clear()
                     viewer.ages_s.clear()
@@ -97,11 +110,12 @@ def main() -> None:
             elif time.monotonic() > began + _START_S:
                 sys.exit("not all viewers got pictures")
     print("end", flush=True)
-    gaps_ms = [1000 * float(gap) for viewer in viewers for gap in np.diff(viewer.arrived_at)]
+    arrivals = [times for viewer in viewers for times in viewer.arrived_at.values()]
+    gaps_ms = [1000 * float(gap) for times in arrivals for gap in np.diff(times)]
     ages_ms = [1000 * age for viewer in viewers for age in viewer.ages_s]
     slow_ages_s = [age for viewer in slow for age in viewer.ages_s]
     found = {
-        "pictures": sum(len(viewer.arrived_at) for viewer in viewers),
+        "pictures": sum(viewer.pictures for viewer in viewers),
         "gap_p50_ms": _percentile(gaps_ms, 50),
         "gap_p95_ms": _percentile(gaps_ms, 95),
         "age_p95_ms": _percentile(ages_ms, 95),
