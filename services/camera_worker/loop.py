@@ -234,6 +234,8 @@ class TickLoop:
                 tracked.boxes_xyxy if tracked is not None else np.zeros((0, 4), np.float32),
                 tracked.track_ids if tracked is not None else np.zeros(0, np.int64),
                 dict(item.camera.gids),
+                tracked.class_ids if tracked is not None else np.zeros(0, np.int16),
+                item.camera.detector.class_names,
             )
         )
 

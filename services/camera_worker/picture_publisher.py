@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,7 +18,7 @@ from services.camera_worker.names import Names
 from services.camera_worker.picture_failures import DropReason, PictureFailures
 from shared.backoff import Backoff
 from shared.config import StreamerConfig
-from shared.frames import FrameEntry
+from shared.frames import FrameBox, FrameEntry
 from shared.keys import Keys
 from shared.redis_connection import Client
 
@@ -40,6 +40,10 @@ class Drawing:
     boxes_xyxy: npt.NDArray[np.float32]
     track_ids: npt.NDArray[np.int64]
     gids: Mapping[int, int]
+    class_ids: npt.NDArray[np.int16]
+    """`(n,)`."""
+    class_names: Sequence[str] = ()
+    """What the detector calls its classes."""
 
 
 class PicturePublisher:
@@ -154,12 +158,26 @@ class PicturePublisher:
         height, width = drawn.shape[:2]
         if not encoded:
             raise _EncodingError(f"OpenCV encoded no JPEG of {width}×{height} pixels")
-        entry = FrameEntry(picture.camera, picture.tick, picture.time_ns, width, height, jpeg.tobytes())
+        boxes = boxes_in(picture, width, height)
+        entry = FrameEntry(picture.camera, picture.tick, picture.time_ns, width, height, jpeg.tobytes(), boxes)
         key = self._keys.frames(picture.camera)
         with self._client.pipeline(transaction=False) as pipe:
             pipe.xadd(key, entry.encode(), maxlen=FRAMES_KEPT, approximate=False)
             pipe.expire(key, _EXPIRES_S)
             pipe.execute()
+
+
+def boxes_in(picture: Drawing, width: int, height: int) -> tuple[FrameBox, ...]:
+    """The boxes as they are drawn in the picture of `width` by `height` pixels that is published."""
+    scale = width / picture.image.shape[1]
+    edges = np.nan_to_num(picture.boxes_xyxy * scale).clip(0, [width, height, width, height]).round().astype(int)
+    names = picture.class_names
+    found = []
+    for track, box, kind in zip(picture.track_ids.tolist(), edges.tolist(), picture.class_ids.tolist(), strict=True):
+        left, top, right, bottom = box
+        name = names[kind] if 0 <= kind < len(names) else ""
+        found.append(FrameBox(picture.gids.get(track), left, top, right, bottom, name))
+    return tuple(found)
 
 
 class _EncodingError(Exception):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from services.camera_worker.picture_failures import DropReason
 from services.camera_worker.picture_publisher import Drawing, PicturePublisher
 from shared.backoff import Backoff
 from shared.config import StreamerConfig
+from shared.frames import FrameEntry
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
 
@@ -42,6 +44,8 @@ def picture(camera: str, tick: int, image: Any = None, gid: Any = 7) -> Drawing:
         np.array([[5, 5, 20, 30]], np.float32),
         np.array([1], np.int64),
         {1: gid},
+        np.array([0], np.int16),
+        ["car"],
     )
 
 
@@ -89,6 +93,23 @@ def test_a_picture_is_published_with_its_size_and_time(redis_client: Client, pub
     decoded = cv2.imdecode(np.frombuffer(fields[b"jpeg"], np.uint8), cv2.IMREAD_COLOR)
     assert decoded is not None
     assert decoded.shape == (20, 30, 3)
+
+
+def test_a_picture_comes_with_the_boxes_that_are_drawn_in_it(redis_client: Client, publisher: PicturePublisher) -> None:
+    publisher.offer(
+        dataclasses.replace(
+            picture("north", 4),
+            boxes_xyxy=np.array([[5, 5, 20, 30], [-9, 10, 90, np.nan], [0, 0, 60, 40]], np.float32),
+            track_ids=np.array([1, 2, 3], np.int64),
+            gids={1: 7, 2: 8},
+            class_ids=np.array([1, 0, 9], np.int16),
+            class_names=["person", "car"],
+        )
+    )
+    wait_for(lambda: publisher.published == 1)
+    fields = redis_client.xrange(KEYS.frames("north"))[0][1]
+    found = FrameEntry.decode("north", fields).boxes
+    assert found == ((7, 2, 2, 10, 15, "car"), (8, 0, 5, 30, 0, "person"), (None, 0, 0, 30, 20, ""))
 
 
 def test_only_the_last_two_pictures_are_kept_for_an_hour(redis_client: Client, publisher: PicturePublisher) -> None:
