@@ -23,9 +23,11 @@ from services.streamer.pictures import BOUNDARY, Pictures, picture_headers
 from services.streamer.placeholders import Placeholders
 from services.streamer.scaling import Scaling
 from services.streamer.site_reader import SiteReader
-from services.streamer.view_options import picture_options
-from services.streamer.viewing import Client, UnknownClient, mjpeg_parts, wall_messages
+from services.streamer.view_options import picture_options, wall_options
+from services.streamer.viewing import Client, UnknownClient, mjpeg_parts
+from services.streamer.wall_pictures import WallPictures
 from services.streamer.wall_state import WallState
+from services.streamer.wall_stream import wall_messages
 from shared.monitoring.probes import answer
 from shared.process import Connected
 from shared.site_state.judging import redis_away
@@ -194,17 +196,27 @@ def _add_pictures(app: Flask, parts: Parts, max_viewers: int, places: threading.
 
     @app.get("/wall.stream")
     def _wall() -> Response:
+        options = wall_options(request.args)
         take_place()
+        page = WallPictures(pictures, parts.scaling, options)
         metrics.wall_viewers.inc()
         parts.wall_state.opened()
 
         def left() -> None:
             metrics.wall_viewers.dec()
             parts.wall_state.left()
+            page.close()
 
         return stream(
             wall_messages(
-                pictures, watching, metrics, lambda: parts.site.camera_names, parts.wall_state, parts.arrivals, client()
+                pictures,
+                page,
+                watching,
+                metrics,
+                lambda: parts.site.camera_names,
+                parts.wall_state,
+                parts.arrivals,
+                client(),
             ),
             "application/octet-stream",
             left,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 
+from services.streamer.wall_format import wall_message
 from shared.frames import FrameEntry
 
 FRESH_S = 1.0
@@ -52,6 +53,25 @@ class Shown:
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
         return b"".join((head.encode(), self.jpeg, f"\r\n--{BOUNDARY}\r\n".encode()))
 
+    @cached_property
+    def wall_message(self) -> bytes:
+        """The message of `/wall.stream` for all live pages; not for placeholders.
+
+        `boxes` are in pixels of the published picture, which has `width` and `height`, however wide the JPEG is.
+        """
+        picture = self.picture
+        assert picture is not None
+        header = {
+            "type": "picture",
+            "camera": picture.camera,
+            "tick": picture.tick,
+            "time_ns": str(picture.time_ns),
+            "width": picture.width,
+            "height": picture.height,
+            "boxes": picture.boxes,
+        }
+        return wall_message(header, self.jpeg)
+
 
 class _Slot:
     def __init__(self, lock: threading.RLock) -> None:
@@ -62,6 +82,8 @@ class _Slot:
         self.count = 0
         self.version = 0
         self.shown: Shown | None = None
+        self.pictured: Shown | None = None
+        """The newest picture, whether a placeholder is shown instead or not."""
         self.placeholder_at = 0.0
 
     def show(self, jpeg: bytes, picture: FrameEntry | None) -> None:
@@ -93,6 +115,7 @@ class Pictures:
             slot.picture, slot.received_at = picture, time.monotonic()
             slot.count += 1
             slot.show(picture.jpeg, picture)
+            slot.pictured = slot.shown
         self._on_shown(picture.camera)
 
     def was_read(self, cameras: Collection[str], begun_at: float) -> None:
@@ -178,13 +201,20 @@ class Pictures:
             slot.condition.wait_for(lambda: self.closed or slot.read_at >= fresh_from, timeout_s)
             return slot.picture
 
-    def after(self, camera: str, count: int, fresh_from: float) -> tuple[int, FrameEntry] | None:
-        """The number and the newest picture, if the number is not `count` and it was read after `fresh_from`.
+    def pictured(self, camera: str) -> Shown | None:
+        """The newest picture of a camera, however old."""
+        with self._lock:
+            slot = self._slots.get(camera)
+            return None if slot is None else slot.pictured
 
-        The numbers begin anew if the camera was removed from the site and added again.
+    def after(self, camera: str, version: int, fresh_from: float) -> Shown | None:
+        """The newest picture, if it is not `version` and was read after `fresh_from` (monotonic seconds).
+
+        The versions begin anew if the camera was removed from the site and added again.
         """
         with self._lock:
             slot = self._slot(camera)
-            if slot.picture is None or slot.count == count or slot.read_at < fresh_from:
+            pictured = slot.pictured
+            if pictured is None or pictured.version == version or slot.read_at < fresh_from:
                 return None
-            return slot.count, slot.picture
+            return pictured

@@ -38,8 +38,10 @@ def scaled_jpeg(jpeg: bytes, width: int, quality: int, width_before: int = 0) ->
     """The picture at `width` pixels; as it is if it is not wider, or cannot be decoded.
 
     With its present width, `width_before`, a much wider one is decoded at a half, a quarter or an eighth, which is
-    faster.
+    faster, and one that is not wider is not decoded.
     """
+    if 0 < width_before <= width:
+        return jpeg
     flag = next((flag for factor, flag in _REDUCTIONS if width_before >= factor * width), cv2.IMREAD_COLOR)
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), flag)
     if image is None or image.shape[1] < width or (flag == cv2.IMREAD_COLOR and image.shape[1] == width):
@@ -51,12 +53,20 @@ def scaled_jpeg(jpeg: bytes, width: int, quality: int, width_before: int = 0) ->
     return bytes(result.tobytes())
 
 
+def wall_topic(width: int) -> Hashable:
+    """The topic of what changes for live pages whose pictures have this width."""
+    return ("wall", width)
+
+
 class ScaledPictures:
     """The pictures of one camera at one width, for all viewers that have them open."""
 
-    def __init__(self, camera: str, width: int, scale: Callable[[ScaledPictures, Shown], None]) -> None:
-        self.camera, self.width = camera, width
-        self.topic: Hashable = (camera, width)
+    def __init__(
+        self, camera: str, width: int, scale: Callable[[ScaledPictures, Shown], None], *, for_walls: bool = False
+    ) -> None:
+        """`for_walls`: pictures only, no placeholders, and a topic that all cameras share."""
+        self.camera, self.width, self.for_walls = camera, width, for_walls
+        self.topic: Hashable = wall_topic(width) if for_walls else (camera, width)
         self.viewers = 0
         self._scale = scale
         self._lock = threading.Lock()
@@ -72,7 +82,9 @@ class ScaledPictures:
         """
         with self._lock:
             scaled = self._scaled
-            if scaled is not None and scaled.version != version:
+            # A page may have got a newer one at another width.
+            is_older = shown is not None and scaled is not None and scaled.version < version < shown.version
+            if scaled is not None and scaled.version != version and not is_older:
                 is_newest = shown is not None and shown.version == scaled.version
                 if is_newest or time.monotonic() - self._done_at < _RECENT_S:
                     return scaled
@@ -104,19 +116,20 @@ class Scaling:
         """`quality`: of the JPEGs. `announce` is called with the topic of what was scaled."""
         self._quality, self._announce = quality, announce
         self._lock = threading.Lock()
-        self._open: dict[tuple[str, int], ScaledPictures] = {}
+        self._open: dict[tuple[str, int, bool], ScaledPictures] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="scaling")
 
     def once(self, jpeg: bytes, width: int, width_before: int = 0) -> bytes:
         """Scales in the calling thread; see `scaled_jpeg`."""
         return scaled_jpeg(jpeg, width, self._quality, width_before)
 
-    def open(self, camera: str, width: int) -> ScaledPictures:
+    def open(self, camera: str, width: int, *, for_wall: bool = False) -> ScaledPictures:
         """Counts a viewer; `left` ends it."""
         with self._lock:
-            found = self._open.get((camera, width))
+            found = self._open.get((camera, width, for_wall))
             if found is None:
-                found = self._open[camera, width] = ScaledPictures(camera, width, self._submit)
+                found = ScaledPictures(camera, width, self._submit, for_walls=for_wall)
+                self._open[camera, width, for_wall] = found
             found.viewers += 1
             return found
 
@@ -125,21 +138,27 @@ class Scaling:
         with self._lock:
             scaled.viewers -= 1
             if not scaled.viewers:
-                del self._open[scaled.camera, scaled.width]
+                del self._open[scaled.camera, scaled.width, scaled.for_walls]
 
-    def arrived(self, camera: str, shown: Shown | None) -> None:
-        """To be called when `camera` shows something new."""
+    def arrived(self, camera: str, shown: Shown | None, pictured: Shown | None) -> None:
+        """To be called when `camera` shows something new; `pictured` is its newest picture."""
         with self._lock:
             waiting = [scaled for scaled in self._open.values() if scaled.camera == camera]
         for scaled in waiting:
-            if shown is not None:
-                scaled.arrived(shown)
+            newest = pictured if scaled.for_walls else shown
+            if newest is not None:
+                scaled.arrived(newest)
             else:
                 self._announce(scaled.topic)
 
     def _submit(self, scaled: ScaledPictures, shown: Shown) -> None:
+        width_before = 0 if shown.picture is None else shown.picture.width
+        if 0 < width_before <= scaled.width:
+            scaled.done(shown)
+            self._announce(scaled.topic)
+            return
+
         def scale() -> None:
-            width_before = 0 if shown.picture is None else shown.picture.width
             try:
                 scaled.done(replace(shown, jpeg=self.once(shown.jpeg, scaled.width, width_before)))
             except cv2.error:

@@ -23,7 +23,7 @@ from services.streamer.placeholders import Placeholders
 from services.streamer.redis_check import RedisCheck
 from services.streamer.scaling import Scaling
 from services.streamer.site_reader import SiteReader
-from services.streamer.viewing import ANY_CAMERA
+from services.streamer.wall_pictures import ANY_CAMERA, WALL_TOPICS
 from services.streamer.wall_state import WallState
 from shared.process import Connected, ServiceOptions
 from shared.scripts import Scripts
@@ -55,7 +55,7 @@ class Streamer:
         self._metrics = metrics = StreamerMetrics(self._watching, connected.monitor.registry)
         metrics.registry.register(SiteCollector(self._site.current))
         self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
-        self._wall_state = WallState(lambda: wall_json(self._site.current()), lambda: arrivals.announce(ANY_CAMERA))
+        self._wall_state = WallState(lambda: wall_json(self._site.current()), lambda: arrivals.announce(*WALL_TOPICS))
         self._events = EventFeed(connected.client, self._keys, encoded_event, lambda: arrivals.announce(EVENTS))
         credentials = Credentials(self._site.clients["Redis"], self._keys)
         self._guard = guard = Guard(AccessRules.of(config, options), credentials, connected.site.config.site)
@@ -116,7 +116,7 @@ class Streamer:
     def _shown(self, camera: str) -> None:
         """Tells the viewers of `camera` that there is something new; called in the thread that has it."""
         self._arrivals.announce(camera, ANY_CAMERA)
-        self._scaling.arrived(camera, self._pictures.shown(camera))
+        self._scaling.arrived(camera, self._pictures.shown(camera), self._pictures.pictured(camera))
 
     def _judge(self) -> RedisError | None:
         opened = self._watching.opened()

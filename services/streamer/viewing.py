@@ -1,23 +1,19 @@
-"""The response bodies for one viewer: the parts of an MJPEG stream, or the messages of a live page.
+"""The response body for one viewer of a camera: the parts of an MJPEG stream.
 
-They are generators that run in the event loop of the HTTP server: they wait only by `Arrivals`, and do not call Redis.
+It is a generator that runs in the event loop of the HTTP server: it waits only by `Arrivals`, and does not call Redis.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from services.streamer.arrivals import WAIT_S, Arrivals
 from services.streamer.metrics import StreamerMetrics
-from services.streamer.pictures import BOUNDARY, FRESH_S, Pictures, Shown
+from services.streamer.pace import Pace
+from services.streamer.pictures import BOUNDARY, Pictures, Shown
 from services.streamer.scaling import ScaledPictures
-from services.streamer.wall_state import WallState, wall_message
-from shared.watching import Watching
-
-ANY_CAMERA = object()
-"""The topic of what changes for live pages."""
 
 
 class Client(Protocol):
@@ -43,24 +39,6 @@ class UnknownClient:
     def has_left(self) -> bool:
         """False."""
         return False
-
-
-class Pace:
-    """When a viewer that asked for `fps` pictures per second is due its next one."""
-
-    def __init__(self, fps: float | None) -> None:
-        """None: as many as there are."""
-        self._interval_s = 0.0 if fps is None else 1 / fps
-        self._next_at = -1e9
-
-    def delay_s(self, now: float) -> float:
-        """How long to wait; `now` in monotonic seconds."""
-        return max(0.0, self._next_at - now)
-
-    def sent(self, now: float) -> None:
-        """Counts a picture. One that was a little late does not delay the ones after it; a pause is not made up for."""
-        late_s = now - self._next_at
-        self._next_at = (self._next_at if late_s < self._interval_s else now) + self._interval_s
 
 
 def mjpeg_parts(
@@ -107,50 +85,3 @@ def _count_skipped(metrics: StreamerMetrics, camera: str, shown: Shown, count_be
     skipped = shown.count - (shown.count if count_before is None else count_before) - (shown.picture is not None)
     if skipped > 0:
         metrics.frames_skipped.labels(camera, "slow_viewer").inc(skipped)
-
-
-def wall_messages(
-    pictures: Pictures,
-    watching: Watching,
-    metrics: StreamerMetrics,
-    camera_names: Callable[[], tuple[str, ...]],
-    state: WallState,
-    arrivals: Arrivals,
-    client: Client,
-) -> Iterator[bytes]:
-    """The body of `/wall.stream`: new pictures of all cameras and the site's state, over one connection.
-
-    The state is sent twice a second even if nothing changes, so that each side notices when the other is gone.
-    """
-    counts: dict[str, int] = {}
-    seen, turn = -1, 0
-    fresh_from = time.monotonic() - FRESH_S
-    while not pictures.closed:
-        names = camera_names()
-        if (latest := state.latest()) and latest.number != seen:
-            seen = latest.number
-            watching.touch(names)
-            counts = {name: count for name, count in counts.items() if name in names}
-            yield latest.message
-            client.wait_until_sent()
-        sent = False
-        # Round robin, so that every camera gets its turn on a slow connection.
-        for camera in names[turn % len(names) :] + names[: turn % len(names)] if names else ():
-            if (latest := state.latest()) and latest.number != seen:
-                sent = True
-                break
-            turn += 1
-            found = pictures.after(camera, counts.get(camera, 0), fresh_from)
-            if found is None:
-                continue
-            number, picture = found
-            skipped = number - counts.get(camera, number - 1) - 1
-            if skipped > 0:
-                metrics.frames_skipped.labels(camera, "slow_viewer").inc(skipped)
-            counts[camera] = number
-            yield wall_message({"type": "picture", "camera": camera, "tick": picture.tick}, picture.jpeg)
-            metrics.frames_sent.labels(camera).inc()
-            sent = True
-            client.wait_until_sent()
-        if not sent and not arrivals.wait(ANY_CAMERA) and client.has_left():
-            return

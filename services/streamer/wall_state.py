@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -14,16 +12,11 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.streamer.api import wall_json_without_redis
+from services.streamer.wall_format import wall_message
 
 _log = structlog.get_logger()
 
 EVERY_S = 0.5
-
-
-def wall_message(header: dict[str, Any], body: bytes = b"") -> bytes:
-    """One message of `/wall.stream`: two little-endian uint32 lengths, a JSON header, a body (a JPEG or nothing)."""
-    text = json.dumps(header, separators=(",", ":")).encode()
-    return b"".join((struct.pack("<II", len(text), len(body)), text, body))
 
 
 @dataclass(frozen=True)

@@ -73,9 +73,13 @@ def bulky_jpeg(number: int, size_bytes: int) -> bytes:
     return b"\xff\xd8" + struct.pack("<I", number) + bytes(size_bytes - 6)
 
 
-def publish_picture(client: Client, camera: str, tick: int, jpeg: bytes, entry_id: str = "*") -> None:
-    """Publishes a picture, like a worker."""
-    fields = {"tick": tick, "time_ns": tick * 100_000_000, "width": 320, "height": 180, "jpeg": jpeg}
+def publish_picture(
+    client: Client, camera: str, tick: int, jpeg: bytes, entry_id: str = "*", *, boxes: Any = None, **changes: Any
+) -> None:
+    """Publishes a picture, like a worker; `boxes`: rows as in `docs/keys.md`."""
+    fields = {"tick": tick, "time_ns": tick * 100_000_000, "width": 320, "height": 180, "jpeg": jpeg, **changes}
+    if boxes is not None:
+        fields["boxes"] = json.dumps(boxes)
     client.xadd(KEYS.frames(camera), fields, id=entry_id, maxlen=2, approximate=False)
 
 

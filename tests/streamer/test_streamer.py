@@ -43,6 +43,7 @@ from tests.integration.streamer_site import (
     track_entry,
     wait_until,
 )
+from tests.slow_link import SlowLink
 from tests.stopwatch import Stopwatch
 
 LOGIN = "admin:p4ss%2Fw@rd-hunter2"
@@ -669,6 +670,128 @@ def test_the_wall_gets_all_cameras_over_one_connection(streamer: Serving, redis_
     wall.close()
     assert seen == expected
     wait_until(lambda: streamer.metric("mtmc_streamer_wall_viewers") == 0, "the page was closed")
+
+
+def pictures_of(wall: Viewer) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Header and JPEG of each picture that a page gets."""
+    while True:
+        header, body = wall.message()
+        if header["type"] == "picture":
+            yield header, body
+
+
+def test_a_page_gets_the_boxes_of_the_very_picture(streamer: Serving, redis_client: Client) -> None:
+    wall = Viewer(streamer.port, "/wall.stream?width=160")
+    seen = pictures_of(wall)
+    for tick in range(1, 6):
+        boxes = [[7, tick, 20, 110, 120, "car"], [None, 0, 0, 5, 5, ""]]
+        publish_picture(redis_client, "north", tick, numbered_jpeg(tick), boxes=boxes)
+        header, body = next(seen)
+        assert (header["tick"], header["width"], header["height"]) == (tick, 320, 180)
+        assert header["time_ns"] == str(tick * 100_000_000)
+        assert header["boxes"] == boxes
+        assert size_of(body) == (160, 90)
+    wall.close()
+
+
+def test_a_page_gets_only_the_cameras_that_it_shows_and_only_those_are_watched(
+    streamer: Serving, redis_client: Client
+) -> None:
+    walls = {query: Viewer(streamer.port, f"/wall.stream?cameras={query}") for query in ("", "south", "no-such,north")}
+    assert {query: walls[query].message()[0]["type"] for query in walls} == dict.fromkeys(walls, "state")
+    walls["no-such,north"].close()
+    wait_until(lambda: streamer.metric("mtmc_streamer_wall_viewers") == 2, "one page was closed")
+    wait_until(lambda: redis_client.zscore(KEYS.viewers, "south"), "the camera is watched")
+    for tick in range(1, 4):
+        for camera in ("north", "south"):
+            publish_picture(redis_client, camera, tick, numbered_jpeg(tick))
+        assert next(pictures_of(walls["south"]))[0]["camera"] == "south"
+    assert streamer.metric("mtmc_streamer_frames_sent_total", 'camera="north"') == 0
+    assert [walls[""].message()[0]["type"] for _ in range(4)] == ["state"] * 4
+    redis_client.zrem(KEYS.viewers, "north")
+    walls["south"].message()
+    assert redis_client.zscore(KEYS.viewers, "north") is None, "nobody shows it"
+    for wall in walls.values():
+        wall.close()
+
+
+def test_a_page_gets_no_more_pictures_per_second_than_it_asked_for(streamer: Serving, redis_client: Client) -> None:
+    wall = Viewer(streamer.port, "/wall.stream?fps=2")
+    times, tick = [], 0
+    publishing = threading.Event()
+
+    def publish_often() -> None:
+        nonlocal tick
+        while not publishing.wait(0.03):
+            tick += 1
+            publish_picture(redis_client, "north", tick, numbered_jpeg(tick))
+
+    thread = threading.Thread(target=publish_often)
+    thread.start()
+    for _ in range(4):
+        header, _ = next(pictures_of(wall))
+        times.append(time.monotonic())
+    publishing.set()
+    thread.join()
+    wall.close()
+    assert header["tick"] > 20
+    assert times[-1] - times[0] > 1.2, "3 pictures after the first take 1.5 s"
+
+
+def test_a_slow_page_gets_smaller_pictures_that_are_never_old_and_delays_nobody(
+    streamer: Serving, redis_client: Client
+) -> None:
+    link = SlowLink(streamer.port, 125_000)  # 1 Mbit/s
+    slow, fast = Viewer(link.port, "/wall.stream?width=1280"), Viewer(streamer.port, "/wall.stream?width=1280")
+    noise = np.random.default_rng(1).integers(0, 255, (45, 80, 3), np.uint8)
+    detailed = cv2.imencode(".jpg", cv2.resize(noise, (1280, 720)), [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+    assert len(detailed) > 75_000
+    stop = threading.Event()
+    ages: dict[str, list[float]] = {"slow": [], "fast": []}
+    widths: list[int] = []
+
+    def feed() -> None:
+        tick = 0
+        while not stop.wait(0.1):
+            tick += 1
+            for camera in ("north", "south"):
+                publish_picture(redis_client, camera, tick, detailed, time_ns=time.time_ns(), width=1280, height=720)
+
+    def read(name: str, wall: Viewer) -> None:
+        newest: dict[str, int] = {}
+        for header, body in pictures_of(wall):
+            assert header["tick"] > newest.get(header["camera"], 0), "an older picture came after a newer one"
+            newest[header["camera"]] = header["tick"]
+            ages[name].append((time.time_ns() - int(header["time_ns"])) / 1e9)
+            if name == "slow":
+                widths.append(size_of(body)[0])
+            if stop.is_set():
+                return
+
+    threads = [
+        threading.Thread(target=feed),
+        *(threading.Thread(target=read, args=pair) for pair in (("slow", slow), ("fast", fast))),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: len(widths) > 12 and max(widths[-12:]) <= 480, "smaller pictures")
+        fast_until = len(ages["fast"])
+        wait_until(lambda: len(ages["fast"]) > fast_until + 40, "the other page goes on")
+    finally:
+        stop.set()
+        threads[0].join()
+        for camera in ("north", "south"):
+            publish_picture(redis_client, camera, 100_000, detailed, width=1280, height=720)
+        for thread in threads[1:]:
+            thread.join(WAIT_S)
+        slow.close()
+        fast.close()
+        link.close()
+    slow_s, fast_s = sorted(ages["slow"][-12:-2]), sorted(ages["fast"][:-2])
+    assert slow_s[len(slow_s) // 2] < 1.5
+    assert max(ages["slow"][:-2]) < 6, "pictures waited in a queue"
+    assert fast_s[len(fast_s) // 2] < 0.5
 
 
 def test_nothing_is_kept_of_a_removed_camera_and_its_pictures_are_shown_when_it_is_added_again(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 
 from services.streamer import scaling
 from services.streamer.pictures import Shown
-from services.streamer.scaling import Scaling
+from services.streamer.scaling import Scaling, wall_topic
 from shared.frames import FrameEntry
 from tests.integration.streamer_site import numbered_jpeg, wait_until
 
@@ -102,7 +103,7 @@ def test_nothing_is_scaled_that_nobody_waits_for(made: Scaling, announced: Annou
     assert viewer.newest(shown(1), -1) is None
     wait_until(lambda: announced.topics == [("a", 160)], "it was scaled")
     for version in range(2, 6):
-        made.arrived("a", shown(version))
+        made.arrived("a", shown(version), None)
     assert viewer.newest(shown(5), 1) is None
     wait_until(lambda: len(announced.topics) == 2, "the newest one was scaled")
     newest = viewer.newest(shown(5), 1)
@@ -117,12 +118,44 @@ def test_viewers_get_pictures_even_if_a_newer_one_always_arrives_first(
     monkeypatch.setattr(scaling, "scaled_jpeg", lambda jpeg, *others: may_end.wait(60) and jpeg)
     viewer = made.open("a", 160)
     assert viewer.newest(shown(1), -1) is None
-    made.arrived("a", shown(2))
+    made.arrived("a", shown(2), None)
     may_end.set()
     wait_until(lambda: announced.topics, "the first one was scaled")
     got = viewer.newest(shown(2), -1)
     assert got is not None
     assert got.version == 1
+
+
+def test_a_page_that_has_a_newer_picture_does_not_get_an_older_one(made: Scaling, announced: Announced) -> None:
+    page = made.open("a", 160, for_wall=True)
+    assert page.newest(shown(1), -1) is None
+    wait_until(lambda: announced.topics == [wall_topic(160)], "it was scaled")
+    assert page.newest(shown(3), 2) is None
+    wait_until(lambda: len(announced.topics) == 2, "the newest one was scaled")
+    newest = page.newest(shown(3), 2)
+    assert newest is not None
+    assert newest.version == 3
+
+
+def test_a_picture_that_is_not_wider_is_passed_on_at_once(made: Scaling, announced: Announced) -> None:
+    page = made.open("a", 320, for_wall=True)
+    picture = shown(1)
+    assert page.newest(picture, -1) is None
+    assert announced.topics == [wall_topic(320)]
+    assert page.newest(picture, -1) is picture
+
+
+def test_pages_get_the_pictures_that_placeholders_stand_in_for(made: Scaling, announced: Announced) -> None:
+    page, viewer = made.open("a", 320, for_wall=True), made.open("a", 320)
+    assert page.newest(None, -1) is None
+    assert viewer.newest(None, -1) is None
+    placeholder, picture = replace(shown(2), picture=None), shown(1)
+    made.arrived("a", placeholder, picture)
+    wait_until(lambda: len(announced.topics) == 2, "both were scaled")
+    assert page.newest(picture, -1) is picture
+    found = viewer.newest(placeholder, -1)
+    assert found is not None
+    assert found.picture is None
 
 
 def test_nothing_is_kept_after_the_last_viewer_has_left(made: Scaling, announced: Announced) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from services.streamer.viewing import Pace
+from services.streamer.pace import Pace
 
 
 def sent_at(fps: float | None, pictures_at: list[float]) -> list[float]:
