@@ -1,6 +1,6 @@
-"use strict";
-
 // The strip in the header: how each part of the site is. A click says what it means and what to do.
+
+import { put } from "./tile.js";
 
 const strip = document.getElementById("health");
 const detail = document.getElementById("health-detail");
@@ -10,7 +10,7 @@ let parts = [];
 let chosen = null;
 
 /** @param {Array<{part: string, level: string, value: string, text: string, advice: string}>} health */
-function showHealth(health) {
+export function showHealth(health) {
   parts = health;
   while (strip.children.length > health.length) strip.lastChild.remove();
   while (strip.children.length < health.length) strip.append(partItem());
@@ -20,8 +20,8 @@ function showHealth(health) {
     item.dataset.part = part.part;
     item.dataset.level = part.level;
     const [value, name] = button.children;
-    putText(value, part.value);
-    putText(name, PART_NAMES[part.part] || part.part);
+    put(value, part.value);
+    put(name, PART_NAMES[part.part] || part.part);
     const label = `${PART_NAMES[part.part] || part.part} ${part.value}: ${LEVEL_NAMES[part.level] || part.level}`;
     if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
   });
@@ -52,14 +52,10 @@ function showDetail() {
   if (part) {
     detail.dataset.level = part.level;
     const text = `${part.text[0].toUpperCase()}${part.text.slice(1)}.`;
-    putText(detail.firstElementChild, PART_NAMES[part.part] || part.part);
-    putText(detail.lastElementChild, part.advice ? `${text} What to do: ${part.advice}.` : text);
+    put(detail.firstElementChild, PART_NAMES[part.part] || part.part);
+    put(detail.lastElementChild, part.advice ? `${text} What to do: ${part.advice}.` : text);
   }
   if (wasHidden !== detail.hidden) window.dispatchEvent(new Event("resize"));
-}
-
-function putText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }
 
 window.addEventListener("keydown", (event) => {

@@ -1,4 +1,8 @@
-"use strict";
+// The wall of live pictures: one tile for each camera, the state of the site, and the connection that feeds both.
+
+import { showHealth } from "./health.js";
+import { age, put, Tile } from "./tile.js";
+import { WallStream } from "./wall_stream.js";
 
 const wall = document.getElementById("wall");
 const notice = document.getElementById("notice");
@@ -7,73 +11,9 @@ const ASPECT = 16 / 9;
 const GAP = 8;
 const PHONE_WIDTH = 640;
 const LEAST_TILE = 200; // pixels; the page scrolls rather than show smaller tiles
-const TITLES = { starting: "Starting", waiting: "Waiting", stalled: "Stalled", frozen: "Frozen", blank: "Blank picture", down: "No signal", ended: "Ended", paused: "Paused" };
-const LABELS = { live: "live", starting: "starting", waiting: "waiting", stalled: "stalled", frozen: "frozen", blank: "blank picture", moving: "moving", moved: "moved", down: "no signal", ended: "ended", paused: "paused" };
-
-class Tile {
-  constructor(element) {
-    this.element = element;
-    this.name = element.dataset.camera;
-    this.canvas = element.querySelector("canvas");
-    this.context = this.canvas.getContext("2d", { alpha: false });
-    this.busy = false;
-    this.waiting = null;
-    element.dataset.picture = "none";
-    element.querySelector(".open").addEventListener("click", () => toggleLarge(this.name));
-  }
-
-  // While a picture is being decoded only the newest one waits: a slow browser skips pictures.
-  async show(jpeg) {
-    this.waiting = jpeg;
-    if (this.busy) return;
-    this.busy = true;
-    while (this.waiting) {
-      const bytes = this.waiting;
-      this.waiting = null;
-      try {
-        const image = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
-        if (this.canvas.width !== image.width || this.canvas.height !== image.height) {
-          this.canvas.width = image.width;
-          this.canvas.height = image.height;
-        }
-        this.context.drawImage(image, 0, 0);
-        image.close();
-        this.element.dataset.picture = "shown";
-      } catch {
-        // Ignore an unreadable picture; the next one will come.
-      }
-    }
-    this.busy = false;
-  }
-
-  describe(camera) {
-    this.element.dataset.state = camera.state;
-    if (camera.title) put(this.element.querySelector(".name"), camera.title);
-    const isDoubtful = camera.state === "live" && camera.warning;
-    put(this.element.querySelector(".state"), isDoubtful ? "ids missing" : LABELS[camera.state] || camera.state);
-    put(this.element.querySelector(".reason strong"), TITLES[camera.state] || "");
-    this.element.toggleAttribute("data-warning", Boolean(camera.warning));
-    const reasons = [camera.message === camera.state ? "" : camera.message, camera.warning || ""];
-    put(this.element.querySelector(".reason span"), reasons.filter(Boolean).join("; "));
-    put(this.element.querySelector(".age"), camera.picture_age_s === null ? "" : age(camera.picture_age_s));
-    const tracks = ["live", "moving", "moved"].includes(camera.state) && camera.live_tracks !== null ? camera.live_tracks : null;
-    put(this.element.querySelector(".tracks"), tracks === null ? "" : `${tracks} ${tracks === 1 ? "track" : "tracks"}`);
-  }
-}
 
 const tiles = new Map();
-for (const element of wall.querySelectorAll(".tile")) tiles.set(element.dataset.camera, new Tile(element));
-
-function put(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function age(seconds) {
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
-  if (seconds < 100) return `${Math.round(seconds)} s`;
-  if (seconds < 6000) return `${Math.round(seconds / 60)} min`;
-  return `${Math.round(seconds / 3600)} h`;
-}
+for (const element of wall.querySelectorAll(".tile")) tiles.set(element.dataset.camera, new Tile(element, toggleLarge));
 
 function showNotice(text) {
   put(notice, text);
@@ -123,7 +63,7 @@ function tileOf(name) {
   template.dataset.camera = name;
   template.querySelector(".name").textContent = name;
   template.querySelector(".open").setAttribute("aria-label", `${name}: show large`);
-  return new Tile(template);
+  return new Tile(template, toggleLarge);
 }
 
 function setCameras(cameras) {
@@ -224,6 +164,8 @@ window.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && large()) closeLarge();
 });
 document.addEventListener("visibilitychange", onVisibility);
+// For panel.js, which needs the views and has them arranged again when it opens.
+Object.assign(window, { tiles, arrange, large });
 arrange();
 showLarge();
 onVisibility();

@@ -1,7 +1,5 @@
-"use strict";
-
 // The only connection of a live page. `/wall.stream` is a sequence of messages: two little-endian uint32 lengths, a JSON
-// header, a body (a JPEG or nothing). See services/streamer/viewing.py.
+// header, a body (a JPEG or nothing). See services/streamer/wall_stream.py.
 
 // The state comes twice a second, a second later while Redis does not answer: after this long without a byte the
 // connection is dead. The page has to say so within 3 s.
@@ -50,7 +48,7 @@ class ByteQueue {
   }
 }
 
-class WallStream {
+export class WallStream {
   // Calls onMessage(header, body) for each message, and onLost(reason) when the connection is lost.
   constructor(url, onMessage, onLost) {
     this.url = url;
