@@ -17,7 +17,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from shared.redis_connection import Client
 from tests.integration.canned_answers import canned_answers
 from tests.integration.lively_site import CAMERAS, event, fill, publish_lively_site, sighting
-from tests.integration.streamer_site import KEYS, Serving, serving, wait_until
+from tests.integration.streamer_site import KEYS, Serving, numbered_jpeg, publish_picture, serving, wait_until
 
 SCRIPT = "<img src=x onerror=\"document.title='hacked'\">"
 
@@ -92,7 +92,7 @@ def test_who_is_in_view_is_listed_and_can_be_followed(browser: WebDriver, page: 
     assert [one.get_dom_attribute("data-camera") for one in followed] == ["north"]
     assert "in north" in text(browser, "#following")
     wait_until(lambda: texts(browser, ".card .follow") == ["Following"], "the button says so")
-    redis_client.delete(KEYS.gids("north"))
+    publish_picture(redis_client, "north", 398, numbered_jpeg(398), boxes=[])
     wait_until(lambda: "not in view now" in text(browser, "#following"), "it left")
     assert not browser.execute_script("return document.getElementById('wall').hasAttribute('data-following')")
     click(browser, "#following", "Stop")

@@ -27,6 +27,12 @@ T0 = 1_700_000_000_000_000_000
 S = 10**9
 CAMERAS = ("north", "south", "gate")
 TERMS = "appearance=4.500 motion=0.000 position=3.900 class=0.000 prior=0.300"
+BOXES: dict[str, list[list[object]]] = {
+    "north": [[7, 2, 5, 28, 55, "person"], [None, 2, 5, 28, 55, "car"]],
+    "south": [[8, 2, 5, 28, 55, "person"]],
+    "gate": [],
+}
+"""What is in the picture of each camera."""
 TRACK, OLD_TRACK, OTHER_TRACK = 2**53 - 1, 1_690_000_000_000_001, 1_690_000_000_000_002
 
 
@@ -87,7 +93,7 @@ def _processes(client: Client) -> None:
 def _cameras(client: Client) -> None:
     for number, camera in enumerate(CAMERAS):
         set_status(client, camera, class_names='["person", "car"]', width=1280, height=720, **SLOW)
-        publish_picture(client, camera, 397, numbered_jpeg(number))
+        publish_picture(client, camera, 397, numbered_jpeg(number), boxes=BOXES[camera])
     client.xadd(KEYS.tracks("north"), track_entry("north", [TRACK, 5]))
     client.xadd(KEYS.tracks("south"), track_entry("south", [OTHER_TRACK]))
     client.xadd(KEYS.tracks("gate"), track_entry("gate", [1], payload=b"rubbish"))

@@ -1,55 +1,72 @@
 // Follows one identity: its box glows in every view, the views that it is in move to the front, the others dim.
+//
+// The boxes come with the pictures, so the glow is in step with them. Views that are not streamed have no new pictures:
+// only for them, the API is asked where the identity is.
 
 import { colourOf, get, repeat } from "./parts.js";
+import { onScreen } from "./wall.js";
 
-const EVERY_MS = 400;
-
-/** Where a picture of `width` × `height` is shown in its canvas, whose content keeps its shape.
- * @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
-function placeIn(canvas, width, height) {
-  const scale = Math.min(canvas.clientWidth / width, canvas.clientHeight / height);
-  return {
-    scale,
-    left: canvas.offsetLeft + (canvas.clientWidth - width * scale) / 2,
-    top: canvas.offsetTop + (canvas.clientHeight - height * scale) / 2,
-  };
-}
+const EVERY_MS = 1000;
 
 export class Follow {
-  /** @param {() => Map<string, {element: HTMLElement, canvas: HTMLCanvasElement}>} tiles */
+  /** @param {() => Map<string, import("./tile.js").Tile>} tiles */
   constructor(tiles) {
     this.tiles = tiles;
     this.gid = null;
+    this.elsewhere = new Set(); // cameras that see it, as the API said last
     this.stop = () => {};
+    this.wall = document.getElementById("wall");
+    this.wall.addEventListener("picture", (event) => {
+      if (this.gid === null) return;
+      this.mark(/** @type {CustomEvent} */ (event).detail);
+      this.summarise();
+    });
+    window.addEventListener("resize", () => this.markAll());
   }
 
   /** @param {number|null} gid */
   set(gid) {
     if (gid === this.gid) return;
     this.stop();
+    this.stop = () => {};
     this.gid = gid;
-    this.say(gid === null ? "" : `Following #${gid} …`);
-    for (const tile of this.tiles().values()) this.mark(tile, [], null);
-    document.getElementById("wall").removeAttribute("data-following");
+    this.elsewhere.clear();
+    this.markAll();
     if (gid === null) {
-      this.stop = () => {};
+      this.wall.removeAttribute("data-following");
+      this.say("");
       return;
     }
-    this.stop = repeat(async (signal) => this.show(await get("/tracks", signal)), EVERY_MS);
+    this.stop = repeat((signal) => this.lookElsewhere(signal), EVERY_MS);
   }
 
-  /** @param {{cameras: Array<any>}} tracks */
-  show(tracks) {
-    const tiles = this.tiles();
-    const seen = [];
-    for (const camera of tracks.cameras) {
-      const tile = tiles.get(camera.camera);
-      const own = camera.tracks.filter((track) => track.gid === this.gid);
-      if (tile) this.mark(tile, own, camera);
-      if (own.length) seen.push(camera.camera);
+  /** @param {AbortSignal} signal */
+  async lookElsewhere(signal) {
+    const isElsewhere = (name) => !onScreen.isCurrent(name);
+    if ([...this.tiles().keys()].some(isElsewhere)) {
+      const tracks = await get("/tracks", signal);
+      const seen = tracks.cameras.filter((camera) => camera.tracks.some((track) => track.gid === this.gid));
+      this.elsewhere = new Set(seen.map((camera) => camera.camera));
+      this.markAll();
     }
+    this.summarise();
+  }
+
+  /** The boxes of the identity in the picture that a view shows. */
+  boxes(tile) {
+    const boxes = tile.picture ? tile.picture.boxes : [];
+    return this.gid === null ? [] : boxes.filter(([gid]) => gid === this.gid);
+  }
+
+  isIn(tile) {
+    if (this.gid === null) return false;
+    return onScreen.isCurrent(tile.name) ? this.boxes(tile).length > 0 : this.elsewhere.has(tile.name);
+  }
+
+  summarise() {
+    const seen = [...this.tiles().values()].filter((tile) => this.isIn(tile)).map((tile) => tile.name);
     // While nobody sees it, no view is dimmed.
-    document.getElementById("wall").toggleAttribute("data-following", seen.length > 0);
+    this.wall.toggleAttribute("data-following", seen.length > 0);
     this.say(seen.length ? `Following #${this.gid} in ${seen.join(", ")}` : `Following #${this.gid}: not in view now`);
   }
 
@@ -60,23 +77,26 @@ export class Follow {
     if (words.textContent !== text) words.textContent = text;
   }
 
-  mark(tile, tracks, camera) {
-    tile.element.toggleAttribute("data-followed", tracks.length > 0);
-    for (const box of tile.element.querySelectorAll(".glow")) box.remove();
-    if (!tracks.length || !camera.width) return;
-    const place = placeIn(tile.canvas, camera.width, camera.height);
-    for (const track of tracks) {
-      const [left, top, right, bottom] = track.box_xyxy;
-      const box = document.createElement("div");
-      box.className = "glow";
-      Object.assign(box.style, {
+  markAll() {
+    for (const tile of this.tiles().values()) this.mark(tile);
+  }
+
+  mark(tile) {
+    const boxes = this.boxes(tile);
+    tile.element.toggleAttribute("data-followed", this.isIn(tile));
+    const glows = tile.element.getElementsByClassName("glow");
+    while (glows.length > boxes.length) glows[0].remove();
+    if (!boxes.length) return;
+    const place = tile.place();
+    boxes.forEach(([, left, top, right, bottom], index) => {
+      if (!glows[index]) tile.element.append(Object.assign(document.createElement("div"), { className: "glow" }));
+      Object.assign(glows[index].style, {
         left: `${place.left + left * place.scale}px`,
         top: `${place.top + top * place.scale}px`,
         width: `${(right - left) * place.scale}px`,
         height: `${(bottom - top) * place.scale}px`,
         color: colourOf(this.gid),
       });
-      tile.element.append(box);
-    }
+    });
   }
 }

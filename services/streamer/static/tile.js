@@ -16,29 +16,48 @@ export function age(seconds) {
   return `${Math.round(seconds / 3600)} h`;
 }
 
+const AGAIN_TICKS = 100; // a larger step back than this means that the site's clock began anew
+const SHOWS_PICTURES = ["live", "moving", "moved"];
+
+/** @typedef {{camera: string, tick: number, width: number, height: number, boxes: Array<[number|null, number, number, number, number, string]>}} Picture */
+
 export class Tile {
-  /** @param {HTMLElement} element @param {(name: string) => void} onOpen called when the view is clicked */
-  constructor(element, onOpen) {
+  /** @param {HTMLElement} element @param {(name: string) => void} onOpen called when the view is clicked
+   * @param {(gid: number) => void} onIdentity called when an identity in the picture is clicked */
+  constructor(element, onOpen, onIdentity) {
     this.element = element;
     this.name = element.dataset.camera;
     this.canvas = element.querySelector("canvas");
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.busy = false;
     this.waiting = null;
+    /** @type {Picture|null} the header of the picture that is shown */
+    this.picture = null;
+    this.drawn = 0; // pictures; the first one `firstMs` after the page was opened
+    this.firstMs = NaN;
+    this.pointer = null;
     element.dataset.picture = "none";
-    element.querySelector(".open").addEventListener("click", () => onOpen(this.name));
+    this.button = element.querySelector(".open");
+    this.button.addEventListener("click", (event) => {
+      const gid = event.detail ? this.identityAt(event) : null; // 0: by keyboard
+      if (gid === null) onOpen(this.name);
+      else onIdentity(gid);
+    });
+    this.button.addEventListener("pointermove", (event) => this.point({ clientX: event.clientX, clientY: event.clientY }));
+    this.button.addEventListener("pointerleave", () => this.point(null));
   }
 
   // While a picture is being decoded only the newest one waits: a slow browser skips pictures.
-  async show(jpeg) {
-    this.waiting = jpeg;
+  async show(picture, jpeg) {
+    this.waiting = { picture, jpeg };
     if (this.busy) return;
     this.busy = true;
     while (this.waiting) {
-      const bytes = this.waiting;
+      const { picture, jpeg } = this.waiting;
       this.waiting = null;
+      if (this.picture && isOlder(picture, this.picture)) continue;
       try {
-        const image = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+        const image = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
         if (this.canvas.width !== image.width || this.canvas.height !== image.height) {
           this.canvas.width = image.width;
           this.canvas.height = image.height;
@@ -46,11 +65,51 @@ export class Tile {
         this.context.drawImage(image, 0, 0);
         image.close();
         this.element.dataset.picture = "shown";
+        if (!this.drawn++) this.firstMs = performance.now();
+        this.isShown(picture);
       } catch {
         // Ignore an unreadable picture; the next one will come.
       }
     }
     this.busy = false;
+  }
+
+  /** @param {Picture} picture */
+  isShown(picture) {
+    // What was in the picture of a camera that is not live may have left.
+    this.picture = SHOWS_PICTURES.includes(this.element.dataset.state) ? picture : { ...picture, boxes: [] };
+    if (this.pointer) this.point(this.pointer);
+    this.element.dispatchEvent(new CustomEvent("picture", { bubbles: true, detail: this }));
+  }
+
+  /** Where the picture is in the view, whose content keeps its shape. */
+  place() {
+    const { width, height } = this.picture;
+    const scale = Math.min(this.canvas.clientWidth / width, this.canvas.clientHeight / height);
+    return {
+      scale,
+      left: this.canvas.offsetLeft + (this.canvas.clientWidth - width * scale) / 2,
+      top: this.canvas.offsetTop + (this.canvas.clientHeight - height * scale) / 2,
+    };
+  }
+
+  /** The identity at a point of the window; of several, the one with the smallest box, which is in front of the others.
+   * @param {{clientX: number, clientY: number}} point @returns {number|null} */
+  identityAt(point) {
+    if (!this.picture) return null;
+    const view = this.element.getBoundingClientRect();
+    const place = this.place();
+    const x = (point.clientX - view.left - place.left) / place.scale;
+    const y = (point.clientY - view.top - place.top) / place.scale;
+    const hit = this.picture.boxes
+      .filter(([gid, left, top, right, bottom]) => gid !== null && left <= x && x <= right && top <= y && y <= bottom)
+      .sort((a, b) => (a[3] - a[1]) * (a[4] - a[2]) - (b[3] - b[1]) * (b[4] - b[2]));
+    return hit.length ? hit[0][0] : null;
+  }
+
+  point(pointer) {
+    this.pointer = pointer;
+    this.element.toggleAttribute("data-over-identity", pointer !== null && this.identityAt(pointer) !== null);
   }
 
   describe(camera) {
@@ -63,7 +122,13 @@ export class Tile {
     const reasons = [camera.message === camera.state ? "" : camera.message, camera.warning || ""];
     put(this.element.querySelector(".reason span"), reasons.filter(Boolean).join("; "));
     put(this.element.querySelector(".age"), camera.picture_age_s === null ? "" : age(camera.picture_age_s));
-    const tracks = ["live", "moving", "moved"].includes(camera.state) && camera.live_tracks !== null ? camera.live_tracks : null;
+    if (this.picture && this.picture.boxes.length && !SHOWS_PICTURES.includes(camera.state)) this.isShown(this.picture);
+    const tracks = SHOWS_PICTURES.includes(camera.state) && camera.live_tracks !== null ? camera.live_tracks : null;
     put(this.element.querySelector(".tracks"), tracks === null ? "" : `${tracks} ${tracks === 1 ? "track" : "tracks"}`);
   }
+}
+
+// Another stream may begin with a picture that is a little older than the one that is shown, or the same.
+function isOlder(picture, shown) {
+  return picture.tick < shown.tick && shown.tick - picture.tick < AGAIN_TICKS;
 }

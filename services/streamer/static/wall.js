@@ -1,6 +1,7 @@
 // The wall of live pictures: one tile for each camera, the state of the site, and the connection that feeds both.
 
 import { showHealth } from "./health.js";
+import { OnScreen } from "./on_screen.js";
 import { age, put, Tile } from "./tile.js";
 import { WallStream } from "./wall_stream.js";
 
@@ -12,8 +13,11 @@ const GAP = 8;
 const PHONE_WIDTH = 640;
 const LEAST_TILE = 200; // pixels; the page scrolls rather than show smaller tiles
 
-const tiles = new Map();
-for (const element of wall.querySelectorAll(".tile")) tiles.set(element.dataset.camera, new Tile(element, toggleLarge));
+export const tiles = new Map();
+export const onScreen = new OnScreen(tiles, large, () => {
+  if (!document.hidden) stream.change();
+});
+for (const element of wall.querySelectorAll(".tile")) tiles.set(element.dataset.camera, new Tile(element, toggleLarge, openIdentity));
 
 function showNotice(text) {
   put(notice, text);
@@ -63,7 +67,7 @@ function tileOf(name) {
   template.dataset.camera = name;
   template.querySelector(".name").textContent = name;
   template.querySelector(".open").setAttribute("aria-label", `${name}: show large`);
-  return new Tile(template, toggleLarge);
+  return new Tile(template, toggleLarge, openIdentity);
 }
 
 function setCameras(cameras) {
@@ -75,6 +79,7 @@ function setCameras(cameras) {
     wall.replaceChildren(...[...tiles.values()].map((tile) => tile.element));
     arrange();
     showLarge();
+    onScreen.observe();
   }
   for (const camera of cameras) tiles.get(camera.name).describe(camera);
 }
@@ -100,6 +105,7 @@ function arrange() {
   }
   wall.style.setProperty("--columns", columns);
   wall.style.setProperty("--tile", `${Math.floor(tile)}px`);
+  onScreen.changed();
 }
 
 // -- one large camera: in the URL, so that "back" closes it and a link can open it ---------------------------
@@ -124,10 +130,18 @@ function closeLarge() {
 function showLarge() {
   const name = large();
   for (const tile of tiles.values()) tile.element.classList.toggle("large", tile.name === name);
+  onScreen.changed();
+}
+
+// The panel shows the identity in the address.
+function openIdentity(gid) {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  parts.set("gid", String(gid));
+  location.hash = parts.toString();
 }
 
 // -- the connection ------------------------------------------------------------------------------------------
-const stream = new WallStream("/wall.stream", onMessage, (reason) => {
+const stream = new WallStream(() => onScreen.take(), onMessage, (reason) => {
   showNotice(reason || "The streamer does not answer. Retrying …");
   forgetSite("no connection to the streamer", []);
 });
@@ -135,7 +149,11 @@ const stream = new WallStream("/wall.stream", onMessage, (reason) => {
 function onMessage(header, body) {
   if (header.type === "picture") {
     const tile = tiles.get(header.camera);
-    if (tile) tile.show(body);
+    if (tile) tile.show(header, body);
+    return;
+  }
+  if (header.type === "width") {
+    onScreen.limited(header.width);
     return;
   }
   if (!header.redis) {
@@ -154,18 +172,43 @@ function onMessage(header, body) {
 // A hidden page closes its connection, so that it costs nothing.
 function onVisibility() {
   if (document.hidden) stream.close();
-  else stream.open();
+  else if (onScreen.isReady) stream.open();
 }
+
+// -- the pause -----------------------------------------------------------------------------------------------
+const pauseButton = document.getElementById("pause");
+
+function setPaused(paused) {
+  pauseButton.setAttribute("aria-pressed", String(paused));
+  wall.toggleAttribute("data-paused", paused);
+  document.getElementById("paused").hidden = !paused;
+  onScreen.pause(paused);
+}
+
+// In a control, the space bar has its own meaning.
+function isControl(element) {
+  return element instanceof Element && element.matches("a, button, input, select, textarea, summary, [contenteditable], [tabindex]");
+}
+
+pauseButton.addEventListener("click", () => setPaused(!onScreen.paused));
+document.querySelector("#paused button").addEventListener("click", () => {
+  setPaused(false);
+  pauseButton.focus();
+});
 
 window.addEventListener("resize", arrange);
 window.addEventListener("hashchange", showLarge);
 window.addEventListener("popstate", showLarge);
 window.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && large()) closeLarge();
+  if (event.key === " " && !event.repeat && !event.ctrlKey && !event.altKey && !event.metaKey && !isControl(event.target)) {
+    event.preventDefault();
+    setPaused(!onScreen.paused);
+  }
 });
 document.addEventListener("visibilitychange", onVisibility);
 // For panel.js, which needs the views and has them arranged again when it opens.
 Object.assign(window, { tiles, arrange, large });
 arrange();
 showLarge();
-onVisibility();
+onScreen.observe();

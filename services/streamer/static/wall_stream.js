@@ -49,39 +49,52 @@ class ByteQueue {
 }
 
 export class WallStream {
-  // Calls onMessage(header, body) for each message, and onLost(reason) when the connection is lost.
-  constructor(url, onMessage, onLost) {
-    this.url = url;
+  // Opens address(). Calls onMessage(header, body) for each message, and onLost(reason) when the connection is lost.
+  constructor(address, onMessage, onLost) {
+    this.address = address;
     this.onMessage = onMessage;
     this.onLost = onLost;
     this.retryMs = FIRST_RETRY_MS;
-    this.abort = null;
     this.timer = 0;
+    this.current = null; // the AbortController of the connection whose messages count
+    this.next = null; // of the one that takes over with its first message
   }
 
   open() {
-    if (this.abort) return;
+    if (!this.current && !this.next) this.change();
+  }
+
+  // Opens the address as it is now. A connection that is open goes on until the new one has answered.
+  change() {
     clearTimeout(this.timer);
-    this.abort = new AbortController();
-    this.read(this.abort);
+    if (this.next) this.next.abort();
+    this.next = new AbortController();
+    this.read(this.next);
   }
 
   close() {
     clearTimeout(this.timer);
-    if (this.abort) this.abort.abort();
-    this.abort = null;
+    for (const connection of [this.current, this.next]) if (connection) connection.abort();
+    this.current = this.next = null;
   }
 
-  async read(abort) {
+  takeOver(connection) {
+    if (this.current) this.current.abort();
+    this.current = connection;
+    this.next = null;
+    this.retryMs = FIRST_RETRY_MS;
+  }
+
+  async read(connection) {
     let reason = "";
     let silence = 0;
     const listen = () => {
       clearTimeout(silence);
-      silence = setTimeout(() => abort.abort(), SILENCE_MS);
+      silence = setTimeout(() => connection.abort(), SILENCE_MS);
     };
     try {
       listen();
-      const response = await fetch(this.url, { signal: abort.signal, cache: "no-store" });
+      const response = await fetch(this.address(), { signal: connection.signal, cache: "no-store" });
       if (response.status === 401) location.reload(); // logged out: the streamer answers with the login
       if (!response.ok) {
         reason = (await response.text()).trim();
@@ -95,19 +108,28 @@ export class WallStream {
         listen();
         queue.push(value);
         for (let message = queue.next(); message; message = queue.next()) {
-          this.retryMs = FIRST_RETRY_MS;
+          if (this.next === connection) this.takeOver(connection);
+          if (this.current !== connection) return;
           this.onMessage(message.header, message.body);
         }
       }
     } catch {
       // The connection is lost, whatever the error; the code below handles it.
+    } finally {
+      clearTimeout(silence);
     }
-    clearTimeout(silence);
-    if (this.abort !== abort) return; // closed on purpose
-    abort.abort();
-    this.abort = null;
-    this.onLost(reason);
-    this.timer = setTimeout(() => this.open(), this.retryMs * (0.75 + Math.random() / 2));
+    this.lost(connection, reason);
+  }
+
+  lost(connection, reason) {
+    connection.abort();
+    if (this.current === connection) this.current = null;
+    else if (this.next === connection) this.next = null;
+    else return; // closed on purpose
+    if (this.next) return; // it takes over, or is lost in its turn
+    if (!this.current) this.onLost(reason);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.change(), this.retryMs * (0.75 + Math.random() / 2));
     this.retryMs = Math.min(LAST_RETRY_MS, 2 * this.retryMs);
   }
 }
