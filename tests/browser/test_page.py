@@ -227,7 +227,7 @@ def test_a_page_that_nobody_sees_costs_nothing(browser: WebDriver, streamer: Ser
     wait_until(all_change(browser, CAMERAS), "it goes on")
 
 
-@pytest.mark.parametrize(("width", "columns"), [(390, 1), (1400, 3)])
+@pytest.mark.parametrize(("width", "columns"), [(345, 1), (1400, 3), (3840, 4)])
 def test_the_pictures_fit_the_window(browser: WebDriver, streamer: Serving, width: int, columns: int) -> None:
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # type: ignore[no-untyped-call]
@@ -245,3 +245,5 @@ def test_the_pictures_fit_the_window(browser: WebDriver, streamer: Serving, widt
     if columns > 1:
         assert rows[-1][1] <= 800
     assert script(browser, "return document.documentElement.scrollWidth") <= width
+    right = "return Math.max(...[...document.querySelectorAll('header *')].map(e => e.getBoundingClientRect().right))"
+    assert script(browser, right) <= width
