@@ -16,7 +16,7 @@ TRAIN_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-chaos test-compose test-evaluation test-torch test-training check up bench soak
-.PHONY: test-page gpu-check evaluate lock clean
+.PHONY: test-page soak-page gpu-check evaluate lock clean
 .PHONY: train-detector train-embedder evaluate-models
 
 help: ## List the targets
@@ -130,6 +130,10 @@ soak: $(VENV)/.installed-dev ## Look for leaks for an hour (SOAK_ARGS='--minutes
 	@$(BIN)/python -c 'from shared.redis_server import find_binary; find_binary()' 2>/dev/null || tools/install-system-packages redis-server
 	$(BIN)/python -m benchmarks.reconnects
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
+
+soak-page: $(VENV)/.installed-dev ## Look for dropped frames and leaks in the page, with 16 cameras in two windows, for a minute
+	@tools/install-system-packages
+	MTMC_SMOOTH_SECONDS=60 $(PYTEST) -s tests/browser/test_smooth.py
 
 evaluate: $(VENV)/.installed-dev ## Score tracker and identities on the demo and real data (docs/evaluation.md)
 	$(BIN)/mtmc evaluate --demo --seeds 1-3
