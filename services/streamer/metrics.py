@@ -7,7 +7,7 @@ import math
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 
@@ -15,6 +15,7 @@ from shared.site_state.problems import PROBLEM_CODES
 from shared.site_state.states import STATES, SiteState
 from shared.watching import Watching
 
+PICTURE_AGES_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10)
 SKIP_REASONS = ("slow_viewer", "malformed")
 
 
@@ -25,6 +26,13 @@ class StreamerMetrics:
         self.registry = registry
         self.frames_fetched = Counter(
             "mtmc_streamer_frames_fetched", "Pictures read from Redis", ["camera"], registry=self.registry
+        )
+        self.picture_age = Histogram(
+            "mtmc_streamer_picture_age_seconds",
+            "From the site time of a picture until its worker published it (live mode)",
+            ["camera"],
+            buckets=PICTURE_AGES_S,
+            registry=self.registry,
         )
         self.frames_sent = Counter(
             "mtmc_streamer_frames_sent", "Pictures sent, counted for each viewer", ["camera"], registry=self.registry
@@ -54,9 +62,9 @@ class StreamerMetrics:
 
     def forget(self, camera: str) -> None:
         """Drops the series of a camera that was removed from the site."""
-        for counter in (self.frames_fetched, self.frames_sent, self.placeholders_sent):
+        for metric in (self.frames_fetched, self.frames_sent, self.placeholders_sent, self.picture_age):
             with contextlib.suppress(KeyError):  # if it never counted anything
-                counter.remove(camera)
+                metric.remove(camera)
         for reason in SKIP_REASONS:
             with contextlib.suppress(KeyError):
                 self.frames_skipped.remove(camera, reason)

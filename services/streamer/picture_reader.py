@@ -14,6 +14,7 @@ from services.streamer.pictures import Pictures
 from shared.errors import MessageError
 from shared.frames import FrameEntry
 from shared.keys import Keys
+from shared.lenient_values import stream_id
 from shared.redis_connection import RETRYABLE, Client
 from shared.watching import Watching
 
@@ -33,8 +34,17 @@ class PictureReader:
     """A thread around `step`."""
 
     def __init__(
-        self, client: Client, keys: Keys, pictures: Pictures, watching: Watching, metrics: StreamerMetrics
+        self,
+        client: Client,
+        keys: Keys,
+        pictures: Pictures,
+        watching: Watching,
+        metrics: StreamerMetrics,
+        *,
+        is_live: bool,
     ) -> None:
+        """`is_live`: the site time of pictures is the present time, so that they have an age."""
+        self._is_live = is_live
         self._client, self._keys = client, keys
         self._pictures, self._watching, self._metrics = pictures, watching, metrics
         self._read_to: dict[str, bytes] = {}
@@ -131,6 +141,9 @@ class PictureReader:
                 self._metrics.frames_skipped.labels(camera, "malformed").inc()
                 continue
             self._metrics.frames_fetched.labels(camera).inc()
+            if self._is_live:
+                age_ns = stream_id(entry_id)[0] * 1_000_000 - picture.time_ns
+                self._metrics.picture_age.labels(camera).observe(max(0, age_ns) / 1e9)
             self._pictures.put(picture)
 
     def _find_unreadable(self, cameras: Collection[str]) -> None:

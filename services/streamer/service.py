@@ -54,7 +54,10 @@ class Streamer:
         self._redis_check = RedisCheck(self._site.clients)
         self._metrics = metrics = StreamerMetrics(self._watching, connected.monitor.registry)
         metrics.registry.register(SiteCollector(self._site.current))
-        self._reader = PictureReader(connected.frames, self._keys, self._pictures, self._watching, metrics)
+        is_live = connected.site.config.clock.mode == "live"
+        self._reader = PictureReader(
+            connected.frames, self._keys, self._pictures, self._watching, metrics, is_live=is_live
+        )
         self._wall_state = WallState(lambda: wall_json(self._site.current()), lambda: arrivals.announce(*WALL_TOPICS))
         self._events = EventFeed(connected.client, self._keys, encoded_event, lambda: arrivals.announce(EVENTS))
         credentials = Credentials(self._site.clients["Redis"], self._keys)

@@ -672,6 +672,20 @@ def test_the_wall_gets_all_cameras_over_one_connection(streamer: Serving, redis_
     wait_until(lambda: streamer.metric("mtmc_streamer_wall_viewers") == 0, "the page was closed")
 
 
+def test_the_age_of_pictures_is_measured_when_they_are_published(streamer: Serving, redis_client: Client) -> None:
+    viewer = streamer.watch("north")
+    set_status(redis_client, "north")
+    for tick in (1, 2):
+        seconds, micros = redis_client.time()
+        time_ns = (seconds * 1_000_000 + micros - 300_000) * 1000
+        publish_picture(redis_client, "north", tick, numbered_jpeg(tick), time_ns=time_ns)
+        assert any(part.tick == tick for part in viewer.parts())
+    name = "mtmc_streamer_picture_age_seconds"
+    assert streamer.metric(f"{name}_count", 'camera="north"') == 2
+    assert 0.59 <= streamer.metric(f"{name}_sum", 'camera="north"') < 5
+    assert streamer.metric(f"{name}_bucket", 'camera="north"', 'le="0.2"') == 0
+
+
 def pictures_of(wall: Viewer) -> Iterator[tuple[dict[str, Any], bytes]]:
     """Header and JPEG of each picture that a page gets."""
     while True:
