@@ -204,7 +204,8 @@ def test_a_camera_added_while_the_page_is_open_appears(
 def test_a_camera_can_be_seen_large(browser: WebDriver, streamer: Serving) -> None:
     browser.get(streamer.streamer.url)
     tile = browser.find_element(By.CSS_SELECTOR, "[data-camera='camera-5']")
-    wait_until(all_change(browser, CAMERAS, times=1), "the page has its layout")
+    wait_until(all_change(browser, CAMERAS, times=1), "pictures")
+    wait_until(lambda: health(browser, "cameras"), "the state of the site, with its problems above the wall")
     small = tile.size["width"]
     tile.find_element(By.CSS_SELECTOR, "button").click()
     wait_until(lambda: tile.size["width"] > 2 * small, "camera-5 fills the window")

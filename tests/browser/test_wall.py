@@ -15,6 +15,7 @@ from selenium.webdriver.common.keys import Keys as Key
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from shared.redis_connection import Client, connect
+from tests.browser.wall import health
 from tests.integration.streamer_site import KEYS, Serving, publish, publish_picture, serving, set_status, wait_until
 
 CAMERAS = [f"camera-{number}" for number in range(1, 9)]
@@ -176,7 +177,8 @@ def point_at(browser: WebDriver, camera: str, corner: tuple[int, int]) -> str:
 NEAR = """
 return [...tiles.values()].filter(tile => {
   const view = tile.element.getBoundingClientRect();
-  return view.bottom > -80 && view.top < innerHeight + 80;
+  const wall = document.getElementById('wall').getBoundingClientRect();
+  return view.bottom > wall.top - 80 && view.top < wall.bottom + 80;
 }).map(tile => tile.name)
 """
 
@@ -186,7 +188,7 @@ def test_what_is_off_screen_is_not_streamed(browser: WebDriver, streamer: Servin
     open_wall(browser, streamer)
     assert sent(streamer, "camera-8") == 0
     assert redis_client.zscore(KEYS.viewers, "camera-8") is None, "it counts as watched"
-    script(browser, "window.scrollTo(0, document.documentElement.scrollHeight)")
+    script(browser, "const wall = document.getElementById('wall'); wall.scrollTo(0, wall.scrollHeight)")
     wait_until(lambda: drawn(browser)["camera-8"] > 2, "it is streamed once it is on screen")
     near = set(script(browser, NEAR))
     assert 3 <= len(near) < 6
@@ -233,8 +235,7 @@ def test_a_paused_wall_gets_no_pictures_and_goes_on_with_the_newest(
     assert button.get_dom_attribute("aria-pressed") == "true"
     wait_until(lambda: streamer.metric("mtmc_streamer_wall_viewers") == 1, "one stream is open")
     before, at_tick, sent_before = drawn(browser), feed.tick, sent(streamer, "camera-1")
-    tick = browser.find_element(By.ID, "tick")
-    wait_until(lambda: int(tick.text.replace(",", "")) > at_tick + 10, "the state of the site goes on")
+    wait_until(lambda: int(health(browser, "tick").replace(",", "")) > at_tick + 10, "the state of the site goes on")
     assert (drawn(browser), sent(streamer, "camera-1")) == (before, sent_before)
     at_tick = feed.tick
     button.send_keys(Key.SPACE)

@@ -17,7 +17,7 @@ export class OnScreen {
     this.limit = null; // {width, cameras}: what the connection could take, if that was less than was asked for
     this.timer = 0;
     this.asked = null;
-    this.observer = new IntersectionObserver((entries) => this.moved(entries), { rootMargin: MARGIN });
+    this.observer = new IntersectionObserver((entries) => this.moved(entries), { root: document.getElementById("wall"), rootMargin: MARGIN });
   }
 
   /** Call this when the views have changed. */
