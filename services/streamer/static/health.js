@@ -47,7 +47,6 @@ function partItem() {
 function showDetail() {
   const part = parts.find((one) => one.part === chosen);
   for (const item of strip.children) item.firstElementChild.setAttribute("aria-expanded", String(item.dataset.part === chosen));
-  const wasHidden = detail.hidden;
   detail.hidden = part === undefined;
   if (part) {
     detail.dataset.level = part.level;
@@ -55,7 +54,6 @@ function showDetail() {
     put(detail.firstElementChild, PART_NAMES[part.part] || part.part);
     put(detail.lastElementChild, part.advice ? `${text} What to do: ${part.advice}.` : text);
   }
-  if (wasHidden !== detail.hidden) window.dispatchEvent(new Event("resize"));
 }
 
 window.addEventListener("keydown", (event) => {

@@ -12,8 +12,8 @@ import { go, place } from "./navigation.js";
 import { showNow } from "./now.js";
 import { body, markFollowed } from "./panel_body.js";
 import { h } from "./parts.js";
+import { tiles } from "./wall.js";
 
-/* global tiles, arrange */
 const SHOW = { now: showNow, map: showMap, events: showEvents, find: showFind, cameras: showCameras };
 const panel = document.getElementById("panel");
 const tabs = [...panel.querySelectorAll("[role=tab]")];
@@ -28,7 +28,6 @@ function show() {
   toggle.setAttribute("aria-expanded", String(here.open));
   panel.dataset.view = here.gid === null ? here.view : "identity";
   follow.set(here.follow);
-  arrange();
   for (const tab of tabs) {
     const isShown = tab.dataset.view === here.view;
     tab.setAttribute("aria-selected", String(isShown && here.gid === null));

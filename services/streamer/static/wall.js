@@ -13,6 +13,7 @@ const GAP = 8;
 const PHONE_WIDTH = 640;
 const LEAST_TILE = 200; // pixels; the page scrolls rather than show smaller tiles
 
+/** The views by the names of their cameras. @type {Map<string, Tile>} */
 export const tiles = new Map();
 export const onScreen = new OnScreen(tiles, large, () => {
   if (!document.hidden) stream.change();
@@ -26,7 +27,6 @@ function showNotice(text) {
 
 // The problems of the site, each with what to do. The duration changes all the time, so only the text is announced.
 function showProblems(problems) {
-  const wasHidden = banner.hidden;
   banner.hidden = problems.length === 0;
   put(banner.querySelector("strong"), problems.length === 1 ? "This site has a problem" : "This site has problems");
   const list = banner.querySelector("ul");
@@ -39,7 +39,6 @@ function showProblems(problems) {
     put(advice, `What to do: ${problem.advice}.`);
   });
   put(document.getElementById("announcement"), problems.map((problem) => `${problem.text}. ${problem.advice}.`).join(" "));
-  if (wasHidden !== banner.hidden) arrange();
 }
 
 function problemItem() {
@@ -87,10 +86,10 @@ function setCameras(cameras) {
 // Chooses the number of columns that makes the pictures largest; an upright phone gets one column and scrolls.
 function arrange() {
   const count = Math.max(1, tiles.size);
-  const width = wall.clientWidth - 2 * GAP;
-  const height = window.innerHeight - wall.offsetTop - 2 * GAP;
+  let width = wall.offsetWidth - 2 * GAP;
+  const height = wall.offsetHeight - 2 * GAP;
   let columns = 1;
-  let tile = width;
+  let tile = wall.clientWidth - 2 * GAP;
   if (width >= PHONE_WIDTH) {
     tile = 0;
     for (let tried = 1; tried <= count; tried++) {
@@ -99,6 +98,7 @@ function arrange() {
       if (fits > tile) [columns, tile] = [tried, fits];
     }
     if (tile < LEAST_TILE) {
+      width = wall.clientWidth - 2 * GAP; // beside a scroll bar
       columns = Math.min(count, Math.max(1, Math.floor((width + GAP) / (LEAST_TILE + GAP))));
       tile = (width - (columns - 1) * GAP) / columns;
     }
@@ -196,7 +196,8 @@ document.querySelector("#paused button").addEventListener("click", () => {
   pauseButton.focus();
 });
 
-window.addEventListener("resize", arrange);
+// What is above or beside the wall leaves it more or less room, and a scroll bar comes and goes.
+new ResizeObserver(arrange).observe(wall);
 window.addEventListener("hashchange", showLarge);
 window.addEventListener("popstate", showLarge);
 window.addEventListener("keydown", (event) => {
@@ -207,8 +208,6 @@ window.addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("visibilitychange", onVisibility);
-// For panel.js, which needs the views and has them arranged again when it opens.
-Object.assign(window, { tiles, arrange, large });
-arrange();
+Object.assign(window, { tiles }); // to look at from the console, and from tests
 showLarge();
 onScreen.observe();
