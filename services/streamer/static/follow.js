@@ -21,7 +21,7 @@ export class Follow {
       this.mark(/** @type {CustomEvent} */ (event).detail);
       this.summarise();
     });
-    window.addEventListener("resize", () => this.markAll());
+    this.wall.addEventListener("arranged", () => this.markAll());
   }
 
   /** @param {number|null} gid */

@@ -105,7 +105,7 @@ function arrange() {
   }
   wall.style.setProperty("--columns", columns);
   wall.style.setProperty("--tile", `${Math.floor(tile)}px`);
-  onScreen.changed();
+  viewsChanged();
 }
 
 // -- one large camera: in the URL, so that "back" closes it and a link can open it ---------------------------
@@ -130,6 +130,12 @@ function closeLarge() {
 function showLarge() {
   const name = large();
   for (const tile of tiles.values()) tile.element.classList.toggle("large", tile.name === name);
+  viewsChanged();
+}
+
+// The size of the views has changed: the glow has to move with them, and pictures may have to be larger.
+function viewsChanged() {
+  wall.dispatchEvent(new Event("arranged"));
   onScreen.changed();
 }
 
