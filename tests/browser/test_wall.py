@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -26,6 +28,7 @@ from tests.integration.streamer_site import (
     track_entry,
     wait_until,
 )
+from tests.slow_link import SlowLink
 
 CAMERAS = [f"camera-{number}" for number in range(1, 9)]
 WIDTH, HEIGHT = 640, 360
@@ -37,9 +40,9 @@ def place_of(tick: int) -> tuple[int, int]:
     return 40 + tick * 70 % 480, 60 + tick * 50 % 200
 
 
-def picture_of(tick: int) -> bytes:
-    """A dark picture with a white object."""
-    image = np.full((HEIGHT, WIDTH, 3), 40, np.uint8)
+def picture_of(tick: int, background: npt.NDArray[np.uint8]) -> bytes:
+    """A picture with a white object."""
+    image = background.copy()
     left, top = place_of(tick)
     image[top : top + BOX, left : left + BOX] = 255
     return bytes(cv2.imencode(".jpg", image)[1].tobytes())
@@ -51,6 +54,7 @@ class Feed:
     def __init__(self, client: Client) -> None:
         self.client, self.seen_by = client, {"camera-1"}
         self.tick = 0
+        self.background = np.full((HEIGHT, WIDTH, 3), 40, np.uint8)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -60,11 +64,12 @@ class Feed:
             self.tick += 1
             left, top = place_of(self.tick)
             box = [left, top, left + BOX, top + BOX, "car"]
-            jpeg = picture_of(self.tick)
+            jpeg = picture_of(self.tick, self.background)
             for camera in CAMERAS:
                 set_status(self.client, camera)
                 boxes = [[7 if camera in self.seen_by else None, *box]]
-                publish_picture(self.client, camera, self.tick, jpeg, boxes=boxes, width=WIDTH, height=HEIGHT)
+                of_picture = {"width": WIDTH, "height": HEIGHT, "time_ns": time.time_ns()}
+                publish_picture(self.client, camera, self.tick, jpeg, boxes=boxes, **of_picture)
             # The other cameras are on screen in all tests, so their tracks are not asked for.
             tracks = track_entry("camera-8", [5] if "camera-8" in self.seen_by else [])
             self.client.xadd(KEYS.tracks("camera-8"), tracks, maxlen=50)
@@ -253,6 +258,28 @@ def test_a_paused_wall_gets_no_pictures_and_goes_on_with_the_newest(
     wait_until(lambda: drawn(browser)["camera-1"] > before["camera-1"], "it goes on")
     assert script(browser, "return tiles.get('camera-1').picture.tick") >= at_tick - 3, "an old picture"
     assert not status.is_displayed()
+
+
+WATCH_AGES = """
+window.ages = [];
+document.getElementById('wall').addEventListener('picture', (event) => {
+  window.ages.push((Date.now() - Number(event.detail.picture.time_ns) / 1e6) / 1000);
+});
+"""
+
+
+def test_over_a_slow_connection_pictures_are_smaller_and_fewer_but_not_old(
+    browser: WebDriver, streamer: Serving, feed: Feed
+) -> None:
+    feed.background = np.random.default_rng(1).integers(0, 90, (HEIGHT, WIDTH, 3), np.uint8)
+    link = SlowLink(streamer.port, 125_000)  # 1 Mbit/s
+    browser.get(f"http://127.0.0.1:{link.port}/")
+    width = "return Math.max(...[...tiles.values()].map(tile => tile.canvas.width))"
+    wait_until(lambda: min(drawn(browser).values()) > 0 and script(browser, width) <= 240, "smaller pictures")
+    script(browser, WATCH_AGES)
+    ages = wait_until(lambda: len(found := script(browser, "return window.ages")) > 24 and found, "pictures")
+    link.close()
+    assert sorted(ages)[len(ages) // 2] < 3, "pictures waited in a queue"
 
 
 FIRST_MS = """
