@@ -53,7 +53,13 @@ def test_two_cameras_of_the_demo_are_live_and_vehicles_bear_one_gid_in_both(tmp_
             gids = [{track["gid"] for track in camera["tracks"] if track["gid"]} for camera in tracks]
             return set.intersection(*gids)
 
+        def some_vehicle_is_in_both_pictures() -> set[str]:
+            boxes = "return [...tiles.values()].map(tile => tile.picture.boxes.filter(([gid]) => gid !== null))"
+            shown = [{f"{box[0]} {box[5]}" for box in picture} for picture in browser.execute_script(boxes)]
+            return set.intersection(*shown)
+
         wait_for(some_vehicle_is_known_in_both, 30)
+        wait_for(some_vehicle_is_in_both_pictures, 30)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
     finally:
