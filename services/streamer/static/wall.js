@@ -187,7 +187,9 @@ const pauseButton = document.getElementById("pause");
 function setPaused(paused) {
   pauseButton.setAttribute("aria-pressed", String(paused));
   wall.toggleAttribute("data-paused", paused);
-  document.getElementById("paused").hidden = !paused;
+  const status = document.getElementById("paused");
+  status.hidden = !paused;
+  put(status.firstElementChild, paused ? "Paused" : ""); // changed, so that screen readers say it
   onScreen.pause(paused);
 }
 
