@@ -217,5 +217,6 @@ window.addEventListener("keydown", (event) => {
 });
 document.addEventListener("visibilitychange", onVisibility);
 Object.assign(window, { tiles }); // to look at from the console, and from tests
+arrange();
 showLarge();
 onScreen.observe();
