@@ -43,7 +43,7 @@ def publish(client: Client, site: SiteConfig) -> PublishResult:
     """
     before, running = _published(client, site.site), read_settings(client, Keys(site.site))
     try:
-        if any(camera.mask for camera in site.cameras):
+        if any(camera.mask or camera.mask_polygons for camera in site.cameras):
             _check_masks(site)
         revision = publish_site(client, site)
     except OSError as error:
@@ -127,11 +127,17 @@ def _published(client: Client, site: str) -> PublishedSite | None:
 
 
 def _check_masks(site: SiteConfig) -> None:
-    from vision.video.mask import decode_mask  # imports OpenCV, which is slow to load
+    from vision.video.mask import camera_mask, decode_mask  # imports OpenCV, which is slow to load
 
     for camera in site.cameras:
+        image = None
         if camera.mask is not None:
+            image = camera.mask.read_bytes()
             try:
-                decode_mask(camera.mask.read_bytes())
+                decode_mask(image)
             except MaskError as error:
                 raise MtmcError(f"camera {camera.name}: the mask {camera.mask} {error}") from None
+        try:
+            camera_mask(image, camera.mask_polygons)
+        except MaskError as error:
+            raise MtmcError(f"camera {camera.name}: its mask {error}") from None

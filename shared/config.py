@@ -77,6 +77,22 @@ Score = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Classes = Annotated[tuple[int | str, ...], Field(min_length=1)]
 Side = Annotated[int, Field(ge=32, le=4096)]
+Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
+MOST_POLYGONS = 20
+
+
+def _has_three_corners(polygon: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    if len(polygon) < 3:
+        raise ValueError("a polygon needs at least three corners")
+    return polygon
+
+
+Polygon = Annotated[
+    tuple[tuple[Fraction, Fraction], ...],
+    Field(max_length=50, json_schema_extra={"minItems": 3}),
+    AfterValidator(_has_three_corners),
+]
+"""Corners `[x, y]` in fractions of a picture's width and height, from its top left."""
 
 
 def _both_sides(size: Any) -> Any:
@@ -374,6 +390,11 @@ class CameraConfig(Section):
     mask: FilePath | None = Field(
         None, description="path of an image of the view; detections whose centre is on a black pixel are dropped"
     )
+    mask_polygons: Annotated[tuple[Polygon, ...], Field(max_length=MOST_POLYGONS)] = Field(
+        (),
+        description="areas of the view, beside the mask: detections whose centre is in one are dropped; each is a list "
+        "of at least three corners [x, y], from [0, 0] at the top left to [1, 1] at the bottom right",
+    )
     calibration: FilePath | None = Field(
         None, description="path of a file that says where the ground is in the picture; see docs/calibration.md"
     )
@@ -406,11 +427,12 @@ class CameraConfig(Section):
         return str(path)
 
     @model_serializer(mode="wrap")
-    def _without_empty_secrets(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Most cameras have none; their settings stay as earlier versions know them."""
+    def _without_empty_lists(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most cameras have no secrets and polygons; their settings stay as earlier versions know them."""
         written: dict[str, Any] = handler(self)
-        if not self.secrets:
-            written.pop("secrets", None)
+        for name in ("secrets", "mask_polygons"):
+            if not getattr(self, name):
+                written.pop(name, None)
         return written
 
     def shown(self, text: str) -> str:

@@ -11,7 +11,7 @@ from shared.config_file import ENV_PREFIX
 from shared.errors import ConfigError, MaskError, ModelError, Problem, SourceUnavailable
 from vision.inference.detection import Detector, resolve_classes
 from vision.inference.models import load_embedder
-from vision.video.mask import decode_mask
+from vision.video.mask import camera_mask, decode_mask
 from vision.video.video_file import VideoFile
 
 _FOR_ANY_MACHINE = ".onnx"
@@ -28,12 +28,19 @@ class FileChecks:
     def masks(self) -> Iterator[Problem]:
         """Masks that are not pictures, or hide everything."""
         for i, camera in enumerate(self._site.cameras):
+            image = None
             if camera.mask is not None:
                 try:
-                    decode_mask(camera.mask.read_bytes())
+                    image = camera.mask.read_bytes()
+                    decode_mask(image)
                 except (MaskError, OSError) as error:
                     reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
                     yield self._problem(f"cameras.{i}.mask", camera.mask, reason)
+                    continue
+            try:
+                camera_mask(image, camera.mask_polygons)
+            except MaskError as error:
+                yield self._problem(f"cameras.{i}.mask_polygons", "", str(error))
 
     def videos(self) -> Iterator[Problem]:
         """Video files without a picture that can be decoded."""

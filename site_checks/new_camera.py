@@ -73,7 +73,8 @@ def name_taken(name: str) -> Problem:
 
 def _file_problems(camera: CameraConfig, site: OpenSite) -> list[Problem]:
     """Opens the mask, the video file and the model of the camera."""
-    if camera.mask is None and camera.detector is None and not camera.is_file:
+    has_mask = camera.mask is not None or camera.mask_polygons
+    if not has_mask and camera.detector is None and not camera.is_file:
         return []
     alone = site.published.config.model_copy(update={"cameras": (camera,)})
     checks = FileChecks(Path(WHERE), alone, {})

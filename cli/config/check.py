@@ -66,7 +66,7 @@ def described_layout(layout: Layout, *, given: bool) -> str:
 def _described(camera: CameraConfig) -> str:
     extras = [
         *(["looped"] if camera.loop else []),
-        *(["masked"] if camera.mask else []),
+        *(["masked"] if camera.mask or camera.mask_polygons else []),
         *(["paused"] if camera.paused else []),
         *([f"only workers labelled {', '.join(camera.labels)}"] if camera.labels else []),
     ]

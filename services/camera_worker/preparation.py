@@ -21,7 +21,7 @@ from vision.inference.detection import Detector
 from vision.inference.models import Models
 from vision.inference.selection import Thresholds
 from vision.video.address import is_local, local_problem
-from vision.video.mask import decode_mask
+from vision.video.mask import camera_mask
 from vision.video.opening import open_source
 from vision.video.options import SourceOptions
 from vision.video.source import Source
@@ -164,18 +164,20 @@ class Preparation:
             self._step, self._limit_s, self._step_began_s = step, limit_s, time.monotonic()
 
     def _mask(self) -> npt.NDArray[np.uint8] | None:
-        """The published mask; for a camera that was added or changed since, the file on this host.
+        """The mask, from its image and polygons.
 
         Raises:
             MaskError: it cannot be read or used.
         """
+        return camera_mask(self._mask_image(), self._config.mask_polygons)
+
+    def _mask_image(self) -> bytes | None:
+        """The published image; for a camera that was added or changed since, the file on this host."""
         path = self._config.mask
-        if path is None:
-            return None
-        if self._published_mask is not None:
-            return decode_mask(self._published_mask)
+        if path is None or self._published_mask is not None:
+            return self._published_mask
         try:
-            return decode_mask(path.read_bytes())
+            return path.read_bytes()
         except OSError as error:
             raise MaskError(f"{path} cannot be read on this host ({error.strerror}); copy the file to it") from None
 

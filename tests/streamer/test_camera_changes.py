@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from services.camera_worker import preparation
 from shared.camera_settings import change_camera, read_cameras
 from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client, connect
 from shared.site import publish_site
 from shared.tokens import add_token
-from tests.integration.streamer_site import KEYS, Serving, publish_picture, serving, site_config
+from tests.integration.streamer_site import KEYS, Serving, publish_picture, serving, site_config, wait_until
+from tests.integration.worker_parts import StillSource
+from tests.running_hall import RunningHall
 
 URL = "rtsp://bob:geheim@192.0.2.1:554/s1?channel=2"
 
@@ -89,6 +93,25 @@ def test_settings_are_changed_one_by_one_and_null_is_the_default(yard: Serving, 
     assert ask(yard, "GET", "/cameras/nobody/settings")[0] == 404
 
 
+def test_a_mask_is_drawn_and_deleted(yard: Serving, redis_client: Client) -> None:
+    corner = [[0, 0], [0.25, 0], [0, 0.5]]
+    status, answer = ask(yard, "PUT", "/cameras/north/mask", {"polygons": [corner], "id": "mask-1"})
+    assert (status, answer["done"], answer["settings"]["mask_polygons"]) == (200, "changed", [corner])
+    assert read_cameras(redis_client, KEYS)["north"].mask_polygons == (((0, 0), (0.25, 0), (0, 0.5)),)
+    assert ask(yard, "PUT", "/cameras/north/mask", {"polygons": [corner]})[1]["done"] == "nothing"
+    assert (
+        "covers"
+        in errors(ask(yard, "PUT", "/cameras/north/mask", {"polygons": [[[0, 0], [1, 0], [1, 1], [0, 1]]]}))[
+            "mask_polygons"
+        ]
+    )
+    assert errors(ask(yard, "PUT", "/cameras/north/mask", {"polygons": []}))
+    assert ask(yard, "PUT", "/cameras/nobody/mask", {"polygons": [corner]})[0] == 404
+    assert ask(yard, "DELETE", "/cameras/north/mask?id=mask-2")[1]["settings"]["mask_polygons"] == []
+    assert read_cameras(redis_client, KEYS)["north"].mask_polygons == ()
+    assert [note[0::3] for note in notes(redis_client)] == [("camera_changed", "mask_polygons")] * 2
+
+
 def test_cameras_are_removed_to_the_last_one(yard: Serving, redis_client: Client) -> None:
     publish_picture(redis_client, "north", 1, b"old")
     for camera in ("north", "file"):
@@ -121,6 +144,9 @@ def test_cameras_are_removed_to_the_last_one(yard: Serving, redis_client: Client
         ({"fps": "fast"}, "fps", "valid number"),
         ({"labels": "roof"}, "labels", "must be a list"),
         ({"id": "a b"}, "id", "letters, digits"),
+        ({"mask_polygons": [[[0, 0], [1, 0], [1, 1], [0, 1]]]}, "mask_polygons", "covers the whole picture"),
+        ({"mask_polygons": [[[0, 0], [1, 0]]]}, "mask_polygons.0", "at least three corners"),
+        ({"mask_polygons": [[[0, 0], [1, 0], [1, 2]]]}, "mask_polygons.0.2.1", "less than or equal to 1"),
     ],
 )
 def test_what_cannot_be_is_refused_in_the_words_of_the_site_file(
@@ -195,3 +221,27 @@ def test_of_two_changes_at_once_none_is_lost(yard: Serving, redis_url: str, redi
     assert found is not None
     now = read_cameras(redis_client, KEYS)["north"]
     assert (now.title, now.paused) == ("North", True)
+
+
+def test_a_mask_that_is_drawn_over_an_object_hides_it_in_a_running_site(
+    redis_client: Client, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "open_source", lambda *_, **__: StillSource())
+    hall = RunningHall(redis_client, redis_url, tmp_path, cameras=("a",))
+    try:
+
+        def tracks() -> int | None:
+            found = ask(hall.pages, "GET", "/cameras/a")[1]
+            return found["live_tracks"] if found["state"] == "live" else None
+
+        wait_until(lambda: hall.errors or tracks() == 1, "the object")
+        middle = [[0.4, 0.4], [0.6, 0.4], [0.6, 0.6], [0.4, 0.6]]
+        assert ask(hall.pages, "PUT", "/cameras/a/mask", {"polygons": [middle]})[1]["done"] == "changed"
+        wait_until(lambda: hall.errors or tracks() == 0, "no object")
+        assert ask(hall.pages, "DELETE", "/cameras/a/mask")[1]["done"] == "changed"
+        wait_until(lambda: hall.errors or tracks() == 1, "the object again")
+        assert hall.errors == []
+        events = ask(hall.pages, "GET", "/events?kind=camera_changed")[1]["events"]
+        assert [(one["camera"], one["by"], one["gid"]) for one in events] == [("a", "anybody", None)] * 2
+    finally:
+        hall.stop()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 from redis.exceptions import RedisError
@@ -12,6 +13,7 @@ from services.streamer.access.visitor import current_visitor
 from services.streamer.api.camera_requests import (
     CameraSettings,
     CameraSettingsPatch,
+    MaskOfCamera,
     NewCamera,
     changed_camera,
     new_camera,
@@ -99,7 +101,7 @@ def add(api: Operations, parts: ApiParts) -> None:
         "them within seconds, which ends its tracks.",
     )
     def _change_camera(camera: str, body: CameraSettingsPatch) -> CameraChange:
-        return cameras.change(camera, body)
+        return cameras.change(camera, body.root)
 
     @api.change(
         "delete",
@@ -113,6 +115,32 @@ def add(api: Operations, parts: ApiParts) -> None:
     )
     def _remove_camera(camera: str, query: RemovalQuery) -> CameraChange:
         return cameras.remove(camera, query.id)
+
+    @api.change(
+        "put",
+        "/cameras/<camera>/mask",
+        "Draw the mask of a camera",
+        CameraChange,
+        tag=_TAG,
+        body=MaskOfCamera,
+        not_found=NO_CAMERA,
+        description="The same as a PATCH of `mask_polygons`. An image that the site file names stays, too.",
+    )
+    def _set_mask(camera: str, body: MaskOfCamera) -> CameraChange:
+        return cameras.change(camera, {"mask_polygons": body.model_dump(mode="json")["polygons"], "id": body.id})
+
+    @api.change(
+        "delete",
+        "/cameras/<camera>/mask",
+        "Delete the drawn mask of a camera",
+        CameraChange,
+        tag=_TAG,
+        query=RemovalQuery,
+        not_found=NO_CAMERA,
+        description="An image that the site file names stays.",
+    )
+    def _remove_mask(camera: str, query: RemovalQuery) -> CameraChange:
+        return cameras.change(camera, {"mask_polygons": None, "id": query.id})
 
 
 class _Cameras:
@@ -142,16 +170,16 @@ class _Cameras:
             raise Conflict(f"the site already has a camera '{camera.name}'; choose another name, or remove it first")
         return CameraChange(done="added", camera=camera.name, id=asked.id, settings=_shown(camera))
 
-    def change(self, name: str, body: CameraSettingsPatch) -> CameraChange:
+    def change(self, name: str, given: Mapping[str, Any]) -> CameraChange:
         """Changes settings of a camera."""
-        asked = self._asked(request_id(body.root))
+        asked = self._asked(request_id(given))
         self._require_changeable()
         try:
             found = change_camera(
                 self._parts.client,
                 self._parts.keys,
                 name,
-                lambda before: changed_camera(before, body.root),
+                lambda before: changed_camera(before, given),
                 asked=asked,
             )
         except CarriedOut as error:

@@ -17,10 +17,11 @@ from pydantic_core import CoreSchema
 from services.streamer.api.corrections import CommandId
 from services.streamer.api.models import Model, Text
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
-from shared.config import NAME_PATTERN, STREAM_SCHEMES, CameraConfig, CameraDetectorConfig
+from shared.config import MOST_POLYGONS, NAME_PATTERN, STREAM_SCHEMES, CameraConfig, CameraDetectorConfig, Polygon
 from shared.config_file import camera_from
-from shared.errors import ConfigError
+from shared.errors import ConfigError, MaskError
 from shared.operator_commands import OperatorCommand
+from vision.video.mask import camera_mask
 
 _SETTINGS = (
     "title",
@@ -35,12 +36,13 @@ _SETTINGS = (
     "time_offset_seconds",
     "time_scale",
     "labels",
+    "mask_polygons",
     "paused",
 )
 """Settings of a camera that can be sent as they are in a site file."""
 _DETECTOR_SETTINGS = ("min_score", "nms_iou", "classes")
 _FILES = {
-    "mask": "is a file of the host, which cannot be named over HTTP; set it in the site file",
+    "mask": "is a file of the host, which cannot be named over HTTP; send mask_polygons, or set it in the site file",
     "calibration": "is a file of the host, which cannot be named over HTTP; set it in the site file",
 }
 _MODEL = "is about a file of the workers' hosts, which cannot be named over HTTP; set it in the site file"
@@ -93,6 +95,16 @@ class CameraSettingsPatch(RootModel[dict[str, Any]]):
         return handler(_Changed.__pydantic_core_schema__)
 
 
+class MaskOfCamera(Model):
+    """Where detections are ignored."""
+
+    polygons: Annotated[tuple[Polygon, ...], Field(min_length=1, max_length=MOST_POLYGONS)] = Field(
+        description="detections whose centre is in one are dropped; each is a list of corners [x, y], from [0, 0] at "
+        "the top left to [1, 1] at the bottom right"
+    )
+    id: CommandId | None = Field(None, description=_ID)
+
+
 class DetectorOverrides(Model):
     """What overrides the site's detector; null: as the site."""
 
@@ -122,6 +134,9 @@ class CameraSettings(Model):
     time_offset_seconds: float | None
     time_scale: float | None
     detector: DetectorOverrides
+    mask_polygons: list[list[list[float]]] = Field(
+        description="corners [x, y] of the areas in which detections are dropped, fractions of width and height"
+    )
     has_mask: bool = Field(description="whether the site file gives it an image as mask")
     has_calibration: bool = Field(description="whether the site file gives it a calibration")
 
@@ -150,6 +165,7 @@ def settings_of(camera: CameraConfig, *, with_address: bool) -> CameraSettings:
             nms_iou=detector.nms_iou,
             classes=None if detector.classes is None else list(detector.classes),
         ),
+        mask_polygons=[[[x, y] for x, y in polygon] for polygon in camera.mask_polygons],
         has_mask=camera.mask is not None,
         has_calibration=camera.calibration is not None,
     )
@@ -260,6 +276,10 @@ def _validated(written: dict[str, Any], problems: list[InvalidParameter]) -> Cam
         raise InvalidRequest([*problems, *found]) from None
     if problems:
         raise InvalidRequest(problems)
+    try:
+        camera_mask(None, camera.mask_polygons)
+    except MaskError as error:
+        raise InvalidRequest([_invalid("mask_polygons", str(error))]) from None
     return camera
 
 
