@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from shared.errors import MtmcError
-from shared.homography import Matrix, Points, inverse, least_squares, mapped, oriented
+from shared.homography import Matrix, Points, determine_one, inverse, least_squares, mapped, oriented
 from shared.text_file import read_text
 
 _MOST_ERROR_M = 1.0
 """Point pairs that fit the ground worse than this, as a root mean square, are refused."""
 _ON_A_LINE = 1e-4
 """Flatness below which points are on a line."""
+_FEWEST_POINTS = 4
 _ITERATIONS = 20
 """Of the fixed-point iteration that removes the distortion of a lens."""
 _DISTORTIONS = (4, 5, 8)
@@ -150,6 +151,28 @@ def read_calibration(path: Path) -> Calibration:
         raise CalibrationError(f"{path} {error}") from None
 
 
+def calibration_of_points(pixels: Points, metres: Points, width: int, height: int) -> Calibration:
+    """The calibration that point pairs give, `(n, 2)` float64 each; pixels are of pictures of `width` by `height`.
+
+    Raises:
+        CalibrationError: there are fewer than four, they are on a line, or do not fit one plane.
+    """
+    if len(pixels) < _FEWEST_POINTS:
+        raise CalibrationError(f"has {len(pixels)} point pairs; at least {_FEWEST_POINTS} are needed")
+    matrix, error_m = fit_ground(pixels, metres)
+    found = _checked(Calibration(matrix, width, height, error_m=error_m))
+    if not np.isfinite(point_errors(found, pixels, metres)).all():
+        raise CalibrationError("has point pairs above the horizon that the others give; are two of them swapped?")
+    return found
+
+
+def point_errors(calibration: Calibration, pixels: Points, metres: Points) -> tuple[Points, Points]:
+    """How far each of `(n, 2)` point pairs is off: `(n,)` in metres, and `(n,)` in pixels."""
+    on_ground = np.linalg.norm(calibration.to_ground(pixels) - metres, axis=1)
+    in_picture = np.linalg.norm(calibration.to_picture(metres) - pixels, axis=1)
+    return on_ground.astype(np.float64), in_picture.astype(np.float64)
+
+
 def parse_calibration(text: str) -> Calibration:
     """The content of a calibration file; see `read_calibration`."""
     if text.lstrip().startswith(("{", "[")):
@@ -269,8 +292,12 @@ def fit_ground(pixels: Points, metres: Points) -> tuple[Matrix, float]:
     Raises:
         CalibrationError: the points are on a line, or do not fit one plane.
     """
-    if min(map(_flatness, (pixels, metres))) < _ON_A_LINE or (matrix := least_squares(pixels, metres)) is None:
-        raise CalibrationError("has point pairs on a line; at least 4 must be spread over the ground")
+    if min(map(_flatness, (pixels, metres))) < _ON_A_LINE or not determine_one(pixels, metres):
+        raise CalibrationError(
+            "has point pairs on a line; at least 4, of which no 3 are on a line, must be spread over the ground"
+        )
+    if (matrix := least_squares(pixels, metres)) is None:
+        raise CalibrationError("has point pairs that no view of a plane has; are two of them swapped?")
     distances = np.linalg.norm(mapped(matrix, pixels) - metres, axis=1)
     error_m = float(np.sqrt((distances**2).mean()))
     if not error_m <= _MOST_ERROR_M:

@@ -39,6 +39,8 @@ class Note:
     title: str = ""
     settings: tuple[str, ...] = ()
     """`camera_changed`: names of the settings that change."""
+    calibration: str = ""
+    """If its point pairs change: what they give then."""
 
     @classmethod
     def of(cls, kind: CameraKind, name: str, camera: CameraConfig | None) -> Note:
@@ -93,6 +95,7 @@ class ChangeRecord:
                 camera=note.camera,
                 title=note.title,
                 settings=" ".join(note.settings),
+                calibration=note.calibration,
             )
             try:
                 command.check()

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from shared.camera_calibrations import NO_CALIBRATION, calibration_text
 from shared.camera_record import Asked, ChangeRecord, Note
 from shared.config import CameraConfig, Name
 from shared.keys import Keys
@@ -71,7 +73,8 @@ def add_camera(
         queue_addition(pipe, keys, [camera])
         if origin_tick is not None:
             pipe.hset(keys.camera(camera.name), "origin", origin_tick)
-        return True, [Note.of("camera_added", camera.name, camera)]
+        note = Note.of("camera_added", camera.name, camera)
+        return True, [replace(note, calibration=calibration_text(camera)) if camera.calibration_points else note]
 
     return bool(_change(client, keys, asked, add))
 
@@ -111,7 +114,8 @@ def _differences(before: CameraConfig, after: CameraConfig) -> list[Note]:
     names = [name for name in CameraConfig.model_fields if getattr(before, name) != getattr(after, name)]
     notes = []
     if others := tuple(name for name in names if name not in ("paused", "secrets")):
-        notes.append(Note("camera_changed", after.name, after.title or "", others))
+        calibration = calibration_text(after) if "calibration_points" in others else ""
+        notes.append(Note("camera_changed", after.name, after.title or "", others, calibration))
     if "paused" in names:
         notes.append(Note.of("camera_paused" if after.paused else "camera_resumed", after.name, after))
     return notes
@@ -164,9 +168,14 @@ def remove_cameras(
         queue_removal(pipe, keys, names, kept_seconds)
         if present.keys() <= set(names):
             pipe.set(keys.no_cameras, 1)
-        return [], [Note.of("camera_removed", name, present[name]) for name in names]
+        return [], [_removal(name, present[name]) for name in names]
 
     return list(_change(client, keys, asked, remove))
+
+
+def _removal(name: str, camera: CameraConfig | None) -> Note:
+    note = Note.of("camera_removed", name, camera)
+    return replace(note, calibration=NO_CALIBRATION) if camera and camera.calibration_points else note
 
 
 def queue_addition(pipe: Any, keys: Keys, cameras: Iterable[CameraConfig]) -> None:

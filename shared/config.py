@@ -346,6 +346,26 @@ class CameraDetectorConfig(ModelSection):
         return self
 
 
+Number = Annotated[float, Field(ge=-1e6, le=1e6, strict=True)]
+
+
+class PointPair(Section):
+    """A place on the ground, in a picture and in metres."""
+
+    pixel: tuple[Number, Number] = Field(description="[x, y] in a picture of the given size")
+    metres: tuple[Number, Number] = Field(description="[x, y] on the ground, with the origin of the whole site")
+
+
+class CalibrationPoints(Section):
+    """A calibration by point pairs, as in a calibration file."""
+
+    width: int = Field(ge=1, le=65536, description="of the pictures in which the pixels were read")
+    height: int = Field(ge=1, le=65536)
+    points: Annotated[tuple[PointPair, ...], Field(max_length=100, json_schema_extra={"minItems": 4})] = Field(
+        description="at least four, spread over the ground"
+    )
+
+
 class DetectorFile(NamedTuple):
     """A detector's model, and what the configuration says about it."""
 
@@ -398,6 +418,9 @@ class CameraConfig(Section):
     calibration: FilePath | None = Field(
         None, description="path of a file that says where the ground is in the picture; see docs/calibration.md"
     )
+    calibration_points: CalibrationPoints | None = Field(
+        None, description="a calibration by point pairs, instead of a file"
+    )
     time_offset_seconds: float | None = Field(
         None, description="file: how much later than the other files it begins; live source: added to its timestamps"
     )
@@ -427,10 +450,10 @@ class CameraConfig(Section):
         return str(path)
 
     @model_serializer(mode="wrap")
-    def _without_empty_lists(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Most cameras have no secrets and polygons; their settings stay as earlier versions know them."""
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most cameras have none of these; their settings stay as earlier versions know them."""
         written: dict[str, Any] = handler(self)
-        for name in ("secrets", "mask_polygons"):
+        for name in ("secrets", "mask_polygons", "calibration_points"):
             if not getattr(self, name):
                 written.pop(name, None)
         return written

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from shared.calibration import Calibration, CalibrationError, read_calibration, with_common_origin
+from shared.calibration import Calibration, CalibrationError, with_common_origin
+from shared.camera_calibrations import calibration_of_settings
 from shared.config import CameraConfig, LayoutConfig, Name, SiteConfig
 from shared.errors import ConfigError, LayoutError, Problem, hide, redact
 from shared.layout import Layout, read_layout
@@ -210,11 +211,12 @@ def _calibrations(site: SiteConfig) -> dict[str, Calibration]:
     if site.association.mode == "reference":
         return found
     for camera in site.cameras:
-        if camera.calibration is not None:
-            try:
-                found[camera.name] = read_calibration(camera.calibration)
-            except CalibrationError as error:
-                raise LayoutError(f"camera {camera.name}: the calibration {error}") from None
+        try:
+            one = calibration_of_settings(camera)
+        except CalibrationError as error:
+            raise LayoutError(f"camera {camera.name}: the calibration {error}") from None
+        if one is not None:
+            found[camera.name] = one
     return with_common_origin(found)
 
 

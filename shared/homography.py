@@ -10,6 +10,10 @@ import numpy.typing as npt
 
 Points = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float64]
+_UNKNOWNS = 8
+"""Of a homography."""
+_WEAK = 1e-5
+"""Points with three of four on a line are below, and points of real pictures far above."""
 
 
 def least_squares(points: Points, others: Points) -> Matrix | None:
@@ -19,6 +23,13 @@ def least_squares(points: Points, others: Points) -> Matrix | None:
     vector = np.linalg.eigh(rows.T @ rows)[1][:, 0]
     matrix: Matrix = np.linalg.inv(other_scaling) @ vector.reshape(3, 3) @ scaling
     return next(iter(oriented(matrix[None], points[None])), None)
+
+
+def determine_one(points: Points, others: Points) -> bool:
+    """Whether the points determine a single homography: four of them, no three on a line."""
+    (normal, _), (other_normal, _) = _normalised(points), _normalised(others)
+    strengths = np.linalg.svd(equations(normal, other_normal), compute_uv=False)
+    return len(strengths) >= _UNKNOWNS and bool(strengths[_UNKNOWNS - 1] > _WEAK * strengths[0])
 
 
 def mapped(matrices: Matrix, points: Points) -> Points:

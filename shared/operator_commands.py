@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from shared.camera_calibrations import parsed_calibration
 from shared.config import NAME_PATTERN
 from shared.errors import MessageError
 from shared.lenient_values import text_fields, whole
@@ -37,7 +38,7 @@ Outcome = Literal["done", "refused"]
 ANSWERED_FOR_S = 3_600
 """How long an answer is kept."""
 NAME_LENGTH, BY_LENGTH = 64, 64
-_CAMERA_LENGTH, _TITLE_LENGTH, _SETTINGS_LENGTH = 64, 100, 1_000
+_CAMERA_LENGTH, _TITLE_LENGTH, _SETTINGS_LENGTH, _CALIBRATION_LENGTH = 64, 100, 1_000, 4_000
 TRACKS_MOST = 100
 """Tracks that one command may split off."""
 _GIDS_END = 2**53
@@ -81,6 +82,8 @@ class OperatorCommand:
     """`camera_…`: of the camera, if it has one."""
     settings: str = ""
     """`camera_changed`: names of the changed settings, with spaces between them."""
+    calibration: str = ""
+    """`camera_…`: if its point pairs changed, what they give now (`shared/camera_calibrations.py`)."""
 
     @property
     def is_note(self) -> bool:
@@ -94,6 +97,7 @@ class OperatorCommand:
         given: dict[str, str | int] = {"gid": self.gid, "other_gid": self.other_gid, "tracks": tracks}
         given |= {"name": self.name, "undoes": self.undoes}
         given |= {"camera": self.camera, "title": self.title, "settings": self.settings}
+        given |= {"calibration": self.calibration}
         return fields | {name: value for name, value in given.items() if value}
 
     @classmethod
@@ -116,7 +120,7 @@ class OperatorCommand:
         if gids[0] is None or gids[1] is None:
             raise MessageError("a gid is not a whole number")
         tracks = tuple(parsed_track(one) for one in text.get("tracks", "").split(" ") if one)
-        given = (text.get(name, "") for name in ("name", "undoes", "camera", "title", "settings"))
+        given = (text.get(name, "") for name in ("name", "undoes", "camera", "title", "settings", "calibration"))
         command = cls(text.get("id", ""), kind, text.get("by", ""), gids[0], gids[1], tracks, *given)
         command.check()
         return command
@@ -155,6 +159,10 @@ class OperatorCommand:
             raise MessageError(
                 f"'title' may have {_TITLE_LENGTH} characters at most, and 'settings' {_SETTINGS_LENGTH}"
             )
+        if self.calibration:
+            if len(self.calibration) > _CALIBRATION_LENGTH:
+                raise MessageError(f"'calibration' may have {_CALIBRATION_LENGTH} characters at most")
+            parsed_calibration(self.calibration)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.calibration import Calibration, CalibrationError, read_calibration, with_common_origin
+from shared.calibration import Calibration, CalibrationError, with_common_origin
+from shared.camera_calibrations import calibration_of_settings
 from shared.config import CameraConfig
 from site_checks.finding import Finding, error, ok, warning
 from site_checks.ground_grid import with_grid
@@ -33,11 +34,13 @@ def examine_calibrations(cameras: tuple[CameraConfig, ...], pictures: Path | Non
     read: dict[str, Calibration] = {}
     problems: dict[str, CalibrationError] = {}
     for camera in cameras:
-        if camera.calibration is not None:
-            try:
-                read[camera.name] = read_calibration(camera.calibration)
-            except CalibrationError as problem:
-                problems[camera.name] = problem
+        try:
+            found = calibration_of_settings(camera)
+        except CalibrationError as problem:
+            problems[camera.name] = problem
+            continue
+        if found is not None:
+            read[camera.name] = found
     read = with_common_origin(read)
     for camera in cameras:
         if camera.name in problems:
@@ -50,8 +53,8 @@ def examine_calibrations(cameras: tuple[CameraConfig, ...], pictures: Path | Non
 
 
 def _examine(camera: CameraConfig, calibration: Calibration, pictures: Path | None) -> Finding:
-    assert camera.calibration is not None
-    what = f"{camera.name}: {camera.calibration.name}"
+    has_file = camera.calibration is not None and camera.calibration_points is None
+    what = f"{camera.name}: {camera.calibration.name if camera.calibration and has_file else 'calibration_points'}"
     if calibration.error_m is not None:
         what += f", its point pairs fit within {calibration.error_m:.2f} m"
     if pictures is not None:

@@ -132,6 +132,7 @@ class Recovery:
             loss = state.publication.loss(server_time_ns(self._client), highest)
             lease.commit([loss], touched_keys([loss]))
         self._reconciliation.reconcile(lease, newest.time_ns if newest else 0, deleted)
+        state.use_present_calibrations()
         state.read_unused_again()
         self.is_needed = False
         self._metrics.owns()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 
 import structlog
 
@@ -15,6 +16,8 @@ from services.aggregator.operators import Answers, CommandReader, TakenCommands,
 from services.aggregator.persistence import Checkpoint, RecordedCycle
 from services.aggregator.publication import CYCLES_KEPT, Command, CycleRecord, Publication
 from services.aggregator.reader import START, TrackReader
+from shared.calibration import Calibration
+from shared.camera_calibrations import calibrations_since, merged, parsed_calibration
 from shared.camera_settings import camera_names, read_settings
 from shared.gate import Gate
 from shared.lenient_reads import hash_at
@@ -26,12 +29,17 @@ from shared.site import PublishedSite
 _log = structlog.get_logger()
 
 
+def _fingerprints(calibrations: Mapping[str, Calibration | None]) -> dict[str, str | None]:
+    return {camera: None if one is None else one.fingerprint for camera, one in calibrations.items()}
+
+
 class AggregatorState:
     """The state of one site. It reads from Redis, but never writes: `uncommitted` is what has to be written."""
 
     def __init__(self, client: Client, site: PublishedSite, gate: Gate) -> None:
         self._client, self._site, self._gate = client, site, gate
         self.keys, self.config = site.keys, site.config
+        self._published = {camera.name: camera for camera in site.config.cameras}
         self._virtual = site.config.clock.mode == "virtual"
         self._association_settings = AssociationSettings.of(site.config)
         # Older cycles cannot be re-run: their entries are gone.
@@ -47,6 +55,10 @@ class AggregatorState:
         self.answers = Answers()
         """The answers to the last commands of operators."""
         self._titles = {camera.name: camera.title for camera in self.config.cameras if camera.title}
+        self.calibrations: dict[str, Calibration | None] = {}
+        """Camera → its calibration, if that was changed since the site was published; None: it has none."""
+        self._calibrations_are_known = False
+        """Whether they are those of the last cycle; otherwise the site was published since, or nothing is known."""
         self.use_cameras(())
         self.cursors: dict[str, str] = {}
         """Camera → id of the last entry used."""
@@ -71,12 +83,49 @@ class AggregatorState:
         configured = self.config.camera_names
         self.cameras = (*configured, *sorted(set(names).difference(configured)))
         self.camera_index = {camera: index for index, camera in enumerate(self.cameras)}
-        layout = self._site.layout.over(self.cameras)
-        self.association = Association(layout, self._association_settings)
+        self.association = self._new_association()
         self.reader = TrackReader(self._client, self.keys, self.cameras, self._gate, self.commands_read)
         self.publication = Publication(
             self.keys, self.cameras, self.config.association.retention_seconds, self._titles, self._cycles_kept
         )
+
+    def _new_association(self) -> Association:
+        """An empty association of the present cameras with their present calibrations."""
+        layout = self._site.layout.over(self.cameras)
+        if self._association_settings.mode != "reference":
+            known = {camera: one for camera, one in self.calibrations.items() if camera in self.camera_index}
+            layout = replace(layout, calibrations=merged(layout.calibrations, known))
+        return Association(layout, self._association_settings)
+
+    def use_calibrations(self, calibrations: Mapping[str, Calibration | None]) -> None:
+        """Uses other calibrations from now on; what was learned of places in these cameras is forgotten."""
+        if _fingerprints(calibrations) == _fingerprints(self.calibrations):
+            return
+        self.calibrations = dict(calibrations)
+        state = self.association.to_dict()
+        self.association = self._new_association()
+        self.association.restore(state, range(len(self.cameras)))
+
+    def use_present_calibrations(self) -> None:
+        """Uses the calibrations that the cameras have in Redis now, unless it is known which ones the last owner used.
+
+        Those are used until the note of a change comes, so that each cycle can be run again with the same outcome.
+        """
+        if self._calibrations_are_known:
+            return
+        self._calibrations_are_known = True
+        self.use_calibrations(calibrations_since(self._published, read_settings(self._client, self.keys)))
+
+    def _calibrations_after(self, notes: Iterable[OperatorCommand]) -> dict[str, Calibration | None]:
+        """The calibrations after what operators did to cameras."""
+        found = dict(self.calibrations)
+        for note in notes:
+            if note.calibration:
+                found[note.camera] = parsed_calibration(note.calibration)
+                published = self._published.get(note.camera)
+                if found[note.camera] is None and (published is None or published.calibration_points is None):
+                    del found[note.camera]  # back to that of the site file, if it has one
+        return found
 
     def follow_cameras(self) -> None:
         """Adds the cameras that were added to the site while this process runs.
@@ -180,6 +229,7 @@ class AggregatorState:
             CameraTick(self.camera_index[entry.camera], entry.tick, entry.time_ns, entry.batch) for entry in entries
         ]
         new = self.answers.unanswered(commands)
+        self.use_calibrations(self._calibrations_after(command for command in new if command.is_note))
         wanted = [Done() if command.is_note else Correction.of(command, self.camera_index) for command in new]
         result = self.association.cycle(tick, now_ns, seen, [one for one in wanted if isinstance(one, Correction)])
         corrected = iter(result.corrected)
@@ -223,12 +273,23 @@ class AggregatorState:
             self.reader.last_seq,
             self.cameras,
             self.association.to_dict(),
-            {"cursor": self.commands_read.cursor, "answers": self.answers.to_list()},
+            {
+                "cursor": self.commands_read.cursor,
+                "answers": self.answers.to_list(),
+                "calibrations": {
+                    name: None if one is None else one.to_dict() for name, one in self.calibrations.items()
+                },
+                "revision": self._site.revision,
+            },
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continues after a checkpoint; its cameras must be in use."""
         places = [self.camera_index[camera] for camera in checkpoint.cameras]
+        written = checkpoint.commands.get("calibrations", {})
+        self.calibrations = {name: Calibration.from_dict(one) if one else None for name, one in written.items()}
+        self._calibrations_are_known = checkpoint.commands.get("revision") == self._site.revision
+        self.association = self._new_association()
         self.association.restore(checkpoint.association, places)
         self.cursors = dict(checkpoint.cursors)
         self.last_tick = self.checkpoint_tick = checkpoint.tick

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
@@ -19,7 +21,7 @@ from shared import commands
 from shared.camera_record import Asked, CarriedOut
 from shared.camera_settings import add_camera, change_camera, remove_cameras, set_paused
 from shared.commands import CommandsFull, InvalidCommand, send, wait_for
-from shared.config import CameraConfig
+from shared.config import CalibrationPoints, CameraConfig, PointPair
 from shared.monitoring.monitor import Monitor
 from shared.operator_commands import ANSWERED_FOR_S, Answer, Kind, OperatorCommand
 from shared.redis_connection import Client, connect
@@ -494,3 +496,67 @@ def test_a_change_of_a_camera_is_recorded_once_whatever_happens_to_the_aggregato
     yard.play(3)
     kinds = [fields[b"kind"] for _, fields in client.xrange(keys.events)]
     assert (kinds.count(b"camera_paused"), kinds.count(b"recovered")) == (1, 0)
+
+
+CORNERS = ((0.0, 0.0), (640.0, 0.0), (640.0, 360.0), (0.0, 360.0))
+POINTS = CalibrationPoints(
+    width=640, height=360, points=tuple(PointPair(pixel=(x, y), metres=(x / 100, y / 50)) for x, y in CORNERS)
+)
+
+
+def calibrated(points: CalibrationPoints | None) -> Callable[[CameraConfig], CameraConfig]:
+    return lambda camera: camera.model_copy(update={"calibration_points": points})
+
+
+def test_a_calibration_at_run_time_is_used_in_cycle_order_and_survives_the_aggregator(yard: Site) -> None:
+    client, keys = yard.client, yard.keys
+
+    def known(aggregator: Aggregator) -> dict[str, float]:
+        found = aggregator.state.association._layout.calibrations
+        return {camera: float(one.to_ground(np.array([[320.0, 180.0]]))[0, 0]) for camera, one in found.items()}
+
+    assert known(yard.aggregator) == {}
+    change_camera(client, keys, "A", calibrated(POINTS), asked=Asked("Ann"))
+    yard.aggregator.state.follow_cameras()
+    assert known(yard.aggregator) == {}, "it counts from the cycle on that records it"
+    yard.play(1)
+    assert known(yard.aggregator) == {"A": pytest.approx(3.2)}
+    recorded = [json.loads(fields[b"commands"]) for _, fields in client.xrange(keys.cycles) if b"commands" in fields]
+    assert "image_to_ground" in recorded[-1][0]["calibration"]
+    yard.play(2)
+    gids = yard.gids()
+    yard.aggregator = Aggregator(client, yard.site)  # the last one was killed, after its last checkpoint
+    until(lambda: yard.play(1), lambda: not yard.aggregator._recovery.is_needed)
+    assert known(yard.aggregator) == {"A": pytest.approx(3.2)}
+    assert yard.gids() == gids
+    assert b"recovered" not in [fields[b"kind"] for _, fields in client.xrange(keys.events)]
+    yard.aggregator.close()
+    change_camera(client, keys, "A", calibrated(None), asked=Asked("Ann"))
+    yard.aggregator = Aggregator(client, yard.site)
+    yard.aggregator.state.reader.read()
+    yard.aggregator.step()
+    yard.play(1)
+    until(lambda: yard.play(1), lambda: not client.xlen(keys.commands))
+    assert known(yard.aggregator) == {}
+    assert yard.gids() == gids
+
+
+def test_a_calibration_without_a_note_is_found_when_the_aggregator_starts_without_a_checkpoint(
+    redis_client: Client,
+) -> None:
+    site = Site(redis_client)
+    change_camera(redis_client, site.keys, "B", calibrated(POINTS))
+    site.play(1)
+    assert sorted(site.aggregator.state.association._layout.calibrations) == ["B"]
+
+
+def test_a_camera_that_is_added_with_a_calibration_has_it(yard: Site) -> None:
+    gate = CameraConfig(name="gate", source="rtsp://camera/1", paused=True, calibration_points=POINTS)
+    assert add_camera(yard.client, yard.keys, gate, asked=Asked("Ann"))
+    yard.play(1)
+    yard.aggregator._look_at = 0.0
+    yard.play(1)
+    assert sorted(yard.aggregator.state.association._layout.calibrations) == ["gate"]
+    assert remove_cameras(yard.client, yard.keys, ["gate"], 60, asked=Asked("Ann")) == []
+    yard.play(1)
+    assert yard.aggregator.state.association._layout.calibrations == {}

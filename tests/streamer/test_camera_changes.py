@@ -15,7 +15,7 @@ from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client, connect
 from shared.site import publish_site
 from shared.tokens import add_token
-from tests.integration.streamer_site import KEYS, Serving, publish_picture, serving, site_config, wait_until
+from tests.integration.streamer_site import KEYS, Serving, publish_picture, serving, set_status, site_config, wait_until
 from tests.integration.worker_parts import StillSource
 from tests.running_hall import RunningHall
 
@@ -110,6 +110,47 @@ def test_a_mask_is_drawn_and_deleted(yard: Serving, redis_client: Client) -> Non
     assert ask(yard, "DELETE", "/cameras/north/mask?id=mask-2")[1]["settings"]["mask_polygons"] == []
     assert read_cameras(redis_client, KEYS)["north"].mask_polygons == ()
     assert [note[0::3] for note in notes(redis_client)] == [("camera_changed", "mask_polygons")] * 2
+
+
+CORNERS = [
+    {"at": [0, 0], "metres": [0, 0]},
+    {"at": [1, 0], "metres": [6.4, 0]},
+    {"at": [1, 1], "metres": [6.4, 7.2]},
+    {"at": [0, 1], "metres": [0, 7.2]},
+    {"at": [0.5, 0.5], "metres": [3.2, 3.5]},
+]
+
+
+def test_a_camera_is_calibrated_after_a_trial(yard: Serving, redis_client: Client) -> None:
+    path = "/cameras/north/calibration"
+    status, answer = ask(yard, "PUT", path, {"points": CORNERS})
+    assert (status, "give width and height" in answer["detail"]) == (409, True)
+    set_status(redis_client, "north", width=640, height=360)
+    body = {"points": CORNERS, "id": "ground-1"}
+    wait_until(lambda: ask(yard, "PUT", f"{path}?try=true", body)[0] == 200, "the size of the picture")
+    status, tried = ask(yard, "PUT", f"{path}?try=true", body)
+    assert (status, tried["done"], tried["id"], tried["width"], tried["height"]) == (200, "tried", None, 640, 360)
+    errors_m = [one["error_m"] for one in tried["points"]]
+    assert errors_m.index(max(errors_m)) == 4
+    assert 0.02 < max(errors_m) < 0.15
+    assert 1 < tried["points"][4]["error_px"] < 8
+    assert read_cameras(redis_client, KEYS)["north"].calibration_points is None, "it was only tried"
+    for _ in range(2):
+        status, answer = ask(yard, "PUT", path, body)
+        assert (status, answer["done"], answer["id"]) == (200, "changed", "ground-1")
+    assert answer["image_to_ground"] == tried["image_to_ground"]
+    (shown,) = ask(yard, "GET", "/calibration")[1]["cameras"]
+    assert (shown["camera"], shown["width"]) == ("north", 640)
+    assert ask(yard, "GET", "/cameras/north/settings")[1]["calibration_points"]["points"][1]["at"] == [1, 0]
+    assert ask(yard, "DELETE", path)[1]["settings"]["calibration_points"] is None
+    assert ask(yard, "GET", "/calibration")[1]["cameras"] == []
+    on_a_line = [{"at": [x / 10, x / 10], "metres": [x, x]} for x in range(5)]
+    assert "on a line" in errors(ask(yard, "PUT", path, {"points": on_a_line}))["points"]
+    wild = [*CORNERS[:4], {"at": [0.5, 0.5], "metres": [90, 3.5]}]
+    assert "do not fit one plane" in errors(ask(yard, "PUT", f"{path}?try=true", {"points": wild}))["points"]
+    assert errors(ask(yard, "PUT", path, {"points": CORNERS[:3]}))
+    assert ask(yard, "PUT", "/cameras/nobody/calibration", body)[0] == 404
+    assert [note[0::3] for note in notes(redis_client)] == [("camera_changed", "calibration_points")] * 2
 
 
 def test_cameras_are_removed_to_the_last_one(yard: Serving, redis_client: Client) -> None:

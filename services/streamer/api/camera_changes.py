@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 from redis.exceptions import RedisError
 from werkzeug.exceptions import Conflict, NotFound
 
 from services.streamer.access.visitor import current_visitor
 from services.streamer.api.camera_requests import (
+    CalibrationOfRequest,
     CameraSettings,
     CameraSettingsPatch,
     MaskOfCamera,
@@ -22,9 +24,12 @@ from services.streamer.api.camera_requests import (
 )
 from services.streamer.api.cameras import NO_CAMERA
 from services.streamer.api.corrections import CommandId, who_asks
-from services.streamer.api.models import Model, Query, Text
+from services.streamer.api.models import Flag, Model, Query, Text
 from services.streamer.api.operations import Operations
 from services.streamer.api.parts import ApiParts
+from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
+from shared.calibration import CalibrationError, point_errors
+from shared.camera_calibrations import of_points
 from shared.camera_record import Asked, CarriedOut
 from shared.camera_settings import add_camera, change_camera, read_settings, remove_cameras
 from shared.commands import CommandsFull, new_id
@@ -49,6 +54,36 @@ class CameraChange(Model):
     camera: Text
     id: Text | None = Field(description="id of the change, as in the field `command` of its event; null: none was made")
     settings: CameraSettings | None = Field(description="null: the site has no such camera now")
+
+
+class PointError(Model):
+    """How well one point pair fits."""
+
+    at: list[float] = Field(description="[x, y] in fractions of the picture's width and height")
+    metres: list[float] = Field(description="[x, y] on the ground, as given")
+    error_m: float = Field(description="how far its place in the picture lands from these metres")
+    error_px: float = Field(description="how far these metres land from its place in the picture, pixels")
+
+
+class TriedCalibration(Model):
+    """What point pairs give."""
+
+    done: Literal["changed", "nothing", "tried"] = Field(
+        description="changed: the camera has this calibration now; nothing: it had it already; tried: nothing changed"
+    )
+    camera: Text
+    id: Text | None = Field(description="id of the change, as in the field `command` of its event; null: none was made")
+    image_to_ground: list[list[float]] = Field(description="homography from pixels to metres; 3 by 3, by rows")
+    width: int = Field(description="of the picture that its pixels are of")
+    height: int
+    error_m: float = Field(description="root mean square error of the points, metres")
+    points: list[PointError] = Field(description="in the order of the request")
+
+
+class CalibrationQuery(Query):
+    """Parameters of a calibration."""
+
+    try_: Flag = Field(default=False, alias="try", description="true: only say how well the points fit")
 
 
 class RemovalQuery(Query):
@@ -142,6 +177,34 @@ def add(api: Operations, parts: ApiParts) -> None:
     def _remove_mask(camera: str, query: RemovalQuery) -> CameraChange:
         return cameras.change(camera, {"mask_polygons": None, "id": query.id})
 
+    @api.change(
+        "put",
+        "/cameras/<camera>/calibration",
+        "Calibrate a camera by point pairs, or try it",
+        TriedCalibration,
+        tag=_TAG,
+        body=CalibrationOfRequest,
+        query=CalibrationQuery,
+        not_found=NO_CAMERA,
+        description="The answer says how far each point is off. 400: the points do not give a calibration; `errors` "
+        "says why. It counts instead of a file that the site file names.",
+    )
+    def _set_calibration(camera: str, query: CalibrationQuery, body: CalibrationOfRequest) -> TriedCalibration:
+        return cameras.calibrate(camera, body, is_trial=query.try_)
+
+    @api.change(
+        "delete",
+        "/cameras/<camera>/calibration",
+        "Delete the point pairs of a camera",
+        CameraChange,
+        tag=_TAG,
+        query=RemovalQuery,
+        not_found=NO_CAMERA,
+        description="A calibration file that the site file names counts again.",
+    )
+    def _remove_calibration(camera: str, query: RemovalQuery) -> CameraChange:
+        return cameras.change(camera, {"calibration_points": None, "id": query.id})
+
 
 class _Cameras:
     """Changes the cameras of one site."""
@@ -195,6 +258,43 @@ class _Cameras:
         if before == after:
             return CameraChange(done="nothing", camera=name, id=None, settings=_shown(after))
         return CameraChange(done="changed", camera=name, id=asked.id, settings=_shown(after))
+
+    def calibrate(self, name: str, body: CalibrationOfRequest, *, is_trial: bool) -> TriedCalibration:
+        """Calibrates a camera, or says only how well the points fit."""
+        points = body.sized(*self._picture_size(name, body))
+        try:
+            found = of_points(points)
+        except CalibrationError as error:
+            raise InvalidRequest([InvalidParameter(parameter="points", message=str(error))]) from None
+        done: Literal["changed", "nothing", "tried"] = "tried"
+        change_id = None
+        if not is_trial:
+            given = {"calibration_points": points.model_dump(mode="json"), "id": body.id}
+            change = self.change(name, given)
+            done, change_id = ("nothing" if change.done == "nothing" else "changed"), change.id
+        pixels = np.array([pair.pixel for pair in points.points], np.float64)
+        metres = np.array([pair.metres for pair in points.points], np.float64)
+        errors = zip(body.points, *(one.tolist() for one in point_errors(found, pixels, metres)), strict=True)
+        return TriedCalibration(
+            done=done,
+            camera=name,
+            id=change_id,
+            image_to_ground=found.image_to_ground.tolist(),
+            width=found.width,
+            height=found.height,
+            error_m=found.error_m or 0.0,
+            points=[
+                PointError(at=list(pair.at), metres=list(pair.metres), error_m=error_m, error_px=error_px)
+                for pair, error_m, error_px in errors
+            ],
+        )
+
+    def _picture_size(self, name: str, body: CalibrationOfRequest) -> tuple[int, int]:
+        state = self._parts.camera(name)
+        width, height = body.width or state.width, body.height or state.height
+        if not width or not height:
+            raise Conflict(f"camera {name} has sent no picture yet, so its size is unknown; give width and height")
+        return width, height
 
     def remove(self, name: str, chosen_id: str | None) -> CameraChange:
         """Removes a camera."""

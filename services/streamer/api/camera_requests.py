@@ -17,7 +17,18 @@ from pydantic_core import CoreSchema
 from services.streamer.api.corrections import CommandId
 from services.streamer.api.models import Model, Text
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
-from shared.config import MOST_POLYGONS, NAME_PATTERN, STREAM_SCHEMES, CameraConfig, CameraDetectorConfig, Polygon
+from shared.calibration import CalibrationError
+from shared.camera_calibrations import of_points
+from shared.config import (
+    MOST_POLYGONS,
+    NAME_PATTERN,
+    STREAM_SCHEMES,
+    CalibrationPoints,
+    CameraConfig,
+    CameraDetectorConfig,
+    PointPair,
+    Polygon,
+)
 from shared.config_file import camera_from
 from shared.errors import ConfigError, MaskError
 from shared.operator_commands import OperatorCommand
@@ -37,13 +48,15 @@ _SETTINGS = (
     "time_scale",
     "labels",
     "mask_polygons",
+    "calibration_points",
     "paused",
 )
 """Settings of a camera that can be sent as they are in a site file."""
 _DETECTOR_SETTINGS = ("min_score", "nms_iou", "classes")
 _FILES = {
     "mask": "is a file of the host, which cannot be named over HTTP; send mask_polygons, or set it in the site file",
-    "calibration": "is a file of the host, which cannot be named over HTTP; set it in the site file",
+    "calibration": "is a file of the host, which cannot be named over HTTP; send calibration_points, or set it in the "
+    "site file",
 }
 _MODEL = "is about a file of the workers' hosts, which cannot be named over HTTP; set it in the site file"
 _REFERENCE = "references such as ${VARIABLE} are read on the host, so they cannot be sent over HTTP; send the value"
@@ -105,6 +118,54 @@ class MaskOfCamera(Model):
     id: CommandId | None = Field(None, description=_ID)
 
 
+_InPicture = Annotated[float, Field(ge=0, le=1, strict=True)]
+_OnGround = Annotated[float, Field(ge=-1e6, le=1e6, strict=True)]
+
+
+class GivenPair(Model):
+    """A place on the ground, in the picture and in metres."""
+
+    at: tuple[_InPicture, _InPicture] = Field(
+        description="[x, y] from [0, 0] at the top left of the picture to [1, 1] at the bottom right"
+    )
+    metres: tuple[_OnGround, _OnGround] = Field(description="[x, y] on the ground, with the origin of the whole site")
+
+
+class CalibrationOfRequest(Model):
+    """Where the ground is in the picture of a camera."""
+
+    points: Annotated[tuple[GivenPair, ...], Field(min_length=4, max_length=100)] = Field(
+        description="at least four, spread over the ground"
+    )
+    width: int | None = Field(
+        None, ge=1, le=65536, strict=True, description="of the picture, pixels; null: as the camera sends it now"
+    )
+    height: int | None = Field(None, ge=1, le=65536, strict=True)
+    id: CommandId | None = Field(None, description=_ID)
+
+    def sized(self, width: int, height: int) -> CalibrationPoints:
+        """The points in pixels of a picture."""
+        pairs = tuple(
+            PointPair(pixel=(pair.at[0] * width, pair.at[1] * height), metres=pair.metres) for pair in self.points
+        )
+        return CalibrationPoints(width=width, height=height, points=pairs)
+
+
+class PairOfPoints(Model):
+    """A place on the ground, in the picture and in metres."""
+
+    at: list[float] = Field(description="[x, y] in fractions of the picture's width and height")
+    metres: list[float]
+
+
+class PointsOfCamera(Model):
+    """The point pairs of a calibration."""
+
+    width: int = Field(description="of the picture, pixels")
+    height: int
+    points: list[PairOfPoints]
+
+
 class DetectorOverrides(Model):
     """What overrides the site's detector; null: as the site."""
 
@@ -137,6 +198,7 @@ class CameraSettings(Model):
     mask_polygons: list[list[list[float]]] = Field(
         description="corners [x, y] of the areas in which detections are dropped, fractions of width and height"
     )
+    calibration_points: PointsOfCamera | None
     has_mask: bool = Field(description="whether the site file gives it an image as mask")
     has_calibration: bool = Field(description="whether the site file gives it a calibration")
 
@@ -166,8 +228,21 @@ def settings_of(camera: CameraConfig, *, with_address: bool) -> CameraSettings:
             classes=None if detector.classes is None else list(detector.classes),
         ),
         mask_polygons=[[[x, y] for x, y in polygon] for polygon in camera.mask_polygons],
+        calibration_points=None if camera.calibration_points is None else _points_of(camera.calibration_points),
         has_mask=camera.mask is not None,
         has_calibration=camera.calibration is not None,
+    )
+
+
+def _points_of(given: CalibrationPoints) -> PointsOfCamera:
+    return PointsOfCamera(
+        width=given.width,
+        height=given.height,
+        points=[
+            PairOfPoints(at=[x / given.width, y / given.height], metres=list(pair.metres))
+            for pair in given.points
+            for x, y in (pair.pixel,)
+        ],
     )
 
 
@@ -280,6 +355,11 @@ def _validated(written: dict[str, Any], problems: list[InvalidParameter]) -> Cam
         camera_mask(None, camera.mask_polygons)
     except MaskError as error:
         raise InvalidRequest([_invalid("mask_polygons", str(error))]) from None
+    try:
+        if camera.calibration_points is not None:
+            of_points(camera.calibration_points)
+    except CalibrationError as error:
+        raise InvalidRequest([_invalid("calibration_points", str(error))]) from None
     return camera
 
 

@@ -13,6 +13,8 @@ from services.streamer.api.models import Model, Text
 from services.streamer.api.operations import Operations
 from services.streamer.api.parts import ApiParts
 from shared.calibration import Calibration
+from shared.camera_calibrations import calibrations_since, merged
+from shared.camera_settings import read_settings
 from shared.ground_view import FARTHEST_M, ground_view
 from shared.layout import Layout
 from shared.learned import LearnedOfSite, learned_of
@@ -128,7 +130,10 @@ def add(api: Operations, parts: ApiParts) -> None:
 
     @api.get("/calibration", "Where the ground is in the pictures", CalibrationOfSite, tag=_TAG)
     def _calibration() -> CalibrationOfSite:
-        calibrations = parts.published.layout.calibrations
+        settings = read_settings(parts.client, parts.keys)
+        published = {camera.name: camera for camera in parts.published.config.cameras}
+        there = {name: one for name, one in parts.published.layout.calibrations.items() if name in settings}
+        calibrations = merged(there, calibrations_since(published, settings))
         sizes = {camera.name: (camera.width, camera.height) for camera in parts.site.current().cameras}
         found = _read_learned(parts)
         learned = None if found is None else _learned(found)

@@ -12,7 +12,15 @@ import pytest
 
 from demo.calibration import calibration_of, wrong_calibration_of
 from demo.scenario import Scenario
-from shared.calibration import Calibration, CalibrationError, parse_calibration, read_calibration, with_common_origin
+from shared.calibration import (
+    Calibration,
+    CalibrationError,
+    calibration_of_points,
+    parse_calibration,
+    point_errors,
+    read_calibration,
+    with_common_origin,
+)
 
 CAMERA = Scenario.generate(1, 2.0).cameras[0]
 EXACT = calibration_of(CAMERA)
@@ -160,3 +168,36 @@ def test_the_calibrations_of_a_hard_scene_are_slightly_wrong_and_always_the_same
     assert 0.2 < errors.mean() < 4
     assert wrong_calibration_of(CAMERA, 3) == wrong_calibration_of(CAMERA, 3)
     assert wrong_calibration_of(CAMERA, 3) != wrong_calibration_of(CAMERA, 4)
+
+
+def _pairs(*pairs: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+    every = np.array(pairs, np.float64)
+    return every[:, :2], every[:, 2:]
+
+
+def test_point_pairs_say_how_far_each_is_off() -> None:
+    pixels, metres = _pairs((0, 100, 0, 10), (200, 100, 20, 10), (200, 0, 20, 0), (0, 0, 0, 0), (100, 50, 10.2, 5))
+    found = calibration_of_points(pixels, metres, 200, 100)
+    on_ground, in_picture = point_errors(found, pixels, metres)
+    assert int(on_ground.argmax()) == 4
+    assert 0.05 < on_ground[4] < 0.2
+    assert in_picture[4] == pytest.approx(10 * on_ground[4], rel=0.1)
+    assert found.error_m == pytest.approx(float(np.sqrt((on_ground**2).mean())))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "says"),
+    [
+        ([(0, 0, 0, 0), (9, 0, 9, 0), (0, 9, 0, 9)], "at least 4"),
+        ([(0, 0, 0, 0), (1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3)], "on a line"),
+        ([(0, 0, 0, 0), (100, 0, 1, 0), (200, 0, 2, 0), (100, 100, 1, 1)], "on a line"),
+        ([(0, 0, 0, 0), (0, 0, 0, 0), (200, 0, 2, 0), (100, 100, 1, 1)], "on a line"),
+        ([(0, 0, 0, 0), (100, 0, 9, 0), (100, 100, 9, 9), (0, 100, 0, 9), (50, 50, 8, 1)], "do not fit one plane"),
+        ([(0, 0, 0, 0), (100, 0, 9, 0), (100, 100, 0, 9), (0, 100, 9, 9)], "swapped"),
+    ],
+)
+def test_point_pairs_that_give_no_calibration_are_refused(
+    pairs: list[tuple[float, float, float, float]], says: str
+) -> None:
+    with pytest.raises(CalibrationError, match=says):
+        calibration_of_points(*_pairs(*pairs), 200, 100)
