@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from recording.playing import ticks_of
 from recording.publishing import ReplaySettings, replayed_site
 from recording.reading import Recording
 from recording.rows import AssignmentRows
+from shared.calibration import Calibration
+from shared.camera_calibrations import after_changes, merged
 from shared.layout import Layout
 from shared.progress import ReportProgress, ignore_progress
 
@@ -43,7 +45,8 @@ def associate(
 ) -> AssociatedRecording:
     """Run the association over every tick of a recording, as an aggregator in virtual mode would.
 
-    With the recorded settings and layout, the corrections of operators are repeated, see `Recording.commands`.
+    With the recorded settings and layout, the corrections of operators and changed calibrations are repeated, see
+    `Recording.commands`.
 
     Args:
         recording: the recording.
@@ -57,9 +60,12 @@ def associate(
     site = replayed_site(recording, ReplaySettings(association=association))
     is_other_layout = layout is not None
     layout = (layout or recording.description.site_layout()).over(recording.cameras)
-    core = Association(layout, AssociationSettings.of(site))
+    settings = AssociationSettings.of(site)
+    core = Association(layout, settings)
     origin_us, fps = recording.description.origin_ns // 1000, recording.fps
-    wanted = _corrections(recording) if association is None and not is_other_layout else {}
+    repeats = association is None and not is_other_layout
+    wanted = _corrections(recording) if repeats else {}
+    calibrated = _calibrations(recording) if repeats and settings.mode != "reference" else {}
     total = max(0, recording.last_tick - recording.first_tick + 1)
     changes: list[tuple[int, int, int, int, int]] = []
     events: list[Event] = []
@@ -70,6 +76,10 @@ def associate(
             for camera, entry in enumerate(entries)
             if entry is not None
         ]
+        if tick in calibrated:
+            state, places = core.to_dict(), range(len(layout.cameras))
+            core = Association(replace(layout, calibrations=merged(layout.calibrations, calibrated[tick])), settings)
+            core.restore(state, places)
         began = time.perf_counter()
         result = core.cycle(tick, (origin_us + round(tick * 1e6 / fps)) * 1000, seen, wanted.get(tick, ()))
         seconds.append(time.perf_counter() - began)
@@ -77,6 +87,19 @@ def associate(
         events += result.events
         progress(done, total)
     return AssociatedRecording(recording.with_assignments(AssignmentRows.of(changes)), np.array(seconds), tuple(events))
+
+
+def _calibrations(recording: Recording) -> dict[int, dict[str, Calibration | None]]:
+    """Tick → the calibrations that were changed until then, where they change."""
+    published = {camera.name: camera for camera in recording.description.site_config().cameras}
+    present: dict[str, Calibration | None] = {}
+    found = {}
+    for tick, commands in sorted(recording.commands().items()):
+        texts = [(command.camera, command.calibration) for command in commands if command.calibration]
+        if texts:
+            present = after_changes(present, texts, published)
+            found[tick] = {name: one for name, one in present.items() if name in recording.cameras}
+    return found
 
 
 def _corrections(recording: Recording) -> dict[int, list[Correction]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import structlog
 
 from recording.description import Description, FrameNumbers, MissingEntries
 from recording.writing import RecordingWriter
+from shared.camera_calibrations import calibrations_since, merged
 from shared.camera_settings import read_cameras
 from shared.errors import MessageError, MtmcError
 from shared.lenient_values import whole
@@ -69,6 +70,10 @@ class Recorder:
         self._fps = config.clock.target_fps
         present = self._read_present(from_start=from_start)
         layout = site.layout.over(self.cameras)
+        if config.association.mode != "reference":
+            published = {camera.name: camera for camera in site.config.cameras}
+            changed = calibrations_since(published, cameras)
+            layout = replace(layout, calibrations=merged(layout.calibrations, changed))
         description = Description.of(
             config,
             layout,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -54,6 +54,25 @@ def calibrations_since(
             except CalibrationError:  # not by this program
                 changed[name] = None
     return changed
+
+
+def after_changes(
+    changed: Mapping[str, Calibration | None],
+    texts: Iterable[tuple[str, str]],
+    published: Mapping[str, CameraConfig],
+) -> dict[str, Calibration | None]:
+    """What `calibrations_since` gives after more changes: names of cameras, and what `calibration_text` gave for them.
+
+    Raises:
+        MessageError: a text is something else.
+    """
+    found = dict(changed)
+    for name, text in texts:
+        found[name] = parsed_calibration(text)
+        before = published.get(name)
+        if found[name] is None and (before is None or before.calibration_points is None):
+            del found[name]  # back to that of the site file, if it has one
+    return found
 
 
 def merged(published: Mapping[str, Calibration], changed: Mapping[str, Calibration | None]) -> dict[str, Calibration]:

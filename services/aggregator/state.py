@@ -17,7 +17,7 @@ from services.aggregator.persistence import Checkpoint, RecordedCycle
 from services.aggregator.publication import CYCLES_KEPT, Command, CycleRecord, Publication
 from services.aggregator.reader import START, TrackReader
 from shared.calibration import Calibration
-from shared.camera_calibrations import calibrations_since, merged, parsed_calibration
+from shared.camera_calibrations import after_changes, calibrations_since, merged
 from shared.camera_settings import camera_names, read_settings
 from shared.gate import Gate
 from shared.lenient_reads import hash_at
@@ -115,17 +115,6 @@ class AggregatorState:
             return
         self._calibrations_are_known = True
         self.use_calibrations(calibrations_since(self._published, read_settings(self._client, self.keys)))
-
-    def _calibrations_after(self, notes: Iterable[OperatorCommand]) -> dict[str, Calibration | None]:
-        """The calibrations after what operators did to cameras."""
-        found = dict(self.calibrations)
-        for note in notes:
-            if note.calibration:
-                found[note.camera] = parsed_calibration(note.calibration)
-                published = self._published.get(note.camera)
-                if found[note.camera] is None and (published is None or published.calibration_points is None):
-                    del found[note.camera]  # back to that of the site file, if it has one
-        return found
 
     def follow_cameras(self) -> None:
         """Adds the cameras that were added to the site while this process runs.
@@ -229,7 +218,8 @@ class AggregatorState:
             CameraTick(self.camera_index[entry.camera], entry.tick, entry.time_ns, entry.batch) for entry in entries
         ]
         new = self.answers.unanswered(commands)
-        self.use_calibrations(self._calibrations_after(command for command in new if command.is_note))
+        if texts := [(command.camera, command.calibration) for command in new if command.calibration]:
+            self.use_calibrations(after_changes(self.calibrations, texts, self._published))
         wanted = [Done() if command.is_note else Correction.of(command, self.camera_index) for command in new]
         result = self.association.cycle(tick, now_ns, seen, [one for one in wanted if isinstance(one, Correction)])
         corrected = iter(result.corrected)

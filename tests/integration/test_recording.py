@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from recording.replay_output import replayed_copy
 from recording.rows import AssignmentRows
 from recording.video import VideoRecorder
 from services.aggregator.service import Aggregator
+from shared.calibration import Calibration
 from shared.camera_settings import add_camera
 from shared.commands import send
 from shared.config import CameraConfig
@@ -431,6 +433,8 @@ def test_a_replay_ends_when_another_process_takes_a_role(short: Recording, redis
 
 # -- corrections of operators ------------------------------------------------------------------------------
 
+GROUND = json.dumps(Calibration(np.diag([0.01, 0.01, 1.0]), 640, 360).to_dict())
+
 
 def test_a_replay_repeats_the_corrections_of_operators_at_their_ticks(redis_client: Client, tmp_path: Path) -> None:
     seen = entries([Stay(1, 0, 1, 90), Stay(2, 1, 1, 90), Stay(3, 2, 1, 90), Stay(3, 3, 1, 90)])
@@ -442,7 +446,7 @@ def test_a_replay_repeats_the_corrections_of_operators_at_their_ticks(redis_clie
         40: OperatorCommand("c3", "undo", "Ann", undoes="c1"),
         50: OperatorCommand("c4", "merge", "Ann", 1, 99),
         60: OperatorCommand("c5", "forget", "Ann", 3),
-        70: OperatorCommand("c6", "camera_changed", "Ann", camera="A", settings="title"),
+        70: OperatorCommand("c6", "camera_changed", "Ann", camera="A", settings="title", calibration=GROUND),
     }
     while site.feeder.tick < 90:
         if site.feeder.tick in asked:

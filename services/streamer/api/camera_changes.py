@@ -32,7 +32,7 @@ from shared.calibration import CalibrationError, point_errors
 from shared.camera_calibrations import of_points
 from shared.camera_record import Asked, CarriedOut
 from shared.camera_settings import add_camera, change_camera, read_settings, remove_cameras
-from shared.commands import CommandsFull, new_id
+from shared.commands import CommandsFull, InvalidCommand, new_id
 from shared.config import CameraConfig
 from shared.operator_commands import CameraKind
 
@@ -226,7 +226,7 @@ class _Cameras:
             added = add_camera(self._parts.client, self._parts.keys, camera, asked=asked)
         except CarriedOut as error:
             return self._again(error, "added", camera.name)
-        except CommandsFull as error:
+        except (CommandsFull, InvalidCommand) as error:
             raise Conflict(str(error)) from None
         self._parts.site.expire()
         if not added:
@@ -247,7 +247,7 @@ class _Cameras:
             )
         except CarriedOut as error:
             return self._again(error, "changed", name)
-        except CommandsFull as error:
+        except (CommandsFull, InvalidCommand) as error:
             raise Conflict(str(error)) from None
         if found is None:
             raise self._unknown(name)
@@ -305,7 +305,7 @@ class _Cameras:
             unknown = remove_cameras(self._parts.client, self._parts.keys, [name], kept_seconds, asked=asked)
         except CarriedOut as error:
             return self._again(error, "removed", name)
-        except CommandsFull as error:
+        except (CommandsFull, InvalidCommand) as error:
             raise Conflict(str(error)) from None
         if unknown:
             raise self._unknown(name)
