@@ -10,7 +10,9 @@ import pytest
 import requests
 
 from services.camera_worker import preparation
+from services.streamer.api.camera_requests import settings_of
 from shared.camera_settings import change_camera, read_cameras
+from shared.config import CameraConfig
 from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client, connect
 from shared.site import publish_site
@@ -286,3 +288,21 @@ def test_a_mask_that_is_drawn_over_an_object_hides_it_in_a_running_site(
         assert [(one["camera"], one["by"], one["gid"]) for one in events] == [("a", "anybody", None)] * 2
     finally:
         hall.stop()
+
+
+@pytest.mark.parametrize(
+    ("source", "address"),
+    [
+        ("rtsp://bob:geheim@camera:554/1", "rtsp://camera:554"),
+        ("rtsp://bob:ge@he/im@camera/1", "rtsp://***"),
+        ("http://camera/video?user=bob&password=geheim", "http://camera"),
+        ("http://camera?password=geheim@home", "http://***"),
+        ("https://[2001:db8::1]:8443/x", "https://[2001:db8::1]:8443"),
+        ("/videos/geheim.mp4", "file"),
+        ("/dev/video0", "device"),
+    ],
+)
+def test_the_address_of_a_source_shows_no_password(source: str, address: str) -> None:
+    shown = settings_of(CameraConfig(name="a", source=source), with_address=True)
+    assert shown.address == address
+    assert settings_of(CameraConfig(name="a", source=source), with_address=False).address is None
