@@ -282,9 +282,11 @@ class _Cameras:
             image_to_ground=found.image_to_ground.tolist(),
             width=found.width,
             height=found.height,
-            error_m=found.error_m or 0.0,
+            error_m=round(found.error_m or 0.0, 4),
             points=[
-                PointError(at=list(pair.at), metres=list(pair.metres), error_m=error_m, error_px=error_px)
+                PointError(
+                    at=list(pair.at), metres=list(pair.metres), error_m=round(error_m, 4), error_px=round(error_px, 2)
+                )
                 for pair, error_m, error_px in errors
             ],
         )
