@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from association.outcome import CameraTick
+from recording import association
 from recording.association import associate
 from recording.following import follow
 from recording.playing import Pace, Player, ticks_of
@@ -26,6 +27,7 @@ from recording.rows import AssignmentRows
 from recording.video import VideoRecorder
 from services.aggregator.service import Aggregator
 from shared.calibration import Calibration
+from shared.camera_calibrations import merged
 from shared.camera_settings import add_camera
 from shared.commands import send
 from shared.config import CameraConfig
@@ -436,7 +438,9 @@ def test_a_replay_ends_when_another_process_takes_a_role(short: Recording, redis
 GROUND = json.dumps(Calibration(np.diag([0.01, 0.01, 1.0]), 640, 360).to_dict())
 
 
-def test_a_replay_repeats_the_corrections_of_operators_at_their_ticks(redis_client: Client, tmp_path: Path) -> None:
+def test_a_replay_repeats_the_corrections_of_operators_at_their_ticks(
+    redis_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = entries([Stay(1, 0, 1, 90), Stay(2, 1, 1, 90), Stay(3, 2, 1, 90), Stay(3, 3, 1, 90)])
     site = Site(redis_client, tmp_path / "r", seen)
     keys = site.site.keys
@@ -465,7 +469,10 @@ def test_a_replay_repeats_the_corrections_of_operators_at_their_ticks(redis_clie
     }
     as_published = changes(recorded.assignments())
     assert {gid for _, _, _, gid in as_published} == {0, 1, 2, 3, 4}
+    used: list[list[str]] = []
+    monkeypatch.setattr(association, "merged", lambda *given: used.append(sorted(given[1])) or merged(*given))
     assert changes(associate(recorded).recording.assignments()) == as_published
+    assert used == [["A"]], "the calibration, once"
     alone = changes(associate(recorded, association={"min_track_frames": 5}).recording.assignments())
     assert {gid for _, _, _, gid in alone} <= {0, 1, 2, 3}, "with other settings, the gids may be other objects"
 
