@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from association.learned_layout import LearnedAppearance, Similarities
-from association.likeness import Likeness
+from association.likeness import Gallery, Likeness, flat
 from association.linkage import Features
 from association.track_table import TrackTable
 
@@ -198,43 +199,27 @@ class Appearance:
             ratios = ratios - self._likelihood((part**2).sum(axis=1), precision)
         return np.round(ratios, 4)
 
-    def likeness(self, embedding: Features, embedder: str, camera: int | None, groups: Groups) -> Likeness | None:
-        """How alike a single crop and each of the groups look. Nothing is learned from the crop.
+    def gallery(self, embedder: str, camera: int | None, groups: Groups) -> Gallery | None:
+        """A copy of how the groups look, to compare a crop with; nothing is learned from the crop.
 
         Args:
-            embedding: `(D,)` float32, unit norm.
             embedder: checksum of the model.
             camera: index of the camera that the crop is from; None: unknown, so the mean of all cameras is removed.
             groups: none of them empty.
 
         Returns:
-            `(len(groups),)` float64, ratios as in `gains`, and cosine similarities without the means, in [-1, 1]; both
-            -inf for groups without this embedder. None if there are no means of this embedder and length.
+            None if there are no means of this embedder.
         """
         table = self._table
-        if embedder not in table.embedders or len(self._features) < len(table.rows):
+        if not groups or embedder not in table.embedders or len(self._features) < len(table.rows):
             return None
         index = table.embedders.index(embedder)
-        known = [key for key in self._sums if key[1] == index]
-        if not groups or not known or not sum(self._weights[key] for key in known) > 0:
+        if not sum(weight for key, weight in self._weights.items() if key[1] == index) > 0:
             return None
         mean = self._mean((-1 if camera is None else camera, index))
-        if len(embedding) != len(mean):
-            return None
-        precision = _precisions(np.ones(1))
-        crop = np.zeros(self._features.shape[1])
-        crop[: len(mean)] = _centred(embedding[None], mean)[0] * precision
-        sums, precisions = self._statistics(groups, index)
-        squares, square = (sums**2).sum(axis=1), float((crop**2).sum())
-        together = squares + square + 2.0 * (sums @ crop)
-        ratios = self._likelihood(together, precisions + precision) - self._likelihood(squares, precisions)
-        ratios -= self._likelihood(np.array([square]), precision)
-        cosines = sums @ crop / np.maximum(np.sqrt(squares * square), 1e-9)
-        comparable = precisions > 0
-        return (
-            np.where(comparable, np.clip(ratios, *_CLIP), -np.inf),
-            np.where(comparable, np.clip(cosines, -1.0, 1.0), -np.inf),
-        )
+        rows, starts = flat(groups)
+        precisions = np.where(table.rows["embedder"][rows] == index, self._precisions[rows], 0.0)
+        return _Looks(self._features[rows, : len(mean)], precisions, starts, mean, self.dimensions)
 
     def _statistics(self, groups: Groups, embedder: int) -> tuple[Gains, Gains]:
         """For each group the precision-weighted sum of its features, `(k, D)`, and its precision, `(k,)`."""
@@ -245,10 +230,7 @@ class Appearance:
         return sums, np.add.reduceat(precisions, starts)
 
     def _likelihood(self, squares: Gains, precisions: Gains) -> Gains:
-        """Log marginal likelihood of tracks of one object, up to what does not depend on the grouping."""
-        evidence = squares / (precisions + 1.0 / _OBJECT_VARIANCE) - np.log1p(_OBJECT_VARIANCE * precisions)
-        scaled: Gains = 0.5 * self.dimensions * evidence
-        return scaled
+        return _likelihood(squares, precisions, self.dimensions)
 
     def at_home(self, groups: Groups) -> Gains:
         """For each track the ratio with all the others of its group, as in `gains`; one float64 for each track."""
@@ -325,6 +307,46 @@ class Appearance:
                 crops = float(min(int(rows["embedded"][row]), _FULL_CROPS))
                 self._sums[key] += self._table.sums[row].astype(np.float64) / self._table.weights[row] * crops
                 self._weights[key] += crops
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """How groups of tracks look; a copy that any thread may use."""
+
+    features: Features
+    precisions: Gains
+    starts: npt.NDArray[np.intp]
+    """Index of the first track of each group."""
+    mean: Features
+    """What the crop is compared without."""
+    dimensions: float
+
+    def likeness(self, embedding: Features) -> Likeness | None:
+        """Ratios as in `Appearance.gains`, and cosine similarities without the means; see `Gallery`."""
+        if len(embedding) != len(self.mean):
+            return None
+        crop = _centred(embedding[None], self.mean)[0]
+        (precision,) = _precisions(np.ones(1)).tolist()
+        sums = np.add.reduceat(self.features * self.precisions.astype(np.float32)[:, None], self.starts, axis=0)
+        precisions = np.add.reduceat(self.precisions, self.starts)
+        squares, square = (sums.astype(np.float64) ** 2).sum(axis=1), float((crop**2).sum()) * precision**2
+        products = (sums @ crop).astype(np.float64) * precision
+        ratios = _likelihood(squares + square + 2.0 * products, precisions + precision, self.dimensions)
+        ratios -= _likelihood(squares, precisions, self.dimensions)
+        ratios -= _likelihood(np.array([square]), np.array([precision]), self.dimensions)
+        cosines = products / np.maximum(np.sqrt(squares * square), 1e-9)
+        comparable = precisions > 0
+        return (
+            np.where(comparable, np.clip(ratios, *_CLIP), -np.inf),
+            np.where(comparable, np.clip(cosines, -1.0, 1.0), -np.inf),
+        )
+
+
+def _likelihood(squares: Gains, precisions: Gains, dimensions: float) -> Gains:
+    """Log marginal likelihood of tracks of one object, up to what does not depend on the grouping."""
+    evidence = squares / (precisions + 1.0 / _OBJECT_VARIANCE) - np.log1p(_OBJECT_VARIANCE * precisions)
+    scaled: Gains = 0.5 * dimensions * evidence
+    return scaled
 
 
 def _precisions(crops: npt.NDArray[Any]) -> Gains:

@@ -20,8 +20,7 @@ from association.changes import IdentityChanges
 from association.corrections import Correction, Corrections
 from association.identities import Identities
 from association.learned_layout import LearnedLayout
-from association.likeness import Lookalike
-from association.linkage import Features
+from association.likeness import IdentityGallery
 from association.live_grouping import LiveGrouping
 from association.outcome import Assignment, CameraTick, CycleResult, Event
 from association.possibility import NEVER_NS, Possibility
@@ -217,23 +216,16 @@ class Association:
         """What has been learned of the cameras; None in the reference mode, which learns nothing."""
         return self._grouping.learned() if isinstance(self._grouping, LiveGrouping) else None
 
-    def search(self, embedding: Features, embedder: str, camera: int | None = None) -> list[Lookalike]:
-        """Every identity that a crop can be compared with, the nearest first; changes nothing.
+    def gallery(self, embedder: str, camera: int | None = None) -> IdentityGallery:
+        """A copy of what all identities look like to an embedder, to search in.
 
         Args:
-            embedding: `(D,)` float32, unit norm.
             embedder: checksum of the model.
             camera: index of the camera that the crop is from; None: unknown.
         """
         every = [identity for identity in self.identities.by_gid() if identity.rows]
-        if not every:
-            return []
-        found = self._grouping.likeness(embedding, embedder, camera, [identity.rows for identity in every])
-        if found is None:
-            return []
-        scores, similarities = (np.round(part, 4).tolist() for part in found)
-        alike = map(Lookalike, [identity.gid for identity in every], scores, similarities)
-        return sorted((one for one in alike if one.score > -np.inf), key=lambda one: (-one.score, one.gid))
+        looks = self._grouping.gallery(embedder, camera, [identity.rows for identity in every]) if every else None
+        return IdentityGallery([identity.gid for identity in every], looks)
 
     @property
     def shift_ns(self) -> int:

@@ -12,8 +12,7 @@ from association.appearance import Appearance, Gains, Groups
 from association.beside import Beside
 from association.ground import Ground
 from association.learned_layout import LearnedAppearance
-from association.likeness import Likeness
-from association.linkage import Features
+from association.likeness import Gallery
 from association.motion import MotionHistory
 from association.outcome import CameraTick
 from association.positions import Positions
@@ -102,9 +101,9 @@ class Evidence:
         """See `Appearance.learn_dimensions`."""
         self._appearance.learn_dimensions()
 
-    def likeness(self, embedding: Features, embedder: str, camera: int | None, groups: Groups) -> Likeness | None:
-        """How alike a single crop and each of the groups look; see `Appearance.likeness`."""
-        return self._appearance.likeness(embedding, embedder, camera, groups)
+    def gallery(self, embedder: str, camera: int | None, groups: Groups) -> Gallery | None:
+        """How the groups look; see `Appearance.gallery`."""
+        return self._appearance.gallery(embedder, camera, groups)
 
     def learned_appearance(self) -> list[LearnedAppearance]:
         """See `Appearance.learned`."""

@@ -19,8 +19,7 @@ from association.evidence import Evidence
 from association.identities import Identities, Identity, may_be_one
 from association.learned_layout import LearnedLayout
 from association.learning import Learning
-from association.likeness import Groups, Likeness
-from association.linkage import Features
+from association.likeness import Gallery, Groups
 from association.odds import Candidates, Odds
 from association.outcome import CameraTick, CycleResult
 from association.positions import Position
@@ -396,9 +395,9 @@ class LiveGrouping:
         self.evidence.refresh(means=False)
         return Decision.of(self.evidence.terms(rows, others), {})
 
-    def likeness(self, embedding: Features, embedder: str, camera: int | None, groups: Groups) -> Likeness | None:
-        """How alike a single crop and each group of rows look; see `Appearance.likeness`."""
-        return self.evidence.likeness(embedding, embedder, camera, groups)
+    def gallery(self, embedder: str, camera: int | None, groups: Groups) -> Gallery | None:
+        """How groups of rows look; see `Appearance.gallery`."""
+        return self.evidence.gallery(embedder, camera, groups)
 
     def clashes(self, one: Visit, other: Visit) -> bool:
         """Whether two tracks of one camera were at two places at once for longer than a tracker needs to switch."""

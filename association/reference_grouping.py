@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import numpy.typing as npt
 from association.changes import IdentityChanges, waiting_tracks
 from association.decisions import Decision
 from association.identities import Identities, Identity, may_be_one
-from association.likeness import Groups, Likeness
-from association.linkage import Features, group_similarity
+from association.likeness import Gallery, Groups, Likeness
+from association.linkage import Features, Linkage, group_similarity
 from association.outcome import CameraTick, CycleResult
 from association.possibility import Possibility, Visit
 from association.settings import AssociationSettings
@@ -203,31 +204,17 @@ class ReferenceGrouping:
         """How similar two groups of tracks are; -1 if they cannot be compared."""
         return Decision(max(float(self._similarity([rows], [others])[0, 0]), -1.0))
 
-    def likeness(self, embedding: Features, embedder: str, _camera: int | None, groups: Groups) -> Likeness | None:
-        """How similar a single crop and each of the groups of rows are, twice: this mode has no other score.
-
-        Args:
-            embedding: `(D,)` float32, unit norm.
-            embedder: checksum of the model.
-            groups: none of them empty.
-
-        Returns:
-            `(len(groups),)` float64 in [-1, 1], -inf for groups without this embedder; None if there is no such group.
-        """
+    def gallery(self, embedder: str, _camera: int | None, groups: Groups) -> Gallery | None:
+        """A copy of how groups of rows look; None if none of them has embeddings of this embedder."""
         table = self._table
         rows, numbers = _flat(groups)
         if embedder not in table.embedders:
             return None
         of_it = table.rows["embedder"][rows] == table.embedders.index(embedder)
-        if not of_it.any() or len(embedding) > table.sums.shape[1]:
+        if not of_it.any():
             return None
-        crop = np.zeros((1, table.sums.shape[1]), np.float32)
-        crop[0, : len(embedding)] = embedding
         found, places = np.unique(numbers[of_it], return_inverse=True)
-        features = table.features(rows[of_it])
-        similarity = np.full(len(groups), -np.inf)
-        similarity[found] = group_similarity(crop, np.zeros(1, np.intp), features, places, self._settings.linkage)[0]
-        return similarity, similarity
+        return _Looks(table.features(rows[of_it]), places, found, len(groups), self._settings.linkage)
 
     def clashes(self, _one: Visit, _other: Visit) -> bool:
         """Whether two tracks of one camera that overlap in time are two objects: always."""
@@ -253,6 +240,31 @@ class ReferenceGrouping:
         class_a, class_b = classes[[group[0] for group in a]], classes[[group[0] for group in b]]
         similarity[class_a[:, None] != class_b[None, :]] = -np.inf
         return np.round(similarity, _DECIMALS)
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """How groups of tracks look; a copy that any thread may use."""
+
+    features: Features
+    places: npt.NDArray[np.intp]
+    """For each track its group, counted among those that can be compared."""
+    comparable: npt.NDArray[np.intp]
+    """The numbers of these groups among all."""
+    count: int
+    linkage: Linkage
+
+    def likeness(self, embedding: Features) -> Likeness | None:
+        """The similarity, twice: this mode has no other score; see `Gallery`."""
+        length = self.features.shape[1]
+        if len(embedding) > length:  # Embedders of one site may differ in length; the rest is zero.
+            return None
+        crop = np.zeros((1, length), np.float32)
+        crop[0, : len(embedding)] = embedding
+        similarity = np.full(self.count, -np.inf)
+        first = np.zeros(1, np.intp)
+        similarity[self.comparable] = group_similarity(crop, first, self.features, self.places, self.linkage)[0]
+        return similarity, similarity
 
 
 def _flat(groups: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

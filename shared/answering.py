@@ -68,6 +68,7 @@ class Answering:
         self._closed.set()
 
     def _run(self) -> None:
+        logged = ""
         while not self._closed.is_set():
             try:
                 self._take()
@@ -76,7 +77,9 @@ class Answering:
                     self._delete_damaged()
                 self._closed.wait(_RETRY_S)
             except Exception as error:  # noqa: BLE001 (the top of the thread that takes all questions)
-                if not self._closed.is_set():  # otherwise its connection may have been closed meanwhile
+                # After `close`, its connection may have been closed, too.
+                if not self._closed.is_set() and type(error).__name__ != logged:
+                    logged = type(error).__name__
                     _log.error("cannot take questions, retrying", **_described(error))
                 self._closed.wait(_RETRY_S)
 
@@ -159,5 +162,5 @@ class Answering:
 
 def _described(error: Exception) -> dict[str, str]:
     """An error for the log, without its text and variables: they may contain what was asked, such as a password."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return {"error": type(error).__name__, "where": " < ".join(f"{one.filename}:{one.lineno}" for one in frames[::-1])}
+    frames = traceback.extract_tb(error.__traceback__)[::-1]
+    return {"error": type(error).__name__, "where": " < ".join(f"{one.filename}:{one.lineno}" for one in frames[:5])}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from association.likeness import IdentityGallery
 from services.aggregator.state import AggregatorState
 from shared.answering import Answering, Kind
 from shared.errands import Errands
@@ -19,7 +20,7 @@ _LOOP_S = 3.0
 
 
 class Search:
-    """Answers the questions `compare`: a thread takes them, and the loop does the comparison between two cycles."""
+    """Answers the questions `compare`: a thread takes them, and the loop copies what is needed between two cycles."""
 
     def __init__(self, pictures: Client, keys: Keys, state: AggregatorState, owns_site: Callable[[], bool]) -> None:
         """`pictures`: the Redis for pictures. `owns_site`: whether this aggregator is active and has its state."""
@@ -47,15 +48,13 @@ class Search:
         if not len(embedding) or not np.isfinite(embedding).all():
             raise Refused("the crop has no embedding that can be compared")
 
-        def compare() -> Fields:
-            index = self._state.camera_index.get(camera)
+        def gallery() -> tuple[IdentityGallery, str]:
             association = self._state.association
-            found = association.search(embedding, embedder, index)
-            return encode_matches(
-                association.settings.mode, [(one.gid, one.score, one.similarity) for one in found[:MATCHES_MOST]]
-            )
+            return association.gallery(embedder, self._state.camera_index.get(camera)), association.settings.mode
 
         try:
-            return self._errands.ask(compare, _LOOP_S)
+            looks, mode = self._errands.ask(gallery, _LOOP_S)
         except TimeoutError:
             raise Refused("the aggregator is busy; try again in some seconds") from None
+        found = looks.search(embedding)[:MATCHES_MOST]
+        return encode_matches(mode, [(one.gid, one.score, one.similarity) for one in found])

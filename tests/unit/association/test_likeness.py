@@ -30,7 +30,13 @@ def crop(number: int, camera: int, seed: int) -> npt.NDArray[np.float32]:
 def watched(mode: Literal["live", "reference"]) -> Association:
     """Objects 0 to 2 are in camera 0, and 3 to 5 in camera 1, for 3 s."""
     association = Association(Layout.closed(("north", "south")), settings(mode=mode, min_similarity=0.95))
-    for tick in range(1, 31):
+    watch(association, range(1, 31))
+    return association
+
+
+def watch(association: Association, ticks: range) -> None:
+    """The next cycles."""
+    for tick in ticks:
         seen = []
         for camera in (0, 1):
             numbers = range(3 * camera, 3 * camera + 3)
@@ -49,7 +55,6 @@ def watched(mode: Literal["live", "reference"]) -> Association:
             )  # fmt: skip
             seen.append(CameraTick(camera, tick, tick * 100_000_000, batch))
         association.cycle(tick, tick * 100_000_000, seen)
-    return association
 
 
 @pytest.mark.parametrize("mode", ["live", "reference"])
@@ -62,7 +67,9 @@ def test_a_crop_is_nearest_to_its_own_identity(mode: Literal["live", "reference"
     assert len(set(gids)) == 6
     for number, gid in enumerate(gids):
         camera = number // 3
-        found = association.search(crop(number, camera, 9000 + number), "ab12", camera if names_camera else None)
+        found = association.gallery("ab12", camera if names_camera else None).search(
+            crop(number, camera, 9000 + number)
+        )
         assert found[0].gid == gid, (number, found)
         assert sorted(one.gid for one in found) == sorted(gids)
         assert found == sorted(found, key=lambda one: -one.score)
@@ -75,6 +82,16 @@ def test_a_crop_is_nearest_to_its_own_identity(mode: Literal["live", "reference"
 @pytest.mark.parametrize("mode", ["live", "reference"])
 def test_what_cannot_be_compared_finds_nothing(mode: Literal["live", "reference"]) -> None:
     association = watched(mode)
-    assert association.search(crop(0, 0, 1), "another embedder") == []
-    assert association.search(np.ones(DIMENSION + 1, np.float32) / 6, "ab12") == []
-    assert Association(Layout.closed(("north",)), settings(mode=mode)).search(crop(0, 0, 1), "ab12") == []
+    assert association.gallery("another embedder").search(crop(0, 0, 1)) == []
+    assert association.gallery("ab12").search(np.ones(DIMENSION + 1, np.float32) / 6) == []
+    assert Association(Layout.closed(("north",)), settings(mode=mode)).gallery("ab12").search(crop(0, 0, 1)) == []
+
+
+@pytest.mark.parametrize("mode", ["live", "reference"])
+def test_later_cycles_do_not_change_a_gallery(mode: Literal["live", "reference"]) -> None:
+    association = watched(mode)
+    gallery = association.gallery("ab12")
+    found = gallery.search(crop(0, 0, 1))
+    watch(association, range(31, 51))
+    assert gallery.search(crop(0, 0, 1)) == found
+    assert association.gallery("ab12").search(crop(0, 0, 1)) != found
