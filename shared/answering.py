@@ -32,24 +32,16 @@ class Kind:
     with the reason if there is no answer."""
     at_once: int = 1
     """Further questions are left to other processes."""
+    is_ready: Callable[[], bool] = lambda: True
+    """While it says no, questions are left to other processes; called from any thread."""
 
 
 class Answering:
     """Takes questions while the process can answer them. Nothing in them is trusted."""
 
-    def __init__(
-        self,
-        client: Client,
-        keys: Keys,
-        name: str,
-        kinds: Sequence[Kind],
-        is_ready: Callable[[], bool] = lambda: True,
-    ) -> None:
-        """`client`: that of the Redis for pictures. `name` of this process: questions may be for it alone.
-
-        While `is_ready` says no, questions are left to other processes.
-        """
-        self._client, self._keys, self._name, self._is_ready = client, keys, name, is_ready
+    def __init__(self, client: Client, keys: Keys, name: str, kinds: Sequence[Kind]) -> None:
+        """`client`: that of the Redis for pictures. `name` of this process: questions may be for it alone."""
+        self._client, self._keys, self._name = client, keys, name
         self._streams: dict[bytes, Kind] = {}
         for kind in kinds:
             streams = keys.questions(kind.name), keys.questions(kind.name, name)
@@ -85,8 +77,8 @@ class Answering:
 
     def _take(self) -> None:
         """Waits for questions of the kinds for which there is a free place, and takes them."""
-        free = [stream for stream, kind in self._streams.items() if self._has_place(kind)]
-        if not free or not self._is_ready():
+        free = [stream for stream, kind in self._streams.items() if kind.is_ready() and self._has_place(kind)]
+        if not free:
             self._closed.wait(_BUSY_S)
             return
         # An entry that is still there has not been taken by anybody, however old it is.
@@ -97,7 +89,7 @@ class Answering:
     def _take_one(self, stream: bytes, entry_id: bytes, fields: Mapping[bytes, bytes]) -> None:
         kind = self._streams[stream]
         place = self._running[kind.name]
-        if self._closed.is_set() or not self._is_ready() or not place.acquire(blocking=False):
+        if self._closed.is_set() or not kind.is_ready() or not place.acquire(blocking=False):
             return
         started = False
         try:

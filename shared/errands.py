@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
 _WAITING_MOST = 8
+_HANGS_S = 3.0
+"""A loop that has not looked for this long hangs; its longest wait is well below."""
 
 
 class Errands:
@@ -17,6 +19,11 @@ class Errands:
 
     def __init__(self) -> None:
         self._waiting: queue.Queue[tuple[float, Callable[[], Any], Future[Any]]] = queue.Queue(_WAITING_MOST)
+        self._looked_at_s = -_HANGS_S
+
+    def are_done(self) -> bool:
+        """Whether the loop runs; called from any thread."""
+        return time.monotonic() - self._looked_at_s < _HANGS_S
 
     def ask(self, work: Callable[[], _Result], seconds: float) -> _Result:
         """Leaves `work` to the loop, and waits up to `seconds` for its result. Called by other threads.
@@ -41,6 +48,7 @@ class Errands:
 
         An error in it goes to the thread that asked.
         """
+        self._looked_at_s = time.monotonic()
         if self._waiting.empty() or time.monotonic() - self._waiting.queue[0][0] < waited_s:
             return False
         _, work, future = self._waiting.get_nowait()

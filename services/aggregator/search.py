@@ -25,7 +25,11 @@ class Search:
     def __init__(self, pictures: Client, keys: Keys, state: AggregatorState, owns_site: Callable[[], bool]) -> None:
         """`pictures`: the Redis for pictures. `owns_site`: whether this aggregator is active and has its state."""
         self._state, self._errands = state, Errands()
-        self._answering = Answering(pictures, keys, "aggregator", [Kind(COMPARE, self._compare)], owns_site)
+
+        def is_ready() -> bool:
+            return owns_site() and self._errands.are_done()
+
+        self._answering = Answering(pictures, keys, "aggregator", [Kind(COMPARE, self._compare, is_ready=is_ready)])
 
     def work_off(self) -> None:
         """Does what a question needs of the loop, at most one; call it between cycles."""

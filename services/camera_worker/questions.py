@@ -43,7 +43,10 @@ class WorkerAnswers:
         """`pictures`: the Redis for pictures. `errands`: what the loop does for this."""
         self._worker, self._embedder, self._errands = worker, embedder, errands
         self._interval_s = 1.0 / site.config.clock.target_fps
-        kinds = [Kind(TRY_SOURCE, self._try_source, _TRIALS_AT_ONCE), Kind(EMBED, self._embed)]
+        kinds = [
+            Kind(TRY_SOURCE, self._try_source, _TRIALS_AT_ONCE),
+            Kind(EMBED, self._embed, is_ready=errands.are_done),
+        ]
         self._answering = Answering(pictures, Keys(site.config.site), worker, kinds)
 
     def start(self) -> None:

@@ -167,6 +167,7 @@ def test_an_aggregator_on_standby_takes_no_questions(redis_client: Client, redis
     time.sleep(0.3)
     assert redis_client.xlen(keys.questions("compare")) == 1
     active.set()
+    search.work_off()
     wait_until(lambda: redis_client.hget(keys.answer("0" * 32), "outcome"), "an answer")
     assert b"no embedding" in redis_client.hget(keys.answer("0" * 32), "reason")
     search.close()

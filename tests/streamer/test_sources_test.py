@@ -20,7 +20,7 @@ import requests
 from structlog.testing import capture_logs
 
 from services.camera_worker import preparation
-from services.streamer.api import asking
+from services.streamer.api import asking, sources
 from shared.keys import Keys
 from shared.questions import NotTaken, ask
 from shared.redis_connection import Client
@@ -194,10 +194,21 @@ def test_only_streams_are_accepted(redis_client: Client, redis_url: str, source:
     assert answer.json()["errors"][0]["parameter"] == "source"
 
 
+def take_a_question(client: Client, keys: Keys) -> None:
+    """Takes a question like a worker that dies then."""
+    stream = keys.questions("try_source")
+    while not (entries := client.xrange(stream)):
+        time.sleep(0.01)
+    ((entry_id, fields),) = entries
+    assert client.xdel(stream, entry_id)
+    client.hset(keys.answer(fields[b"id"].decode()), "taken_by", "worker-1")
+
+
 def test_without_a_worker_or_an_answer_the_page_says_so(
     redis_client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "TAKE_S", 0.1)
+    monkeypatch.setattr(sources, "LONGEST_S", 0.2)
     publish_lively_site(redis_url)
     with serving(redis_url) as streamer:
         url = f"http://127.0.0.1:{streamer.port}/api/v1/sources/test"
@@ -206,8 +217,14 @@ def test_without_a_worker_or_an_answer_the_page_says_so(
         redis_client.zadd(Keys("yard").workers, {"worker-1": (redis_client.time()[0] + 3600) * 1000})
         time.sleep(0.5)  # The state of the site is read again after 0.4 s.
         busy = requests.post(url, json=body, timeout=30)
+        dying = threading.Thread(target=take_a_question, args=(redis_client, Keys("yard")))
+        dying.start()
+        monkeypatch.setattr(asking, "TAKE_S", 60)
+        dead = requests.post(url, json=body, timeout=30)
+        dying.join()
     assert (nobody.status_code, "no worker is running" in nobody.json()["detail"]) == (503, True)
     assert (busy.status_code, "every worker is busy" in busy.json()["detail"]) == (503, True)
+    assert (dead.status_code, "worker-1 has taken the request" in dead.json()["detail"]) == (504, True), dead.text
     assert not [key for key in redis_client.keys("*") if SECRET.encode() in (redis_client.dump(key) or b"")]
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from shared import errands as errands_module
 from shared.errands import Errands
 
 
@@ -46,6 +47,15 @@ def test_a_busy_loop_does_only_what_has_waited() -> None:
         errands.ask(lambda: None, 0.01)
     assert not errands.do_one(waited_s=3600)
     assert errands.do_one(waited_s=0.001)
+
+
+def test_a_loop_that_does_not_look_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    errands = Errands()
+    assert not errands.are_done()
+    errands.do_one()
+    assert errands.are_done()
+    monkeypatch.setattr(errands_module, "_HANGS_S", 0.0)
+    assert not errands.are_done()
 
 
 def test_too_much_work_is_refused_at_once() -> None:
