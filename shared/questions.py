@@ -13,10 +13,12 @@ import time
 import uuid
 from collections.abc import Mapping
 
+from redis.exceptions import ResponseError
+
 from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.lenient_reads import hash_at
-from shared.redis_connection import Client
+from shared.redis_connection import RETRYABLE, Client
 
 SCHEMA = 1
 KEPT_S = 60
@@ -65,12 +67,15 @@ def ask(
         RedisError: Redis is unreachable.
     """
     stream, question_id = keys.questions(kind, worker), uuid.uuid4().hex
-    if client.xlen(stream) >= WAITING_MOST:
-        raise NotTaken(f"{WAITING_MOST} requests of this kind wait already")
-    with client.pipeline(transaction=True) as pipe:
-        pipe.xadd(stream, {"schema": SCHEMA, "id": question_id, **fields})
-        pipe.expire(stream, KEPT_S)
-        entry_id = pipe.execute()[0]
+    question: Fields = {"schema": SCHEMA, "id": question_id, **fields}
+    try:
+        entry_id = _send(client, stream, question)
+    except ResponseError as error:
+        if isinstance(error, RETRYABLE):
+            raise
+        # Another program has replaced the stream, or appended an id that nothing can follow.
+        client.delete(stream)
+        entry_id = _send(client, stream, question)
     answer_key = keys.answer(question_id)
     taken = _wait_for(client, answer_key, "taken_by", take_s)
     # Who deletes the entry has the question; if that is the asker, nobody answers it any more.
@@ -86,6 +91,17 @@ def ask(
             raise NotAnswered(f"{by} has taken the request, and has not answered within {answer_s:g} s")
         case _:
             raise Refused(answer.get("reason", b"").decode(errors="replace") or "no reason was given")
+
+
+def _send(client: Client, stream: str, question: Fields) -> bytes:
+    """Appends a question; its entry id."""
+    if client.xlen(stream) >= WAITING_MOST:
+        raise NotTaken(f"{WAITING_MOST} requests of this kind wait already")
+    with client.pipeline(transaction=True) as pipe:
+        pipe.xadd(stream, dict(question))
+        pipe.expire(stream, KEPT_S)
+        entry_id: bytes = pipe.execute()[0]
+    return entry_id
 
 
 def _wait_for(client: Client, key: str, field: str, seconds: float) -> dict[str, bytes]:

@@ -44,7 +44,7 @@ class WorkerAnswers:
         self._worker, self._embedder, self._errands = worker, embedder, errands
         self._interval_s = 1.0 / site.config.clock.target_fps
         kinds = [
-            Kind(TRY_SOURCE, self._try_source, _TRIALS_AT_ONCE),
+            Kind(TRY_SOURCE, self._try_source, _TRIALS_AT_ONCE, errands.are_done),
             Kind(EMBED, self._embed, is_ready=errands.are_done),
         ]
         self._answering = Answering(pictures, Keys(site.config.site), worker, kinds)

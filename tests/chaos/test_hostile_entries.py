@@ -146,6 +146,7 @@ def test_garbage_in_any_key_or_field_stops_nobody(hall: RunningHall, mtmc: Comma
     client.hset(
         KEYS.sessions, "0a1b2c3d", '{"digest": "", "token_id": "0a1b2c3d", "token_digest": "", "expires_ms": 1}'
     )
+    client.xadd(KEYS.questions("embed"), {"schema": 1, "id": "0" * 32, "payload": b"no picture"})
     client.zadd(KEYS.viewers, {"a": client.time()[0] * 1000})
     turn = itertools.count()
     while kinds := {kind_of(key): key for key in all_keys(client) if kind_of(key) not in tried}:

@@ -94,6 +94,8 @@ def test_damaged_questions_stop_nobody(redis_client: Client) -> None:
     for fields in ({"what": "is this"}, {"schema": 2, "id": "0" * 32}, {"schema": 1, "id": "\xff*"}):
         redis_client.xadd(KEYS.questions("greet"), fields)
     assert asked(redis_client)["outcome"] == b"done"
+    redis_client.xadd(KEYS.questions("greet"), {"what": "is this"}, id="18446744073709551615-18446744073709551615")
+    assert asked(redis_client)["outcome"] == b"done"
     assert not redis_client.xlen(KEYS.questions("greet"))
     worker.close()
 

@@ -12,6 +12,8 @@ ARGUMENTS = {
     "command": "c-1",
     "service": "clock-box-7-ab",
     "worker": "host-1-ab",
+    "kind": "embed",
+    "question": "0a1b",
     "role": "clock",
 }
 
