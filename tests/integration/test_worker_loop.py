@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from services.camera_worker.handover import Outcome, ReleaseWhen
 from services.camera_worker.loop import TickLoop
 from shared import stream_cap
+from shared.errands import Errands
 from shared.errors import InferenceFailed
 from shared.gate import Gate
 from shared.leases import Leases
@@ -94,6 +97,22 @@ def test_a_camera_with_another_owner_is_given_back_and_the_others_continue(site:
     assert site.handover.returned() == [(lost, Outcome.LEASE_LOST)]
     before = len(site.entries("b"))
     step_until(loop, lambda: len(site.entries("b")) > before)
+
+
+@pytest.mark.parametrize("overloaded", [False, True])
+@pytest.mark.usefixtures("ticking")
+def test_what_other_threads_leave_to_the_loop_is_done_even_if_it_is_never_idle(
+    site: WorkerSite, monkeypatch: pytest.MonkeyPatch, overloaded: bool
+) -> None:
+    loop, camera, do_one = site.loop(), site.camera("a", StillSource()), Errands.do_one
+    if overloaded:  # It never gets to what it does when it is idle.
+        monkeypatch.setattr(Errands, "do_one", lambda self, waited_s=0.0: waited_s > 0 and do_one(self, waited_s))
+    site.handover.give(camera)
+    step_until(loop, lambda: site.entries("a"))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(loop._errands.ask, threading.current_thread, 30.0)
+        step_until(loop, asked.done)
+    assert asked.result() is threading.current_thread()
 
 
 @pytest.mark.parametrize("carried_out", [False, True])
