@@ -23,6 +23,7 @@ VIEWS = {
     "#view=events": "return document.querySelectorAll('.events li .link').length > 0",
     "#view=find": "return document.querySelectorAll('.found .card').length > 0",
     "#view=cameras&add=1": "return document.querySelectorAll('.camera-list li').length > 1",
+    "#view=cameras&calibrate=north": "return document.querySelector('.editor .drawing') !== null",
     "#gid=7": "return document.querySelectorAll('.stays li').length > 0",
     "#camera=north": "return document.querySelector('.tile.large') !== null",
 }

@@ -1,5 +1,6 @@
 // The view "Cameras": their states; an operator adds, pauses, resumes and removes them.
 
+import { go } from "./navigation.js";
 import { body, guarded, isOperator, keepFocus, readCameras } from "./panel_body.js";
 import { h, repeat, request } from "./parts.js";
 
@@ -34,6 +35,8 @@ export function showCameras() {
       h("p", { class: "state" }, STATES[camera.state] || camera.state, camera.message && camera.message !== camera.state ? `: ${camera.message}` : "", camera.fps === null ? "" : ` · ${camera.fps.toFixed(1)} pictures/s`),
       isOperator ? h("div", { class: "does" },
         h("button", { type: "button", "data-key": key("pause"), onclick: () => change("PATCH", path, { paused: !isPaused }, isPaused ? `${title} starts within seconds.` : `${title} is paused.`) }, isPaused ? "Resume" : "Pause"),
+        h("button", { type: "button", "data-key": key("mask"), "aria-label": `mask of ${title}`, onclick: () => go({ mask: camera.name }) }, "Mask"),
+        h("button", { type: "button", "data-key": key("calibrate"), "aria-label": `calibrate ${title}`, onclick: () => go({ calibrate: camera.name }) }, "Calibrate"),
         h("details", { class: "remove", "data-key": key("removal") },
           h("summary", {}, "Remove"),
           h("p", {}, "The site forgets its settings. Objects seen there can still be recognised elsewhere."),

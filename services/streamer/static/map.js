@@ -5,6 +5,7 @@
 import { openIdentity, place } from "./navigation.js";
 import { body, guarded, readCameras, titleOfCamera } from "./panel_body.js";
 import { colourOf, get, h, repeat, titleOf } from "./parts.js";
+import { svg } from "./svg.js";
 
 const EVERY_MS = 500;
 const TRAIL_MS = 20_000;
@@ -13,18 +14,6 @@ const GAP_MS = 2500; // nobody saw it in between, so no line is drawn
 const MARGIN = 0.06; // of the larger side
 const GRAPH = 320; // side of the drawing of the graph
 const NODE = 22;
-
-/** An SVG element. @param {string} name @param {Record<string, any>} attributes @param {...(Node|string|null)} children */
-function svg(name, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else element.setAttribute(key, String(value));
-  }
-  element.append(...children.filter((child) => child !== null && child !== ""));
-  return element;
-}
 
 /** @returns {() => void} stops it */
 export function showMap() {

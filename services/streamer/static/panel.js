@@ -3,6 +3,7 @@
 // Plain modules without a library: each view draws its few elements again from what the API says.
 
 import { showCameras } from "./cameras.js";
+import { showCalibration, showMask } from "./drawing.js";
 import { showEvents } from "./events.js";
 import { showFind } from "./find.js";
 import { Follow } from "./follow.js";
@@ -15,6 +16,8 @@ import { h } from "./parts.js";
 import { tiles } from "./wall.js";
 
 const SHOW = { now: showNow, map: showMap, events: showEvents, find: showFind, cameras: showCameras };
+/** What a view of its own does not keep in the address. */
+const NOTHING = { gid: null, mask: null, calibrate: null, add: null };
 const panel = document.getElementById("panel");
 const tabs = [...panel.querySelectorAll("[role=tab]")];
 const toggle = document.getElementById("panel-toggle");
@@ -26,14 +29,14 @@ function show() {
   const here = place();
   panel.hidden = !here.open;
   toggle.setAttribute("aria-expanded", String(here.open));
-  panel.dataset.view = here.gid === null ? here.view : "identity";
+  panel.dataset.view = here.gid !== null ? "identity" : (here.mask ?? here.calibrate) !== null ? "drawing" : here.view;
   follow.set(here.follow);
   for (const tab of tabs) {
     const isShown = tab.dataset.view === here.view;
     tab.setAttribute("aria-selected", String(isShown && here.gid === null));
     tab.tabIndex = isShown ? 0 : -1;
   }
-  const wanted = here.open ? `${here.view} ${here.gid}` : "";
+  const wanted = here.open ? JSON.stringify([here.view, here.gid, here.mask, here.calibrate]) : "";
   if (wanted === shown) {
     markFollowed(here.follow);
     return;
@@ -43,13 +46,21 @@ function show() {
   stop = () => {};
   if (!here.open) return;
   body.replaceChildren(h("p", { class: "empty" }, "Loading …"));
-  stop = here.gid === null ? SHOW[here.view]() : showIdentity(here.gid);
+  stop = open(here);
 }
 
-toggle.addEventListener("click", () => go(place().open ? { view: null, gid: null } : { view: "now" }));
-document.getElementById("panel-close").addEventListener("click", () => go({ view: null, gid: null }));
+/** @param {import("./navigation.js").Place} here @returns {() => void} stops it */
+function open(here) {
+  if (here.gid !== null) return showIdentity(here.gid);
+  if (here.mask !== null) return showMask(here.mask);
+  if (here.calibrate !== null) return showCalibration(here.calibrate);
+  return SHOW[here.view]();
+}
+
+toggle.addEventListener("click", () => go(place().open ? { ...NOTHING, view: null } : { view: "now" }));
+document.getElementById("panel-close").addEventListener("click", () => go({ ...NOTHING, view: null }));
 tabs.forEach((tab, index) => {
-  tab.addEventListener("click", () => go({ view: tab.dataset.view, gid: null }));
+  tab.addEventListener("click", () => go({ ...NOTHING, view: tab.dataset.view }));
   // One of the tabs is a stop for the tabulator; the arrows lead to the others (WAI-ARIA, Tabs Pattern).
   tab.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
