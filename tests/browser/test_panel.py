@@ -87,16 +87,34 @@ def test_who_is_in_view_is_listed_and_can_be_followed(browser: WebDriver, page: 
         lambda: browser.execute_script("return document.querySelector('.card img')?.naturalWidth > 0"), "its crop"
     )
     click(browser, ".card", "Follow")
-    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".tile[data-followed] .glow"), "its box glows")
+
+    def goes_on(*gids: int) -> None:
+        """The next tick, in which the north sees these identities."""
+        tick = redis_client.incr(KEYS.tick)
+        boxes = [[gid, 20, 30, 90, 120, "car"] for gid in gids]
+        publish_picture(redis_client, "north", tick, numbered_jpeg(tick), boxes=boxes)
+
+    def glows() -> bool:
+        goes_on(7)
+        return bool(browser.find_elements(By.CSS_SELECTOR, ".tile[data-followed] .glow"))
+
+    wait_until(glows, "its box glows")
     followed = browser.find_elements(By.CSS_SELECTOR, ".tile[data-followed]")
     assert [one.get_dom_attribute("data-camera") for one in followed] == ["north"]
     assert "in north" in text(browser, "#following")
     wait_until(lambda: texts(browser, ".card .follow") == ["Following"], "the button says so")
-    publish_picture(redis_client, "north", 398, numbered_jpeg(398), boxes=[])
+    goes_on()
     wait_until(lambda: "not in view now" in text(browser, "#following"), "it left")
     assert not browser.execute_script("return document.getElementById('wall').hasAttribute('data-following')")
     click(browser, "#following", "Stop")
     wait_until(lambda: not browser.find_element(By.ID, "following").is_displayed(), "it is no longer followed")
+    # It leaves, and comes back in another camera: name and number are as before.
+    record = redis_client.hgetall(KEYS.identity(7))
+    redis_client.hset(KEYS.identity(7), mapping={"present": "0"})
+    wait_until(lambda: "Nobody is in view" in text(browser, ".sum"), "it is not listed")
+    redis_client.hset(KEYS.identity(7), mapping={**record, b"cameras": b"north south gate"})
+    wait_until(lambda: "Anna" in text(browser, ".card .who"), "its name")
+    assert "gate" in text(browser, ".card .about")
     assert errors(browser) == []
 
 

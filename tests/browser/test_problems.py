@@ -7,6 +7,7 @@ import re
 import signal
 from pathlib import Path
 
+import yaml
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Key
@@ -20,6 +21,7 @@ from tests.browser.wall import health
 from tests.conftest import RedisProcess
 from tests.integration.streamer_site import wait_until
 from tests.running_services import services_running, write_hall_site
+from tests.small_site import small_site
 
 
 def level(browser: WebDriver, part: str) -> str:
@@ -79,3 +81,23 @@ def test_the_page_says_what_hangs_until_it_goes_on(
         finally:
             os.kill(redis_process.pid, signal.SIGCONT)
         wait_until(lambda: not notice.is_displayed() and health(browser, "cameras") == "0 / 1", "Redis again")
+
+
+def test_a_killed_worker_shows_on_the_page(browser: WebDriver, redis_process: RedisProcess, tmp_path: Path) -> None:
+    site_file, log = tmp_path / "site.yaml", tmp_path / "log"
+    site_file.write_text(yaml.safe_dump(small_site(tmp_path, "a")))
+    with services_running(log) as run:
+        roles = ("clock", "aggregator", "camera-worker", "streamer")
+        services = {role: run(role, site_file, "--redis", redis_process.url) for role in roles}
+        served = wait_until(
+            lambda: re.search(r"\] serving service=streamer url=(http:\S+)", log.read_text()), "the streamer serves"
+        )
+        browser.get(served[1])
+        state = "return document.querySelector('.tile')?.dataset.state"
+        wait_until(lambda: browser.execute_script(state) == "live", "the camera is live")
+        services["camera-worker"].kill()
+        wait_until(lambda: browser.execute_script(state) == "stalled", "the camera is not called live")
+        wait_until(lambda: level(browser, "workers") == "bad", "the strip says so")
+        wait_until(lambda: "no camera worker" in browser.find_element(By.ID, "problems").text, "what to do")
+        reason = browser.find_element(By.CSS_SELECTOR, ".tile .reason").text
+        assert "does not answer" in reason

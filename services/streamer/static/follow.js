@@ -43,7 +43,7 @@ export class Follow {
   /** @param {AbortSignal} signal */
   async lookElsewhere(signal) {
     const isElsewhere = (name) => !onScreen.isCurrent(name);
-    if ([...this.tiles().keys()].some(isElsewhere)) {
+    if (onScreen.isReady && [...this.tiles().keys()].some(isElsewhere)) {
       const tracks = await get("/tracks", signal);
       const seen = tracks.cameras.filter((camera) => camera.tracks.some((track) => track.gid === this.gid));
       this.elsewhere = new Set(seen.map((camera) => camera.camera));
@@ -54,8 +54,7 @@ export class Follow {
 
   /** The boxes of the identity in the picture that a view shows. */
   boxes(tile) {
-    const boxes = tile.picture ? tile.picture.boxes : [];
-    return this.gid === null ? [] : boxes.filter(([gid]) => gid === this.gid);
+    return this.gid === null ? [] : tile.boxes().filter(([gid]) => gid === this.gid);
   }
 
   isIn(tile) {

@@ -76,10 +76,14 @@ export class Tile {
 
   /** @param {Picture} picture */
   isShown(picture) {
-    // What was in the picture of a camera that is not live may have left.
-    this.picture = SHOWS_PICTURES.includes(this.element.dataset.state) ? picture : { ...picture, boxes: [] };
+    this.picture = picture;
     if (this.pointer) this.point(this.pointer);
     this.element.dispatchEvent(new CustomEvent("picture", { bubbles: true, detail: this }));
+  }
+
+  /** The boxes of the picture that is shown; none if the camera is not live: what was in its last picture may have left. */
+  boxes() {
+    return this.picture && SHOWS_PICTURES.includes(this.element.dataset.state) ? this.picture.boxes : [];
   }
 
   /** Where the picture is in the view, whose content keeps its shape. */
@@ -101,7 +105,7 @@ export class Tile {
     const place = this.place();
     const x = (point.clientX - view.left - place.left) / place.scale;
     const y = (point.clientY - view.top - place.top) / place.scale;
-    const hit = this.picture.boxes
+    const hit = this.boxes()
       .filter(([gid, left, top, right, bottom]) => gid !== null && left <= x && x <= right && top <= y && y <= bottom)
       .sort((a, b) => (a[3] - a[1]) * (a[4] - a[2]) - (b[3] - b[1]) * (b[4] - b[2]));
     return hit.length ? hit[0][0] : null;
@@ -113,6 +117,7 @@ export class Tile {
   }
 
   describe(camera) {
+    const wasShown = SHOWS_PICTURES.includes(this.element.dataset.state);
     this.element.dataset.state = camera.state;
     if (camera.title) put(this.element.querySelector(".name"), camera.title);
     const isDoubtful = camera.state === "live" && camera.warning;
@@ -122,7 +127,7 @@ export class Tile {
     const reasons = [camera.message === camera.state ? "" : camera.message, camera.warning || ""];
     put(this.element.querySelector(".reason span"), reasons.filter(Boolean).join("; "));
     put(this.element.querySelector(".age"), camera.picture_age_s === null ? "" : age(camera.picture_age_s));
-    if (this.picture && this.picture.boxes.length && !SHOWS_PICTURES.includes(camera.state)) this.isShown(this.picture);
+    if (this.picture && wasShown !== SHOWS_PICTURES.includes(camera.state)) this.isShown(this.picture);
     const tracks = SHOWS_PICTURES.includes(camera.state) && camera.live_tracks !== null ? camera.live_tracks : null;
     put(this.element.querySelector(".tracks"), tracks === null ? "" : `${tracks} ${tracks === 1 ? "track" : "tracks"}`);
   }
