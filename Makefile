@@ -16,7 +16,7 @@ TRAIN_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-chaos test-compose test-evaluation test-torch test-training check up bench soak
-.PHONY: test-page soak-page gpu-check evaluate lock clean
+.PHONY: test-page screenshots soak-page gpu-check evaluate lock clean
 .PHONY: train-detector train-embedder evaluate-models
 
 help: ## List the targets
@@ -63,6 +63,10 @@ test-page: $(VENV)/.installed-dev ## Test the page in a real browser, the API, t
 	@tools/install-system-packages
 	$(PYTEST) tests/browser tests/streamer -n $(TEST_WORKERS) --dist loadfile -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) tests/browser tests/streamer -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
+
+screenshots: $(VENV)/.installed-dev ## Take the pictures of the page in docs/images again
+	@tools/install-system-packages
+	MTMC_SCREENSHOTS=$(CURDIR)/docs/images $(PYTEST) tests/browser/test_demo.py --timeout 600
 
 test-chaos: $(VENV)/.installed-dev ## Test what happens when processes, Redis or the network fail, and when keys are damaged
 	@tools/install-system-packages redis-server libfaketime
