@@ -113,11 +113,13 @@ evaluate-models: $(VENV)/.installed ## Score the demo's models on scenes not use
 test-training: $(TRAINING_VENV)/.installed ## Test the training of the demo's models, in .venv-training
 	$(TRAINING_VENV)/bin/python -m pytest tests/unit/demo/training $(PYTEST_ARGS)
 
-check: $(VENV)/.installed-dev ## Check style, types and import rules
+check: $(VENV)/.installed-dev ## Check style, types (also of the page's scripts) and import rules
+	@tools/install-system-packages node-typescript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	tsc -p services/streamer/jsconfig.json
 
 demo: $(VENV)/.installed ## Run the synthetic site (DEMO_ARGS='--seed 7' for another scene)
 	@$(BIN)/python -c 'from shared.redis_server import find_binary; find_binary()' 2>/dev/null || tools/install-system-packages redis-server

@@ -2,7 +2,7 @@
 
 import { go } from "./navigation.js";
 import { body, guarded, isOperator, keepFocus, readCameras } from "./panel_body.js";
-import { h, repeat, request } from "./parts.js";
+import { every, h, repeat, request } from "./parts.js";
 
 const EVERY_MS = 1500;
 const STATES = { live: "live", starting: "starting", waiting: "waiting for a worker", stalled: "stalled", frozen: "frozen", blank: "blank picture", moving: "moving", moved: "moved", down: "no signal", ended: "ended", paused: "paused" };
@@ -45,7 +45,7 @@ export function showCameras() {
 
   async function draw(signal) {
     const cameras = await guarded(() => readCameras(signal));
-    const open = new Set([...list.querySelectorAll("details[open]")].map((details) => details.dataset.key));
+    const open = new Set(every("details[open]", list).map((details) => details.dataset.key));
     keepFocus(() => list.replaceChildren(...(cameras.length ? cameras.map(item) : [h("li", { class: "empty" }, "This site has no camera yet.")])));
     for (const details of list.querySelectorAll("details")) details.open = open.has(details.dataset.key);
   }
@@ -57,7 +57,9 @@ export function showCameras() {
   };
 }
 
-/** The form that adds a camera: address, test, picture, save. @param {AbortSignal} signal */
+/** The form that adds a camera: address, test, picture, save.
+ * @param {AbortSignal} signal
+ */
 function addForm(signal) {
   const source = h("input", { type: "text", required: true, inputmode: "url", autocomplete: "off", spellcheck: "false", placeholder: "rtsp://user:password@192.0.2.10/stream" });
   const name = h("input", { type: "text", required: true, maxlength: 64, pattern: "[A-Za-z0-9][A-Za-z0-9_.\\-]*", title: "letters, digits, and - _ . inside", placeholder: "lobby" });

@@ -5,8 +5,10 @@ import { keepFocus, titleOfCamera } from "./panel_body.js";
 import { clockTime, colourOf, cropAddress, duration, get, h, swatch, titleOf } from "./parts.js";
 
 /** The newest crops of each identity.
- * @param {string[]} cameras @param {AbortSignal} signal
- * @returns {Promise<Map<number, Array<any>>>} by gid, the newest first */
+ * @param {string[]} cameras
+ * @param {AbortSignal} signal
+ * @returns {Promise<Map<number, Array<any>>>} by gid, the newest first
+ */
 export async function newestCrops(cameras, signal) {
   const pages = await Promise.all(cameras.map((camera) => get(`/cameras/${encodeURIComponent(camera)}/crops?limit=64`, signal).catch(() => ({ crops: [] }))));
   const found = new Map();
@@ -20,9 +22,12 @@ export async function newestCrops(cameras, signal) {
 }
 
 /** One card.
- * @param {any} identity an Identity of the API @param {Array<any>} crops its newest crops
+ * @param {any} identity an Identity of the API
+ * @param {Array<any>} crops its newest crops
  * @param {HTMLElement} [before] the card that showed it until now; keeps its place in the page
- * @param {string} [note] a line more @returns {HTMLElement} */
+ * @param {string} [note] a line more
+ * @returns {HTMLElement}
+ */
 export function card(identity, crops, before, note) {
   const element = before || h("li", { class: "card", "data-gid": identity.gid });
   element.style.setProperty("--colour", colourOf(identity.gid));

@@ -6,7 +6,8 @@ import { h, request } from "./parts.js";
 
 /** The forms for one identity; they stay while the journey below them is drawn again.
  * @param {{gid: number, name: string|null}} identity
- * @param {{open: (gid: number) => void, changed: () => void}} page */
+ * @param {{open: (gid: number) => void, changed: () => void}} page
+ */
 export class Corrections {
   constructor(identity, page) {
     this.gid = identity.gid;
@@ -34,7 +35,10 @@ export class Corrections {
     }, input, h("button", { type: "submit" }, label));
   }
 
-  /** Splits a track off. @param {string} camera @param {string} trackId */
+  /** Splits a track off.
+   * @param {string} camera
+   * @param {string} trackId
+   */
   split(camera, trackId) {
     this.element.open = true;
     this.ask({ kind: "split", gid: this.gid, tracks: [`${camera}/${trackId}`] });

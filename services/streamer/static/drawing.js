@@ -3,7 +3,7 @@
 
 import { go } from "./navigation.js";
 import { body, titleOfCamera } from "./panel_body.js";
-import { get, h, request } from "./parts.js";
+import { every, get, h, request } from "./parts.js";
 import { pointIn, svg } from "./svg.js";
 
 const LEAST_CORNERS = 3;
@@ -12,7 +12,9 @@ const GRID_LINES = 10; // in each direction, at most twice as many
 
 /** The picture of a camera, to click on. */
 class Picture {
-  /** @param {string} camera @param {(x: number, y: number) => void} onPoint with fractions of width and height */
+  /** @param {string} camera
+   * @param {(x: number, y: number) => void} onPoint with fractions of width and height
+   */
   constructor(camera, onPoint) {
     this.width = 1280;
     this.height = 720;
@@ -39,7 +41,9 @@ class Picture {
     this.image.setAttribute("height", String(this.height));
   }
 
-  /** @param {Array<[number, number]>} points fractions @returns {string} for the attribute `points` */
+  /** @param {Array<[number, number]>} points fractions
+   * @returns {string} for the attribute `points`
+   */
   path(points) {
     return points.map(([x, y]) => `${(x * this.width).toFixed(1)},${(y * this.height).toFixed(1)}`).join(" ");
   }
@@ -88,7 +92,10 @@ async function attempt(said, work) {
   }
 }
 
-/** The mask of a camera. @param {string} camera @returns {() => void} stops it */
+/** The mask of a camera.
+ * @param {string} camera
+ * @returns {() => void} stops it
+ */
 export function showMask(camera) {
   const path = `/cameras/${encodeURIComponent(camera)}`;
   /** @type {Array<Array<[number, number]>>} the last one is being drawn */
@@ -156,7 +163,10 @@ export function showMask(camera) {
   return () => {};
 }
 
-/** The calibration of a camera. @param {string} camera @returns {() => void} stops it */
+/** The calibration of a camera.
+ * @param {string} camera
+ * @returns {() => void} stops it
+ */
 export function showCalibration(camera) {
   const path = `/cameras/${encodeURIComponent(camera)}`;
   /** @type {Array<{at: [number, number], metres: [number, number]|null, error: string}>} */
@@ -166,7 +176,7 @@ export function showCalibration(camera) {
   const add = (x, y) => {
     points.push({ at: [x, y], metres: null, error: "" });
     changed();
-    list.querySelector("li:last-child .metres input")?.focus();
+    every("li:last-child .metres input", list)[0]?.focus();
   };
   const picture = new Picture(camera, add);
   picture.onResize = () => draw();

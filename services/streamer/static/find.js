@@ -61,7 +61,9 @@ export function showFind() {
     });
   }
 
-  /** Asks which identities look like a picture. @param {File} [picture] */
+  /** Asks which identities look like a picture.
+   * @param {File} [picture]
+   */
   async function search(picture) {
     if (!picture) return;
     found.replaceChildren("A worker looks at the picture …");
@@ -110,7 +112,10 @@ function likeness(mode, match) {
   return `${match.score >= 0 ? "likely the same" : "rather another one"} (score ${match.score.toFixed(1)})`;
 }
 
-/** A picture of any kind that the browser reads, as a small JPEG. @param {File} picture @returns {Promise<[Blob, string]>} and its address */
+/** A picture of any kind that the browser reads, as a small JPEG.
+ * @param {File} picture
+ * @returns {Promise<[Blob, string]>} and its address
+ */
 async function asJpeg(picture) {
   const image = await createImageBitmap(picture).catch(() => {
     throw new Error("the browser cannot read this file as a picture");

@@ -1,5 +1,6 @@
 // The strip in the header: how each part of the site is. A click says what it means and what to do.
 
+import { every } from "./parts.js";
 import { put } from "./tile.js";
 
 const strip = document.getElementById("health");
@@ -15,7 +16,7 @@ export function showHealth(health) {
   while (strip.children.length > health.length) strip.lastChild.remove();
   while (strip.children.length < health.length) strip.append(partItem());
   health.forEach((part, index) => {
-    const item = strip.children[index];
+    const item = /** @type {HTMLElement} */ (strip.children[index]);
     const button = item.firstElementChild;
     item.dataset.part = part.part;
     item.dataset.level = part.level;
@@ -46,7 +47,7 @@ function partItem() {
 
 function showDetail() {
   const part = parts.find((one) => one.part === chosen);
-  for (const item of strip.children) item.firstElementChild.setAttribute("aria-expanded", String(item.dataset.part === chosen));
+  for (const item of every("li", strip)) item.firstElementChild.setAttribute("aria-expanded", String(item.dataset.part === chosen));
   detail.hidden = part === undefined;
   if (part) {
     detail.dataset.level = part.level;
@@ -58,7 +59,7 @@ function showDetail() {
 
 window.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || chosen === null) return;
-  const button = strip.querySelector(`[data-part="${chosen}"] button`);
+  const [button] = every(`[data-part="${chosen}"] button`, strip);
   chosen = null;
   showDetail();
   button.focus();

@@ -4,11 +4,13 @@ import { Corrections } from "./corrections.js";
 import { journey } from "./journey.js";
 import { go, openIdentity, place, toggleFollow } from "./navigation.js";
 import { body, guarded, isOperator, keepFocus, markFollowed } from "./panel_body.js";
-import { get, h, repeat } from "./parts.js";
+import { every, get, h, repeat } from "./parts.js";
 
 const EVERY_MS = 2000;
 
-/** @param {number} gid @returns {() => void} stops it */
+/** @param {number} gid
+ * @returns {() => void} stops it
+ */
 export function showIdentity(gid) {
   /** @type {Corrections|null} */
   let corrections = null;
@@ -27,7 +29,7 @@ export function showIdentity(gid) {
         ...(corrections ? [corrections.element] : []),
         content);
     }
-    const open = new Set([...content.querySelectorAll("details[open]")].map((details) => details.dataset.key));
+    const open = new Set(every("details[open]", content).map((details) => details.dataset.key));
     keepFocus(() => content.replaceChildren(...journey(identity, corrections)));
     for (const details of content.querySelectorAll("details")) details.open = open.has(details.dataset.key);
     markFollowed(place().follow);

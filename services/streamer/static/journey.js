@@ -16,7 +16,8 @@ const TERMS = {
 
 /** The journey as elements.
  * @param {any} identity an IdentityDetail of the API
- * @param {import("./corrections.js").Corrections|null} corrections null: the visitor may not change anything */
+ * @param {import("./corrections.js").Corrections|null} corrections null: the visitor may not change anything
+ */
 export function journey(identity, corrections) {
   const stays = identity.journey;
   return [

@@ -85,6 +85,9 @@ function groundOf(views, view) {
     view.live);
 }
 
+/** Lines every 10 m.
+ * @param {number[]} box left, top, width and height
+ */
 function grid([left, top, width, height]) {
   const lines = [];
   for (let x = Math.ceil(left / 10) * 10; x < left + width; x += 10) lines.push(`M${x} ${top}v${height}`);

@@ -25,7 +25,8 @@ export function place() {
 }
 
 /** Changes the address; null removes a part.
- * @param {Record<string, string|number|null>} changes */
+ * @param {Record<string, string|number|null>} changes
+ */
 export function go(changes) {
   const parts = new URLSearchParams(location.hash.slice(1));
   for (const [name, value] of Object.entries(changes)) {
@@ -37,12 +38,16 @@ export function go(changes) {
   if (!parts.toString() && before) window.dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
-/** Opens the journey of an identity. @param {number} gid */
+/** Opens the journey of an identity.
+ * @param {number} gid
+ */
 export function openIdentity(gid) {
   go({ gid });
 }
 
-/** Follows an identity, or stops if it is the one that is followed. @param {number} gid */
+/** Follows an identity, or stops if it is the one that is followed.
+ * @param {number} gid
+ */
 export function toggleFollow(gid) {
   go({ follow: place().follow === gid ? null : gid });
 }

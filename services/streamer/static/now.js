@@ -3,7 +3,7 @@
 import { card, newestCrops } from "./cards.js";
 import { place } from "./navigation.js";
 import { body, guarded, keepFocus, markFollowed, readCameras } from "./panel_body.js";
-import { get, h, repeat } from "./parts.js";
+import { every, get, h, repeat } from "./parts.js";
 
 const EVERY_MS = 1000;
 
@@ -15,7 +15,7 @@ export function showNow() {
 async function draw(signal) {
   const [found, cameras] = await guarded(() => Promise.all([get("/identities?present=true&limit=200", signal), readCameras(signal)]));
   const crops = await newestCrops(cameras.map((camera) => camera.name), signal);
-  const before = new Map([...body.querySelectorAll(".card")].map((one) => [Number(one.dataset.gid), one]));
+  const before = new Map(every(".card", body).map((one) => [Number(one.dataset.gid), one]));
   const list = h("ul", { class: "cards" });
   list.append(...found.identities.map((identity) => card(identity, crops.get(identity.gid) || [], before.get(identity.gid))));
   keepFocus(() => body.replaceChildren(h("p", { class: "sum" }, count(found.identities.length)), list));

@@ -6,7 +6,10 @@ const SETTLE_MS = 200; // scrolling and resizing end before another stream is op
 const MARGIN = "80px"; // a view that is about to be scrolled in already has a picture
 
 export class OnScreen {
-  /** @param {Map<string, any>} tiles @param {() => string|null} large @param {() => void} onChange called when `address` has changed */
+  /** @param {Map<string, any>} tiles
+   * @param {() => string|null} large
+   * @param {() => void} onChange called when `address` has changed
+   */
   constructor(tiles, large, onChange) {
     this.tiles = tiles;
     this.large = large;
@@ -59,7 +62,9 @@ export class OnScreen {
     this.onChange();
   }
 
-  /** The cameras that are streamed. @returns {string[]} */
+  /** The cameras that are streamed.
+   * @returns {string[]}
+   */
   cameras() {
     if (this.paused) return [];
     const large = this.large();
@@ -67,7 +72,9 @@ export class OnScreen {
     return [...this.tiles.keys()].filter((name) => this.visible.has(name));
   }
 
-  /** Whether the picture that a camera shows is its newest one, or was when the wall was paused. @param {string} name */
+  /** Whether the picture that a camera shows is its newest one, or was when the wall was paused.
+   * @param {string} name
+   */
   isCurrent(name) {
     return this.paused || this.cameras().includes(name);
   }
@@ -95,7 +102,9 @@ export class OnScreen {
     return this.asked;
   }
 
-  /** The streamer says to which width it scales now, because of the connection. @param {number|null} width */
+  /** The streamer says to which width it scales now, because of the connection.
+   * @param {number|null} width
+   */
   limited(width) {
     this.limit = width === null || width >= this.width() ? null : { width, cameras: this.cameras().length };
   }

@@ -12,14 +12,14 @@ import { showMap } from "./map.js";
 import { go, place } from "./navigation.js";
 import { showNow } from "./now.js";
 import { body, markFollowed } from "./panel_body.js";
-import { h } from "./parts.js";
+import { every, h } from "./parts.js";
 import { tiles } from "./wall.js";
 
 const SHOW = { now: showNow, map: showMap, events: showEvents, find: showFind, cameras: showCameras };
 /** What a view of its own does not keep in the address. */
 const NOTHING = { gid: null, mask: null, calibrate: null, add: null };
 const panel = document.getElementById("panel");
-const tabs = [...panel.querySelectorAll("[role=tab]")];
+const tabs = every("[role=tab]", panel);
 const toggle = document.getElementById("panel-toggle");
 const follow = new Follow(() => tiles);
 let stop = () => {};
@@ -49,7 +49,9 @@ function show() {
   stop = open(here);
 }
 
-/** @param {import("./navigation.js").Place} here @returns {() => void} stops it */
+/** @param {import("./navigation.js").Place} here
+ * @returns {() => void} stops it
+ */
 function open(here) {
   if (here.gid !== null) return showIdentity(here.gid);
   if (here.mask !== null) return showMask(here.mask);

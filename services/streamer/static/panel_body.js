@@ -1,20 +1,24 @@
 // The body of the panel, which one view at a time draws in.
 
 import { go } from "./navigation.js";
-import { get, h } from "./parts.js";
+import { every, get, h } from "./parts.js";
 
 export const body = document.getElementById("panel-body");
 
 /** What people call each camera, as the views learn it. @type {Map<string, string>} */
 export const titles = new Map();
 
-/** @param {string} camera @returns {string} */
+/** @param {string} camera
+ * @returns {string}
+ */
 export function titleOfCamera(camera) {
   return titles.get(camera) || camera;
 }
 
 /** The cameras of the site; learns their titles.
- * @param {AbortSignal} signal @returns {Promise<Array<any>>} */
+ * @param {AbortSignal} signal
+ * @returns {Promise<Array<any>>}
+ */
 export async function readCameras(signal) {
   const found = await get("/cameras", signal);
   for (const camera of found.cameras) titles.set(camera.name, camera.title || camera.name);
@@ -25,7 +29,10 @@ export async function readCameras(signal) {
 export const isOperator = document.body.dataset.role !== "viewer";
 
 /** Does `work`; shows an error in the panel and throws it on.
- * @template T @param {() => Promise<T>} work @returns {Promise<T>} */
+ * @template T
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
 export async function guarded(work) {
   try {
     return await work();
@@ -41,7 +48,8 @@ export async function guarded(work) {
 }
 
 /** Draws again without taking the keyboard's focus or the place in the list away.
- * @param {() => void} draw */
+ * @param {() => void} draw
+ */
 export function keepFocus(draw) {
   const active = document.activeElement;
   const key = active instanceof HTMLElement && body.contains(active) ? active.dataset.key : undefined;
@@ -49,15 +57,17 @@ export function keepFocus(draw) {
   draw();
   body.scrollTop = top;
   if (key && (!document.activeElement || document.activeElement === document.body)) {
-    const again = [...body.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key);
+    const again = every("[data-key]", body).find((element) => element.dataset.key === key);
     if (again) again.focus({ preventScroll: true });
   }
 }
 
-/** Shows on the buttons "Follow" which identity is followed. @param {number|null} gid */
+/** Shows on the buttons "Follow" which identity is followed.
+ * @param {number|null} gid
+ */
 export function markFollowed(gid) {
-  for (const button of body.querySelectorAll("button.follow")) {
-    const own = Number(button.closest("[data-gid]").dataset.gid);
+  for (const button of every("button.follow", body)) {
+    const own = Number(/** @type {HTMLElement} */ (button.closest("[data-gid]")).dataset.gid);
     button.setAttribute("aria-pressed", String(own === gid));
     button.textContent = own === gid ? "Following" : "Follow";
   }

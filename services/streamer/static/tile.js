@@ -3,12 +3,16 @@
 const TITLES = { starting: "Starting", waiting: "Waiting", stalled: "Stalled", frozen: "Frozen", blank: "Blank picture", down: "No signal", ended: "Ended", paused: "Paused" };
 const LABELS = { live: "live", starting: "starting", waiting: "waiting", stalled: "stalled", frozen: "frozen", blank: "blank picture", moving: "moving", moved: "moved", down: "no signal", ended: "ended", paused: "paused" };
 
-/** @param {Element} element @param {string} text */
+/** @param {Element} element
+ * @param {string} text
+ */
 export function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** @param {number} seconds @returns {string} */
+/** @param {number} seconds
+ * @returns {string}
+ */
 export function age(seconds) {
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 100) return `${Math.round(seconds)} s`;
@@ -22,8 +26,10 @@ const SHOWS_PICTURES = ["live", "moving", "moved"];
 /** @typedef {{camera: string, tick: number, width: number, height: number, boxes: Array<[number|null, number, number, number, number, string]>}} Picture */
 
 export class Tile {
-  /** @param {HTMLElement} element @param {(name: string) => void} onOpen called when the view is clicked
-   * @param {(gid: number) => void} onIdentity called when an identity in the picture is clicked */
+  /** @param {HTMLElement} element
+   * @param {(name: string) => void} onOpen called when the view is clicked
+   * @param {(gid: number) => void} onIdentity called when an identity in the picture is clicked
+   */
   constructor(element, onOpen, onIdentity) {
     this.element = element;
     this.name = element.dataset.camera;
@@ -37,6 +43,7 @@ export class Tile {
     this.firstMs = NaN;
     this.pointer = null;
     element.dataset.picture = "none";
+    /** @type {HTMLButtonElement} */
     this.button = element.querySelector(".open");
     this.button.addEventListener("click", (event) => {
       const gid = event.detail ? this.identityAt(event) : null; // 0: by keyboard
@@ -98,7 +105,9 @@ export class Tile {
   }
 
   /** The identity at a point of the window; of several, the one with the smallest box, which is in front of the others.
-   * @param {{clientX: number, clientY: number}} point @returns {number|null} */
+   * @param {{clientX: number, clientY: number}} point
+   * @returns {number|null}
+   */
   identityAt(point) {
     if (!this.picture) return null;
     const view = this.element.getBoundingClientRect();

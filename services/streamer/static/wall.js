@@ -2,6 +2,7 @@
 
 import { showHealth } from "./health.js";
 import { OnScreen } from "./on_screen.js";
+import { every } from "./parts.js";
 import { age, put, Tile } from "./tile.js";
 import { WallStream } from "./wall_stream.js";
 
@@ -18,7 +19,7 @@ export const tiles = new Map();
 export const onScreen = new OnScreen(tiles, large, () => {
   if (!document.hidden) stream.change();
 });
-for (const element of wall.querySelectorAll(".tile")) tiles.set(element.dataset.camera, new Tile(element, toggleLarge, openIdentity));
+for (const element of every(".tile", wall)) tiles.set(element.dataset.camera, new Tile(element, toggleLarge, openIdentity));
 
 function showNotice(text) {
   put(notice, text);
@@ -62,7 +63,8 @@ function forgetSite(message, health) {
 }
 
 function tileOf(name) {
-  const template = document.getElementById("tile").content.firstElementChild.cloneNode(true);
+  const { content } = /** @type {HTMLTemplateElement} */ (document.getElementById("tile"));
+  const template = /** @type {HTMLElement} */ (content.firstElementChild.cloneNode(true));
   template.dataset.camera = name;
   template.querySelector(".name").textContent = name;
   template.querySelector(".open").setAttribute("aria-label", `${name}: show large`);
@@ -103,7 +105,7 @@ function arrange() {
       tile = (width - (columns - 1) * GAP) / columns;
     }
   }
-  wall.style.setProperty("--columns", columns);
+  wall.style.setProperty("--columns", String(columns));
   wall.style.setProperty("--tile", `${Math.floor(tile)}px`);
   viewsChanged();
 }
@@ -123,7 +125,7 @@ function toggleLarge(name) {
 function closeLarge() {
   const parts = new URLSearchParams(location.hash.slice(1));
   parts.delete("camera");
-  history.pushState(null, "", parts.size ? `#${parts}` : location.pathname);
+  history.pushState(null, "", parts.toString() ? `#${parts}` : location.pathname);
   showLarge();
 }
 
