@@ -1,9 +1,9 @@
 """How alike groups of tracks look: a log-likelihood ratio that counts how much evidence each track has. Pure.
 
-Each camera gives all its embeddings a common offset, which hides the differences between objects. A running mean per
-camera and embedder is therefore removed first. What is left is modelled as in probabilistic linear discriminant
-analysis (Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006), with the same variances in every direction:
-an object has a vector, and each of its tracks shows that vector with noise that falls with the number of crops.
+The mean of each camera is removed first (`camera_means`). What is left is modelled as in probabilistic linear
+discriminant analysis (Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006), with the same variances in every
+direction: an object has a vector, and each of its tracks shows that vector with noise that falls with the number of
+crops.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from association.camera_means import CameraMeans
 from association.learned_layout import LearnedAppearance, Similarities
 from association.likeness import Gallery, Likeness, flat
 from association.linkage import Features
@@ -39,12 +40,6 @@ _MATURE_CROPS = 5
 """Tracks with fewer crops say little about how different objects look."""
 _LEAST_ENERGY = 0.05
 """Squared norm that is added when a vector without its mean is scaled: what lies close to the mean says little."""
-_SHRINKAGE_CROPS = 15.0
-"""The mean of a camera counts the mean of all cameras as this many crops of its own."""
-_FULL_CROPS = 20
-"""Crops of a track after this many count a tenth in the mean, so that a parked car does not become the mean."""
-_MEMORY_CROPS = 3000.0
-"""Means forget: older crops are scaled down so that they never count more than this many, because light changes."""
 _SHOWN_CROPS, _CLEARLY = (1, 3, 10), math.log(20.0)
 """What is shown to people of the similarities."""
 _CLIP = (-20.0, 12.0)
@@ -56,38 +51,18 @@ class Appearance:
 
     def __init__(self, table: TrackTable) -> None:
         self._table = table
-        self._sums: dict[tuple[int, int], Gains] = {}
-        self._weights: dict[tuple[int, int], float] = {}
-        self._used: dict[tuple[int, int], Features] = {}
-        """The means that the current features were computed with."""
+        self._means = CameraMeans(table)
         self._features: Features = np.zeros((0, 0), np.float32)
         self._precisions: Features = np.zeros(0, np.float32)
         self._changed: set[int] = set()
         self._squares, self._pairs = _DIMENSIONS_PAIRS / _DIMENSIONS, _DIMENSIONS_PAIRS
         """Sum of squared cosine similarities of different objects, and number of their pairs."""
 
-    def observe(self, camera: int, rows: npt.NDArray[np.intp], embeddings: Features) -> None:
-        """Add crops to the mean of their camera; the table has them already.
-
-        Args:
-            camera: index of the camera.
-            rows: `(m,)` intp, without duplicates, all with the same embedder.
-            embeddings: `(m, D)` float32, unit norm.
-        """
-        key = camera, int(self._table.rows["embedder"][rows[0]])
-        crops = np.where(self._table.rows["embedded"][rows] <= _FULL_CROPS, 1.0, 0.1)
-        total = self._weights.get(key, 0.0) + float(crops.sum())
-        forget = min(1.0, _MEMORY_CROPS / total)
-        before = _resized(self._sums.get(key, np.zeros(0)), embeddings.shape[1])
-        self._sums[key] = (before + (embeddings.astype(np.float64) * crops[:, None]).sum(axis=0)) * forget
-        self._weights[key] = total * forget
-        self._changed.update(rows.tolist())
-
     def refresh(self, *, means: bool) -> None:
         """Bring the features of changed tracks up to date, or with `means` those of all, with the newest means."""
         table = self._table
         if means:
-            self._used = {}
+            self._means.renew()
             rows = np.flatnonzero(table.rows["used"] & (table.rows["embedded"] > 0))
         else:
             rows = np.array(sorted(self._changed), np.intp)
@@ -105,6 +80,10 @@ class Appearance:
     def changed(self, *rows: int) -> None:
         """Take note that the table has other embeddings of some tracks."""
         self._changed.update(rows)
+
+    def retire(self, rows: Sequence[int]) -> None:
+        """See `CameraMeans.retire`."""
+        self._means.retire(rows)
 
     def forget(self, row: int) -> None:
         """Clear a row, which another track may use from now on."""
@@ -142,22 +121,11 @@ class Appearance:
         self._squares, self._pairs = round(self._squares * forget, 6), round(self._pairs * forget, 6)
 
     def _compute(self, rows: npt.NDArray[np.intp], key: tuple[int, int]) -> None:
-        if key not in self._used:
-            self._used[key] = self._mean(key)
-        mean = self._used[key]
+        mean = self._means.of(key)
         self._features[rows] = 0.0
         means = self._table.sums[rows, : len(mean)] / self._table.weights[rows, None]
         self._features[rows, : len(mean)] = _centred(means, mean)
         self._precisions[rows] = _precisions(self._table.rows["embedded"][rows])
-
-    def _mean(self, key: tuple[int, int]) -> Features:
-        """The mean of a camera, shrunk to that of all cameras with the same embedder."""
-        same = sorted(other for other in self._sums if other[1] == key[1])
-        length = max(len(self._sums[other]) for other in same)
-        sums = {other: _resized(self._sums[other], length) for other in same}
-        of_all = np.sum(list(sums.values()), axis=0) / sum(self._weights[other] for other in same)
-        own, weight = sums.get(key, np.zeros(length)), self._weights.get(key, 0.0)
-        return ((own + _SHRINKAGE_CROPS * of_all) / (weight + _SHRINKAGE_CROPS)).astype(np.float32)
 
     def gains(self, a: Groups, b: Groups) -> Gains:
         """Log-likelihood ratio of "one object" against "two objects" for each group of `a` with each of `b`.
@@ -185,9 +153,7 @@ class Appearance:
             a: `(n, D)` mean embeddings, and `(n,)` numbers of crops.
             b: likewise.
         """
-        if key not in self._used:
-            self._used[key] = self._mean(key)
-        mean = self._used[key]
+        mean = self._means.of(key)
         sums, precisions = [], []
         for embeddings, crops in (a, b):
             precision = _precisions(crops)
@@ -249,9 +215,9 @@ class Appearance:
 
     def learned(self) -> list[LearnedAppearance]:
         """What has been learned of each embedder that is in use."""
-        found = []
+        found, known = [], sorted(self._means.crops().items())
         for index, embedder in enumerate(self._table.embedders):
-            cameras = tuple((key[0], weight) for key, weight in sorted(self._weights.items()) if key[1] == index)
+            cameras = tuple((key[0], crops) for key, crops in known if key[1] == index)
             if cameras:
                 similarities = tuple(self._similarities(crops) for crops in _SHOWN_CROPS)
                 pairs = max(0.0, self._pairs - _DIMENSIONS_PAIRS)
@@ -273,40 +239,15 @@ class Appearance:
         return Similarities(crops, different, even, same)
 
     def to_dict(self) -> dict[str, Any]:
-        """The means for a checkpoint: those that are learned, and those in use."""
-        return {
-            "learned": [[*key, self._weights[key], self._sums[key].tobytes()] for key in sorted(self._sums)],
-            "dimensions": [self._squares, self._pairs],
-            "used": [[*key, mean.tobytes()] for key, mean in sorted(self._used.items())],
-        }
+        """What is learned, for a checkpoint."""
+        return self._means.to_dict() | {"dimensions": [self._squares, self._pairs]}
 
     def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
         """Restore `to_dict`; camera `i` has index `camera_index[i]` now. The table is restored already."""
-        for camera, embedder, weight, packed in data.get("learned", ()):
-            key = camera_index[camera], embedder
-            if camera_index[camera] >= 0:
-                self._weights[key], self._sums[key] = weight, np.frombuffer(packed, np.float64).copy()
+        self._means.restore(data, camera_index)
         self._squares, self._pairs = data.get("dimensions", (self._squares, self._pairs))
-        for camera, embedder, packed in data.get("used", ()):
-            if camera_index[camera] >= 0:
-                self._used[camera_index[camera], embedder] = np.frombuffer(packed, np.float32).copy()
-        table = self._table.rows
-        self._changed = set(np.flatnonzero(table["used"] & (table["embedded"] > 0)).tolist())
-        for row in list(self._changed):  # a state of the reference mode has no means: start with the tracks
-            key = int(table["camera"][row]), int(table["embedder"][row])
-            if key not in self._sums:
-                self._sums[key], self._weights[key] = np.zeros(self._table.sums.shape[1]), 0.0
-        self._learn_missing()
-
-    def _learn_missing(self) -> None:
         rows = self._table.rows
-        missing = {key for key, weight in self._weights.items() if weight == 0.0}
-        for row in sorted(self._changed):
-            key = int(rows["camera"][row]), int(rows["embedder"][row])
-            if key in missing:
-                crops = float(min(int(rows["embedded"][row]), _FULL_CROPS))
-                self._sums[key] += self._table.sums[row].astype(np.float64) / self._table.weights[row] * crops
-                self._weights[key] += crops
+        self._changed = set(np.flatnonzero(rows["used"] & (rows["embedded"] > 0)).tolist())
 
 
 @dataclass(frozen=True)
@@ -360,10 +301,3 @@ def _centred(embeddings: Features, mean: Features) -> Features:
     left = embeddings - mean
     features: Features = left / np.sqrt((left**2).sum(axis=1) + _LEAST_ENERGY)[:, None]
     return features
-
-
-def _resized(vector: Gains, length: int) -> Gains:
-    """A vector with zeros added or removed at its end: embedders of one site may differ in length."""
-    found = np.zeros(length)
-    found[: min(len(vector), length)] = vector[:length]
-    return found

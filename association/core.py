@@ -172,8 +172,12 @@ class Association:
     def _forget(self, now_ns: int, result: CycleResult) -> None:
         rows = self.table.rows
         expired = np.flatnonzero(rows["used"] & rows["ended"] & (now_ns - rows["last_ns"] > self.settings.retention_ns))
-        surplus = self._surplus(now_ns) if isinstance(self._grouping, LiveGrouping) else set()
-        for row in sorted({*expired.tolist(), *surplus}):
+        gone = set(expired.tolist())
+        if isinstance(self._grouping, LiveGrouping):
+            gone |= self._surplus(now_ns)
+            if gone:
+                self._grouping.retire(sorted(gone))
+        for row in sorted(gone):
             if rows["lingering"][row]:
                 self._unassign(row, result)
             gid, ended_ns = int(rows["gid"][row]), int(rows["ended_ns"][row])

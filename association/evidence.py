@@ -57,7 +57,7 @@ class Evidence:
         embedded = np.flatnonzero(batch.embedding_rows >= 0)
         if len(embedded):
             vectors = batch.embeddings[batch.embedding_rows[embedded]].astype(np.float32)
-            self._appearance.observe(seen.camera, rows[embedded], vectors)
+            self._appearance.changed(*rows[embedded].tolist())
             weights = crop_weights(batch.qualities[embedded])
             self.switches.observe(rows[embedded], seen.tick, seen.time_ns, vectors, weights)
         self._note_pose(seen)
@@ -175,6 +175,10 @@ class Evidence:
         votes = np.zeros((len(groups), int(rows["class"].max(initial=-1)) + 2))
         np.add.at(votes, (numbers, rows["class"] + 1), np.minimum(rows["embedded"], _CLASS_VOTES))
         return votes.argmax(axis=1) - 1
+
+    def retire(self, rows: Sequence[int]) -> None:
+        """Keep what is needed of tracks that the table is about to forget; see `CameraMeans.retire`."""
+        self._appearance.retire(rows)
 
     def cut(self, row: int) -> int:
         """Divide a track before its newest crops, see `TrackTable.cut`; the row of the part that ended."""

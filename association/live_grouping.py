@@ -96,6 +96,10 @@ class LiveGrouping:
         self.evidence.observe(seen, rows)
         self._learning.observe(seen)
 
+    def retire(self, rows: Sequence[int]) -> None:
+        """Keep what is needed of tracks that the table is about to forget."""
+        self.evidence.retire(rows)
+
     def forget(self, row: int) -> None:
         """Forget a track; another one may use its row."""
         self.evidence.forget(row)

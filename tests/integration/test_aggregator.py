@@ -168,7 +168,7 @@ def saved_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def scene() -> list[CameraTick]:
     """A scene noisy enough for merges and a split, and long enough for objects to be forgotten."""
-    return entries(random_scene(50, TICKS), 2.5, 50)
+    return entries(random_scene(72, TICKS), 2.5, 72)
 
 
 @pytest.fixture(scope="module")
@@ -1108,6 +1108,7 @@ def test_adding_and_removing_cameras_has_the_same_outcome_however_often_the_aggr
     redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.aggregator.service._LOOK_AROUND_S", 0.0)
+    let_keys_live(monkeypatch)
     straight = changing_site(redis_client, "straight", None)
     assert {fields[b"camera"] for fields in straight["assignments"]} == {b"A", b"B", b"C", b"D"}
     assert b"gap" not in {fields[b"kind"] for _, fields in straight["events"]}

@@ -137,9 +137,7 @@ def test_a_camera_is_added_paused_resumed_and_removed_while_the_others_keep_runn
     start: Callable[..., RunningSite], mtmc: CommandLine, tmp_path: Path, redis_client: Client, redis_url: str
 ) -> None:
     site_file = tmp_path / "site.yaml"
-    # The live mode compares with the mean of a camera. These show one object that never changes, so nothing would be
-    # left of it, and whether it is recognised would be chance.
-    association = {"linger_seconds": 1, "mode": "reference"}
+    association = {"linger_seconds": 1}
     site_file.write_text(yaml.safe_dump(site_settings(tmp_path, association=association)))
     for name in ("a", "b", "c"):
         write_video(tmp_path / f"{name}.avi", frames=3000)  # Long enough not to loop, which would end the tracks.
@@ -165,7 +163,8 @@ def test_a_camera_is_added_paused_resumed_and_removed_while_the_others_keep_runn
     assert "worker" not in message
     change("add", "blind", tmp_path / "c.avi", "--loop", "--mask", tmp_path / "blind.png")
     site.wait_for(lambda: page.states() == dict.fromkeys(("a", "b", "new", "blind"), "live"))
-    site.wait_for(lambda: set(redis_client.hvals(KEYS.gids("new"))) & set(redis_client.hvals(KEYS.gids("a"))))
+    # Nothing says yet that its view overlaps others, so the same object at the same time is another one there.
+    site.wait_for(lambda: redis_client.hvals(KEYS.gids("new")))
     site.wait_for(lambda: page.live_tracks("new"))
     site.wait_for(lambda: page.cameras_on_the_wall() == {"a", "b", "new", "blind"})
     status, headers, jpeg = page.get("new.jpg")
@@ -186,7 +185,7 @@ def test_a_camera_is_added_paused_resumed_and_removed_while_the_others_keep_runn
     site.wait_for(lambda: int(redis_client.zscore(KEYS.seen, "a")) > tick + 5)
     assert redis_client.hget(KEYS.camera("new"), "tick") == before
 
-    # Resumed: as before, with the same identity.
+    # Resumed: as before. Tracks have found themselves in both views three times now, so these overlap.
     change("resume", "new")
     site.wait_for(lambda: page.states()["new"] == "live")
     site.wait_for(lambda: set(redis_client.hvals(KEYS.gids("new"))) & set(redis_client.hvals(KEYS.gids("a"))))

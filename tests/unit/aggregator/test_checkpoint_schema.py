@@ -20,6 +20,7 @@ GIDS = {
     4: {(0, 1): 1, (2, 7): 2, (0, 2): 3, (1, 5): 4, (2, 4): 5, (1, 3): 1, (0, 6): 4},
     5: {(0, 1): 1, (2, 7): 2, (0, 2): 3, (1, 5): 4, (2, 4): 5, (1, 3): 1, (0, 6): 4},
     6: {(0, 1): 9, (0, 2): 2, (1, 3): 5, (2, 5): 4, (1, 4): 4, (2, 6): 1, (2, 7): 2},
+    7: {(0, 1): 10, (0, 2): 2, (1, 3): 6, (2, 5): 5, (1, 4): 5, (2, 6): 1, (2, 7): 2},
 }
 """Schema → (camera, track) → gid, as the version that wrote the golden file published them."""
 
@@ -35,6 +36,7 @@ GIDS = {
         (4, "live", Layout.open(tuple("ABC"))),
         (5, "live", Layout.open(tuple("ABC"))),
         (6, "live", Layout.open(tuple("ABC"))),
+        (7, "live", Layout.open(tuple("ABC"))),
     ],
 )
 def test_a_checkpoint_of_an_earlier_version_keeps_every_gid(
@@ -70,11 +72,19 @@ def test_a_checkpoint_of_schema_6_has_what_operators_decided() -> None:
     assert (answer.id, answer.kind, answer.outcome, answer.gid, answer.other_gid) == ("m1", "merge", "done", 1, 2)
 
 
+def test_a_checkpoint_of_schema_7_has_what_forgotten_tracks_said_of_the_mean_of_their_camera() -> None:
+    checkpoint = unpack((GOLDEN / "checkpoint_schema7.msgpack").read_bytes(), "site")
+    association = Association(Layout.open(tuple("ABC")), settings(mode="live"))
+    association.restore(checkpoint.association, [0, 1, 2])
+    (found,) = association.to_dict()["grouping"]["evidence"]["appearance"]["gone"]
+    assert found[:3] == [1, 0, 15.0], "one object of camera B with 15 crops"
+
+
 def test_a_checkpoint_of_a_newer_version_is_refused_with_what_to_do() -> None:
     content = msgpack.unpackb((GOLDEN / "checkpoint_schema3.msgpack").read_bytes(), strict_map_key=False) | {
         "schema": SCHEMA + 1
     }
     with pytest.raises(
-        UnknownState, match=r"site site in Redis has schema 7.*reads up to 6.*Run that version, or delete"
+        UnknownState, match=r"site site in Redis has schema 8.*reads up to 7.*Run that version, or delete"
     ):
         unpack(msgpack.packb(content), "site")

@@ -22,7 +22,7 @@ def events_of(association: Association, objects: int, looks: int, seconds: float
 
 
 def test_the_score_is_the_sum_of_its_terms_and_the_margin_its_lead() -> None:
-    events = events_of(Association(layout(0, 1, 2), LIVE), 30, 4, 60.0)
+    events = events_of(Association(layout(0, 1, 2), LIVE), 30, 6, 60.0)
     decisions = [event.decision for event in events if event.decision is not None]
     assert {event.kind for event in events if event.decision} >= {"appeared", "handover", "merged"}
     for decision in decisions:

@@ -44,9 +44,9 @@ def test_the_offsets_of_the_cameras_are_learned(ticks: dict[int, int]) -> None:
 
 
 def test_late_pictures_do_not_tear_identities_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, same = run({1: 4}, 2)
+    _, same = run({1: 5}, 4)
     monkeypatch.setattr("association.time_offsets._CERTAIN_S", 0.0)
-    _, uncorrected = run({1: 4}, 2)
+    _, uncorrected = run({1: 5}, 4)
     assert same > uncorrected + 0.05
 
 

@@ -1,0 +1,166 @@
+"""The mean embedding of each camera, in which an object counts once, however long it stays. Pure.
+
+Each camera gives all its embeddings a common offset, which hides the differences between objects. The mean of a camera
+estimates this offset from the objects that it has shown. Crops of one object are not independent: however many there
+are, they tell no more of the offset than one object can. As in models with random effects (DerSimonian and Laird,
+"Meta-analysis in clinical trials", 1986; the effective sample size of a cluster sample), the weight of an object grows
+with its crops up to a bound. It follows that a parked car does not become the mean of its camera, which would leave
+only noise of it. A camera that has shown few objects relies on the mean of all cameras, and a site that has shown few
+on none at all.
+
+Only the tracks that the table has forgotten are summed up here. What the others say follows from the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from association.linkage import Features
+from association.track_table import TrackTable
+
+Sums = npt.NDArray[np.float64]
+Key = tuple[int, int]
+"""Index of a camera, and of an embedder in the table."""
+_FULL_CROPS = 20
+"""An object counts as its number of crops in a camera, but not as more than this many."""
+_SHRINKAGE_CROPS = 40.0
+"""The mean of a camera counts the mean of all cameras as this many crops of its own."""
+_NOTHING_CROPS = 20.0
+"""The mean of all cameras counts no offset at all (zero) as this many crops."""
+_MEMORY_CROPS = 3000.0
+"""Means forget, because light changes: of the objects of a camera, the newest with so many crops count."""
+
+
+class _Objects(NamedTuple):
+    """The `n` objects of a table, once for each camera and embedder that has shown them."""
+
+    ids: npt.NDArray[np.int64]
+    """`(n, 3)`: embedder, camera, and the gid or a negative number for a track without gid; sorted."""
+    crops: Sums
+    """`(n,)`: as how many crops each counts."""
+    newest_ns: npt.NDArray[np.int64]
+    means: Sums
+    """`(n, D)`: mean embedding."""
+
+
+class CameraMeans:
+    """The means of all cameras, for each embedder."""
+
+    def __init__(self, table: TrackTable) -> None:
+        self._table = table
+        self._gone: dict[Key, tuple[Sums, float]] = {}
+        """Sum of the mean embeddings of the objects that the table has forgotten, times their crops; and these."""
+        self._used: dict[Key, Features] = {}
+
+    def of(self, key: Key) -> Features:
+        """The mean of a camera when `renew` was called last, or when it was first asked for: `(D,)` float32."""
+        if key not in self._used:
+            self._used[key] = self._learned()[key]
+        return self._used[key]
+
+    def renew(self) -> None:
+        """Bring all means up to date."""
+        self._used = self._learned()
+
+    def retire(self, rows: Sequence[int]) -> None:
+        """Keep what tracks say that the table is about to forget. An object that has others there still counts."""
+        staying = self._table.rows["used"].copy()
+        staying[rows] = False
+        kept = {tuple(one) for one in self._objects(np.flatnonzero(staying)).ids.tolist()}
+        leaving = self._objects(np.array(rows, np.intp))
+        for (embedder, camera, who), crops, mean in zip(
+            leaving.ids.tolist(), leaving.crops.tolist(), leaving.means, strict=True
+        ):
+            if (embedder, camera, who) not in kept:
+                before, weight = self._gone.get((camera, embedder), (np.zeros(0), 0.0))
+                total = weight + crops
+                forget = min(1.0, _MEMORY_CROPS / total)
+                self._gone[camera, embedder] = (_resized(before, len(mean)) + crops * mean) * forget, total * forget
+
+    def crops(self) -> dict[Key, float]:
+        """As how many crops the objects of each camera count."""
+        return {key: weight for key, (_, weight) in self._totals(self._all(), shared=False).items()}
+
+    def _all(self) -> _Objects:
+        return self._objects(np.flatnonzero(self._table.rows["used"]))
+
+    def _objects(self, rows: npt.NDArray[np.intp]) -> _Objects:
+        """What some rows of the table have shown."""
+        rows = rows[self._table.rows["embedded"][rows] > 0]
+        chosen = self._table.rows[rows]
+        who = np.where(chosen["gid"] > 0, chosen["gid"], -1 - rows)
+        columns = chosen["embedder"].astype(np.int64), chosen["camera"].astype(np.int64), who
+        ids, numbers = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+        numbers = numbers.reshape(-1)
+        crops = np.bincount(numbers, chosen["embedded"], len(ids))
+        shares = chosen["embedded"] / crops[numbers] / self._table.weights[rows]
+        means = np.zeros((len(ids), self._table.sums.shape[1]))
+        np.add.at(means, numbers, self._table.sums[rows] * shares[:, None])
+        newest_ns = np.zeros(len(ids), np.int64)
+        np.maximum.at(newest_ns, numbers, chosen["last_ns"])
+        return _Objects(ids, np.minimum(crops, _FULL_CROPS), newest_ns, means)
+
+    def _totals(self, objects: _Objects, *, shared: bool) -> dict[Key, tuple[Sums, float]]:
+        """The weighted sum of the mean embeddings of each camera, and the sum of the weights.
+
+        Args:
+            objects: what the table has shown.
+            shared: divide the weight of an object by the number of cameras that have shown it.
+        """
+        _, numbers, cameras = np.unique(objects.ids[:, [0, 2]], axis=0, return_inverse=True, return_counts=True)
+        weights = objects.crops / cameras[numbers.reshape(-1)] if shared else objects.crops
+        totals = dict(self._gone)
+        for embedder, camera in np.unique(objects.ids[:, :2], axis=0).tolist():
+            own = np.flatnonzero((objects.ids[:, :2] == (embedder, camera)).all(axis=1))
+            own = own[np.argsort(-objects.newest_ns[own], kind="stable")]
+            own = own[np.cumsum(objects.crops[own]) - objects.crops[own] < _MEMORY_CROPS]
+            before, weight = self._gone.get((camera, embedder), (np.zeros(0), 0.0))
+            room = max(0.0, _MEMORY_CROPS - float(objects.crops[own].sum()))
+            forget = min(1.0, room / weight) if weight else 1.0
+            total = forget * _resized(before, objects.means.shape[1]) + weights[own] @ objects.means[own]
+            totals[camera, embedder] = total, forget * weight + float(weights[own].sum())
+        return totals
+
+    def _learned(self) -> dict[Key, Features]:
+        """The mean of each camera, shrunk to that of all cameras with the same embedder, which is shrunk to zero."""
+        objects, length = self._all(), self._table.sums.shape[1]
+        own, shared = self._totals(objects, shared=False), self._totals(objects, shared=True)
+        means = {}
+        for key, (total, weight) in sorted(own.items()):
+            same = [shared[other] for other in sorted(shared) if other[1] == key[1]]
+            of_all = np.sum([_resized(one, length) for one, _ in same], axis=0)
+            of_all /= sum(crops for _, crops in same) + _NOTHING_CROPS
+            shrunk = (_resized(total, length) + _SHRINKAGE_CROPS * of_all) / (weight + _SHRINKAGE_CROPS)
+            means[key] = shrunk.astype(np.float32)
+        return means
+
+    def to_dict(self) -> dict[str, Any]:
+        """The means for a checkpoint: what is left of forgotten tracks, and those in use."""
+        return {
+            "gone": [[*key, weight, total.tobytes()] for key, (total, weight) in sorted(self._gone.items())],
+            "used": [[*key, mean.tobytes()] for key, mean in sorted(self._used.items())],
+        }
+
+    def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
+        """Restore `to_dict`; camera `i` has index `camera_index[i]` now.
+
+        States before schema 7 have sums of all crops instead, `learned`. They are not used: the objects that the table
+        still knows are all that can be recognised, and the means follow from them.
+        """
+        for camera, embedder, weight, packed in data.get("gone", ()):
+            if camera_index[camera] >= 0:
+                self._gone[camera_index[camera], embedder] = np.frombuffer(packed, np.float64).copy(), weight
+        for camera, embedder, packed in data.get("used", ()):
+            if camera_index[camera] >= 0:
+                self._used[camera_index[camera], embedder] = np.frombuffer(packed, np.float32).copy()
+
+
+def _resized(vector: Sums, length: int) -> Sums:
+    """A vector with zeros added or removed at its end: embedders of one site may differ in length."""
+    found = np.zeros(length)
+    found[: min(len(vector), length)] = vector[:length]
+    return found
