@@ -168,7 +168,7 @@ def saved_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def scene() -> list[CameraTick]:
     """A scene noisy enough for merges and a split, and long enough for objects to be forgotten."""
-    return entries(random_scene(72, TICKS), 2.5, 72)
+    return entries(random_scene(65, TICKS), 2.5, 65)
 
 
 @pytest.fixture(scope="module")
