@@ -180,9 +180,9 @@ class Appearance:
         if not groups or embedder not in table.embedders or len(self._features) < len(table.rows):
             return None
         index = table.embedders.index(embedder)
-        if not sum(weight for key, weight in self._weights.items() if key[1] == index) > 0:
+        mean = self._means.of_crop(camera, index)
+        if mean is None:
             return None
-        mean = self._mean((-1 if camera is None else camera, index))
         rows, starts = flat(groups)
         precisions = np.where(table.rows["embedder"][rows] == index, self._precisions[rows], 0.0)
         return _Looks(self._features[rows, : len(mean)], precisions, starts, mean, self.dimensions)

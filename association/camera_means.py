@@ -39,7 +39,7 @@ class _Objects(NamedTuple):
     """The `n` objects of a table, once for each camera and embedder that has shown them."""
 
     ids: npt.NDArray[np.int64]
-    """`(n, 3)`: embedder, camera, and the gid or a negative number for a track without gid; sorted."""
+    """`(n, 4)`: embedder, camera, and the gid and 0, or 0 and the id of a track without gid; sorted."""
     crops: Sums
     """`(n,)`: as how many crops each counts."""
     newest_ns: npt.NDArray[np.int64]
@@ -62,6 +62,19 @@ class CameraMeans:
             self._used[key] = self._learned()[key]
         return self._used[key]
 
+    def of_crop(self, camera: int | None, embedder: int) -> Features | None:
+        """The mean to remove from a crop of a camera; of all cameras, if that has none or is unknown. Changes nothing.
+
+        Returns:
+            `(D,)` float32; None if there are no means of this embedder.
+        """
+        if camera is not None and (camera, embedder) in self._used:
+            return self._used[camera, embedder]
+        shared = self._totals(self._all(), shared=True)
+        if not any(weight > 0 for key, (_, weight) in shared.items() if key[1] == embedder):
+            return None
+        return self._of_all(shared, embedder).astype(np.float32)
+
     def renew(self) -> None:
         """Bring all means up to date."""
         self._used = self._learned()
@@ -72,10 +85,9 @@ class CameraMeans:
         staying[rows] = False
         kept = {tuple(one) for one in self._objects(np.flatnonzero(staying)).ids.tolist()}
         leaving = self._objects(np.array(rows, np.intp))
-        for (embedder, camera, who), crops, mean in zip(
-            leaving.ids.tolist(), leaving.crops.tolist(), leaving.means, strict=True
-        ):
-            if (embedder, camera, who) not in kept:
+        for one, crops, mean in zip(leaving.ids.tolist(), leaving.crops.tolist(), leaving.means, strict=True):
+            if tuple(one) not in kept:
+                embedder, camera = one[:2]
                 before, weight = self._gone.get((camera, embedder), (np.zeros(0), 0.0))
                 total = weight + crops
                 forget = min(1.0, _MEMORY_CROPS / total)
@@ -91,9 +103,12 @@ class CameraMeans:
     def _objects(self, rows: npt.NDArray[np.intp]) -> _Objects:
         """What some rows of the table have shown."""
         rows = rows[self._table.rows["embedded"][rows] > 0]
+        # Sums depend on their order, and the numbers of rows are others after a restart.
+        rows = rows[np.lexsort((self._table.rows["track_id"][rows], self._table.rows["camera"][rows]))]
         chosen = self._table.rows[rows]
-        who = np.where(chosen["gid"] > 0, chosen["gid"], -1 - rows)
-        columns = chosen["embedder"].astype(np.int64), chosen["camera"].astype(np.int64), who
+        gids = np.maximum(chosen["gid"], 0).astype(np.int64)
+        tracks = np.where(gids > 0, 0, chosen["track_id"])
+        columns = chosen["embedder"].astype(np.int64), chosen["camera"].astype(np.int64), gids, tracks
         ids, numbers = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
         numbers = numbers.reshape(-1)
         crops = np.bincount(numbers, chosen["embedded"], len(ids))
@@ -111,7 +126,9 @@ class CameraMeans:
             objects: what the table has shown.
             shared: divide the weight of an object by the number of cameras that have shown it.
         """
-        _, numbers, cameras = np.unique(objects.ids[:, [0, 2]], axis=0, return_inverse=True, return_counts=True)
+        # A track without gid is an object of its own in its camera.
+        wholes = np.where(objects.ids[:, 2:3] > 0, objects.ids * [1, 0, 1, 1], objects.ids)
+        _, numbers, cameras = np.unique(wholes, axis=0, return_inverse=True, return_counts=True)
         weights = objects.crops / cameras[numbers.reshape(-1)] if shared else objects.crops
         totals = dict(self._gone)
         for embedder, camera in np.unique(objects.ids[:, :2], axis=0).tolist():
@@ -131,12 +148,16 @@ class CameraMeans:
         own, shared = self._totals(objects, shared=False), self._totals(objects, shared=True)
         means = {}
         for key, (total, weight) in sorted(own.items()):
-            same = [shared[other] for other in sorted(shared) if other[1] == key[1]]
-            of_all = np.sum([_resized(one, length) for one, _ in same], axis=0)
-            of_all /= sum(crops for _, crops in same) + _NOTHING_CROPS
+            of_all = self._of_all(shared, key[1])
             shrunk = (_resized(total, length) + _SHRINKAGE_CROPS * of_all) / (weight + _SHRINKAGE_CROPS)
             means[key] = shrunk.astype(np.float32)
         return means
+
+    def _of_all(self, shared: Mapping[Key, tuple[Sums, float]], embedder: int) -> Sums:
+        """The mean of all cameras, shrunk to zero."""
+        same = [shared[key] for key in sorted(shared) if key[1] == embedder]
+        total: Sums = np.sum([_resized(one, self._table.sums.shape[1]) for one, _ in same], axis=0)
+        return total / (sum(crops for _, crops in same) + _NOTHING_CROPS)
 
     def to_dict(self) -> dict[str, Any]:
         """The means for a checkpoint: what is left of forgotten tracks, and those in use."""
