@@ -66,6 +66,8 @@ class RecordedCycle:
     """What operators asked for."""
     commands_cursor: str = START
     """Id of the last entry of `commands` that was used by then."""
+    cameras: tuple[str, ...] = ()
+    """The cameras in use from this cycle on; empty: those of the cycle before, or an earlier version wrote it."""
 
 
 class Checkpoints:
@@ -232,6 +234,7 @@ def _recorded(entry_id: bytes, fields: Mapping[bytes, bytes]) -> RecordedCycle |
             fields.get(b"digest", b"").decode(),
             tuple(decode_commands(fields.get(b"commands", b"[]"))),
             fields.get(b"commands_cursor", START.encode()).decode(),
+            tuple(fields.get(b"cameras", b"").decode().split()),
         )
         entry_order(cycle.commands_cursor)
         all(entry_order(last) for last in cycle.cursors.values())

@@ -78,6 +78,8 @@ class CycleRecord:
     """What became of the commands."""
     notes: Sequence[OperatorCommand] = ()
     """What operators did to cameras."""
+    cameras: Sequence[str] = ()
+    """The cameras in use from this cycle on; empty: those of the cycle before."""
 
     @property
     def events(self) -> int:
@@ -254,6 +256,8 @@ class Publication:
         cursor = " ".join(f"{camera}={entry_id}" for camera, entry_id in cycle.cursors.items())
         fields: Fields = {"tick": cycle.tick, "time_ns": cycle.now_ns, "events": cycle.events}
         fields |= {"next_gid": cycle.next_gid, "digest": digest(cycle.result, self._cameras), "cursor": cursor}
+        if cycle.cameras:
+            fields["cameras"] = " ".join(cycle.cameras)
         if cycle.commands_cursor != START:
             fields["commands_cursor"] = cycle.commands_cursor
         if cycle.asked.commands:

@@ -120,6 +120,7 @@ class Recovery:
             cycles = self._load(lease.renew_if_due)
         self._replay(cycles, lease.renew_if_due)
         self._following = None
+        state.follow_cameras()
         newest = self._checkpoints.newest_cycle()
         state.committed_tick = newest.tick if newest else 0
         state.events = max(state.events, self._checkpoints.last_event())
@@ -163,13 +164,12 @@ class Recovery:
         checkpoint = self._checkpoints.load(loads)
         cycles = self._checkpoints.cycles_since(checkpoint.tick + 1 if checkpoint else 0)
         state.read_titles()
-        state.use_cameras(
-            {
-                *state.site_cameras(),
-                *(checkpoint.cameras if checkpoint else ()),
-                *(camera for cycle in cycles for camera in cycle.cursors),
-            }
-        )
+        if checkpoint is not None:
+            state.use_cameras(checkpoint.cameras)
+        elif cycles and cycles[0].cameras:
+            state.use_cameras(cycles[0].cameras)
+        else:
+            state.use_cameras({*state.site_cameras(), *(camera for cycle in cycles for camera in cycle.cursors)})
         if checkpoint is not None:
             state.restore(checkpoint)
         elif self._checkpoints.exist():
@@ -184,7 +184,10 @@ class Recovery:
         state = self._state
         for cycle in cycles:
             renew()
-            if not cycle.cursors.keys() <= state.camera_index.keys():
+            # What is not certain yet depends on which cameras there are, so each cycle has those that it had.
+            if cycle.cameras and {*cycle.cameras, *state.config.camera_names} != set(state.cameras):
+                state.change_cameras(set(cycle.cameras))
+            elif not cycle.cursors.keys() <= state.camera_index.keys():
                 state.add_cameras(cycle.cursors.keys())
             while not state.reader.has_read(cycle.cursors) and state.reader.read_more():
                 renew()

@@ -59,6 +59,8 @@ class AggregatorState:
         """Camera → its calibration, if that was changed since the site was published; None: it has none."""
         self._calibrations_are_known = False
         """Whether they are those of the last cycle; otherwise the site was published since, or nothing is known."""
+        self._recorded_cameras: tuple[str, ...] = ()
+        """The cameras as the cycles that were run so far have recorded them; empty: unknown."""
         self.use_cameras(())
         self.cursors: dict[str, str] = {}
         """Camera → id of the last entry used."""
@@ -135,13 +137,18 @@ class AggregatorState:
         rows = self.association.table.rows
         used = {self.cameras[index] for index in rows["camera"][rows["used"]].tolist()}
         unused = [camera for camera in gone - used if not self._client.exists(self.keys.tracks(camera))]
+        added = set(present).difference(self.cameras)
+        self.change_cameras({*self.cameras, *present}.difference(unused))
+        _log.info("cameras were added", cameras=" ".join(sorted(added)))
+
+    def change_cameras(self, names: Set[str]) -> None:
+        """Uses the cameras `names` from now on, and those of the site file."""
         state, before, last_seq = self.association.to_dict(), self.cameras, self.reader.last_seq
         self.read_titles()
-        self.use_cameras({*before, *present}.difference(unused))
+        self.use_cameras(names)
         self.association.restore(state, [self.camera_index.get(camera, -1) for camera in before])
         self.cursors = {camera: at for camera, at in self.cursors.items() if camera in self.camera_index}
         self.reader.start_at(self.cursors, last_seq)
-        _log.info("cameras were added", cameras=" ".join(sorted(present - set(before))))
 
     def site_cameras(self) -> set[str]:
         """The cameras that the site has now."""
@@ -202,7 +209,9 @@ class AggregatorState:
             self.commands_read.cursor,
             [*answers, *self._refused_at_once(asked, tick, now_ns)],
             notes,
+            () if self._recorded_cameras == self.cameras else self.cameras,
         )
+        self._recorded_cameras = self.cameras
         self.events = record.events
         self.uncommitted = (record, self.commands(record))
         return result
@@ -281,6 +290,7 @@ class AggregatorState:
         self._calibrations_are_known = checkpoint.commands.get("revision") == self._site.revision
         self.association = self._new_association()
         self.association.restore(checkpoint.association, places)
+        self._recorded_cameras = tuple(checkpoint.cameras)
         self.cursors = dict(checkpoint.cursors)
         self.last_tick = self.checkpoint_tick = checkpoint.tick
         self.events = checkpoint.events
@@ -290,6 +300,7 @@ class AggregatorState:
 
     def continue_after(self, cycle: RecordedCycle) -> None:
         """Continues after a committed cycle: it was run again, or its entries are not to be used."""
+        self._recorded_cameras = cycle.cameras or self._recorded_cameras
         self.cursors |= cycle.cursors
         self.last_tick, self.last_time_ns, self.events = cycle.tick, cycle.time_ns, cycle.events
         self.commands_read.start_at(cycle.commands_cursor)

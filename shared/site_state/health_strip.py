@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from shared.site_state.problems import SiteProblem, redis_silent
+from shared.site_state.problems import OF_GIDS, SiteProblem, redis_silent
 from shared.site_state.states import CameraState, SiteState, State
 
 Part = Literal["tick", "skew", "cameras", "workers", "aggregator", "services", "redis"]
@@ -168,10 +168,9 @@ def _workers(state: SiteState, by_part: Mapping[Part, list[SiteProblem]]) -> Par
 
 
 def _aggregator_value(state: SiteState) -> str:
-    lag_ticks = state.health.cycle_lag_ticks
     if not state.aggregator:
         return "none"
-    return "ok" if not lag_ticks or lag_ticks <= 1 else f"−{lag_ticks}"
+    return "late" if any(problem.code in OF_GIDS for problem in state.problems) else "ok"
 
 
 def _aggregator_text(state: SiteState) -> str:

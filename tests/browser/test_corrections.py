@@ -44,14 +44,14 @@ def test_an_identity_is_named_merged_and_separated_again(browser: WebDriver, hal
     wait_until(lambda: all(hall.client.hlen(KEYS.gids(camera)) for camera in "ab"), "both cameras have a gid")
     first, *others = gids()
     browser.get(f"http://127.0.0.1:{hall.pages.port}/#gid={first}")
-    wait_until(lambda: text(browser, ".corrections summary") == "Correct", "the forms")
+    wait_until(lambda: text(browser, ".corrections summary") == "Correct this identity", "the forms")
     type_into(browser, "name", "the red van")
     wait_until(lambda: "the red van" in text(browser, ".who"), "the name")
     assert hall.client.hget(KEYS.names, str(first)) == b"the red van"
     click(browser, ".corrections", "Undo")
     wait_until(lambda: f"#{first}" in text(browser, ".who"), "the name is taken back")
     if not others:
-        click(browser, ".stays li", "Another object")
+        click(browser, ".stays li", "This is another object")
         wait_until(lambda: len(gids()) == 2, "two identities")
         click(browser, ".corrections", "Undo")
         wait_until(lambda: gids() == [first], "one identity again")

@@ -54,7 +54,7 @@ def test_the_page_says_what_hangs_until_it_goes_on(
         wait_until(lambda: level(browser, "aggregator") == "bad", "the strip says so, too")
         browser.find_element(By.CSS_SELECTOR, "#health [data-part=aggregator] button").click()
         detail = browser.find_element(By.ID, "health-detail")
-        assert "No aggregator does its work" in detail.text
+        assert "no aggregator does its work" in detail.text
         assert "What to do: restart the aggregator" in detail.text
         ActionChains(browser).send_keys(Key.ESCAPE).perform()
         assert not detail.is_displayed()

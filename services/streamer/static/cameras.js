@@ -32,7 +32,7 @@ export function showCameras() {
     const key = (action) => `${action}-${camera.name}`;
     return h("li", { "data-camera": camera.name, "data-state": camera.state },
       h("p", { class: "who" }, title, title === camera.name ? "" : ` (${camera.name})`),
-      h("p", { class: "camera-state" }, STATES[camera.state] || camera.state, camera.message && camera.message !== camera.state ? `: ${camera.message}` : "", camera.fps === null ? "" : ` · ${camera.fps.toFixed(1)} pictures/s`),
+      h("p", { class: "camera-state" }, STATES[camera.state] || camera.state, camera.message && camera.message !== camera.state ? `: ${camera.message}` : "", camera.fps === null || camera.state === "paused" ? "" : ` · ${camera.fps.toFixed(1)} pictures/s`),
       isOperator ? h("div", { class: "does" },
         h("button", { type: "button", "data-key": key("pause"), onclick: () => change("PATCH", path, { paused: !isPaused }, isPaused ? `${title} starts within seconds.` : `${title} is paused.`) }, isPaused ? "Resume" : "Pause"),
         h("button", { type: "button", "data-key": key("mask"), "aria-label": `mask of ${title}`, onclick: () => go({ mask: camera.name }) }, "Mask"),

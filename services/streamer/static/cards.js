@@ -47,5 +47,5 @@ export function card(identity, crops, before, note) {
 function when(identity) {
   if (!identity.present) return `last seen at ${clockTime(identity.last_seen)}`;
   const since = (Date.now() - Date.parse(identity.first_seen)) / 1000;
-  return `since ${clockTime(identity.first_seen)}${Number.isFinite(since) && since >= 0 ? ` (${duration(since)})` : ""}`;
+  return `first seen at ${clockTime(identity.first_seen)}${Number.isFinite(since) && since >= 0 ? ` (${duration(since)} ago)` : ""}`;
 }

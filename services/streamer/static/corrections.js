@@ -14,13 +14,13 @@ export class Corrections {
     this.page = page;
     this.said = h("p", { class: "said", role: "status" });
     this.name = h("input", { type: "text", maxlength: 64, value: identity.name || "", "aria-label": "name", placeholder: "name" });
-    this.other = h("input", { type: "number", min: 1, step: 1, "aria-label": "the other identity", placeholder: "its number" });
+    this.other = h("input", { type: "number", min: 1, step: 1, "aria-label": "the other identity", placeholder: "number of the other one" });
     this.element = h("details", { class: "corrections" },
-      h("summary", {}, "Correct"),
+      h("summary", {}, "Correct this identity"),
       this.form(this.name, "Save name", () => (this.name.value.trim() ? { kind: "name", gid: this.gid, name: this.name.value.trim() } : { kind: "unname", gid: this.gid })),
-      this.form(this.other, "Is the same as this", () => ({ kind: "merge", gid: this.gid, other_gid: Number(this.other.value) })),
+      this.form(this.other, "It is the same object", () => ({ kind: "merge", gid: this.gid, other_gid: Number(this.other.value) })),
       h("details", { class: "forget" },
-        h("summary", {}, "Forget it"),
+        h("summary", {}, "Forget this identity"),
         h("p", {}, "Its name, its journey and its pictures are deleted. This cannot be undone."),
         h("button", { type: "button", onclick: () => this.ask({ kind: "forget", gid: this.gid }) }, "Delete for good")),
       this.said);
@@ -54,11 +54,24 @@ export class Corrections {
         return;
       }
       const undo = h("button", { type: "button", onclick: () => this.ask({ kind: "undo", undoes: answer.id }) }, "Undo");
-      this.said.replaceChildren("Done. ", command.kind === "undo" || command.kind === "forget" ? "" : undo);
+      this.other.value = "";
+      this.said.replaceChildren(`${done(command, answer)} `, command.kind === "undo" || command.kind === "forget" ? "" : undo);
       if (command.kind === "merge" && answer.gid !== this.gid) this.page.open(answer.gid);
       else this.page.changed();
     } catch (error) {
       this.said.replaceChildren(`Not done: ${error.message}.`);
     }
+  }
+}
+
+/** What was done, for people. */
+function done(command, answer) {
+  switch (command.kind) {
+    case "name": return `It is called ${command.name} now.`;
+    case "unname": return "It has no name any more.";
+    case "merge": return `#${answer.other_gid} and #${answer.gid} are one identity now: #${answer.gid}.`;
+    case "split": return `The track is #${answer.gid} now.`;
+    case "forget": return "It is forgotten.";
+    default: return "Undone: everything is as it was before.";
   }
 }

@@ -176,7 +176,7 @@ export function showCalibration(camera) {
   const add = (x, y) => {
     points.push({ at: [x, y], metres: null, error: "" });
     changed();
-    every("li:last-child .metres input", list)[0]?.focus();
+    every("li:last-child .metres input", list)[0]?.focus({ preventScroll: true });
   };
   const picture = new Picture(camera, add);
   picture.onResize = () => draw();
@@ -223,7 +223,7 @@ export function showCalibration(camera) {
     return answer;
   }
 
-  const said = editor(camera, "Calibration", "Click places on the ground whose position you know, at least four, and write where each is in metres: on the map of your site, or measured from one corner. All cameras share the same origin.", picture, list, [
+  const said = editor(camera, "Calibration", "Click places on the ground whose position you know, at least four, and write where each is in metres: on the map of your site, or measured from one corner. Measure from the same corner for all cameras. Then the map shows what this camera sees, and identities are told apart by where they are.", picture, list, [
     h("button", { type: "button", onclick: () => add(0.5, 0.5) }, "Add a point"),
     h("button", { type: "button", onclick: () => attempt(said, async () => `Error ${(await send(true)).error_m.toFixed(2)} m. The grid shows the ground; four points always fit, so add a fifth to check.`) }, "Try"),
     h("button", { type: "button", onclick: () => attempt(said, async () => ((await send(false)).done === "nothing" ? "Nothing has changed." : "Saved. The camera starts again with it within seconds.")) }, "Save"),

@@ -6,7 +6,7 @@ import { clockTime, get, h, repeat, select, swatch } from "./parts.js";
 
 const MOST_EVENTS = 200;
 const IDENTITIES_MS = 3000;
-const KINDS = { appeared: "appeared", handover: "went over", merged: "merged", split: "split", left: "left", gap: "gap", recovered: "recovered", restored: "restored", named: "named", unnamed: "name removed", forgotten: "forgotten", camera_added: "camera added", camera_changed: "camera changed", camera_paused: "camera paused", camera_resumed: "camera resumed", camera_removed: "camera removed" };
+const KINDS = { appeared: "appeared", handover: "moved", merged: "was found to be the same", split: "was split", left: "left the view", gap: "gap", recovered: "recovered", restored: "restored", named: "named", unnamed: "name removed", forgotten: "forgotten", camera_added: "camera added", camera_changed: "camera changed", camera_paused: "camera paused", camera_resumed: "camera resumed", camera_removed: "camera removed" };
 const SITE_KINDS = new Set(["gap", "recovered", "restored"]);
 
 /** @returns {() => void} stops it */
@@ -101,9 +101,9 @@ function item(event, identity) {
   const where = event.title || event.camera;
   const from = event.from_title || event.from_camera;
   const isOfCamera = event.kind.startsWith("camera_");
-  const path = from && where ? `from ${from} to ${where}` : !where ? "" : isOfCamera ? `${where}, by ${event.by}` : `in ${where}`;
+  const path = from && where ? `from ${from} to ${where}` : !where ? "" : isOfCamera ? `${where}, by ${event.by}` : `${event.kind === "left" ? "of" : "in"} ${where}`;
   const who = event.gid === null ? null : h("button", { type: "button", class: "link", onclick: () => openIdentity(event.gid) }, swatch(event.gid), identity?.name || `#${event.gid}`);
   const its = who && identity && identity.class !== null ? ` (${identity.class})` : "";
-  const other = event.other_gid === null ? "" : event.kind === "merged" ? `with #${event.other_gid}` : `off #${event.other_gid}`;
+  const other = event.other_gid === null ? "" : event.kind === "merged" ? `as #${event.other_gid}` : `off #${event.other_gid}`;
   return h("li", {}, h("time", {}, clockTime(event.time)), " ", who, `${its} ${[KINDS[event.kind] || event.kind, other, path].filter(Boolean).join(" ")}`);
 }

@@ -13,6 +13,8 @@ export class Follow {
   constructor(tiles) {
     this.tiles = tiles;
     this.gid = null;
+    /** @type {string|null} */
+    this.name = null;
     this.elsewhere = new Set(); // cameras that see it, as the API said last
     this.stop = () => {};
     this.wall = document.getElementById("wall");
@@ -31,12 +33,18 @@ export class Follow {
     this.stop = () => {};
     this.gid = gid;
     this.elsewhere.clear();
+    this.name = null;
     this.markAll();
     if (gid === null) {
       this.wall.removeAttribute("data-following");
       this.say("");
       return;
     }
+    get(`/identities/${gid}`).then((identity) => {
+      if (this.gid !== gid) return;
+      this.name = identity.name;
+      this.summarise();
+    }, () => {}); // one that is gone is followed in case that it returns
     this.stop = repeat((signal) => this.lookElsewhere(signal), EVERY_MS);
   }
 
@@ -66,7 +74,8 @@ export class Follow {
     const seen = [...this.tiles().values()].filter((tile) => this.isIn(tile)).map((tile) => tile.name);
     // While nobody sees it, no view is dimmed.
     this.wall.toggleAttribute("data-following", seen.length > 0);
-    this.say(seen.length ? `Following #${this.gid} in ${seen.join(", ")}` : `Following #${this.gid}: not in view now`);
+    const who = this.name ? `${this.name} (#${this.gid})` : `#${this.gid}`;
+    this.say(seen.length ? `Following ${who} in ${seen.join(", ")}` : `Following ${who}: not in view now`);
   }
 
   say(text) {

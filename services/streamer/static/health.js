@@ -6,6 +6,15 @@ import { put } from "./tile.js";
 const strip = document.getElementById("health");
 const detail = document.getElementById("health-detail");
 const PART_NAMES = { tick: "Tick", skew: "Skew", cameras: "Cameras", workers: "Workers", aggregator: "Aggregator", services: "Services", redis: "Redis" };
+const WHAT = {
+  tick: "The number of the present moment: at each tick, every camera handles one picture.",
+  skew: "By how many ticks the slowest camera is behind the fastest.",
+  cameras: "How many cameras are live, of how many.",
+  workers: "The processes that find and track objects in the pictures.",
+  aggregator: "The process that gives identities their numbers.",
+  services: "All processes of this site.",
+  redis: "The server through which all processes talk.",
+};
 const LEVEL_NAMES = { good: "good", doubtful: "needs a look", bad: "bad", unknown: "unknown" };
 let parts = [];
 let chosen = null;
@@ -51,16 +60,19 @@ function showDetail() {
   detail.hidden = part === undefined;
   if (part) {
     detail.dataset.level = part.level;
-    const text = `${part.text[0].toUpperCase()}${part.text.slice(1)}.`;
-    put(detail.firstElementChild, PART_NAMES[part.part] || part.part);
-    put(detail.lastElementChild, part.advice ? `${text} What to do: ${part.advice}.` : text);
+    put(detail.querySelector("strong"), `${PART_NAMES[part.part] || part.part} ${part.value}.`);
+    put(detail.querySelector("span"), [WHAT[part.part], `Now: ${part.text}.`, part.advice ? `What to do: ${part.advice}.` : "Nothing to do."].filter(Boolean).join(" "));
   }
 }
 
+detail.querySelector("button").addEventListener("click", close);
 window.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || chosen === null) return;
+  if (event.key === "Escape" && chosen !== null) close();
+});
+
+function close() {
   const [button] = every(`[data-part="${chosen}"] button`, strip);
   chosen = null;
   showDetail();
   button.focus();
-});
+}

@@ -25,7 +25,8 @@ export function showIdentity(gid) {
       body.replaceChildren(
         h("div", { class: "bar-of-journey", "data-gid": identity.gid },
           h("button", { type: "button", "data-key": "back", onclick: () => go({ gid: null, view: place().view }) }, "‹ Back"),
-          h("button", { type: "button", class: "follow", "data-key": "follow", "aria-pressed": "false", onclick: () => toggleFollow(identity.gid) }, "Follow")),
+          h("button", { type: "button", class: "follow", "data-key": "follow", "aria-pressed": "false", onclick: () => toggleFollow(identity.gid) }, "Follow"),
+          h("button", { type: "button", "data-key": "similar", onclick: () => go({ gid: null, view: "find", like: identity.gid }) }, "Find similar")),
         ...(corrections ? [corrections.element] : []),
         content);
     }

@@ -4,6 +4,7 @@ import { openIdentity } from "./navigation.js";
 import { titleOfCamera } from "./panel_body.js";
 import { clockTime, colourOf, cropAddress, duration, get, h, seconds, swatch, titleOf } from "./parts.js";
 
+const LONGEST_NAME = 20;
 const TERMS = {
   appearance: "appearance",
   position: "position",
@@ -11,7 +12,7 @@ const TERMS = {
   place: "place",
   motion: "motion",
   class: "class",
-  prior: "prior",
+  prior: "beforehand",
 };
 
 /** The journey as elements.
@@ -19,12 +20,16 @@ const TERMS = {
  * @param {import("./corrections.js").Corrections|null} corrections null: the visitor may not change anything
  */
 export function journey(identity, corrections) {
-  const stays = identity.journey;
+  const stays = identity.journey.filter((stay) => stay.moved_to === null);
+  const moved = identity.journey.filter((stay) => stay.moved_to !== null);
   return [
     facts(identity),
-    stays.length ? lanes(identity) : null,
+    stays.length ? lanes(identity, stays) : null,
     h("h2", {}, `Stays (${stays.length})`),
     stays.length ? h("ol", { class: "stays" }, ...[...stays].reverse().map((stay) => stayItem(identity, stay, corrections))) : h("p", { class: "empty" }, "None is remembered."),
+    moved.length ? h("details", { class: "moved", "data-key": "moved" },
+      h("summary", {}, `Tracks that belong to other identities now (${moved.length})`),
+      h("ol", { class: "stays" }, ...[...moved].reverse().map((stay) => stayItem(identity, stay, corrections)))) : null,
     identity.changes.length ? h("h2", {}, "Merges and splits") : null,
     identity.changes.length ? h("ul", { class: "changes" }, ...identity.changes.map((change) => changeItem(change))) : null,
   ].filter(Boolean);
@@ -45,8 +50,7 @@ function facts(identity) {
       identity.asked !== identity.gid ? h("p", {}, `#${identity.asked} was merged into it`) : null));
 }
 
-function lanes(identity) {
-  const stays = identity.journey;
+function lanes(identity, stays) {
   const begin = Math.min(...stays.map((stay) => seconds(stay.first_seen_ns)));
   const end = Math.max(begin + 1, ...stays.map((stay) => seconds(stay.last_seen_ns)));
   const cameras = [...new Set(stays.map((stay) => stay.camera))];
@@ -54,10 +58,10 @@ function lanes(identity) {
   const percent = (at) => `${100 * share(at)}%`;
   return h("div", { class: "lanes", role: "img", "aria-label": `Journey over ${duration(end - begin)} through ${cameras.length} cameras` },
     ...cameras.map((camera) => h("div", { class: "lane" },
-      h("span", { class: "lane-name" }, titleOfCamera(camera)),
+      h("span", { class: "lane-name", title: titleOfCamera(camera) }, shortened(titleOfCamera(camera))),
       h("div", { class: "lane-time" },
         ...stays.filter((stay) => stay.camera === camera).map((stay) => h("span", {
-          class: stay.moved_to === null ? "stay" : "stay moved",
+          class: "stay",
           title: `${clockTime(stay.first_seen)} to ${clockTime(stay.last_seen)}`,
           style: {
             left: percent(seconds(stay.first_seen_ns)),
@@ -67,12 +71,18 @@ function lanes(identity) {
         }))))),
     ...handovers(stays, cameras, share),
     h("div", { class: "lane axis" }, h("span", { class: "lane-name" }),
-      h("div", {}, h("span", {}, clockTime(new Date(begin * 1000).toISOString())), h("span", {}, clockTime(new Date(end * 1000).toISOString())))));
+      h("div", {}, h("span", {}, clockTime(new Date(begin * 1000).toISOString())), h("span", {}, clockTime(new Date(end * 1000).toISOString())))),
+    h("p", { class: "legend" }, "Bars: when a camera saw it. Thin lines: when another camera saw it next."));
+}
+
+/** Names of cameras often differ at their end only, so the middle is left out. */
+function shortened(name) {
+  return name.length <= LONGEST_NAME ? name : `${name.slice(0, LONGEST_NAME / 2 - 1)}…${name.slice(-LONGEST_NAME / 2)}`;
 }
 
 /** A line from lane to lane wherever it went over to another camera. */
 function handovers(stays, cameras, share) {
-  const inOrder = stays.filter((stay) => stay.moved_to === null).sort((a, b) => Number(a.first_seen_ns) - Number(b.first_seen_ns));
+  const inOrder = [...stays].sort((a, b) => Number(a.first_seen_ns) - Number(b.first_seen_ns));
   return inOrder.slice(1).map((stay, index) => {
     const [from, to] = [cameras.indexOf(inOrder[index].camera), cameras.indexOf(stay.camera)];
     if (from === to) return null;
@@ -90,12 +100,12 @@ function stayItem(identity, stay, corrections) {
   return h("li", {},
     crops ? h("img", { class: "crop", src: cropAddress(crops.best), alt: `in ${stay.camera}`, loading: "lazy" }) : h("span", { class: "crop none" }),
     h("div", {},
-      h("p", {}, h("strong", {}, titleOfCamera(stay.camera)), ` ${clockTime(stay.first_seen)}, ${stay.ended ? `for ${duration(length)}` : "in view"}`),
+      h("p", {}, h("strong", {}, titleOfCamera(stay.camera)), ` ${clockTime(stay.first_seen)}, ${stay.ended || !identity.present || stay.moved_to !== null ? `for ${duration(length)}` : "in view now"}`),
       stay.moved_to !== null ? h("p", { class: "moved-to" }, "belongs to ", link(stay.moved_to), " now") : null,
       why(stay),
       // One track must stay.
       corrections && identity.journey.length > 1 && stay.moved_to === null
-        ? h("button", { type: "button", class: "split", "data-key": `split-${stay.camera}-${stay.track_id}`, onclick: () => corrections.split(stay.camera, stay.track_id) }, "Another object")
+        ? h("button", { type: "button", class: "split", "data-key": `split-${stay.camera}-${stay.track_id}`, onclick: () => corrections.split(stay.camera, stay.track_id) }, "This is another object")
         : null));
 }
 
@@ -107,7 +117,7 @@ function why(stay) {
   const isNew = decision.score < 0;
   const other = decision.runner_up ? link(decision.runner_up) : null;
   return h("details", { class: "why", "data-key": `${stay.camera} ${stay.track_id}`, ontoggle: (event) => decision.runner_up && event.target.open && lookUpRival(event.target, decision.runner_up) },
-    h("summary", {}, isNew ? "why a new identity" : `why: score ${decision.score.toFixed(1)}`),
+    h("summary", {}, isNew ? "why it began as a new identity" : `why it belongs here (score ${decision.score.toFixed(1)})`),
     isNew
       ? h("p", {}, "The closest was ", other || "no other", `, at ${decision.score.toFixed(1)}: too unlike.`)
       : h("p", {}, decision.runner_up === null ? "There was no other choice." : decision.runner_up === 0 ? "Ahead of a new identity" : "Ahead of ", other, decision.margin === null || decision.runner_up === null ? "" : ` by ${decision.margin.toFixed(1)}.`),
@@ -140,7 +150,7 @@ function rivalWithCrop(gid) {
 
 function changeItem(change) {
   const other = change.kind === "merged" ? h("span", {}, `#${change.other_gid}`) : link(change.other_gid);
-  const text = change.kind === "merged" ? " was merged into it" : ": a track left it";
+  const text = change.kind === "merged" ? " was merged into this one" : ": a track was taken out of this one";
   return h("li", {}, h("time", {}, clockTime(change.time)), " ", other, text);
 }
 

@@ -3,8 +3,8 @@
 /** The views of the panel, in the order of its tabs. */
 export const VIEWS = ["now", "map", "events", "find", "cameras"];
 
-/** @typedef {{view: string, gid: number|null, follow: number|null, mask: string|null, calibrate: string|null, open: boolean}} Place
- * `mask`, `calibrate`: the camera whose mask or calibration is drawn. */
+/** @typedef {{view: string, gid: number|null, follow: number|null, like: number|null, mask: string|null, calibrate: string|null, open: boolean}} Place
+ * `like`: the identity whose look-alikes are searched; `mask`, `calibrate`: the camera whose mask or calibration is drawn. */
 
 /** @returns {Place} */
 export function place() {
@@ -18,6 +18,7 @@ export function place() {
     view: view !== null && VIEWS.includes(view) ? view : VIEWS[0],
     gid: number("gid"),
     follow: number("follow"),
+    like: number("like"),
     mask: parts.get("mask"),
     calibrate: parts.get("calibrate"),
     open: parts.has("view") || parts.has("gid"),

@@ -17,9 +17,16 @@ async function draw(signal) {
   const crops = await newestCrops(cameras.map((camera) => camera.name), signal);
   const before = new Map(every(".card", body).map((one) => [Number(one.dataset.gid), one]));
   const list = h("ul", { class: "cards" });
-  list.append(...found.identities.map((identity) => card(identity, crops.get(identity.gid) || [], before.get(identity.gid))));
-  keepFocus(() => body.replaceChildren(h("p", { class: "sum" }, count(found.identities.length)), list));
+  list.append(...inOrder(found.identities, [...before.keys()]).map((identity) => card(identity, crops.get(identity.gid) || [], before.get(identity.gid))));
+  keepFocus(() => body.replaceChildren(h("p", { class: "sum" }, count(found.identities.length)), list, h("p", { class: "legend" }, "A grey box in a picture has no number yet: it is decided within a moment.")));
   markFollowed(place().follow);
+}
+
+/** The newest first; but while somebody points at the list or is in it, what is there keeps its place. */
+function inOrder(identities, shown) {
+  if (!body.matches(":hover") && !body.contains(document.activeElement)) return identities;
+  const place = new Map(shown.map((gid, index) => [gid, index]));
+  return [...identities].sort((a, b) => (place.get(a.gid) ?? shown.length) - (place.get(b.gid) ?? shown.length));
 }
 
 function count(number) {

@@ -15,9 +15,9 @@ import { body, markFollowed } from "./panel_body.js";
 import { every, h } from "./parts.js";
 import { tiles } from "./wall.js";
 
-const SHOW = { now: showNow, map: showMap, events: showEvents, find: showFind, cameras: showCameras };
+const SHOW = { now: showNow, map: showMap, events: showEvents, cameras: showCameras };
 /** What a view of its own does not keep in the address. */
-const NOTHING = { gid: null, mask: null, calibrate: null, add: null };
+const NOTHING = { gid: null, like: null, mask: null, calibrate: null, add: null };
 const panel = document.getElementById("panel");
 const tabs = every("[role=tab]", panel);
 const toggle = document.getElementById("panel-toggle");
@@ -36,7 +36,7 @@ function show() {
     tab.setAttribute("aria-selected", String(isShown && here.gid === null));
     tab.tabIndex = isShown ? 0 : -1;
   }
-  const wanted = here.open ? JSON.stringify([here.view, here.gid, here.mask, here.calibrate]) : "";
+  const wanted = here.open ? JSON.stringify([here.view, here.gid, here.like, here.mask, here.calibrate]) : "";
   if (wanted === shown) {
     markFollowed(here.follow);
     return;
@@ -56,6 +56,7 @@ function open(here) {
   if (here.gid !== null) return showIdentity(here.gid);
   if (here.mask !== null) return showMask(here.mask);
   if (here.calibrate !== null) return showCalibration(here.calibrate);
+  if (here.view === "find") return showFind(here.like);
   return SHOW[here.view]();
 }
 
@@ -74,6 +75,12 @@ tabs.forEach((tab, index) => {
   });
 });
 document.querySelector("#following button").addEventListener("click", () => go({ follow: null }));
+panel.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.defaultPrevented) return;
+  event.stopPropagation(); // a large view behind the panel stays
+  go({ ...NOTHING, view: null });
+  toggle.focus();
+});
 window.addEventListener("hashchange", show);
 window.addEventListener("popstate", show);
 show();

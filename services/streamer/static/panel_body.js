@@ -53,12 +53,15 @@ export async function guarded(work) {
 export function keepFocus(draw) {
   const active = document.activeElement;
   const key = active instanceof HTMLElement && body.contains(active) ? active.dataset.key : undefined;
+  const keys = every("[data-key]", body).map((element) => element.dataset.key);
   const top = body.scrollTop;
   draw();
   body.scrollTop = top;
   if (key && (!document.activeElement || document.activeElement === document.body)) {
-    const again = every("[data-key]", body).find((element) => element.dataset.key === key);
-    if (again) again.focus({ preventScroll: true });
+    const there = every("[data-key]", body);
+    // What had the focus may be gone: its neighbour gets it, or the panel, but never nothing.
+    const again = there.find((element) => element.dataset.key === key) || there[Math.min(keys.indexOf(key), there.length - 1)] || body;
+    again.focus({ preventScroll: true });
   }
 }
 

@@ -56,7 +56,6 @@ function problemItem() {
 function forgetSite(message, health) {
   showProblems([]);
   showHealth(health);
-  put(document.getElementById("identities"), "–");
   for (const tile of tiles.values()) {
     tile.describe({ state: "stalled", message, picture_age_s: null, live_tracks: null });
   }
@@ -174,7 +173,6 @@ function onMessage(header, body) {
   const site = header.site;
   showProblems(site.problems);
   showHealth(site.health);
-  put(document.getElementById("identities"), String(site.live_identities));
 }
 
 // A hidden page closes its connection, so that it costs nothing.
