@@ -51,8 +51,11 @@ function facts(identity) {
 }
 
 function lanes(identity, stays) {
+  // What is in view is seen until now, in the time of the site.
+  const now = Math.max(seconds(identity.last_seen_ns), ...identity.boxes.map((box) => Date.parse(box.time) / 1000).filter(Number.isFinite));
+  const until = (stay) => (stay.ended || !identity.present ? seconds(stay.last_seen_ns) : Math.max(now, seconds(stay.last_seen_ns)));
   const begin = Math.min(...stays.map((stay) => seconds(stay.first_seen_ns)));
-  const end = Math.max(begin + 1, ...stays.map((stay) => seconds(stay.last_seen_ns)));
+  const end = Math.max(begin + 1, ...stays.map(until));
   const cameras = [...new Set(stays.map((stay) => stay.camera))];
   const share = (at) => (at - begin) / (end - begin);
   const percent = (at) => `${100 * share(at)}%`;
@@ -65,7 +68,7 @@ function lanes(identity, stays) {
           title: `${clockTime(stay.first_seen)} to ${clockTime(stay.last_seen)}`,
           style: {
             left: percent(seconds(stay.first_seen_ns)),
-            width: `max(4px, ${(100 * (seconds(stay.last_seen_ns) - seconds(stay.first_seen_ns))) / (end - begin)}%)`,
+            width: `max(4px, ${(100 * (until(stay) - seconds(stay.first_seen_ns))) / (end - begin)}%)`,
             background: colourOf(identity.gid),
           },
         }))))),
