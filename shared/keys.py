@@ -45,6 +45,11 @@ class Keys:
         return self._key("cameras:none")
 
     @property
+    def floor_plan(self) -> str:
+        """Hash: the picture under the map of the page, and where it lies on the ground."""
+        return self._key("floor_plan")
+
+    @property
     def replay(self) -> str:
         """String: which recording `mtmc replay` plays here; only sites of `mtmc replay` have this key."""
         return self._key("replay")

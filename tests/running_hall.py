@@ -68,7 +68,10 @@ class RunningHall:
         self._stop, self._threads, self._url = threading.Event(), list[threading.Thread](), url
         options = ServiceOptions("hall", url, host="127.0.0.1", port=0)
         self._start("clock", lambda connected: Clock(connected.client, connected.site, connected.monitor))
-        self._start("aggregator", lambda connected: Aggregator(connected.client, connected.site, connected.monitor))
+        self._start(
+            "aggregator",
+            lambda connected: Aggregator(connected.client, connected.site, connected.monitor, connected.frames),
+        )
         self._start("camera-worker", lambda connected: CameraWorker(connected, options))
         streamer = self._start("streamer", lambda connected: Streamer(connected, options))
         self.pages = Serving(streamer, self._stop)

@@ -39,7 +39,7 @@ class Aggregator:
     def __init__(
         self, client: Client, site: PublishedSite, monitor: Monitor | None = None, pictures: Client = None
     ) -> None:
-        """`pictures`: the Redis for pictures, if it is another one."""
+        """`pictures`: the Redis for pictures; None: `client` has them, and nobody may search."""
         clock = site.config.clock
         self._fps, self._virtual = clock.target_fps, clock.mode == "virtual"
         self._client = client
@@ -56,7 +56,7 @@ class Aggregator:
             client, self.state, self._checkpoints, self._reconciliation, self._metrics, self._progressed
         )
         self._erasure = Erasure(client, pictures or client, site.keys)
-        self._search = Search(pictures or client, site.keys, self.state, self._has_state)
+        self._search = None if pictures is None else Search(pictures, site.keys, self.state, self._has_state)
         self._lease: Lease | None = None
         self._must_resync = False
         """Whether a connection was lost, so that it is unknown what Redis has."""
@@ -88,7 +88,8 @@ class Aggregator:
                 self._follow_cameras()
                 self._look_after_output(self._lease)
                 did_run = self._run_due_cycles(self._lease)
-                self._search.work_off()
+                if self._search is not None:
+                    self._search.work_off()
             if not did_run:
                 self.state.reader.wait(_POLL_S)
         except LeaseLost:
@@ -129,7 +130,8 @@ class Aggregator:
     def _end_threads(self) -> None:
         self._schedule.close()
         self._erasure.close()
-        self._search.close()
+        if self._search is not None:
+            self._search.close()
         self._keeper.close()
 
     def _has_state(self) -> bool:

@@ -14,6 +14,7 @@ from selenium.webdriver.common.keys import Keys as Key
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 
+from shared.floor_plan import read_floor_plan
 from shared.redis_connection import Client
 from tests.integration.canned_answers import canned_answers
 from tests.integration.lively_site import CAMERAS, event, fill, publish_lively_site, sighting
@@ -242,6 +243,31 @@ def test_the_map_shows_views_and_positions(browser: WebDriver, page: Serving) ->
     ActionChains(browser).send_keys(Key.ENTER).perform()
     wait_until(lambda: texts(browser, ".lane-name") == ["north", ""], "its journey")
     assert errors(browser) == []
+
+
+def test_a_floor_plan_lies_under_the_map(
+    browser: WebDriver, page: Serving, redis_client: Client, tmp_path: Path
+) -> None:
+    picture = tmp_path / "plan.png"
+    cv2.imwrite(str(picture), np.full((200, 400, 3), 230, np.uint8))
+    open_page(browser, page, "#view=map")
+    wait_until(lambda: texts(browser, ".map .view text"), "the map")
+    browser.find_element(By.CSS_SELECTOR, ".plan-form summary").click()
+    browser.find_element(By.CSS_SELECTOR, ".plan-form input[type=file]").send_keys(str(picture))
+    left, lower, width = browser.find_elements(By.CSS_SELECTOR, ".plan-form input[type=number]")
+    for field, value in ((left, "-10"), (lower, "2"), (width, "40")):
+        field.clear()
+        field.send_keys(value)
+    click(browser, ".plan-form", "Save")
+    plan = wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".map image.plan"), "the plan")[0]
+    assert [plan.get_dom_attribute(name) for name in ("x", "y", "width", "height")] == ["-10", "-22", "40", "20"]
+    stored = read_floor_plan(redis_client, KEYS)
+    assert stored is not None
+    assert (stored.x, stored.y, stored.width_m, stored.size) == (-10.0, 2.0, 40.0, (400, 200))
+    browser.find_element(By.CSS_SELECTOR, ".plan-form summary").click()
+    click(browser, ".plan-form", "Remove")
+    wait_until(lambda: not browser.find_elements(By.CSS_SELECTOR, ".map image.plan"), "it is gone")
+    assert [one for one in errors(browser) if "/floor-plan" not in one] == [], "none is 404"
 
 
 @pytest.mark.parametrize("place", ["#view=now", "#view=map", "#gid=7"])

@@ -34,8 +34,8 @@ from tests.unit.association.scenes import Stay, entries
 
 saved_at_once = test_aggregator.saved_at_once
 """Checkpoints are saved at the end of the cycle that starts it."""
-STAYS = [Stay(who, who - 1, 1, 400) for who in (1, 2, 3)]
-"""Three objects, each in a camera of its own: they have the gids 1 to 3."""
+STAYS = [Stay(who, who - 1, 5 * who - 4, 400) for who in (1, 2, 3)]
+"""Three objects, each in a camera of its own, one after the other: they have the gids 1 to 3."""
 
 
 def command(kind: Kind, gid: int = 0, other_gid: int = 0, *, named: str = "", **more: Any) -> OperatorCommand:

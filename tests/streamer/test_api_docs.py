@@ -46,7 +46,9 @@ def test_every_command_gets_an_answer(streamer: Serving, redis_client: Client, t
             continue
         answer = json.loads(done.stdout.split(b"\r\n\r\n")[-1])
         lists = [value for value in answer.values() if isinstance(value, list)]
-        assert {"openapi", "outcome", "done", "works"} & answer.keys() or any(lists), f"{command} shows nothing"
+        assert {"openapi", "outcome", "done", "works", "width_m"} & answer.keys() or any(lists), (
+            f"{command} shows nothing"
+        )
 
 
 def first_event(words: list[str], client: Client, number: int) -> dict[str, Any]:

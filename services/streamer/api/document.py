@@ -37,7 +37,7 @@ _ERRORS = {
 }
 _ERRORS_OF_CHANGES = {
     409: "the aggregator refused the command, or the site is in a state that rules it out; `detail` says why",
-    415: "the body is not JSON",
+    415: "the body is not of the type that the request needs; `detail` says which",
 }
 _TAGS = {
     "site": "The site and its processes",
@@ -130,7 +130,7 @@ def _error(description: str) -> Schema:
 
 
 def _of_body(operation: Operation) -> Schema:
-    if operation.body is None and operation.refusals is not None:
+    if operation.takes_jpeg:
         return {"requestBody": {"required": True, "content": {JPEG: {}}}}
     if operation.body is None:
         return {}

@@ -50,6 +50,8 @@ class Operation:
     """Of a request that has one."""
     refusals: Mapping[int, str] | None = None
     """The errors of a question besides those of a GET: status → what it means."""
+    takes_jpeg: bool = False
+    """Whether the body is a JPEG."""
     may_wait: bool = False
     """Whether a response 202 may say that there is no answer yet."""
 
@@ -120,20 +122,24 @@ class Operations:
         not_found: str = "",
         description: str = "",
         may_wait: bool = False,
+        most_jpeg_bytes: int = 0,
     ) -> Callable[[Handler], Handler]:
         """Declares an operation that changes something.
 
-        The function gets the parts of the path, and `body` and `query` if the operation has them.
+        The function gets the parts of the path, and `body` and `query` if the operation has them. With
+        `most_jpeg_bytes`, the body is a JPEG of at most so many bytes.
         """
 
         def declare(handler: Handler) -> Handler:
             name = handler.__name__.lstrip("_")
             said = (summary, answer, JSON, query, (), not_found, description)
-            self.every.append(Operation(name, rule, tag, *said, method, body, may_wait=may_wait))
+            self.every.append(
+                Operation(name, rule, tag, *said, method, body, may_wait=may_wait, takes_jpeg=most_jpeg_bytes > 0)
+            )
 
             @wraps(handler)
             def view(**path: Any) -> Response:
-                _check_request(JSON)
+                _check_request(JSON, most_jpeg_bytes or MOST_BODY_BYTES)
                 arguments = path
                 if query is None:
                     _refuse_parameters()
@@ -141,6 +147,8 @@ class Operations:
                     arguments = {**arguments, "query": parsed(query)}
                 if body is not None:
                     arguments = {**arguments, "body": parsed_body(body)}
+                elif most_jpeg_bytes:
+                    arguments = {**arguments, "body": jpeg_body(most_jpeg_bytes)}
                 answered = handler(**arguments)
                 return answered if isinstance(answered, Response) else json_response(answered)
 
@@ -173,24 +181,35 @@ class Operations:
         def declare(handler: Handler) -> Handler:
             name = handler.__name__.lstrip("_")
             said = (summary, answer, JSON, query, (), "", description, "post", body)
-            self.every.append(Operation(name, rule, tag, *said, refusals=refused))
+            self.every.append(Operation(name, rule, tag, *said, refusals=refused, takes_jpeg=body is None))
 
             @wraps(handler)
             def view() -> Response:
                 _check_request(JSON, most_bytes)
-                request.max_content_length = most_bytes  # also of a body that comes in chunks
                 if query is None:
                     _refuse_parameters()
-                if request.mimetype != media_type:
-                    raise UnsupportedMediaType(f"the body must be {media_type}; set the header Content-Type")
+                sent = jpeg_body(most_bytes) if body is None else parsed_body(body)
                 asked = {} if query is None else {"query": parsed(query)}
-                answered = handler(**asked, body=request.get_data(cache=False) if body is None else parsed_body(body))
+                answered = handler(**asked, body=sent)
                 return answered if isinstance(answered, Response) else json_response(answered)
 
             self._blueprint.add_url_rule(rule, name, view, methods=["POST"])
             return handler
 
         return declare
+
+
+def jpeg_body(most_bytes: int) -> bytes:
+    """The body of the present request, which is a JPEG by its header.
+
+    Raises:
+        UnsupportedMediaType: it is not.
+        RequestEntityTooLarge: it has more than `most_bytes`, also in chunks.
+    """
+    request.max_content_length = most_bytes
+    if request.mimetype != JPEG:
+        raise UnsupportedMediaType(f"the body must be {JPEG}; set the header Content-Type")
+    return request.get_data(cache=False)
 
 
 def parsed_body(body: type[BaseModel]) -> BaseModel:

@@ -1,6 +1,7 @@
 // The view "Find": identities by number, name, class, camera and time, or by a picture of one.
 
 import { card, newestCrops } from "./cards.js";
+import { asJpeg } from "./jpeg.js";
 import { openIdentity, place } from "./navigation.js";
 import { body, markFollowed, readCameras, titleOfCamera } from "./panel_body.js";
 import { get, h, request, select } from "./parts.js";
@@ -9,7 +10,6 @@ const AT_ONCE = 50;
 const LIKELY = 2; // natural logarithm of the odds; below, one crop says little
 const MOST_LOOKED_UP = 12; // identities out of view whose crops are asked for one by one
 const LARGEST = 640; // pixels; a crop needs no more
-const QUALITY = 0.9;
 
 /** @param {number|null} like the identity whose look-alikes are wanted
  * @returns {() => void} stops it
@@ -73,11 +73,11 @@ export function showFind(like) {
     if (!picture) return;
     found.replaceChildren("A worker looks at the picture …");
     await attempt(async () => {
-      const [jpeg, shown] = await asJpeg(picture);
+      const jpeg = await asJpeg(picture, LARGEST);
       const answer = await request("POST", `/identities/search?${filters()}`, jpeg, abort.signal);
       const known = await cropsOf(answer.matches.map((match) => match.identity), cameras, abort.signal);
       found.replaceChildren(
-        h("p", { class: "sum" }, h("img", { class: "crop", src: shown, alt: "what was searched" }), answer.matches.length ? " The most alike come first." : " No identity that is remembered looks like this."),
+        h("p", { class: "sum" }, h("img", { class: "crop", src: URL.createObjectURL(jpeg), alt: "what was searched" }), answer.matches.length ? " The most alike come first." : " No identity that is remembered looks like this."),
         h("ul", { class: "cards" }, ...answer.matches.map((match) => card(match.identity, known.get(match.identity.gid) || [], undefined, likeness(answer.mode, match)))));
       markFollowed(place().follow);
     });
@@ -133,22 +133,4 @@ function likeness(mode, match) {
   if (mode === "reference") return `similarity ${match.similarity.toFixed(2)}`;
   const words = match.score >= LIKELY ? "very likely the same" : match.score >= 0 ? "perhaps the same" : "rather another one";
   return `${words} (score ${match.score.toFixed(1)})`;
-}
-
-/** A picture of any kind that the browser reads, as a small JPEG.
- * @param {Blob} picture
- * @returns {Promise<[Blob, string]>} and its address
- */
-async function asJpeg(picture) {
-  const image = await createImageBitmap(picture).catch(() => {
-    throw new Error("the browser cannot read this file as a picture");
-  });
-  const scale = Math.min(1, LARGEST / Math.max(image.width, image.height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(image.width * scale));
-  canvas.height = Math.max(1, Math.round(image.height * scale));
-  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-  image.close();
-  const jpeg = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
-  return [jpeg, canvas.toDataURL("image/jpeg", QUALITY)];
 }

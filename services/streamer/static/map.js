@@ -2,9 +2,10 @@
 //
 // Cameras with a calibration are drawn to scale, in metres. The others are in the graph below.
 
+import { asJpeg } from "./jpeg.js";
 import { openIdentity, place } from "./navigation.js";
-import { body, guarded, readCameras, titleOfCamera } from "./panel_body.js";
-import { colourOf, get, h, repeat, titleOf } from "./parts.js";
+import { body, guarded, isOperator, readCameras, titleOfCamera } from "./panel_body.js";
+import { colourOf, get, h, repeat, request, titleOf } from "./parts.js";
 import { svg } from "./svg.js";
 
 const EVERY_MS = 500;
@@ -12,6 +13,7 @@ const TRAIL_MS = 20_000;
 const LEAST_STEP_M = 0.3; // a trail has no more points than it needs
 const GAP_MS = 2500; // nobody saw it in between, so no line is drawn
 const MARGIN = 0.06; // of the larger side
+const LARGEST_PLAN = 3000; // pixels
 const GRAPH = 320; // side of the drawing of the graph
 const NODE = 22;
 
@@ -23,14 +25,19 @@ export function showMap() {
   const view = { box: "", live: svg("g"), element: null };
   let layout = null;
 
+  /** Reads everything again. */
+  function again() {
+    layout = null;
+  }
+
   async function draw(signal) {
     if (layout === null) {
-      const [calibration, found] = await guarded(() => Promise.all([get("/calibration", signal), get("/layout", signal), readCameras(signal)]));
+      const [calibration, found, plan] = await guarded(() => Promise.all([get("/calibration", signal), get("/layout", signal), readPlan(signal), readCameras(signal)]));
       layout = found;
       const views = calibration.cameras.filter((camera) => camera.view.length);
-      view.element = views.length ? groundOf(views, view) : null;
+      view.element = views.length || plan ? groundOf(views, plan, view) : null;
       const missing = found.cameras.filter((name) => !views.some((one) => one.camera === name));
-      ground.replaceChildren(...(view.element ? [view.element] : []), note(views, missing));
+      ground.replaceChildren(...(view.element ? [view.element] : []), note(views, missing), ...(isOperator ? [planForm(plan, again)] : []));
       graph.replaceChildren(...graphOf(found));
       body.replaceChildren(ground, graph);
     }
@@ -71,15 +78,18 @@ function addTo(trails, identity, now) {
 
 // -- the ground, in metres; the picture's y goes down, the ground's goes up ----------------------------------------
 
-function groundOf(views, view) {
-  const xs = views.flatMap((one) => one.view.map((point) => point[0]));
-  const ys = views.flatMap((one) => one.view.map((point) => -point[1]));
+function groundOf(views, plan, view) {
+  const corners = plan ? [[plan.x, plan.y], [plan.x + plan.width_m, plan.y + plan.height_m]] : [];
+  const every = [...corners, ...views.flatMap((one) => one.view)];
+  const xs = every.map((point) => point[0]);
+  const ys = every.map((point) => -point[1]);
   const [left, top] = [Math.min(...xs), Math.min(...ys)];
   const [width, height] = [Math.max(...xs) - left, Math.max(...ys) - top];
   const margin = MARGIN * Math.max(width, height, 1);
   view.size = Math.max(width, height) + 2 * margin;
   const box = [left - margin, top - margin, width + 2 * margin, height + 2 * margin];
   return svg("svg", { class: "map", viewBox: box.map((value) => value.toFixed(2)).join(" "), role: "group", "aria-label": "map of the site" },
+    plan ? svg("image", { class: "plan", href: `${plan.url}?version=${plan.read}`, x: plan.x, y: -(plan.y + plan.height_m), width: plan.width_m, height: plan.height_m, preserveAspectRatio: "none" }) : null,
     grid(box),
     ...views.map((one, index) => viewOf(one, index, view.size)),
     view.live);
@@ -129,6 +139,59 @@ function drawLive(view, trails, present) {
 
 function pathOf(points) {
   return points.map((point, index) => `${index && point.at - points[index - 1].at < GAP_MS ? "L" : "M"}${point.x.toFixed(2)} ${point.y.toFixed(2)}`).join("");
+}
+
+// -- the floor plan under the map ---------------------------------------------------------------------------------
+
+/** The floor plan; null if there is none. */
+async function readPlan(signal) {
+  try {
+    return { ...await get("/floor-plan", signal), read: Date.now() };
+  } catch (error) {
+    if (error.name === "NotFound") return null;
+    throw error;
+  }
+}
+
+/** The form for an operator. */
+function planForm(plan, changed) {
+  /** @returns {[HTMLInputElement, HTMLLabelElement]} */
+  const metres = (label, value, attributes = {}) => {
+    const input = h("input", { type: "number", step: "any", required: true, value, ...attributes });
+    return [input, h("label", {}, label, input)];
+  };
+  const file = h("input", { type: "file", accept: "image/*", "aria-label": "picture of the floor plan" });
+  const [x, ofX] = metres("left edge, m", plan ? plan.x : 0);
+  const [y, ofY] = metres("lower edge, m", plan ? plan.y : 0);
+  const [width, ofWidth] = metres("width, m", plan ? plan.width_m : "", { min: 0.01 });
+  const said = h("p", { class: "said", role: "status" });
+  const attempt = async (work) => {
+    said.textContent = "…";
+    try {
+      await work();
+      changed();
+    } catch (error) {
+      said.textContent = `Not done: ${error.message}.`;
+    }
+  };
+  const save = () => attempt(async () => {
+    if (!file.files.length && !plan) throw new Error("choose a picture first");
+    const picture = file.files.length ? file.files[0] : await (await fetch(plan.url)).blob();
+    const jpeg = await asJpeg(picture, LARGEST_PLAN);
+    await request("PUT", `/floor-plan?${new URLSearchParams({ x: x.value, y: y.value, width_m: width.value })}`, jpeg);
+  });
+  return h("details", { class: "plan-form", "data-key": "plan" },
+    h("summary", {}, plan ? "Change the floor plan" : "Put a floor plan under the map"),
+    h("form", { onsubmit: (event) => {
+      event.preventDefault();
+      save();
+    } },
+    h("p", { class: "sum" }, "A picture of your site from above, with its upper edge towards growing y. Say where its lower left corner is, and how wide it is."),
+    file, h("div", { class: "metres" }, ofX, ofY, ofWidth),
+    h("div", { class: "does" },
+      h("button", { type: "submit" }, "Save"),
+      plan ? h("button", { type: "button", onclick: () => attempt(() => request("DELETE", "/floor-plan")) }, "Remove") : null),
+    said));
 }
 
 // -- the graph of cameras -----------------------------------------------------------------------------------------
