@@ -34,8 +34,13 @@ class _Found:
     config: bytes
     revision: bytes | None
     cameras: dict[bytes, bytes]
-    is_empty: bool
-    """Whether the site has no camera on purpose."""
+    is_marked: bool
+    """Whether `cameras:none` says that the site has no camera on purpose."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the site has no camera on purpose."""
+        return self.is_marked and not self.cameras
 
 
 class SiteCopy:
@@ -88,8 +93,8 @@ class SiteCopy:
 
     def _read(self, client: Any) -> _Found:
         cameras = hash_at(client, self._keys.cameras)
-        is_empty = not cameras and text_at(client, self._keys.no_cameras) is not None
-        return _Found(self._config(client), text_at(client, self._keys.revision), cameras, is_empty)
+        is_marked = bool(client.exists(self._keys.no_cameras))
+        return _Found(self._config(client), text_at(client, self._keys.revision), cameras, is_marked)
 
     def _config(self, client: Any) -> bytes:
         """`config`; read as a whole only if it is another one, because masks make it large."""
@@ -130,6 +135,10 @@ class SiteCopy:
         if found.revision != str(revision).encode():
             commands.append(["SET", self._keys.revision, revision])
             what.append("its revision")
+        if found.is_marked and found.cameras:
+            # It would keep cameras that are lost later from being written again.
+            commands.append(["DEL", self._keys.no_cameras])
+            what.append("(removed a mark that the site has no camera)")
         is_lost = not found.cameras and not found.is_empty
         if is_lost and self._cameras:
             commands.append(["DEL", self._keys.cameras])

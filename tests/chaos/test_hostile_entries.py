@@ -20,11 +20,13 @@ from redis.exceptions import ResponseError
 
 from services.camera_worker import preparation
 from shared.commands import send
+from shared.floor_plan import FloorPlan, write_floor_plan
 from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client
 from shared.service_list import read_services
 from shared.tokens import add_token
 from tests.command_line import CommandLine, command_line
+from tests.integration.streamer_site import numbered_jpeg
 from tests.integration.worker_parts import StillSource
 from tests.running_hall import KEYS, RunningHall
 
@@ -137,6 +139,8 @@ def test_garbage_in_any_key_or_field_stops_nobody(hall: RunningHall, mtmc: Comma
     client.hset(KEYS.names, "900", "a name")
     client.set(KEYS.files_origin, "5")
     client.xadd(KEYS.dead_letters, {"stream": "s", "entry": "1-0", "reason": "a test"})
+    client.set(KEYS.no_cameras, "1")
+    write_floor_plan(client, KEYS, FloorPlan(0.0, 0.0, 20.0, (320, 180), numbered_jpeg(1)))
     client.hset(KEYS.restored, mapping={"at_ms": 1, "identities": 1, "tracks": 1, "highest_gid": 1})
     client.hset(KEYS.names, "1", "a name")
     client.hset(KEYS.erased, "a/1", 1)

@@ -275,11 +275,13 @@ def test_damage_is_repaired_and_the_site_of_another_version_left_alone(redis_cli
         lambda: redis_client.hset(KEYS.cameras, b"\xff\xfe", b"{}"),
         lambda: redis_client.hset(KEYS.cameras, "north", b"{"),
         lambda: redis_client.hset(KEYS.cameras, "north", cameras[b"south"]),
+        lambda: redis_client.set(KEYS.no_cameras, "1"),
     ):
         damage()
         assert copy.look(), damage
         assert {key: redis_client.dump(key) for key in before} == before
         assert redis_client.hgetall(KEYS.cameras) == cameras
+        assert not redis_client.exists(KEYS.no_cameras)
         assert copy.look() is None
     other = json.dumps({"revision": 7, "digest": "x", "site": {"of": "another version"}})
     redis_client.set(KEYS.config, other)
