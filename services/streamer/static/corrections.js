@@ -2,6 +2,8 @@
 
 import { h, request } from "./parts.js";
 
+const AGAIN_MS = 1000;
+
 /** @typedef {{kind: string, gid?: number, other_gid?: number, name?: string, tracks?: string[], undoes?: string}} Command */
 
 /** The forms for one identity; they stay while the journey below them is drawn again.
@@ -48,11 +50,14 @@ export class Corrections {
   async ask(command) {
     this.said.replaceChildren("…");
     try {
-      const answer = await request("POST", "/commands", command);
-      if (answer.outcome === "waiting") {
+      let answer = await request("POST", "/commands", command);
+      while (answer.outcome === "waiting" && this.element.isConnected) {
         this.said.replaceChildren("The aggregator has not answered yet. It will carry this out once it runs.");
-        return;
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+        answer = await request("GET", `/commands/${answer.id}`);
       }
+      if (answer.outcome === "waiting") return; // another view is open
+      if (answer.outcome === "refused") throw new Error(answer.reason);
       const undo = h("button", { type: "button", onclick: () => this.ask({ kind: "undo", undoes: answer.id }) }, "Undo");
       this.other.value = "";
       this.said.replaceChildren(`${done(command, answer)} `, command.kind === "undo" || command.kind === "forget" ? "" : undo);
