@@ -46,7 +46,7 @@ def test_every_command_gets_an_answer(streamer: Serving, redis_client: Client, t
             continue
         answer = json.loads(done.stdout.split(b"\r\n\r\n")[-1])
         lists = [value for value in answer.values() if isinstance(value, list)]
-        assert {"openapi", "outcome", "done", "works", "width_m"} & answer.keys() or any(lists), (
+        assert {"openapi", "outcome", "done", "works", "width_m", "plan"} & answer.keys() or any(lists), (
             f"{command} shows nothing"
         )
 

@@ -45,6 +45,12 @@ class FloorPlanOfSite(Model):
     height_m: float
 
 
+class FloorPlanState(Model):
+    """The floor plan, if there is one."""
+
+    plan: FloorPlanOfSite | None = Field(description="null: there is none")
+
+
 class FloorPlanChange(Model):
     """What a request did."""
 
@@ -68,15 +74,10 @@ class VersionQuery(Query):
 def add(api: Operations, parts: ApiParts) -> None:
     """Adds the operations."""
 
-    def read() -> FloorPlan:
+    @api.get("/floor-plan", "The picture under the map", FloorPlanState, tag=_TAG)
+    def _floor_plan() -> FloorPlanState:
         plan = read_floor_plan(parts.client, parts.keys)
-        if plan is None:
-            raise NotFound(_NONE)
-        return plan
-
-    @api.get("/floor-plan", "The picture under the map", FloorPlanOfSite, tag=_TAG, not_found=_NONE)
-    def _floor_plan() -> FloorPlanOfSite:
-        return _shown(read())
+        return FloorPlanState(plan=None if plan is None else _shown(plan))
 
     @api.get(
         "/floor-plan.jpg",
@@ -88,7 +89,10 @@ def add(api: Operations, parts: ApiParts) -> None:
     )
     def _floor_plan_picture(query: VersionQuery) -> Response:
         headers = {"Cache-Control": "private, no-cache"}
-        response = Response(read().jpeg, content_type="image/jpeg", headers=headers)
+        plan = read_floor_plan(parts.client, parts.keys)
+        if plan is None:
+            raise NotFound(_NONE)
+        response = Response(plan.jpeg, content_type="image/jpeg", headers=headers)
         response.add_etag()
         response.make_conditional(request)
         return response

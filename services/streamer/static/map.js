@@ -145,12 +145,8 @@ function pathOf(points) {
 
 /** The floor plan; null if there is none. */
 async function readPlan(signal) {
-  try {
-    return { ...await get("/floor-plan", signal), read: Date.now() };
-  } catch (error) {
-    if (error.name === "NotFound") return null;
-    throw error;
-  }
+  const { plan } = await get("/floor-plan", signal);
+  return plan && { ...plan, read: Date.now() };
 }
 
 /** The form for an operator. */
