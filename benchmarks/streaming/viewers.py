@@ -22,9 +22,10 @@ import numpy as np
 
 from benchmarks.streaming.publisher import CAMERAS
 
-_PICTURE = re.compile(
-    rb"X-Mtmc-Tick: (?P<tick>\d+)\r\nX-Mtmc-Capture-Time: (?P<time>[\d.]+)\r\n"
-    rb'|{"type":"picture","camera":"(?P<camera>\w+)","tick":(?P<wall_tick>\d+)(?:,"time_ns":"(?P<time_ns>\d+)",)?'
+# Each begins with a constant text, which is found fast: viewers get 250 MB/s.
+_PART = re.compile(rb"X-Mtmc-Tick: (?P<tick>\d+)\r\nX-Mtmc-Capture-Time: (?P<time>[\d.]+)\r\n")
+_WALL_PICTURE = re.compile(
+    rb'{"type":"picture","camera":"(?P<camera>\w+)","tick":(?P<tick>\d+)(?:,"time_ns":"(?P<time_ns>\d+)",)?'
 )
 _KEPT = 110
 """Bytes of the last piece that may hold the beginning of a part's headers."""
@@ -43,6 +44,7 @@ class Viewer:
         self.socket.connect(("127.0.0.1", port))
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         self.socket.setblocking(False)
+        self._is_wall = path.startswith("/wall.stream")
         self._kept = b""
         self.ticks: dict[bytes | None, int] = {}
         """Camera (None: the only one) → tick of its newest picture."""
@@ -57,13 +59,14 @@ class Viewer:
     def took(self, data: memoryview) -> None:
         """Counts the new pictures whose headers end in `data`."""
         text = self._kept + bytes(data)
-        for each in _PICTURE.finditer(text):
-            camera, tick = each["camera"], int(each["tick"] or each["wall_tick"])
+        for each in (_WALL_PICTURE if self._is_wall else _PART).finditer(text):
+            camera, tick = (each["camera"] if self._is_wall else None), int(each["tick"])
             if tick > self.ticks.get(camera, -1):
                 self.ticks[camera] = tick
                 self.arrived_at.setdefault(camera, []).append(time.monotonic())
-                if each["time"] or each["time_ns"]:
-                    self.ages_s.append(time.time() - (float(each["time"] or 0) or int(each["time_ns"]) / 1e9))
+                published_s = int(each["time_ns"] or 0) / 1e9 if self._is_wall else float(each["time"])
+                if published_s:
+                    self.ages_s.append(time.time() - published_s)
         self._kept = text[-_KEPT:]
 
 
