@@ -148,7 +148,7 @@ def revoke(
     from shared.tokens import Credential, revoke_tokens
 
     site_file, ids = site_and_words(words, site, "mtmc tokens revoke site.yaml ID")
-    # Whoever gives the whole token by mistake means its id, and does not want to read the token in an error.
+    # The whole token, given by mistake, counts as its id; an error must not show it.
     ids = [found.id if (found := Credential.parse(word)) is not None else word for word in ids]
     if not ids:
         raise typer.BadParameter("give at least one id; `mtmc tokens list` shows them")

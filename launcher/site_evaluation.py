@@ -28,8 +28,8 @@ def evaluate_site(
     """Runs a site in virtual time, or in real time if `live`; writes to a subfolder of `folder`.
 
     `truth`: camera → its ground truth. `seconds`: site time to run; None: until every video file has ended.
-    `workers`: number of camera workers; None: one, or one for each GPU. `note` is told if the ground truth seems to be
-    off by one frame.
+    `workers`: number of camera workers; None: one, or one for each GPU. `note` gets a message if the ground truth
+    seems to be off by one frame.
 
     Raises:
         MtmcError: the site cannot be run, or the scores cannot be computed.

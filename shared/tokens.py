@@ -1,8 +1,8 @@
 """The tokens with which people and programs log in to the page; kept in Redis for all streamers of a site.
 
-Redis has only the SHA-256 of a token, so whoever reads Redis or its backups cannot log in. A slow hash or a salt, as
-for passwords, would add nothing: a token has 256 random bits, so nobody can guess it or look it up in a table. It would
-only cost time at every request of a program.
+Redis has only the SHA-256 of a token, so nobody can log in with what is in Redis or its backups. A slow hash or a salt,
+as for passwords, would add nothing: a token has 256 random bits, so nobody can guess it or look it up in a table. It
+would only cost time at every request of a program.
 """
 
 from __future__ import annotations

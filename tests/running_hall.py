@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from services.aggregator.service import Aggregator
+from services.camera_worker import preparation
 from services.camera_worker.worker import CameraWorker
 from services.clock.service import Clock
 from services.streamer.service import Streamer
@@ -27,12 +30,25 @@ from shared.service import run
 from shared.site import publish_site, read_site
 from shared.site_state.reading import StateReader
 from tests.integration.streamer_site import Serving
+from tests.integration.worker_parts import StillSource
 from tests.small_site import small_site
 from tests.unit.vision.model_files import write_constant_model
 
 KEYS = Keys("hall")
 CAMERAS = ("a", "b")
 HEALTHY_S = 60.0
+
+
+@contextmanager
+def still_hall(client: Client, url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningHall]:
+    """A healthy hall whose cameras show one grey picture, until the end of the block."""
+    monkeypatch.setattr(preparation, "open_source", lambda *_, **__: StillSource())
+    running = RunningHall(client, url, folder)
+    try:
+        running.wait_until_healthy("the start")
+        yield running
+    finally:
+        running.stop()
 
 
 class RunningHall:

@@ -103,7 +103,7 @@ class Connection:
             return True
 
     def abort(self) -> None:
-        """Disconnects; whoever reads from it or writes to it then notices."""
+        """Disconnects; the next read or write fails."""
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:

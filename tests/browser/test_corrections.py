@@ -8,25 +8,18 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from services.camera_worker import preparation
 from shared.redis_connection import Client
 from tests.browser.test_panel import click, errors, text, texts
 from tests.integration.streamer_site import wait_until
-from tests.integration.worker_parts import StillSource
-from tests.running_hall import KEYS, RunningHall
+from tests.running_hall import KEYS, RunningHall, still_hall
 
 
 @pytest.fixture
 def hall(
     redis_client: Client, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RunningHall]:
-    monkeypatch.setattr(preparation, "open_source", lambda *_, **__: StillSource())
-    running = RunningHall(redis_client, redis_url, tmp_path)
-    try:
-        running.wait_until_healthy("the start")
+    with still_hall(redis_client, redis_url, tmp_path, monkeypatch) as running:
         yield running
-    finally:
-        running.stop()
 
 
 def type_into(browser: WebDriver, label: str, value: str) -> None:

@@ -208,6 +208,40 @@ def test_identities_are_found_by_a_picture(
     assert errors(browser) == []
 
 
+def test_look_alikes_of_an_identity_are_found(browser: WebDriver, page: Serving, redis_client: Client) -> None:
+    with canned_answers(redis_client):
+        open_page(browser, page, "#gid=7")
+        click(browser, ".bar-of-journey", "Find similar")
+        wait_until(lambda: "blue van" in " ".join(texts(browser, ".found .card")), "the nearest")
+        assert "very likely the same" in texts(browser, ".found .card")[0]
+        assert "like=7" in browser.current_url
+    assert errors(browser) == []
+
+
+def test_the_list_keeps_the_place_of_who_uses_it(browser: WebDriver, page: Serving, redis_client: Client) -> None:
+    def cards() -> list[str]:
+        found: list[str] = browser.execute_script(
+            "return [...document.querySelectorAll('.card')].map(card => card.dataset.gid)"
+        )
+        return found
+
+    def present(gid: int, yes: bool) -> None:
+        redis_client.hset(KEYS.identity(gid), "present", int(yes))
+
+    open_page(browser, page, "#view=now")
+    wait_until(lambda: cards() == ["7"], "one in view")
+    browser.execute_script("document.querySelector('.card .follow').focus()")
+    present(8, yes=True)
+    wait_until(lambda: cards() == ["7", "8"], "a newer one does not push the others away")
+    present(7, yes=False)
+    wait_until(lambda: cards() == ["8"], "it left")
+    focused = "return document.activeElement.dataset.key ?? document.activeElement.id"
+    assert browser.execute_script(focused) == "follow-8", "the focus goes to the neighbour"
+    ActionChains(browser).send_keys(Key.ESCAPE).perform()
+    wait_until(lambda: not browser.find_element(By.ID, "panel").is_displayed(), "Escape closes the panel")
+    assert browser.execute_script(focused) == "panel-toggle"
+
+
 def submit(browser: WebDriver) -> None:
     browser.execute_script("document.querySelector('.filters').requestSubmit()")
 

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from services.camera_worker import preparation
 from shared.commands import send
 from shared.floor_plan import FloorPlan, write_floor_plan
 from shared.operator_commands import OperatorCommand
@@ -27,8 +26,7 @@ from shared.service_list import read_services
 from shared.tokens import add_token
 from tests.command_line import CommandLine, command_line
 from tests.integration.streamer_site import numbered_jpeg
-from tests.integration.worker_parts import StillSource
-from tests.running_hall import KEYS, RunningHall
+from tests.running_hall import KEYS, RunningHall, still_hall
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = KEYS.config.removesuffix("config")
@@ -54,13 +52,8 @@ Damage = tuple[str, Callable[[Client], object]]
 def hall(
     redis_client: Client, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RunningHall]:
-    monkeypatch.setattr(preparation, "open_source", lambda *_, **__: StillSource())
-    running = RunningHall(redis_client, redis_url, tmp_path)
-    try:
-        running.wait_until_healthy("the start")
+    with still_hall(redis_client, redis_url, tmp_path, monkeypatch) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture

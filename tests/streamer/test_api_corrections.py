@@ -9,26 +9,19 @@ from typing import Any
 import pytest
 import requests
 
-from services.camera_worker import preparation
 from services.streamer.api import corrections
 from shared.redis_connection import Client
 from tests.integration.lively_site import publish_lively_site
 from tests.integration.streamer_site import serving, wait_until
-from tests.integration.worker_parts import StillSource
-from tests.running_hall import RunningHall
+from tests.running_hall import RunningHall, still_hall
 
 
 @pytest.fixture
 def hall(
     redis_client: Client, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RunningHall]:
-    monkeypatch.setattr(preparation, "open_source", lambda *_, **__: StillSource())
-    running = RunningHall(redis_client, redis_url, tmp_path)
-    try:
-        running.wait_until_healthy("the start")
+    with still_hall(redis_client, redis_url, tmp_path, monkeypatch) as running:
         yield running
-    finally:
-        running.stop()
 
 
 def test_an_identity_is_named_split_merged_forgotten_and_that_is_undone(hall: RunningHall) -> None:

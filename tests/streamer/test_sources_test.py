@@ -19,7 +19,6 @@ import pytest
 import requests
 from structlog.testing import capture_logs
 
-from services.camera_worker import preparation
 from services.streamer.api import asking, sources
 from shared.keys import Keys
 from shared.questions import NotTaken, ask
@@ -28,8 +27,7 @@ from tests import rtsp_server
 from tests.http_server import Exchange, serving_http
 from tests.integration.lively_site import publish_lively_site
 from tests.integration.streamer_site import serving
-from tests.integration.worker_parts import StillSource
-from tests.running_hall import RunningHall
+from tests.running_hall import RunningHall, still_hall
 
 SECRET = "geh3im+Wort"  # noqa: S105
 PICTURE = cv2.imencode(".jpg", np.full((720, 1280, 3), (40, 160, 90), np.uint8))[1].tobytes()
@@ -39,13 +37,8 @@ PICTURE = cv2.imencode(".jpg", np.full((720, 1280, 3), (40, 160, 90), np.uint8))
 def hall(
     redis_client: Client, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RunningHall]:
-    monkeypatch.setattr(preparation, "open_source", lambda *_, **__: StillSource())
-    running = RunningHall(redis_client, redis_url, tmp_path)
-    try:
-        running.wait_until_healthy("the start")
+    with still_hall(redis_client, redis_url, tmp_path, monkeypatch) as running:
         yield running
-    finally:
-        running.stop()
 
 
 def tried(hall: RunningHall, source: str, **more: Any) -> Any:

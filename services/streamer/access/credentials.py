@@ -62,8 +62,8 @@ class _Copy:
 class Credentials:
     """The tokens and sessions of a site. Safe to use from any thread; only one at a time reads the hashes.
 
-    While Redis does not answer, the last copy remains valid: nobody can have revoked a token then. Whoever is not in
-    the copy is looked up, so that a new token or session is valid at once at every streamer.
+    While Redis does not answer, the last copy remains valid: nobody can have revoked a token then. A token or
+    session that is not in the copy is looked up, so that a new one is valid at once at every streamer.
     """
 
     def __init__(self, client: Client, keys: Keys) -> None:
@@ -134,7 +134,7 @@ class Credentials:
         return any(token is not None and not token.is_expired(copy.time_ms()) for token in tokens)
 
     def start_session(self, visitor: Visitor) -> tuple[Credential, int]:
-        """Starts a session for whoever has shown a token; returns its key, and for how many seconds it is valid.
+        """Starts a session for somebody with a valid token; returns its key, and for how many seconds it is valid.
 
         Sessions that have ended are deleted, and of too many the ones that would end first.
 

@@ -21,7 +21,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class Visitor:
-    """Whoever sent a request."""
+    """The sender of a request."""
 
     role: Role
     name: str

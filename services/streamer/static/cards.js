@@ -1,7 +1,7 @@
 // Identities as cards: crops, who it is, where and since when, and what to do with it.
 
 import { openIdentity, toggleFollow } from "./navigation.js";
-import { keepFocus, titleOfCamera } from "./panel_body.js";
+import { titleOfCamera } from "./panel_body.js";
 import { clockTime, colourOf, cropAddress, duration, get, h, swatch, titleOf } from "./parts.js";
 
 /** The newest crops of each identity.
@@ -31,7 +31,7 @@ export async function newestCrops(cameras, signal) {
 export function card(identity, crops, before, note) {
   const element = before || h("li", { class: "card", "data-gid": identity.gid });
   element.style.setProperty("--colour", colourOf(identity.gid));
-  keepFocus(() => element.replaceChildren(
+  element.replaceChildren(
     h("div", { class: "crops" }, ...crops.slice(0, 3).map((one) => h("img", { class: "crop", src: cropAddress(one.newest), alt: `in ${one.camera}` })), crops.length ? null : h("span", { class: "crop none" })),
     h("div", { class: "about" },
       h("p", { class: "who" }, swatch(identity.gid), titleOf(identity), identity.class === null ? "" : ` · ${identity.class}`),
@@ -40,7 +40,7 @@ export function card(identity, crops, before, note) {
       note ? h("p", {}, note) : null),
     h("div", { class: "does" },
       h("button", { type: "button", class: "follow", "data-key": `follow-${identity.gid}`, "aria-pressed": "false", onclick: () => toggleFollow(identity.gid) }, "Follow"),
-      h("button", { type: "button", "data-key": `open-${identity.gid}`, onclick: () => openIdentity(identity.gid), "aria-label": `${titleOf(identity)}: journey` }, "Journey"))));
+      h("button", { type: "button", "data-key": `open-${identity.gid}`, onclick: () => openIdentity(identity.gid), "aria-label": `${titleOf(identity)}: journey` }, "Journey")));
   return element;
 }
 

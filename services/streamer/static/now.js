@@ -17,8 +17,11 @@ async function draw(signal) {
   const crops = await newestCrops(cameras.map((camera) => camera.name), signal);
   const before = new Map(every(".card", body).map((one) => [Number(one.dataset.gid), one]));
   const list = h("ul", { class: "cards" });
-  list.append(...inOrder(found.identities, [...before.keys()]).map((identity) => card(identity, crops.get(identity.gid) || [], before.get(identity.gid))));
-  keepFocus(() => body.replaceChildren(h("p", { class: "sum" }, count(found.identities.length)), list, h("p", { class: "legend" }, "A grey box in a picture has no number yet: it is decided within a moment.")));
+  // Cards that are moved lose the focus, so that all of it is one drawing.
+  keepFocus(() => {
+    list.append(...inOrder(found.identities, [...before.keys()]).map((identity) => card(identity, crops.get(identity.gid) || [], before.get(identity.gid))));
+    body.replaceChildren(h("p", { class: "sum" }, count(found.identities.length)), list, h("p", { class: "legend" }, "A grey box in a picture has no number yet: it is decided within a moment."));
+  });
   markFollowed(place().follow);
 }
 
