@@ -19,14 +19,14 @@ from shared.redis_connection import Client
 from shared.scripts import Scripts
 
 _log = structlog.get_logger()
-HEARTBEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 0.5
 FORGOTTEN_SECONDS = 60
 """A process without a heartbeat for this long is removed from the list."""
 _RESIGN_S = 0.5
 
 
 class Presence:
-    """Sends a heartbeat every second, on its own thread, so that a hung loop is reported too."""
+    """Sends a heartbeat twice a second, on its own thread, so that a hung loop is reported too."""
 
     def __init__(
         self, client: Client, keys: Keys, role: str, health: Health, address: Address | None, started_at: float

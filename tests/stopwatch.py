@@ -31,7 +31,11 @@ class Stopwatch:
 
     def within(self, seconds: float) -> bool:
         """Whether less than `seconds` have passed; four times as long if the machine was busy."""
-        return self.seconds < seconds * (_BUSY_FACTOR if self.was_busy else 1.0)
+        return self.seconds < self.limit(seconds)
+
+    def limit(self, seconds: float) -> float:
+        """`seconds`; four times as many if the machine was busy."""
+        return seconds * (_BUSY_FACTOR if self.was_busy else 1.0)
 
 
 def _idle_s() -> float | None:

@@ -13,8 +13,9 @@ from shared.site_state.problems import ProblemWatch
 from shared.site_state.reading import StateReader
 from shared.site_state.states import SiteState
 
-MAX_AGE_S = 0.4
-"""How long a state is cached; an error too, so that requests do not all wait for an unreachable Redis."""
+MAX_AGE_S = 0.3
+"""How long a state is cached; an error too, so that requests do not all wait for an unreachable Redis. Live pages read
+less often (`wall_state.EVERY_S`)."""
 _TIMEOUT_S = 1.0
 """A Redis that takes longer to answer counts as silent, so that the page says so within 3 s."""
 

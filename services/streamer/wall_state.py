@@ -16,7 +16,8 @@ from services.streamer.wall_format import wall_message
 
 _log = structlog.get_logger()
 
-EVERY_S = 0.5
+EVERY_S = 0.4
+"""A role is free 2 s after its owner hung, and the second reading that finds it so reports the problem: within 3 s."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Described:
 
 
 class WallState:
-    """Describes the site twice a second while a page is open. Safe to use from any thread."""
+    """Describes the site every `EVERY_S` while a page is open. Safe to use from any thread."""
 
     def __init__(self, describe: Callable[[], dict[str, Any]], on_change: Callable[[], None]) -> None:
         """`describe` may raise RedisError; `on_change` is called after each description."""

@@ -30,7 +30,7 @@ def wall_messages(
 ) -> Iterator[bytes]:
     """New pictures of the cameras that the page shows, and the site's state, over one connection.
 
-    The state is sent twice a second even if nothing changes, so that each side notices when the other is gone.
+    The state is sent again and again even if nothing changes, so that each side notices when the other is gone.
     """
     seen, turn = -1, 0
     watching.touch(page.shows(camera_names()))

@@ -41,8 +41,9 @@ redis_silent       Redis does not answer
 OF_GIDS: frozenset[ProblemCode] = frozenset({"no_aggregator", "aggregator_behind", "gids_missing"})
 """The problems that leave tracks without a global id."""
 
-SILENT_S = 3.0
-"""A process whose last heartbeat is older is silent. Processes send one per second."""
+SILENT_S = 2.2
+"""A process whose last heartbeat is older is silent. Processes send two per second. The page reads the state every
+0.4 s, and has to say within 3 s what is wrong."""
 _QUIET_S = 1.5
 """A process with an older heartbeat may have stopped."""
 _NOT_READY_S = 2.0
@@ -322,9 +323,8 @@ def _has_been_ready(services: Iterable[ServiceInfo], role: str) -> bool:
 _AFTER_S = 0.35
 """A role changes hands within this time when its owner stops in the usual way."""
 _AFTER_S_OF: Mapping[ProblemCode, float] = {
-    "aggregator_behind": 1.0,  # one that takes over has to catch up
     "gids_missing": 2.5,  # a track that goes on with another object waits for a gid again, 2 s at most
-    "no_worker": 0.0,  # found after 3 s without a heartbeat
+    "no_worker": 0.0,  # found after 2 s without a heartbeat
     "service_silent": 0.0,
 }
 _UNTIL_S = 1.0

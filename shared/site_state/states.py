@@ -27,8 +27,9 @@ ended     its file was played to the end
 paused    an operator paused it
 """
 
-WORKER_GONE_MS = 3_000
-"""A worker whose last heartbeat is older counts as dead. Workers send one about every 400 ms."""
+WORKER_GONE_MS = 2_200
+"""A worker whose last heartbeat is older counts as dead; likewise `problems.SILENT_S`. Workers send one about every
+400 ms."""
 
 GIDS_WARNING = "its tracks get their global ids late or not at all"
 

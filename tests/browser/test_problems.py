@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -22,6 +23,35 @@ from tests.conftest import RedisProcess
 from tests.integration.streamer_site import wait_until
 from tests.running_services import services_running, write_hall_site
 from tests.small_site import small_site
+from tests.stopwatch import Stopwatch
+
+SAID_WITHIN_S = 3.0
+
+
+WATCH = """
+const [css, words] = arguments, began = performance.now();
+window.shownAfterMs = null;
+const look = () => {
+  const found = document.querySelector(css);
+  if (window.shownAfterMs === null && found && !found.hidden && found.textContent.includes(words)) {
+    window.shownAfterMs = performance.now() - began;
+  }
+};
+const everything = {subtree: true, childList: true, characterData: true, attributes: true};
+new MutationObserver(look).observe(document.body, everything);
+"""
+"""Script that measures, by the clock of the page, when an element says `words`."""
+
+
+def watch_for(browser: WebDriver, css: str, words: str) -> Callable[[], float]:
+    """To be called just before a fault; the result waits for the words, and says after how many seconds they came."""
+    browser.execute_script(WATCH, css, words)  # type: ignore[no-untyped-call]
+
+    def seconds() -> float:
+        shown = wait_until(lambda: browser.execute_script("return window.shownAfterMs"), f"{css} says {words}")
+        return float(shown) / 1000
+
+    return seconds
 
 
 def level(browser: WebDriver, part: str) -> str:
@@ -48,8 +78,9 @@ def test_the_page_says_what_hangs_until_it_goes_on(
         notice = browser.find_element(By.ID, "notice")
         wait_until(lambda: health(browser, "cameras") == "0 / 1" and not banner.is_displayed(), "the site is well")
 
+        stopwatch, shown_after_s = Stopwatch(), watch_for(browser, "#problems", "no aggregator does its work")
         services["aggregator"].send_signal(signal.SIGSTOP)
-        wait_until(banner.is_displayed, "the banner")
+        assert shown_after_s() < stopwatch.limit(SAID_WITHIN_S)
         assert "This site has a problem" in banner.text
         wait_until(lambda: level(browser, "aggregator") == "bad", "the strip says so, too")
         browser.find_element(By.CSS_SELECTOR, "#health [data-part=aggregator] button").click()
@@ -95,9 +126,10 @@ def test_a_killed_worker_shows_on_the_page(browser: WebDriver, redis_process: Re
         browser.get(served[1])
         state = "return document.querySelector('.tile')?.dataset.state"
         wait_until(lambda: browser.execute_script(state) == "live", "the camera is live")
+        stopwatch, shown_after_s = Stopwatch(), watch_for(browser, "#problems", "no camera worker")
         services["camera-worker"].kill()
+        assert shown_after_s() < stopwatch.limit(SAID_WITHIN_S)
         wait_until(lambda: browser.execute_script(state) == "stalled", "the camera is not called live")
         wait_until(lambda: level(browser, "workers") == "bad", "the strip says so")
-        wait_until(lambda: "no camera worker" in browser.find_element(By.ID, "problems").text, "what to do")
         reason = browser.find_element(By.CSS_SELECTOR, ".tile .reason").text
         assert "does not answer" in reason

@@ -1,7 +1,7 @@
 // The only connection of a live page. `/wall.stream` is a sequence of messages: two little-endian uint32 lengths, a JSON
 // header, a body (a JPEG or nothing). See services/streamer/wall_stream.py.
 
-// The state comes twice a second, a second later while Redis does not answer: after this long without a byte the
+// The state comes every 0.4 s, a second later while Redis does not answer: after this long without a byte the
 // connection is dead. The page has to say so within 3 s.
 const SILENCE_MS = 2500;
 const FIRST_RETRY_MS = 500;

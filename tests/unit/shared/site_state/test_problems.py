@@ -67,7 +67,7 @@ def codes(live: bool = True, target_fps: float = 10.0, **changed: Any) -> list[s
         {"live": False, "cycle_lag_ticks": 1, "idle_s": 1.0, "tick_is_due": False},
         {"live": False, "boxes": Boxes(shown=4, without_gid=4, due=4, overdue=4)},
         {"services": (CLOCK, AGGREGATOR, replace(WORKER, problem="x", not_ready_seconds=1.0))},
-        {"services": (CLOCK, AGGREGATOR, replace(WORKER, heartbeat_age_seconds=2.9))},
+        {"services": (CLOCK, AGGREGATOR, replace(WORKER, heartbeat_age_seconds=2.1))},
     ],
     ids=str,
 )
@@ -88,7 +88,7 @@ def test_a_healthy_site_has_no_problem(changed: dict[str, Any]) -> None:
         ({"live": False, "tick_is_due": False, "cycle_lag_ticks": 1, "idle_s": 2.6}, "aggregator_behind"),
         ({"boxes": Boxes(shown=4, without_gid=3, due=4, overdue=3)}, "gids_missing"),
         ({"workers": 0, "services": (CLOCK, AGGREGATOR)}, "no_worker"),
-        ({"services": (CLOCK, AGGREGATOR, replace(WORKER, heartbeat_age_seconds=3.1))}, "service_silent"),
+        ({"services": (CLOCK, AGGREGATOR, replace(WORKER, heartbeat_age_seconds=2.3))}, "service_silent"),
         ({"services": (CLOCK, AGGREGATOR, replace(WORKER, problem="x", not_ready_seconds=3.0))}, "service_not_ready"),
         ({"services": (CLOCK, AGGREGATOR, replace(WORKER, problem="x"))}, "service_not_ready"),
     ],
