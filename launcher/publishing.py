@@ -41,7 +41,8 @@ def publish(client: Client, site: SiteConfig) -> PublishResult:
     Raises:
         MtmcError: a mask or the layout is unusable.
     """
-    before, running = _published(client, site.site), read_settings(client, Keys(site.site))
+    keys = Keys(site.site)
+    before, running = _published(client, site.site), read_settings(client, keys)
     try:
         if any(camera.mask or camera.mask_polygons for camera in site.cameras):
             _check_masks(site)
@@ -50,12 +51,11 @@ def publish(client: Client, site: SiteConfig) -> PublishResult:
         raise MtmcError(f"{error.filename}: cannot be read ({error.strerror}); check path and permissions") from None
     note = None
     made = camera_changes(before.config.cameras, running) if before else None
-    if before and made:
-        lost = camera_changes(site.cameras, running).among(made.by_camera)
-        if revision == before.revision:
-            note = f"the running cameras differ from the site file ({made}); see: mtmc cameras list"
-        elif lost:
-            note = f"publishing undid changes made at runtime ({lost}); add them to the site file to keep them"
+    if before and made and (unlike := camera_changes(site.cameras, running).among(made.by_camera)):
+        if read_settings(client, keys) == running:
+            note = f"the running cameras differ from the site file ({unlike}); see: mtmc cameras list"
+        else:
+            note = f"publishing undid changes made at runtime ({unlike}); add them to the site file to keep them"
     return PublishResult(revision, note)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from launcher.preselection import preselected
 from legacy_config.conversion import Conversion, convert, is_legacy_config
 from shared.config import SiteConfig
 from shared.config_file import site_from
@@ -25,12 +26,13 @@ def load_site(
 ) -> SiteConfig:
     """The validated site of the file `path`, with the overrides of `environment`; see `shared.config_file`.
 
-    `root` is the folder that relative paths in a configuration of `run_live_mtmc.py` start from. `note` is called with
-    a message for each setting that the conversion of such a file changed or ignored.
+    A site file that names no detector or embedder gets one, see `launcher.preselection`. `root` is the folder that
+    relative paths in a configuration of `run_live_mtmc.py` start from. `note` is called with a message for each model
+    that was chosen, and for each setting that the conversion of such a file changed or ignored.
 
     Raises:
         ConfigError: the file is invalid; carries every problem.
-        MtmcError: `root` was given for a site file.
+        MtmcError: `root` was given for a site file, or the list of models cannot be read.
     """
     problems: list[Problem] = []
     written = read_yaml(path, problems)
@@ -39,7 +41,14 @@ def load_site(
             raise MtmcError(
                 f"--root is only for files of run_live_mtmc.py; paths in {path} are relative to that file, so omit it"
             )
-        return site_from(written, path, environment, check_files=check_files, all_secrets=all_secrets, known=problems)
+        chosen = preselected(written, environment)
+        site = site_from(
+            chosen.written, path, environment, check_files=check_files, all_secrets=all_secrets, known=problems
+        )
+        if note is not None:
+            for text in chosen.notes:
+                note(f"{path}: note: {text}")
+        return site.model_copy(update={"preselected": chosen.sections}) if chosen.sections else site
     conversion = convert(written, path, root, check_files=check_files)
     site = converted_site(conversion, path, environment, check_files=check_files, known=problems)
     if note is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -79,6 +79,9 @@ Classes = Annotated[tuple[int | str, ...], Field(min_length=1)]
 Side = Annotated[int, Field(ge=32, le=4096)]
 Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
 MOST_POLYGONS = 20
+ModelSectionName = Literal["detector", "embedder"]
+MODEL_SECTIONS: tuple[ModelSectionName, ...] = get_args(ModelSectionName)
+"""The sections of a site file that name a model."""
 
 
 def _has_three_corners(polygon: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
@@ -138,6 +141,17 @@ class ClockConfig(Section):
     )
 
 
+def _without_required(*names: str) -> ConfigDict:
+    """For settings that every configuration has, but not every site file: `launcher.preselection` adds them."""
+
+    def change(schema: dict[str, Any]) -> None:
+        schema["required"] = [name for name in schema.get("required", ()) if name not in names]
+        if not schema["required"]:
+            del schema["required"]
+
+    return ConfigDict(json_schema_extra=change)
+
+
 class ModelSection(Section):
     """A section with a model whose head and size may be set."""
 
@@ -154,6 +168,8 @@ class ModelSection(Section):
 
 class DetectorConfig(ModelSection):
     """The detector; the format of its output is recognised from the model file."""
+
+    model_config = _without_required("model")
 
     model: DetectorModel = Field(
         description="path of a file: .onnx with one of the heads in docs/models.md, or, with the extra `torch`, "
@@ -186,6 +202,8 @@ class DetectorConfig(ModelSection):
 
 class EmbedderConfig(Section):
     """The embedder, a network that describes appearance, and the preprocessing of crops for it."""
+
+    model_config = _without_required("model")
 
     model: FilePath = Field(
         description="path of an .onnx file: [batch, 3, height, width] → [batch, D]; or, with the extra `torch`, of "
@@ -648,11 +666,13 @@ class NotificationsConfig(Section):
 class SiteConfig(Section):
     """One set of cameras that share identities."""
 
+    model_config = _without_required(*MODEL_SECTIONS)
+
     site: Name = Field(description="name of the site; part of every key in Redis")
     redis: RedisConfig = RedisConfig()
     clock: ClockConfig = ClockConfig()
-    detector: DetectorConfig
-    embedder: EmbedderConfig
+    detector: DetectorConfig = Field(description="without a model: the one pulled last, or that of the demo")
+    embedder: EmbedderConfig = Field(description="likewise")
     tracker: TrackerConfig = TrackerConfig()
     association: AssociationConfig = AssociationConfig()
     cameras: tuple[CameraConfig, ...] = Field((), max_length=1024, description="may be empty: add cameras at run time")
@@ -660,6 +680,16 @@ class SiteConfig(Section):
     streamer: StreamerConfig = StreamerConfig()
     worker: WorkerConfig = WorkerConfig()
     notifications: NotificationsConfig = NotificationsConfig()
+    preselected: SkipJsonSchema[tuple[ModelSectionName, ...]] = ()
+    """The sections whose model the site file does not name; filled in by `launcher.site_file`, and published."""
+
+    @model_serializer(mode="wrap")
+    def _without_preselected(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most sites have none; their published settings stay as earlier versions know them."""
+        written: dict[str, Any] = handler(self)
+        if not self.preselected:
+            written.pop("preselected", None)
+        return written
 
     @field_validator("cameras", mode="before")
     @classmethod

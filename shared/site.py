@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.camera_settings import camera_names, queue_addition, queue_removal
-from shared.config import SiteConfig
+from shared.config import MODEL_SECTIONS, SiteConfig
 from shared.config_file import site_layout
 from shared.errors import ConfigError, Problem
 from shared.keys import Keys
@@ -45,8 +45,8 @@ def publish_site(client: Client, config: SiteConfig, layout: Layout | None = Non
     """Writes the site for the services to read; returns its revision, which increases when the content changes.
 
     Addresses and passwords of Redis are left out: every process gets them on its own command line or environment.
-    `layout` replaces the layout of the configuration. It is one transaction, so two publishers never get the same
-    revision.
+    `layout` replaces the layout of the configuration. If only models differ that the site file does not name, the
+    cameras stay as they are at run time. It is one transaction, so two publishers never get the same revision.
 
     Raises:
         LayoutError: the layout file cannot be read.
@@ -54,20 +54,27 @@ def publish_site(client: Client, config: SiteConfig, layout: Layout | None = Non
     """
     keys = Keys(config.site)
     content = _content(config, layout)
-    digest = _digest(content)
+    new = _Head(0, _digest(content), _models(content))
 
     def attempt(pipe: Any) -> int:
         old = _head(text_at(pipe, keys.config))
         newest = max(old.revision, read_revision(pipe, keys))
-        if old.digest == digest and old.revision == newest:
+        is_same_file = old.digest == new.digest and old.revision == newest
+        if is_same_file and old.models == new.models:
             pipe.multi()
             return newest
+        text = json.dumps({"revision": newest + 1, "digest": new.digest, **content})
+        if is_same_file:
+            pipe.multi()
+            pipe.set(keys.config, text)
+            pipe.set(keys.revision, newest + 1)
+            return newest + 1
         gone = sorted(set(camera_names(hash_at(pipe, keys.cameras))).difference(config.camera_names))
         is_hash = pipe.type(keys.cameras) in (b"hash", b"none")
         pipe.multi()
         if not is_hash:
             pipe.delete(keys.cameras)
-        pipe.set(keys.config, json.dumps({"revision": newest + 1, "digest": digest, **content}))
+        pipe.set(keys.config, text)
         pipe.set(keys.revision, newest + 1)
         queue_removal(pipe, keys, gone, config.association.replay_seconds)
         queue_addition(pipe, keys, config.cameras)
@@ -86,7 +93,8 @@ def is_published(client: Client, config: SiteConfig) -> bool:
         LayoutError: the layout file cannot be read.
         OSError: a mask cannot be read.
     """
-    return _head(text_at(client, Keys(config.site).config)).digest == _digest(_content(config))
+    old, content = _head(text_at(client, Keys(config.site).config)), _content(config)
+    return (old.digest, old.models) == (_digest(content), _models(content))
 
 
 @dataclass(frozen=True)
@@ -95,13 +103,14 @@ class _Head:
 
     revision: int = 0
     digest: str = ""
+    models: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _head(text: bytes | None) -> _Head:
     try:
         content = json.loads(text or b"{}")
-        return _Head(int(content["revision"]), str(content["digest"]))
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return _Head(int(content["revision"]), str(content["digest"]), _models(content))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return _Head()
 
 
@@ -115,7 +124,16 @@ def _content(config: SiteConfig, layout: Layout | None = None) -> dict[str, Any]
     }
 
 
+def _models(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections that name a model."""
+    return {name: content["site"][name] for name in MODEL_SECTIONS}
+
+
 def _digest(content: Mapping[str, Any]) -> str:
+    """Of what the site file says: a model that it does not name is left out."""
+    site = content["site"]
+    if left_out := site.get("preselected"):
+        content = {**content, "site": {name: value for name, value in site.items() if name not in left_out}}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

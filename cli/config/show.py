@@ -62,6 +62,7 @@ def show_published(choice: SiteChoice, environment: Mapping[str, str], *, defaul
 def settings_of(site: SiteConfig, *, defaults: bool, nulls: bool) -> dict[str, Any]:
     """The settings as plain values without secrets; `defaults` includes unset ones, `nulls` those that are None."""
     dumped = site.model_dump(mode="python", by_alias=True, exclude_unset=not defaults, exclude_none=not nulls)
+    dumped.pop("preselected", None)
     for camera, shown in zip(site.cameras, dumped["cameras"], strict=True):
         shown.pop("secrets", None)
         for key, value in shown.items():

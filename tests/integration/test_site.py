@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.camera_settings import read_cameras, set_paused
-from shared.config import SiteConfig
+from shared.camera_settings import add_camera, read_cameras, set_paused
+from shared.config import CameraConfig, SiteConfig
 from shared.config_file import site_layout
 from shared.errors import ConfigError, RedisUnusable
 from shared.gate import Gate, Handled
 from shared.keys import Keys
 from shared.redis_connection import Client, connect, open_redis
 from shared.scripts import Scripts
-from shared.site import publish_site, read_site, restart_files
+from shared.site import is_published, publish_site, read_site, restart_files
 from shared.site_copy import SiteCopy
 from shared.site_time import SiteTime
 
@@ -296,3 +296,22 @@ def test_a_publication_repairs_whatever_was_there(redis_client: Client) -> None:
     redis_client.rpush(KEYS.cameras, "x")
     assert publish_site(redis_client, site_config()) == 42
     assert set(read_cameras(redis_client, KEYS)) == {"north", "south"}
+
+
+def test_other_preselected_models_leave_the_cameras_as_they_are(redis_client: Client) -> None:
+    chosen = {"preselected": ("detector", "embedder"), "cameras": []}
+    first = publish_site(redis_client, site_config(**chosen))
+    add_camera(redis_client, KEYS, CameraConfig(name="lobby", source="rtsp://lobby"))
+    assert publish_site(redis_client, site_config(**chosen)) == first
+    better = site_config(**chosen, detector={"model": "better.onnx"})
+    assert not is_published(redis_client, better)
+    assert publish_site(redis_client, better) == first + 1
+    assert is_published(redis_client, better)
+    published = read_site(redis_client, better.site)
+    assert published is not None
+    assert (published.revision, published.config.detector.model.name) == (first + 1, "better.onnx")
+    assert published.config.preselected == ("detector", "embedder")
+    assert list(read_cameras(redis_client, KEYS)) == ["lobby"]
+    # A model that the file names is a part of what it says.
+    assert publish_site(redis_client, site_config(cameras=[], detector={"model": "better.onnx"})) == first + 2
+    assert list(read_cameras(redis_client, KEYS)) == []

@@ -23,6 +23,7 @@ from services.streamer.api import (
     identities,
     identity,
     identity_search,
+    networks,
     site,
     sources,
     tracks,
@@ -35,6 +36,7 @@ from services.streamer.api.wall import wall_json, wall_json_without_redis
 PREFIX = "/api/v1"
 _RESOURCES = (
     site,
+    networks,
     cameras,
     tracks,
     crops,
