@@ -22,9 +22,15 @@ VIEWS = {
     "#view=map": "return document.querySelector('.map .spot') !== null",
     "#view=events": "return document.querySelectorAll('.events li .link').length > 0",
     "#view=find": "return document.querySelectorAll('.found .card').length > 0",
-    "#view=cameras&add=1": "return document.querySelectorAll('.camera-list li').length > 1",
-    "#view=cameras&calibrate=north": "return document.querySelector('.editor .drawing') !== null",
-    "#gid=7": "return document.querySelectorAll('.stays li').length > 0",
+    "#view=cameras&add=1": (
+        "for (const one of document.querySelectorAll('.of-networks')) one.open = true;"
+        "return document.querySelectorAll('.camera-list li').length > 1 && document.querySelector('.networks p')"
+    ),
+    "#view=cameras&calibrate=north": "return document.querySelector('.editor .places .map') !== null",
+    "#gid=7": (
+        "for (const one of document.querySelectorAll('.corrections')) one.open = true;"
+        "return document.querySelectorAll('.stays li').length > 0 && document.querySelector('.offered img')"
+    ),
     "#camera=north": "return document.querySelector('.tile.large') !== null",
 }
 """Part of the address → script that says whether the view is there."""

@@ -53,6 +53,8 @@ def test_the_first_camera_is_tested_saved_paused_and_removed(browser: WebDriver,
     with serving_http(camera) as address:
         browser.get(f"http://127.0.0.1:{hall.pages.port}/")
         wait_until(lambda: text(browser, "#empty-site h2") == "This site has no camera yet", "what to do first")
+        wait_until(lambda: "Detector: detector.onnx." in text(browser, "#empty-site .networks"), "the models")
+        assert "mtmc config publish SITE.yaml" in text(browser, "#empty-site pre")
         browser.find_element(By.LINK_TEXT, "Add a camera").click()
         wait_until(lambda: browser.find_element(By.CSS_SELECTOR, ".add-camera form").is_displayed(), "the form")
         type_into(browser, "Address", f"{address}/nothing")
@@ -70,6 +72,8 @@ def test_the_first_camera_is_tested_saved_paused_and_removed(browser: WebDriver,
         wait_until(lambda: "was added" in text(browser, ".trial"), "that it was added")
         wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".tile[data-picture=shown]"), "its live picture")
         assert not browser.find_element(By.ID, "empty-site").is_displayed()
+        browser.execute_script("document.querySelector('.of-networks').open = true")
+        wait_until(lambda: "It looks for person." in text(browser, ".of-networks .networks"), "what is found")
         wait_until(lambda: "<b>Lobby</b> (lobby)" in texts(browser, ".camera-list .who"), "it is listed")
         click(browser, ".camera-list", "Pause")
         wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".tile[data-state=paused]"), "it is paused")
@@ -90,6 +94,8 @@ def test_a_viewer_cannot_add_cameras(browser: WebDriver, redis_url: str, redis_c
         wait_for_login(browser, "the login")
         enter(browser, token.text)
         wait_until(lambda: "An operator can add one" in text(browser, "#empty-site"), "who can add a camera")
+        wait_until(lambda: "Embedder, which" in text(browser, "#empty-site .networks"), "the models")
+        assert not browser.find_elements(By.CSS_SELECTOR, "#empty-site pre"), "a viewer cannot change them"
         browser.get(f"{site.streamer.url}/#view=cameras")
         wait_until(lambda: "no camera yet" in text(browser, ".camera-list"), "the list")
         assert not browser.find_elements(By.CSS_SELECTOR, ".add-camera, .camera-list button")

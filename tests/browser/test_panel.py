@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from shared.floor_plan import read_floor_plan
 from shared.redis_connection import Client
 from tests.integration.canned_answers import canned_answers
-from tests.integration.lively_site import CAMERAS, event, fill, publish_lively_site, sighting
+from tests.integration.lively_site import CAMERAS, T0, event, fill, identity, publish_lively_site, sighting
 from tests.integration.streamer_site import KEYS, Serving, numbered_jpeg, publish_picture, serving, wait_until
 
 SCRIPT = "<img src=x onerror=\"document.title='hacked'\">"
@@ -103,6 +104,10 @@ def test_who_is_in_view_is_listed_and_can_be_followed(browser: WebDriver, page: 
     followed = browser.find_elements(By.CSS_SELECTOR, ".tile[data-followed]")
     assert [one.get_dom_attribute("data-camera") for one in followed] == ["north"]
     assert "in north" in text(browser, "#following")
+    assert browser.execute_script(
+        "const [bar, wall] = ['following', 'wall'].map(id => document.getElementById(id).getBoundingClientRect());"
+        "return bar.bottom <= wall.top"
+    ), "the bar covers no picture"
     wait_until(lambda: texts(browser, ".card .follow") == ["Following"], "the button says so")
     goes_on()
     wait_until(lambda: "not in view now" in text(browser, "#following"), "it left")
@@ -135,6 +140,14 @@ def test_the_journey_says_where_when_and_why(browser: WebDriver, page: Serving, 
     wait_until(lambda: "blue van" in text(browser, ".who"), "the other identity")
     browser.back()
     wait_until(lambda: "Anna" in text(browser, ".who"), "back leads to the one before")
+    # The other half of an identity is chosen by its picture.
+    browser.execute_script("document.querySelector('.corrections').open = true")
+    wait_until(lambda: texts(browser, ".offered button") == ["#8"], "another identity with a picture")
+    browser.execute_script("document.querySelector('.offered button').focus()")
+    ActionChains(browser).send_keys(Key.ENTER).perform()
+    chosen = "return document.querySelector('[aria-label=\"the other identity\"]').value"
+    assert browser.execute_script(chosen) == "8"
+    assert browser.find_elements(By.CSS_SELECTOR, ".offered [aria-pressed=true] img")
     sighting(redis_client, 7, "gate", 12, 42, 50)
     wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".handover")) == 1, "it went over to the gate")
     open_page(browser, page, "#gid=999")
@@ -162,6 +175,19 @@ def test_events_are_listed_as_they_happen(browser: WebDriver, page: Serving, red
     event(redis_client, newest + 3, "left", 7, 62)
     wait_until(lambda: len(texts(browser, ".events li")) == 2, "only new events of this kind follow")
     choose(browser, "kind of event", "")
+    choose(browser, "time", "600")
+    wait_until(lambda: texts(browser, ".events li") == ["No event is like this."], "they are years old")
+    choose(browser, "time", "between")
+    for number, at_s in enumerate((10, 25)):
+        time = datetime.fromtimestamp(T0 / 1e9 + at_s, UTC).astimezone().strftime("%Y-%m-%dT%H:%M:%S")
+        script = (
+            "const field = document.querySelectorAll('.filters [type=datetime-local]')[arguments[0]];"
+            "field.value = arguments[1]; field.dispatchEvent(new Event('change'))"
+        )
+        browser.execute_script(script, number, time)
+    wait_until(lambda: len(texts(browser, ".events li")) == 3, "the events within this time")
+    choose(browser, "time", "")
+    wait_until(lambda: len(texts(browser, ".events li")) > 3, "all again")
     choose(browser, "camera", "gate")
     wait_until(lambda: all("gate" in one for one in texts(browser, ".events li")), "events at the gate")
     assert errors(browser) == []
@@ -279,6 +305,56 @@ def test_the_map_shows_views_and_positions(browser: WebDriver, page: Serving) ->
     assert errors(browser) == []
 
 
+def test_no_name_on_the_map_covers_another_and_zoom_makes_room(
+    browser: WebDriver, page: Serving, redis_client: Client
+) -> None:
+    crowd = range(20, 32)
+    for number, gid in enumerate(crowd):
+        near = {"x": f"{1 + number / 10:.2f}", "y": f"{2 + number % 4 / 10:.2f}", "uncertainty": "0.1"}
+        identity(redis_client, gid, 1, 30, 40, ["north"], present=True, **near)
+    open_page(browser, page, "#view=map")
+    wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".map .spot")) == len(crowd) + 1, "the crowd")
+    few = names_on_the_map(browser)
+    assert 1 <= len(few) < len(crowd)
+    browser.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})  # type: ignore[attr-defined]
+    browser.execute_script("document.querySelector('.map .spot[data-crowded]').focus()")
+    assert len(names_on_the_map(browser, apart=False)) == len(few) + 1, "the name of the one in focus is shown"
+    for _ in range(6):
+        browser.find_element(By.CSS_SELECTOR, "[aria-label='zoom in']").click()
+    wait_until(lambda: len(names_on_the_map(browser)) > len(few), "more names")
+    browser.execute_script("document.querySelector('.map').focus()")
+    whole = "return Number(document.querySelector('.map').getAttribute('viewBox').split(' ')[2])"
+    left = "return Number(document.querySelector('.map').getAttribute('viewBox').split(' ')[0])"
+    width, before = browser.execute_script(whole), browser.execute_script(left)
+    ActionChains(browser).send_keys(Key.ARROW_LEFT).perform()
+    assert browser.execute_script(left) < before
+    ActionChains(browser).send_keys("0").perform()
+    assert browser.execute_script(whole) > 5 * width
+    # A drag moves the map, and opens no journey.
+    browser.find_element(By.CSS_SELECTOR, "[aria-label='zoom in']").click()
+    before = browser.execute_script(left)
+    spot = browser.find_element(By.CSS_SELECTOR, ".map .spot[data-gid='25'] .object")
+    ActionChains(browser).move_to_element(spot).click_and_hold().move_by_offset(30, 0).release().perform()
+    assert browser.execute_script(left) < before
+    assert "gid" not in browser.current_url
+    assert errors(browser) == []
+
+
+def names_on_the_map(browser: WebDriver, apart: bool = True) -> list[str]:
+    """The names that are shown; none covers another one."""
+    script = (
+        "return [...document.querySelectorAll('.map .spot text')]"
+        ".filter(one => getComputedStyle(one).display !== 'none')"
+        ".map(one => { const box = one.getBoundingClientRect();"
+        "return [one.textContent, box.left, box.top, box.right, box.bottom] })"
+    )
+    shown = browser.execute_script(script)
+    for index, (_, *a) in enumerate(shown if apart else ()):
+        for _, *b in shown[:index]:
+            assert a[0] >= b[2] or b[0] >= a[2] or a[1] >= b[3] or b[1] >= a[3], (a, b)
+    return [name for name, *_ in shown]
+
+
 def test_a_floor_plan_lies_under_the_map(
     browser: WebDriver, page: Serving, redis_client: Client, tmp_path: Path
 ) -> None:
@@ -318,3 +394,9 @@ def test_it_fits_a_phone(browser: WebDriver, page: Serving) -> None:
     wait_until(lambda: "Anna" in text(browser, ".card .who"), "the identity in view")
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     assert len(CAMERAS) == len(browser.find_elements(By.CSS_SELECTOR, ".tile"))
+    # What is well is hidden here, but can be reached.
+    parts = wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, "#health li"), "the strip")
+    assert {one.get_dom_attribute("data-part") for one in parts if not one.is_displayed()} <= {"skew", "services"}
+    browser.find_element(By.ID, "health-more").click()
+    assert all(one.is_displayed() for one in parts)
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")

@@ -13,6 +13,7 @@ import pytest
 
 from services.streamer.api import site as site_resource
 from services.streamer.app import create_app
+from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
 from shared.site import publish_site
@@ -29,7 +30,7 @@ from tests.integration.lively_site import (
     publish_lively_site,
     sighting,
 )
-from tests.integration.streamer_site import KEYS, Serving, serving, set_status, site_config, wait_until
+from tests.integration.streamer_site import KEYS, SLOW, Serving, serving, set_status, site_config, wait_until
 
 API = "/api/v1"
 THOROUGH = bool(os.environ.get("MTMC_THOROUGH"))
@@ -342,6 +343,27 @@ def test_events_are_paged(streamer: Serving, redis_client: Client) -> None:
             seen += [int(one["id"].partition("-")[0]) for one in page["events"]]
             cursor = page["next"]
         assert seen == expected
+
+
+def test_the_models_are_named_with_what_they_find(redis_url: str, redis_client: Client) -> None:
+    """Numbers of classes are named as soon as a camera runs; one with a detector of its own tells nothing."""
+    own = {"name": "south", "source": "rtsp://camera/2", "detector": {"model": "own.onnx"}}
+    site = site_config([own, "north"]).model_dump(mode="json", exclude={"redis"})
+    detector = {"model": "/models/yolox_s.onnx", "classes": ["car", 0, 90]}
+    publish_site(
+        redis_client,
+        SiteConfig.model_validate({**site, "detector": detector, "preselected": ["detector"]}),
+    )
+    with serving(redis_url) as streamer:
+        set_status(redis_client, "south", class_names='["cat"]', **SLOW)
+        models = streamer.json(f"{API}/models")
+        assert models["classes"] == ["car", "class0", "class90"]
+        set_status(redis_client, "north", class_names='["person", "car"]', **SLOW)
+        wait_until(lambda: streamer.json(f"{API}/models")["classes"] == ["car", "person", "class90"], "the names")
+    assert models["detector"]["what"].startswith("COCO's 80 classes")
+    of_demo = {name: (models[name]["name"], models[name]["of_demo"]) for name in ("detector", "embedder")}
+    assert of_demo == {"detector": ("yolox_s", False), "embedder": ("embedder.onnx", False)}
+    assert [models[name]["preselected"] for name in ("detector", "embedder")] == [True, False]
 
 
 # -- geometry ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // The view "Cameras": their states; an operator adds, pauses, resumes and removes them.
 
 import { go } from "./navigation.js";
+import { showNetworks } from "./networks.js";
 import { body, guarded, isOperator, keepFocus, readCameras } from "./panel_body.js";
 import { every, h, repeat, request } from "./parts.js";
 
@@ -12,7 +13,9 @@ export function showCameras() {
   const abort = new AbortController();
   const list = h("ul", { class: "camera-list" });
   const said = h("p", { class: "said", role: "status" });
-  body.replaceChildren(...(isOperator ? [addForm(abort.signal)] : []), said, list);
+  const networks = h("div", { class: "networks" });
+  const ofNetworks = h("details", { class: "of-networks", ontoggle: () => ofNetworks.open && showNetworks(networks, abort.signal).catch(() => {}) }, h("summary", {}, "What finds objects here"), networks);
+  body.replaceChildren(...(isOperator ? [addForm(abort.signal)] : []), said, list, ofNetworks);
 
   async function change(method, path, content, done) {
     said.textContent = "…";

@@ -4,6 +4,8 @@ import { every } from "./parts.js";
 import { put } from "./tile.js";
 
 const strip = document.getElementById("health");
+/** On a phone: shows the parts that are hidden there while they are well. */
+const more = document.getElementById("health-more");
 const detail = document.getElementById("health-detail");
 const PART_NAMES = { tick: "Tick", skew: "Skew", cameras: "Cameras", workers: "Workers", aggregator: "Aggregator", services: "Services", redis: "Redis" };
 const WHAT = {
@@ -65,6 +67,10 @@ function showDetail() {
   }
 }
 
+more.addEventListener("click", () => {
+  const all = strip.toggleAttribute("data-all");
+  more.setAttribute("aria-expanded", String(all));
+});
 detail.querySelector("button").addEventListener("click", close);
 window.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && chosen !== null) close();

@@ -2,14 +2,16 @@
 //
 // Plain modules without a library: each view draws its few elements again from what the API says.
 
+import { showCalibration } from "./calibration.js";
 import { showCameras } from "./cameras.js";
-import { showCalibration, showMask } from "./drawing.js";
 import { showEvents } from "./events.js";
 import { showFind } from "./find.js";
 import { Follow } from "./follow.js";
 import { showIdentity } from "./identity.js";
 import { showMap } from "./map.js";
+import { showMask } from "./mask.js";
 import { go, place } from "./navigation.js";
+import { showNetworks } from "./networks.js";
 import { showNow } from "./now.js";
 import { body, markFollowed } from "./panel_body.js";
 import { every, h } from "./parts.js";
@@ -81,6 +83,11 @@ panel.addEventListener("keydown", (event) => {
   go({ ...NOTHING, view: null });
   toggle.focus();
 });
+// Only a site without cameras shows its first steps.
+const firstSteps = document.getElementById("empty-site");
+new IntersectionObserver((entries) => {
+  if (entries.some((entry) => entry.isIntersecting)) showNetworks(firstSteps.querySelector(".networks")).catch(() => {});
+}).observe(firstSteps);
 window.addEventListener("hashchange", show);
 window.addEventListener("popstate", show);
 show();
