@@ -60,7 +60,7 @@ export class Ground {
       const text = name.textContent;
       const half = widthOf(text, height) / 2;
       const [left, , width] = this.box;
-      const within = placesForName(this.views[index]).map(([x, y]) => ({ x: Math.min(left + width - half, Math.max(left + half, x)), y: -y, text }));
+      const within = placesForName(this.views[index], this.views).map(([x, y]) => ({ x: Math.min(left + width - half, Math.max(left + half, x)), y: -y, text }));
       const found = within.find((one) => !this.taken.some((other) => meet(centredBox(one, height), other))) || within[0];
       this.taken.push(centredBox(found, height));
       for (const [attribute, value] of [["x", found.x], ["y", found.y], ["font-size", height]]) name.setAttribute(String(attribute), String(value));
@@ -78,10 +78,21 @@ function grid([left, top, width, height]) {
   return svg("path", { class: "grid", d: lines.join("") });
 }
 
-/** Best is where the camera sees best: near the places that are closest to it. */
-function placesForName(one) {
+/** Best is where few other cameras look, so that it is clear whose name it is, and few objects are; then where the camera
+ * sees best: near the places that are closest to it.
+ */
+function placesForName(one, views) {
   const middle = [0, 1].map((axis) => one.view.reduce((sum, point) => sum + point[axis], 0) / one.view.length);
-  return [one.view_near, middle, ...one.view];
+  const others = (point) => views.filter((other) => other !== one && isInside(point, other.view)).length;
+  return [one.view_near, middle, ...one.view].map((point) => ({ point, others: others(point) })).sort((a, b) => a.others - b.others).map(({ point }) => point);
+}
+
+/** Whether a point is in a polygon: a line from it to the right crosses the outline an odd number of times. */
+function isInside([x, y], outline) {
+  return outline.filter(([ax, ay], index) => {
+    const [bx, by] = outline[(index + 1) % outline.length];
+    return ay > y !== by > y && x < ax + ((bx - ax) * (y - ay)) / (by - ay);
+  }).length % 2 === 1;
 }
 
 function viewOf(one, index, name) {
