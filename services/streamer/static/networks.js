@@ -30,8 +30,9 @@ function named(network) {
 function advice(detector, embedder) {
   const isOfDemo = detector.of_demo || embedder.of_demo;
   const isChosen = detector.preselected || embedder.preselected;
-  const about = isOfDemo ? "What comes with mtmc knows only the drawn vehicles of the demo." : isChosen ? "The site file names no models, so the ones that were pulled last are used." : "The site file names them.";
-  const todo = isChosen ? "For others, type this on the machine with the site file:" : "For others, write what the first command prints into the site file, with the cameras that were added here, and publish it:";
+  const about = isOfDemo ? "The models of the demo know only its drawn vehicles." : isChosen ? "The site file names no models, so the ones that were pulled last are used." : "The site file names them.";
+  const wish = isOfDemo ? "For real pictures" : "For others";
+  const todo = isChosen ? `${wish}, type this on the machine with the site file:` : `${wish}, write what the first command prints into the site file, with the cameras that were added here, and publish it:`;
   return [
     h("p", {}, `${about} ${todo}`),
     h("pre", {}, COMMANDS),
