@@ -73,6 +73,15 @@ class RedisProcess:
         """Ends the server with SIGKILL."""
         self._end(signal.SIGKILL)
 
+    def forget(self) -> None:
+        """Deletes the data of the server, which must have ended."""
+        assert self._process is None, "the server runs"
+        for path in self.server.folder.glob("appendonly*"):  # a folder, or one file before Redis 7
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
     def restart(self) -> None:
         """Kills the server and starts it again: what it had acknowledged comes back from its log."""
         client = connect(self.url)
