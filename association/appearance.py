@@ -42,6 +42,8 @@ _LEAST_ENERGY = 0.05
 """Squared norm that is added when a vector without its mean is scaled: what lies close to the mean says little."""
 _SHOWN_CROPS, _CLEARLY = (1, 3, 10), math.log(20.0)
 """What is shown to people of the similarities."""
+_BLOCK = 4096
+"""So many tracks or groups are computed at once, so that a large gallery needs little more memory."""
 _CLIP = (-20.0, 12.0)
 """Bounds of the log-likelihood ratio, so that appearance cannot outvote everything else."""
 
@@ -72,10 +74,13 @@ class Appearance:
             features[: len(self._features), : self._features.shape[1]] = self._features
             self._features = features
             self._precisions = np.append(self._precisions, np.zeros(len(features) - len(self._precisions), np.float32))
-        keys = np.stack([table.rows["camera"][rows], table.rows["embedder"][rows]], axis=1)
-        for camera, embedder in np.unique(keys, axis=0).tolist():
-            own = rows[(keys == (camera, embedder)).all(axis=1)]
-            self._compute(own, (camera, embedder))
+        cameras, embedders = table.rows["camera"][rows], table.rows["embedder"][rows]
+        keys = sorted(set(zip(cameras.tolist(), embedders.tolist(), strict=True)))
+        self._means.prepare(keys)
+        for camera, embedder in keys:
+            own = rows[(cameras == camera) & (embedders == embedder)]
+            for start in range(0, len(own), _BLOCK):
+                self._compute(own[start : start + _BLOCK], (camera, embedder))
 
     def changed(self, *rows: int) -> None:
         """Take note that the table has other embeddings of some tracks."""
@@ -133,9 +138,18 @@ class Appearance:
         Returns:
             `(len(a), len(b))` float64 in [-20, 12]; -inf for groups without an embedder in common.
         """
+        gains = np.zeros((len(a), len(b)))
+        for start in range(0, len(b), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            gains[:, block] = self._gains_of_block(a, b[block])
+        return gains
+
+    def _gains_of_block(self, a: Groups, b: Groups) -> Gains:
         gains, common = np.zeros((len(a), len(b))), np.zeros((len(a), len(b)), np.bool_)
         for embedder in range(len(self._table.embedders)):
             (sum_a, precision_a), (sum_b, precision_b) = self._statistics(a, embedder), self._statistics(b, embedder)
+            if not precision_a.any() or not precision_b.any():
+                continue
             square_a, square_b = (sum_a**2).sum(axis=1), (sum_b**2).sum(axis=1)
             together = square_a[:, None] + square_b[None, :] + 2.0 * (sum_a @ sum_b.T)
             gains += self._likelihood(together, precision_a[:, None] + precision_b[None, :])
@@ -189,11 +203,12 @@ class Appearance:
 
     def _statistics(self, groups: Groups, embedder: int) -> tuple[Gains, Gains]:
         """For each group the precision-weighted sum of its features, `(k, D)`, and its precision, `(k,)`."""
-        rows = np.array([row for group in groups for row in group], np.intp)
-        starts = np.cumsum([0, *map(len, groups)])[:-1]
+        rows, starts = flat(groups)
         precisions = np.where(self._table.rows["embedder"][rows] == embedder, self._precisions[rows], 0.0)
-        sums = np.add.reduceat(self._features[rows] * precisions[:, None], starts, axis=0)
-        return sums, np.add.reduceat(precisions, starts)
+        features: npt.NDArray[Any] = self._features[rows] * precisions[:, None]
+        if len(rows) == len(groups):
+            return features, precisions
+        return np.add.reduceat(features, starts, axis=0), np.add.reduceat(precisions, starts)
 
     def _likelihood(self, squares: Gains, precisions: Gains) -> Gains:
         return _likelihood(squares, precisions, self.dimensions)

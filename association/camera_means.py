@@ -43,8 +43,12 @@ class _Objects(NamedTuple):
     crops: Sums
     """`(n,)`: as how many crops each counts."""
     newest_ns: npt.NDArray[np.int64]
-    means: Sums
-    """`(n, D)`: mean embedding."""
+    rows: npt.NDArray[np.intp]
+    """`(t,)`: the rows of their tracks, by camera and track id."""
+    numbers: npt.NDArray[np.intp]
+    """`(t,)`: for each of these the number of its object."""
+    shares: Sums
+    """`(t,)`: by what the sum of a track's embeddings is multiplied in the mean of its object."""
 
 
 class CameraMeans:
@@ -58,9 +62,15 @@ class CameraMeans:
 
     def of(self, key: Key) -> Features:
         """The mean of a camera when `renew` was called last, or when it was first asked for: `(D,)` float32."""
-        if key not in self._used:
-            self._used[key] = self._learned()[key]
+        self.prepare([key])
         return self._used[key]
+
+    def prepare(self, keys: Sequence[Key]) -> None:
+        """Ask for the means of several cameras at once: what is learned of all of them is computed once."""
+        new = [key for key in keys if key not in self._used]
+        if new:
+            learned = self._learned()
+            self._used |= {key: learned[key] for key in new}
 
     def of_crop(self, camera: int | None, embedder: int) -> Features | None:
         """The mean to remove from a crop of a camera; of all cameras, if that has none or is unknown. Changes nothing.
@@ -70,7 +80,7 @@ class CameraMeans:
         """
         if camera is not None and (camera, embedder) in self._used:
             return self._used[camera, embedder]
-        shared = self._totals(self._all(), shared=True)
+        _, shared = self._totals(self._all())
         if not any(weight > 0 for key, (_, weight) in shared.items() if key[1] == embedder):
             return None
         return self._of_all(shared, embedder).astype(np.float32)
@@ -81,11 +91,12 @@ class CameraMeans:
 
     def retire(self, rows: Sequence[int]) -> None:
         """Keep what tracks say that the table is about to forget. An object that has others there still counts."""
-        staying = self._table.rows["used"].copy()
+        leaving = self._objects(np.array(rows, np.intp))
+        staying = self._table.rows["used"] & np.isin(self._table.rows["gid"], leaving.ids[:, 2])
         staying[rows] = False
         kept = {tuple(one) for one in self._objects(np.flatnonzero(staying)).ids.tolist()}
-        leaving = self._objects(np.array(rows, np.intp))
-        for one, crops, mean in zip(leaving.ids.tolist(), leaving.crops.tolist(), leaving.means, strict=True):
+        means = self._means(leaving, np.arange(len(leaving.ids)))
+        for one, crops, mean in zip(leaving.ids.tolist(), leaving.crops.tolist(), means, strict=True):
             if tuple(one) not in kept:
                 embedder, camera = one[:2]
                 before, weight = self._gone.get((camera, embedder), (np.zeros(0), 0.0))
@@ -95,7 +106,7 @@ class CameraMeans:
 
     def crops(self) -> dict[Key, float]:
         """As how many crops the objects of each camera count."""
-        return {key: weight for key, (_, weight) in self._totals(self._all(), shared=False).items()}
+        return {key: weight for key, (_, weight) in self._totals(self._all())[0].items()}
 
     def _all(self) -> _Objects:
         return self._objects(np.flatnonzero(self._table.rows["used"]))
@@ -109,43 +120,57 @@ class CameraMeans:
         gids = np.maximum(chosen["gid"], 0).astype(np.int64)
         tracks = np.where(gids > 0, 0, chosen["track_id"])
         columns = chosen["embedder"].astype(np.int64), chosen["camera"].astype(np.int64), gids, tracks
-        ids, numbers = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
-        numbers = numbers.reshape(-1)
+        ids, numbers = _unique(np.stack(columns, axis=1))
         crops = np.bincount(numbers, chosen["embedded"], len(ids))
         shares = chosen["embedded"] / crops[numbers] / self._table.weights[rows]
-        means = np.zeros((len(ids), self._table.sums.shape[1]))
-        np.add.at(means, numbers, self._table.sums[rows] * shares[:, None])
         newest_ns = np.zeros(len(ids), np.int64)
         np.maximum.at(newest_ns, numbers, chosen["last_ns"])
-        return _Objects(ids, np.minimum(crops, _FULL_CROPS), newest_ns, means)
+        return _Objects(ids, np.minimum(crops, _FULL_CROPS), newest_ns, rows, numbers, shares)
 
-    def _totals(self, objects: _Objects, *, shared: bool) -> dict[Key, tuple[Sums, float]]:
-        """The weighted sum of the mean embeddings of each camera, and the sum of the weights.
+    def _means(self, objects: _Objects, chosen: npt.NDArray[np.intp]) -> Sums:
+        """The mean embeddings of those objects whose numbers are `chosen`, `(len(chosen), D)`."""
+        places = np.full(len(objects.ids), -1)
+        places[chosen] = np.arange(len(chosen))
+        into = places[objects.numbers]
+        own = np.flatnonzero(into >= 0)
+        means, into = np.zeros((len(chosen), self._table.sums.shape[1])), into[own]
+        parts = self._table.sums[objects.rows[own]] * objects.shares[own, None]
+        # The first track of each object at once: adding one by one is slow, and few objects have more.
+        _, first = np.unique(into, return_index=True)
+        means[into[first]] = parts[first]
+        more = np.ones(len(own), np.bool_)
+        more[first] = False
+        np.add.at(means, into[more], parts[more])
+        return means
 
-        Args:
-            objects: what the table has shown.
-            shared: divide the weight of an object by the number of cameras that have shown it.
+    def _totals(self, objects: _Objects) -> tuple[dict[Key, tuple[Sums, float]], dict[Key, tuple[Sums, float]]]:
+        """The weighted sum of the mean embeddings of each camera, and the sum of the weights; twice.
+
+        First with the weight of each object, then with that weight divided by the number of cameras that have shown it.
         """
         # A track without gid is an object of its own in its camera.
         wholes = np.where(objects.ids[:, 2:3] > 0, objects.ids * [1, 0, 1, 1], objects.ids)
-        _, numbers, cameras = np.unique(wholes, axis=0, return_inverse=True, return_counts=True)
-        weights = objects.crops / cameras[numbers.reshape(-1)] if shared else objects.crops
-        totals = dict(self._gone)
-        for embedder, camera in np.unique(objects.ids[:, :2], axis=0).tolist():
-            own = np.flatnonzero((objects.ids[:, :2] == (embedder, camera)).all(axis=1))
+        _, numbers = _unique(wholes)
+        shared_weights = objects.crops / np.bincount(numbers)[numbers]
+        of_own, of_shared = dict(self._gone), dict(self._gone)
+        keys, cameras = _unique(objects.ids[:, :2])
+        for number, (embedder, camera) in enumerate(keys.tolist()):
+            own = np.flatnonzero(cameras == number)
             own = own[np.argsort(-objects.newest_ns[own], kind="stable")]
             own = own[np.cumsum(objects.crops[own]) - objects.crops[own] < _MEMORY_CROPS]
+            means = self._means(objects, own)
             before, weight = self._gone.get((camera, embedder), (np.zeros(0), 0.0))
             room = max(0.0, _MEMORY_CROPS - float(objects.crops[own].sum()))
             forget = min(1.0, room / weight) if weight else 1.0
-            total = forget * _resized(before, objects.means.shape[1]) + weights[own] @ objects.means[own]
-            totals[camera, embedder] = total, forget * weight + float(weights[own].sum())
-        return totals
+            for totals, weights in ((of_own, objects.crops[own]), (of_shared, shared_weights[own])):
+                total = forget * _resized(before, means.shape[1]) + weights @ means
+                totals[camera, embedder] = total, forget * weight + float(weights.sum())
+        return of_own, of_shared
 
     def _learned(self) -> dict[Key, Features]:
         """The mean of each camera, shrunk to that of all cameras with the same embedder, which is shrunk to zero."""
         objects, length = self._all(), self._table.sums.shape[1]
-        own, shared = self._totals(objects, shared=False), self._totals(objects, shared=True)
+        own, shared = self._totals(objects)
         means = {}
         for key, (total, weight) in sorted(own.items()):
             of_all = self._of_all(shared, key[1])
@@ -178,6 +203,17 @@ class CameraMeans:
         for camera, embedder, packed in data.get("used", ()):
             if camera_index[camera] >= 0:
                 self._used[camera_index[camera], embedder] = np.frombuffer(packed, np.float32).copy()
+
+
+def _unique(ids: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+    """The different rows of an array, sorted, and for each row of the array the number of its equal there."""
+    order = np.lexsort(ids.T[::-1])
+    in_order = ids[order]
+    is_new = np.ones(len(ids), np.bool_)
+    is_new[1:] = (in_order[1:] != in_order[:-1]).any(axis=1)
+    numbers = np.empty(len(ids), np.intp)
+    numbers[order] = np.cumsum(is_new) - 1
+    return in_order[is_new], numbers
 
 
 def _resized(vector: Sums, length: int) -> Sums:

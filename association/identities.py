@@ -74,7 +74,7 @@ class Identities:
 
     def by_gid(self) -> list[Identity]:
         """All identities in the order of their gids."""
-        return sorted(self, key=lambda identity: identity.gid)
+        return [self._by_gid[gid] for gid in sorted(self._by_gid)]
 
     def create(self, class_id: int, first_ns: int, last_ns: int) -> Identity:
         """Create an identity with the next gid; times are site time in ns."""

@@ -78,7 +78,7 @@ class Learning:
     def _learn_places(self) -> None:
         rows, couples = self._table.rows, []
         for identity in self._identities.by_gid():
-            live = [row for row in identity.rows if not rows["ended"][row]]
+            live = [row for row in identity.rows if not rows["ended"][row]] if identity.present else []
             for one in live:
                 for other in live:
                     cameras = int(rows["camera"][one]), int(rows["camera"][other])

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from association.changes import IdentityChanges, waiting_tracks
 from association.decisions import Decision
+from association.departures import Departures, Histories, Returns
 from association.evidence import Evidence
 from association.identities import Identities, Identity, may_be_one
 from association.learned_layout import LearnedLayout
@@ -88,6 +89,7 @@ class LiveGrouping:
         self._changes = IdentityChanges(table, identities)
         self.evidence = Evidence(table, possibility.near, possibility.ground)
         self._learning = Learning(table, identities, possibility, self.evidence)
+        self._histories = Histories(table, possibility, self.clashes)
         self._candidates = Candidates(table, possibility.near, self._learning.travel)
 
     def observe(self, seen: CameraTick, rows: npt.NDArray[np.intp]) -> None:
@@ -147,9 +149,10 @@ class LiveGrouping:
         if not young or not choices:
             return
         self.evidence.refresh(means=False)
+        departures = self._departures(choices)
         gains, places = self.evidence.at_first_sight(young, [identity.rows for identity in choices])
         for i in np.flatnonzero(places.max(axis=1) > _AT_ONE_PLACE).tolist():
-            verdict = self._decide(young[i], choices, gains[i])
+            verdict = self._decide(young[i], choices, gains[i], departures)
             if verdict is not None and verdict.choice >= 0 and places[i, verdict.choice] > _AT_ONE_PLACE:
                 decision = self._explain([young[i]], verdict.choice, verdict.weighed, choices, placed=places[i])
                 self._changes.join(young[i], choices[verdict.choice], decision, result)
@@ -160,23 +163,27 @@ class LiveGrouping:
             return
         self.evidence.refresh(means=False)
         choices = list(self._identities)
+        departures = self._departures(choices)
         gains = self.evidence.gains([[row] for row in waiting], [identity.rows for identity in choices])
-        left = list(range(len(waiting)))
-        while left:
-            found = [(verdict, i) for i in left if (verdict := self._decide(waiting[i], choices, gains[i]))]
-            if not found:
-                break
+        verdicts = {i: self._decide(row, choices, gains[i], departures) for i, row in enumerate(waiting)}
+        while found := [(verdict, i) for i, verdict in verdicts.items() if verdict is not None]:
             verdict, i = max(found, key=lambda one: (one[0].posterior, -one[1]))
             row, j = waiting[i], verdict.choice
-            left.remove(i)
+            del verdicts[i]
             decision = self._explain([row], j, verdict.weighed, choices)
             if j < 0:
                 choices.append(self._changes.create(row))
-                gains = np.hstack([gains, np.zeros((len(waiting), 1))])
+                departures.added()
+                gains = np.hstack([gains, np.full((len(waiting), 1), -np.inf)])
                 j = len(choices) - 1
+            departures.changed(j)
             self._changes.join(row, choices[j], decision, result)
-            if left:
+            if left := list(verdicts):
+                before = gains[left, j]
                 gains[left, j] = self.evidence.gains([[waiting[i]] for i in left], [choices[j].rows])[:, 0]
+                # What was decided of the others stays, unless this identity is or was one of their candidates.
+                for i in np.array(left)[np.maximum(before, gains[left, j]) > _HOPELESS].tolist():
+                    verdicts[i] = self._decide(waiting[i], choices, gains[i], departures)
 
     def _cut_switched(self, result: CycleResult) -> list[int]:
         """Divide the tracks that go on with another object; the rows of those that had a gid.
@@ -193,11 +200,20 @@ class LiveGrouping:
                     cut.append(row)
         return cut
 
-    def _decide(self, row: int, choices: Sequence[Identity], gains: npt.NDArray[np.float64]) -> _Verdict | None:
+    def _decide(
+        self, row: int, choices: Sequence[Identity], gains: npt.NDArray[np.float64], departures: Departures
+    ) -> _Verdict | None:
         """The identity of a track; None: wait."""
         rows = self._table.rows
-        candidates = [j for j in np.flatnonzero(gains > _HOPELESS).tolist() if self._may_join(row, choices[j])]
-        weighed = self._weigh([row], [int(rows["camera"][row])], candidates, choices, gains)
+        returns = departures.returns([row])
+
+        def may_be(j: int) -> bool:
+            if returns.are_known[j]:
+                return self._histories.hold(choices[j], departures.when(j))
+            return self._may_join(row, choices[j])
+
+        candidates = returns.possible(gains > _HOPELESS, may_be).tolist()
+        weighed = self._weigh([row], [int(rows["camera"][row])], candidates, choices, gains, returns)
         posteriors = weighed.odds.posteriors
         best = int(posteriors.argmax()) if candidates else -1
         has_waited = bool(rows["ended"][row]) or rows["last_ns"][row] - rows["first_ns"][row] >= _WAIT_NS
@@ -206,9 +222,9 @@ class LiveGrouping:
         if has_waited or weighed.odds.new >= _SURE:
             posterior = weighed.odds.new
             if not candidates:  # for the explanation: the one that is the least hopeless
-                nearest = [j for j in np.argsort(-gains, kind="stable")[:_EXPLAINED].tolist() if gains[j] > -np.inf]
+                nearest = [j for j in _highest(gains, _EXPLAINED) if gains[j] > -np.inf]
                 nearest = [j for j in nearest if self._may_join(row, choices[j])][:1]
-                weighed = self._weigh([row], [int(rows["camera"][row])], nearest, choices, gains)
+                weighed = self._weigh([row], [int(rows["camera"][row])], nearest, choices, gains, returns)
             return _Verdict(-1, posterior, weighed)
         return None
 
@@ -219,9 +235,15 @@ class LiveGrouping:
         candidates: list[int],
         choices: Sequence[Identity],
         gains: npt.NDArray[np.float64],
+        returns: Returns,
     ) -> _Weighed:
-        odds = self._candidates.odds(group, cameras, [choices[j] for j in candidates], gains[candidates])
+        numbers = np.array(candidates, np.intp)
+        ratios = returns.ratios(self._learning.travel, numbers)
+        odds = self._candidates.odds(group, cameras, choices, numbers, gains[numbers], ratios)
         return _Weighed(candidates, odds)
+
+    def _departures(self, identities: Sequence[Identity]) -> Departures:
+        return Departures(self._table, self._possibility, identities)
 
     def _explain(
         self,
@@ -256,6 +278,7 @@ class LiveGrouping:
         self.evidence.refresh(means=True)
         if self._settings.learn:
             self._learning.learn()
+        self._histories.prune(self._identities)
         self._shed(result)
         self._move(result)
         self._merge(result)
@@ -291,7 +314,7 @@ class LiveGrouping:
         for i, (_, home) in enumerate(tracks):
             cost = _candidate_cost(gains[i])
             gains[i, column[home.gid]] = -np.inf
-            for j in np.argsort(-gains[i], kind="stable")[:3].tolist():
+            for j in _highest(gains[i], 3):
                 better = float(gains[i, j]) - max(float(at_home[i]), 0.0)
                 if gains[i, j] > cost and better > _MOVE_RATIO:
                     wishes.append((-better, i, j))
@@ -333,20 +356,25 @@ class LiveGrouping:
         gains = self.evidence.gains([groups[k] for k in present], groups)
         gains[np.arange(len(present)), present] = -np.inf
         place = {k: i for i, k in enumerate(present)}
+        departures = self._departures(every)
         known: dict[int, _Weighed] = {}
 
         def weighed(k: int) -> _Weighed:
             if k not in known:
-                known[k] = self._weigh_merges(k, every, gains[place[k]])
+                known[k] = self._weigh_merges(k, every, gains[place[k]], departures)
             return known[k]
 
         pairs = []
         for i, k in enumerate(present):
-            for j in np.flatnonzero(gains[i] > _LEAST_MERGE_RATIO).tolist():
-                mutual = weighed(k).posterior(j)
-                if mutual >= _MERGE and j in place:
+            likely = gains[i] > _LEAST_MERGE_RATIO
+            if not likely.any():
+                continue
+            candidates, odds = weighed(k)
+            for at in np.flatnonzero(odds.posteriors >= _MERGE).tolist():
+                j, mutual = candidates[at], float(odds.posteriors[at])
+                if j in place:
                     mutual = min(mutual, weighed(j).posterior(k))
-                if mutual >= _MERGE:
+                if mutual >= _MERGE and likely[j]:
                     pairs.append((-mutual, -float(gains[i, j]), min(k, j), max(k, j), k))
         gone: set[int] = set()
         for _, _, kept, lost, k in sorted(pairs):
@@ -356,11 +384,25 @@ class LiveGrouping:
                 gone |= {kept, lost}
         return bool(gone)
 
-    def _weigh_merges(self, k: int, every: Sequence[Identity], gains: npt.NDArray[np.float64]) -> _Weighed:
+    def _weigh_merges(
+        self, k: int, every: Sequence[Identity], gains: npt.NDArray[np.float64], departures: Departures
+    ) -> _Weighed:
         """The identities that may be the same object as the `k`-th one, which is in view."""
         one, rows = every[k], self._table.rows[every[k].rows]
-        candidates = [j for j in np.flatnonzero(gains > _HOPELESS).tolist() if self._may_merge(one, every[j])]
-        return self._weigh(one.rows, rows["camera"][~rows["ended"]].tolist(), candidates, every, gains)
+        returns = departures.returns(one.rows, one.settled_ns)
+        is_possible = not one.pinned and (len(one.rows) == 1 or self._possible(one.rows, one.settled_ns, one.pinned))
+
+        def may_be(j: int) -> bool:
+            if is_possible and returns.are_known[j]:
+                return self._histories.hold(every[j], departures.when(j))
+            return self._may_merge(one, every[j])
+
+        among = gains > _HOPELESS
+        if one.apart or one.name:
+            among[[j for j in np.flatnonzero(among).tolist() if not may_be_one(one, every[j])]] = False
+        found = returns.possible(among, may_be) if is_possible else np.flatnonzero(among)
+        candidates = found.tolist() if is_possible else [j for j in found.tolist() if may_be(j)]
+        return self._weigh(one.rows, rows["camera"][~rows["ended"]].tolist(), candidates, every, gains, returns)
 
     # -- shared ----------------------------------------------------------------------------------------
 
@@ -413,3 +455,11 @@ class LiveGrouping:
 
 def _candidate_cost(gains: npt.NDArray[np.float64]) -> float:
     return _CANDIDATE_COST * math.log(max(1, int((gains > _HOPELESS).sum())))
+
+
+def _highest(gains: npt.NDArray[np.float64], count: int) -> list[int]:
+    """Indices of the highest of `(n,)` gains, the highest first; of equal ones, those with lower indices."""
+    if len(gains) > count:
+        among = np.flatnonzero(gains >= np.partition(gains, -count)[-count])
+        return among[np.argsort(-gains[among], kind="stable")[:count]].tolist()
+    return np.argsort(-gains, kind="stable").tolist()

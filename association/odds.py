@@ -44,8 +44,10 @@ class Candidates:
         self,
         group: Sequence[int],
         cameras: Sequence[int],
-        candidates: Sequence[Identity],
+        choices: Sequence[Identity],
+        candidates: npt.NDArray[np.intp],
         gains: npt.NDArray[np.float64],
+        returns: npt.NDArray[np.float64],
     ) -> Odds:
         """The odds of a group of tracks.
 
@@ -55,20 +57,25 @@ class Candidates:
         Args:
             group: rows of the tracks.
             cameras: in which they are seen.
-            candidates: `n` identities.
+            choices: identities.
+            candidates: `(n,)` which of them are candidates.
             gains: `(n,)` log-likelihood ratio of each.
+            returns: `(n,)` what the travel time says, for the candidates that have left; nan where it is not known.
         """
-        beside = np.array([self._is_beside(cameras, identity) for identity in candidates], np.bool_)
+        beside = np.zeros(len(candidates), np.bool_)
+        for k in np.flatnonzero(np.isnan(returns)).tolist():
+            beside[k] = self._is_beside(cameras, choices[candidates[k]])
         prior_beside = _SEEN_BESIDE if beside.any() else 0.0
         priors, none = np.zeros(len(candidates)), 1.0 - prior_beside
         if beside.any():
             priors[beside] = prior_beside / beside.sum()
         if not beside.all():
             unknown = 1.0 / int((~beside).sum())
-            ratios = [self._travel.ratio(group, candidates[k].rows) for k in np.flatnonzero(~beside).tolist()]
-            returns = np.array([unknown if ratio is None else ratio for ratio in ratios])
-            none /= 1.0 + returns.sum()
-            priors[~beside] = none * returns
+            for k in np.flatnonzero(np.isnan(returns) & ~beside).tolist():
+                ratio = self._travel.ratio(group, choices[candidates[k]].rows)
+                returns[k] = unknown if ratio is None else ratio
+            none /= 1.0 + returns[~beside].sum()
+            priors[~beside] = none * returns[~beside]
         weights = priors * np.exp(np.minimum(gains, _CERTAIN_RATIO))
         total = float(weights.sum()) + none
         logs = np.round(np.log(priors) - math.log(none), 4)

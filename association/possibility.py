@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from association.ground import Ground
 from shared.layout import Layout
@@ -63,6 +64,9 @@ class Possibility:
         self._slack_ns: list[list[int]] = np.where(apart, _SLACK_NS, 0).tolist()
         self.has_slack = bool(apart.any())
         """Whether some views may show an object together for a moment although they are not known to overlap."""
+        self.overlaps_changed = 0
+        """How often `set_overlap` has changed something."""
+        self._layout_ns = layout.compatible, layout.dtmin * 1e9, layout.dtmax * 1e9
         # Plain lists, because the rules read single elements, which is slow with numpy.
         self._compatible: list[list[bool]] = layout.compatible.tolist()
         self._dtmin_ns: list[list[float]] = (layout.dtmin * 1e9).tolist()
@@ -72,6 +76,7 @@ class Possibility:
         """Say whether the views of two cameras overlap, of which the layout knows nothing."""
         if overlap == (other in self.near[one]):
             return
+        self.overlaps_changed += 1
         change = set.add if overlap else set.remove
         change(self.near[one], other)
         change(self.near[other], one)
@@ -142,6 +147,20 @@ class Possibility:
             self._compatible[source][to] and self._dtmin_ns[source][to] <= took_ns <= self._dtmax_ns[source][to]
             for source in {other.camera for other in earlier if other.last_ns == left_ns}
         )
+
+    def steps(
+        self, sources: npt.NDArray[np.intp], target: int, took_ns: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Whether an object can go from each camera of `sources` to `target` in the time, `(n,)`.
+
+        Args:
+            sources: `(n,)` cameras.
+            target: camera.
+            took_ns: `(n,)` from leaving a camera until entering `target`.
+        """
+        compatible, dtmin_ns, dtmax_ns = (of_step[sources, target] for of_step in self._layout_ns)
+        possible: npt.NDArray[np.bool_] = compatible & (dtmin_ns <= took_ns) & (took_ns <= dtmax_ns)
+        return possible
 
     def _seen_in_a_chain(self, visits: Sequence[Visit], after_ns: int) -> bool:
         """Whether the visits seen after `after_ns` are still connected, given that a link of the chain ended then."""

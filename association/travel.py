@@ -49,6 +49,7 @@ _START_NS = 3_000_000_000
 _LOG_BOUNDS = (-5.0, 3.0)
 
 Step = tuple[int, int]
+Seconds = npt.NDArray[np.float64]
 
 
 class TravelTimes:
@@ -88,7 +89,11 @@ class TravelTimes:
         """Count the tracks that have ended; `is_alike`: a track certainly looks like the rest of its identity."""
         rows = self._table.rows
         now_ns = max((newest_ns for _, newest_ns in self._seen_ns.values()), default=0)
-        for row in np.flatnonzero(rows["used"] & rows["ended"] & (rows["gid"] > 0)).tolist():
+        ended = np.flatnonzero(rows["used"] & rows["ended"] & (rows["gid"] > 0))
+        ages_ns = now_ns - rows["last_ns"][ended]
+        are_due = (ages_ns > _SETTLED_NS) & ~_among(ended, self._counted)
+        are_due |= (ages_ns > _GONE_NS) & ~_among(ended, self._left)
+        for row in ended[are_due].tolist():
             age_ns = now_ns - int(rows["last_ns"][row])
             if row not in self._counted and age_ns > _SETTLED_NS:
                 self._counted.add(row)
@@ -142,31 +147,51 @@ class TravelTimes:
         else:
             return None
         left, arrived = before[int(before["last_ns"].argmax())], after[int(after["first_ns"].argmin())]
-        step = int(left["camera"]), int(arrived["camera"])
-        log = self._log_ratio(step, int(arrived["first_ns"] - left["last_ns"]) * 1e-9)
-        return math.exp(min(max(log, _LOG_BOUNDS[0]), _LOG_BOUNDS[1]))
+        source, seconds = np.array([left["camera"]], np.intp), int(arrived["first_ns"] - left["last_ns"]) * 1e-9
+        return float(self.ratios(source, int(arrived["camera"]), np.array([seconds]))[0])
 
-    def _log_ratio(self, step: Step, seconds: float) -> float:
+    def ratios(self, sources: npt.NDArray[np.intp], target: int, seconds: Seconds) -> Seconds:
+        """How much likelier it is that what begins in a camera has left another one than that it is a new object.
+
+        Args:
+            sources: `(n,)` the other cameras.
+            target: the camera.
+            seconds: `(n,)` how long ago it left.
+
+        Returns:
+            `(n,)` float64.
+        """
+        logs = np.zeros(len(sources))
+        for source in np.unique(sources).tolist():
+            own = sources == source
+            logs[own] = self._log_ratios((source, target), seconds[own])
+        ratios: Seconds = np.exp(np.clip(logs, *_LOG_BOUNDS))
+        return ratios
+
+    def _log_ratios(self, step: Step, seconds: Seconds) -> Seconds:
         """Log of the rate at which objects that left so long ago arrive, over the rate of new objects."""
         source, target = step
         assumed = _ASSUMED_EXITS * _RETURNING / max(1, self._onward[source])
         arriving = (self._handovers.get(step, 0.0) + assumed) / (self._exits.get(source, 0.0) + _ASSUMED_EXITS)
         watched_s = self._watched_s.get(target, 0.0) + _ASSUMED_NEW * _ASSUMED_SECONDS
         new = (self._new.get(target, 0.0) + _ASSUMED_NEW) / watched_s
-        return math.log(arriving * self._density(step, seconds) / new)
+        logs: Seconds = np.log(arriving * self._densities(step, seconds) / new)
+        return logs
 
-    def _density(self, step: Step, seconds: float) -> float:
+    def _densities(self, step: Step, seconds: Seconds) -> Seconds:
         """Density of the travel time of a step, 1/s: a kernel estimate of log(1 s + time)."""
         low, high = self._windows.get(step, (0.0, _LONGEST_S))
-        value, start, end = (math.log1p(bound) for bound in (seconds, low, high))
-        window = 1.0 / (end - start) * (1.0 if start <= value <= end else _OUTSIDE)
+        values, start, end = np.log1p(seconds), math.log1p(low), math.log1p(high)
+        window = np.where((start <= values) & (values <= end), 1.0, _OUTSIDE) / (end - start)
         total, count = _ASSUMED_TIMES * window, _ASSUMED_TIMES
         times = np.log1p(np.array(self._times.get(step, ())))
         if len(times):
             width = max(_LEAST_BANDWIDTH, 1.06 * float(times.std()) * len(times) ** -0.2)
-            total += float(np.exp(-0.5 * ((value - times) / width) ** 2).sum()) / (width * math.sqrt(2 * math.pi))
+            kernels = np.exp(-0.5 * ((values[:, None] - times) / width) ** 2)
+            total = total + kernels.sum(axis=1) / (width * math.sqrt(2 * math.pi))
             count += len(times)
-        return total / count / (1.0 + seconds)
+        densities: Seconds = total / count / (1.0 + seconds)
+        return densities
 
     def learned(self) -> list[LearnedStep]:
         """The steps that were observed, by cameras."""
@@ -221,3 +246,11 @@ class TravelTimes:
         for counts in (self._exits, self._new, self._watched_s, self._seen_ns):
             counts.pop(-1, None)
         self._counted, self._left = set(data.get("counted", ())), set(data.get("left", ()))
+
+
+def _among(rows: npt.NDArray[np.intp], chosen: set[int]) -> npt.NDArray[np.bool_]:
+    """Which rows are among others."""
+    flags = np.zeros(int(max(rows.max(initial=-1), max(chosen, default=-1))) + 1, np.bool_)
+    flags[np.fromiter(chosen, np.intp, len(chosen))] = True
+    found: npt.NDArray[np.bool_] = flags[rows]
+    return found

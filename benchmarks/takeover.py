@@ -87,7 +87,7 @@ def published(client: Client, name: str, cameras: int) -> PublishedSite:
             "retention_seconds": 86400,
             "checkpoint_seconds": 10,
             "replay_seconds": 120,
-            "cluster_interval_seconds": 10,  # Two aggregators that revise 100,000 tracks need more than two cores.
+            "cluster_interval_seconds": 1,
         },
         "cameras": [{"name": camera, "source": "rtsp://nowhere"} for camera in _CAMERAS[:cameras]],
     }
