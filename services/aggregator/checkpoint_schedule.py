@@ -28,10 +28,13 @@ class CheckpointSchedule:
         self, client: Client, state: AggregatorState, checkpoints: Checkpoints, metrics: AggregatorMetrics
     ) -> None:
         self._state, self._metrics = state, metrics
+        self._checkpoints = checkpoints
         self._saver = CheckpointSaver(client, state.keys, checkpoints)
         # Two checkpoints are kept, and the entries since the older one must still exist to be replayed.
         association = state.config.association
         seconds = min(association.checkpoint_seconds, association.replay_seconds / 3)
+        self._has_saved = False
+        """Whether this owner has saved a checkpoint that Redis should still have."""
         self._interval_ticks = max(1, round(seconds * state.config.clock.target_fps))
 
     def save_if_due(self, lease: Lease) -> None:
@@ -39,12 +42,22 @@ class CheckpointSchedule:
         saved_tick = self._saver.finished()
         if saved_tick is not None:
             self._state.checkpoint_tick = saved_tick
+            self._has_saved = True
             self._metrics.saved_checkpoint()
         if not self._saver.is_busy and self._state.last_tick - self._state.checkpoint_tick >= self._interval_ticks:
             self._start(lease)
 
+    def are_lost(self) -> bool:
+        """Whether Redis has lost the checkpoints that this owner has saved."""
+        return self._has_saved and (self._saver.found_loss or not self._checkpoints.exist())
+
     def save_early(self, lease: Lease) -> None:
-        """Starts to save the state as if it were due, because Redis has lost the checkpoints."""
+        """Starts to save the state as if it were due, because Redis has lost the checkpoints.
+
+        A save that is running may have lost its first pieces, or its lease, so it does not count.
+        """
+        self._saver.start_anew()
+        self._has_saved = False
         self._state.checkpoint_tick = self._state.last_tick - self._interval_ticks
         self.save_if_due(lease)
 
@@ -66,7 +79,8 @@ class CheckpointSchedule:
 
     def abandon(self) -> None:
         """Ends the running save: the state is not that of the site any more."""
-        self._saver.abandon()
+        self._saver.start_anew()
+        self._has_saved = False
 
     def close(self) -> None:
         """Ends the thread that saves."""

@@ -186,15 +186,22 @@ class Publication:
         return [event, *records]
 
     def restored(
-        self, number: int, tick: int, time_ns: int, cursors: Mapping[str, str], association: Association
+        self,
+        number: int,
+        tick: int,
+        time_ns: int,
+        cursors: Mapping[str, str],
+        association: Association,
+        *,
+        with_cycle: bool,
     ) -> list[Command]:
-        """The commands after Redis came back empty: the cycle `tick`, and the event `number`."""
+        """The commands after Redis came back empty: the event `number`, and the cycle `tick`, if it is lost, too."""
         identities, shown = association.identities, len(association.table.shown())
         nothing = CycleRecord(tick, time_ns, cursors, CycleResult(), (), (), identities.next_gid, number)
         fields: Fields = {"kind": "restored", "tick": tick, "time_ns": time_ns}
         fields |= {"identities": len(identities), "tracks": shown, "reason": _REASONS["restored"]}
         return [
-            self._cycle(nothing),
+            *([self._cycle(nothing)] if with_cycle else []),
             _xadd(self._keys.events, fields, EVENTS_KEPT, f"{number}-0"),
             self.loss(time_ns, identities.next_gid - 1, len(identities), shown),
         ]

@@ -116,6 +116,7 @@ class Reconciliation:
             tick=state.last_tick,
         )
         state.uncommitted = None
+        newest = self._checkpoints.newest_cycle()
         answered_since_ns = state.last_time_ns - ANSWERED_FOR_S * 10**9
         answers = [answer for answer in state.answers if answer.time_ns > answered_since_ns]
         lost = state.publication.restatement(state.association, state.last_tick)
@@ -125,7 +126,12 @@ class Reconciliation:
         state.commands_read.start_at(START)
         state.events += 1
         commands = state.publication.restored(
-            state.events, state.last_tick, state.last_time_ns, state.cursors, state.association
+            state.events,
+            state.last_tick,
+            state.last_time_ns,
+            state.cursors,
+            state.association,
+            with_cycle=newest is None or newest.tick != state.last_tick,
         )
         # Before the commit: if only its reply is lost, the cycle is found as committed, and nothing has to be loaded.
         state.committed_tick = state.last_tick

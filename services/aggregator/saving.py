@@ -15,6 +15,7 @@ import structlog
 from services.aggregator.persistence import CHUNK_BYTES, Checkpoints, PackedCheckpoint
 from services.aggregator.publication import Command, touched_keys
 from shared.backoff import Backoff
+from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.leases import Lease, UnusableKeys
 from shared.redis_connection import RETRYABLE, Client
@@ -47,6 +48,10 @@ class CheckpointSaver:
         self._running: Future[int | None] | None = None
         self._abandoned = threading.Event()
         self._piece_bytes = _FIRST_BYTES
+        self._saved_generation = 0
+        """Of the last checkpoint that this one has saved; 0: none."""
+        self.found_loss = False
+        """Whether Redis did not have that checkpoint any more when the next one was saved."""
 
     @property
     def is_busy(self) -> bool:
@@ -71,6 +76,11 @@ class CheckpointSaver:
             saved_tick = running.result()
         except Abandoned:
             return None
+        except LeaseLost:
+            # After Redis came back empty, the lease is missing until the loop takes it back.
+            if self._abandoned.is_set():
+                return None
+            raise
         return None if self._abandoned.is_set() else saved_tick
 
     def wait(self, timeout_s: float) -> bool:
@@ -85,6 +95,11 @@ class CheckpointSaver:
     def abandon(self) -> None:
         """Ends the running save after its current piece."""
         self._abandoned.set()
+
+    def start_anew(self) -> None:
+        """Ends the running save, and takes note that Redis has none of the last ones."""
+        self.abandon()
+        self._saved_generation, self.found_loss = 0, False
 
     def close(self) -> None:
         """Ends the thread."""
@@ -108,6 +123,8 @@ class CheckpointSaver:
         kept = self._retrying(abandoned, self._checkpoints.generations)
         before = kept[0] if kept else None
         generation = int(before["generation"]) + 1 if before else 1
+        if generation <= self._saved_generation:
+            self.found_loss = True
         digest, size = hashlib.sha256(), 0
         names: list[str] = []
         keep_at = started + _KEEP_EVERY_S
@@ -138,6 +155,7 @@ class CheckpointSaver:
             _log.error("parts of a checkpoint are missing in Redis; it is saved again", tick=packed.tick)
             return None
         self._commit(lease, [*valid, *with_it], abandoned)
+        self._saved_generation = generation
         _log.info("saved a checkpoint", tick=packed.tick, bytes=size, seconds=round(time.monotonic() - started, 1))
         return packed.tick
 

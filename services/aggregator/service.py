@@ -157,6 +157,9 @@ class Aggregator:
         if now < self._look_at_output:
             return
         self._look_at_output = now + _OUTPUT_EVERY_S
+        if self._schedule.are_lost():
+            # Redis came back empty, and a cycle was committed before that was noticed.
+            self._write_lost(lease)
         deleted = self._reconciliation.clear_keys(lease, with_cycles=False)
         self._reconciliation.reconcile(lease, self.state.last_time_ns, deleted)
         self._erasure.work_off(lease)
@@ -186,13 +189,17 @@ class Aggregator:
     def _recover_lost_writes(self, lease: Lease, known_tick: int) -> None:
         # This raises LeaseLost if the difference is due to another owner.
         lease.renew()
-        if known_tick == 0 and self.state.committed_tick > 0 and not self._checkpoints.exist():
-            self._reconciliation.write_lost(lease)
-            self._schedule.save_early(lease)
-            self._must_resync = False
+        if known_tick == 0 and self.state.committed_tick > 0:
+            # Also if there is a checkpoint: a save that was running may have ended since, and it is older than this.
+            self._write_lost(lease)
             return
         _log.warning("Redis lost its last writes; reloading the state", tick=self.state.last_tick, known=known_tick)
         self._recover(lease)
+
+    def _write_lost(self, lease: Lease) -> None:
+        self._reconciliation.write_lost(lease)
+        self._schedule.save_early(lease)
+        self._must_resync = False
 
     # -- cycles ----------------------------------------------------------------------------------------
 
