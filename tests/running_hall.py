@@ -61,18 +61,22 @@ class RunningHall:
         folder: Path,
         objects: Sequence[tuple[int, int, int, int]] = ((16, 16, 10, 20),),
         cameras: Sequence[str] = CAMERAS,
+        moves: float = 0.0,
     ) -> None:
         """Starts the services, which connect to `url`; the test reads with `client`.
 
-        `objects`: in every picture, centre, width and height in a picture of 32 by 32 pixels.
+        `objects`: in every picture, centre, width and height in a picture of 32 by 32 pixels. `moves`: how many of its
+        pixels further to the right each object is in a white picture than in a black one.
         """
-        self.client, self.errors = client, list[str]()
+        self.client, self.errors, self.cameras = client, list[str](), tuple(cameras)
         content = small_site(folder, "".join(cameras))
-        objects_in_every_picture = np.zeros((5, 21), np.float32)
+        objects_in_every_picture, brightness = np.zeros((5, 21), np.float32), np.zeros((5, 21), np.float32)
         for column, box in enumerate(objects, start=10):
             objects_in_every_picture[:, column] = [*box, 0.9]
+            brightness[0, column] = moves
         names = {"names": "{0: 'person'}"}
-        write_constant_model(folder / "detector.onnx", objects_in_every_picture, ("batch", 3, 32, 32), metadata=names)
+        shape, path = ("batch", 3, 32, 32), folder / "detector.onnx"
+        write_constant_model(path, objects_in_every_picture, shape, brightness=brightness, metadata=names)
         for network in ("detector", "embedder"):
             content[network]["model"] = str(folder / content[network]["model"])
         for camera in content["cameras"]:
@@ -132,7 +136,7 @@ class RunningHall:
         found: dict[str, int | None] = {"tick": whole(self._read("get", KEYS.tick))}
         newest = self._read("xrevrange", KEYS.cycles, count=1)
         found["cycle"] = whole(newest[0][1].get(b"tick")) if newest else None
-        for camera in CAMERAS:
+        for camera in self.cameras:
             entries = self._read("xrevrange", KEYS.tracks(camera), count=1)
             found[camera] = whole(entries[0][1].get(b"tick")) if entries else None
         return found
@@ -145,7 +149,7 @@ class RunningHall:
 
     def all_tracks_have_gids(self) -> bool:
         """Whether the newest track of each camera has a gid, and the page and the API answer."""
-        for camera in CAMERAS:
+        for camera in self.cameras:
             gids = self._read("hgetall", KEYS.gids(camera)) or {}
             if not any(whole(track) and whole(gid) for track, gid in gids.items()):
                 return False

@@ -53,11 +53,12 @@ class FaultySite:
     client: Client
     disk: Path | None
     """The small file system that Redis writes to; None: none could be mounted."""
+    cameras: Sequence[str] = CAMERAS
 
     def gids(self) -> dict[Track, int]:
         """Track in the newest entry of its camera → gid, 0 if it has none."""
         found: dict[Track, int] = {}
-        for camera in CAMERAS:
+        for camera in self.cameras:
             newest = self.client.xrevrange(KEYS.tracks(camera), count=1)
             gids = self.client.hgetall(KEYS.gids(camera))
             tracks = TrackEntry.decode(newest[0][1]).batch.track_ids.tolist() if newest else []
@@ -67,7 +68,7 @@ class FaultySite:
     def all_have_gids(self) -> bool:
         """Whether every object of every camera has a track with a gid."""
         gids = self.gids()
-        return len(gids) == len(CAMERAS) * len(OBJECTS) and all(gids.values())
+        return len(gids) == len(self.cameras) * len(OBJECTS) and all(gids.values())
 
     def entries(self, camera: str, after: str) -> list[TrackEntry]:
         """The entries of a camera after the id `after`."""
@@ -84,7 +85,7 @@ class FaultySite:
         wait_for(self.all_have_gids, "every object has a track with a gid")
         before = self.gids()
         assert len(set(before.values())) == len(before), "two objects share a gid"
-        read_from = {camera: self.newest(KEYS.tracks(camera)) for camera in CAMERAS}
+        read_from = {camera: self.newest(KEYS.tracks(camera)) for camera in self.cameras}
         events_from, ticks_from = self.newest(KEYS.events), self.newest(KEYS.ticks)
         with capture_logs() as logs:
             yield logs
@@ -98,10 +99,12 @@ class FaultySite:
         assert not [entry for entry in logs if entry.get("exc_info") or "Redis's clock" in entry["event"]], logs
         ticks = [int(fields[b"tick"]) for _, fields in self.client.xrange(KEYS.ticks, f"({ticks_from}", "+")]
         assert ticks == sorted(ticks)
-        seen = {camera: self.entries(camera, read_from[camera]) for camera in CAMERAS}
-        tracks = {(camera, int(track)) for camera in CAMERAS for one in seen[camera] for track in one.batch.track_ids}
+        seen = {camera: self.entries(camera, read_from[camera]) for camera in self.cameras}
+        tracks = {
+            (camera, int(track)) for camera in self.cameras for one in seen[camera] for track in one.batch.track_ids
+        }
         assert tracks <= before.keys(), f"{fault} made new tracks: {tracks - before.keys()}; {logs}"
-        assert not [one.batch.ended for camera in CAMERAS for one in seen[camera] if len(one.batch.ended)]
+        assert not [one.batch.ended for camera in self.cameras for one in seen[camera] if len(one.batch.ended)]
         assert self.gids() == before, logs
         events = [fields for _, fields in self.client.xrange(KEYS.events, f"({events_from}", "+")]
         assert not [fields for fields in events if fields[b"kind"] in HARM], (events, logs)
