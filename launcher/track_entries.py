@@ -126,7 +126,7 @@ def _decoded(
 def _class_names(text: bytes | None) -> list[str]:
     try:
         names = json.loads(text) if text else []
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return [str(name) for name in names] if isinstance(names, list) else []
 

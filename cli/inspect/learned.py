@@ -40,7 +40,7 @@ def read_learned(
         content = json.loads(text)
         int(content["tick"])
         return content, shown(content)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, OverflowError):
         raise MtmcError(
             f"{site.keys.learned_layout} in Redis cannot be read: another version or program wrote it. The aggregator "
             f"writes it again within {settings.checkpoint_seconds:g} s"

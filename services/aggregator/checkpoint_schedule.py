@@ -49,7 +49,7 @@ class CheckpointSchedule:
 
     def are_lost(self) -> bool:
         """Whether Redis has lost the checkpoints that this owner has saved."""
-        return self._has_saved and (self._saver.found_loss or not self._checkpoints.exist())
+        return self._has_saved and (self._saver.found_loss or self._checkpoints.are_gone())
 
     def save_early(self, lease: Lease) -> None:
         """Starts to save the state as if it were due, because Redis has lost the checkpoints.

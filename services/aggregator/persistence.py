@@ -151,6 +151,10 @@ class Checkpoints:
         """Whether a checkpoint was ever saved, damaged or not."""
         return bool(self.generations())
 
+    def are_gone(self) -> bool:
+        """Whether nothing says which checkpoint is valid, not even something that cannot be read."""
+        return not self._client.exists(self._keys.state_current)
+
     def last_event(self) -> int:
         """The number of the newest event, 0 if there is none."""
         return self.last_number(self._keys.events)
@@ -172,7 +176,7 @@ class Checkpoints:
             current = json.loads(self._client.get(self._keys.state_current) or b"null")
             found = [one for one in (current, current and current["before"]) if one]
             return [{name: one[name] for name in ("generation", "chunks", "bytes", "sha256", "tick")} for one in found]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             _log.error("the description of the checkpoints cannot be read", key=self._keys.state_current)
             return []
 

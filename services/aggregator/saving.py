@@ -48,10 +48,9 @@ class CheckpointSaver:
         self._running: Future[int | None] | None = None
         self._abandoned = threading.Event()
         self._piece_bytes = _FIRST_BYTES
-        self._saved_generation = 0
-        """Of the last checkpoint that this one has saved; 0: none."""
+        self._has_saved = False
         self.found_loss = False
-        """Whether Redis did not have that checkpoint any more when the next one was saved."""
+        """Whether Redis did not have the last checkpoint any more when the next one was saved."""
 
     @property
     def is_busy(self) -> bool:
@@ -99,7 +98,7 @@ class CheckpointSaver:
     def start_anew(self) -> None:
         """Ends the running save, and takes note that Redis has none of the last ones."""
         self.abandon()
-        self._saved_generation, self.found_loss = 0, False
+        self._has_saved = self.found_loss = False
 
     def close(self) -> None:
         """Ends the thread."""
@@ -123,7 +122,7 @@ class CheckpointSaver:
         kept = self._retrying(abandoned, self._checkpoints.generations)
         before = kept[0] if kept else None
         generation = int(before["generation"]) + 1 if before else 1
-        if generation <= self._saved_generation:
+        if self._has_saved and self._retrying(abandoned, self._checkpoints.are_gone):
             self.found_loss = True
         digest, size = hashlib.sha256(), 0
         names: list[str] = []
@@ -155,7 +154,7 @@ class CheckpointSaver:
             _log.error("parts of a checkpoint are missing in Redis; it is saved again", tick=packed.tick)
             return None
         self._commit(lease, [*valid, *with_it], abandoned)
-        self._saved_generation = generation
+        self._has_saved = True
         _log.info("saved a checkpoint", tick=packed.tick, bytes=size, seconds=round(time.monotonic() - started, 1))
         return packed.tick
 

@@ -43,6 +43,14 @@ BAD_VALUES: tuple[str | bytes, ...] = (
     "{",
     "0",
 )
+ODD_JSON = {
+    "nested JSON": "[" * 100_000,
+    "half a character": '"\\ud800"',
+    "names of half a character": '{"\\ud800": "\\ud800"}',
+}
+"""Tried wherever there is JSON."""
+JSON_BEGINS = (b"{", b"[")
+ALWAYS = ("another type", "the largest id", *ODD_JSON)
 THOROUGH = bool(os.environ.get("MTMC_THOROUGH"))
 """Try every damage, and wait after each until everything is well again: minutes instead of seconds."""
 Damage = tuple[str, Callable[[Client], object]]
@@ -90,9 +98,13 @@ def damages(client: Client, key: str) -> Iterator[Damage]:
     if kind == "string":
         for value in BAD_VALUES:
             yield f"the value {value!r}", lambda c, value=value: c.set(key, value, keepttl=True)
+        for what, odd in ODD_JSON.items() if (client.get(key) or b"").startswith(JSON_BEGINS) else ():
+            yield what, lambda c, odd=odd: c.set(key, odd, keepttl=True)
     elif kind == "hash":
         yield "a field that is not UTF-8", lambda c: c.hset(key, b"\xff\xfe", b"\xff")
-        for field in client.hkeys(key):
+        for field, now in client.hgetall(key).items():
+            for what, odd in ODD_JSON.items() if now.startswith(JSON_BEGINS) else ():
+                yield what, lambda c, f=field, odd=odd: c.exists(key) and c.hset(key, f, odd)
             for value in BAD_VALUES:
                 yield f"{field!r} = {value!r}", lambda c, f=field, v=value: c.exists(key) and c.hset(key, f, v)
     elif kind == "zset":
@@ -102,7 +114,9 @@ def damages(client: Client, key: str) -> Iterator[Damage]:
     elif kind == "stream":
         yield "an entry of garbage", lambda c: c.xadd(key, {b"\xff": b"\xfe"})
         newest = client.xrevrange(key, count=1)
-        for field in newest[0][1] if newest else ():
+        for field, now in newest[0][1].items() if newest else ():
+            for what, odd in ODD_JSON.items() if now.startswith(JSON_BEGINS) else ():
+                yield what, lambda c, f=field, odd=odd: _append(c, key, f, odd)
             yield f"an entry without {field!r}", lambda c, f=field: _append(c, key, f, None)
             for value in BAD_VALUES:
                 yield f"an entry with {field!r} = {value!r}", lambda c, f=field, v=value: _append(c, key, f, v)
@@ -150,14 +164,14 @@ def test_garbage_in_any_key_or_field_stops_nobody(hall: RunningHall, mtmc: Comma
         for kind, key in sorted(kinds.items()):
             tried.add(kind)
             for what, damage in list(damages(client, key)):
-                often = THOROUGH or what in ("another type", "the largest id") or next(turn) % 8 == 0
+                often = THOROUGH or what in ALWAYS or next(turn) % 8 == 0
                 if not often or not client.exists(key):
                     continue
                 with contextlib.suppress(ResponseError):  # the key has become another one meanwhile
                     damage(client)
                 hall.reader.read()
                 read_services(client, KEYS)
-                if THOROUGH or what in ("another type", "the largest id"):
+                if THOROUGH or what in ALWAYS:
                     hall.wait_until_healthy(f"{what} in {key}")
                 else:
                     time.sleep(0.05)
