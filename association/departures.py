@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from association.identities import Identities, Identity
 from association.likeness import flat
+from association.passages import Passages
 from association.possibility import Clashes, Possibility
 from association.track_table import TrackTable
 from association.travel import TravelTimes
@@ -37,6 +38,10 @@ class Returns(NamedTuple):
     """`(n,)`: whether each has one track, and so no history that could be impossible."""
     seconds: npt.NDArray[np.float64]
     """`(n,)`: from when each identity was seen last until the group began."""
+    last_rows: npt.NDArray[np.intp]
+    """`(n,)`: see `Passages.last_rows`."""
+    first_row: int
+    """See `Passages.first_row`."""
 
     def possible(self, among: Mask, holds: Callable[[int], bool]) -> npt.NDArray[np.intp]:
         """The numbers of the identities of `among` that the rules allow, ascending.
@@ -53,16 +58,19 @@ class Returns(NamedTuple):
         found = np.full(len(numbers), np.nan)
         known = self.are_known[numbers]
         own = numbers[known]
-        found[known] = travel.ratios(self.sources[own], self.target, self.seconds[own])
+        ways = travel.passages.ways(self.last_rows[own], self.first_row)
+        found[known] = travel.ratios(self.sources[own], self.target, self.seconds[own], ways)
         return found
 
 
 class Departures:
     """Where and when each of a list of identities was seen last."""
 
-    def __init__(self, table: TrackTable, possibility: Possibility, identities: Sequence[Identity]) -> None:
+    def __init__(
+        self, table: TrackTable, possibility: Possibility, passages: Passages, identities: Sequence[Identity]
+    ) -> None:
         """`identities`: none without tracks."""
-        self._table, self._possibility = table, possibility
+        self._table, self._possibility, self._passages = table, possibility, passages
         rows, starts = flat([identity.rows for identity in identities])
         sizes = np.diff(np.append(starts, len(rows)))
         cameras, last_ns, ended_ns, ended = (
@@ -73,6 +81,7 @@ class Departures:
         self._cameras = _of_each(np.maximum, np.where(is_last, cameras, -1), starts).astype(np.intp)
         first_camera = _of_each(np.minimum, np.where(is_last, cameras, np.iinfo(np.int32).max), starts)
         self._gone_ns = _of_each(np.maximum, ended_ns, starts)
+        self._last_rows = passages.last_rows(rows, starts)
         self._settled_ns = np.array([identity.settled_ns for identity in identities], np.int64)
         self._are_single = sizes == 1
         are_free = np.array([not identity.pinned for identity in identities], np.bool_)
@@ -95,7 +104,8 @@ class Departures:
         if settled_ns >= began_ns or int((first_ns == began_ns).sum()) > 1:
             known = np.zeros_like(known)
         possible = known & self._possibility.steps(self._cameras, target, took_ns)
-        return Returns(known, possible, self._cameras, target, self._are_single, took_ns * 1e-9)
+        ends = self._last_rows, self._passages.first_row(group)
+        return Returns(known, possible, self._cameras, target, self._are_single, took_ns * 1e-9, *ends)
 
     def when(self, number: int) -> tuple[int, int]:
         """When an identity was seen last, and when the last of its tracks ended, ns."""
@@ -110,6 +120,7 @@ class Departures:
         self._are_simple, self._are_single = np.append(self._are_simple, False), np.append(self._are_single, True)
         self._cameras, self._last_ns = np.append(self._cameras, 0), np.append(self._last_ns, 0)
         self._gone_ns, self._settled_ns = np.append(self._gone_ns, 0), np.append(self._settled_ns, 0)
+        self._last_rows = np.append(self._last_rows, -1)
 
 
 class Histories:

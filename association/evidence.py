@@ -15,6 +15,7 @@ from association.learned_layout import LearnedAppearance
 from association.likeness import Gallery
 from association.motion import MotionHistory
 from association.outcome import CameraTick
+from association.passages import Passages
 from association.positions import Positions
 from association.switches import Switches
 from association.time_offsets import TimeOffsets
@@ -47,6 +48,7 @@ class Evidence:
         self.view_pairs = ViewPairs(self._motion, ground)
         self.time_offsets = TimeOffsets(self._motion, self.view_pairs)
         self.positions = Positions(self._motion, ground)
+        self.passages = Passages(table)
         self._beside = Beside(table, near, self._motion, self.view_pairs)
         self._at_one_place: dict[tuple[int, int], int] = {}
         """Rows of two tracks of one camera → pictures in which their boxes showed one place."""
@@ -66,6 +68,9 @@ class Evidence:
         boxes = batch.boxes_xyxy[shown]
         if self._motion.observe(seen.camera, rows[shown], seen.time_ns, boxes, batch.width, batch.height):
             self._beside.changed()
+        places, is_metric = self._motion.newest_feet(seen.camera, rows[shown])
+        time_ns = seen.time_ns - self._motion.offsets_ns.get(seen.camera, 0)
+        self.passages.observe(rows[shown], time_ns, places, -1 if is_metric else seen.camera)
         first, second = np.nonzero(np.triu(_covered(batch.boxes_xyxy) > _COVERED, 1))
         for one, other in zip(rows[first].tolist(), rows[second].tolist(), strict=True):
             pair = min(one, other), max(one, other)
@@ -78,6 +83,7 @@ class Evidence:
             return
         (self._ground.moved.add if is_moved else self._ground.moved.remove)(seen.camera)
         self._motion.restart(seen.camera)
+        self.passages.restart(seen.camera)
         self.view_pairs.restart(seen.camera)
         self.time_offsets.restart(seen.camera)
         self._beside.changed()
@@ -185,6 +191,7 @@ class Evidence:
         newest = self.switches.newest(row)
         ended = self._table.cut(row, newest)
         self._motion.cut(row, ended, newest.first.time_ns)
+        self.passages.cut(row, ended)
         self._appearance.changed(row, ended)
         for pair in self._pairs_of(row):
             other = sum(pair) - row
@@ -197,6 +204,7 @@ class Evidence:
         self._appearance.forget(row)
         self.switches.forget(row)
         self._motion.forget(row)
+        self.passages.forget(row)
         self._beside.changed()
         for pair in self._pairs_of(row):
             del self._at_one_place[pair]
@@ -205,6 +213,7 @@ class Evidence:
         """Take note that the track of row `i` is in row `new_rows[i]` now; their order is the same."""
         self._appearance.renumber_rows(new_rows)
         self._motion.renumber_rows(new_rows)
+        self.passages.renumber_rows(new_rows)
         self.switches.renumber_rows(new_rows)
         self._beside.changed()
         pairs = self._at_one_place.items()
@@ -218,6 +227,7 @@ class Evidence:
         return {
             "appearance": self._appearance.to_dict(),
             "motion": self._motion.to_dict(),
+            "passages": self.passages.to_dict(),
             "view_pairs": self.view_pairs.to_dict(),
             "switches": self.switches.to_dict(),
             "time_offsets": self.time_offsets.to_dict(),
@@ -230,6 +240,7 @@ class Evidence:
         self._ground.moved = {camera_index[camera] for camera in data.get("moved", ()) if camera_index[camera] >= 0}
         self._appearance.restore(data.get("appearance", {}), camera_index)
         self._motion.restore(data.get("motion", {}), camera_index)
+        self.passages.restore(data.get("passages", {}), camera_index)
         self.view_pairs.restore(data.get("view_pairs", {}), camera_index)
         self.time_offsets.restore(data.get("time_offsets", {}), camera_index)
         self.switches.restore(data.get("switches", {}))

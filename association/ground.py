@@ -59,6 +59,12 @@ class Ground:
         """Places of `places` in metres, `(n, 2)` to `(n, 2)` float64; nan on and above the horizon."""
         return mapped(self._calibrations[camera].image_to_ground, places)
 
+    def sized_on_ground(self, camera: int, places: Floats) -> Floats:
+        """Places and sizes of `places` in metres, `(n, 3)` to `(n, 3)` float64; nan on and above the horizon."""
+        here = self.to_ground(camera, places[:, :2])
+        aside = self.to_ground(camera, places[:, :2] + places[:, 2:] * np.array([1.0, 0.0]))
+        return np.column_stack([here, np.linalg.norm(aside - here, axis=1)])
+
     def mapping(self, first: int, second: int) -> Matrix | None:
         """`(3, 3)` float64: places in the first picture to those in the second.
 

@@ -29,7 +29,7 @@ class Learning:
         self._table, self._identities = table, identities
         self._possibility, self._evidence = possibility, evidence
         self.overlaps = ViewOverlaps(table, possibility.unknown)
-        self.travel = TravelTimes(table, identities, possibility.layout)
+        self.travel = TravelTimes(table, identities, possibility.layout, evidence.passages)
 
     def observe(self, seen: CameraTick) -> None:
         """Take note that a camera was watched."""

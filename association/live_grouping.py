@@ -243,7 +243,7 @@ class LiveGrouping:
         return _Weighed(candidates, odds)
 
     def _departures(self, identities: Sequence[Identity]) -> Departures:
-        return Departures(self._table, self._possibility, identities)
+        return Departures(self._table, self._possibility, self.evidence.passages, identities)
 
     def _explain(
         self,

@@ -204,6 +204,20 @@ class MotionHistory:
         flags = np.where(cuts == 0, HAS_FOOT, cuts).astype(np.uint8)
         return self._places(camera, flags[:, None], boxes[:, None])
 
+    def newest_feet(self, camera: int, rows: Rows) -> tuple[Ratios, bool]:
+        """Where tracks of a camera stand in its newest picture, which shows them.
+
+        Returns:
+            `(n, 3)`: x, y and size of the object, nan where the border hides the foot; and whether they are metres on
+            the ground, or else pixels.
+        """
+        boxes = self._newest[rows]
+        feet = self._feet(camera, boxes)
+        is_metric = self._ground is not None and camera in self._ground
+        if self._ground is not None and is_metric:
+            feet = self._ground.sized_on_ground(camera, feet)
+        return np.where((_cuts(boxes, *self._sizes.get(camera, (0, 0))) == 0)[:, None], feet, np.nan), is_metric
+
     def _places(self, camera: int, flags: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]) -> Places:
         has_foot, is_cut = (flags & HAS_FOOT) > 0, (flags & (CUT_LEFT | CUT_RIGHT | CUT_BELOW)) > 0
         feet, regions = np.full((*flags.shape, 3), np.nan), np.full((*flags.shape, 5), np.nan)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from association.identities import Identities, Identity
 from association.learned_layout import LearnedStep
 from association.outcome import CameraTick
+from association.passages import Passages, Ways
 from association.track_table import TrackTable
 from shared.layout import Layout
 
@@ -46,6 +47,8 @@ _GONE_NS = 60_000_000_000
 """An object counts as gone for good when it has not been seen again after this time."""
 _START_NS = 3_000_000_000
 """Objects that were there when a camera started are not new."""
+_BY_SPEED = 0.7
+"""Share of the objects that keep their speed on the way; the others take any time that was seen."""
 _LOG_BOUNDS = (-5.0, 3.0)
 
 Step = tuple[int, int]
@@ -55,8 +58,8 @@ Seconds = npt.NDArray[np.float64]
 class TravelTimes:
     """The steps between the cameras of one layout."""
 
-    def __init__(self, table: TrackTable, identities: Identities, layout: Layout) -> None:
-        self._table, self._identities = table, identities
+    def __init__(self, table: TrackTable, identities: Identities, layout: Layout, passages: Passages) -> None:
+        self._table, self._identities, self.passages = table, identities, passages
         n = len(layout.cameras)
         self._windows: dict[Step, tuple[float, float]] = {}
         """Step → shortest and longest possible time, s."""
@@ -148,15 +151,20 @@ class TravelTimes:
             return None
         left, arrived = before[int(before["last_ns"].argmax())], after[int(after["first_ns"].argmin())]
         source, seconds = np.array([left["camera"]], np.intp), int(arrived["first_ns"] - left["last_ns"]) * 1e-9
-        return float(self.ratios(source, int(arrived["camera"]), np.array([seconds]))[0])
+        earlier, later = (other, group) if before is b else (group, other)
+        ways = self.passages.ways(
+            self.passages.last_rows(np.array(earlier, np.intp), np.zeros(1, np.intp)), self.passages.first_row(later)
+        )
+        return float(self.ratios(source, int(arrived["camera"]), np.array([seconds]), ways)[0])
 
-    def ratios(self, sources: npt.NDArray[np.intp], target: int, seconds: Seconds) -> Seconds:
+    def ratios(self, sources: npt.NDArray[np.intp], target: int, seconds: Seconds, ways: Ways) -> Seconds:
         """How much likelier it is that what begins in a camera has left another one than that it is a new object.
 
         Args:
             sources: `(n,)` the other cameras.
             target: the camera.
             seconds: `(n,)` how long ago it left.
+            ways: `(n,)` what is known of its way.
 
         Returns:
             `(n,)` float64.
@@ -164,18 +172,24 @@ class TravelTimes:
         logs = np.zeros(len(sources))
         for source in np.unique(sources).tolist():
             own = sources == source
-            logs[own] = self._log_ratios((source, target), seconds[own])
+            logs[own] = self._log_ratios((source, target), seconds[own], ways.densities[own])
+        logs = np.maximum(logs + ways.headings, ways.hidden)
         ratios: Seconds = np.exp(np.clip(logs, *_LOG_BOUNDS))
         return ratios
 
-    def _log_ratios(self, step: Step, seconds: Seconds) -> Seconds:
-        """Log of the rate at which objects that left so long ago arrive, over the rate of new objects."""
+    def _log_ratios(self, step: Step, seconds: Seconds, by_speed: Seconds) -> Seconds:
+        """Log of the rate at which objects that left so long ago arrive, over the rate of new objects.
+
+        `by_speed`: densities of the times, from distance and speed; nan: not known.
+        """
         source, target = step
         assumed = _ASSUMED_EXITS * _RETURNING / max(1, self._onward[source])
         arriving = (self._handovers.get(step, 0.0) + assumed) / (self._exits.get(source, 0.0) + _ASSUMED_EXITS)
         watched_s = self._watched_s.get(target, 0.0) + _ASSUMED_NEW * _ASSUMED_SECONDS
         new = (self._new.get(target, 0.0) + _ASSUMED_NEW) / watched_s
-        logs: Seconds = np.log(arriving * self._densities(step, seconds) / new)
+        densities = self._densities(step, seconds)
+        mixed = _BY_SPEED * by_speed + (1.0 - _BY_SPEED) * densities
+        logs: Seconds = np.log(arriving * np.where(np.isnan(by_speed), densities, mixed) / new)
         return logs
 
     def _densities(self, step: Step, seconds: Seconds) -> Seconds:

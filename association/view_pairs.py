@@ -64,6 +64,8 @@ _FARTHEST = 30.0
 """Larger distances count as this one: object sizes, or standard deviations."""
 _MOMENTS = 3
 """Most moments that count as independent."""
+_HALF_LIFE = 4
+"""A moment counts half as much as one that is so many slots newer: a track may have gone on with another object."""
 _CLIP = (-12.0, 10.0)
 """Bounds of the log-likelihood ratio."""
 
@@ -170,12 +172,21 @@ def _elsewhere(share: float) -> float:
 class _Sums:
     """Mean log-likelihood ratio of each of `n` tracks with each of `m` others, from those moments that both have."""
 
-    def __init__(self, both: tuple[npt.NDArray[np.intp], ...], each: Ratios, shape: tuple[int, int]) -> None:
-        """`both`: rows, columns and moments of the `k` entries; `each`: `(k,)` their ratios."""
-        flat = both[0] * shape[1] + both[1]
-        self.counts = np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
-        total = np.bincount(flat, each, shape[0] * shape[1]).reshape(shape)
-        self.means = total / np.maximum(self.counts, 1)
+    def __init__(
+        self, both: tuple[npt.NDArray[np.intp], ...], each: Ratios, shape: tuple[int, int], weights: Ratios
+    ) -> None:
+        """From `k` entries.
+
+        Args:
+            both: their rows, columns and moments.
+            each: `(k,)` their ratios.
+            shape: `(n, m)`.
+            weights: `(S,)` how much each moment counts.
+        """
+        flat, size, weight = both[0] * shape[1] + both[1], shape[0] * shape[1], weights[both[2]]
+        self.counts = np.bincount(flat, minlength=size).reshape(shape)
+        total = np.bincount(flat, each * weight, size).reshape(shape)
+        self.means = total / np.maximum(np.bincount(flat, weight, size).reshape(shape), 1e-30)
 
 
 def _common(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], ...]:
@@ -250,6 +261,8 @@ class ViewPairs:
         if pair.mapping is None:
             return None
         shape = len(here.feet), len(there.feet)
+        moments = np.arange(here.feet.shape[1])
+        weights = 0.5 ** ((self._motion.now - moments) % len(moments) / _HALF_LIFE)
         moved, back = mapped(pair.mapping, here.feet[..., :2]), mapped(inverse(pair.mapping), there.feet[..., :2])
         both = one, other, at = _common(here.has_foot, there.has_foot)
         with np.errstate(all="ignore"):
@@ -259,13 +272,13 @@ class ViewPairs:
             )
         far = np.nan_to_num(far, nan=BEHIND)
         each = np.log(pair.elsewhere + np.exp(_DENSITY - 0.5 * np.minimum(far / _DEVIATION, _FARTHEST) ** 2))
-        seen = _Sums(both, each, shape)
+        seen = _Sums(both, each, shape, weights)
         counted = np.minimum(seen.counts, _MOMENTS)
         ratios = seen.means * counted
         both = one, other, at = _common(here.has_foot, there.is_cut)
-        hidden_there = _Sums(both, _hidden(moved[one, at], there.regions[other, at]), shape)
+        hidden_there = _Sums(both, _hidden(moved[one, at], there.regions[other, at]), shape, weights)
         both = one, other, at = _common(here.is_cut, there.has_foot)
-        hidden_here = _Sums(both, _hidden(back[other, at], here.regions[one, at]), shape)
+        hidden_here = _Sums(both, _hidden(back[other, at], here.regions[one, at]), shape, weights)
         for hidden in (hidden_there, hidden_here):
             ratios = ratios + hidden.means * np.minimum(hidden.counts, _MOMENTS - counted)
         return np.clip(ratios, *_CLIP)

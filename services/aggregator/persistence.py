@@ -25,10 +25,10 @@ _FIRST_READ_BYTES, _LEAST_READ_BYTES = 64 * 1024, 4 * 1024
 _READ_SECONDS = 0.2
 """What reading a piece should take: far less than the lease."""
 _FOREIGN_AT_ONCE = 10_000
-SCHEMA = 7
+SCHEMA = 8
 """Of checkpoints. 1 had no number and nothing that is learned; 2 had no travel times, overlaps or divided tracks; 3 had
 no time offsets of cameras; 4 had the free rows of the track table; 5 had nothing of operators; 6 had means of all
-crops of a camera instead of its objects."""
+crops of a camera instead of its objects; 7 had no places where tracks begin and end."""
 
 
 class UnknownState(MtmcError):

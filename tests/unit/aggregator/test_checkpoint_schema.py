@@ -21,6 +21,23 @@ GIDS = {
     5: {(0, 1): 1, (2, 7): 2, (0, 2): 3, (1, 5): 4, (2, 4): 5, (1, 3): 1, (0, 6): 4},
     6: {(0, 1): 9, (0, 2): 2, (1, 3): 5, (2, 5): 4, (1, 4): 4, (2, 6): 1, (2, 7): 2},
     7: {(0, 1): 10, (0, 2): 2, (1, 3): 6, (2, 5): 5, (1, 4): 5, (2, 6): 1, (2, 7): 2},
+    8: {
+        (0, 2): 1,
+        (1, 102): 1,
+        (2, 202): 1,
+        (0, 4): 6,
+        (1, 104): 6,
+        (2, 204): 6,
+        (0, 1): 9,
+        (1, 101): 9,
+        (2, 201): 9,
+        (0, 5): 10,
+        (1, 105): 10,
+        (2, 205): 10,
+        (0, 3): 11,
+        (1, 103): 11,
+        (2, 203): 11,
+    },
 }
 """Schema → (camera, track) → gid, as the version that wrote the golden file published them."""
 
@@ -37,6 +54,7 @@ GIDS = {
         (5, "live", Layout.open(tuple("ABC"))),
         (6, "live", Layout.open(tuple("ABC"))),
         (7, "live", Layout.open(tuple("ABC"))),
+        (8, "live", Layout.open(tuple("ABC"))),
     ],
 )
 def test_a_checkpoint_of_an_earlier_version_keeps_every_gid(
@@ -80,11 +98,20 @@ def test_a_checkpoint_of_schema_7_has_what_forgotten_tracks_said_of_the_mean_of_
     assert found[:3] == [1, 0, 15.0], "one object of camera B with 15 crops"
 
 
+def test_a_checkpoint_of_schema_8_has_where_tracks_began_and_ended() -> None:
+    checkpoint = unpack((GOLDEN / "checkpoint_schema8.msgpack").read_bytes(), "site")
+    association = Association(Layout.open(tuple("ABC")), settings(mode="live"))
+    association.restore(checkpoint.association, [0, 1, 2])
+    passages = association.to_dict()["grouping"]["evidence"]["passages"]
+    assert len(passages["frames"]) == 15 * 4
+    assert passages == checkpoint.association["grouping"]["evidence"]["passages"]
+
+
 def test_a_checkpoint_of_a_newer_version_is_refused_with_what_to_do() -> None:
     content = msgpack.unpackb((GOLDEN / "checkpoint_schema3.msgpack").read_bytes(), strict_map_key=False) | {
         "schema": SCHEMA + 1
     }
     with pytest.raises(
-        UnknownState, match=r"site site in Redis has schema 8.*reads up to 7.*Run that version, or delete"
+        UnknownState, match=r"site site in Redis has schema 9.*reads up to 8.*Run that version, or delete"
     ):
         unpack(msgpack.packb(content), "site")

@@ -7,6 +7,7 @@ import pytest
 
 from association.departures import Departures, Histories
 from association.identities import Identities, Identity
+from association.passages import Passages
 from association.possibility import Possibility, always
 from association.track_table import TrackTable
 from association.travel import TravelTimes
@@ -49,13 +50,29 @@ def filled(rng: np.random.Generator) -> tuple[TrackTable, Identities]:
     return table, identities
 
 
+def walked(rng: np.random.Generator, table: TrackTable) -> Passages:
+    """Where most tracks of a table were: some in metres, some in the pixels of their camera."""
+    passages = Passages(table)
+    for row in np.flatnonzero(table.rows["used"] & (rng.random(len(table.rows)) < 0.8)).tolist():
+        track = table.rows[row]
+        frame = -1 if rng.random() < 0.6 else int(track["camera"])
+        place, speed = rng.uniform(0, 50, 2), rng.uniform(-5, 5, 2)
+        for time_ns in range(int(track["first_ns"]), int(track["last_ns"]) + 1, SECOND // 2):
+            here = place + speed * (time_ns - int(track["first_ns"])) / SECOND
+            passages.observe(np.array([row]), time_ns, np.array([[*here, rng.uniform(2, 3)]]), frame)
+    return passages
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_step_that_is_known_says_what_the_rules_say_of_all_visits(seed: int) -> None:
     rng = np.random.default_rng(seed)
     possibility = Possibility(layout(rng), assume_overlaps=False)
     table, identities = filled(rng)
     every = identities.by_gid()
-    departures, histories = Departures(table, possibility, every), Histories(table, possibility, always)
+    departures, histories = (
+        Departures(table, possibility, Passages(table), every),
+        Histories(table, possibility, always),
+    )
     compared = 0
     for one in every:
         group_visits = table.visits(one.rows)
@@ -79,11 +96,11 @@ def test_the_travel_times_of_many_are_those_of_each(seed: int) -> None:
     rng = np.random.default_rng(seed)
     plan = layout(rng)
     table, identities = filled(rng)
-    travel = TravelTimes(table, identities, plan)
+    travel = TravelTimes(table, identities, plan, walked(rng, table))
     times = [[i, j, rng.uniform(0.5, 20, 7).tolist()] for i in range(3) for j in range(3)]
     travel.restore({"times": times, "handovers": [[0, 1, 5.0]]}, range(len(CAMERAS)))
     every = identities.by_gid()
-    departures = Departures(table, Possibility(plan), every)
+    departures = Departures(table, Possibility(plan), travel.passages, every)
     compared = 0
     for one in every:
         returns = departures.returns(one.rows)
@@ -99,7 +116,7 @@ def test_an_identity_with_another_track_and_a_new_one_are_not_known_from_their_l
     rng = np.random.default_rng(3)
     table, identities = filled(rng)
     every = identities.by_gid()
-    departures = Departures(table, Possibility(Layout.open(CAMERAS)), every)
+    departures = Departures(table, Possibility(Layout.open(CAMERAS)), Passages(table), every)
     row = table.add(0, 10**6, 0, 0, 1000 * SECOND)
     known = np.flatnonzero(departures.returns([row]).are_known).tolist()
     departures.changed(known[0])
