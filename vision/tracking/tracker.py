@@ -48,7 +48,7 @@ class TrackerSettings:
     """Detections from this score up to `high_score` only continue tracks seen at the last update; 0..1."""
     new_track_score: float = _SITE.new_track_score
     """An unmatched detection with at least this score starts a track; `high_score`..1."""
-    match_iou: float = 0.2
+    match_iou: float = _SITE.match_iou
     """Minimum IoU of a confident detection with the predicted box; 0..1."""
     low_match_iou: float = 0.5
     """The same for a low-score detection; 0..1."""
@@ -69,12 +69,16 @@ class TrackerSettings:
 
     @classmethod
     def of(cls, site: SiteConfig) -> TrackerSettings:
-        """The settings of a site; `low_score` is the detector's `min_score`, at most `high_score`."""
+        """The settings of a site.
+
+        `low_score` is the detector's `min_score`, at most `high_score`; `new_track_score` is at least `high_score`.
+        """
         tracker = site.tracker
         return cls(
             high_score=tracker.high_score,
             low_score=min(site.detector.min_score, tracker.high_score),
-            new_track_score=tracker.new_track_score,
+            new_track_score=max(tracker.new_track_score, tracker.high_score),
+            match_iou=tracker.match_iou,
             sure_score=tracker.sure_score,
             max_lost_seconds=tracker.max_lost_seconds,
             min_hits=tracker.min_hits,

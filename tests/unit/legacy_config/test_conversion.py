@@ -129,6 +129,15 @@ def test_missing_keys_have_the_defaults_of_run_live_mtmc(write: Write) -> None:
     assert site.tracker == type(site.tracker)()
 
 
+def test_options_of_its_tracker_come_from_the_environment_because_it_had_no_keys_for_them(write: Write) -> None:
+    environment = {"MTMC__TRACKER__TRACK_CONF_THRESH": "0.6", "MTMC__TRACKER__TRACK_MATCH_THRESH": "0.7"}
+    tracker = load_site(write(), environment).tracker
+    assert (tracker.high_score, tracker.match_iou, tracker.min_hits) == (0.6, 0.3, 1)
+    assert problems_of(write(), {"MTMC__TRACKER__TRACK_CONF_THRESH": "2"}) == [
+        "MTMC__TRACKER__TRACK_CONF_THRESH: tracker.track_conf_thresh = 2: Input should be less than or equal to 1"
+    ]
+
+
 def test_a_configuration_of_run_live_mtmc_keeps_its_association(write: Write) -> None:
     """Its linkage and minimum of similarity mean what they meant there."""
     assert load_site(write(), {}).association.mode == "reference"

@@ -13,6 +13,7 @@ from shared.config import SiteConfig, is_published_detector
 from shared.config_file import read_site_file, site_from, site_layout
 from shared.errors import ConfigError
 from shared.yaml_file import read_yaml
+from vision.tracking.tracker import TrackerSettings
 
 SECRET = "hunter2"  # noqa: S105
 Write = Callable[..., Path]
@@ -73,6 +74,44 @@ def test_a_site_may_have_no_camera(write: Write) -> None:
         ({"clock": {"target_fps": 0}}, ["site.yaml: clock.target_fps = 0: Input should be greater than 0"]),
         ({"clock": {"target_fps": "fast"}}, ["site.yaml: clock.target_fps = fast: Input should be a valid number"]),
         ({"clock": {"target_fps": float("nan")}}, ["site.yaml: clock.target_fps = nan: "]),
+        (
+            {
+                "tracker": {
+                    "track_conf_thresh": 1.5,
+                    "new_track_conf_thresh": "high",
+                    "track_match_thresh": 0,
+                    "lost_track_keep_seconds": 0,
+                    "high_score": -1,
+                }
+            },
+            [
+                "site.yaml: tracker.high_score = -1: Input should be greater than or equal to 0",
+                "site.yaml: tracker.track_conf_thresh = 1.5: Input should be less than or equal to 1",
+                "site.yaml: tracker.new_track_conf_thresh = high: Input should be a valid number",
+                "site.yaml: tracker.track_match_thresh = 0: Input should be greater than or equal to 0.001",
+                "site.yaml: tracker.lost_track_keep_seconds = 0: Input should be greater than 0",
+            ],
+        ),
+        ({"tracker": {"match_iou": 1}}, ["site.yaml: tracker.match_iou = 1: Input should be less than 1"]),
+        (
+            {"tracker": {"track_match_thresh": 0.7, "match_iou": 0.3}},
+            ["site.yaml: tracker: track_match_thresh is another name of match_iou; set only one of the two"],
+        ),
+        (
+            {
+                "tracker": {
+                    "high_score": 0.6,
+                    "new_track_score": 0.7,
+                    "track_conf_thresh": 0.6,
+                    "new_track_conf_thresh": 0.7,
+                    "track_match_thresh": 0.9,
+                }
+            },
+            [
+                "site.yaml: tracker: track_conf_thresh is another name of high_score and new_track_conf_thresh is "
+                "another name of new_track_score; set only one of the two"
+            ],
+        ),
         ({"clock": {"mode": "slow"}}, ["site.yaml: clock.mode = slow: Input should be 'live' or 'virtual'"]),
         ({"clock": {"max_skew_ticks": 1.5}}, ["site.yaml: clock.max_skew_ticks = 1.5: "]),
         ({"clock": 5}, ["site.yaml: clock = 5: must be a mapping of settings"]),
@@ -147,6 +186,61 @@ def test_every_problem_is_named_with_key_value_and_what_is_allowed(
     assert len(found) == len(expected), found
     for line, beginning in zip(found, expected, strict=True):
         assert line.startswith(beginning)
+
+
+FORMER_TRACKER_OPTIONS = {
+    "track_conf_thresh": 0.6,
+    "new_track_conf_thresh": 0.7,
+    "track_match_thresh": 0.9,
+    "lost_track_keep_seconds": 3,
+}
+
+
+def test_the_tracker_has_the_options_of_run_live_mtmc(write: Write) -> None:
+    former = read_site_file(write(tracker=FORMER_TRACKER_OPTIONS), {}).tracker
+    current = read_site_file(
+        write(tracker={"high_score": 0.6, "new_track_score": 0.7, "match_iou": 0.1, "max_lost_seconds": 3}), {}
+    ).tracker
+    assert former == current
+    for one in (former, current):
+        assert (one.high_score, one.new_track_score, one.match_iou, one.max_lost_seconds) == (0.6, 0.7, 0.1, 3)
+        assert one.model_dump(exclude_unset=True) == {
+            "high_score": 0.6,
+            "new_track_score": 0.7,
+            "match_iou": 0.1,
+            "max_lost_seconds": 3,
+        }
+
+
+def test_the_defaults_of_run_live_mtmc_change_only_how_long_a_lost_track_is_kept(write: Write) -> None:
+    defaults = {
+        "track_conf_thresh": 0.5,
+        "new_track_conf_thresh": 0.4,
+        "track_match_thresh": 0.8,
+        "lost_track_keep_seconds": 3,
+    }
+    site = read_site_file(write(tracker=defaults), {})
+    assert TrackerSettings.of(site) == TrackerSettings(max_lost_seconds=3)
+    assert TrackerSettings.of(read_site_file(write(), {})) == TrackerSettings()
+
+
+def test_an_option_of_run_live_mtmc_can_come_from_the_environment(write: Write) -> None:
+    path = write(tracker={"track_conf_thresh": 0.6})
+    assert read_site_file(path, {"MTMC__TRACKER__TRACK_CONF_THRESH": "0.7"}).tracker.high_score == 0.7
+    assert read_site_file(path, {"MTMC__TRACKER__TRACK_CONF_THRESH": "null"}).tracker.high_score == 0.5
+    assert problems_of(path, {"MTMC__TRACKER__HIGH_SCORE": "0.7"}) == [
+        "site.yaml: tracker: track_conf_thresh is another name of high_score; set only one of the two"
+    ]
+
+
+def test_published_trackers_are_those_that_earlier_versions_know(write: Write) -> None:
+    known = {"high_score", "new_track_score", "max_lost_seconds", "min_hits", "sure_score"}
+    usual = read_site_file(write(tracker={"track_match_thresh": 0.8}), {})
+    assert usual.model_dump(mode="json")["tracker"].keys() == known
+    site = read_site_file(write(tracker=FORMER_TRACKER_OPTIONS), {})
+    assert site.model_dump(mode="json")["tracker"].keys() == known | {"match_iou"}
+    for one in (usual, site):
+        assert SiteConfig.model_validate_json(one.model_dump_json()).tracker == one.tracker
 
 
 @pytest.mark.parametrize(

@@ -455,24 +455,105 @@ def test_a_crowd_costs_little_more_than_a_few() -> None:
     assert fastest_update_s(100) < 6 * fastest_update_s(10)
 
 
-def test_a_site_sets_every_setting_of_its_tracker() -> None:
-    site = SiteConfig.model_validate(
+def site_with(tracker: dict[str, float], min_score: float = 0.1) -> SiteConfig:
+    return SiteConfig.model_validate(
         {
             "site": "yard",
-            "detector": {"model": "/d.onnx", "min_score": 0.21},
+            "detector": {"model": "/d.onnx", "min_score": min_score},
             "embedder": {"model": "/e.onnx"},
-            "tracker": {
-                "high_score": 0.61,
-                "new_track_score": 0.71,
-                "max_lost_seconds": 3.5,
-                "min_hits": 4,
-                "sure_score": 0.99,
-            },
+            "tracker": tracker,
             "cameras": [{"name": "a", "source": "rtsp://a/"}],
         }
     )
+
+
+def test_a_site_sets_every_setting_of_its_tracker() -> None:
+    site = site_with(
+        {
+            "high_score": 0.61,
+            "new_track_score": 0.71,
+            "match_iou": 0.31,
+            "max_lost_seconds": 3.5,
+            "min_hits": 4,
+            "sure_score": 0.99,
+        },
+        min_score=0.21,
+    )
     settings = TrackerSettings.of(site)
     assert (settings.high_score, settings.low_score, settings.new_track_score) == (0.61, 0.21, 0.71)
-    assert (settings.max_lost_seconds, settings.min_hits, settings.sure_score) == (3.5, 4, 0.99)
+    assert (settings.match_iou, settings.max_lost_seconds) == (0.31, 3.5)
+    assert (settings.min_hits, settings.sure_score) == (4, 0.99)
     strict = site.model_copy(update={"detector": site.detector.model_copy(update={"min_score": 0.9})})
     assert TrackerSettings.of(strict).low_score == 0.61
+
+
+@pytest.mark.parametrize("name", ["high_score", "track_conf_thresh"])
+def test_a_site_may_set_only_a_higher_score_for_what_is_matched_first(name: str) -> None:
+    settings = TrackerSettings.of(site_with({name: 0.8}))
+    assert (settings.high_score, settings.new_track_score) == (0.8, 0.8)
+
+
+class TestOptionsOfRunLiveMtmc:
+    """Each option does what it did in `run_live_mtmc.py`."""
+
+    def tracker(self, **options: float) -> Tracker:
+        return Tracker(TrackerSettings.of(site_with(options)))
+
+    @pytest.mark.parametrize(("thresh", "shown"), [(0.5, [0]), (0.7, [])])
+    def test_track_conf_thresh_is_the_score_up_to_which_detections_only_continue_tracks(
+        self, thresh: float, shown: list[int]
+    ) -> None:
+        tracker = self.tracker(track_conf_thresh=thresh, new_track_conf_thresh=0.4)
+        for step in range(5):
+            new = picture(0.1 * step, box_at(100), score=0.6).given_to(tracker)
+        assert new.track_ids.tolist() == shown
+
+        tracker = self.tracker(track_conf_thresh=thresh, new_track_conf_thresh=0.4)
+        for step in range(10):
+            known = picture(0.1 * step, box_at(100), score=0.9 if step < 5 else 0.6).given_to(tracker)
+        assert known.track_ids.tolist() == [0]
+        picture(1.0).given_to(tracker)
+        lost = picture(1.1, box_at(100), score=0.6).given_to(tracker)
+        assert lost.track_ids.tolist() == shown
+
+    @pytest.mark.parametrize(("thresh", "shown"), [(0.5, [0]), (0.7, [])])
+    def test_new_track_conf_thresh_is_the_score_that_starts_a_track(self, thresh: float, shown: list[int]) -> None:
+        tracker = self.tracker(track_conf_thresh=0.3, new_track_conf_thresh=thresh)
+        for step in range(5):
+            new = picture(0.1 * step, box_at(100), score=0.6).given_to(tracker)
+        assert new.track_ids.tolist() == shown
+
+        tracker = self.tracker(track_conf_thresh=0.3, new_track_conf_thresh=thresh)
+        for step in range(5):
+            picture(0.1 * step, box_at(100), score=0.9).given_to(tracker)
+        picture(0.5).given_to(tracker)
+        lost = picture(0.6, box_at(100), score=0.6).given_to(tracker)
+        assert lost.track_ids.tolist() == [0]
+
+    @pytest.mark.parametrize(("thresh", "same"), [(0.8, True), (0.5, False)])
+    def test_track_match_thresh_is_the_largest_cost_of_a_match(self, thresh: float, same: bool) -> None:
+        """The cost is 1 − IoU: an object moves by half its width, to an IoU of 1/3, while two others stand still."""
+
+        def track_id(tracked: Tracked) -> int:
+            return int(tracked.track_ids[tracked.detection_rows == 0].item())
+
+        tracker = self.tracker(track_match_thresh=thresh)
+        for step in range(10):
+            before = picture(0.1 * step, box_at(100), box_at(400), box_at(700)).given_to(tracker)
+        for step in (10, 11):
+            after = picture(0.1 * step, box_at(130), box_at(400), box_at(700)).given_to(tracker)
+        assert len(after.track_ids) == 3
+        assert (track_id(after) == track_id(before)) is same
+
+    @pytest.mark.parametrize(("seconds", "shown", "ended"), [(3, [0], []), (1, [], [0])])
+    def test_lost_track_keep_seconds_is_how_long_a_lost_track_can_return(
+        self, seconds: float, shown: list[int], ended: list[int]
+    ) -> None:
+        tracker, gone = self.tracker(lost_track_keep_seconds=seconds), list[int]()
+        for step in range(5):
+            picture(0.1 * step, box_at(100)).given_to(tracker)
+        for step in range(5, 25):
+            gone += picture(0.1 * step).given_to(tracker).ended.tolist()
+        back = picture(2.5, box_at(100)).given_to(tracker)
+        assert back.track_ids.tolist() == shown
+        assert gone == ended

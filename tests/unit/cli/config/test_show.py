@@ -82,6 +82,17 @@ def test_without_defaults_only_what_was_set_is_shown(mtmc: CommandLine, site_fil
     assert "tracker" not in settings
 
 
+def test_options_of_run_live_mtmc_are_shown_under_the_names_of_the_settings(mtmc: CommandLine, site_file: Path) -> None:
+    site_file.write_text(TEXT + "tracker: {track_match_thresh: 0.7, lost_track_keep_seconds: 4}\n")
+    done = mtmc("config", "show", site_file, "--no-defaults", B_SOURCE="/b.mp4")
+    assert yaml.safe_load(done.stdout)["tracker"] == {"match_iou": 0.3, "max_lost_seconds": 4}
+    every = yaml.safe_load(mtmc("config", "show", site_file, B_SOURCE="/b.mp4").stdout)["tracker"]
+    assert (every["match_iou"], every["high_score"]) == (0.3, 0.5)
+    assert "track_match_thresh" not in every
+    as_json = json.loads(mtmc("config", "show", site_file, "--json", B_SOURCE="/b.mp4").stdout)
+    assert as_json["settings"]["tracker"] == every
+
+
 def test_the_json_lists_the_overrides_separately(mtmc: CommandLine, site_file: Path) -> None:
     done = mtmc("config", "show", site_file, "--json", B_SOURCE="/b.mp4", MTMC__REDIS__PASSWORD=SECRET)
     content = json.loads(done.stdout)
