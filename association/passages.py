@@ -38,8 +38,12 @@ _PACE = 0.3
 """Standard deviation of the logarithm of an object's mean speed on its way, relative to its speed before and after."""
 _HIDDEN, _DRIFT = 0.5, 0.4
 """Standard deviation of the place of an object that was hidden: object sizes, and object sizes per second."""
+_LONGEST_HIDDEN_S = 5.0
+"""After a longer time, nearness says nothing."""
 _AREA = 50.0
-"""Objects that have just come may be anywhere in an area of so many square object sizes."""
+"""Until it is known where objects come into a view, they may be anywhere in an area of so many square object sizes."""
+_ARRIVALS_KEPT, _ASSUMED_ARRIVALS, _ARRIVAL_WIDTH = 100, 5.0, 0.7
+"""Arrivals that are kept of a camera; as how many `_AREA` counts; and the width of the kernel, in object sizes."""
 
 
 class Ways(NamedTuple):
@@ -63,6 +67,8 @@ class Passages:
         """`(capacity, 5, 4)`: time in s, x, y and size of each moment; nan: none."""
         self._frames: npt.NDArray[np.int32] = np.zeros(0, np.int32)
         """`(capacity,)`: index of the camera whose pixels they are; -1: metres."""
+        self._arrivals: dict[int, list[tuple[int, float, float]]] = {}
+        """Camera → frame, x and y of where objects came into its view, the newest last."""
 
     def observe(self, rows: npt.NDArray[np.intp], time_ns: int, places: Floats, frame: int) -> None:
         """Take note of where tracks are.
@@ -140,11 +146,31 @@ class Passages:
             found = _ways(self._moments[left[known]], self._moments[arrived], is_metric=frame < 0)
             for part, values in zip(ways, found, strict=True):
                 part[known] = values
+            ways.hidden[known] -= self._log_density_of_arrivals(arrived)
         return ways
+
+    def learn_arrival(self, row: int) -> None:
+        """Take note that the object of a track has come into the view, and was not only hidden."""
+        self._grow()
+        _, x, y, _ = self._moments[row, _FIRST].tolist()
+        if x == x:
+            places = self._arrivals.setdefault(int(self._table.rows["camera"][row]), [])
+            places.append((int(self._frames[row]), x, y))
+            del places[:-_ARRIVALS_KEPT]
+
+    def _log_density_of_arrivals(self, row: int) -> float:
+        """Log of the density of arrivals where a track began, per square object size."""
+        frame, camera = int(self._frames[row]), int(self._table.rows["camera"][row])
+        _, x, y, size = self._moments[row, _FIRST].tolist()
+        places = np.array([place[1:] for place in self._arrivals.get(camera, ()) if place[0] == frame]).reshape(-1, 2)
+        far = (places - (x, y)) / (max(size, 1e-6) * _ARRIVAL_WIDTH)
+        near = float(np.exp(-0.5 * (far**2).sum(axis=1)).sum()) / (2 * math.pi * _ARRIVAL_WIDTH**2)
+        return math.log((_ASSUMED_ARRIVALS / _AREA + near) / (_ASSUMED_ARRIVALS + len(places)))
 
     def restart(self, camera: int) -> None:
         """Forget the places of a camera: it shows another view."""
         self._grow()
+        self._arrivals.pop(camera, None)
         self._moments[self._table.rows["camera"] == camera] = np.nan
 
     def cut(self, row: int, ended: int) -> None:
@@ -181,6 +207,7 @@ class Passages:
             "rows": rows.astype("<i8").tobytes(),
             "moments": self._moments[rows].astype("<f8").tobytes(),
             "frames": self._frames[rows].astype("<i4").tobytes(),
+            "arrivals": [[camera, [list(place) for place in places]] for camera, places in self._arrivals.items()],
         }
 
     def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
@@ -194,10 +221,17 @@ class Passages:
         self._frames[rows] = np.append(np.array(camera_index, np.int32), -1)[frames]
         gone = rows[(frames >= 0) & (self._frames[rows] < 0)]
         self._moments[gone] = np.nan
+        for camera, places in data["arrivals"]:
+            if camera_index[camera] >= 0:
+                now = camera_index[camera]
+                self._arrivals[now] = [(now if frame >= 0 else -1, x, y) for frame, x, y in places]
 
 
 def _ways(left: Floats, arrived: Floats, *, is_metric: bool) -> Ways:
-    """The ways from the moments `(n, 5, 4)` of tracks to those of a later one, `(5, 4)`."""
+    """The ways from the moments `(n, 5, 4)` of tracks to those of a later one, `(5, 4)`.
+
+    `hidden` is only the log of the density of the place, per square object size, if the object was hidden.
+    """
     end, begin = left[:, _LAST], arrived[_FIRST]
     took_s = begin[0] - end[:, 0]
     sizes = np.sqrt(np.maximum(end[:, 3], 1e-6) * max(begin[3], 1e-6))
@@ -209,7 +243,8 @@ def _ways(left: Floats, arrived: Floats, *, is_metric: bool) -> Ways:
     ahead = np.hypot(*(way - leaving * took_s[:, None]).T)
     deviations = _HIDDEN + _DRIFT * took_s
     nearest = np.where(np.isnan(ahead), far, np.minimum(ahead, far))
-    hidden = np.log(_AREA / (2 * math.pi * deviations**2)) - 0.5 * (nearest / deviations) ** 2
+    hidden = -np.log(2 * math.pi * deviations**2) - 0.5 * (nearest / deviations) ** 2
+    hidden = np.where(took_s <= _LONGEST_HIDDEN_S, hidden, -np.inf)
     unknown = np.full(len(left), np.nan)
     if not is_metric:
         return Ways(unknown, np.zeros(len(left)), hidden)

@@ -45,6 +45,8 @@ _SETTLED_NS = 5_000_000_000
 """A track counts when it has ended this long ago; by then its identity is seldom corrected."""
 _GONE_NS = 60_000_000_000
 """An object counts as gone for good when it has not been seen again after this time."""
+_HIDDEN_NS = 10_000_000_000
+"""An object that is seen in the same camera again has left it in between, if this took longer."""
 _START_NS = 3_000_000_000
 """Objects that were there when a camera started are not new."""
 _BY_SPEED = 0.7
@@ -114,12 +116,15 @@ class TravelTimes:
         if not earlier:
             if arrived_ns > self._seen_ns[camera][0] + _START_NS:
                 self._count(self._new, camera)
+                self.passages.learn_arrival(row)
             return
         before = max(earlier, key=lambda other: (int(rows["last_ns"][other]), other))
         took_ns = arrived_ns - int(rows["last_ns"][before])
         if took_ns <= 0 or not is_alike(identity, row):
             return
         source = int(rows["camera"][before])
+        if source != camera or took_ns > _HIDDEN_NS:
+            self.passages.learn_arrival(row)
         if before not in self._left:
             self._left.add(before)
             self._count(self._exits, source)

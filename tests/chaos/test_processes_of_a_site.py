@@ -26,9 +26,9 @@ pytestmark = pytest.mark.alone
 KEYS = Keys("room")
 CAMERAS = [f"cam{i}" for i in range(4)]
 FPS = 5
-SPEED = 0.05
-"""In slow motion whoever stands where somebody stood some seconds ago is the same person, also if a busy machine needs
-half a minute to go on."""
+SPEED = 0.1
+"""In slow motion whoever stands where somebody stood some seconds ago is the same person. Slower still, there would be
+too few pictures in 2 s to recognise anybody."""
 WAIT_S = 180.0
 """A busy machine takes long; what has to be fast is measured by a stopwatch."""
 SAME_PLACE_IOU = 0.5

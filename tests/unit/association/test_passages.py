@@ -126,6 +126,33 @@ def test_what_is_known_of_a_way() -> None:
     assert np.isnan(back.densities[0]), "it had not begun later"
 
 
+def test_where_objects_come_in_nearness_says_little() -> None:
+    """A door: whoever comes through it need not be the one who has just left through it."""
+    found, left = passages((0, 0.0, 0.0), (1, 0.0, 0.0))
+    arrived = found._table.add(0, 2, 0, 0, 0)
+    found.observe(np.array([arrived]), 2 * SECOND, np.array([[0.5, 0.0, LENGTH_M]]), -1)
+    ways = found.ways(np.array([left]), arrived)
+    assert ways.hidden[0] > 2.0
+    for _ in range(30):
+        found.learn_arrival(arrived)
+    learned = found.ways(np.array([left]), arrived).hidden[0]
+    assert learned < 0.5
+    again = Passages(found._table)
+    again.restore(found.to_dict(), [0, 1])
+    assert again.ways(np.array([left]), arrived).hidden[0] == learned
+    again.restart(0)
+    again.observe(np.array([left]), 1 * SECOND, np.array([[0.0, 0.0, LENGTH_M]]), -1)
+    again.observe(np.array([arrived]), 2 * SECOND, np.array([[0.5, 0.0, LENGTH_M]]), -1)
+    assert again.ways(np.array([left]), arrived).hidden[0] > 2.0
+
+
+def test_nearness_says_nothing_after_a_long_time() -> None:
+    found, left = passages((0, 0.0, 0.0), (1, 0.0, 0.0))
+    arrived = found._table.add(0, 2, 0, 0, 0)
+    found.observe(np.array([arrived]), 7 * SECOND, np.array([[0.0, 0.0, LENGTH_M]]), -1)
+    assert found.ways(np.array([left]), arrived).hidden[0] == -np.inf
+
+
 def test_a_place_in_metres_is_not_compared_with_one_in_pixels() -> None:
     found, left = passages((0, 0.0, 0.0), (1, 8.0, 0.0))
     arrived = found._table.add(1, 2, 0, 0, 0)
