@@ -241,6 +241,9 @@ class Evidence:
         self._appearance.restore(data.get("appearance", {}), camera_index)
         self._motion.restore(data.get("motion", {}), camera_index)
         self.passages.restore(data.get("passages", {}), camera_index)
+        before = data.get("view_pairs", {}).get("calibrations", ())
+        for camera in sorted(self._ground.changed_since({camera_index[camera]: mark for camera, mark in before})):
+            self.passages.restart(camera)
         self.view_pairs.restore(data.get("view_pairs", {}), camera_index)
         self.time_offsets.restore(data.get("time_offsets", {}), camera_index)
         self.switches.restore(data.get("switches", {}))

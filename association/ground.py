@@ -5,6 +5,8 @@ Coordinates are those of the calibration: pixels of the pictures that it was mad
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -39,6 +41,11 @@ class Ground:
     def fingerprints(self) -> dict[int, str]:
         """Camera → what tells its calibration from another one, for those whose calibration fits."""
         return {camera: one.fingerprint for camera, one in self._calibrations.items() if camera not in self.moved}
+
+    def changed_since(self, before: Mapping[int, str]) -> set[int]:
+        """The cameras whose calibration was another one, or none, when these were the `fingerprints`."""
+        now = self.fingerprints
+        return {camera for camera in {*before, *now} if before.get(camera) != now.get(camera)}
 
     def places(self, camera: int, feet: Floats, width: int, height: int) -> Floats:
         """Feet in the coordinates of the calibration.

@@ -38,8 +38,8 @@ _PACE = 0.3
 """Standard deviation of the logarithm of an object's mean speed on its way, relative to its speed before and after."""
 _HIDDEN, _DRIFT = 0.5, 0.4
 """Standard deviation of the place of an object that was hidden: object sizes, and object sizes per second."""
-_LONGEST_HIDDEN_S = 5.0
-"""After a longer time, nearness says nothing."""
+LONGEST_HIDDEN_NS = 5_000_000_000
+"""An object that is seen again after a longer time was not only hidden: it has left the view and come back."""
 _AREA = 50.0
 """Until it is known where objects come into a view, they may be anywhere in an area of so many square object sizes."""
 _ARRIVALS_KEPT, _ASSUMED_ARRIVALS, _ARRIVAL_WIDTH = 100, 5.0, 0.7
@@ -105,18 +105,19 @@ class Passages:
             starts: `(n,)` index in `rows` of the first of each group; no group is empty.
         """
         self._grow()
-        return self._of_each(np.maximum, self._moments[rows, _LAST, 0], rows, starts)
+        return self._first_with(np.maximum, self._moments[rows, _LAST, 0], rows, starts)
 
     def first_row(self, rows: Sequence[int]) -> int:
         """The row of the track whose place was known first; -1: none was."""
         self._grow()
         own = np.array(rows, np.intp)
-        return int(self._of_each(np.minimum, self._moments[own, _FIRST, 0], own, np.zeros(1, np.intp))[0])
+        return int(self._first_with(np.minimum, self._moments[own, _FIRST, 0], own, np.zeros(1, np.intp))[0])
 
     @staticmethod
-    def _of_each(
+    def _first_with(
         extreme: np.ufunc, times: Floats, rows: npt.NDArray[np.intp], starts: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.intp]:
+        """For each group the first of its rows whose time is the extreme one; -1: no time is known."""
         if not len(starts):
             return np.zeros(0, np.intp)
         none = -np.inf if extreme is np.maximum else np.inf
@@ -201,7 +202,7 @@ class Passages:
             self._frames = np.concatenate([self._frames, np.zeros(more, np.int32)])
 
     def to_dict(self) -> dict[str, Any]:
-        """The moments, for a checkpoint."""
+        """The moments and arrivals, for a checkpoint."""
         rows = np.flatnonzero(~np.isnan(self._moments[:, _FIRST, 0]))
         return {
             "rows": rows.astype("<i8").tobytes(),
@@ -244,7 +245,7 @@ def _ways(left: Floats, arrived: Floats, *, is_metric: bool) -> Ways:
     deviations = _HIDDEN + _DRIFT * took_s
     nearest = np.where(np.isnan(ahead), far, np.minimum(ahead, far))
     hidden = -np.log(2 * math.pi * deviations**2) - 0.5 * (nearest / deviations) ** 2
-    hidden = np.where(took_s <= _LONGEST_HIDDEN_S, hidden, -np.inf)
+    hidden = np.where(took_s * 1e9 <= LONGEST_HIDDEN_NS, hidden, -np.inf)
     unknown = np.full(len(left), np.nan)
     if not is_metric:
         return Ways(unknown, np.zeros(len(left)), hidden)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from association.identities import Identities, Identity
 from association.learned_layout import LearnedStep
 from association.outcome import CameraTick
-from association.passages import Passages, Ways
+from association.passages import LONGEST_HIDDEN_NS, Passages, Ways
 from association.track_table import TrackTable
 from shared.layout import Layout
 
@@ -45,8 +45,6 @@ _SETTLED_NS = 5_000_000_000
 """A track counts when it has ended this long ago; by then its identity is seldom corrected."""
 _GONE_NS = 60_000_000_000
 """An object counts as gone for good when it has not been seen again after this time."""
-_HIDDEN_NS = 10_000_000_000
-"""An object that is seen in the same camera again has left it in between, if this took longer."""
 _START_NS = 3_000_000_000
 """Objects that were there when a camera started are not new."""
 _BY_SPEED = 0.7
@@ -123,7 +121,7 @@ class TravelTimes:
         if took_ns <= 0 or not is_alike(identity, row):
             return
         source = int(rows["camera"][before])
-        if source != camera or took_ns > _HIDDEN_NS:
+        if source != camera or took_ns > LONGEST_HIDDEN_NS:
             self.passages.learn_arrival(row)
         if before not in self._left:
             self._left.add(before)

@@ -327,8 +327,7 @@ class ViewPairs:
         What is known of a camera whose calibration has changed is dropped: its coordinates are others.
         """
         before = {camera_index[camera]: mark for camera, mark in data.get("calibrations", ())}
-        marks = self._ground.fingerprints
-        changed = {camera for camera in {*before, *marks} if before.get(camera) != marks.get(camera)}
+        changed = self._ground.changed_since(before)
         for first, second, places, mapping, elsewhere, fitted_places, fitted_slot in data.get("pairs", ()):
             cameras = camera_index[first], camera_index[second]
             if min(cameras) < 0 or not changed.isdisjoint(cameras):

@@ -72,7 +72,7 @@ def _settings(mode: str) -> AssociationSettings:
 
 def _batch(road: Any, here: np.ndarray, ended: np.ndarray) -> TrackBatch:
     n = len(here)
-    # The simulation has no places, so those of two tracks must not say anything: each has its own, in rows of 30.
+    # The simulation has no places. Each track gets one of its own, in a grid of 30 by 31, so that places say nothing.
     corners = np.stack([100.0 * (here * 7919 % 30), 100.0 * (here * 104729 % 31)], axis=1)
     return TrackBatch(
         track_ids=here + 1,

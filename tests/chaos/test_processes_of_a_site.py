@@ -27,8 +27,8 @@ KEYS = Keys("room")
 CAMERAS = [f"cam{i}" for i in range(4)]
 FPS = 5
 SPEED = 0.1
-"""In slow motion whoever stands where somebody stood some seconds ago is the same person. Slower still, there would be
-too few pictures in 2 s to recognise anybody."""
+"""Playback in slow motion: a person found at the same place some seconds later is the same person. Any slower, and 2 s
+have too few pictures to recognise anyone."""
 WAIT_S = 180.0
 """A busy machine takes long; what has to be fast is measured by a stopwatch."""
 SAME_PLACE_IOU = 0.5

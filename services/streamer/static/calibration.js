@@ -10,7 +10,7 @@ import { every, get, h, request } from "./parts.js";
 import { pointIn, svg } from "./svg.js";
 
 const LEAST_POINTS = 4;
-const PURPOSE = "With a calibration, the map shows what this camera sees, and look-alikes are told apart by where they are. Click places on the ground whose position you know, at least four and far apart, and say where each is: on the map, or in metres. Use one origin for all cameras.";
+const PURPOSE = "A calibration puts this camera on the map, and lets mtmc tell look-alikes apart by their positions. Click at least four points on the ground, far apart, and give the position of each: click it on the map, or type metres. Use one origin for all cameras.";
 
 /** @typedef {{at: [number, number], metres: [number, number]|null, error: string}} Pair
  * `at`: in the picture, fractions; a metre that is not known yet is NaN. */

@@ -45,10 +45,15 @@ class Drive:
 
 def gids(layout: Layout, drives: list[Drive]) -> list[int]:
     """The gid of each track at its end."""
-    association, found, rng = Association(layout, settings(mode="live")), {}, np.random.default_rng(0)
+    return played(Association(layout, settings(mode="live")), drives)
+
+
+def played(association: Association, drives: list[Drive], upto: int = 0) -> list[int]:
+    """Runs the cycles of all tracks, or those up to a tick; the gid of each track at its end."""
+    found, rng = dict[int, int](), np.random.default_rng(0)
     numbered = list(enumerate(drives, start=1))
     cameras = sorted({drive.stay.camera for drive in drives})
-    for tick in range(1, max(drive.stay.last for drive in drives) + 1):
+    for tick in range(1, max(upto, *(drive.stay.last for drive in drives)) + 1):
         seen = []
         for camera in cameras:
             own = [(number, drive) for number, drive in numbered if drive.stay.camera == camera]
@@ -127,7 +132,7 @@ def test_what_is_known_of_a_way() -> None:
 
 
 def test_where_objects_come_in_nearness_says_little() -> None:
-    """A door: whoever comes through it need not be the one who has just left through it."""
+    """At a door, the next person to come in is often not the one who has just left."""
     found, left = passages((0, 0.0, 0.0), (1, 0.0, 0.0))
     arrived = found._table.add(0, 2, 0, 0, 0)
     found.observe(np.array([arrived]), 2 * SECOND, np.array([[0.5, 0.0, LENGTH_M]]), -1)
@@ -144,6 +149,35 @@ def test_where_objects_come_in_nearness_says_little() -> None:
     again.observe(np.array([left]), 1 * SECOND, np.array([[0.0, 0.0, LENGTH_M]]), -1)
     again.observe(np.array([arrived]), 2 * SECOND, np.array([[0.5, 0.0, LENGTH_M]]), -1)
     assert again.ways(np.array([left]), arrived).hidden[0] > 2.0
+
+
+def test_where_objects_come_in_is_learned_from_those_that_are_new_or_come_from_elsewhere() -> None:
+    """And not from one that was hidden for a moment in the middle of the picture."""
+    association, middle = Association(Layout.open(("A",)), settings(mode="live")), (640.0, 300.0)
+    drives = [Drive(Stay(who, 0, 40 * who, 40 * who + 30), (50.0, 650.0), (0.0, 0.0)) for who in range(1, 6)]
+    drives += [Drive(Stay(9, 0, 1, 100), middle, (0.0, 0.0)), Drive(Stay(9, 0, 115, 250), middle, (0.0, 0.0))]
+    found = played(association, drives, upto=340)
+    assert found[-1] == found[-2]
+    (arrivals,) = association.to_dict()["grouping"]["evidence"]["passages"]["arrivals"]
+    assert arrivals[0] == 0
+    assert len(arrivals[1]) == 5
+    assert all(x < 100 for _, x, _ in arrivals[1])
+
+
+def test_what_is_known_in_metres_of_another_calibration_is_dropped() -> None:
+    def given(first_x: float) -> Layout:
+        return replace(street(2), calibrations={"A": seen_from_above(first_x), "B": seen_from_above(140.0)})
+
+    before = Association(given(0.0), settings(mode="live"))
+    played(
+        before,
+        [Drive(Stay(1, 0, 1, 60), (300.0, 200.0), (160.0, 0.0)), Drive(Stay(2, 1, 1, 60), (9.0, 99.0), (9.0, 9.0))],
+    )
+    for first_x, kept in ((0.0, 2), (30.0, 1)):
+        after = Association(given(first_x), settings(mode="live"))
+        after.restore(before.to_dict(), [0, 1])
+        frames = after.to_dict()["grouping"]["evidence"]["passages"]["frames"]
+        assert len(frames) // 4 == kept, first_x
 
 
 def test_nearness_says_nothing_after_a_long_time() -> None:

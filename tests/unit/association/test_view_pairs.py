@@ -75,3 +75,25 @@ def test_a_box_that_the_border_cuts_says_where_its_foot_may_be(is_turned: bool) 
     of_cut = dict(zip(recent[whole].rows.tolist(), found.ravel().tolist(), strict=True))
     assert of_cut[feet_below] > 4
     assert of_cut[elsewhere] < -4
+
+
+def test_newer_places_count_more_than_older_ones() -> None:
+    """Two tracks are at one place for 12 s, and 3 s after one of them went on with another object they are not."""
+    table = TrackTable()
+    motion = MotionHistory(table)
+    pairs = ViewPairs(motion, Ground(Layout.open(("A", "B"))))
+    pairs.restore({"pairs": [[0, 1, [], np.eye(3).tobytes(), 0.02, 0, 0]]}, [0, 1])
+    one, other = table.add(0, 1, 0, 1, 0), table.add(1, 2, 0, 1, 0)
+
+    def ratio(first_slot: int, last_slot: int, apart: float) -> float:
+        for slot in range(first_slot, last_slot + 1):
+            box = np.array([[560, 500, 640, 600]], np.float32)
+            motion.observe(0, np.array([one]), slot * 500_000_000, box, 1280, 720)
+            motion.observe(1, np.array([other]), slot * 500_000_000, box + np.float32([apart, 0, apart, 0]), 1280, 720)
+        recent = motion.recent()
+        found = pairs.ratios((0, 1), recent[0].places, recent[1].places)
+        assert found is not None
+        return float(found[0, 0])
+
+    assert ratio(1, 24, 0.0) > 8
+    assert ratio(25, 30, 400.0) < 0
