@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from shared.site_state.problems import OF_GIDS, SiteHealth, SiteProblem
+from shared.site_state.problems import OF_GIDS, SILENT_S, SiteHealth, SiteProblem
 
 State = Literal[
     "live", "starting", "waiting", "stalled", "frozen", "blank", "moving", "moved", "down", "ended", "paused"
@@ -27,9 +27,8 @@ ended     its file was played to the end
 paused    an operator paused it
 """
 
-WORKER_GONE_MS = 2_200
-"""A worker whose last heartbeat is older counts as dead; likewise `problems.SILENT_S`. Workers send one about every
-400 ms."""
+WORKER_GONE_MS = round(1000 * SILENT_S)
+"""A worker whose last heartbeat is older counts as dead. Workers send one about every 400 ms."""
 
 GIDS_WARNING = "its tracks get their global ids late or not at all"
 

@@ -5,7 +5,6 @@ The faults last for less than `tracker.max_lost_seconds`; after longer ones, onl
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
@@ -14,15 +13,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from services.camera_worker import preparation
-from shared.errors import RedisUnusable
-from shared.redis_connection import connect
-from tests.chaos.test_redis_faults import ANOTHER_WORD, FaultySite, wait_for
-from tests.conftest import RedisProcess
+from tests.chaos.test_redis_faults import ANOTHER_WORD, FaultySite, faulty_site, wait_for
 from tests.free_ports import free_port
 from tests.integration.worker_parts import StillSource
-from tests.running_hall import KEYS, RunningHall
-from tests.tcp_proxy import TcpProxy
+from tests.running_hall import KEYS
 from vision.video.source import Frame
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
@@ -54,24 +48,8 @@ class MovingSource(StillSource):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySite]:
     folder = tmp_path_factory.mktemp("moving")
-    with contextlib.ExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(preparation, "open_source", lambda *_, **__: MovingSource())
-        try:
-            redis = RedisProcess(folder / "redis")
-        except RedisUnusable as error:
-            pytest.skip(str(error))
-        redis.start()
-        stack.callback(redis.stop)
-        network = TcpProxy(redis.server.port)
-        stack.callback(network.close)
-        client = connect(redis.url)
-        stack.callback(client.close)
-        url = f"redis://127.0.0.1:{network.port}/0"
-        hall = RunningHall(client, url, folder, OBJECTS, cameras=("a",), moves=MOVES)
-        stack.callback(hall.stop)
-        hall.wait_until_healthy("the start")
-        yield FaultySite(hall, redis, network, client, None, ("a",))
+    with faulty_site(folder, MovingSource, objects=OBJECTS, cameras=("a",), moves=MOVES) as found:
+        yield found
 
 
 def killed(site: FaultySite) -> None:

@@ -139,15 +139,14 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
         subprocess.run(["umount", "--lazy", str(folder)], capture_output=True)
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySite]:
-    folder = tmp_path_factory.mktemp("hall")
+@contextlib.contextmanager
+def faulty_site(folder: Path, source: type[StillSource], disk: Path | None = None, **hall: Any) -> Iterator[FaultySite]:
+    """A running site whose cameras show `source`; Redis keeps its files on `disk`. `hall`: see `RunningHall`."""
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(preparation, "open_source", lambda *_, **__: StillSource())
-        disk = stack.enter_context(small_disk(folder / "disk"))
+        patch.setattr(preparation, "open_source", lambda *_, **__: source())
         try:
-            redis = RedisProcess(folder / "disk" / "redis")
+            redis = RedisProcess((disk or folder) / "redis")
         except RedisUnusable as error:
             pytest.skip(str(error))
         redis.start()
@@ -156,10 +155,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySite]:
         stack.callback(network.close)
         client = connect(redis.url)
         stack.callback(client.close)
-        hall = RunningHall(client, f"redis://127.0.0.1:{network.port}/0", folder, OBJECTS)
-        stack.callback(hall.stop)
-        hall.wait_until_healthy("the start")
-        yield FaultySite(hall, redis, network, client, disk)
+        running = RunningHall(client, f"redis://127.0.0.1:{network.port}/0", folder, **hall)
+        stack.callback(running.stop)
+        running.wait_until_healthy("the start")
+        yield FaultySite(running, redis, network, client, disk, hall.get("cameras", CAMERAS))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySite]:
+    folder = tmp_path_factory.mktemp("hall")
+    with small_disk(folder / "disk") as disk, faulty_site(folder, StillSource, disk, objects=OBJECTS) as found:
+        yield found
 
 
 def refusals(logs: Logs) -> list[str]:
