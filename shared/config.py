@@ -256,11 +256,11 @@ class TrackerConfig(Section):
     new_track_score: Score = Field(
         0.5, description="minimum score of a detection that starts a track; has no effect below high_score"
     )
-    match_iou: float = Field(
-        0.2,
-        ge=0,
-        lt=1,
-        description="a detection that is matched first needs a higher IoU with the predicted box of its track",
+    match_iou: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="a detection that is matched first needs a higher IoU with the predicted box of its track; null: "
+        "0.33, or down to 0.2 where predictions are less certain: below 10 pictures per second, while the camera "
+        "moves, and for an object that was hidden",
     )
     max_lost_seconds: Seconds = Field(2.5, description="a track ends after this long without a detection")
     min_hits: int = Field(2, ge=1, le=100, description="number of detections that confirm a track")
@@ -294,12 +294,12 @@ class TrackerConfig(Section):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_default_match_iou(
+    def _without_usual_match_iou(
         self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
     ) -> dict[str, Any]:
         """Published settings without it stay as earlier versions know them."""
         written: dict[str, Any] = handler(self)
-        if info.mode == "json" and self.match_iou == type(self).model_fields["match_iou"].default:
+        if info.mode == "json" and self.match_iou is None:
             written.pop("match_iou", None)
         return written
 

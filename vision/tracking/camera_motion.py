@@ -88,7 +88,7 @@ class CameraMotion:
             elapsed_s: seconds since the last picture.
             time_s: of this picture.
         """
-        was_moving = self._was_moving(time_s)
+        was_moving = self.was_moving(time_s)
         usual = _OVERLAPPING_MOVING if was_moving else _OVERLAPPING_STILL
         if np.count_nonzero(overlaps > _OVERLAPS) > usual * len(tracks):
             return np.zeros(2)
@@ -96,10 +96,11 @@ class CameraMotion:
 
     def small(self, residuals_px: Floats, heights_px: Floats, time_s: float) -> Floats:
         """The shift that the matched tracks have in common, `(2,)` pixels; arguments as for `common_shift`."""
-        was_moving = self._was_moving(time_s)
+        was_moving = self.was_moving(time_s)
         return self._noted(common_shift(residuals_px, heights_px, self._settings, was_moving=was_moving), time_s)
 
-    def _was_moving(self, time_s: float) -> bool:
+    def was_moving(self, time_s: float) -> bool:
+        """Whether the camera has moved within the last second."""
         return time_s - self._moved_s <= _MOVING_S
 
     def _noted(self, shift: Floats, time_s: float) -> Floats:

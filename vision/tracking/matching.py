@@ -50,7 +50,7 @@ def iou_matrix(
     return similarity
 
 
-def assign(similarity: npt.NDArray[np.float64], minimum: float) -> tuple[Rows, Rows]:
+def assign(similarity: npt.NDArray[np.float64], minimum: npt.NDArray[np.float64] | float) -> tuple[Rows, Rows]:
     """One-to-one pairs that maximise the sum of `similarity - minimum`.
 
     Pairs at or below `minimum` are never made. Leaving a pair out costs nothing, so a good pair is never given up just
@@ -58,7 +58,7 @@ def assign(similarity: npt.NDArray[np.float64], minimum: float) -> tuple[Rows, R
 
     Args:
         similarity: `(T, D)` float64.
-        minimum: a pair needs a similarity above this.
+        minimum: a pair needs a similarity above this; a number, or `(T, 1)`, one for each row.
 
     Returns:
         Row and column indices of the pairs, each `(P,)` intp.

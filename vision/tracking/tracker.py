@@ -30,6 +30,12 @@ _LATELY_S = 0.2
 """A track that was not seen in the last two pictures and this long says nothing about the camera's motion."""
 _UNWATCHED_S = 10.0
 """After a longer time without pictures, another object may be where a track was."""
+_MATCH_IOU, _LEAST_MATCH_IOU = 0.33, 0.2
+"""Minimum IoU of a confident detection with a predicted box that is certain, and with one that is not."""
+_FAST_S, _SLOW_S = 0.1, 0.2
+"""Predictions are certain for pictures up to the first time apart, and uncertain from the second one on."""
+_JUST_SEEN_S = 0.15
+"""Predictions are uncertain for an object that has been hidden for longer."""
 _STANDING = 0.25
 """Heights per second; people walk at 0.5 to 1. A slower object is expected where it was before a time without pictures,
 because over seconds its measured speed is mostly noise."""
@@ -48,8 +54,8 @@ class TrackerSettings:
     """Detections from this score up to `high_score` only continue tracks seen at the last update; 0..1."""
     new_track_score: float = _SITE.new_track_score
     """An unmatched detection with at least this score starts a track; `high_score`..1."""
-    match_iou: float = _SITE.match_iou
-    """Minimum IoU of a confident detection with the predicted box; 0..1."""
+    match_iou: float | None = _SITE.match_iou
+    """Minimum IoU of a confident detection with the predicted box, 0..1; None: see `usual_match_iou`."""
     low_match_iou: float = 0.5
     """The same for a low-score detection; 0..1."""
     search_per_s: float = 2.0
@@ -90,7 +96,8 @@ class TrackerSettings:
                 "scores must satisfy 0 <= low_score <= high_score <= new_track_score <= 1, got "
                 f"{self.low_score}, {self.high_score}, {self.new_track_score}"
             )
-        if not (0.0 <= self.match_iou < 1.0 and 0.0 <= self.low_match_iou < 1.0 and self.search_per_s >= 0.0):
+        match_iou = self.match_iou or 0.0
+        if not (0.0 <= match_iou < 1.0 and 0.0 <= self.low_match_iou < 1.0 and self.search_per_s >= 0.0):
             raise ValueError(
                 "match_iou and low_match_iou must be 0 or more and below 1, search_per_s 0 or more, got "
                 f"{self.match_iou}, {self.low_match_iou} and {self.search_per_s}"
@@ -153,6 +160,24 @@ def _no_tracks() -> _Tracks:
         coasting=np.zeros(0, np.bool_),
         votes=np.zeros((0, 0)),
     )
+
+
+def usual_match_iou(
+    unseen_s: npt.NDArray[np.float64], elapsed_s: float, *, camera_moves: bool
+) -> npt.NDArray[np.float64]:
+    """The minimum IoU of a match of each track, `(T,)`.
+
+    The higher one keeps a track from going on with a neighbour. While the camera moves, at low rates, and for objects
+    that were hidden, predicted boxes are too far off for it.
+
+    Args:
+        unseen_s: `(T,)` seconds since each track was detected.
+        elapsed_s: seconds since the last picture.
+        camera_moves: whether the camera has moved lately.
+    """
+    usual = float(np.interp(elapsed_s, (_FAST_S, _SLOW_S), (_MATCH_IOU, _LEAST_MATCH_IOU)))
+    certain = (unseen_s <= _JUST_SEEN_S + _SLACK_S) & (not camera_moves)
+    return np.where(certain, usual, _LEAST_MATCH_IOU)
 
 
 class Tracker:
@@ -339,7 +364,9 @@ class Tracker:
         free = np.ones(len(scores), np.bool_)
         track_classes = self._track_classes()
 
-        def compare(candidates: motion.Mask, offered: motion.Mask, minimum: float, search_per_s: float = 0.0) -> None:
+        def compare(
+            candidates: motion.Mask, offered: motion.Mask, minimum: npt.NDArray[np.float64], search_per_s: float = 0.0
+        ) -> None:
             rows = np.flatnonzero(candidates & (matched == _NO_DETECTION))
             columns = np.flatnonzero(offered & free)
             if len(rows) == 0 or len(columns) == 0:
@@ -356,16 +383,22 @@ class Tracker:
                 similarity = iou_matrix(expected[rows], boxes[columns], margins)
             if settings.match_classes:
                 similarity[track_classes[rows][:, None] != classes[columns]] = 0.0
-            made_rows, made_columns = assign(similarity, minimum)
+            made_rows, made_columns = assign(similarity, minimum[rows][:, None])
             matched[rows[made_rows]] = columns[made_columns]
             free[columns[made_columns]] = False
 
         known = tracks.ids != _UNCONFIRMED
-        compare(known, confident, settings.match_iou)
-        compare(known & ~tracks.coasting, ~confident & (scores >= settings.low_score), settings.low_match_iou)
-        compare(~known, confident, settings.match_iou)
+        if settings.match_iou is None:
+            unseen_s, camera_moves = time_s - tracks.seen_s, self._camera.was_moving(time_s)
+            match_iou = usual_match_iou(unseen_s, elapsed_s, camera_moves=camera_moves)
+        else:
+            match_iou = np.full(len(tracks.ids), settings.match_iou)
+        low_match_iou = np.full(len(tracks.ids), settings.low_match_iou)
+        compare(known, confident, match_iou)
+        compare(known & ~tracks.coasting, ~confident & (scores >= settings.low_score), low_match_iou)
+        compare(~known, confident, match_iou)
         # Only unconfirmed tracks, whose speed is unknown: searching wider for all tracks causes identity switches.
-        compare(~known, confident, settings.match_iou, settings.search_per_s)
+        compare(~known, confident, match_iou, settings.search_per_s)
 
         hit = np.flatnonzero(matched != _NO_DETECTION)
         self._follow_small_motion(hit, boxes[matched[hit]], time_s)

@@ -212,7 +212,9 @@ def test_the_tracker_has_the_options_of_run_live_mtmc(write: Write) -> None:
         }
 
 
-def test_the_defaults_of_run_live_mtmc_change_only_how_long_a_lost_track_is_kept(write: Write) -> None:
+def test_the_defaults_of_run_live_mtmc_change_only_matches_and_how_long_a_lost_track_is_kept(
+    write: Write,
+) -> None:
     defaults = {
         "track_conf_thresh": 0.5,
         "new_track_conf_thresh": 0.4,
@@ -220,7 +222,7 @@ def test_the_defaults_of_run_live_mtmc_change_only_how_long_a_lost_track_is_kept
         "lost_track_keep_seconds": 3,
     }
     site = read_site_file(write(tracker=defaults), {})
-    assert TrackerSettings.of(site) == TrackerSettings(max_lost_seconds=3)
+    assert TrackerSettings.of(site) == TrackerSettings(match_iou=0.2, max_lost_seconds=3)
     assert TrackerSettings.of(read_site_file(write(), {})) == TrackerSettings()
 
 
@@ -235,7 +237,7 @@ def test_an_option_of_run_live_mtmc_can_come_from_the_environment(write: Write) 
 
 def test_published_trackers_are_those_that_earlier_versions_know(write: Write) -> None:
     known = {"high_score", "new_track_score", "max_lost_seconds", "min_hits", "sure_score"}
-    usual = read_site_file(write(tracker={"track_match_thresh": 0.8}), {})
+    usual = read_site_file(write(), {})
     assert usual.model_dump(mode="json")["tracker"].keys() == known
     site = read_site_file(write(tracker=FORMER_TRACKER_OPTIONS), {})
     assert site.model_dump(mode="json")["tracker"].keys() == known | {"match_iou"}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.config import SiteConfig
-from vision.tracking.tracker import Tracked, Tracker, TrackerSettings
+from vision.tracking.tracker import Tracked, Tracker, TrackerSettings, usual_match_iou
 
 SETTINGS = TrackerSettings()
 CAR, TRUCK = 2, 7
@@ -491,6 +491,39 @@ def test_a_site_sets_every_setting_of_its_tracker() -> None:
 def test_a_site_may_set_only_a_higher_score_for_what_is_matched_first(name: str) -> None:
     settings = TrackerSettings.of(site_with({name: 0.8}))
     assert (settings.high_score, settings.new_track_score) == (0.8, 0.8)
+
+
+class TestUsualMatchIou:
+    """Without `match_iou`, a match needs more where predictions are certain."""
+
+    def is_continued(self, interval_s: float, *, shake_px: int = 0, hidden: int = 0) -> bool:
+        """Whether a track goes on with a box that overlaps its own by an IoU of a quarter, while others stand still."""
+        tracker, others = Tracker(TrackerSettings()), (300, 500, 700, 900, 1100)
+        for step in range(12):
+            shift = shake_px * (step % 2)
+            before = picture(interval_s * step, *(box_at(x + shift) for x in (100, *others))).given_to(tracker)
+        for step in range(12, 12 + hidden):
+            picture(interval_s * step, *(box_at(x) for x in others)).given_to(tracker)
+        last = picture(interval_s * (12 + hidden), box_at(136), *(box_at(x) for x in others)).given_to(tracker)
+        track_id = int(before.track_ids[before.detection_rows == 0].item())
+        return track_id in last.track_ids.tolist()
+
+    def test_at_ten_pictures_per_second_a_poor_overlap_is_another_object(self) -> None:
+        assert not self.is_continued(0.1)
+
+    def test_at_five_pictures_per_second_it_is_the_same_object(self) -> None:
+        assert self.is_continued(0.2)
+
+    def test_while_the_camera_moves_it_is_the_same_object(self) -> None:
+        assert self.is_continued(0.1, shake_px=30)
+
+    def test_after_it_was_hidden_it_is_the_same_object(self) -> None:
+        assert self.is_continued(0.1, hidden=2)
+
+    def test_it_falls_with_the_rate(self) -> None:
+        for elapsed_s, usual in ((0.04, 0.33), (0.1, 0.33), (0.15, 0.265), (0.2, 0.2), (5.0, 0.2)):
+            found = usual_match_iou(np.array([0.1, 0.2]), elapsed_s, camera_moves=False)
+            assert found.tolist() == pytest.approx([usual, 0.2])
 
 
 class TestOptionsOfRunLiveMtmc:
