@@ -261,6 +261,8 @@ def networks() -> Iterator[Network]:
     yield from _transformers()
     yield from _built_in_suppression()
     yield from _ssd()
+    yield from _other_boxes()
+    yield from _other_metadata()
     yield from _hopeless()
 
 
@@ -477,6 +479,90 @@ def _ssd() -> Iterator[Network]:
         "torchvision, one picture", vision, "torchvision", reference.torchvision(1), names=4, batch=None,
         single_picture=True,
     )  # fmt: skip
+
+
+def _corners(rows: Array) -> Array:
+    """`rows` with corners instead of centre and size."""
+    centre, half = rows[:, :2], rows[:, 2:4] / 2
+    return np.hstack([centre - half, centre + half, rows[:, 4:]]).astype(np.float32)
+
+
+def _left_top(rows: Array) -> Array:
+    """`rows` with the left upper corner and size instead of centre and size."""
+    return np.hstack([rows[:, :2] - rows[:, 2:4] / 2, rows[:, 2:]]).astype(np.float32)
+
+
+def _other_boxes() -> Iterator[Network]:
+    """Outputs with the shape of a head, but boxes or values of another kind."""
+    cells_once, cells_thrice = grid_rows(2, objectness=0.02), grid_rows(2, per_cell=3, objectness=0.02)
+    for change, what in ((_corners, "corners"), (_left_top, "left upper corner and size")):
+        seen = f"off their cells; they look like {what}"
+        for names in (1, 80):
+            rows = grid_rows(names)
+            yield Network(f"v8, {names} classes, {what}", _one(change(rows).T), None, refusal=seen, names=names)
+            yield Network(f"v8, {names} unnamed classes, {what}", _one(change(rows).T), None, refusal=seen)
+        yield Network(f"v8, transposed, {what}", _one(change(rows)), None, refusal=seen)
+        yield Network(f"v5, {what}", _one(change(cells_thrice)), None, refusal=seen)
+        yield Network(f"YOLOX decoded, {what}", _one(change(cells_once)), None, refusal=seen, names=2)
+    queries = query_rows(5)
+    beyond = "reach beyond the picture; they look like corners"
+    yield Network("RT-DETR of Ultralytics, corners", _one(_corners(queries)), None, refusal=beyond, names=5)
+    ranked = chosen_rows(5)
+    ranked[:, :4] /= np.float32([WIDTH, HEIGHT] * 2)
+    yield Network("end to end, corners in shares", _one(ranked), None, refusal=beyond, names=5)
+    dets = {"dets": queries[:, :4], "labels": np.log(queries[:, 4:] + 1e-3)}
+    yield Network("RF-DETR, corners", dets | {"dets": _corners(queries)[:, :4]}, None, refusal=beyond)
+    yield Network("RF-DETR, scores", dets | {"labels": queries[:, 4:]}, None, refusal="logits would all be 0 to 1")
+    turned = _one(query_rows(80, 300).T)
+    yield Network("RT-DETR of Ultralytics, transposed", turned, None, refusal="rtdetr-ultralytics.*set detector.head")
+    for title, rows, side, refusal in (
+        ("v8", grid_rows(80).T, 4, "as yolov8-seg, all coefficients of its masks would be 0 to 1"),
+        ("v8", grid_rows(80).T, 8, "as yolov8-seg, its masks would have 8×12 pixels, not 16×24"),
+        ("v5", grid_rows(80, per_cell=3, objectness=0.02), 4, "as yolov5-seg, all coefficients of its masks"),
+    ):
+        layer = {"layer": np.ones((64, HEIGHT // side, WIDTH // side), np.float32)}
+        yield Network(f"{title} with a layer of {side} pixels", _one(rows) | layer, None, refusal=refusal)
+    rows = chosen_rows(4)
+    vision = {"boxes": rows[:, :4], "labels": rows[:, 5].astype(np.int64), "scores": rows[:, 4]}
+    yield Network(
+        "torchvision, classes from 0", vision, None, refusal="count from 1, but boxes have class 0", names=4, batch=None
+    )
+    padded = chosen_rows(3)
+    padded[20:] = -1
+    yield Network("end to end, filled up with -1", _one(padded), "end2end", reference.end_to_end, names=3)
+
+
+def _other_metadata() -> Iterator[Network]:
+    """Metadata as other exporters write it, half of it, or of a network that its boxes do not show to be right."""
+    raw, chosen, three = _one(grid_rows(3).T), _one(chosen_rows(3)), reference.yolov8(3)
+    as_json = {"names": '{"0": "person", "1": "car", "2": "bus"}'}
+    yield Network("v8, names as JSON", raw, "yolov8", three, metadata=as_json)
+    for names in ("", "null", "[]"):
+        no_names = {"names": names, "task": "detect"}
+        yield Network(f"v8, names {names!r}", raw, "yolov8", three, metadata=no_names)
+    for task in ("Detect", "detection", "object-detection"):
+        yield Network(f"v8, task {task}", raw, "yolov8", three, names=3, metadata={"task": task})
+    yield Network(
+        "v8, another task", raw, None, refusal="3 class names, task segment", names=3, metadata={"task": "segment"}
+    )
+    said = {"end2end": "true"}
+    yield Network("v10, no names, JSON", chosen, "end2end", reference.end_to_end, metadata=said)
+    yield Network("v8 that says end to end", raw, None, refusal="end to end in its metadata", names=3, metadata=said)
+    dets = {"dets": query_rows(5)[:, :4], "labels": np.log(query_rows(5)[:, 4:] + 1e-3)}
+    yield Network("RF-DETR, task", dets, "rfdetr", reference.rfdetr, metadata={"task": "detect"})
+    pose = _one(grid_rows(2, more=51).T)
+    shape = {"kpt_shape": "[17, 3]"}
+    yield Network("pose, key points without names", pose, "yolov8-pose", reference.yolov8(2), metadata=shape)
+    yield Network("pose, task alone", pose, None, refusal="yolov8-pose.*set detector.head", metadata={"task": "pose"})
+    person = _one(grid_rows(1, more=51).T)
+    yield Network("pose of people, task alone", person, "yolov8-pose", reference.yolov8(1), metadata={"task": "pose"})
+    ours = {"task": "detect", "author": "Ultralytics"}
+    tiny = _one(grid_rows(3, strides=(16, 32)).T)
+    yield Network("v3-tiny", tiny, "yolov8", three, names=3, metadata=ours)
+    untrained = grid_rows(3).T.copy()
+    untrained[2:4, ::2] = -40
+    yield Network("26 raw, untrained", _one(untrained), "yolov8", three, names=3, metadata=ours)
+    yield Network("sizes below 0", _one(untrained), None, refusal="would have sizes of -40 pixels", names=3)
 
 
 def _hopeless() -> Iterator[Network]:

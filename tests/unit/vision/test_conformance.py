@@ -72,8 +72,10 @@ def test_a_file_that_says_less_is_refused_rather_than_misread(what: str, tmp_pat
             continue
         used += 1
         (found,) = detector.detect([np.zeros((less.height, less.width, 3), np.uint8)], [Thresholds(0.3, nms_iou=0.95)])
-        boxes = np.clip(network.expected(MIN_SCORE)[:, :4], 0, [network.width, network.height] * 2)
+        expected = network.expected(MIN_SCORE)
+        boxes = np.clip(expected[:, :4], 0, [network.width, network.height] * 2)
         np.testing.assert_allclose(found.boxes_xyxy, boxes, atol=1, err_msg=f"{network.title}: {detector.why}")
+        assert len(set(found.class_ids)) == len(set(expected[:, 5])), network.title
     assert min(refused, used) > 10
 
 

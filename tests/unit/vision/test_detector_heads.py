@@ -87,7 +87,10 @@ def test_any_other_head_is_refused_with_its_shapes(output: Array, metadata: dict
         recognise(facts(output, metadata))
 
 
-@pytest.mark.parametrize("names", ["{0: 'a', 2: 'b'}", "{0: ", "7", "__import__('os')"])
+@pytest.mark.parametrize(
+    "names",
+    ["{0: 'a', 2: 'b'}", "{0: ", "7", "__import__('os')", "'person'", "person,car", "{'person': 0}", "[['a', 'b']]"],
+)
 def test_class_names_that_cannot_be_read_are_refused(names: str) -> None:
     with pytest.raises(ModelError, match="is not a list of class names"):
         recognise(facts(grid_rows(80).T, {"names": names}))

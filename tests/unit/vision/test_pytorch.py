@@ -129,6 +129,35 @@ def test_a_network_finds_the_same_objects_as_its_onnx_export(weights: Path, name
     assert detector.checksum != expected.checksum
 
 
+@pytest.mark.parametrize(
+    ("described", "head"),
+    [
+        ({"task": "pose", "kpt_shape": [2, 2], "names": {"0": "person"}}, "yolov8-pose"),
+        ({"task": "obb", "names": {str(number): f"c{number}" for number in range(4)}}, "yolov8-obb"),
+        ({"task": "detect", "args": {"nms": None}, "names": [f"c{number}" for number in range(5)]}, "yolov8"),
+    ],
+)
+def test_the_head_of_torchscript_is_recognised_by_all_of_its_metadata(
+    described: dict[str, object], head: str, tmp_path: Path
+) -> None:
+    torch = import_torch()
+
+    class Grid(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, pictures: object) -> object:
+            rows = torch.full((1, 9, 84), 0.5)
+            rows[:, :2] = torch.arange(84) % 8 * 8 + 4
+            rows[:, 2:4] = 20
+            return rows + pictures.mean((1, 2, 3))[:, None, None] * 0  # type: ignore[attr-defined]
+
+    files = {"config.txt": json.dumps({"imgsz": [64, 64], "end2end": False} | described)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(Grid(), torch.zeros(1, 3, 64, 64))
+        torch.jit.save(traced, str(tmp_path / "net.torchscript"), _extra_files=files)
+
+    assert Detector.load(tmp_path / "net.torchscript", device="cpu", threads=1).head == head
+
+
 def test_more_pictures_than_max_batch_are_split_into_several_calls(weights: Path) -> None:
     batch = np.random.default_rng(1).random((5, 3, SIZE, SIZE), np.float32)
 

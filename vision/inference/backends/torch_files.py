@@ -14,6 +14,8 @@ from shared.errors import ModelError
 from vision.inference.backends.torch_extra import import_torch, import_ultralytics
 
 SUFFIXES = frozenset({".pt", ".pth", ".torchscript", ".engine"})
+_KEPT = ("imgsz", "end2end", "task", "kpt_shape", "args", "description", "author")
+"""Of the metadata, beside `names`, what heads are recognised by."""
 _DESCRIPTION = "config.txt"
 """The file that Ultralytics adds to a TorchScript archive, with class names and input size."""
 
@@ -24,7 +26,7 @@ class Opened:
 
     network: Callable[[Any], Any]
     metadata: Mapping[str, str]
-    """`names`, `imgsz` and `end2end` as Python literals, as far as known."""
+    """`names`, and what else the exporter stored for the recognition of the head, as Python writes it."""
     input_shape: tuple[int | None, ...] = (None, 3, None, None)
     max_batch: int = sys.maxsize
 
@@ -114,7 +116,7 @@ def _ultralytics(path: Path, device: str, *, half: bool = False) -> Any:
 
 
 def _metadata(described: Mapping[str, Any]) -> dict[str, str]:
-    metadata = {key: repr(described[key]) for key in ("imgsz", "end2end") if key in described}
+    metadata = {key: str(described[key]) for key in _KEPT if described.get(key) is not None}
     if "names" in described:  # JSON turns the numeric keys into strings
         names = described["names"]
         listed = names.items() if isinstance(names, dict) else enumerate(names)

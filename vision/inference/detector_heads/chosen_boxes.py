@@ -53,15 +53,15 @@ class EndToEndHead(Head):
         return (0, 0) if len(facts.outputs) == 1 else (None, None)
 
     def objection(self, facts: Facts) -> str | None:
-        """Boxes in pixels, sorted by their scores, with whole numbers for classes."""
+        """Boxes in pixels, sorted by their scores, with whole numbers for classes; unused rows may be 0 or -1."""
         rows = facts.rows(self.output)
-        boxes = rows[..., :4].reshape(-1, 4)
+        boxes, scores = rows[..., :4].reshape(-1, 4), np.maximum(rows[..., 4], 0)
         classes = None if facts.names is None else len(facts.names)
         return numbers.first(
-            numbers.not_scores(rows[..., 4]),
-            numbers.not_classes(rows[..., 5], classes),
+            numbers.not_scores(scores),
+            numbers.not_classes(np.maximum(rows[..., 5], 0), classes),
             numbers.not_pixels(boxes),
-            None if facts.end2end else numbers.not_descending(rows[..., 4]),
+            None if facts.end2end else numbers.not_descending(scores),
             None if facts.end2end else self._boxes_objection(boxes),
         )
 

@@ -37,6 +37,11 @@ def default_names(count: int) -> tuple[str, ...]:
     return tuple(f"class{number}" for number in range(count))
 
 
+def is_coco(names: tuple[str, ...]) -> bool:
+    """Whether these are the names of COCO's classes or categories."""
+    return names in (COCO_NAMES, COCO_CATEGORIES)
+
+
 def unknown_names() -> tuple[str, ...]:
     """Names for a model that neither names its classes nor shows in its outputs how many they are."""
     return tuple(f"class{number}" for number in range(_UNKNOWN))

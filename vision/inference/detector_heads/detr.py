@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from vision.inference.detector_heads import numbers
-from vision.inference.detector_heads.class_names import default_names, unknown_names
+from vision.inference.detector_heads.class_names import default_names, is_coco, unknown_names
 from vision.inference.detector_heads.facts import Facts
 from vision.inference.detector_heads.head import (
     Arrays,
@@ -53,11 +53,20 @@ class UltralyticsRtDetrHead(Head):
             return _NO_BOX
         if rows.shape[2] == 6 and numbers.not_classes(rows[..., 5], None) is None:
             return "all scores of its second class would be whole numbers"
-        return numbers.first(numbers.not_shares(rows[..., :4]), numbers.not_scores(rows[..., 4:]))
+        return numbers.first(
+            numbers.not_shares(rows[..., :4]),
+            numbers.not_scores(rows[..., 4:]),
+            numbers.not_centred_shares(rows[..., :4].reshape(-1, 4)),
+        )
 
     def proof(self, facts: Facts) -> str | None:
         """Its name in the metadata."""
         return "its metadata calls it RT-DETR" if _is_called_rtdetr(facts) else None
+
+    def needs_proof(self, facts: Facts) -> bool:
+        """Without names, more values than boxes may be the other way round, unless COCO has so many classes."""
+        boxes, values = facts.outputs[0].shape[1:]
+        return facts.names is None and values > boxes and not is_coco(self.class_names)
 
     def decode(self, outputs: Arrays, min_score: float, wanted: Collection[int] | None = None) -> Candidates:
         """See `Head.decode`."""
@@ -91,6 +100,7 @@ class SortedRtDetrHead(Head):
             numbers.not_scores(rows[..., 4]),
             numbers.not_classes(rows[..., 5], None if facts.names is None else len(facts.names)),
             numbers.not_descending(rows[..., 4]),
+            numbers.not_centred_shares(rows[..., :4].reshape(-1, 4)),
         )
 
     def proof(self, facts: Facts) -> str | None:
@@ -203,7 +213,7 @@ class RfDetrHead(Head):
     @classmethod
     def of(cls, facts: Facts, *, chosen: bool) -> Self | None:
         """Two outputs with as many rows, and perhaps masks."""
-        if len(facts.outputs) not in (2, 3) or (facts.task and not chosen):
+        if len(facts.outputs) not in (2, 3) or (facts.task not in (None, "detect", "segment") and not chosen):
             return None
         boxes, logits = facts.called("dets"), facts.called("labels")
         if boxes is None or logits is None:
@@ -220,8 +230,13 @@ class RfDetrHead(Head):
         return cls(facts.height, facts.width, names, (boxes, logits))
 
     def objection(self, facts: Facts) -> str | None:
-        """Boxes in shares of the picture."""
-        return numbers.not_shares(facts.rows(self.roles[0]))
+        """Boxes in shares of the picture, and logits."""
+        boxes, logits = (facts.rows(role) for role in self.roles)
+        return numbers.first(
+            numbers.not_shares(boxes),
+            numbers.not_centred_shares(boxes.reshape(-1, 4)),
+            "its logits would all be 0 to 1, as scores are" if numbers.not_scores(logits) is None else None,
+        )
 
     def proof(self, facts: Facts) -> str | None:
         """The names of the outputs."""

@@ -18,6 +18,8 @@ USUAL_STRIDES = (8, 16, 32)
 _STRIDES = (USUAL_STRIDES, (8, 16, 32, 64), (4, 8, 16, 32))
 """Of the networks that Ultralytics publishes: usual, P6 and P2."""
 
+_TASKS = ("detect", "segment", "pose", "obb", "classify")
+"""Of Ultralytics. Other exporters use other words, which say nothing about the outputs."""
 _MOST_CLASSES = 2000
 """LVIS, the largest usual set, has 1203."""
 
@@ -95,19 +97,39 @@ class Facts:
         """Whether `boxes` is the number of boxes of a network with `per_cell` boxes in every cell."""
         return any(boxes == per_cell * self.cells(strides) for strides in _STRIDES)
 
+    def centres(self, boxes: int) -> npt.NDArray[np.float32] | None:
+        """`(boxes, 2)` float32: centres of the cells of a network with so many boxes, x and y in pixels, in any order.
+
+        None: `boxes` is not a number of boxes of such a network.
+        """
+        for per_cell in (1, 3):
+            for strides in _STRIDES:
+                if boxes == per_cell * self.cells(strides):
+                    return np.tile(np.concatenate([self._centres(stride) for stride in strides]), (per_cell, 1))
+        return None
+
+    def _centres(self, stride: int) -> npt.NDArray[np.float32]:
+        rows, columns = np.indices((-(-self.height // stride), -(-self.width // stride)), np.float32)
+        return (np.stack([columns.ravel(), rows.ravel()], axis=1) + np.float32(0.5)) * np.float32(stride)
+
     @property
     def task(self) -> str | None:
         """Ultralytics' name of the task: `detect`, `segment`, `pose`, `obb`; None if the file does not say."""
-        return self.metadata.get("task", "").strip("'\" ") or None
+        task = self.metadata.get("task", "").strip("'\" ").lower()
+        return task if task in _TASKS else None
+
+    def is_exported_for(self, task: str) -> bool:
+        """Whether the metadata is Ultralytics' own, and names this task."""
+        authors = self.metadata.get("author", "") + self.metadata.get("description", "")
+        return self.task == task and "ultralytics" in authors.lower()
 
     @property
     def end2end(self) -> bool | None:
         """Whether the exporter says that the model chooses its boxes itself; None if it does not say."""
-        if self.metadata.get("end2end") == "True" or re.search(
-            r"['\"]nms['\"]: *[Tt]rue", self.metadata.get("args", "")
-        ):
+        said = self.metadata.get("end2end", "").strip().lower()
+        if said == "true" or re.search(r"['\"]nms['\"]: *[Tt]rue", self.metadata.get("args", "")):
             return True
-        return False if self.metadata.get("end2end") == "False" else None
+        return False if said == "false" else None
 
     @property
     def key_points(self) -> tuple[int, int] | None:
@@ -125,18 +147,21 @@ class Facts:
         Raises:
             ModelError: they cannot be read.
         """
-        if "names" not in self.metadata:
+        text = self.metadata.get("names", "").strip()
+        if text in ("", "None", "null"):
             return None
         try:
-            names = ast.literal_eval(self.metadata["names"])
-            if isinstance(names, dict):
-                names = [names[number] for number in range(len(names))]
-            return tuple(str(name) for name in names) or None
+            names = ast.literal_eval(text)
+            if isinstance(names, dict):  # JSON writes the numbers as texts
+                by_number = {int(number): name for number, name in names.items()}
+                names = [by_number[number] for number in range(len(names))]
+            if not isinstance(names, (list, tuple)) or not all(isinstance(name, (str, int)) for name in names):
+                raise ValueError(text)
         except (ValueError, SyntaxError, KeyError, TypeError):
             raise ModelError(
-                f"{self.model}: metadata `names` is not a list of class names: {self.metadata['names'][:80]!r}; "
-                "export it again"
+                f"{self.model}: metadata `names` is not a list of class names: {text[:80]!r}; export it again"
             ) from None
+        return tuple(map(str, names)) or None
 
     def allows(self, classes: int) -> bool:
         """Whether the model may have this number of classes: that of the names; without names, a usual number."""
@@ -145,8 +170,15 @@ class Facts:
     def described(self) -> str:
         """The input, names and outputs, for a message."""
         count = len(self.names or ())
-        known = f"{count} class name{'' if count == 1 else 's'}" if count else "no class names"
-        return f"input [B, 3, {self.height}, {self.width}], {known}, output {self.described_outputs()}"
+        known = [f"{count} class name{'' if count == 1 else 's'}" if count else "no class names"]
+        if self.task is not None:
+            known.append(f"task {self.task}")
+        if self.end2end is not None:
+            known.append("end to end" if self.end2end else "not end to end")
+        return (
+            f"input [B, 3, {self.height}, {self.width}], {', '.join(known)} in its metadata, "
+            f"output {self.described_outputs()}"
+        )
 
     def described_outputs(self) -> str:
         """The shapes of the outputs, with their names where there are several."""

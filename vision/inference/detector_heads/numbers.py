@@ -17,6 +17,14 @@ _LARGEST_LOG = 7.0
 """e^7 of YOLOX's smallest cells are wider than any picture; of a whole grid, some box is larger in pixels."""
 _MOSTLY = 0.9
 _LARGEST_ANGLE = 3.5
+_MUCH_BETTER = 0.5
+"""Of the mean distance from the cells. Boxes of trained and of random networks are closer as what they are."""
+_BEYOND, _FEW_FIT, _NEARLY_ALL_FIT = 0.05, 0.8, 0.98
+_READINGS = {
+    "centre": "centre and size",
+    "corners": "corners (left, top, right, bottom)",
+    "corner": "left upper corner and size",
+}
 
 
 def not_scores(values: Array, what: str = "scores") -> str | None:
@@ -61,6 +69,39 @@ def not_corners(boxes: Array) -> str | None:
     used = boxes[boxes.any(axis=1)]
     if len(used) and np.mean((used[:, 2:4] >= used[:, :2] - _ROUNDING).all(axis=1)) < _MOSTLY:
         return "the right lower corners of its boxes would lie left of or above the left upper ones"
+    return None
+
+
+def not_around(boxes: Array, centres: Array | None, read_as: str = "centre") -> str | None:
+    """Boxes of a grid lie around the centres of its cells, in any order, `(N, 2)`; None: there is no grid.
+
+    `boxes` are `(M, 4)`, those of one or more pictures. They are `read_as` a centre, corners or a corner, followed by
+    the size where one is missing. It is wrong if they fit the cells much better in another way.
+    """
+    if centres is None or not boxes.any():
+        return None
+    cells = np.sort(np.tile(centres, (-(-len(boxes) // len(centres)), 1))[: len(boxes)], axis=0)
+    points = {
+        "centre": boxes[:, :2],
+        "corners": (boxes[:, :2] + boxes[:, 2:4]) / 2,
+        "corner": boxes[:, :2] + boxes[:, 2:4] / 2,
+    }
+    distances = {reading: float(np.abs(np.sort(found, axis=0) - cells).mean()) for reading, found in points.items()}
+    best = min(distances, key=lambda reading: distances[reading])
+    if best == read_as or distances[best] > _MUCH_BETTER * distances[read_as]:
+        return None
+    return f"its boxes would lie {distances[read_as]:.3g} pixels off their cells; they look like {_READINGS[best]}"
+
+
+def not_centred_shares(boxes: Array) -> str | None:
+    """Boxes in shares of the picture have centre and size: read so, corners reach beyond the picture."""
+    used = boxes[boxes.any(axis=1)]
+    if not len(used):
+        return None
+    start, end = used[:, :2], used[:, 2:4]
+    inside = ((start - end / 2 >= -_BEYOND) & (start + end / 2 <= 1 + _BEYOND)).all(axis=1).mean()
+    if inside < _FEW_FIT and (end >= start).all(axis=1).mean() > _NEARLY_ALL_FIT:
+        return f"{1 - inside:.0%} of its boxes would reach beyond the picture; they look like {_READINGS['corners']}"
     return None
 
 

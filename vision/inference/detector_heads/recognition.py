@@ -78,15 +78,21 @@ def _reason(facts: Facts, head: Head, objections: dict[str, str]) -> str:
 
 def _unknown(facts: Facts, objections: dict[str, str]) -> ModelError:
     why = "".join(f"; as {name}, {objection}" for name, objection in objections.items())
+    forms = [kind.name for kind in HEADS if kind.of(facts, chosen=True) is not None]
+    choice = f", or set detector.head to {_listed(forms)} if you know that it is that" if forms else ""
     return ModelError(
         f"{facts.model}: unknown kind of detector: {facts.described()}{why}; supported are {_SUPPORTED}, see the table "
-        "in docs/models.md: export it as one of them, or set detector.head"
+        f"in docs/models.md: export it as one of them{choice}"
     )
+
+
+def _listed(names: list[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _ambiguous(facts: Facts, heads: list[Head]) -> ModelError:
     names = [head.name for head in heads]
-    readings = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    readings = _listed(names)
     doubt = "and nothing in the file says which" if len(names) > 1 else "but nothing in the file says so"
     choice = "to the right one of these" if len(names) > 1 else f"to {names[0]} if it is that"
     return ModelError(

@@ -11,7 +11,7 @@ import numpy as np
 from vision.inference.detector_heads import numbers
 from vision.inference.detector_heads.class_names import unknown_names
 from vision.inference.detector_heads.facts import Facts
-from vision.inference.detector_heads.head import Arrays, Candidates, Head, PictureFormat, finished
+from vision.inference.detector_heads.head import Arrays, Candidates, Floats, Head, PictureFormat, finished
 
 
 def _names_and_first(facts: Facts) -> tuple[tuple[str, ...], int]:
@@ -19,6 +19,16 @@ def _names_and_first(facts: Facts) -> tuple[tuple[str, ...], int]:
     if facts.names is None:
         return unknown_names(), 0
     return facts.names, 0 if facts.names[0].strip("_ ").lower() in ("background", "bg", "n/a") else 1
+
+
+def _not_from_one(class_ids: Floats, scores: Floats, first: int) -> str | None:
+    """A class below the `first` has no box."""
+    if (class_ids[scores > 0] < first - 0.5).any():
+        return (
+            f"its classes would count from {first}, but boxes have class 0; if 0 is the background, name it so in "
+            "`names`, else remove the names"
+        )
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +70,7 @@ class TensorFlowHead(Head):
             numbers.not_shares(boxes),
             numbers.not_scores(scores),
             numbers.not_classes(class_ids, None if facts.names is None else len(facts.names) + self.first),
+            _not_from_one(class_ids, scores, self.first),
             numbers.not_corners(boxes.reshape(-1, 4)),
         )
 
@@ -117,6 +128,7 @@ class TorchvisionHead(Head):
         return numbers.first(
             numbers.not_scores(scores),
             numbers.not_classes(labels, None if facts.names is None else len(facts.names) + self.first),
+            _not_from_one(labels, scores, self.first),
             numbers.not_pixels(boxes),
             numbers.not_corners(boxes),
         )

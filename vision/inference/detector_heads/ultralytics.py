@@ -14,6 +14,10 @@ from vision.inference.detector_heads.facts import Facts
 from vision.inference.detector_heads.head import Arrays, Candidates, Floats, Head, PictureFormat, corners_of, of_classes
 
 PICTURES = PictureFormat(rgb=True, scale=1 / 255, centred=True)
+_VALUES_OF_A_PERSON = 4 + 1 + 17 * 3
+"""Box, score and the key points of COCO."""
+_MASK_STRIDE = 4
+"""Pixels of the picture for each of a mask, in all networks of Ultralytics and in YOLOv7."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,9 @@ class UltralyticsHead(Head):
             return None
         for (values, boxes), transposed in ((matrix, False), (matrix[::-1], True)):
             classes = cls._classes(facts, values - 4 - masks, chosen)
-            is_grid = facts.is_grid(boxes) or (chosen and boxes > values)
+            # YOLOv3-tiny and networks of other people have other strides.
+            stated = facts.is_exported_for(cls.task) and facts.names is not None and not transposed
+            is_grid = facts.is_grid(boxes) or ((chosen or stated) and boxes > values)
             if transposed and not (cls.common_with_coco or chosen or facts.task == cls.task):
                 continue  # YOLOX has this form
             if is_grid and classes is not None and facts.allows(classes):
@@ -70,8 +76,13 @@ class UltralyticsHead(Head):
             numbers.not_scores(scores),
             numbers.not_pixels(boxes),
             numbers.not_pixel_sizes(boxes) if self.transposed else None,
-            numbers.not_sizes(boxes),
+            # The weakest boxes of YOLO26 have any size, and any angle.
+            None if facts.is_exported_for(self.task) else numbers.not_sizes(boxes),
+            numbers.not_around(boxes, facts.centres(self._boxes(facts))),
         )
+
+    def _boxes(self, facts: Facts) -> int:
+        return facts.outputs[self.output].shape[1 if self.transposed else 2]
 
     def proof(self, facts: Facts) -> str | None:
         """The task in the metadata."""
@@ -113,6 +124,28 @@ class SegmentationHead(UltralyticsHead):
     def _output(cls, facts: Facts) -> tuple[int | None, int]:
         return facts.prototypes or (None, 0)
 
+    def objection(self, facts: Facts) -> str | None:
+        """The values after the scores are coefficients of masks."""
+        return numbers.first(
+            super().objection(facts), not_masks(facts, self._rows(facts)[:, 4 + len(self.class_names) :])
+        )
+
+
+def not_masks(facts: Facts, coefficients: Floats) -> str | None:
+    """Coefficients are no scores, and masks have a quarter of the picture's sides; the metadata may say that they are.
+
+    Otherwise a detector that also returns one of its inner layers would look like a segmentation export.
+    """
+    if facts.task == "segment":
+        return None
+    sides = next(shape[2:] for shape in facts.shapes if len(shape) == 4)
+    expected = (-(-facts.height // _MASK_STRIDE), -(-facts.width // _MASK_STRIDE))
+    if sides != expected:
+        return f"its masks would have {sides[0]}×{sides[1]} pixels, not {expected[0]}×{expected[1]}"
+    if numbers.not_scores(coefficients) is None:
+        return "all coefficients of its masks would be 0 to 1, as scores are"
+    return None
+
 
 @dataclass(frozen=True, eq=False)
 class PoseHead(UltralyticsHead):
@@ -126,17 +159,18 @@ class PoseHead(UltralyticsHead):
 
     @classmethod
     def _classes(cls, facts: Facts, values: int, chosen: bool) -> int | None:
-        classes = len(facts.names) if facts.names else 1
+        more = None if facts.key_points is None else facts.key_points[0] * facts.key_points[1]
+        classes = len(facts.names) if facts.names else 1 if more is None else values - more
         rest = values - classes
-        if facts.key_points is not None:
-            fits = rest == facts.key_points[0] * facts.key_points[1]
-        else:
-            fits = rest > 0 and (rest % 3 == 0 or rest % 2 == 0)
+        fits = rest > 0 and (rest % 3 == 0 or rest % 2 == 0) if more is None else rest == more
         return classes if fits else None
 
     def proof(self, facts: Facts) -> str | None:
-        """Task or key points in the metadata."""
-        return super().proof(facts) or ("its metadata has kpt_shape" if facts.key_points else None)
+        """Task or key points in the metadata, if these tell how many classes there are."""
+        if facts.key_points is not None:
+            return super().proof(facts) or "its metadata has kpt_shape"
+        values = facts.outputs[self.output].shape[2 if self.transposed else 1]
+        return super().proof(facts) if facts.names or values == _VALUES_OF_A_PERSON else None
 
     def needs_proof(self, facts: Facts) -> bool:
         """Any number of values can be read as key points."""
@@ -167,7 +201,8 @@ class OrientedHead(UltralyticsHead):
 
     def objection(self, facts: Facts) -> str | None:
         """The last value is an angle."""
-        return numbers.first(super().objection(facts), numbers.not_angles(self._rows(facts)[:, -1]))
+        angles = None if facts.is_exported_for(self.task) else numbers.not_angles(self._rows(facts)[:, -1])
+        return numbers.first(super().objection(facts), angles)
 
     def _corners(self, rows: Floats) -> Floats:
         return corners_of(upright(rows[:, :4], rows[:, -1]))
@@ -176,7 +211,7 @@ class OrientedHead(UltralyticsHead):
 def upright(boxes: Floats, angles: Floats) -> Floats:
     """Centre and size of the upright rectangles around boxes `(K, 4)` that are turned by `angles` `(K,)` radians."""
     cosine, sine = np.abs(np.cos(angles)), np.abs(np.sin(angles))
-    width, height = boxes[:, 2], boxes[:, 3]
+    width, height = np.abs(boxes[:, 2]), np.abs(boxes[:, 3])
     sizes = np.stack([width * cosine + height * sine, width * sine + height * cosine], axis=1)
     return np.hstack([boxes[:, :2], sizes])
 
@@ -226,6 +261,7 @@ class ObjectnessHead(Head):
             numbers.not_scores(rows[:, 4 : 5 + len(self.class_names)], "objectness and scores"),
             numbers.not_pixels(rows[:, :4]),
             numbers.not_sizes(rows[:, :4]),
+            numbers.not_around(rows[:, :4], facts.centres(facts.outputs[self.output].shape[1])),
         )
 
     def decode(self, outputs: Arrays, min_score: float, wanted: Collection[int] | None = None) -> Candidates:
@@ -251,6 +287,11 @@ class ObjectnessSegmentationHead(ObjectnessHead):
     @classmethod
     def _output(cls, facts: Facts) -> tuple[int | None, int]:
         return facts.prototypes or (None, 0)
+
+    def objection(self, facts: Facts) -> str | None:
+        """The values after the scores are coefficients of masks."""
+        values = facts.rows(self.output)[..., 5 + len(self.class_names) :]
+        return numbers.first(super().objection(facts), not_masks(facts, values))
 
 
 @dataclass(frozen=True, eq=False)

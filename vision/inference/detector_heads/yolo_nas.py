@@ -49,7 +49,12 @@ class YoloNasHead(Head):
         boxes, scores = facts.rows(0).reshape(-1, 4), facts.rows(1)
         if not boxes.any():
             return "it has no box from which corners could be told from centre and size"
-        return numbers.first(numbers.not_scores(scores), numbers.not_pixels(boxes), numbers.not_corners(boxes))
+        return numbers.first(
+            numbers.not_scores(scores),
+            numbers.not_pixels(boxes),
+            numbers.not_corners(boxes),
+            numbers.not_around(boxes, facts.centres(facts.outputs[0].shape[1]), "corners"),
+        )
 
     def picture_format(self, *, takes_bytes: bool) -> PictureFormat:
         """See `Head.picture_format`."""

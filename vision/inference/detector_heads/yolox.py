@@ -51,8 +51,18 @@ class DecodedYoloxHead(Head):
         )
 
     def _boxes_objection(self, boxes: Floats) -> str | None:
-        flat = boxes.reshape(-1, 4)
-        return numbers.first(numbers.not_pixel_sizes(flat), numbers.not_sizes(flat))
+        flat, centres = boxes.reshape(-1, 4), (self.cells + 0.5) * self.strides
+        return numbers.first(numbers.not_pixel_sizes(flat), numbers.not_sizes(flat), numbers.not_around(flat, centres))
+
+    @cached_property
+    def cells(self) -> Floats:
+        """`(N, 2)` float32: column and row of each cell in its grid."""
+        return yolox_grid(self.height, self.width)[0]
+
+    @cached_property
+    def strides(self) -> Floats:
+        """`(N, 1)` float32: pixels per cell."""
+        return yolox_grid(self.height, self.width)[1]
 
     def decode(self, outputs: Arrays, min_score: float, wanted: Collection[int] | None = None) -> Candidates:
         """See `Head.decode`."""
@@ -70,16 +80,6 @@ class YoloxHead(DecodedYoloxHead):
 
     name: ClassVar[str] = "yolox"
     family: ClassVar[str] = "YOLOX"
-
-    @cached_property
-    def cells(self) -> Floats:
-        """`(N, 2)` float32: column and row of each cell in its grid."""
-        return yolox_grid(self.height, self.width)[0]
-
-    @cached_property
-    def strides(self) -> Floats:
-        """`(N, 1)` float32: pixels per cell."""
-        return yolox_grid(self.height, self.width)[1]
 
     def _boxes_objection(self, boxes: Floats) -> str | None:
         largest = np.abs(boxes).max(initial=0)
