@@ -16,6 +16,10 @@ _SAME = 1e-4
 """One minus the cosine of vectors that count as the same. The rounding of half precision makes 1e-6 of it; embedders
 give these crops 0.2 to 0.6, and 0.02 with values of a wrong scale."""
 
+_SAME_ALONE = 0.05
+"""One minus the cosine of a crop's vectors from two calls. It is 0.008 for OSNet in 8 bits that are scaled for each
+call."""
+
 
 def trial_crops() -> tuple[npt.NDArray[np.uint8], Floats]:
     """A frame, uint8 BGR, and three boxes in it, `(3, 4)` float32 xyxy: unlike in colours, shapes and shades."""
@@ -33,6 +37,8 @@ def trial_crops() -> tuple[npt.NDArray[np.uint8], Floats]:
 
 def fault(vectors: Floats, units: Floats) -> str | None:
     """What is wrong with the vectors of the trial crops, `(3, D)` as returned and with unit norm; None: nothing."""
+    if vectors.shape[1] == 1:
+        return "returns a single number for each crop"
     if not np.isfinite(vectors).all():
         return "returns values that are not finite (NaN or infinity)"
     if not units.any():
@@ -40,3 +46,8 @@ def fault(vectors: Floats, units: Floats) -> str | None:
     if (1 - units @ units.T).max() < _SAME:
         return "returns the same vector for different pictures"
     return None
+
+
+def same_alone(together: Floats, alone: Floats) -> bool:
+    """Whether the unit vectors of one crop, `(1, D)` each, are the same from a call with other crops and without."""
+    return bool(1 - (together * alone).sum() < _SAME_ALONE)

@@ -17,7 +17,7 @@ from shared.errors import ModelError
 from vision.inference.backends.loading import load_model
 from vision.inference.backends.model import Model, WantedDevice
 from vision.inference.backends.pytorch import TorchModel
-from vision.inference.embedder_trial import fault, trial_crops
+from vision.inference.embedder_trial import fault, same_alone, trial_crops
 from vision.inference.model_user import ModelUser
 from vision.inference.torch_embedding import TorchEmbedding
 
@@ -109,12 +109,18 @@ class Embedder(ModelUser):
                 f"not {wanted.width}×{wanted.height}; remove the size"
             )
         wanted = replace(wanted, width=width, height=height)
-        vectors = _vectors(model, crop_batch([trial_crops()], wanted)[0])
+        crops = crop_batch([trial_crops()], wanted)[0]
+        vectors = _vectors(model, crops)
         problem = fault(vectors, unit_rows(vectors))
         if problem is not None:
             raise ModelError(
                 f"{path}: {problem}, so it can tell no objects apart; compare embedder.mean, std, scale and "
                 "channel_order with those of its training, or export it again"
+            )
+        if not same_alone(unit_rows(vectors[:1]), unit_rows(_vectors(model, crops[:1]))):
+            raise ModelError(
+                f"{path}: returns another vector for a crop if other crops are in the same call, so vectors cannot be "
+                "compared; export it again in evaluation mode (model.eval() in PyTorch)"
             )
         return cls(model, wanted, vectors.shape[1])
 
@@ -164,8 +170,8 @@ def _vectors(model: Model, batch: Floats) -> Floats:
         if len(shapes) != 1 or first != fed or not sides or math.prod(sides) != max(sides):
             shown = ", ".join(str(list(shape)) for shape in shapes)
             raise ModelError(
-                f"{model.path}: outputs {shown} for a batch of {fed}; an embedder must output one vector per crop, "
-                "[B, D]; export it again, with a dynamic batch or a batch of 1"
+                f"{model.path}: outputs {shown} for a batch of {fed}; an embedder must have a single output, with one "
+                "vector per crop, [B, D]; export it again with this output only, and a dynamic batch or a batch of 1"
             )
         vectors.append(outputs[0][:count].reshape(count, -1))
     return np.concatenate(vectors).astype(np.float32)

@@ -160,7 +160,7 @@ def test_a_model_with_a_dynamic_size_needs_a_configured_size(tmp_path: Path) -> 
 def test_a_model_with_more_than_one_vector_per_crop_is_refused(tmp_path: Path) -> None:
     path = write_constant_model(tmp_path / "m.onnx", np.zeros((5, 6), np.float32), (1, 3, 8, 8))
 
-    with pytest.raises(ModelError, match=r"outputs \[1, 5, 6\] for a batch of 1; an embedder must output one vector"):
+    with pytest.raises(ModelError, match=r"outputs \[1, 5, 6\] for a batch of 1; an embedder must have a single out"):
         Embedder.load(path, device="cpu")
 
 
@@ -183,6 +183,33 @@ def test_an_embedder_that_tells_nothing_apart_is_refused(
         Embedder.load(path, device="cpu")
 
 
+def test_an_embedder_whose_vectors_depend_on_the_other_crops_of_a_call_is_refused(tmp_path: Path) -> None:
+    """As one that was exported in training mode, whose normalisation takes the mean of each call."""
+    node, value, kind = onnx.helper.make_node, onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    nodes = [
+        node("ReduceMean", ["images"], ["mean"], axes=[2, 3], keepdims=0),
+        node("ReduceMean", ["mean"], ["of_call"], axes=[0], keepdims=1),
+        node("Sub", ["mean", "of_call"], ["around"]),
+        node("Add", ["around", "little"], ["output"]),
+    ]
+    little = onnx.numpy_helper.from_array(np.full((1, 3), 1e-3, np.float32), "little")
+    ends = [value("images", kind, ["batch", 3, 8, 8])], [value("output", kind, ["batch", 3])]
+    graph = onnx.helper.make_graph(nodes, "g", *ends, [little])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+
+    with pytest.raises(ModelError, match=r"another vector for a crop if other crops .*export it again in evaluation"):
+        Embedder.load(tmp_path / "m.onnx", device="cpu")
+
+
+def test_an_embedder_of_one_number_is_refused(tmp_path: Path) -> None:
+    nothing, grey = np.zeros((1, 1), np.float32), np.ones((1, 1), np.float32)
+    path = write_constant_model(tmp_path / "m.onnx", nothing, (1, 3, 8, 8), brightness=grey)
+
+    with pytest.raises(ModelError, match="returns a single number for each crop"):
+        Embedder.load(path, RAW_BGR, device="cpu")
+
+
 def test_an_embedder_whose_vectors_differ_only_in_length_is_refused(tmp_path: Path) -> None:
     nothing, grey = np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32)
     path = write_constant_model(tmp_path / "m.onnx", nothing, (1, 3, 8, 8), brightness=grey)
@@ -194,7 +221,7 @@ def test_an_embedder_whose_vectors_differ_only_in_length_is_refused(tmp_path: Pa
 @pytest.mark.parametrize(
     ("shape", "reason"),
     [
-        ((1, -1), r"outputs \[1, 9\] for a batch of 3; an embedder must output one vector per crop"),
+        ((1, -1), r"outputs \[1, 9\] for a batch of 3; an embedder must have a single output"),
         ((-1, 1), r"has an output without one row per picture: \[3, 1\] for 1 picture"),
     ],
 )
@@ -207,7 +234,7 @@ def test_an_embedder_with_a_wrong_number_of_vectors_is_refused(
         Embedder.load(path, device="cpu")
 
 
-def test_the_trial_costs_one_call_of_three_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trial_costs_a_call_of_three_crops_and_one_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     batches: list[int] = []
     run = OnnxModel._call
 
@@ -217,7 +244,7 @@ def test_the_trial_costs_one_call_of_three_crops(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(OnnxModel, "_call", counted)
     mean_embedder(tmp_path / "m.onnx")
-    assert batches == [1, 3], "the call that proves that the device works, and the trial"
+    assert batches == [1, 3, 1], "the call that proves that the device works, and the trial"
 
 
 def test_shipped_embedders_pass_the_trial() -> None:

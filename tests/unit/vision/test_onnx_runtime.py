@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from structlog.testing import capture_logs
@@ -102,7 +103,32 @@ def test_a_missing_file_is_a_one_line_error(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04weights of another kind" * 50])
+def test_an_empty_file_and_a_folder_are_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").touch()
+    with pytest.raises(ModelError, match=r"m\.onnx: is empty; download, copy or export it again"):
+        OnnxModel.load(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match=r"is a folder, not a model file"):
+        OnnxModel.load(tmp_path)
+
+
+def test_a_size_that_an_open_input_does_not_take_is_the_fault_of_the_size(tmp_path: Path) -> None:
+    node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [
+        node("Transpose", ["images"], ["turned"], perm=[0, 1, 3, 2]),
+        node("Concat", ["images", "turned"], ["both"], axis=3),
+    ]
+    sides = ["batch", 3, "height", "width"]
+    kind = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(nodes, "g", [value("images", kind, sides)], [value("both", kind, [None] * 4)])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+
+    with pytest.raises(ModelError, match=r"cannot run on pictures of 64×96 pixels .*; set detector\.size .*multiple"):
+        OnnxModel.load(tmp_path / "m.onnx", device="cpu", picture_size=(64, 96))
+    assert OnnxModel.load(tmp_path / "m.onnx", device="cpu", picture_size=(64, 64)).batch_size is None
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"PK\x03\x04weights of another kind" * 50])
 def test_a_file_of_another_kind_is_a_one_line_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.onnx"
     path.write_bytes(content)
@@ -130,11 +156,6 @@ def test_the_reason_of_the_runtime_is_shown_whole_and_in_one_line(
     with pytest.raises(ModelError) as caught:
         OnnxModel.load(path, device="cpu")
     assert f"cannot load the model: {told.replace(chr(10), ' ')}; export it again" in str(caught.value)
-
-
-def test_a_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="cannot be read"):
-        OnnxModel.load(tmp_path)
 
 
 @pytest.mark.parametrize("picture", [("batch", 8, 4, 3), ("batch", 1, 8, 4)])

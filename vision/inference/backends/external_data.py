@@ -140,7 +140,7 @@ def _references(path: Path) -> list[_Reference]:
             if content.find(_ANY_EXTERNAL) < 0:
                 return []
             return list(_external_tensors(content))
-    except (FileNotFoundError, ValueError):  # no file, an empty one, or other content, which others report
+    except (FileNotFoundError, IsADirectoryError, ValueError):  # also an empty file; others report all of these
         return []
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None

@@ -196,9 +196,11 @@ def checksum_of(path: Path, parts: Sequence[Path] = ()) -> str:
     """First 16 hex digits of the SHA-256 of the file at `path`; with `parts`, of the digests of all these files.
 
     Raises:
-        ModelError: a file does not exist or cannot be read.
+        ModelError: a file does not exist or cannot be read, or the one at `path` is empty.
     """
     digest = _sha256(path)
+    if not path.stat().st_size:
+        raise ModelError(f"{path}: is empty; download, copy or export it again")
     if parts:
         digest = hashlib.sha256(b"".join([digest, *map(_sha256, parts)])).digest()
     return digest.hex()[:16]
@@ -210,5 +212,7 @@ def _sha256(path: Path) -> bytes:
             return hashlib.file_digest(file, "sha256").digest()
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model file; download it there, or correct the path") from None
+    except IsADirectoryError:
+        raise ModelError(f"{path}: is a folder, not a model file; add the name of the file") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
