@@ -22,6 +22,10 @@ _LAST_FRAME = 10_000_000
 _LARGEST_ID = 2**53
 _LARGEST_CLASS = 2**15 - 1
 _NAMED_DUPLICATES = 3
+_LARGEST_SHARE = 1.5
+"""Of boxes in shares of the picture that reach beyond it."""
+_FEWEST_CORNERS = 10
+"""With fewer boxes, all may happen to be near the left upper corner of the picture."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ def read_mot(path: Path, *, detections: bool = False, first_frame: int | None = 
     is_region = (columns[:, 6] == 0) & (columns[:, 7] == IGNORED_REGION) & (found == "visdrone")
     complaints = [*_complaints(columns, is_region, with_ids=not detections, first_frame=first_frame or 0), *complaints]
     _refuse_first(path, lines, complaints)
+    is_said = form is not None or any(not header.is_comment for header in table.headers)
+    _refuse_other_boxes(path, lines[~is_region], columns[~is_region, 2:6], may_be_corners=not is_said)
     has_class = columns[:, 7] != UNKNOWN
     rows = MotRows(
         form=found,
@@ -141,6 +147,25 @@ def _refuse_first(path: Path, lines: Ids, complaints: Iterable[Complaint]) -> No
             first = row, reason(row)
     if first is not None:
         raise RecordingError(path, f"line {lines[first[0]]}: {first[1]}")
+
+
+def _refuse_other_boxes(path: Path, lines: Ids, boxes: Table, *, may_be_corners: bool) -> None:
+    """Refuse boxes, `(n, 4)` as written, that are hardly left, top, width and height in pixels."""
+    if not len(boxes):
+        return
+    is_small = boxes[:, 2:].max() <= 1 and np.abs(boxes[:, :2]).max() <= _LARGEST_SHARE
+    if is_small and (boxes != np.floor(boxes)).any():
+        raise RecordingError(
+            path,
+            f"line {lines[0]}: no box of the file is larger than a pixel; if they are in shares of the picture, "
+            "multiply them by its width and height",
+        )
+    if may_be_corners and len(boxes) >= _FEWEST_CORNERS and (boxes[:, 2:] > boxes[:, :2]).all():
+        raise RecordingError(
+            path,
+            f"line {lines[0]}: in all lines, width and height are larger than left and top, so they may be right and "
+            "bottom. Subtract left and top then; if they are width and height, say so with --format",
+        )
 
 
 def _refuse_duplicates(path: Path, rows: MotRows) -> None:

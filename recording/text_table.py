@@ -9,8 +9,8 @@ from recording.errors import RecordingError
 from shared.text_file import read_text
 
 _COMMENTS = ("#", "%", "//")
-_KITTI_COLUMNS = (17, 18)
-"""KITTI's tracking labels without and with a score; the third column is the name of a class."""
+_KITTI_CLASS = {15: 0, 16: 0, 17: 2, 18: 2}
+"""Columns of KITTI's labels, of detection and tracking, each without and with a score → that of the class's name."""
 _BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -46,8 +46,10 @@ def read_table(path: Path) -> TextTable:
         text = read_text(path)
     except FileNotFoundError:
         raise RecordingError(path, "there is no such file; check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordingError(path, f"cannot be read as text ({error})") from None
+    except UnicodeDecodeError as error:
+        raise RecordingError(path, f"cannot be read as text ({error}); save it as UTF-8") from None
+    except OSError as error:
+        raise RecordingError(path, f"cannot be read ({error.strerror})") from None
     headers: list[Header] = []
     rows: list[list[float]] = []
     lines: list[int] = []
@@ -55,6 +57,12 @@ def read_table(path: Path) -> TextTable:
         line = written.replace(_BYTE_ORDER_MARK, "").strip()  # Files that were joined have marks in between.
         is_comment = line.startswith(_COMMENTS)
         words = _words(line.lstrip("#%/ \t") if is_comment else line)
+        if not rows and len(words) == 1 and not is_comment:
+            raise RecordingError(
+                path,
+                f"line {number}: '{words[0][:40]}' is a single column; separate the columns by commas, semicolons, "
+                "tabs or spaces",
+            )
         if not rows and words and not any(map(_is_number, words)):
             headers.append(Header(number, tuple(words), is_comment))
             continue
@@ -71,10 +79,15 @@ def read_table(path: Path) -> TextTable:
 def _words(line: str) -> list[str]:
     """The columns of a line, without empty ones at its end."""
     separator = next((one for one in (";", ",", "\t") if one in line), None)
-    words = [word.strip() for word in line.split(separator)]
+    words = [_unquoted(word.strip()) for word in line.split(separator)]
     while words and not words[-1]:
         words.pop()
     return words
+
+
+def _unquoted(word: str) -> str:
+    """Spreadsheets may put every value into quotation marks."""
+    return word[1:-1].strip() if len(word) > 1 and word[0] == word[-1] == '"' else word
 
 
 def _numbers(words: list[str]) -> list[float]:
@@ -91,7 +104,8 @@ def _numbers(words: list[str]) -> list[float]:
         return list(map(_number, words))
     except ValueError as error:
         expected = "expected frame,id,left,top,width,height,conf,…"
-        if len(words) in _KITTI_COLUMNS and words[2].isalpha():
+        name = _KITTI_CLASS.get(len(words))
+        if name is not None and not _is_number(words[name]):
             expected = f"labels of KITTI are not read; {expected}"
         raise ValueError(f"{error}; {expected}") from None
 

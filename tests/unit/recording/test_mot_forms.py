@@ -129,6 +129,8 @@ def test_a_text_of_windows_is_read(encoding: str, text: Path) -> None:
         ("1,2,3,4,5,60,1,1,35", "line 2: visibility 35 is not between 0 and 1"),
         ("1,2,3,4,5,60,1,1.5", "line 2: class 1.5 is not a whole number"),
         ("0 1 Car 0 0 -1.8 296.7 161.7 455.2 292.3 2.0 1.8 4.4 -4.5 1.9 13.4 -2.1", "line 2: .*KITTI are not read"),
+        ("0 2 Person_sitting 0 0 0 1 2 3 4 2.0 1.8 4.4 -4.5 1.9 13.4 -2.1", "line 2: .*KITTI are not read"),
+        ("Car 0 0 -1.8 296.7 161.7 455.2 292.3 2.0 1.8 4.4 -4.5 1.9 13.4 -2.1", "line 2: .*KITTI are not read"),
     ],
 )
 def test_a_line_that_would_be_misread_is_refused(line: str, message: str, text: Path) -> None:
@@ -136,6 +138,32 @@ def test_a_line_that_would_be_misread_is_refused(line: str, message: str, text: 
 
     found = refusal(text, "1,1,3,4,5,6", line)
     assert re.match(message if ".*" in message else re.escape(message), found), found
+
+
+def test_boxes_in_shares_of_the_picture_are_not_pixels(text: Path) -> None:
+    lines = [f"{frame},1,0.5,0.25,0.1,0.2,0.9" for frame in (1, 2)]
+    for form in (None, "mot"):
+        assert refusal(text, *lines, form=form).startswith("line 1: no box of the file is larger than a pixel; if they")
+    assert len(read(text, *lines, f"3,1,{BOX},0.9")) == 3
+
+
+def test_corners_are_not_sizes(text: Path) -> None:
+    lines = [f"{frame},1,{300 + frame},200,{340 + frame},290,1" for frame in range(1, 11)]
+    assert refusal(text, *lines).startswith("line 1: in all lines, width and height are larger than left and top, so")
+    assert len(read(text, *lines, form="mot")) == len(read(text, "frame,id,left,top,width,height,conf", *lines)) == 10
+    assert len(read(text, *lines, f"11,1,{BOX},1")) == 11
+    assert len(read(text, *lines[:9])) == 9
+
+
+def test_the_quotation_marks_of_a_spreadsheet_are_no_part_of_a_number(text: Path) -> None:
+    rows = read(text, '"frame";"id";"left";"top";"width";"height"', '"1";"7";"305.5";"50";"40";"90"')
+    assert rows.box_ltwh.tolist() == [[305.5, 50, 40, 90]]
+
+
+@pytest.mark.parametrize("line", ["1|1|305|50|40|90", '{"frame":1}', "MOT17"])
+def test_a_file_without_columns_is_refused_with_what_separates_them(line: str, text: Path) -> None:
+    message = refusal(text, line, f"1,1,{BOX}")
+    assert message == f"line 1: '{line}' is a single column; separate the columns by commas, semicolons, tabs or spaces"
 
 
 @pytest.mark.parametrize(
