@@ -184,7 +184,7 @@ def _failure(model: KnownModel, reason: str) -> MtmcError:
     partly = f" ({kept / entry.size_bytes:.0%} downloaded; the next pull resumes there)" if kept else ""
     return MtmcError(
         f"{entry.name} cannot be downloaded from {host}: {reason}{partly}; check the network (set HTTPS_PROXY to use a "
-        f"proxy), or download {entry.url} on another machine and save it as {model.path}"
+        f"proxy), or download {entry.url} on another machine, save it as {model.path}, and run the same command again"
     )
 
 

@@ -23,22 +23,33 @@ def pull_models(
     `beside_site`: the site file is or will be in the store's folder, so it names the models without a path.
 
     Raises:
-        MtmcError: a name is unknown, or a model cannot be downloaded, stored or verified.
+        MtmcError: a name is unknown, or a model cannot be downloaded, stored or verified. The models after it are
+            pulled all the same.
     """
     wanted = [(name, None if is_published_detector(Path(name)) else store.named(name)) for name in names]
+    failures: list[MtmcError] = []
     for name, model in wanted:
-        if model is None:
-            snippet = _pull_from_ultralytics(name, err)
+        try:
+            if model is None:
+                snippet = _pull_from_ultralytics(name, err)
+            else:
+                _pull(model, err)
+                path = Path(model.path.name) if beside_site and not model.is_shipped else model.path
+                snippet = f"# {name}: {model.entry.licence}\n{site_snippet(model.entry.section(path))}"
+        except MtmcError as error:
+            failures.append(error)
         else:
-            _pull(model, err)
-            path = Path(model.path.name) if beside_site and not model.is_shipped else model.path
-            snippet = f"# {name}: {model.entry.licence}\n{site_snippet(model.entry.section(path))}"
-        out.print(snippet, markup=False, soft_wrap=True)
+            out.print(snippet, markup=False, soft_wrap=True)
+    if failures:
+        for failure in failures[:-1]:
+            _say(err, str(failure))
+        raise failures[-1]
 
 
 def _pull(model: KnownModel, err: Console) -> None:
     name = model.entry.name
-    is_sound = model.path.is_file() and model.fault_of(model.path) is None
+    fault = model.fault_of(model.path) if model.path.is_file() else None
+    is_sound = model.path.is_file() and fault is None
     if model.is_shipped and not is_sound:
         raise MtmcError(f"{name}: comes with mtmc, but {model.path} is missing or damaged; reinstall mtmc")
     if model.is_shipped:
@@ -46,6 +57,8 @@ def _pull(model: KnownModel, err: Console) -> None:
     elif is_sound:
         _say(err, f"{name} is already downloaded and verified: {model.path}")
     else:
+        if fault is not None:
+            _say(err, f"{name}: {model.path} is not the published file: {fault}; downloading that, which replaces it")
         _fetch(model, err)
         _say(err, f"{name} downloaded and verified: {model.path}")
 

@@ -267,7 +267,7 @@ def test_a_permanent_error_is_not_retried(status: int, server: ModelServer, mode
     server.answers.append(says(status))
     refusal = Reported().refusal(model)
     assert f"the server answered {status}" in refusal
-    assert f"download {server.url} on another machine and save it as {model.path}" in refusal
+    assert f"download {server.url} on another machine, save it as {model.path}, and run the same command" in refusal
     assert len(server.requests) == 1
     assert_nothing_is_kept(model)
 
@@ -372,7 +372,7 @@ def test_a_refused_connection_is_reported_with_what_to_do(model: KnownModel, ser
     reported = Reported()
     refusal = reported.refusal(KnownModel(entry(url), model.path))
     assert "tiny cannot be downloaded from 127.0.0.1: Connection refused; " in refusal
-    assert f"download {url} on another machine and save it as {model.path}" in refusal
+    assert f"download {url} on another machine, save it as {model.path}, and run the same command" in refusal
     assert len(reported.retries) == 2
     assert_nothing_is_kept(model)
 
@@ -518,7 +518,10 @@ def test_an_existing_model_is_not_downloaded_again_unless_it_is_damaged(
     assert "tiny is already downloaded and verified" in pulled("tiny")[1]
     assert len(server.requests) == 1
     model.path.write_bytes(OTHER)
-    assert "tiny downloaded and verified" in pulled("tiny")[1]
+    told = pulled("tiny")[1].splitlines()
+    assert told[0].startswith(f"tiny: {model.path} is not the published file: its sha256 is ")
+    assert told[0].endswith("downloading that, which replaces it")
+    assert told[1].startswith("tiny downloaded and verified")
     assert len(server.requests) == 2
     assert_it_is_complete(model)
 
@@ -539,6 +542,28 @@ def test_weights_of_ultralytics_are_pulled_by_name(
     out, err = pulled("yolo11n")
     assert out.splitlines() == ["# yolo11n: AGPL-3.0", "detector:", "  model: yolo11n"]
     assert str(weights) in err
+
+
+def test_without_a_network_every_model_is_named_with_its_address(server: ModelServer, tmp_path: Path) -> None:
+    server.close()
+    manifest, out, err = tmp_path / "models.yaml", io.StringIO(), io.StringIO()
+    models = [entry(server.url).model_dump() | {"name": name} for name in ("tiny", "small", "other")]
+    manifest.write_text(yaml.safe_dump({"models": models}))
+    store, consoles = ModelStore(tmp_path / "m", manifest), (Console(file=out, width=80), Console(file=err, width=80))
+
+    def pull() -> None:
+        pull_models(["tiny", "small", "other"], store, *consoles)
+
+    (tmp_path / "m").mkdir()
+    store.named("small").path.write_bytes(CONTENT)
+    with pytest.raises(MtmcError, match=r"other cannot be downloaded .*other\.onnx, and run the same command again"):
+        pull()
+    assert f"download {server.url} on another machine, save it as {store.named('tiny').path}" in err.getvalue()
+    assert out.getvalue().count("model:") == 1
+    for name in ("tiny", "other"):
+        store.named(name).path.write_bytes(CONTENT)
+    pull()
+    assert out.getvalue().count("model:") == 4
 
 
 def test_nothing_is_downloaded_if_one_name_is_wrong(pulled: Pulled, server: ModelServer) -> None:
