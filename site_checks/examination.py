@@ -95,7 +95,8 @@ class Examination:
         yield from (error(AREA, str(problem)) for problem in wrong)
         if not wrong:
             cameras = len(self._site.cameras)
-            yield ok(AREA, f"{path}: site {self._site.site}, {cameras} cameras; masks and models can be read")
+            counted = f"{cameras} {'camera' if cameras == 1 else 'cameras'}"
+            yield ok(AREA, f"{path}: site {self._site.site}, {counted}; masks and models can be read")
 
     def _where(self) -> RedisAddress | None:
         """The address of Redis; None if `mtmc up` would start an embedded one."""

@@ -65,14 +65,22 @@ def examine_models(
             f"detector {file.model.name}: head {detector.head}, input {width}×{height}, {counted}, on "
             f"{detector.device} ({detector.runtime}), {taken_ms:.1f} ms per picture",
         )
+        if detector.objection is not None:
+            yield warning(
+                AREA,
+                f"detector {file.model.name}: detector.head is {detector.head}, but {detector.objection}",
+                f"leave out detector.head; or look at what it finds: mtmc models try {file.model} PICTURE -o found.jpg "
+                f"--head {detector.head}. If that is right, leave it",
+            )
     yield from _rate(site, slowest_ms)
 
 
 def _rate(site: SiteConfig, taken_ms: float) -> Iterator[Finding]:
     cameras = sum(not camera.paused for camera in site.cameras)
     wanted, possible = cameras * site.clock.target_fps, 1000 / taken_ms
-    found = f"detection alone runs at {possible:.0f} pictures/s on this machine; {cameras} cameras at "
-    found += f"{site.clock.target_fps:g} ticks/s need {wanted:.0f}"
+    found = f"detection alone runs at {possible:.0f} pictures/s on this machine; "
+    found += f"{cameras} {'camera' if cameras == 1 else 'cameras'} at "
+    found += f"{site.clock.target_fps:g} ticks/s {'needs' if cameras == 1 else 'need'} {wanted:.0f}"
     if site.clock.mode == "live" and wanted > possible:
         yield warning(AREA, found, "lower clock.target_fps, use a smaller model, or add workers on other hosts")
     else:

@@ -267,8 +267,11 @@ def _pixels(size: str | None, *, smallest: int = 8, largest: int = 2048) -> tupl
     if size is None:
         return None
     sides = size.lower().replace("×", "x").split("x")
+    if len(sides) == 1:
+        sides *= 2
     if len(sides) != 2 or not all(side.isdecimal() and smallest <= int(side) <= largest for side in sides):
         raise typer.BadParameter(
-            f"--size {size}: give width and height, {smallest} to {largest} pixels each, for example 128x256"
+            f"--size {size}: give width and height, {smallest} to {largest} pixels each, for example 128x256, or "
+            "one number for a square"
         )
     return int(sides[0]), int(sides[1])

@@ -47,7 +47,7 @@ def try_detector(
     (found,) = detector.detect([image], [Thresholds(min_score)])
     write_picture(out, drawn(image, found, detector))
     height, width = image.shape[:2]
-    problem = doubt([(found, width, height)])
+    problem = detector.objection or doubt([(found, width, height)])
     best = None if len(found) else _best_score(detector.detect([image], [Thresholds(_ANY_SCORE, max_detections=1)])[0])
     if as_json:
         console.out(json.dumps(_described(word, detector, found, problem)), highlight=False)

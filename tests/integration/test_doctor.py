@@ -87,6 +87,7 @@ def test_a_healthy_site_that_is_not_running_has_no_errors(examine: Examine, tmp_
         ([[8, 8, 20, 24, 0.05, 0]], ("warning", "finds nothing in 10 pictures of a")),
         ([[0, 0, 32, 32, 0.9, 0], [1, 1, 32, 31, 0.8, 0]], ("warning", "20 of 20 boxes in 10 pictures cover most of")),
         ([[8, 8, 9, 9, 0.9, 0], [4, 4, 5, 5, 0.8, 0]], ("warning", "20 of 20 boxes in 10 pictures are smaller than 4")),
+        ([[8, 8, 20, 24, 0.9, 0]] * 260, ("warning", "finds 250 boxes or more in 10 of 10 pictures of a")),
     ],
 )
 def test_a_detector_is_tried_on_ten_pictures_of_the_cameras(
@@ -101,6 +102,22 @@ def test_a_detector_is_tried_on_ten_pictures_of_the_cameras(
     assert (code, found["level"]) == (0, expected[0])
     assert f"detector detector.onnx, head end2end: {expected[1]}" in found["what"]
     assert (found["do"] is None) == (expected[0] == "ok")
+
+
+def test_a_chosen_head_that_the_outputs_contradict_is_a_warning(
+    site: dict[str, Any], examine: Examine, tmp_path: Path
+) -> None:
+    rows = np.array([[8, 8, 20, 24, 0.5, 0], [8, 8, 20, 24, 0.9, 0]], np.float32)
+    names = {"names": "{0: 'person', 1: 'car', 2: 'bus'}"}
+    write_constant_model(tmp_path / "detector.onnx", rows, (1, 3, 32, 32), metadata=names)
+    site["detector"]["head"] = "end2end"
+
+    code, findings = examine()
+
+    (found,) = [one for one in of(findings, "models") if "detector.head" in one["what"]]
+    assert (code, found["level"]) == (0, "warning")
+    assert found["what"] == "detector detector.onnx: detector.head is end2end, but its scores would not descend"
+    assert found["do"].startswith("leave out detector.head; or look at what it finds: mtmc models try")
 
 
 def test_pictures_of_a_live_camera_are_tried_too(site: dict[str, Any], examine: Examine) -> None:

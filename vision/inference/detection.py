@@ -49,6 +49,7 @@ class Detector(ModelUser):
     def __init__(self, model: Model, recognised: Recognised) -> None:
         super().__init__(model)
         self._head, self._why = recognised.head, recognised.why
+        self._objection = recognised.objection
         self._pictures = self._head.picture_format(takes_bytes=model.takes_bytes)
         # TensorRT engines take and return arrays, as ONNX Runtime does.
         self._torch = (
@@ -121,6 +122,11 @@ class Detector(ModelUser):
     def why(self) -> str:
         """Why this head was recognised."""
         return self._why
+
+    @property
+    def objection(self) -> str | None:
+        """What in the model's outputs contradicts a head that a person has chosen; None if nothing does."""
+        return self._objection
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -123,6 +123,13 @@ class Models:
     def _log_loaded(self, what: str, path: Path, network: Detector | Embedder) -> None:
         facts = {"head": network.head, "why": network.why} if isinstance(network, Detector) else {}
         _log.info("model loaded", kind=what, model=path.name, device=network.device, backend=network.runtime, **facts)
+        if isinstance(network, Detector) and network.objection is not None:
+            _log.warning(
+                "detector.head may be wrong; look at what the model finds with `mtmc models try`",
+                model=path.name,
+                head=network.head,
+                reason=network.objection,
+            )
         if (trouble := network.gpu_trouble) is not None:
             _log.warning(
                 "a model runs on the CPU although there is an NVIDIA GPU",

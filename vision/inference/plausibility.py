@@ -11,10 +11,12 @@ from vision.inference.detection import Detections
 _NEARLY_ALL = 0.9
 _MOST_OF_THE_PICTURE = 0.8
 _SMALLEST_PX = 4
+_CROWD = 250
+"""Boxes in one picture. A worker uses 300 at most (`detector.max_detections`)."""
 
 
 def doubt(found: Sequence[tuple[Detections, int, int]]) -> str | None:
-    """What is absurd about the boxes of several pictures: none at all, or nearly all too large or too small.
+    """What is absurd about the boxes of several pictures: none, too many, or nearly all too large or too small.
 
     Each element has the detections of one picture, and its width and height in pixels.
     """
@@ -28,4 +30,7 @@ def doubt(found: Sequence[tuple[Detections, int, int]]) -> str | None:
     for count, what in ((large, "cover most of the picture"), (small, f"are smaller than {_SMALLEST_PX} pixels")):
         if count >= _NEARLY_ALL * len(sides):
             return f"{count} of {len(sides)} boxes in {pictures} {what}"
+    crowded = sum(len(boxes) >= _CROWD for boxes, _, _ in found)
+    if crowded >= _NEARLY_ALL * len(found):
+        return f"finds {_CROWD} boxes or more in {crowded} of {pictures}"
     return None

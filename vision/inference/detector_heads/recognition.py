@@ -20,6 +20,8 @@ class Recognised:
 
     head: Head
     why: str
+    objection: str | None = None
+    """What in the numbers of the outputs contradicts a head that a person has chosen; None if nothing does."""
 
 
 def recognise(facts: Facts, wanted: str | None = None) -> Recognised:
@@ -67,7 +69,9 @@ def _chosen(facts: Facts, wanted: str) -> Recognised:
             f"{facts.model}: detector.head {wanted} needs the output {kind.form}, but the model has "
             f"{facts.described()}; choose another head, or leave out detector.head"
         )
-    return Recognised(head, f"detector.head is {wanted}; output {facts.described_outputs()}")
+    objection = head.objection(facts)
+    but = "" if objection is None else f"; but as {wanted}, {objection}"
+    return Recognised(head, f"detector.head is {wanted}; output {facts.described_outputs()}{but}", objection)
 
 
 def _reason(facts: Facts, head: Head, objections: dict[str, str]) -> str:

@@ -215,7 +215,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_in_one_line(store: ModelStore,
     assert "tinny: unknown model" in refusal(store, "tinny")
 
 
-@pytest.mark.parametrize("size", ["16", "16x", "4x16", "16x4096", "ax16", "16x16x16"])
+@pytest.mark.parametrize("size", ["4", "16x", "4x16", "16x4096", "ax16", "16x16x16"])
 def test_an_invalid_size_is_refused(size: str, mtmc: CommandLine) -> None:
     done = mtmc("models", "benchmark", "any.onnx", "--size", size)
     assert done.returncode == 2

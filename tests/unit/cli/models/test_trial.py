@@ -63,6 +63,16 @@ def test_the_fields_as_json(tmp_path: Path, picture: Path) -> None:
     assert content["doubt"] is None
 
 
+def test_a_chosen_head_that_the_outputs_contradict_is_doubted(tmp_path: Path, picture: Path) -> None:
+    rows = ROWS[[2, 1, 0]]
+    model = write_constant_model(tmp_path / "m.onnx", rows, (1, 3, "h", "w"), metadata=NAMES)
+    done = tried(model, picture, "-o", tmp_path / "o.jpg", "--size", "32", "--head", "end2end")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "input      32×32" in done.stdout
+    assert "detector.head is end2end; output [1, 3, 6]; but as end2end, its scores would not descend" in done.stdout
+    assert "doubtful   its scores would not descend; compare --head" in done.stdout
+
+
 def test_a_detector_that_finds_nothing_is_doubted_with_its_best_score(tmp_path: Path, picture: Path) -> None:
     model = write_constant_model(tmp_path / "m.onnx", ROWS[2:], (1, 3, 32, 64), metadata=NAMES)
     done = tried(model, picture, "-o", tmp_path / "o.jpg")
