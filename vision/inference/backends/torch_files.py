@@ -79,6 +79,8 @@ def _checkpoint(path: Path, device: str, *, half: bool) -> Opened:
         "names": network.names,
         "imgsz": [-(-int(side) // stride) * stride for side in sides],
         "end2end": network.end2end,
+        "task": task,
+        "author": "Ultralytics",
     }
     return Opened(network, _metadata(described))
 
