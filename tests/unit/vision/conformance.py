@@ -504,6 +504,10 @@ def _other_boxes() -> Iterator[Network]:
         yield Network(f"v8, transposed, {what}", _one(change(rows)), None, refusal=seen)
         yield Network(f"v5, {what}", _one(change(cells_thrice)), None, refusal=seen)
         yield Network(f"YOLOX decoded, {what}", _one(change(cells_once)), None, refusal=seen, names=2)
+    small = cells_once.copy()
+    small[:, :4] /= np.float32([WIDTH, HEIGHT] * 2)
+    shares = "as yolox, its offsets would be shares of the picture"
+    yield Network("YOLOX decoded, in shares", _one(small), None, refusal=shares, names=2)
     queries = query_rows(5)
     beyond = "reach beyond the picture; they look like corners"
     yield Network("RT-DETR of Ultralytics, corners", _one(_corners(queries)), None, refusal=beyond, names=5)

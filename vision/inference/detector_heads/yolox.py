@@ -17,6 +17,8 @@ from vision.inference.detector_heads.ultralytics import all_certain, best_with_o
 
 # e^10 cells are wider than any picture; the limit prevents overflow if a model outputs nonsense.
 _MAX_LOG_SIZE = np.float32(10)
+_NEAR = 0.1
+"""Of the picture. Offsets of half a cell everywhere are 0.25 from the places of the cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +88,13 @@ class YoloxHead(DecodedYoloxHead):
         if largest > max(self.height, self.width) / min(USUAL_STRIDES) or boxes[..., 2:].max(initial=0) > _MAX_LOG_SIZE:
             return f"its offsets and log sizes would reach {largest:.3g} cells"
         # Decoded centres are near their cells; raw ones are offsets within a cell, so near zero everywhere.
-        distance = np.median(np.abs(boxes[..., :2] - (self.cells + 0.5) * self.strides))
+        centres = (self.cells + 0.5) * self.strides
+        distance = np.median(np.abs(boxes[..., :2] - centres))
         if distance < np.median(np.abs(boxes[..., :2])):
             return "its offsets would be pixels"
+        shares = centres / np.array([self.width, self.height], np.float32)
+        if np.median(np.abs(boxes[..., :2] - shares)) < _NEAR:
+            return "its offsets would be shares of the picture"
         return None
 
     def _corners(self, rows: Floats, cells: Floats) -> Floats:
