@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
@@ -26,7 +26,8 @@ _AGAIN_AFTER_S = 5.0
 class Erasure:
     """Works off the hash `erased`, which the cycle that forgets an identity has written.
 
-    A thread does it, because the second Redis may hang, and cycles must not wait for it.
+    A thread does it, because the second Redis may hang, and cycles must not wait for it. The tracks are remembered
+    until then, because Redis may come back empty.
     """
 
     def __init__(self, client: Client, pictures: Client, keys: Keys) -> None:
@@ -37,6 +38,12 @@ class Erasure:
         self._fields: Sequence[bytes] = ()
         """Those of `erased` that are being worked off."""
         self._not_before = 0.0
+        self._remembered: set[bytes] = set()
+        """Fields of `erased` that Redis may have lost."""
+
+    def remember(self, tracks: Iterable[TrackName]) -> None:
+        """Takes note that a cycle forgets the identity of these tracks."""
+        self._remembered.update(f"{camera}/{track_id}".encode() for camera, track_id in tracks)
 
     def work_off(self, lease: Lease) -> None:
         """Starts to delete the crops of the tracks in `erased`, or takes note that they are deleted; call it often.
@@ -46,7 +53,7 @@ class Erasure:
             RedisError: the site's Redis is unreachable.
         """
         if self._running is None:
-            self._fields = [*hash_at(self._client, self._keys.erased)]
+            self._fields = sorted(self._remembered.union(hash_at(self._client, self._keys.erased)))
             if self._fields and time.monotonic() >= self._not_before:
                 self._running = self._executor.submit(self._delete, self._fields)
         elif self._running.done():
@@ -56,9 +63,13 @@ class Erasure:
             except RedisError as error:
                 self._not_before = time.monotonic() + _AGAIN_AFTER_S
                 _log.warning("cannot delete the crops of a forgotten identity yet", reason=str(error))
+                self._commit(lease, ["HSET", self._keys.erased, *(part for one in self._fields for part in (one, 1))])
                 return
-            commands: list[Command] = [["HDEL", self._keys.erased, *self._fields]]
-            lease.commit(commands, touched_keys(commands))
+            self._commit(lease, ["HDEL", self._keys.erased, *self._fields])
+            self._remembered.difference_update(self._fields)
+
+    def _commit(self, lease: Lease, command: Command) -> None:
+        lease.commit([command], touched_keys([command]))
 
     def close(self) -> None:
         """Ends the thread; the next owner continues."""

@@ -223,6 +223,7 @@ class Aggregator:
     def _run_cycle(self, lease: Lease, tick: int, handled: Handled) -> None:
         now_ns = handled.time_ns - round((handled.tick - tick) * 1e9 / self._fps)
         result = self.state.run_cycle(tick, now_ns)
+        self._erasure.remember((self.state.cameras[camera], track_id) for camera, track_id in result.erased_tracks)
         self._commit(lease)
         if not self._virtual:
             self._metrics.published_gids((server_time_ns(self._client) - now_ns) / 1e9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
@@ -17,15 +18,17 @@ from structlog.testing import capture_logs
 from services.aggregator import erasure, operators
 from services.aggregator.operators import Answers
 from services.aggregator.service import Aggregator
+from services.aggregator.state import AggregatorState
 from shared import commands
 from shared.camera_record import Asked, CarriedOut
 from shared.camera_settings import add_camera, change_camera, remove_cameras, set_paused
 from shared.commands import CommandsFull, InvalidCommand, send, wait_for
 from shared.config import CalibrationPoints, CameraConfig, PointPair
+from shared.errors import LeaseLost
 from shared.monitoring.monitor import Monitor
 from shared.operator_commands import ANSWERED_FOR_S, Answer, Kind, OperatorCommand
 from shared.redis_connection import Client, connect
-from shared.site import PublishedSite
+from shared.site import PublishedSite, publish_site
 from shared.site_events import site_event
 from tests.conftest import RedisProcess
 from tests.integration import test_aggregator
@@ -186,6 +189,68 @@ def test_crops_in_the_second_redis_are_deleted_even_if_it_or_the_aggregator_was_
     yard.aggregator = Aggregator(redis_client, yard.site, pictures=pictures)
     until(lambda: look_after_output(yard), lambda: not redis_client.exists(yard.keys.erased))
     assert pictures.hkeys(yard.keys.crops("A")) == [b"2"]
+    pictures.close()
+
+
+@pytest.mark.parametrize("is_committed", [True, False], ids=["after the cycle", "before its commit"])
+def test_crops_in_the_second_redis_are_deleted_even_if_the_first_one_came_back_empty(
+    redis_client: Client, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    """The hash `erased` is lost, and nobody else knows the tracks of the forgotten identity any more."""
+    monkeypatch.setattr(erasure, "_AGAIN_AFTER_S", 0.0)
+    yard, pictures = Site(redis_client), connect(redis_process.url)
+    yard.aggregator = Aggregator(redis_client, yard.site, pictures=pictures)
+    yard.play(30)
+    until(lambda: look_after_output(yard), lambda: yard.aggregator._schedule._has_saved)
+    pictures.hset(yard.keys.crops("A"), mapping={"1": "jpeg", "1:best": "jpeg", "2": "jpeg"})
+
+    def empty() -> None:
+        redis_client.flushall()
+        publish_site(redis_client, yard.site.config)
+
+    if is_committed:
+        assert yard.ask("forget", 1).outcome == "done"
+        empty()
+    else:
+        run_cycle = AggregatorState.run_cycle
+
+        def emptying(state: AggregatorState, *given: Any) -> Any:
+            result = run_cycle(state, *given)
+            monkeypatch.setattr(AggregatorState, "run_cycle", run_cycle)
+            empty()
+            return result
+
+        monkeypatch.setattr(AggregatorState, "run_cycle", emptying)
+        send(redis_client, yard.keys, command("forget", 1))
+        with contextlib.suppress(LeaseLost):
+            yard.play(1)
+    yard.feeder.join()
+    until(lambda: look_after_output(yard), lambda: pictures.hkeys(yard.keys.crops("A")) == [b"2"])
+    until(lambda: look_after_output(yard), lambda: not redis_client.exists(yard.keys.erased))
+    assert not redis_client.exists(yard.keys.identity(1))
+    pictures.close()
+
+
+def test_the_next_aggregator_deletes_the_crops_that_redis_had_lost_the_list_of(
+    redis_client: Client, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "_AGAIN_AFTER_S", 0.0)
+    yard, pictures = Site(redis_client), connect(redis_process.url)
+    yard.aggregator = Aggregator(redis_client, yard.site, pictures=pictures)
+    yard.play(30)
+    until(lambda: look_after_output(yard), lambda: yard.aggregator._schedule._has_saved)
+    pictures.config_set("appendfsync", "always")
+    pictures.hset(yard.keys.crops("A"), mapping={"1": "jpeg", "2": "jpeg"})
+    redis_process.kill()
+    assert yard.ask("forget", 1).outcome == "done"
+    redis_client.flushall()
+    publish_site(redis_client, yard.site.config)
+    yard.feeder.join()
+    until(lambda: look_after_output(yard), lambda: redis_client.exists(yard.keys.erased))
+    redis_client.delete(yard.keys.lease("aggregator"))  # The aggregator dies, and so does what it remembers.
+    redis_process.start()
+    yard.aggregator = Aggregator(redis_client, yard.site, pictures=pictures)
+    until(lambda: look_after_output(yard), lambda: pictures.hkeys(yard.keys.crops("A")) == [b"2"])
     pictures.close()
 
 
