@@ -19,19 +19,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-_SCHEME = r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)"
-_URL_CHARACTER = r"[^\s'\"<>]"
+_SCHEME = r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,31}://)"
+"""Of bounded length, so that the time to search a text is proportional to its length."""
+_BEGINNING = re.compile(_SCHEME)
+_WORD = re.compile(r"[^\s'\"<>]+")
 _CREDENTIAL_KEY = (
     r"[?&;/](?:[\w.-]*[_.-])?(?:user|username|usr|login|loginuse|loginpas|pass|passwd|password|passphrase|pwd|psw|token"
     r"|accesstoken|key|apikey|auth|authorization|secret|sig|signature|session|sessionid)="
 )
 """The parameter names that cameras and gateways use for credentials; some accept them in the path."""
-_CREDENTIALS = re.compile(rf"{_SCHEME}{_URL_CHARACTER}*@")
+_KEY = re.compile(_CREDENTIAL_KEY, re.IGNORECASE)
 _SECRET_QUERY = re.compile(rf"(?P<key>{_CREDENTIAL_KEY})[^&\s'\"<>]*", re.IGNORECASE)
-_AMBIGUOUS = re.compile(
-    rf"{_SCHEME}{_URL_CHARACTER}*{_CREDENTIAL_KEY}{_URL_CHARACTER}*@{_URL_CHARACTER}*", re.IGNORECASE
-)
-"""An `@` after such a name may end the login or be part of the secret, so the whole address is hidden."""
 _SPACED_CREDENTIALS = re.compile(rf"{_SCHEME}[^\s:/@'\"<>\[\]]*:(?!\d{{1,5}}(?![^\s/?#,;.)'\"]))(?=\S)[^\n@/]*@")
 """A password with spaces or quotes in it: the colon is followed by neither a port nor a space."""
 _TOKEN = re.compile(r"(?P<public>(?:mtmc|session)_[0-9a-f]{8}_)[0-9a-f]{64}")
@@ -44,10 +42,23 @@ def redact(text: str) -> str:
     A password may contain any character, so everything up to the last `@` of a URL is replaced.
     """
     text = _TOKEN.sub(r"\g<public>***", text)
-    text = _AMBIGUOUS.sub(r"\g<scheme>***", text)
-    for credentials in (_CREDENTIALS, _SPACED_CREDENTIALS):
-        text = credentials.sub(r"\g<scheme>***@", text)
+    text = _WORD.sub(_without_login, text)
+    text = _SPACED_CREDENTIALS.sub(r"\g<scheme>***@", text)
     return _SECRET_QUERY.sub(r"\g<key>***", text)
+
+
+def _without_login(word: re.Match[str]) -> str:
+    text = word[0]
+    beginning = _BEGINNING.search(text)
+    if beginning is None:
+        return text
+    scheme, rest = text[: beginning.end()], text[beginning.end() :]
+    at = rest.rfind("@")
+    if at < 0:
+        return text
+    key = _KEY.search(rest)
+    # An `@` after such a name may end the login or be part of the secret, so the whole address is hidden.
+    return f"{scheme}***" if key is not None and key.end() <= at else f"{scheme}***{rest[at:]}"
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
