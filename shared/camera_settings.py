@@ -25,6 +25,8 @@ from shared.scripts import Scripts
 _OWNER_FIELDS = ("state", "owner", "error", "fault", "moved", "moved_settings", "refused", "origin", "length")
 """The fields of `camera:{camera}` that are deleted with the camera. `seq` and `tick` continue if it is added again."""
 
+MOST_BYTES = 2**18
+"""Of the settings of a camera; no valid ones are so large."""
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 Settings = Mapping[str, CameraConfig | None]
@@ -231,6 +233,8 @@ def _own_keys(keys: Keys, camera: str) -> tuple[str, ...]:
 
 def parse_settings(name: str, text: bytes) -> CameraConfig | None:
     """The settings of the camera `name`; None if they cannot be read, or are those of another camera."""
+    if len(text) > MOST_BYTES:
+        return None
     try:
         camera = CameraConfig.model_validate_json(text)
     except ValidationError:

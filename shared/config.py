@@ -35,6 +35,8 @@ from shared.stream_url import StreamUrl
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _PUBLISHED_DETECTOR = re.compile(r"yolo(v8[nsmlx]|v9[tsmce]|v10[nsmblx]|(11|12|26)[nsmlx])")
 """Ultralytics' names of detection weights: family, version, size."""
+_PATH_LENGTH = 4096
+"""PATH_MAX of Linux."""
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
 
@@ -45,6 +47,8 @@ def _resolved(path: Path, info: ValidationInfo) -> Path:
         ValueError: the context says `check_files` and there is no such file.
     """
     context = info.context or {}
+    if len(str(path)) > _PATH_LENGTH:
+        raise ValueError(f"a path may have {_PATH_LENGTH} characters at most")
     full = Path(path).expanduser()
     if not full.is_absolute() and "base" in context:
         full = (Path(context["base"]) / full).resolve()
@@ -460,7 +464,11 @@ class CameraConfig(Section):
     """One camera."""
 
     name: Name = Field(description="letters, digits, '_', '-', '.'; used in Redis keys and URLs")
-    source: str = Field(min_length=1, description="path of a video file, rtsp(s):// or http(s):// URL, or /dev/videoN")
+    source: str = Field(
+        min_length=1,
+        max_length=_PATH_LENGTH,
+        description="path of a video file, rtsp(s):// or http(s):// URL, or /dev/videoN",
+    )
     loop: bool = Field(False, description="play the file again from the beginning when it ends")
     title: str | None = Field(
         None, min_length=1, max_length=100, description="text for people; if not set, they see the name"
@@ -487,7 +495,9 @@ class CameraConfig(Section):
     hwaccel: Literal["none", "auto", "cuda", "qsv", "vaapi", "drm", "amf", "videotoolbox", "d3d11va"] = Field(
         "none", description="hardware that decodes the video; auto: the first that works, otherwise the CPU"
     )
-    ffmpeg_options: dict[FfmpegOption, str] = Field({}, description="further options of FFmpeg for a stream")
+    ffmpeg_options: dict[FfmpegOption, Annotated[str, Field(max_length=1000)]] = Field(
+        {}, description="further options of FFmpeg for a stream"
+    )
     mask: FilePath | None = Field(
         None, description="path of an image of the view; detections whose centre is on a black pixel are dropped"
     )

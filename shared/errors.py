@@ -61,6 +61,11 @@ def _without_login(word: re.Match[str]) -> str:
     return f"{scheme}***" if key is not None and key.end() <= at else f"{scheme}***{rest[at:]}"
 
 
+def shortened(text: str, most: int = 500) -> str:
+    """`text`, cut after `most` characters. Redact it first: a part of a password cannot be recognised."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def hide(text: str, secrets: Iterable[str]) -> str:
     """`text` with each of the `secrets` in it replaced by `***`, also if percent-encoded, and redacted."""
     forms = {form for secret in secrets for form in (secret, quote(secret, safe=""), quote(secret), unquote(secret))}
@@ -134,7 +139,10 @@ class SourceUnavailable(MtmcError):
 
 
 class MessageError(MtmcError):
-    """A stream entry that does not follow the wire format."""
+    """A stream entry that does not follow the wire format. The message is short, whatever the entry contains."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(redact(message)))
 
 
 class RedisUnusable(MtmcError):

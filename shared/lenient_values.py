@@ -11,22 +11,34 @@ from typing import Any
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
 """Stricter than `int`, which also reads spaces, underscores and the digits of other scripts."""
 
+LONGEST = 2**17
+"""Bytes of a text. The longest of a site is the list of a detector's classes."""
+LONGEST_NAME = 256
+"""Bytes of the name of a worker or another process."""
+_LONGEST_CLASS = 100
 _LARGEST = 2**64 - 1
 """Of each of the two numbers in the id of a stream entry."""
 
 
-def text_fields(answer: Any) -> dict[str, str]:
-    """A hash as text; empty for anything else."""
+def text_fields(answer: Any, longest: int = LONGEST) -> dict[str, str]:
+    """A hash as text; empty for anything else. Names and values are cut after `longest` bytes."""
     if not isinstance(answer, Mapping):
         return {}
-    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in answer.items()}
+    return {
+        name[:longest].decode(errors="replace"): value[:longest].decode(errors="replace")
+        for name, value in answer.items()
+    }
 
 
 def scores(answer: Any) -> dict[str, int]:
-    """A sorted set of whole numbers; empty for anything else."""
+    """A sorted set of whole numbers; empty for anything else. Absurdly long names are left out."""
     if not isinstance(answer, list):
         return {}
-    return {name.decode(errors="replace"): int(score) for name, score in answer if math.isfinite(score)}
+    return {
+        name.decode(errors="replace"): int(score)
+        for name, score in answer
+        if math.isfinite(score) and len(name) <= LONGEST_NAME
+    }
 
 
 def whole(text: bytes | str | None) -> int | None:
@@ -62,9 +74,9 @@ def following(entry_id: tuple[int, int]) -> str | None:
 
 
 def class_names(text: str) -> tuple[str, ...]:
-    """A JSON list of names; empty for anything else."""
+    """A JSON list of names, which are cut after 100 letters; empty for anything else."""
     try:
         names = json.loads(text) if text else ()
     except (ValueError, RecursionError):
         return ()
-    return tuple(str(name) for name in names) if isinstance(names, list) else ()
+    return tuple(str(name)[:_LONGEST_CLASS] for name in names) if isinstance(names, list) else ()

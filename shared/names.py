@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from shared.keys import Keys
 from shared.lenient_reads import fields_at, hash_at
 from shared.lenient_values import whole
+from shared.operator_commands import NAME_LENGTH
 from shared.redis_connection import Client
 
 
@@ -24,4 +25,4 @@ def read_names(client: Client, keys: Keys, gids: Sequence[int] | None = None) ->
 
 
 def _text(name: bytes) -> str:
-    return name.decode(errors="replace")
+    return name[: 4 * NAME_LENGTH].decode(errors="replace")[:NAME_LENGTH]

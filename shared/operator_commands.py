@@ -38,9 +38,13 @@ Outcome = Literal["done", "refused"]
 ANSWERED_FOR_S = 3_600
 """How long an answer is kept."""
 NAME_LENGTH, BY_LENGTH = 64, 64
+_SHOWN = 100
+"""Characters of a wrong value that a message shows."""
 _CAMERA_LENGTH, _TITLE_LENGTH, _SETTINGS_LENGTH, _CALIBRATION_LENGTH = 64, 100, 1_000, 4_000
 TRACKS_MOST = 100
 """Tracks that one command may split off."""
+_TRACKS_LENGTH = 10_000
+_TOO_MANY_TRACKS = f"a command can split off at most {TRACKS_MOST} tracks"
 _GIDS_END = 2**53
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CAMERA = re.compile(NAME_PATTERN)
@@ -112,13 +116,17 @@ class OperatorCommand:
         except UnicodeDecodeError:
             raise MessageError("it is not UTF-8") from None
         if text.get("schema") != str(SCHEMA):
-            raise MessageError(f"its schema is {text.get('schema')!r}, but only {SCHEMA} is known")
+            raise MessageError(f"its schema is {text.get('schema', '')[:_SHOWN]!r}, but only {SCHEMA} is known")
         kind = next((one for one in get_args(Kind) if one == text.get("kind")), None)
         if kind is None:
-            raise MessageError(f"its kind is {text.get('kind')!r}, but it must be one of {', '.join(get_args(Kind))}")
+            raise MessageError(
+                f"its kind is {text.get('kind', '')[:_SHOWN]!r}, but it must be one of {', '.join(get_args(Kind))}"
+            )
         gids = [whole(text.get(name, "0")) for name in ("gid", "other_gid")]
         if gids[0] is None or gids[1] is None:
             raise MessageError("a gid is not a whole number")
+        if len(text.get("tracks", "")) > _TRACKS_LENGTH:
+            raise MessageError(_TOO_MANY_TRACKS)
         tracks = tuple(parsed_track(one) for one in text.get("tracks", "").split(" ") if one)
         given = (text.get(name, "") for name in ("name", "undoes", "camera", "title", "settings", "calibration"))
         command = cls(text.get("id", ""), kind, text.get("by", ""), gids[0], gids[1], tracks, *given)
@@ -152,7 +160,7 @@ class OperatorCommand:
         if self.undoes and not self.is_id(self.undoes):
             raise MessageError("'undoes' is not the id of a command")
         if len(self.tracks) > TRACKS_MOST:
-            raise MessageError(f"a command can split off at most {TRACKS_MOST} tracks")
+            raise MessageError(_TOO_MANY_TRACKS)
         if self.camera and (len(self.camera) > _CAMERA_LENGTH or not _CAMERA.fullmatch(self.camera)):
             raise MessageError("'camera' is not the name of a camera")
         if len(self.title) > _TITLE_LENGTH or len(self.settings) > _SETTINGS_LENGTH:
@@ -231,10 +239,11 @@ def parsed_track(text: str) -> TrackName:
     camera, slash, number = text.rpartition("/")
     track_id = whole(number)
     if not slash or not _CAMERA.fullmatch(camera) or track_id is None or track_id < 0:
-        raise MessageError(f"{text!r} is not a track: write CAMERA/TRACK_ID")
+        raise MessageError(f"{text[:_SHOWN]!r} is not a track: write CAMERA/TRACK_ID")
     return camera, track_id
 
 
 def _is_line(text: str, longest: int) -> bool:
-    printable = all(unicodedata.category(one)[0] not in "CZ" or one == " " for one in text)
-    return len(text) <= longest and text == text.strip() and printable
+    if len(text) > longest or text != text.strip():
+        return False
+    return all(unicodedata.category(one)[0] not in "CZ" or one == " " for one in text)

@@ -8,12 +8,13 @@ from typing import Any
 
 from shared.errors import redact
 from shared.keys import Keys
-from shared.lenient_values import decimal
+from shared.lenient_values import LONGEST_NAME, decimal
 from shared.monitoring.http_server import Address
 from shared.presence import FORGOTTEN_SECONDS
 from shared.redis_connection import Client
 
 _MOST = 1000
+_LONGEST = 1000
 _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104
 
 
@@ -74,7 +75,7 @@ def recent_heartbeats(answer: Any, now_ms: int) -> dict[str, float]:
     """Process → age of its last heartbeat, s; those of the last minute. `now_ms` is Redis time."""
     if not isinstance(answer, list):
         return {}
-    ages_s = {_text(name): (now_ms - beat_ms) / 1000 for name, beat_ms in answer}
+    ages_s = {_text(name): (now_ms - beat_ms) / 1000 for name, beat_ms in answer if len(name) <= LONGEST_NAME}
     return {name: age_s for name, age_s in ages_s.items() if age_s < FORGOTTEN_SECONDS}
 
 
@@ -116,8 +117,8 @@ def _metrics_url(fields: Mapping[str, str]) -> str | None:
 
 
 def _text(value: Any) -> str:
-    """`value` as printable text, without terminal control characters."""
-    decoded = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    """`value` as printable text, without terminal control characters, and cut after 1,000 bytes."""
+    decoded = value[:_LONGEST].decode(errors="replace") if isinstance(value, bytes) else str(value)
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in decoded)
 
 

@@ -14,7 +14,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from shared.camera_settings import camera_names, parse_settings
-from shared.errors import ConfigError
+from shared.errors import ConfigError, shortened
 from shared.lenient_reads import hash_at, is_wrong_type, text_at
 from shared.lenient_values import whole
 from shared.redis_connection import Client
@@ -154,7 +154,7 @@ class SiteCopy:
             if not camera_names([name]):
                 commands.append(["HDEL", self._keys.cameras, name])
                 what.append(f"(removed a camera whose name cannot be used: {name[:64]!r})")
-        return commands, ", ".join(what)
+        return commands, shortened(", ".join(what))
 
 
 def _is_good(name: bytes, text: bytes) -> bool:

@@ -14,6 +14,8 @@ from shared.site_state.explanation import Reason, reason_of
 EventId = tuple[int, int]
 """Id of a stream entry: its two numbers."""
 _AT_ONCE = 500
+_LONGEST = 1000
+"""Bytes of one field."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class SiteEvent:
 
 def site_event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> SiteEvent | None:
     """The event in an entry; None if it has no kind."""
-    text = text_fields(fields)
+    text = text_fields(fields, _LONGEST)
     if not text.get("kind"):
         return None
     counts = {name: whole(text.get(name)) for name in ("tracks", "identities", "after_seq", "next_seq")}

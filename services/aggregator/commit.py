@@ -55,7 +55,7 @@ def _repaired(
     state: AggregatorState, record: CycleRecord, unusable: Sequence[UnusableKey], checkpoints: Checkpoints
 ) -> tuple[CycleRecord, list[Command]]:
     """The cycle with the commands that make `unusable` keys usable before it."""
-    found = repair(unusable, state.keys, checkpoints, state.committed_tick)
+    found = repair(unusable, state.keys, state.committed_tick)
     letters = [*(one for one in record.dead_letters if one.entry_id), *found.letters]
     events = record.events_before if found.last_event is None else found.last_event
     record = replace(record, dead_letters=letters, events_before=events)

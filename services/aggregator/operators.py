@@ -16,7 +16,7 @@ from shared.keys import Keys
 from shared.operator_commands import Answer, OperatorCommand, Outcome
 
 _log = structlog.get_logger()
-_READ_AT_ONCE = 100
+_READ_AT_ONCE = 20
 _CARRIED_OUT_AT_ONCE = 20
 """Commands of one cycle, so that it stays short."""
 _WAITING_MOST = 200

@@ -24,7 +24,6 @@ CHUNK_BYTES = 4 * 1024 * 1024
 _FIRST_READ_BYTES, _LEAST_READ_BYTES = 64 * 1024, 4 * 1024
 _READ_SECONDS = 0.2
 """What reading a piece should take: far less than the lease."""
-_FOREIGN_AT_ONCE = 10_000
 SCHEMA = 8
 """Of checkpoints. 1 had no number and nothing that is learned; 2 had no travel times, overlaps or divided tracks; 3 had
 no time offsets of cameras; 4 had the free rows of the track table; 5 had nothing of operators; 6 had means of all
@@ -162,11 +161,6 @@ class Checkpoints:
     def last_number(self, stream: str) -> int:
         """The first part of the newest id of a stream, 0 if it is empty."""
         return newest_number(self._client.xrevrange(stream, count=1))
-
-    def without_entries_after(self, stream: str, last_id: str) -> list[Command]:
-        """As `without_entries`, for the entries after `last_id`."""
-        entries = self._client.xrange(stream, min=f"({last_id}", count=_FOREIGN_AT_ONCE)
-        return self.without_entries(stream, [entry_id.decode() for entry_id, _ in entries])
 
     def generations(self) -> list[dict[str, Any]]:
         """Descriptions of the valid checkpoint and the previous one, as far as they exist."""

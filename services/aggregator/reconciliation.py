@@ -44,7 +44,7 @@ class Reconciliation:
         for key in sorted(streams.difference(one.key for one in wrong)):
             last = self._checkpoints.last_number(key)
             wrong += [UnusableKey(key, "id", f"{last}-0")] if last >= NUMBERS_END else []
-        found = repair(wrong, self._keys, self._checkpoints, 0)
+        found = repair(wrong, self._keys, 0)
         looks = with_cycles and self._keys.cycles not in found.deleted
         if looks and (foreign := self._checkpoints.foreign_cycles()):
             reason = f"{len(foreign)} entries are not cycles: they were deleted"
@@ -88,8 +88,7 @@ class Reconciliation:
         commands += self._published.wrong_names(identities)
         commands += publication.rewritten(deleted, state.association)
         commands += publication.changes(state.last_tick, changes)
-        if commands:
-            lease.commit(commands, touched_keys(commands), confirm=True)
+        self._restate(lease, commands, confirm=True)
         state.differs_since = None
 
     def _adopt(self, published: Mapping[tuple[str, int], int], since: int) -> Adopted:
@@ -137,9 +136,9 @@ class Reconciliation:
         state.committed_tick = state.last_tick
         lease.commit(commands, touched_keys(commands), confirm=True)
 
-    def _restate(self, lease: Lease, commands: Sequence[Command]) -> None:
+    def _restate(self, lease: Lease, commands: Sequence[Command], *, confirm: bool = False) -> None:
         """Writes published state again, in several commits."""
         for start in range(0, len(commands), _RESTATED_AT_ONCE):
             part = commands[start : start + _RESTATED_AT_ONCE]
-            lease.commit(part, touched_keys(part))
+            lease.commit(part, touched_keys(part), confirm=confirm)
             self._progressed()

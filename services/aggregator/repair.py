@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from services.aggregator.persistence import Checkpoints
 from services.aggregator.publication import Command
 from services.aggregator.reader import DeadLetter, entry_order
 from shared.keys import Keys
@@ -15,7 +14,9 @@ from shared.leases import UnusableKey
 
 _log = structlog.get_logger()
 NUMBERS_END = 2**53
-"""No event has such a number, and no entry such a time: an entry with a larger id is foreign."""
+"""No entry has such a time: one with a larger id is foreign."""
+_EVENTS_END = 10**12
+"""No event has such a number, but ids that Redis chooses for another program are larger: the time in ms."""
 
 
 @dataclass
@@ -30,23 +31,22 @@ class Repair:
     """Number of the last event, if it is higher than expected."""
 
 
-def repair(unusable: Sequence[UnusableKey], keys: Keys, checkpoints: Checkpoints, committed_tick: int) -> Repair:
+def repair(unusable: Sequence[UnusableKey], keys: Keys, committed_tick: int) -> Repair:
     """The repair of `unusable` keys; logs each of them.
 
     Args:
         unusable: as `UnusableKeys` has them.
         keys: of the site.
-        checkpoints: to read streams.
         committed_tick: tick of the last committed cycle.
     """
     found = Repair()
     for one in unusable:
-        if one.key == keys.events and one.problem == "id" and entry_order(one.found)[0] < NUMBERS_END:
+        if one.key == keys.events and one.problem == "id" and entry_order(one.found)[0] < _EVENTS_END:
             found.last_event = entry_order(one.found)[0]
             done = "the numbers of events continue after it"
         elif one.problem == "id":
-            last = committed_tick if one.key == keys.cycles else NUMBERS_END
-            found.commands += checkpoints.without_entries_after(one.key, f"{last}-0")
+            last = {keys.cycles: committed_tick, keys.events: _EVENTS_END}.get(one.key, NUMBERS_END)
+            found.commands.append(["CUT", one.key, f"{last}-0"])
             done = "the entries that nobody can continue from were deleted"
         elif one.problem == "number":
             found.commands.append(["HDEL", one.key, one.found])

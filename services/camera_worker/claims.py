@@ -18,7 +18,7 @@ from shared.config import CameraConfig
 from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.leases import Lease, Leases
-from shared.lenient_values import whole
+from shared.lenient_values import LONGEST_NAME, whole
 from shared.redis_connection import Client
 from shared.site_state.states import WORKER_GONE_MS
 
@@ -148,7 +148,8 @@ class Claims:
         self._client.delete(self._keys.worker(self.worker))
 
     def _live_workers(self) -> dict[str, LiveWorker]:
-        names = [name.decode(errors="replace") for name in self._client.zrange(self._keys.workers, 0, -1)]
+        listed = self._client.zrange(self._keys.workers, 0, -1)
+        names = [name.decode(errors="replace") for name in listed if len(name) <= LONGEST_NAME]
         with self._client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hmget(self._keys.worker(name), "labels", "capacity")

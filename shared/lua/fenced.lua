@@ -7,6 +7,7 @@
 --   id       the last id of the stream, `found`, is not below that of the command
 --   number   a field of the hash, `found`, is not an integer
 --   length   the string has only `found` bytes, so that SETRANGE would leave a hole
+-- The command CUT key id is not of Redis: it deletes the entries of a stream after an id, so that others can follow it.
 -- A script that fails half-way keeps what it has written, so everything that can fail is checked first. Redis itself
 -- refuses a script for lack of memory or disk space at its first write only.
 local lease, epochs, value, role, ttl_ms = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -14,7 +15,7 @@ if not owned(lease, epochs, role, value) then return 0 end
 
 -- The type that a command requires. Commands that are not listed work on every type, or the caller knows the type.
 local TYPES = {HSET = 'hash', HDEL = 'hash', HINCRBY = 'hash', XADD = 'stream', XDEL = 'stream', XTRIM = 'stream',
-  XSETID = 'stream', SETRANGE = 'string'}
+  XSETID = 'stream', SETRANGE = 'string', CUT = 'stream'}
 local LAST_ID = '18446744073709551615-18446744073709551615'
 
 local function last_id(stream)
@@ -31,6 +32,12 @@ local function id_of(command)
     i = i + ((command[i + 1] == '~' or command[i + 1] == '=') and 3 or 2)
   end
   return command[i]
+end
+
+-- The last id of a stream once the entries after `id` are deleted.
+local function id_before(stream, id)
+  local newest = redis.call('XREVRANGE', stream, id, '-', 'COUNT', 1)
+  return #newest > 0 and newest[1][1] or '0-0'
 end
 
 local types, ids, cleared, problems = {}, {}, {}, {}
@@ -60,6 +67,8 @@ local function check(command)
     end
   elseif name == 'XSETID' then
     ids[key] = command[3]
+  elseif name == 'CUT' then
+    ids[key] = types[key] == 'none' and '0-0' or id_before(key, command[3])
   elseif name == 'SETRANGE' then
     local length = redis.call('STRLEN', key)
     if length < tonumber(command[3]) then problem, found = 'length', tostring(length) end
@@ -75,9 +84,21 @@ local function check(command)
   end
 end
 
+local function cut(stream, id)
+  local newer = redis.call('XRANGE', stream, '(' .. id, '+', 'COUNT', 100)
+  while #newer > 0 do
+    for _, entry in ipairs(newer) do redis.call('XDEL', stream, entry[1]) end
+    newer = redis.call('XRANGE', stream, '(' .. id, '+', 'COUNT', 100)
+  end
+  local last = id_before(stream, '+')
+  if last == '0-0' then redis.call('DEL', stream) else redis.call('XSETID', stream, last) end
+end
+
 local commands = cmsgpack.unpack(ARGV[4])
 for _, command in ipairs(commands) do check(command) end
 if #problems > 0 then return problems end
 if ttl_ms > 0 then renewed(lease, epochs, role, value, ttl_ms) end
-for _, command in ipairs(commands) do redis.call(unpack(command)) end
+for _, command in ipairs(commands) do
+  if command[1] == 'CUT' then cut(command[2], command[3]) else redis.call(unpack(command)) end
+end
 return 1

@@ -5,10 +5,9 @@
 --   forget
 -- acquire returns the whole value or false; the others return 1 or 0.
 local verb, role = ARGV[1], ARGV[2]
-local held = redis.call('GET', KEYS[1])
 
 if verb == 'acquire' then
-  if held then return false end
+  if held_lease(KEYS[1]) then return false end
   local least = ARGV[5]
   if least == 'now' then
     local time = redis.call('TIME')
@@ -22,7 +21,7 @@ if verb == 'acquire' then
 elseif verb == 'renew' then
   return renewed(KEYS[1], KEYS[2], role, ARGV[3], ARGV[4]) and 1 or 0
 elseif verb == 'release' then
-  if held ~= ARGV[3] then return 0 end
+  if redis.call('GET', KEYS[1]) ~= ARGV[3] then return 0 end
   redis.call('DEL', KEYS[1])
   redis.call('HINCRBY', KEYS[2], role, 1) -- A released lease, unlike an expired one, must not be taken back.
   return 1

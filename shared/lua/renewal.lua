@@ -5,8 +5,15 @@ local function last_epoch(epochs, role)
   return tonumber(redis.call('HGET', epochs, role) or redis.call('HGET', epochs, 'removed') or '0') or 0
 end
 
+-- The value of a lease; false if there is none. What does not end within twice the longest lease is none: another
+-- program wrote it, or took its end away, and nobody could ever take the role over.
+local function held_lease(lease)
+  local left_ms = redis.call('PTTL', lease)
+  return left_ms >= 0 and left_ms <= 120000 and redis.call('GET', lease)
+end
+
 local function owned(lease, epochs, role, value)
-  local held = redis.call('GET', lease)
+  local held = held_lease(lease)
   if held then return held == value end
   local epoch = tonumber(string.match(value, '^(%d+):'))
   return last_epoch(epochs, role) <= epoch

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
-from shared.errors import hide
+from shared.camera_settings import MOST_BYTES
+from shared.errors import hide, shortened
 from shared.lenient_values import class_names, decimal, whole
 from shared.site_state.facts import CameraFacts
 from shared.site_state.states import CameraState, State, picture_limit_s
@@ -27,7 +28,7 @@ def judged(
     """
     written = facts.written
     paused, source, title, secrets, broken = _settings(facts.settings)
-    error = without_secrets(written.get("error", ""), source, secrets) or broken
+    error = shortened(without_secrets(written.get("error", ""), source, secrets)) or broken
     age_s = None
     if facts.picture_ms is not None and pictures_now_ms is not None:
         age_s = max(0.0, (pictures_now_ms - facts.picture_ms) / 1000)
@@ -78,6 +79,7 @@ def _state(facts: CameraFacts, error: str, *, pictures_away: bool, late: bool) -
         return "down", error or "the camera does not answer"
     if written == "starting":
         return "starting", "opening the source"
+    fault = shortened(facts.written.get("fault", ""))
     if written not in _PICTURES_ARRIVE:
         return "stalled", "its worker reports a state that this version of mtmc does not know"
     if facts.stalled:
@@ -90,20 +92,20 @@ def _state(facts: CameraFacts, error: str, *, pictures_away: bool, late: bool) -
         since = datetime.fromtimestamp(facts.picture_ms / 1000, UTC)
         return "stalled", f"no new picture since {since:%Y-%m-%d %H:%M:%S} UTC"
     if written == "frozen":
-        return "frozen", facts.written.get("fault") or "the picture does not change"
+        return "frozen", fault or "the picture does not change"
     if written == "blank":
-        return "blank", facts.written.get("fault") or "the picture is all of one colour"
+        return "blank", fault or "the picture is all of one colour"
     if written == "moving":
-        return "moving", facts.written.get("fault") or "the camera is moving"
+        return "moving", fault or "the camera is moving"
     if written == "moved":
-        return "moved", facts.written.get("fault") or "the camera was moved"
+        return "moved", fault or "the camera was moved"
     return "live", "live"
 
 
 def _settings(text: bytes) -> tuple[bool, str, str, list[str], str]:
     """Whether the camera is paused, its source, its title, its secrets, and the error in its settings, if any."""
     try:
-        settings = json.loads(text)
+        settings = json.loads(text if len(text) <= MOST_BYTES else b"")
         source, title = str(settings.get("source", "")), str(settings.get("title") or "")
         secrets = [str(secret) for secret in settings.get("secrets") or ()]
         return bool(settings.get("paused", False)), source, title, secrets, ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from shared.camera_settings import camera_names
 from shared.lenient_values import decimal, text_fields, whole
 from shared.redis_connection import RETRYABLE, Client
 from shared.scripts import Scripts
@@ -53,7 +54,7 @@ class StateReader:
         site = read_site_facts(self._client, self._keys)
         # If Redis lost its data, the cameras of the published site are still shown.
         settings = site.settings or self._settings
-        names = self._ordered(name.decode(errors="replace") for name in settings)
+        names = self._ordered(camera_names(settings))
         workers = sorted(site.heartbeat_ages_ms)
         with self._client.pipeline(transaction=False) as pipe:
             for worker in workers:
@@ -61,13 +62,15 @@ class StateReader:
             for name in names:
                 pipe.hgetall(self._keys.camera(name))
                 pipe.hvals(self._keys.gids(name))
+                pipe.hget(self._keys.epochs, f"camera:{name}")
             for service in site.service_ages_s:
                 pipe.hgetall(self._keys.service(service))
             self._run_newest_tracks(names, pipe)
             *answers, (now_ms, *entries) = execute(pipe)
-        of_cameras = answers[len(workers) : len(workers) + 2 * len(names)]
-        services = listed_services(site.service_ages_s, answers[len(workers) + 2 * len(names) :], site.now_ms)
-        written, gids = [text_fields(answer) for answer in of_cameras[::2]], [ids or () for ids in of_cameras[1::2]]
+        of_cameras = answers[len(workers) : len(workers) + 3 * len(names)]
+        services = listed_services(site.service_ages_s, answers[len(workers) + 3 * len(names) :], site.now_ms)
+        written, gids = [text_fields(answer) for answer in of_cameras[::3]], [ids or () for ids in of_cameras[1::3]]
+        claimed_ms = [site.claimed_ms(epoch) for epoch in of_cameras[2::3]] if self._is_live else [None] * len(names)
         shown = [
             self._shown(newest, decimal(fields.get("fps")), now_ms)
             for newest, fields in zip(entries, written, strict=True)
@@ -82,7 +85,14 @@ class StateReader:
         cameras = tuple(
             judged(
                 self._facts(
-                    name, settings.get(name.encode(), b""), written[i], shown[i], len(gids[i]), pictures_ms[i], site
+                    name,
+                    settings.get(name.encode(), b""),
+                    written[i],
+                    shown[i],
+                    len(gids[i]),
+                    claimed_ms[i],
+                    pictures_ms[i],
+                    site,
                 ),
                 tick=site.tick,
                 target_fps=self._target_fps,
@@ -167,6 +177,7 @@ class StateReader:
         written: Mapping[str, str],
         shown: ShownTracks | None,
         gids: int,
+        claimed_ms: int | None,
         picture_ms: int | None,
         site: SiteFacts,
     ) -> CameraFacts:
@@ -180,7 +191,7 @@ class StateReader:
             seen_tick=site.seen.get(name),
             live_tracks=None if shown is None else shown.count,
             gids=gids,
-            claimed_ms=site.claimed_ms(name) if self._is_live else None,
+            claimed_ms=claimed_ms,
             picture_ms=picture_ms,
         )
 

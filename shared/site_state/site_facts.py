@@ -32,8 +32,6 @@ class SiteFacts:
     aggregator: bool
     settings: Mapping[bytes, bytes]
     """Camera → JSON of its settings."""
-    epochs: Mapping[str, str]
-    """Role → the epoch of its last lease."""
     seen: Mapping[str, int]
     """Camera → last handled tick; only those that take part in the clock."""
     heartbeat_ages_ms: Mapping[str, int]
@@ -54,12 +52,12 @@ class SiteFacts:
         """The cameras that the clock lists as stalled."""
         return tuple(self.skew.get("stalled", "").split())
 
-    def claimed_ms(self, camera: str) -> int | None:
-        """When a camera was last claimed, ms of Redis time: in live mode that is the epoch of its lease.
+    def claimed_ms(self, written_epoch: bytes | None) -> int | None:
+        """When a camera was last claimed, ms of Redis time: in live mode that is the epoch of its last lease.
 
         None if unknown. An epoch in the future is left over from a run in virtual mode and is ignored.
         """
-        epoch = whole(self.epochs.get(f"camera:{camera}"))
+        epoch = whole(written_epoch)
         return epoch if epoch is not None and epoch <= self.now_ms else None
 
 
@@ -75,7 +73,6 @@ def read_site_facts(client: Client, keys: Keys) -> SiteFacts:
         pipe.exists(keys.lease("clock"))
         pipe.exists(keys.lease("aggregator"))
         pipe.hgetall(keys.cameras)
-        pipe.hgetall(keys.epochs)
         pipe.zrange(keys.seen, 0, -1, withscores=True)
         pipe.zrange(keys.workers, 0, -1, withscores=True)
         pipe.xrevrange(keys.ticks, count=_ENTRIES_OF_A_TICK)
@@ -83,7 +80,7 @@ def read_site_facts(client: Client, keys: Keys) -> SiteFacts:
         pipe.hgetall(keys.restored)
         queue_heartbeats(pipe, keys)
         pipe.time()
-        tick, skew, clock, aggregator, settings, epochs, seen, heartbeats, ticks, cycles, *rest = execute(pipe)
+        tick, skew, clock, aggregator, settings, seen, heartbeats, ticks, cycles, *rest = execute(pipe)
         restored, services, redis_time = rest
     now_ms = redis_time[0] * 1000 + redis_time[1] // 1000
     ages_ms = {worker: max(0, now_ms - beat_ms) for worker, beat_ms in scores(heartbeats).items()}
@@ -94,7 +91,6 @@ def read_site_facts(client: Client, keys: Keys) -> SiteFacts:
         clock=bool(clock),
         aggregator=bool(aggregator),
         settings=settings or {},
-        epochs=text_fields(epochs),
         seen=scores(seen),
         heartbeat_ages_ms={worker: age_ms for worker, age_ms in ages_ms.items() if age_ms < WORKER_GONE_MS},
         now_ms=now_ms,
