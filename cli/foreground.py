@@ -142,7 +142,8 @@ class Foreground:
 
     def _print_problems(self, found: Sequence[SiteProblem]) -> None:
         now_s = time.monotonic()
-        problems = self._problem_watch.settled(found, now_s)
+        settled = self._problem_watch.settled(found, now_s)
+        problems = tuple(one for one in settled if one.code != "redis_refuses")  # printed already, with the folder
         if now_s < self._problems_from_s:
             return
         for item in problem_news(self._problems, problems):

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, ResponseError
 
 from launcher.address import RedisAddress, find_redis, site_name
 from launcher.site_file import load_site_leniently
 from shared.errors import MtmcError, RedisUnusable, redact
 from shared.keys import Keys
-from shared.redis_connection import RETRYABLE, Client, check
+from shared.redis_connection import RETRYABLE, Client, WritesRefused, check
 from shared.site import PublishedSite, read_site
 from shared.site_state.reading import StateReader
 from shared.site_state.states import SiteState
@@ -108,7 +108,8 @@ def server_answers(client: Client) -> bool:
     try:
         client.ping()
     except RETRYABLE as error:
-        return isinstance(error, AuthenticationError | NoPermissionError)
+        # While Redis cannot write to its disk, it refuses even PING.
+        return isinstance(error, AuthenticationError | NoPermissionError | WritesRefused | BusyLoadingError)
     except ResponseError:
         pass
     return True

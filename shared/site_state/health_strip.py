@@ -59,7 +59,7 @@ def health_strip(state: SiteState) -> tuple[PartHealth, ...]:
         _workers(state, by_part),
         _judged("aggregator", by_part, _aggregator_value(state), _aggregator_text(state)),
         _judged("services", by_part, str(len(state.health.services)), "all processes send heartbeats and are ready"),
-        PartHealth("redis", "good", "ok", "Redis answers", _NOTHING_TO_DO),
+        _judged("redis", by_part, "refuses" if "redis" in by_part else "ok", "Redis answers"),
     )
 
 
@@ -82,7 +82,7 @@ def _part_of(problem: SiteProblem, roles: Mapping[str, str]) -> Part:
             return "aggregator"
         case "no_worker" | "gpu_unused":
             return "workers"
-        case "redis_silent":
+        case "redis_silent" | "redis_refuses":
             return "redis"
         case "service_silent" | "service_not_ready":
             # A process that is one of several: the others do its work.

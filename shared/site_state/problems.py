@@ -22,6 +22,7 @@ ProblemCode = Literal[
     "service_not_ready",
     "gpu_unused",
     "redis_silent",
+    "redis_refuses",
 ]
 PROBLEM_CODES: tuple[ProblemCode, ...] = get_args(ProblemCode)
 """What can be wrong:
@@ -36,6 +37,7 @@ service_silent     a process sends no heartbeat, although it did not stop in the
 service_not_ready  a process says that it cannot do its work
 gpu_unused         workers run networks on the CPU although their host has a GPU that they may use
 redis_silent       Redis does not answer
+redis_refuses      Redis answers, but refuses writes, so nothing advances
 """
 
 OF_GIDS: frozenset[ProblemCode] = frozenset({"no_aggregator", "aggregator_behind", "gids_missing"})
@@ -138,6 +140,8 @@ class SiteHealth:
     """Whether there is a camera that is neither paused nor at the end of its file."""
     services: tuple[ServiceInfo, ...] = ()
     unused_gpus: tuple[UnusedGpu, ...] = ()
+    refusal: str = ""
+    """Why Redis refuses writes, and after a semicolon what to do; empty: it accepts them."""
 
 
 def ticks_have_stopped(tick_age_s: float | None, *, live: bool, target_fps: float) -> bool:
@@ -147,6 +151,8 @@ def ticks_have_stopped(tick_age_s: float | None, *, live: bool, target_fps: floa
 
 def site_problems(health: SiteHealth, *, site: str, live: bool, target_fps: float) -> tuple[SiteProblem, ...]:
     """What is wrong, the most important first; a problem that follows from another one is left out."""
+    if health.refusal:
+        return (_redis_refuses(health.refusal),)
     services = _without_leftovers(health.services)
     young = _is_young(health.services)
     starting = {role for role in ("clock", "aggregator") if young and not _has_been_ready(services, role)}
@@ -174,6 +180,11 @@ def redis_silent(reason: str = "") -> SiteProblem:
         f"Redis does not answer{why}, so the state of the site is unknown",
         "start Redis, or check the network to it; everything continues once it is back",
     )
+
+
+def _redis_refuses(refusal: str) -> SiteProblem:
+    why, _, advice = refusal.partition("; ")
+    return SiteProblem("redis_refuses", "", f"Redis refuses writes, so the site waits: {why}", advice)
 
 
 # -- the roles -------------------------------------------------------------------------------------------------
@@ -344,14 +355,22 @@ class ProblemWatch:
         """Problem, and when it was last found."""
         self._read_at_s: float | None = None
         self._interrupted, self._quiet_until_s = False, 0.0
+        self._is_refused = False
 
     def interrupted(self) -> None:
         """Records that Redis did not answer: afterwards, each process needs a moment to send a heartbeat again."""
         self._interrupted = True
 
+    def _note_refusal(self, found: Collection[SiteProblem]) -> None:
+        """The same after Redis refused writes."""
+        was_refused, self._is_refused = self._is_refused, any(one.code == "redis_refuses" for one in found)
+        if was_refused and not self._is_refused:
+            self.interrupted()
+
     def settled(self, found: Collection[SiteProblem], at_s: float) -> tuple[SiteProblem, ...]:
         """The problems to report at the monotonic time `at_s`, given those that a reading `found`."""
         trusted = True
+        self._note_refusal(found)
         if self._interrupted:
             self._interrupted, self._quiet_until_s = False, at_s + _RECOVERY_S
             self._reported.clear()

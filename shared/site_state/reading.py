@@ -168,6 +168,7 @@ class StateReader:
             workers=len(site.heartbeat_ages_ms),
             cameras_wanted=bool(wanted),
             services=services,
+            refusal=site.refusal,
         )
 
     def _facts(

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from shared.keys import Keys
 from shared.lenient_reads import is_wrong_type
 from shared.lenient_values import scores, text_fields, whole
-from shared.redis_connection import Client
+from shared.redis_connection import Client, refusal
 from shared.service_list import queue_heartbeats, recent_heartbeats
 from shared.site_state.states import WORKER_GONE_MS
 from shared.site_state.tick_age import stored_ms
@@ -46,6 +46,8 @@ class SiteFacts:
     """Process → age of its last heartbeat."""
     restored: Mapping[str, str] = field(default_factory=dict)
     """What was written again when Redis had lost everything."""
+    refusal: str = ""
+    """Why Redis refuses writes, and what to do; empty: it accepts them."""
 
     @property
     def stalled(self) -> tuple[str, ...]:
@@ -79,9 +81,11 @@ def read_site_facts(client: Client, keys: Keys) -> SiteFacts:
         pipe.xrevrange(keys.cycles, count=1)
         pipe.hgetall(keys.restored)
         queue_heartbeats(pipe, keys)
+        pipe.info("persistence")
+        pipe.info("memory")
         pipe.time()
         tick, skew, clock, aggregator, settings, seen, heartbeats, ticks, cycles, *rest = execute(pipe)
-        restored, services, redis_time = rest
+        restored, services, persistence, memory, redis_time = rest
     now_ms = redis_time[0] * 1000 + redis_time[1] // 1000
     ages_ms = {worker: max(0, now_ms - beat_ms) for worker, beat_ms in scores(heartbeats).items()}
     number = whole(tick) or 0
@@ -98,6 +102,7 @@ def read_site_facts(client: Client, keys: Keys) -> SiteFacts:
         cycle_tick=_ms(cycles[0]) if cycles else 0,
         service_ages_s=recent_heartbeats(services, now_ms),
         restored=text_fields(restored),
+        refusal=refusal(persistence | memory) or "",
     )
 
 

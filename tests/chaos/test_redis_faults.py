@@ -6,6 +6,7 @@ The site is the same for all faults. Its services connect through a proxy, and t
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -24,6 +25,7 @@ from shared.errors import RedisUnusable
 from shared.lenient_values import whole
 from shared.messages import TrackEntry
 from shared.redis_connection import Client, connect
+from tests.command_line import CommandLine, command_line
 from tests.conftest import RedisProcess
 from tests.free_ports import free_port
 from tests.integration.worker_parts import StillSource
@@ -64,6 +66,10 @@ class FaultySite:
             tracks = TrackEntry.decode(newest[0][1]).batch.track_ids.tolist() if newest else []
             found |= {(camera, track): int(gids.get(str(track).encode(), 0)) for track in tracks}
         return found
+
+    def problems(self) -> list[str]:
+        """The codes of the problems that the page shows."""
+        return [one["code"] for one in json.loads(self.hall.pages.get("/api/v1/site")[2])["problems"]]
 
     def all_have_gids(self) -> bool:
         """Whether every object of every camera has a track with a gid."""
@@ -161,6 +167,11 @@ def faulty_site(folder: Path, source: type[StillSource], disk: Path | None = Non
         yield FaultySite(running, redis, network, client, disk, hall.get("cameras", CAMERAS))
 
 
+@pytest.fixture
+def mtmc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return command_line(monkeypatch, capsys)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySite]:
     folder = tmp_path_factory.mktemp("hall")
@@ -196,13 +207,14 @@ def test_the_memory_of_redis_is_full(site: FaultySite) -> None:
         site.client.config_set("maxmemory", site.client.info("memory")["used_memory"])
         try:
             wait_for(lambda: refusals(logs), "a service reports it")
+            wait_for(lambda: site.problems() == ["redis_refuses"], "the page names the cause, and only the cause")
             time.sleep(FAULT_S)
         finally:
             site.client.config_set("maxmemory", 0)
     assert all("its memory is full; raise its maxmemory" in reason for reason in refusals(logs))
 
 
-def test_the_disk_of_redis_is_full(site: FaultySite) -> None:
+def test_the_disk_of_redis_is_full(site: FaultySite, mtmc: CommandLine) -> None:
     if site.disk is None:
         pytest.skip("a file system can only be mounted by root")
     ballast = site.disk / "ballast"
@@ -211,10 +223,14 @@ def test_the_disk_of_redis_is_full(site: FaultySite) -> None:
             with pytest.raises(OSError, match="No space left"):
                 ballast.write_bytes(bytes(DISK_MIB * 2**20))
             wait_for(lambda: refusals(logs), "a service reports it")
+            wait_for(lambda: site.problems() == ["redis_refuses"], "the page names the cause, and only the cause")
+            status = mtmc("status", "--site", "hall", "--redis", site.redis.url)
             time.sleep(FAULT_S)
         finally:
             ballast.unlink()
         wait_for(lambda: site.client.info("persistence")["aof_last_write_status"] == "ok", "Redis writes again")
+    assert "refuses writes: it cannot write to its disk; free disk space there" in status.stderr
+    assert "not running" not in status.stderr
     assert all("it cannot write to its disk; free disk space there" in reason for reason in refusals(logs))
 
 

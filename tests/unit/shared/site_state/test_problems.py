@@ -91,6 +91,10 @@ def test_a_healthy_site_has_no_problem(changed: dict[str, Any]) -> None:
         ({"services": (CLOCK, AGGREGATOR, replace(WORKER, heartbeat_age_seconds=2.3))}, "service_silent"),
         ({"services": (CLOCK, AGGREGATOR, replace(WORKER, problem="x", not_ready_seconds=3.0))}, "service_not_ready"),
         ({"services": (CLOCK, AGGREGATOR, replace(WORKER, problem="x"))}, "service_not_ready"),
+        (
+            {"refusal": "its memory is full; raise it", "clock": False, "aggregator": False, "workers": 0},
+            "redis_refuses",
+        ),
     ],
     ids=str,
 )
