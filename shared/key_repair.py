@@ -20,10 +20,6 @@ from shared.redis_connection import Client
 _log = structlog.get_logger()
 _EVERY_S = 1.0
 _DEAD_LETTERS_KEPT = 1000
-_ENDLESS = -1
-"""PTTL of a key without an expiry."""
-_LONGEST_LEASE_MS = 120_000
-"""Twice the longest `worker.lease_seconds`."""
 _FUTURE_S = 366 * 24 * 3600
 """Ids are Redis time. An entry further in the future is damage, and no trace of a clock that was set."""
 
@@ -34,7 +30,6 @@ class KeyRepair:
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client, self._keys = client, keys
         self._look_at = 0.0
-        self._leases: list[str] = []
 
     def look_if_due(self) -> None:
         """`look`, once per second at most."""
@@ -61,7 +56,6 @@ class KeyRepair:
             if found not in ("none", wanted[key])
         }
         wrong |= self._exhausted([key for key in wanted if wanted[key] == "stream" and key not in wrong])
-        wrong |= self._endless([key for key in self._leases if key not in wrong])
         for key, reason in wrong.items():
             _log.error("another program has damaged a key", key=key, reason=reason)
             with self._client.pipeline(transaction=True) as pipe:
@@ -86,24 +80,11 @@ class KeyRepair:
             if entries and int(entries[0][0].partition(b"-")[0]) > latest_ms
         }
 
-    def _endless(self, leases: list[str]) -> dict[str, str]:
-        """The leases that do not end, so that nobody could take the role over, and why they are deleted."""
-        with self._client.pipeline(transaction=False) as pipe:
-            for key in leases:
-                pipe.pttl(key)
-            left_ms = pipe.execute()
-        return {
-            key: "another program made this lease endless. It was deleted"
-            for key, left in zip(leases, left_ms, strict=True)
-            if left == _ENDLESS or left > _LONGEST_LEASE_MS
-        }
-
     def _wanted(self) -> Mapping[str, str]:
         """Key → its type."""
         keys, cameras = self._keys, camera_names(hash_at(self._client, self._keys.cameras))
         roles = ("clock", "aggregator", *(f"camera:{camera}" for camera in cameras))
-        self._leases = [keys.lease(role) for role in roles]
-        strings = [keys.tick, keys.files_origin, *self._leases]
+        strings = [keys.tick, keys.files_origin, *map(keys.lease, roles)]
         hashes = [keys.skew, keys.epochs, keys.tokens, keys.sessions, *map(keys.camera, cameras)]
         hashes += [keys.worker(name) for name in self._members(keys.workers)]
         hashes += [keys.service(name) for name in self._members(keys.services)]

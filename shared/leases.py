@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgpack
+import structlog
 from redis.exceptions import ResponseError
 
 from shared.errors import LeaseLost
@@ -19,6 +20,9 @@ from shared.keys import Keys
 from shared.redis_connection import Client
 from shared.replication import Replicas
 from shared.scripts import Scripts
+
+_log = structlog.get_logger()
+_TOO_LONG = 1.5
 
 
 class UnusableKey(NamedTuple):
@@ -148,6 +152,8 @@ class Leases:
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._scripts, self._keys, self._replicas = Scripts(client), keys, Replicas(client)
+        self._too_long: dict[str, tuple[bytes, float]] = {}
+        """Role → value of a lease that lasts longer than its owner asks for, and since when nobody has renewed it."""
 
     def acquire(self, role: str, ttl_seconds: float, *, least_epoch: int | None = None) -> Lease | None:
         """The lease of `role`, or None while another process holds it.
@@ -156,11 +162,38 @@ class Leases:
         instead, so that a run can be repeated exactly.
         """
         least = "now" if least_epoch is None else str(least_epoch)
+        ttl_ms = round(ttl_seconds * 1000)
+        left_over = self._left_over(role, ttl_seconds)
         value = self._replicas.run(
             "leases",
             [self._keys.lease(role), self._keys.epochs],
-            ["acquire", role, secrets.token_hex(8), round(ttl_seconds * 1000), least],
+            ["acquire", role, secrets.token_hex(8), ttl_ms, least, left_over],
         )
-        if not value:
+        if isinstance(value, list):
+            held, left_ms = value
+            self._note(role, held, left_ms, ttl_ms)
             return None
+        self._too_long.pop(role, None)
+        if left_over:
+            _log.warning("took a role whose lease did not end", role=role)
         return Lease(self._scripts, self._keys, role, value.decode(), ttl_seconds, self._replicas)
+
+    def _note(self, role: str, held: bytes, left_ms: int, ttl_ms: int) -> None:
+        """Remembers a lease that lasts too long.
+
+        Somebody has set Redis's clock back, or another program has written it. An owner that is alive renews it soon.
+        """
+        if lasts_too_long(left_ms, ttl_ms):
+            if self._too_long.get(role, (b"", 0.0))[0] != held:
+                self._too_long[role] = held, time.monotonic()
+        else:
+            self._too_long.pop(role, None)
+
+    def _left_over(self, role: str, ttl_seconds: float) -> bytes:
+        held, since = self._too_long.get(role, (b"", 0.0))
+        return held if held and time.monotonic() - since > ttl_seconds else b""
+
+
+def lasts_too_long(left_ms: int, ttl_ms: int) -> bool:
+    """Whether a lease with this PTTL lasts longer than any owner asks for; -1: it has no end."""
+    return left_ms == -1 or left_ms > _TOO_LONG * ttl_ms

@@ -17,7 +17,7 @@ from shared.camera_settings import read_cameras
 from shared.config import CameraConfig
 from shared.errors import LeaseLost
 from shared.keys import Keys
-from shared.leases import Lease, Leases
+from shared.leases import Lease, Leases, lasts_too_long
 from shared.lenient_values import LONGEST_NAME, whole
 from shared.redis_connection import Client
 from shared.site_state.states import WORKER_GONE_MS
@@ -167,15 +167,16 @@ class Claims:
     ) -> dict[str, CameraToClaim]:
         with self._client.pipeline(transaction=False) as pipe:
             for name in enabled:
-                pipe.exists(self._keys.lease(f"camera:{name}"))
+                pipe.pttl(self._keys.lease(f"camera:{name}"))
                 pipe.hmget(self._keys.camera(name), "owner", "state", "refused")
             answers = pipe.execute()
         now = time.monotonic()
         self._free_since = {name: since for name, since in self._free_since.items() if name in enabled}
         views = {}
-        for (name, camera), held, (owner, state, refused) in zip(
+        for (name, camera), left_ms, (owner, state, refused) in zip(
             enabled.items(), answers[::2], answers[1::2], strict=True
         ):
+            held = left_ms >= 0 and not lasts_too_long(left_ms, round(self._ttl_seconds * 1000))
             holder: str | None = (owner or b"").decode(errors="replace") or "unknown"
             if name in mine:
                 holder = self.worker

@@ -1,13 +1,16 @@
 -- Leases, in Redis time only. KEYS[1] lease:{role}, KEYS[2] epochs; ARGV[1] verb, ARGV[2] role, then
---   acquire  ARGV[3] random, ARGV[4] ttl ms, ARGV[5] least epoch ('now': Redis time in ms)
+--   acquire  ARGV[3] random, ARGV[4] ttl ms, ARGV[5] least epoch ('now': Redis time in ms), ARGV[6] value of a lease
+--            that does not count, because its owner is known to be gone; or ''
 --   renew    ARGV[3] whole value, ARGV[4] ttl ms
 --   release  ARGV[3] whole value
 --   forget
--- acquire returns the whole value or false; the others return 1 or 0.
+-- acquire returns the whole value, or {value, its remaining ms or -1} of the lease that another process holds; the
+-- others return 1 or 0.
 local verb, role = ARGV[1], ARGV[2]
 
 if verb == 'acquire' then
-  if held_lease(KEYS[1]) then return false end
+  local held = redis.call('GET', KEYS[1])
+  if held and held ~= ARGV[6] then return {held, redis.call('PTTL', KEYS[1])} end
   local least = ARGV[5]
   if least == 'now' then
     local time = redis.call('TIME')

@@ -13,6 +13,7 @@ import pytest
 
 from services.clock.service import Clock
 from shared.config import SiteConfig
+from shared.leases import Leases
 from shared.redis_connection import Client, connect
 from shared.service import run
 from shared.site import PublishedSite, publish_site, read_site
@@ -20,6 +21,7 @@ from shared.site_time import SiteTime
 from tests.conftest import RedisProcess
 
 FPS = 20
+TTL_S = 1.0
 
 
 class SetClock:
@@ -139,6 +141,32 @@ def test_a_clock_that_starts_after_redis_clock_was_set_back_ticks_at_once(
         clock.step()
         assert time.monotonic() < deadline
     clock.close()
+
+
+@pytest.mark.parametrize("step_s", [-30, -3600])
+def test_a_process_that_is_killed_when_the_clock_is_set_back_is_replaced_as_soon_as_ever(
+    clock_of_redis: SetClock, client: Client, site: PublishedSite, step_s: int
+) -> None:
+    """Its lease ends by the time of Redis: half a minute or an hour later."""
+    assert Leases(client, site.keys).acquire("aggregator", TTL_S) is not None
+    clock_of_redis.set(step_s)
+    assert client.pttl(site.keys.lease("aggregator")) > 1.5 * TTL_S * 1000
+    leases, began_s = Leases(client, site.keys), time.monotonic()
+    wait_for(lambda: leases.acquire("aggregator", TTL_S), seconds=20)
+    assert time.monotonic() - began_s >= TTL_S, "its owner may be alive"
+
+
+def test_a_process_that_lives_when_the_clock_is_set_back_keeps_its_role(
+    clock_of_redis: SetClock, client: Client, site: PublishedSite
+) -> None:
+    lease = Leases(client, site.keys).acquire("aggregator", TTL_S)
+    assert lease is not None
+    standby, end_s = Leases(client, site.keys), time.monotonic() + 3 * TTL_S
+    clock_of_redis.set(-30)
+    while time.monotonic() < end_s:
+        assert standby.acquire("aggregator", TTL_S) is None
+        lease.renew_if_due()
+        time.sleep(0.02)
 
 
 def test_a_standby_that_takes_over_right_after_a_step_goes_on_at_the_same_tick(

@@ -218,7 +218,7 @@ def test_a_lost_camera_is_returned(redis_client: Client) -> None:
     configure(redis_client, "north", "south")
     worker = Worker(redis_client)
     worker.act()
-    redis_client.set(worker.leases["south"].key, "9:somebody-else")
+    redis_client.set(worker.leases["south"].key, "9:somebody-else", px=60_000)
     time_is_due = worker.leases["south"]
     time_is_due.note_renewed(time.monotonic() - TTL_S)
     assert worker.claims.renew(worker.leases) == ["south"]

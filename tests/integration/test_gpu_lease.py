@@ -130,7 +130,7 @@ def test_a_worker_that_lost_its_lease_takes_another_place_on_its_gpu(
 ) -> None:
     started(A)
     (key,) = site.client.scan_iter("*lease:gpu:*")
-    for damage in (lambda: site.client.set(key, "99999999999999:another"), lambda: site.client.lpush(key, "garbage")):
+    for damage in (lambda: site.client.set(key, "9:another", px=60_000), lambda: site.client.lpush(key, "garbage")):
         site.client.delete(key)
         damage()
         wait_for(lambda: places(site.client) == {A.uuid: 2})

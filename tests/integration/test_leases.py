@@ -302,3 +302,28 @@ def test_an_owner_that_was_suspended_for_long_is_refused_when_it_wakes_up(redis_
     assert rest.splitlines()[-1] == f"lost {ROLE}"
     assert redis_client.llen("writers") == written + 1, "the old owner wrote after the new one"
     assert accepted(redis_client, new)
+
+
+@pytest.mark.parametrize("value", ["x", "1:00", b"\xff" * 2**20])
+@pytest.mark.parametrize("ttl_s", [None, 864_000])
+def test_a_lease_without_an_end_is_taken_once_nobody_has_renewed_it(
+    redis_client: Client, value: str | bytes, ttl_s: int | None
+) -> None:
+    redis_client.set(KEYS.lease(ROLE), value, ex=ttl_s)
+    leases, deadline = Leases(redis_client, KEYS), time.monotonic() + 20
+    while (lease := leases.acquire(ROLE, 0.3)) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert redis_client.get(KEYS.lease(ROLE)) == lease.value.encode()
+    assert 0 < redis_client.pttl(KEYS.lease(ROLE)) <= 300
+
+
+def test_an_owner_takes_its_role_back_from_a_lease_without_an_end(redis_client: Client) -> None:
+    lease = Leases(redis_client, KEYS).acquire(ROLE, 1.0)
+    assert lease is not None
+    redis_client.set(KEYS.lease(ROLE), "x")
+    lease.renew()
+    assert redis_client.get(KEYS.lease(ROLE)) == lease.value.encode()
+    redis_client.persist(KEYS.lease(ROLE))
+    lease.renew()
+    assert redis_client.pttl(KEYS.lease(ROLE)) > 0

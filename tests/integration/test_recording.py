@@ -421,7 +421,7 @@ def test_a_replay_ends_when_another_process_takes_a_role(short: Recording, redis
     player = Player(redis_client, site, short)
     player.begin()
     redis_client.hincrby(site.keys.epochs, role, 1)
-    redis_client.set(site.keys.lease(role), "another process")
+    redis_client.set(site.keys.lease(role), "another process", px=60_000)
 
     def play_a_tick() -> None:
         player.advance(1)

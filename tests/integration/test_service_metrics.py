@@ -111,7 +111,7 @@ def test_the_gauges_of_a_clock_that_lost_its_role_are_zero(redis_client: Client)
     redis_client.zadd(site.keys.marked_at, {"A": server_time_ns(redis_client) // 10**6})
     clock.step()
     assert value(monitor, "mtmc_clock_skew_ticks") == 8
-    redis_client.set(site.keys.lease("clock"), "9999999999999:other")
+    redis_client.set(site.keys.lease("clock"), "9999999999999:other", px=60_000)
     with pytest.raises(LeaseLost):
         clock.step()
     assert (value(monitor, "mtmc_clock_owner"), value(monitor, "mtmc_clock_skew_ticks")) == (0, 0)
