@@ -118,7 +118,7 @@ def test_seq_has_no_gaps_over_takeovers_releases_and_repeats(yard: Yard) -> None
 def test_a_lost_lease_is_refused_while_the_other_cameras_of_the_call_are_accepted(yard: Yard) -> None:
     north, south, east = (yard.camera(name) for name in ("north", "south", "east"))
     yard.tick(1)
-    yard.client.set(south.key, "9:somebody-else")
+    yard.client.set(south.key, "9:somebody-else", px=60_000)
     progress = yard.complete(1, north, south, east)
     assert progress.lost == {"south"}
     assert [len(yard.entries(name)) for name in ("north", "south", "east")] == [1, 0, 1]
@@ -297,7 +297,7 @@ def test_a_stalled_camera_that_is_removed_or_paused_is_no_longer_reported(yard: 
 
 def test_a_clock_that_lost_its_lease_changes_nothing(yard: Yard) -> None:
     yard.tick(3)
-    yard.client.set(yard.clock.key, "9:somebody-else")
+    yard.client.set(yard.clock.key, "9:somebody-else", px=60_000)
     with pytest.raises(LeaseLost):
         yard.gate.advance(yard.clock, 0)
     assert yard.client.get(KEYS.tick) == b"3"
@@ -311,7 +311,7 @@ def test_a_retired_camera_delays_no_other_and_has_the_reason(yard: Yard) -> None
     yard.gate.retire("south", south, "paused")
     assert yard.complete(0).gate == 4
     assert yard.client.hget(KEYS.camera("south"), "state") == b"paused"
-    yard.client.set(south.key, "9:somebody-else")
+    yard.client.set(south.key, "9:somebody-else", px=60_000)
     with pytest.raises(LeaseLost):
         yard.gate.retire("south", south, "ended")
 

@@ -73,7 +73,7 @@ def test_an_empty_site_runs_gets_a_camera_loses_it_and_gets_it_again(hall: Runni
     ):
         ask(hall, path)
     assert hall.pages.get("/")[0] == 200
-    assert hall.pages.get("/readyz")[0] == 200
+    wait_until(lambda: hall.pages.get("/readyz")[0] == 200, "ready")
     with requests.get(f"http://127.0.0.1:{hall.pages.port}/wall.stream", stream=True, timeout=60) as wall:
         assert len(wall.raw.read(100)) == 100
     for time in ("first", "second"):
