@@ -16,6 +16,7 @@ from shared.leases import Lease
 from shared.messages import Pose, TrackBatch
 from vision.inference.detection import Detections, Detector
 from vision.inference.selection import Thresholds
+from vision.tracking.background_motion import BackgroundMotion
 from vision.tracking.quality import box_quality, usable_crops
 from vision.tracking.tracker import Tracked, Tracker, TrackerSettings
 from vision.video.picture_health import FaultKind
@@ -91,6 +92,7 @@ class Camera:
         self.width = self.height = 0
         self._settings, self._mask, self._refresh_seconds = tracker, mask, refresh_seconds
         self._tracker = Tracker(tracker, first_id=lease.epoch * TRACKS_PER_CLAIM)
+        self._background = BackgroundMotion()
         self._known: dict[int, _EmbeddingHistory] = {}
         self._highest_id = lease.epoch * TRACKS_PER_CLAIM - 1
         self._shown: tuple[int, int] | None = None
@@ -154,9 +156,11 @@ class Camera:
             self.width, self.height = width, height
         if self._shown is not None and frame.loop != self._shown[0]:
             self._ended += self._tracker.end_all().tolist()
+            self._background.forget()
         self._shown = (frame.loop, frame.index)
+        shift = self._background.shift(frame.image, detections.boxes_xyxy)
         detections = self._unmasked(detections)
-        tracked = self._tracker.update(detections.boxes_xyxy, detections.scores, detections.class_ids, time_s)
+        tracked = self._tracker.update(detections.boxes_xyxy, detections.scores, detections.class_ids, time_s, shift)
         self._tracked_at_s = self._pictured_at_s = time_s
         self._note_ended(tracked)
         self._highest_id = max([self._highest_id, *tracked.track_ids.tolist()])

@@ -99,6 +99,10 @@ class CameraMotion:
         was_moving = self.was_moving(time_s)
         return self._noted(common_shift(residuals_px, heights_px, self._settings, was_moving=was_moving), time_s)
 
+    def seen(self, shift_px: Floats, time_s: float) -> None:
+        """Take note of the shift, `(2,)` pixels, that the background of the picture shows."""
+        self._noted(shift_px, time_s)
+
     def was_moving(self, time_s: float) -> bool:
         """Whether the camera has moved within the last second."""
         return time_s - self._moved_s <= _MOVING_S

@@ -208,6 +208,7 @@ class Tracker:
         scores: npt.NDArray[np.float32],
         class_ids: npt.NDArray[np.int16],
         time_s: float,
+        background_shift: npt.NDArray[np.float64] | None = None,
     ) -> Tracked:
         """Process the detections of one picture. Tracks without a match coast, and end after `max_lost_seconds`.
 
@@ -220,6 +221,8 @@ class Tracker:
             scores: `(N,)` float32 in [0, 1].
             class_ids: `(N,)` int16.
             time_s: capture time of the picture, seconds; must increase.
+            background_shift: `(2,)` pixels, right and down: how far the background has moved since the last picture,
+                if that is known (`BackgroundMotion`). What else the tracks have in common is found without it.
 
         Raises:
             ValueError: the shapes do not match, or `time_s` is not later than at the last update.
@@ -232,6 +235,9 @@ class Tracker:
         order = self._usable_rows_in_canonical_order(boxes_xyxy, scores, class_ids)
         elapsed_s = time_s - self._time_s if self._time_s is not None else 0.0
         ended = self._advance(time_s, anything_seen=len(order) > 0)
+        if background_shift is not None and background_shift.any():
+            self._tracks.states[:, motion.POSITION, :2] += background_shift
+            self._camera.seen(background_shift, time_s)
         boxes, confidences, classes = boxes_xyxy[order], scores[order], class_ids[order]
         matched = self._match(boxes, confidences, classes, time_s, elapsed_s)
         matched = self._begin(boxes, confidences, matched, time_s)

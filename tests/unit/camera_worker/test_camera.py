@@ -131,6 +131,17 @@ def test_a_loop_of_the_file_ends_all_tracks() -> None:
     assert ids(again) == [before[0] + 1]
 
 
+def test_one_object_keeps_its_track_while_the_camera_turns() -> None:
+    """Nothing but the background of the picture shows that it turns."""
+    scene = np.random.default_rng(1).integers(0, 255, (40, 200, 3)).astype(np.uint8).repeat(12, 0).repeat(12, 1)
+    one = camera()
+    for index in range(15):
+        turned = 80 * max(0, index - 9)
+        image = np.ascontiguousarray(scene[:, 1600 - turned : 2240 - turned])
+        observed = observe(one, Frame(image, T0 + index * S // 5, index, 0), seen((20 + turned, 100, 80 + turned, 220)))
+        assert ids(observed) == [5000]
+
+
 def test_a_new_picture_size_ends_all_tracks_and_is_in_the_batch() -> None:
     one = camera()
     before = ids(observe(one, frame(0), ONE))

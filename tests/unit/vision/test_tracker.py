@@ -526,6 +526,21 @@ class TestUsualMatchIou:
             assert found.tolist() == pytest.approx([usual, 0.2])
 
 
+class TestBackgroundShift:
+    """A single object says nothing about the camera; the background does."""
+
+    @pytest.mark.parametrize(("is_known", "last"), [(True, [0]), (False, [])])
+    def test_one_object_keeps_its_track_while_the_camera_turns(self, is_known: bool, last: list[int]) -> None:
+        tracker = Tracker(TrackerSettings())
+        for step in range(20):
+            turned = 150.0 * max(0, step - 9)
+            boxes = np.array([box_at(100 + turned)], np.float32)
+            scores, classes = np.array([0.9], np.float32), np.zeros(1, np.int16)
+            shift = np.array([150.0 if step > 9 else 0.0, 0.0]) if is_known else None
+            tracked = tracker.update(boxes, scores, classes, 0.2 * step, shift)
+        assert tracked.track_ids.tolist() == last
+
+
 class TestOptionsOfRunLiveMtmc:
     """Each option does what it did in `run_live_mtmc.py`."""
 
