@@ -36,7 +36,7 @@ _SURE = 0.95
 """Posterior at which a young track is decided."""
 _LIKELY = 0.5
 """Posterior that suffices for a track that has waited."""
-_WAIT_NS = 2_000_000_000
+_WAIT_NS = 3_000_000_000
 """How long a track waits for a clear decision."""
 _MERGE = 0.8
 """Posterior at which two identities are merged, as seen from both."""
@@ -47,7 +47,7 @@ _EXPLAINED = 5
 _LOWEST_SCORE = -20.0
 _MOVE_RATIO = 4.0
 """Hysteresis: a track moves if another identity explains it this much better."""
-_SPLIT_RATIO = 0.0
+_SPLIT_RATIO = -2.0
 """Hysteresis: a track is split off if this much speaks against its identity."""
 _CANDIDATE_COST = 0.5
 """Another identity must explain a track by this, times the log of the number of candidates, to be worth a move."""
