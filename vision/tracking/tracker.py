@@ -34,7 +34,7 @@ _MATCH_IOU, _LEAST_MATCH_IOU = 0.33, 0.2
 """Minimum IoU of a confident detection with a predicted box that is certain, and with one that is not."""
 _FAST_S, _SLOW_S = 0.1, 0.2
 """Predictions are certain for pictures up to the first time apart, and uncertain from the second one on."""
-_JUST_SEEN_S = 0.15
+_JUST_SEEN_S = 0.25
 """Predictions are uncertain for an object that has been hidden for longer."""
 _STANDING = 0.25
 """Heights per second; people walk at 0.5 to 1. A slower object is expected where it was before a time without pictures,

@@ -522,7 +522,7 @@ class TestUsualMatchIou:
 
     def test_it_falls_with_the_rate(self) -> None:
         for elapsed_s, usual in ((0.04, 0.33), (0.1, 0.33), (0.15, 0.265), (0.2, 0.2), (5.0, 0.2)):
-            found = usual_match_iou(np.array([0.1, 0.2]), elapsed_s, camera_moves=False)
+            found = usual_match_iou(np.array([0.1, 0.3]), elapsed_s, camera_moves=False)
             assert found.tolist() == pytest.approx([usual, 0.2])
 
 
