@@ -11,14 +11,13 @@ from recording.reading import Recording
 from shared.commands import send
 from shared.errors import LeaseLost, MtmcError
 from shared.gate import CompletedCamera, Gate
-from shared.leases import Lease, Leases
+from shared.leases import REPLAY_SECONDS, Lease, Leases
 from shared.messages import TrackBatch, TrackEntry
 from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client
 from shared.site import PublishedSite
 from shared.stream_cap import StreamCap
 
-_LEASE_SECONDS = 10.0
 _POLL_S = 0.25
 
 
@@ -159,7 +158,7 @@ class Player:
         self._cameras, self._clock = {}, None
 
     def _acquire(self, role: str) -> Lease:
-        lease = self._leases.acquire(role, _LEASE_SECONDS)
+        lease = self._leases.acquire(role, REPLAY_SECONDS)
         if lease is None:
             raise MtmcError(
                 f"another process owns the role {role} of site {self._keys.site}; stop it, or use another --site"

@@ -16,11 +16,10 @@ from shared.config import REFERENCE_ONLY, AssociationConfig, SiteConfig
 from shared.errors import MtmcError
 from shared.keys import Keys
 from shared.layout import Layout
-from shared.leases import Leases
+from shared.leases import REPLAY_SECONDS, Leases
 from shared.redis_connection import Client
 from shared.site import PublishedSite, publish_site, read_site
 
-_LEASE_SECONDS = 10.0
 _NOTICED_S = 2.5
 """Time for services to notice that their site was published again; they check once a second."""
 
@@ -99,7 +98,7 @@ def _aggregator_stands_by(client: Client, keys: Keys) -> Iterator[None]:
             pipe.hincrby(keys.epochs, "aggregator", 1)
             pipe.delete(keys.lease("aggregator"))
             pipe.execute()
-        lease = leases.acquire("aggregator", _LEASE_SECONDS)
+        lease = leases.acquire("aggregator", REPLAY_SECONDS)
     try:
         yield
         time.sleep(_NOTICED_S)

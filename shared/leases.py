@@ -22,6 +22,8 @@ from shared.replication import Replicas
 from shared.scripts import Scripts
 
 _log = structlog.get_logger()
+REPLAY_SECONDS = 10.0
+"""Length of the leases of a replay. The services whose roles it takes wait with shorter ones."""
 _TOO_LONG = 1.5
 
 
@@ -153,7 +155,7 @@ class Leases:
     def __init__(self, client: Client, keys: Keys) -> None:
         self._scripts, self._keys, self._replicas = Scripts(client), keys, Replicas(client)
         self._too_long: dict[str, tuple[bytes, float]] = {}
-        """Role → value of a lease that lasts longer than its owner asks for, and since when nobody has renewed it."""
+        """Role → value of a lease that lasts too long, and since when (monotonic seconds); a renewal would end this."""
 
     def acquire(self, role: str, ttl_seconds: float, *, least_epoch: int | None = None) -> Lease | None:
         """The lease of `role`, or None while another process holds it.
@@ -195,5 +197,8 @@ class Leases:
 
 
 def lasts_too_long(left_ms: int, ttl_ms: int) -> bool:
-    """Whether a lease with this PTTL lasts longer than any owner asks for; -1: it has no end."""
-    return left_ms == -1 or left_ms > _TOO_LONG * ttl_ms
+    """Whether a lease with this PTTL lasts longer than any owner asks for; -1: it has no end.
+
+    `ttl_ms` is the length that the caller would ask for.
+    """
+    return left_ms == -1 or left_ms > _TOO_LONG * max(ttl_ms, REPLAY_SECONDS * 1000)
