@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,8 @@ from shared.redis_connection import Client
 
 _log = structlog.get_logger()
 _AGAIN_AFTER_S = 5.0
+_FIELDS_AT_ONCE = 1000
+"""Of one command: a script cannot pass on more than a few thousand."""
 
 
 class Erasure:
@@ -63,13 +66,16 @@ class Erasure:
             except RedisError as error:
                 self._not_before = time.monotonic() + _AGAIN_AFTER_S
                 _log.warning("cannot delete the crops of a forgotten identity yet", reason=str(error))
-                self._commit(lease, ["HSET", self._keys.erased, *(part for one in self._fields for part in (one, 1))])
+                self._commit(lease, "HSET", [(field, 1) for field in self._fields])
                 return
-            self._commit(lease, ["HDEL", self._keys.erased, *self._fields])
+            self._commit(lease, "HDEL", [(field,) for field in self._fields])
             self._remembered.difference_update(self._fields)
 
-    def _commit(self, lease: Lease, command: Command) -> None:
-        lease.commit([command], touched_keys([command]))
+    def _commit(self, lease: Lease, name: str, arguments: Sequence[Sequence[bytes | int]]) -> None:
+        for start in range(0, len(arguments), _FIELDS_AT_ONCE):
+            part = arguments[start : start + _FIELDS_AT_ONCE]
+            commands: list[Command] = [[name, self._keys.erased, *itertools.chain(*part)]]
+            lease.commit(commands, touched_keys(commands))
 
     def close(self) -> None:
         """Ends the thread; the next owner continues."""

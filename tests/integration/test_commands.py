@@ -181,6 +181,7 @@ def test_crops_in_the_second_redis_are_deleted_even_if_it_or_the_aggregator_was_
     yard.aggregator = Aggregator(redis_client, yard.site, pictures=pictures)
     redis_client.delete(yard.keys.lease("aggregator"))
     assert yard.ask("forget", 1).outcome == "done"
+    redis_client.hset(yard.keys.erased, mapping={f"A/{number}": 1 for number in range(100, 9_100)})
     with capture_logs() as logs:
         until(lambda: look_after_output(yard), lambda: any("crops" in line["event"] for line in logs))
     assert redis_client.exists(yard.keys.erased)
