@@ -69,7 +69,6 @@ NEEDED: tuple[tuple[str, ...], ...] = (
     ("XREAD", "STREAMS", _KEY, "0"),
     ("XDEL", _KEY, "1-1"),
     ("XTRIM", _KEY, "MAXLEN", "1"),
-    ("XSETID", _KEY, "1-1"),
     ("XINFO", "STREAM", _KEY),
 )
 """Every command of a service, with arguments that Redis accepts. A connection may also run CLIENT SETNAME and CLIENT

@@ -143,7 +143,7 @@ class Checkpoints:
                 return [["DEL", stream]]
             kept = newest[0][0].decode()
             if kept not in removed:
-                return [*removals, ["XSETID", stream, kept]]
+                return [*removals, ["CUT", stream, kept]]
             before = f"({kept}"
 
     def exist(self) -> bool:

@@ -15,7 +15,7 @@ if not owned(lease, epochs, role, value) then return 0 end
 
 -- The type that a command requires. Commands that are not listed work on every type, or the caller knows the type.
 local TYPES = {HSET = 'hash', HDEL = 'hash', HINCRBY = 'hash', XADD = 'stream', XDEL = 'stream', XTRIM = 'stream',
-  XSETID = 'stream', SETRANGE = 'string', CUT = 'stream'}
+  SETRANGE = 'string', CUT = 'stream'}
 local LAST_ID = '18446744073709551615-18446744073709551615'
 
 local function last_id(stream)
@@ -65,8 +65,6 @@ local function check(command)
     elseif id ~= '*' then
       ids[key] = id
     end
-  elseif name == 'XSETID' then
-    ids[key] = command[3]
   elseif name == 'CUT' then
     ids[key] = types[key] == 'none' and '0-0' or id_before(key, command[3])
   elseif name == 'SETRANGE' then
@@ -84,14 +82,14 @@ local function check(command)
   end
 end
 
+-- Deletes the entries of a stream after `id`. The others are written again, because Redis 7.2 and later never set the
+-- last id of a stream below that of a deleted entry. An entry with more fields than `unpack` takes is foreign.
 local function cut(stream, id)
-  local newer = redis.call('XRANGE', stream, '(' .. id, '+', 'COUNT', 100)
-  while #newer > 0 do
-    for _, entry in ipairs(newer) do redis.call('XDEL', stream, entry[1]) end
-    newer = redis.call('XRANGE', stream, '(' .. id, '+', 'COUNT', 100)
+  local kept = redis.call('XRANGE', stream, '-', id)
+  redis.call('DEL', stream)
+  for _, entry in ipairs(kept) do
+    if #entry[2] <= 7000 then redis.call('XADD', stream, entry[1], unpack(entry[2])) end
   end
-  local last = id_before(stream, '+')
-  if last == '0-0' then redis.call('DEL', stream) else redis.call('XSETID', stream, last) end
 end
 
 local commands = cmsgpack.unpack(ARGV[4])

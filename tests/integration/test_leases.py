@@ -14,7 +14,7 @@ import pytest
 from shared.camera_settings import queue_removal
 from shared.errors import LeaseLost
 from shared.keys import Keys
-from shared.leases import Lease, Leases, UnusableKeys
+from shared.leases import REPLAY_SECONDS, Lease, Leases, UnusableKeys
 from shared.redis_connection import Client, WritesRefused, connect, server_time_ns
 
 KEYS = Keys("yard")
@@ -316,6 +316,32 @@ def test_a_lease_without_an_end_is_taken_once_nobody_has_renewed_it(
         time.sleep(0.02)
     assert redis_client.get(KEYS.lease(ROLE)) == lease.value.encode()
     assert 0 < redis_client.pttl(KEYS.lease(ROLE)) <= 300
+
+
+def test_a_service_waits_for_the_end_of_a_replay(redis_client: Client) -> None:
+    replay = Leases(redis_client, KEYS).acquire(ROLE, REPLAY_SECONDS)
+    assert replay is not None
+    service, end_s = Leases(redis_client, KEYS), time.monotonic() + 1.0
+    while time.monotonic() < end_s:
+        assert service.acquire(ROLE, 0.3) is None, "it took the role of a process that lives"
+        replay.renew_if_due()
+        time.sleep(0.02)
+    replay.release()
+    assert service.acquire(ROLE, 0.3) is not None
+
+
+def test_entries_after_an_id_are_cut_off_so_that_smaller_ids_can_follow(redis_client: Client) -> None:
+    lease, wide = acquired(redis_client), {str(number): "x" for number in range(9000)}
+    for number, fields in ((1, {"a": "1", "b": "2"}), (2, wide), (3, {"a": "3"}), (9, {"a": "9"}), (12, {"a": "12"})):
+        redis_client.xadd("log", fields, id=f"{number}-0")
+    redis_client.xdel("log", "12-0")
+    with pytest.raises(UnusableKeys):
+        lease.commit([["XADD", "log", "4-0", "a", "4"]], ["log"])
+    lease.commit([["CUT", "log", "5-0"], ["XADD", "log", "4-0", "a", "4"]], ["log"])
+    kept = [(b"1-0", {b"a": b"1", b"b": b"2"}), (b"3-0", {b"a": b"3"}), (b"4-0", {b"a": b"4"})]
+    assert redis_client.xrange("log") == kept
+    lease.commit([["CUT", "log", "0-0"], ["XADD", "log", "1-0", "a", "1"]], ["log"])
+    assert redis_client.xrange("log") == [(b"1-0", {b"a": b"1"})]
 
 
 def test_an_owner_takes_its_role_back_from_a_lease_without_an_end(redis_client: Client) -> None:

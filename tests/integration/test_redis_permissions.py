@@ -172,5 +172,5 @@ def test_every_command_of_a_script_or_a_commit_is_checked_at_the_start() -> None
     services = "".join(path.read_text() for path in (ROOT / "services").rglob("*.py"))
     named = set(re.findall(r"redis\.call\('(\w+)'", scripts)) | set(re.findall(r"\[\"([A-Z]{3,})\",", services))
     assert len(named) > 20
-    # fenced.lua makes CUT of XRANGE, XDEL, XREVRANGE, DEL and XSETID.
+    # fenced.lua makes CUT of XREVRANGE, XRANGE, DEL and XADD.
     assert named - {command[0] for command in NEEDED} == {"CUT"}
