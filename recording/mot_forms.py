@@ -70,7 +70,7 @@ def form_of(path: Path, table: TextTable, given: Form | None) -> Form:
     """
     form, named = given, 0
     for header in table.headers:
-        if not header.is_comment or sum(_plain(name) in _KNOWN for name in header.names) >= _NAMES_OF_A_HEADER:
+        if names_columns(header):
             form, named = _named_form(path, header, form), len(header.names)
     for line, row in zip(table.lines, table.rows, strict=True):
         _check_count(path, line, len(row), form, named)
@@ -84,6 +84,11 @@ def form_of(path: Path, table: TextTable, given: Form | None) -> Form:
     if table.rows and all(len(row) == _CITYFLOW for row in table.rows):
         return _form_of_nine(path, _of_length(table, _CITYFLOW), table.lines[0])
     return "mot"
+
+
+def names_columns(header: Header) -> bool:
+    """Whether a line without numbers names the columns; a comment may also say something else."""
+    return not header.is_comment or sum(_plain(name) in _KNOWN for name in header.names) >= _NAMES_OF_A_HEADER
 
 
 def _check_count(path: Path, line: int, count: int, form: Form | None, named: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recording.errors import RecordingError
-from recording.mot_forms import IGNORED_REGION, UNKNOWN, Complaint, Form, Table, form_of, normal_columns
+from recording.mot_forms import IGNORED_REGION, UNKNOWN, Complaint, Form, Table, form_of, names_columns, normal_columns
 from recording.rows import Ids
 from recording.text_table import read_table
 
@@ -26,6 +26,8 @@ _LARGEST_SHARE = 1.5
 """Of boxes in shares of the picture that reach beyond it."""
 _FEWEST_CORNERS = 10
 """With fewer boxes, all may happen to be near the left upper corner of the picture."""
+_STEADY = 0.25
+"""Sizes change much less than sizes minus positions if objects move: less than this part of the variance."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ def read_mot(path: Path, *, detections: bool = False, first_frame: int | None = 
     is_region = (columns[:, 6] == 0) & (columns[:, 7] == IGNORED_REGION) & (found == "visdrone")
     complaints = [*_complaints(columns, is_region, with_ids=not detections, first_frame=first_frame or 0), *complaints]
     _refuse_first(path, lines, complaints)
-    is_said = form is not None or any(not header.is_comment for header in table.headers)
-    _refuse_other_boxes(path, lines[~is_region], columns[~is_region, 2:6], may_be_corners=not is_said)
+    is_given = form is not None or any(map(names_columns, table.headers))
+    _refuse_other_boxes(path, lines[~is_region], columns[~is_region, 2:6], may_be_corners=not is_given)
     has_class = columns[:, 7] != UNKNOWN
     rows = MotRows(
         form=found,
@@ -160,12 +162,18 @@ def _refuse_other_boxes(path: Path, lines: Ids, boxes: Table, *, may_be_corners:
             f"line {lines[0]}: no box of the file is larger than a pixel; if they are in shares of the picture, "
             "multiply them by its width and height",
         )
-    if may_be_corners and len(boxes) >= _FEWEST_CORNERS and (boxes[:, 2:] > boxes[:, :2]).all():
+    if may_be_corners and len(boxes) >= _FEWEST_CORNERS and _may_be_corners(boxes):
         raise RecordingError(
             path,
             f"line {lines[0]}: in all lines, width and height are larger than left and top, so they may be right and "
-            "bottom. Subtract left and top then; if they are width and height, say so with --format",
+            "bottom. If so, subtract left and top from them; if not, give the format with --format",
         )
+
+
+def _may_be_corners(boxes: Table) -> bool:
+    """Whether `(n, 4)` boxes may have right and bottom in place of width and height."""
+    sizes, differences = boxes[:, 2:], boxes[:, 2:] - boxes[:, :2]
+    return bool((differences > 0).all() and sizes.var(axis=0).sum() >= _STEADY * differences.var(axis=0).sum())
 
 
 def _refuse_duplicates(path: Path, rows: MotRows) -> None:

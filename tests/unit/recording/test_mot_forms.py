@@ -152,7 +152,15 @@ def test_corners_are_not_sizes(text: Path) -> None:
     assert refusal(text, *lines).startswith("line 1: in all lines, width and height are larger than left and top, so")
     assert len(read(text, *lines, form="mot")) == len(read(text, "frame,id,left,top,width,height,conf", *lines)) == 10
     assert len(read(text, *lines, f"11,1,{BOX},1")) == 11
+    assert len(read(text, "#frame,id,left,top,width,height,conf", *lines)) == 10
     assert len(read(text, *lines[:9])) == 9
+
+
+def test_one_large_object_that_moves_is_not_taken_for_corners(text: Path) -> None:
+    lines = [
+        f"{frame},1,{20 + 8 * frame},{30 + frame % 2},{300 + frame % 3},{400 + frame % 2},1" for frame in range(1, 31)
+    ]
+    assert len(read(text, *lines)) == 30
 
 
 def test_the_quotation_marks_of_a_spreadsheet_are_no_part_of_a_number(text: Path) -> None:
