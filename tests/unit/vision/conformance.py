@@ -534,6 +534,9 @@ def _other_boxes() -> Iterator[Network]:
     padded = chosen_rows(3)
     padded[20:] = -1
     yield Network("end to end, filled up with -1", _one(padded), "end2end", reference.end_to_end, names=3)
+    logits = chosen_rows(3)
+    logits[:, 4] -= 5
+    yield Network("end to end, logits", _one(logits), None, refusal="its scores would be -4.*not 0 to 1", names=3)
 
 
 def _other_metadata() -> Iterator[Network]:
@@ -566,6 +569,10 @@ def _other_metadata() -> Iterator[Network]:
     untrained = grid_rows(3).T.copy()
     untrained[2:4, ::2] = -40
     yield Network("26 raw, untrained", _one(untrained), "yolov8", three, names=3, metadata=ours)
+    beside = grid_rows(3)
+    is_weak = beside[:, 4:].max(axis=1) < 0.3
+    beside[is_weak] = _left_top(beside[is_weak])
+    yield Network("26 raw, weak boxes beside their cells", _one(beside.T), "yolov8", three, names=3, metadata=ours)
     yield Network("sizes below 0", _one(untrained), None, refusal="would have sizes of -40 pixels", names=3)
 
 

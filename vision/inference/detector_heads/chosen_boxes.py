@@ -55,11 +55,12 @@ class EndToEndHead(Head):
     def objection(self, facts: Facts) -> str | None:
         """Boxes in pixels, sorted by their scores, with whole numbers for classes; unused rows may be 0 or -1."""
         rows = facts.rows(self.output)
-        boxes, scores = rows[..., :4].reshape(-1, 4), np.maximum(rows[..., 4], 0)
+        boxes, unused = rows[..., :4].reshape(-1, 4), np.isin(rows[..., 4], (0, -1))
+        scores, class_ids = np.where(unused, 0, rows[..., 4]), np.where(unused, 0, rows[..., 5])
         classes = None if facts.names is None else len(facts.names)
         return numbers.first(
             numbers.not_scores(scores),
-            numbers.not_classes(np.maximum(rows[..., 5], 0), classes),
+            numbers.not_classes(class_ids, classes),
             numbers.not_pixels(boxes),
             None if facts.end2end else numbers.not_descending(scores),
             None if facts.end2end else self._boxes_objection(boxes),

@@ -76,10 +76,14 @@ class UltralyticsHead(Head):
             numbers.not_scores(scores),
             numbers.not_pixels(boxes),
             numbers.not_pixel_sizes(boxes) if self.transposed else None,
-            # The weakest boxes of YOLO26 have any size, and any angle.
-            None if facts.is_exported_for(self.task) else numbers.not_sizes(boxes),
-            numbers.not_around(boxes, facts.centres(self._boxes(facts))),
+            self._boxes_objection(facts, boxes),
         )
+
+    def _boxes_objection(self, facts: Facts, boxes: Floats) -> str | None:
+        # The weakest boxes of YOLO26 have any size, and so their centres lie anywhere.
+        if facts.is_exported_for(self.task):
+            return None
+        return numbers.first(numbers.not_sizes(boxes), numbers.not_around(boxes, facts.centres(self._boxes(facts))))
 
     def _boxes(self, facts: Facts) -> int:
         return facts.outputs[self.output].shape[1 if self.transposed else 2]
