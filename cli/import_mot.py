@@ -83,7 +83,7 @@ def _sources(words: list[str]) -> list[MotSource]:
         BadParameter: a word has another form, or a camera is given twice.
     """
     from recording.mot_import import MotSource
-    from shared.config import NAME_PATTERN
+    from shared.config_fields import NAME_PATTERN
 
     sources = []
     for word in words:

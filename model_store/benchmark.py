@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.store import ModelStore
-from shared.config import DetectorConfig, EmbedderConfig, is_published_detector
+from shared.config import DetectorConfig, EmbedderConfig
+from shared.config_fields import is_published_detector
 from shared.errors import ModelError, MtmcError
 from vision.inference.backends.model import WantedDevice
 from vision.inference.detection import Detector

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from shared.config import DetectorConfig, EmbedderConfig, Name, Section, is_published_detector
+from shared.config import DetectorConfig, EmbedderConfig
+from shared.config_fields import Name, Section, is_published_detector
 from shared.errors import MtmcError
 from shared.text_file import read_text
 

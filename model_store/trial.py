@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.store import ModelStore
-from shared.config import is_published_detector
+from shared.config_fields import is_published_detector
 from shared.errors import MtmcError
 from vision.inference.detection import Detections, Detector
 

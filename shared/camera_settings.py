@@ -16,7 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.camera_calibrations import NO_CALIBRATION, calibration_text
 from shared.camera_record import Asked, ChangeRecord, Note
-from shared.config import CameraConfig, Name
+from shared.config import CameraConfig
+from shared.config_fields import Name
 from shared.keys import Keys
 from shared.lenient_reads import hash_at
 from shared.redis_connection import Client

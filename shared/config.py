@@ -5,16 +5,11 @@ The models are frozen and reject unknown keys. `shared.config_file` reads the fi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
-from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     IPvAnyNetwork,
@@ -28,94 +23,30 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 
+from shared.config_fields import (
+    MOST_POLYGONS,
+    PATH_LENGTH,
+    Classes,
+    DetectorModel,
+    FilePath,
+    HostName,
+    Name,
+    PictureSize,
+    Polygon,
+    Score,
+    Seconds,
+    Section,
+)
 from shared.errors import hide
 from shared.head_names import HeadName
+from shared.notification_config import NotificationsConfig
 from shared.stream_url import StreamUrl
+from shared.tracker_config import TrackerConfig
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-_PUBLISHED_DETECTOR = re.compile(r"yolo(v8[nsmlx]|v9[tsmce]|v10[nsmblx]|(11|12|26)[nsmlx])")
-"""Ultralytics' names of detection weights: family, version, size."""
-_PATH_LENGTH = 4096
-"""PATH_MAX of Linux."""
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
-
-
-def _resolved(path: Path, info: ValidationInfo) -> Path:
-    """`path` resolved against the folder of the site file (validation context `base`).
-
-    Raises:
-        ValueError: the context says `check_files` and there is no such file.
-    """
-    context = info.context or {}
-    if len(str(path)) > _PATH_LENGTH:
-        raise ValueError(f"a path may have {_PATH_LENGTH} characters at most")
-    full = Path(path).expanduser()
-    if not full.is_absolute() and "base" in context:
-        full = (Path(context["base"]) / full).resolve()
-    if context.get("check_files") and not full.is_file():
-        raise ValueError(f"there is no file at {full}; use an absolute path, or one relative to the site file")
-    return full
-
-
-def is_published_detector(model: Path) -> bool:
-    """Whether `model` is the name of weights that Ultralytics publishes, such as `yolov8s`, and not a path."""
-    return _PUBLISHED_DETECTOR.fullmatch(str(model)) is not None
-
-
-def _resolved_detector(model: Path, info: ValidationInfo) -> Path:
-    if is_published_detector(model):
-        return model
-    try:
-        return _resolved(model, info)
-    except ValueError as error:
-        raise ValueError(f"{error}, or the name of published Ultralytics weights, such as yolov8s") from None
-
-
-FilePath = Annotated[Path, AfterValidator(_resolved)]
-DetectorModel = Annotated[Path, AfterValidator(_resolved_detector)]
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
-HostName = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253), AfterValidator(str.lower)
-]
-Score = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(gt=0, le=86400)]
-Classes = Annotated[tuple[int | str, ...], Field(min_length=1)]
-Side = Annotated[int, Field(ge=32, le=4096)]
-Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
-MOST_POLYGONS = 20
 ModelSectionName = Literal["detector", "embedder"]
 MODEL_SECTIONS: tuple[ModelSectionName, ...] = get_args(ModelSectionName)
 """The sections of a site file that name a model."""
-
-
-def _has_three_corners(polygon: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    if len(polygon) < 3:
-        raise ValueError("a polygon needs at least three corners")
-    return polygon
-
-
-Polygon = Annotated[
-    tuple[tuple[Fraction, Fraction], ...],
-    Field(max_length=50, json_schema_extra={"minItems": 3}),
-    AfterValidator(_has_three_corners),
-]
-"""Corners `[x, y]` in fractions of a picture's width and height, from its top left."""
-
-
-def _both_sides(size: Any) -> Any:
-    return (size, size) if isinstance(size, int) else size
-
-
-PictureSize = Annotated[
-    tuple[Side, Side],
-    BeforeValidator(_both_sides, json_schema_input_type=Side | tuple[Side, Side]),
-]
-
-
-class Section(BaseModel):
-    """A section of the configuration: frozen, rejects unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RedisConfig(Section):
@@ -231,81 +162,6 @@ class EmbedderConfig(Section):
     refresh_seconds: float = Field(
         0.5, ge=0, le=60, description="how often an established track is embedded again; 0: at every tick"
     )
-
-
-def _former(current: str, meaning: str = "") -> Any:
-    """An option of the tracker of `run_live_mtmc.py`; validation moves its value to the setting `current`."""
-    return Field(
-        None,
-        exclude=True,
-        repr=False,
-        description=f"another name of {current}, from run_live_mtmc.py{meaning}",
-        json_schema_extra={"deprecated": True},
-    )
-
-
-_FORMER_TRACKER_OPTIONS = {
-    "track_conf_thresh": "high_score",
-    "new_track_conf_thresh": "new_track_score",
-    "track_match_thresh": "match_iou",
-    "lost_track_keep_seconds": "max_lost_seconds",
-}
-"""Option of the tracker of `run_live_mtmc.py` → setting."""
-
-
-class TrackerConfig(Section):
-    """The tracker of one camera (as in ByteTrack: strong detections first, weak ones only to continue tracks)."""
-
-    high_score: Score = Field(0.5, description="detections from this score up are matched first; weaker ones second")
-    new_track_score: Score = Field(
-        0.5, description="minimum score of a detection that starts a track; has no effect below high_score"
-    )
-    match_iou: Annotated[float, Field(ge=0, lt=1)] | None = Field(
-        None,
-        description="a detection that is matched first needs a higher IoU with the predicted box of its track; null: "
-        "0.33, or down to 0.2 where predictions are less certain: below 10 pictures per second, while the camera "
-        "moves, and for an object that was hidden",
-    )
-    max_lost_seconds: Seconds = Field(2.5, description="a track ends after this long without a detection")
-    min_hits: int = Field(2, ge=1, le=100, description="number of detections that confirm a track")
-    sure_score: Score = Field(
-        0.95, description="a detection with a higher score confirms a track alone, which matters at low rates; 1: none"
-    )
-    track_conf_thresh: Score | None = _former("high_score")
-    new_track_conf_thresh: Score | None = _former("new_track_score")
-    track_match_thresh: Annotated[float, Field(ge=0.001, le=1)] | None = _former(
-        "match_iou", "; its value is 1 − match_iou"
-    )
-    lost_track_keep_seconds: Seconds | None = _former("max_lost_seconds")
-
-    @model_validator(mode="after")
-    def _under_current_names(self) -> Self:
-        """Moves the options of `run_live_mtmc.py` to the settings that replace them."""
-        given = self.model_fields_set
-        former = [name for name in _FORMER_TRACKER_OPTIONS if getattr(self, name) is not None]
-        twice = [(name, current) for name in former if (current := _FORMER_TRACKER_OPTIONS[name]) in given]
-        if twice:
-            pairs = " and ".join(f"{name} is another name of {current}" for name, current in twice)
-            raise ValueError(f"{pairs}; set only one of the two")
-        for name in former:
-            current, value = _FORMER_TRACKER_OPTIONS[name], getattr(self, name)
-            if name == "track_match_thresh":
-                value = round(1 - value, 9)
-            object.__setattr__(self, current, value)  # The model is frozen.
-            object.__setattr__(self, name, None)
-            given.add(current)
-        given.difference_update(_FORMER_TRACKER_OPTIONS)
-        return self
-
-    @model_serializer(mode="wrap")
-    def _without_usual_match_iou(
-        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        """Published settings without it stay as earlier versions know them."""
-        written: dict[str, Any] = handler(self)
-        if info.mode == "json" and self.match_iou is None:
-            written.pop("match_iou", None)
-        return written
 
 
 REFERENCE_ONLY = frozenset({"linkage", "min_similarity"})
@@ -466,7 +322,7 @@ class CameraConfig(Section):
     name: Name = Field(description="letters, digits, '_', '-', '.'; used in Redis keys and URLs")
     source: str = Field(
         min_length=1,
-        max_length=_PATH_LENGTH,
+        max_length=PATH_LENGTH,
         description="path of a video file, rtsp(s):// or http(s):// URL, or /dev/videoN",
     )
     loop: bool = Field(False, description="play the file again from the beginning when it ends")
@@ -646,94 +502,6 @@ class WorkerConfig(Section):
     lease_seconds: float = Field(
         2.0, ge=0.5, le=60, description="a worker that does not respond for this long loses its cameras"
     )
-
-
-class EventFilter(Section):
-    """Which events are sent: those that fulfil every condition that is given."""
-
-    kinds: tuple[Name, ...] = Field((), description="kinds of events, such as appeared, handover and left; empty: all")
-    classes: tuple[str, ...] = Field((), description="classes of objects, such as person; empty: all")
-    cameras: tuple[Name, ...] = Field((), description="cameras; empty: all")
-    names: tuple[str, ...] = Field((), description="names that people gave to identities; empty: all")
-
-
-def _require_scheme(url: str, schemes: tuple[str, ...]) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)} and a host")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError(
-            "must not contain a user or password: it is shown by `mtmc config show`; see the other settings"
-        )
-    return url
-
-
-class MqttConfig(Section):
-    """Events, tracked-object counts and camera states on an MQTT broker."""
-
-    url: str = Field(description="mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883")
-    user: str | None = Field(None, description="user name")
-    password_env: str = Field(
-        "MTMC_MQTT_PASSWORD", description="environment variable of the notifier with the password, if there is a user"
-    )
-    topic: str = Field("mtmc", pattern=r"^[^#+\s]+$", description="first part of every topic")
-    only: EventFilter = EventFilter()
-    home_assistant: str | None = Field(
-        None,
-        pattern=r"^[^#+\s]+$",
-        description="topic under which Home Assistant looks for devices, usually homeassistant; null: announce none",
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _is_mqtt(cls, url: str) -> str:
-        return _require_scheme(url, ("mqtt", "mqtts"))
-
-
-class WebhookConfig(Section):
-    """An HTTP address to which events are posted."""
-
-    name: Name = Field(description="name of this webhook; its position in the events is kept under this name")
-    url: str | None = Field(None, description="http:// or https:// address that accepts POST")
-    url_env: str | None = Field(
-        None, description="environment variable of the notifier with the address, if that contains a secret"
-    )
-    secret_env: str | None = Field(
-        None, description="environment variable of the notifier with the secret that signs the requests (HMAC-SHA256)"
-    )
-    only: EventFilter = EventFilter()
-    timeout_seconds: float = Field(10.0, ge=0.1, le=120, description="how long to wait for an answer")
-
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, url: str | None) -> str | None:
-        return None if url is None else _require_scheme(url, ("http", "https"))
-
-    @model_validator(mode="after")
-    def _has_one_address(self) -> Self:
-        if (self.url is None) == (self.url_env is None):
-            raise ValueError("set either url or url_env")
-        return self
-
-
-class NotificationsConfig(Section):
-    """Where the notifier sends events; nowhere unless something is set."""
-
-    mqtt: MqttConfig | None = None
-    webhooks: tuple[WebhookConfig, ...] = Field((), max_length=32)
-
-    @field_validator("webhooks")
-    @classmethod
-    def _hooks_differ(cls, webhooks: tuple[WebhookConfig, ...]) -> tuple[WebhookConfig, ...]:
-        names = [one.name for one in webhooks]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"names of webhooks must be unique; used more than once: {', '.join(twice)}")
-        return webhooks
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anything is sent."""
-        return self.mqtt is not None or bool(self.webhooks)
 
 
 class SiteConfig(Section):

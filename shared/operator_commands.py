@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from shared.camera_calibrations import parsed_calibration
-from shared.config import NAME_PATTERN
+from shared.config_fields import NAME_PATTERN
 from shared.errors import MessageError
 from shared.lenient_values import text_fields, whole
 

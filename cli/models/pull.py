@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from model_store.download import download
 from model_store.manifest import site_snippet
 from model_store.store import KnownModel, ModelStore
-from shared.config import is_published_detector
+from shared.config_fields import is_published_detector
 from shared.errors import MtmcError
 
 

@@ -11,10 +11,10 @@ from redis.exceptions import RedisError
 from services.notifier.events import Event, event_of
 from services.notifier.metrics import NotifierMetrics
 from shared.backoff import Backoff
-from shared.config import EventFilter
 from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.leases import Lease
+from shared.notification_config import EventFilter
 from shared.redis_connection import Client
 
 _log = structlog.get_logger()

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.config import EventFilter
 from shared.keys import Keys
 from shared.lenient_reads import hash_at
 from shared.lenient_values import decimal, text_fields, whole
 from shared.names import read_names
+from shared.notification_config import EventFilter
 from shared.redis_connection import Client
 from shared.site_state.explanation import class_name_of
 

@@ -16,8 +16,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from services.notifier.events import Event
 from services.notifier.home_assistant import announcements
 from services.notifier.metrics import NotifierMetrics
-from shared.config import MqttConfig
 from shared.errors import MtmcError
+from shared.notification_config import MqttConfig
 from shared.site_state.states import SiteState
 
 _log = structlog.get_logger()

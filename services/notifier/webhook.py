@@ -16,8 +16,8 @@ from services.notifier.delivery import Refused
 from services.notifier.events import Event
 from services.notifier.metrics import NotifierMetrics
 from shared.backoff import Backoff
-from shared.config import WebhookConfig
 from shared.errors import MtmcError
+from shared.notification_config import WebhookConfig
 from shared.version import mtmc_version
 
 _log = structlog.get_logger()

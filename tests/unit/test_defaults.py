@@ -12,8 +12,10 @@ from typing import Any
 
 import association
 import vision
-from shared import config
-from shared.config import DetectorConfig, EmbedderConfig, EventFilter, Section, SiteConfig
+from shared import config, notification_config
+from shared.config import DetectorConfig, EmbedderConfig, SiteConfig
+from shared.config_fields import Section
+from shared.notification_config import EventFilter
 from vision.inference.embedding import Preprocessing
 from vision.tracking.tracker import TrackerSettings
 
@@ -44,7 +46,7 @@ def suppress(boxes, nms_iou=0.65): ...
 def settings() -> dict[str, list[Any]]:
     """Setting → its default in each section that has it."""
     found: dict[str, list[Any]] = {}
-    for section in vars(config).values():
+    for section in (*vars(config).values(), *vars(notification_config).values()):
         # The fields of a filter have the names of what they select, which other things have as well.
         if inspect.isclass(section) and issubclass(section, Section) and section is not EventFilter:
             for name, field in section.model_fields.items():

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from shared.config import DetectorConfig, SiteConfig, TrackerConfig
+from shared.config import DetectorConfig, SiteConfig
+from shared.tracker_config import TrackerConfig
 from vision.tracking import motion
 from vision.tracking.camera_motion import CameraMotion, CameraMotionSettings
 from vision.tracking.matching import assign, iou_matrix

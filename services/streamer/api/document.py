@@ -12,7 +12,7 @@ from services.streamer.access.security_schemes import SECURITY, SECURITY_SCHEMES
 from services.streamer.api.models import Model, Query
 from services.streamer.api.operations import JPEG, JSON, Operation
 from services.streamer.api.problem_details import MEDIA_TYPE, ProblemDetails
-from shared.config import NAME_PATTERN
+from shared.config_fields import NAME_PATTERN
 from shared.version import mtmc_version
 
 Schema = dict[str, Any]

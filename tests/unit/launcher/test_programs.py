@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from launcher.programs import site_programs
-from shared.config import NotificationsConfig, SiteConfig, WebhookConfig
+from shared.config import SiteConfig
+from shared.notification_config import NotificationsConfig, WebhookConfig
 
 SITE = SiteConfig.model_validate(
     {

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.config import SiteConfig, is_published_detector
+from shared.config import SiteConfig
+from shared.config_fields import is_published_detector
 from shared.config_file import read_site_file, site_from, site_layout
 from shared.errors import ConfigError
 from shared.yaml_file import read_yaml

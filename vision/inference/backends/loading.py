@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from shared.config import is_published_detector
+from shared.config_fields import is_published_detector
 from shared.errors import ModelError
 from vision.inference import gpus
 from vision.inference.backends.gpu_trouble import torch_trouble
