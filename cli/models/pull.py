@@ -58,7 +58,7 @@ def _pull(model: KnownModel, err: Console) -> None:
         _say(err, f"{name} is already downloaded and verified: {model.path}")
     else:
         if fault is not None:
-            _say(err, f"{name}: {model.path} is not the published file: {fault}; downloading that, which replaces it")
+            _say(err, f"{name}: {model.path} is not the published file: {fault}; it will be replaced")
         _fetch(model, err)
         _say(err, f"{name} downloaded and verified: {model.path}")
 

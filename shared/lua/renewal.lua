@@ -5,8 +5,8 @@ local function last_epoch(epochs, role)
   return tonumber(redis.call('HGET', epochs, role) or redis.call('HGET', epochs, 'removed') or '0') or 0
 end
 
--- The value of a lease; false if there is none. What does not end within twice the longest lease is none: another
--- program wrote it, or took its end away, and nobody could ever take the role over.
+-- The value of a lease; false if there is none. A lease that does not end within two minutes, twice the longest one,
+-- does not count: another program wrote it, or removed its end, and nobody could ever take over the role.
 local function held_lease(lease)
   local left_ms = redis.call('PTTL', lease)
   return left_ms >= 0 and left_ms <= 120000 and redis.call('GET', lease)

@@ -144,7 +144,7 @@ def test_a_clock_that_starts_after_redis_clock_was_set_back_ticks_at_once(
 
 
 @pytest.mark.parametrize("step_s", [-30, -3600])
-def test_a_process_that_is_killed_when_the_clock_is_set_back_is_replaced_as_soon_as_ever(
+def test_a_process_that_is_killed_when_the_clock_is_set_back_is_replaced_as_quickly_as_ever(
     clock_of_redis: SetClock, client: Client, site: PublishedSite, step_s: int
 ) -> None:
     """Its lease ends by the time of Redis: half a minute or an hour later."""

@@ -520,7 +520,7 @@ def test_an_existing_model_is_not_downloaded_again_unless_it_is_damaged(
     model.path.write_bytes(OTHER)
     told = pulled("tiny")[1].splitlines()
     assert told[0].startswith(f"tiny: {model.path} is not the published file: its sha256 is ")
-    assert told[0].endswith("downloading that, which replaces it")
+    assert told[0].endswith("; it will be replaced")
     assert told[1].startswith("tiny downloaded and verified")
     assert len(server.requests) == 2
     assert_it_is_complete(model)

@@ -119,7 +119,7 @@ class Embedder(ModelUser):
             )
         if not same_alone(unit_rows(vectors[:1]), unit_rows(_vectors(model, crops[:1]))):
             raise ModelError(
-                f"{path}: returns another vector for a crop if other crops are in the same call, so vectors cannot be "
+                f"{path}: the vector of a crop depends on the other crops of the call, so vectors cannot be "
                 "compared; export it again in evaluation mode (model.eval() in PyTorch)"
             )
         return cls(model, wanted, vectors.shape[1])

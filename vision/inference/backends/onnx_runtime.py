@@ -123,7 +123,7 @@ class OnnxModel(Model):
                         model._require_rows(outputs, len(blank))
             except _RUNTIME_ERRORS as error:
                 if candidate == "cpu":
-                    raise ModelError(f"{path}: {_not_run_on_cpu(on_cpu, blank.shape, cls.reason(error))}") from None
+                    raise ModelError(f"{path}: {_cpu_failure(on_cpu, blank.shape, cls.reason(error))}") from None
                 failures[candidate] = cls.reason(error)
                 if device == "auto":
                     log.debug("device not usable", model=path.name, device=candidate, reason=failures[candidate])
@@ -226,7 +226,7 @@ def onnx_checksum(path: Path) -> str:
 _CPU_ADVICE = "export it again with an opset that this onnxruntime supports"
 
 
-def _not_run_on_cpu(model: OnnxModel, tried: tuple[int, ...], reason: str) -> str:
+def _cpu_failure(model: OnnxModel, tried: tuple[int, ...], reason: str) -> str:
     """Why the model does not run, and what to do: its input may be open, but not for every size."""
     if None not in model.input_shape[2:]:
         return f"cannot run on cpu: {reason}; {_CPU_ADVICE}"
