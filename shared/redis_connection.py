@@ -163,7 +163,9 @@ def refusal(info: Mapping[str, Any]) -> str | None:
     """Why a server with this INFO reply refuses writes now; None if INFO shows no reason."""
     if info.get("aof_last_write_status", "ok") != "ok":
         return _REFUSALS["MISCONF"]
-    if 0 < int(info.get("maxmemory", 0)) <= int(info.get("used_memory", 0)):
+    # Buffers of replicas and of the AOF do not count.
+    used = int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0))
+    if 0 < int(info.get("maxmemory", 0)) <= used:
         return _REFUSALS["OOM"]
     return None
 

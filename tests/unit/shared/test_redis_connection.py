@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing, contextmanager
 import pytest
 from redis.exceptions import ResponseError
 
-from shared.redis_connection import Client, IsReplica, WritesRefused, connect
+from shared.redis_connection import Client, IsReplica, WritesRefused, connect, refusal
 
 
 @contextmanager
@@ -89,3 +89,18 @@ def test_other_errors_stay_what_they_are(answering: Callable[[str], Client]) -> 
     with pytest.raises(ResponseError) as error:
         client.set("key", "value")
     assert not isinstance(error.value, WritesRefused)
+
+
+@pytest.mark.parametrize(
+    ("info", "refused"),
+    [
+        ({"maxmemory": 100, "used_memory": 99}, False),
+        ({"maxmemory": 100, "used_memory": 100}, True),
+        ({"maxmemory": 100, "used_memory": 110, "mem_not_counted_for_evict": 20}, False),
+        ({"maxmemory": 0, "used_memory": 110}, False),
+        ({"aof_last_write_status": "err"}, True),
+        ({"aof_last_write_status": "ok"}, False),
+    ],
+)
+def test_info_shows_whether_redis_refuses_writes(info: dict[str, object], refused: bool) -> None:
+    assert (refusal(info) is not None) == refused
