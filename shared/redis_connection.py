@@ -43,8 +43,10 @@ MIN_VERSION = (6, 2)
 _SOCKET_TIMEOUT_S = 5.0
 # At the start of the error, or later where Redis 6.2 quotes the error of a command in a script.
 _REFUSAL = re.compile(r"(?:^|: -)(?P<code>MISCONF|OOM|NOREPLICAS|READONLY) (?P<text>.*)", re.DOTALL)
-# What Redis answers when the user may run a script, but not one of its commands.
-_SCRIPT_FORBIDDEN = "The user executing the script can't "
+# What Redis answers when the user may run a script, but not one of its commands; the second since 7.2.
+_SCRIPT_FORBIDDEN = re.compile(
+    r"(?P<text>The user executing the script can't .*?|(?<=ACL failure in script: ).*?)\.?(?: script: |$)", re.DOTALL
+)
 _REFUSALS = {
     "MISCONF": "it cannot write to its disk; free disk space there",
     "OOM": "its memory is full; raise its maxmemory",
@@ -64,9 +66,8 @@ class _Parser(DefaultParser):
         # A command that waited while Redis became a replica is answered by UNBLOCKED, and its connection is closed.
         if response.startswith("UNBLOCKED ") or (refusal is not None and refusal["code"] == "READONLY"):
             return IsReplica("it is a replica; use the address of the primary")
-        if _SCRIPT_FORBIDDEN in response:
-            denied = response[response.index(_SCRIPT_FORBIDDEN) :].split(" script: ")[0]
-            return NoPermissionError(denied.rstrip("."))
+        if denied := _SCRIPT_FORBIDDEN.search(response):
+            return NoPermissionError(denied["text"])
         if refusal is None:
             return super().parse_error(response)
         text = refusal["text"].split(" script: ")[0].rstrip(".")

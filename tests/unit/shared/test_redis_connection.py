@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from shared.redis_connection import Client, IsReplica, WritesRefused, connect, refusal
 
@@ -82,6 +82,27 @@ def test_a_replica_is_a_lost_connection(answering: Callable[[str], Client], line
     client = answering(line)
     with pytest.raises(IsReplica, match="it is a replica; use the address of the primary"):
         client.set("key", "value")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "ERR The user executing the script can't run this command or subcommand script: 80c9, on @user_script:1.",
+            "The user executing the script can't run this command or subcommand",
+        ),
+        (
+            "ERR ACL failure in script: User u has no permissions to run the 'hset' command script: on @user_script:1.",
+            "User u has no permissions to run the 'hset' command",
+        ),
+    ],
+)
+def test_a_command_in_a_script_that_the_user_may_not_run_is_a_missing_permission(
+    answering: Callable[[str], Client], line: str, message: str
+) -> None:
+    with pytest.raises(NoPermissionError) as error:
+        answering(line).set("key", "value")
+    assert str(error.value) == message
 
 
 def test_other_errors_stay_what_they_are(answering: Callable[[str], Client]) -> None:
