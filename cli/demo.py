@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -66,6 +67,7 @@ def demo(
     from demo.cache import cache_name, rendered_site
     from demo.site import MODELS, DemoSite, require_models
     from launcher.programs import usable_cores
+    from shared.lasting_output import lasting
 
     names = tuple(name.strip() for name in cameras.split(",")) if cameras is not None else None
     site = DemoSite(seed, seconds, names, models=models or MODELS)
@@ -74,7 +76,7 @@ def demo(
     folder = output or cache / cache_name(site)
     with progress_bar(f"rendering {seconds:g} s") as progress:
         site_file = rendered_site(folder, site, processes=usable_cores(), progress=progress)
-    console = Console(highlight=False)
+    console = Console(file=lasting(sys.stdout), highlight=False)
     console.print(f"site file: {site_file} (ground truth is in the same folder)", markup=False, soft_wrap=True)
     if output is not None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from cli.options import LogLevel, LogLevelOption, RedisUrl, RootOption, SiteFile, StateOption
 from shared.errors import redact
+from shared.lasting_output import lasting
 
 _REDIS_TIMEOUT_S = 1.0
 """Bounds how long Ctrl-C takes while Redis hangs."""
@@ -62,7 +64,7 @@ def up(
         run_until_stopped(
             site_file,
             os.environ,
-            Console(highlight=False),
+            Console(file=lasting(sys.stdout), highlight=False),
             workers=workers,
             redis_url=redis_url,
             port=port,

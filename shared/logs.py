@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from shared.errors import redact
+from shared.lasting_output import lasting
 
 
 def configure_logging(service: str, level: str = "INFO", *, json: bool = False) -> None:
@@ -18,6 +19,7 @@ def configure_logging(service: str, level: str = "INFO", *, json: bool = False) 
 
     `json` writes one JSON object per line, for machines; otherwise lines for people, coloured on a terminal.
     """
+    output = lasting(sys.stderr)
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if json
@@ -33,10 +35,10 @@ def configure_logging(service: str, level: str = "INFO", *, json: bool = False) 
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(_RedactingFormatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
