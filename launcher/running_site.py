@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from redis.exceptions import NoPermissionError
 
-from launcher.address import find_redis, site_name
+from launcher.address import configured, find_redis, site_name
 from launcher.site_access import SiteChoice, server_answers
 from launcher.site_file import load_site_leniently
 from shared.errors import MtmcError, RedisUnusable, redact
@@ -27,9 +27,12 @@ class SiteNotRunning(MtmcError):
 class RunningSite:
     """Reads the state of one site, also across new revisions of it."""
 
-    def __init__(self, client: Client, frames: Client, keys: Keys, url: str, start_command: str) -> None:
+    def __init__(
+        self, client: Client, frames: Client, keys: Keys, url: str, start_command: str, redis_advice: str
+    ) -> None:
+        """`redis_advice`: what to do if Redis does not answer."""
         self._client, self._frames, self._keys, self._url = client, frames, keys, url
-        self._start_command = start_command
+        self._start_command, self._redis_advice = start_command, redis_advice
         self.redis = redact(url)
         """The address without credentials."""
         self._revision: int | None = None
@@ -54,14 +57,15 @@ class RunningSite:
             if server_answers(self._client):
                 raise
             raise SiteNotRunning(
-                f"site {site} is not running: Redis does not answer at {self.redis}; start it: {self._start_command}"
+                f"site {site} is not running: Redis does not answer at {self.redis}; {self._redis_advice}"
             ) from None
         if state is None:
             raise SiteNotRunning(
                 f"site {site} is not running: it is not published in Redis at {self.redis}; start it: "
                 f"{self._start_command}"
             )
-        if not state.running:
+        # While Redis refuses writes, nobody can say that it is alive.
+        if not state.running and not state.health.refusal:
             raise SiteNotRunning(
                 f"site {site} is not running: no clock and no worker in Redis at {self.redis} (its last tick was "
                 f"{state.tick}); start it: {self._start_command}"
@@ -89,4 +93,10 @@ def running_site(choice: SiteChoice, environment: Mapping[str, str]) -> Iterator
     address = find_redis(choice.redis_url, site, choice.site_file, choice.state, environment)
     with contextlib.closing(address.connect()) as client, address.pictures(client) as frames:
         start = f"mtmc up {choice.site_file}" if choice.site_file else "mtmc up SITE.yaml"
-        yield RunningSite(client, frames, Keys(site_name(site, choice.site)), address.url, start)
+        if configured(choice.redis_url, site, environment):  # `mtmc up` does not start this server
+            advice = "start this Redis, or correct the address (--redis, MTMC_REDIS_URL or redis.url)"
+        elif choice.site_file is None:
+            advice = "give its site file, or the address of its Redis (--redis or MTMC_REDIS_URL)"
+        else:
+            advice = f"start it: {start}"
+        yield RunningSite(client, frames, Keys(site_name(site, choice.site)), address.url, start, advice)

@@ -18,7 +18,7 @@ from shared.logs import configure_logging
 from shared.monitoring.http_server import OFF, serving
 from shared.monitoring.monitor import Monitor
 from shared.presence import Presence
-from shared.redis_connection import RETRYABLE, Client, check, connect
+from shared.redis_connection import RETRYABLE, Client, WritesRefused, check, connect
 from shared.redis_permissions import require_permissions
 from shared.service import Service, run
 from shared.site import PublishedSite, read_revision, read_site
@@ -138,8 +138,8 @@ def connect_site(
     logged = ""
     while not stop.is_set():
         try:
-            # `check` raises these with a better message.
-            with contextlib.suppress(AuthenticationError, NoPermissionError):
+            # `check` raises the first two with a better message; while Redis refuses writes, it can be read.
+            with contextlib.suppress(AuthenticationError, NoPermissionError, WritesRefused):
                 client.ping()
             check(client, options.redis_url)
             require_permissions(client, options.redis_url)

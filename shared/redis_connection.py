@@ -109,7 +109,6 @@ def connect(
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
             socket_keepalive=True,
-            health_check_interval=15,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             parser_class=_Parser,
@@ -127,7 +126,8 @@ def check(client: Client, url: str) -> None:
     """
     where = redact(url)
     try:
-        client.ping()  # redis-py checks idle connections with it
+        with contextlib.suppress(WritesRefused):  # with a full disk, Redis refuses even PING, but it can be read
+            client.ping()
         server = client.info("server")
         memory = client.info("memory")
     except AuthenticationError as error:

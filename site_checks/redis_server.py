@@ -25,7 +25,7 @@ _FAR_MS = 3.0
 """A worker queries Redis about twice per tick; at 10 ticks per second, longer delays become noticeable."""
 _FULL = 0.8
 _APART_MS = 1000
-_PINGS = 15
+_TRIES = 15
 _LOOPBACK = ("127.0.0.1", "localhost", "::1", "unix")
 
 
@@ -68,7 +68,7 @@ def _embedded() -> Finding:
 def _server(client: Client, where: RedisAddress) -> Iterator[Finding]:
     info = client.info()
     shown = redact(where.url)
-    delays_ms = [_ping_ms(client) for _ in range(_PINGS)]
+    delays_ms = [_answer_ms(client) for _ in range(_TRIES)]
     delay_ms = statistics.median(delays_ms)
     found = f"Redis {info['redis_version']} at {shown} answers in {delay_ms:.1f} ms"
     if delay_ms > _FAR_MS:
@@ -155,7 +155,7 @@ def examine_clocks(client: Client, keys: Keys) -> Iterator[Finding]:
         yield ok(CLOCKS, f"{len(offsets)} compared with Redis time; the largest offset is {furthest:+d} ms")
 
 
-def _ping_ms(client: Client) -> float:
+def _answer_ms(client: Client) -> float:
     began = time.perf_counter()
-    client.ping()
+    client.time()  # PING is refused while the disk is full
     return (time.perf_counter() - began) * 1000

@@ -34,13 +34,13 @@ class RunningSite:
 
     def __init__(self, site_file: Path, *words: str) -> None:
         self.state = site_file.parent / ".mtmc" / "room"
-        self._output = site_file.parent / f"output-{time.monotonic_ns()}.txt"
+        self.output_file = site_file.parent / f"output-{time.monotonic_ns()}.txt"
         self._site_file = site_file
         # Two sites that start at once would both choose the port 6379 for their Redis.
         if not self.state.exists():
             self.state.mkdir(parents=True)
             StateFolder(self.state).save_last_start(LastStart(redis_port=free_port()))
-        with self._output.open("w") as output:
+        with self.output_file.open("a") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cli", "up", site_file, *words],
                 cwd=ROOT,
@@ -53,7 +53,7 @@ class RunningSite:
 
     def output(self) -> str:
         """What it has said until now."""
-        return self._output.read_text()
+        return self.output_file.read_text()
 
     def wait_for(self, condition: Callable[[], Any], seconds: float = 60.0) -> float:
         """Seconds until `condition` held, while it runs."""

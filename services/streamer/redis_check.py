@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from redis.exceptions import RedisError
 
-from shared.redis_connection import Client
+from shared.redis_connection import Client, WritesRefused
 
 _SLOW_S = 1.0
 
@@ -43,5 +43,5 @@ class RedisCheck:
             try:
                 client.ping()
             except RedisError as error:
-                return f"{name} does not answer: {error}"
+                return f"{name} {'refuses writes' if isinstance(error, WritesRefused) else 'does not answer'}: {error}"
         return None

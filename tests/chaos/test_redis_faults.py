@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ from tests.conftest import RedisProcess
 from tests.free_ports import free_port
 from tests.integration.worker_parts import StillSource
 from tests.running_hall import CAMERAS, KEYS, RunningHall
+from tests.small_disk import full, small_disk
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
@@ -37,7 +36,6 @@ OBJECTS = ((8, 16, 8, 20), (24, 16, 8, 20))
 """In every picture of both cameras."""
 FAULT_S = 3.0
 WAIT_S = 60.0
-DISK_MIB = 64
 ANOTHER_WORD = "4f1c0b7e"
 HARM = {b"appeared", b"handover", b"merged", b"split", b"left"}
 """Events of identities. None of them happens while four objects stay where they are."""
@@ -132,20 +130,6 @@ def wait_for(condition: Callable[[], object], what: str | Callable[[], str]) -> 
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[Path | None]:
-    """A small file system at `folder`; None where only another user may mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "none", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        yield None
-        return
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], capture_output=True)
-
-
-@contextlib.contextmanager
 def faulty_site(folder: Path, source: type[StillSource], disk: Path | None = None, **hall: Any) -> Iterator[FaultySite]:
     """A running site whose cameras show `source`; Redis keeps its files on `disk`. `hall`: see `RunningHall`."""
     with contextlib.ExitStack() as stack:
@@ -217,17 +201,12 @@ def test_the_memory_of_redis_is_full(site: FaultySite) -> None:
 def test_the_disk_of_redis_is_full(site: FaultySite, mtmc: CommandLine) -> None:
     if site.disk is None:
         pytest.skip("a file system can only be mounted by root")
-    ballast = site.disk / "ballast"
     with site.unharmed("a full disk") as logs:
-        try:
-            with pytest.raises(OSError, match="No space left"):
-                ballast.write_bytes(bytes(DISK_MIB * 2**20))
+        with full(site.disk):
             wait_for(lambda: refusals(logs), "a service reports it")
             wait_for(lambda: site.problems() == ["redis_refuses"], "the page names the cause, and only the cause")
             status = mtmc("status", "--site", "hall", "--redis", site.redis.url)
             time.sleep(FAULT_S)
-        finally:
-            ballast.unlink()
         wait_for(lambda: site.client.info("persistence")["aof_last_write_status"] == "ok", "Redis writes again")
     assert "refuses writes: it cannot write to its disk; free disk space there" in status.stderr
     assert "not running" not in status.stderr

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from cli.status_json import status_json
 from cli.status_tables import camera_state, tables
+from launcher.state_folder import LastStart, StateFolder
 from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.redis_connection import Client, connect
@@ -22,6 +23,7 @@ from shared.site_state.reading import StateReader
 from shared.site_state.states import STATES, CameraState, SiteState
 from tests.conftest import RedisProcess
 from tests.free_ports import free_port
+from tests.running_services import write_hall_site
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = Keys("hall")
@@ -190,11 +192,22 @@ def test_a_site_that_is_not_running_exits_with_1(redis_client: Client, redis_url
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_without_redis_it_exits_with_1_and_says_how_to_start_the_site() -> None:
-    done = status("--site", "hall", "--redis", f"redis://:{SECRET}@127.0.0.1:{free_port()}")
-    assert done.returncode == 1
-    assert "mtmc up" in done.stderr
-    assert SECRET not in done.stderr
+def test_without_redis_it_exits_with_1_and_says_what_helps(tmp_path: Path) -> None:
+    path, port = write_hall_site(tmp_path), free_port()
+    (tmp_path / ".mtmc" / "hall").mkdir(parents=True)
+    StateFolder(tmp_path / ".mtmc" / "hall").save_last_start(LastStart(redis_port=port))
+    own = status(path)
+    assert own.returncode == 1
+    assert own.stderr.endswith(f"Redis does not answer at redis://127.0.0.1:{port}/0; start it: mtmc up {path}\n")
+
+    url = f"redis://:{SECRET}@127.0.0.1:{port}"
+    for words in ((path, "--redis", url), ("--site", "hall", "--redis", url)):
+        external = status(*words)
+        assert external.returncode == 1
+        assert external.stderr.endswith(
+            "; start this Redis, or correct the address (--redis, MTMC_REDIS_URL or redis.url)\n"
+        )
+        assert SECRET not in external.stderr
 
 
 def test_pictures_are_read_from_the_redis_for_pictures(
