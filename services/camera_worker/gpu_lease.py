@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from shared.config import SiteConfig
 from shared.errors import LeaseLost
 from shared.keys import Keys
-from shared.leases import Lease, Leases
+from shared.leases import Lease, Leases, lasts_too_long
 from shared.redis_connection import RETRYABLE, Client
 from vision.inference import gpus
 from vision.inference.gpus import Gpu, Gpus
@@ -25,6 +25,8 @@ TTL_S = 3.0
 _POLL_S = 0.1
 _PLACES = 16
 """More workers than this on one GPU are not counted."""
+_FREE = -2
+"""PTTL of a key that does not exist."""
 
 
 class GpuLease:
@@ -113,30 +115,43 @@ class GpuChoice:
 
 def _wait_for_a_free_one(client: Client, keys: Keys, usable: Sequence[Gpu]) -> None:
     deadline = time.monotonic() + TTL_S + 2 * _POLL_S
-    while all(map(any, _taken(client, keys, usable))) and time.monotonic() < deadline:
+    while all(map(_workers, _places(client, keys, usable))) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
 
 
 def _take(leases: Leases, client: Client, keys: Keys, usable: Sequence[Gpu]) -> tuple[Gpu, Lease | None]:
-    """A place on the GPU that has the fewest workers, the first of several; None if all places are taken."""
+    """A place on the GPU that has the fewest workers, the first of several; None if all places are taken.
+
+    A place whose lease lasts too long is taken last: only when nobody has renewed it for some time.
+    """
     while True:
-        taken = _taken(client, keys, usable)
-        gpu, places = min(zip(usable, taken, strict=True), key=lambda pair: sum(pair[1]))
-        if all(places):
+        found = _places(client, keys, usable)
+        gpu, places = min(zip(usable, found, strict=True), key=lambda pair: _workers(pair[1]))
+        if all(map(_is_held, places)):
             return gpu, None
-        lease = leases.acquire(_role(gpu, places.index(False)), TTL_S)
-        if lease is not None:  # otherwise another worker was faster
+        place = min(range(len(places)), key=lambda index: (_is_held(places[index]), places[index] != _FREE))
+        lease = leases.acquire(_role(gpu, place), TTL_S)
+        if lease is not None or places[place] != _FREE:
             return gpu, lease
+        # Another worker was faster.
 
 
-def _taken(client: Client, keys: Keys, usable: Sequence[Gpu]) -> list[list[bool]]:
-    """For each GPU, which of its places are taken."""
+def _places(client: Client, keys: Keys, usable: Sequence[Gpu]) -> list[list[int]]:
+    """For each GPU, the PTTL of the lease of each place."""
     with client.pipeline(transaction=False) as pipe:
         for gpu in usable:
             for place in range(_PLACES):
-                pipe.exists(keys.lease(_role(gpu, place)))
-        answers = list(map(bool, pipe.execute()))
+                pipe.pttl(keys.lease(_role(gpu, place)))
+        answers = list(map(int, pipe.execute()))
     return [answers[start : start + _PLACES] for start in range(0, len(answers), _PLACES)]
+
+
+def _workers(places: Sequence[int]) -> int:
+    return sum(map(_is_held, places))
+
+
+def _is_held(left_ms: int) -> bool:
+    return left_ms != _FREE and not lasts_too_long(left_ms, round(TTL_S * 1000))
 
 
 def _role(gpu: Gpu, place: int) -> str:

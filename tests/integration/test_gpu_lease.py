@@ -116,6 +116,28 @@ def test_the_gpu_of_a_worker_that_died_is_taken_once_its_lease_is_over(
     assert started(A, B).gpu == A, "it waited"
 
 
+@pytest.mark.parametrize("ttl_ms", [None, 864_000_000])
+def test_a_lease_without_an_end_does_not_count_as_a_worker(
+    site: WorkerSite, started: Callable[..., Process], ttl_ms: int | None
+) -> None:
+    site.client.set(site.keys.lease(f"gpu:{A.uuid}:0"), "1:x", px=ttl_ms)
+    assert started(A, B).gpu == A
+
+
+@pytest.mark.parametrize("ttl_ms", [None, 864_000_000])
+def test_a_worker_takes_a_place_whose_lease_has_no_end_if_no_other_is_free(
+    site: WorkerSite, started: Callable[..., Process], monkeypatch: pytest.MonkeyPatch, ttl_ms: int | None
+) -> None:
+    monkeypatch.setattr(gpu_lease, "_PLACES", 2)
+    monkeypatch.setattr(gpu_lease, "TTL_S", 0.6)
+    keys = [site.keys.lease(f"gpu:{A.uuid}:{place}") for place in range(2)]
+    for key in keys:
+        site.client.set(key, "1:x", px=ttl_ms)
+    assert [started(A).gpu for _ in range(2)] == [A, A]
+    wait_for(lambda: b"1:x" not in site.client.mget(keys))
+    assert all(0 < site.client.pttl(key) <= 600 for key in keys)
+
+
 def test_a_lease_is_renewed_while_the_worker_does_something_else(
     site: WorkerSite, started: Callable[..., Process]
 ) -> None:
