@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from launcher.address import RedisAddress, configured, find_redis, site_name
 from launcher.site_access import SiteChoice
@@ -23,7 +23,7 @@ from shared.site_state.states import CameraState, SiteState
 from site_checks.calibrations import examine_calibrations
 from site_checks.detections import SeenPictures, examine_detections
 from site_checks.files import FileChecks
-from site_checks.finding import Finding, error, ok, warning
+from site_checks.finding import Finding, Severity, error, ok, warning
 from site_checks.machine import examine_disk, examine_machine
 from site_checks.models import examine_models
 from site_checks.ports import examine_port
@@ -62,7 +62,7 @@ class Examination:
         self._site: SiteConfig | None = None
         self._client: Client | None = None
         self._reader: StateReader | None = None
-        self._is_foreign = False
+        self._is_foreign = self._is_redis_wrong = False
 
     def findings(self) -> Iterator[Finding]:
         """Yields each finding as soon as its check is done.
@@ -76,7 +76,9 @@ class Examination:
         where = self._where()
         with contextlib.ExitStack() as stack:
             self._client = self._connected(where, stack)
-            yield from examine_redis(where, self._client)
+            for finding in examine_redis(where, self._client):
+                self._is_redis_wrong |= finding.level is Severity.ERROR
+                yield finding
             yield from self._with_redis(where, stack)
 
     def _site_file(self) -> Iterator[Finding]:
@@ -128,13 +130,17 @@ class Examination:
                     yield from self._published(client, name, where, stack)
                     state = self._reader.read() if self._reader is not None else None
             except RedisError as problem:
-                yield error(RUNNING, f"Redis failed during the check ({problem}); see its log")
+                yield from self._failed(problem)
         yield from self._site_parts(state)
         if client is not None and self._site is not None and not self._is_foreign:
             try:
                 yield from examine_running_site(client, Keys(self._site.site), state, self._reader)
             except RedisError as problem:
-                yield error(RUNNING, f"Redis failed during the check ({problem}); see its log")
+                yield from self._failed(problem)
+
+    def _failed(self, problem: RedisError) -> Iterator[Finding]:
+        if not (isinstance(problem, NoPermissionError) and self._is_redis_wrong):  # its cause is reported already
+            yield error(RUNNING, f"Redis failed during the check ({problem}); see its log")
 
     @property
     def _named(self) -> bool:

@@ -391,6 +391,18 @@ def test_an_unusable_or_unsafe_redis_is_found(
     assert code == (2 if level == "error" else 0)
 
 
+@pytest.mark.parametrize("rules", [["~other:*"], ["~*", "-hget", "-get"]])
+def test_a_missing_permission_is_one_error(examine: Examine, redis_process: RedisProcess, rules: list[str]) -> None:
+    client = connect(redis_process.url)
+    client.execute_command("ACL", "SETUSER", "mtmc", "on", f">{SECRET}", "+@all", *rules)
+    client.close()
+    _, findings = examine("--redis", redis_process.url.replace("//", f"//mtmc:{SECRET}@"))
+    (found,) = [one for one in findings if one["level"] == "error"]
+    assert found["area"] == "redis"
+    assert "the user mtmc may not " in found["what"]
+    assert found["do"].startswith("grant it: redis-cli ACL SETUSER mtmc ")
+
+
 def test_a_missing_redis_and_a_server_that_is_not_redis_are_errors(examine: Examine) -> None:
     code, findings = examine("--redis", f"redis://:{SECRET}@127.0.0.1:{free_port()}")
     assert code == 2
