@@ -15,11 +15,14 @@ from redis.exceptions import ResponseError
 from shared.camera_settings import camera_names
 from shared.keys import Keys
 from shared.lenient_reads import hash_at
+from shared.lenient_values import LONGEST_NAME
 from shared.redis_connection import Client
 
 _log = structlog.get_logger()
 _EVERY_S = 1.0
 _DEAD_LETTERS_KEPT = 1000
+_MOST = 1000
+"""Newest processes. Thousands are of another program and soon removed; looking at each would hold up the ticks."""
 _FUTURE_S = 366 * 24 * 3600
 """Ids are Redis time. An entry further in the future is damage, and no trace of a clock that was set."""
 
@@ -99,6 +102,7 @@ class KeyRepair:
 
     def _members(self, key: str) -> list[str]:
         try:
-            return [name.decode() for name in self._client.zrange(key, 0, -1) if name.isascii()]
+            names = self._client.zrange(key, 0, _MOST - 1, desc=True)
         except ResponseError:
             return []
+        return [name.decode() for name in names if name.isascii() and len(name) <= LONGEST_NAME]

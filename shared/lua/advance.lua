@@ -13,6 +13,8 @@ if expected_us > 0 and math.abs(now_us - expected_us) > tonumber(ARGV[9]) then r
 local old_tick = current_tick()
 local old_gate = gate_at(old_tick)
 
+-- Names that another program has written may be thousands, more than `unpack` can return.
+local MOST_NAMED = 1000
 local tick, stalled = old_tick, {}
 if VIRTUAL then
   tick = math.max(old_tick, math.min(old_gate, old_tick + 1))
@@ -27,7 +29,7 @@ else
     if marked_at > ms then redis.call('ZADD', MARKED_AT, ms, camera) end
     if ms - marked_at >= stall_ms then
       redis.call('ZREM', SEEN, camera)
-      stalled[#stalled + 1] = camera
+      if #stalled < MOST_NAMED and enabled(camera) then stalled[#stalled + 1] = camera end
     end
   end
   tick = math.floor((now_us - origin_us) * fps / 1e6 + 1e-6)

@@ -70,6 +70,7 @@ DAMAGES: dict[str, Damage] = {
     "thousands of workers": lambda client: client.zadd(
         KEYS.workers, {f"w{number}": time.time() * 1000 for number in range(10_000)}
     ),
+    "thousands of cameras in the clock": lambda client: client.zadd(KEYS.seen, {f"c{n}": 1 for n in range(20_000)}),
     "the problem of a process": lambda client: client.hset(
         KEYS.service(first(client, KEYS.services)), mapping={"problem": b"a://" * 2**18, "host": BIG}
     ),
