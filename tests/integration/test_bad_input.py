@@ -133,7 +133,7 @@ def unset_variable(site: Site, folder: Path) -> None:
         (model_of_an_unknown_head, "detector.model", "unknown kind of detector: .*; supported are Ultralytics"),
         (embedder_without_its_weights, "embedder.model", r"embedder\.onnx\.data with its weights is missing; copy"),
         (embedder_of_zeros, "embedder.model", "returns only zeros, .*; compare embedder.mean"),
-        (embedder_without_vectors_as_output, "embedder.model", "an embedder must output one vector per crop"),
+        (embedder_without_vectors_as_output, "embedder.model", "must have a single output, with one vector per crop"),
         (unknown_key, "clock.target_fsp", "there is no such setting; see `mtmc config schema`"),
         (value_out_of_bounds, "clock.target_fps = 0", "greater than 0"),
         (unknown_class, "detector.classes", "unknown class 'persn'.*person"),
