@@ -36,7 +36,7 @@ _SURE = 0.95
 """Posterior at which a young track is decided."""
 _LIKELY = 0.5
 """Posterior that suffices for a track that has waited."""
-_WAIT_NS = 2_500_000_000
+_WAIT_NS = 2_000_000_000
 """How long a track waits for a clear decision."""
 _MERGE = 0.8
 """Posterior at which two identities are merged, as seen from both."""
