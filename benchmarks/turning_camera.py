@@ -39,7 +39,7 @@ _HZ = 5.0
 
 @dataclass
 class _Tracks:
-    """What one tracker made of one camera, and whether it was told of the background."""
+    """The tracks of one camera, made with or without the shift of its background."""
 
     has_background: bool
     tracker: Tracker = field(default_factory=lambda: Tracker(TrackerSettings(), first_id=1))

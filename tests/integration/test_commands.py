@@ -193,16 +193,22 @@ def test_crops_in_the_second_redis_are_deleted_even_if_it_or_the_aggregator_was_
     pictures.close()
 
 
+def saved_site_with_another_redis_for_pictures(client: Client, pictures_at: RedisProcess) -> tuple[Site, Client]:
+    """A site that has identities and a checkpoint, and the client of the Redis that has its crops."""
+    yard, pictures = Site(client), connect(pictures_at.url)
+    yard.aggregator = Aggregator(client, yard.site, pictures=pictures)
+    yard.play(30)
+    until(lambda: look_after_output(yard), lambda: yard.aggregator._schedule._has_saved)
+    return yard, pictures
+
+
 @pytest.mark.parametrize("is_committed", [True, False], ids=["after the cycle", "before its commit"])
 def test_crops_in_the_second_redis_are_deleted_even_if_the_first_one_came_back_empty(
     redis_client: Client, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch, is_committed: bool
 ) -> None:
     """The hash `erased` is lost, and nobody else knows the tracks of the forgotten identity any more."""
     monkeypatch.setattr(erasure, "_AGAIN_AFTER_S", 0.0)
-    yard, pictures = Site(redis_client), connect(redis_process.url)
-    yard.aggregator = Aggregator(redis_client, yard.site, pictures=pictures)
-    yard.play(30)
-    until(lambda: look_after_output(yard), lambda: yard.aggregator._schedule._has_saved)
+    yard, pictures = saved_site_with_another_redis_for_pictures(redis_client, redis_process)
     pictures.hset(yard.keys.crops("A"), mapping={"1": "jpeg", "1:best": "jpeg", "2": "jpeg"})
 
     def empty() -> None:
@@ -236,10 +242,7 @@ def test_the_next_aggregator_deletes_the_crops_that_redis_had_lost_the_list_of(
     redis_client: Client, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erasure, "_AGAIN_AFTER_S", 0.0)
-    yard, pictures = Site(redis_client), connect(redis_process.url)
-    yard.aggregator = Aggregator(redis_client, yard.site, pictures=pictures)
-    yard.play(30)
-    until(lambda: look_after_output(yard), lambda: yard.aggregator._schedule._has_saved)
+    yard, pictures = saved_site_with_another_redis_for_pictures(redis_client, redis_process)
     pictures.config_set("appendfsync", "always")
     pictures.hset(yard.keys.crops("A"), mapping={"1": "jpeg", "2": "jpeg"})
     redis_process.kill()

@@ -56,7 +56,7 @@ class BackgroundMotion:
             return none
         if self._window is None or self._window.shape != now.shape:
             self._window = cv2.createHanningWindow((now.shape[1], now.shape[0]), cv2.CV_32F)
-        # It may change its arguments, so it gets new ones.
+        # phaseCorrelate may change its arguments, so it gets copies.
         (x, y), response = cv2.phaseCorrelate(last * self._window, now * self._window)
         found = np.array([x, y])
         scale = np.array([image.shape[1] / now.shape[1], image.shape[0] / now.shape[0]])
@@ -64,9 +64,8 @@ class BackgroundMotion:
             return none
         if (np.abs(found) > _MOST_SHARE * np.array(now.shape[::-1])).any():
             return none
-        return (
-            found * scale if _is_certain(last, now, found, _background(now, boxes_xyxy / np.tile(scale, 2))) else none
-        )
+        background = _background(now, boxes_xyxy / np.tile(scale, 2))
+        return found * scale if _is_certain(last, now, found, background) else none
 
 
 def _is_certain(last: Grey, now: Grey, shift: NDArray[np.float64], background: Grey) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from association.core import Association
+from association.evidence import Evidence
 from association.live_grouping import LiveGrouping
 from association.outcome import CameraTick
 from association.settings import AssociationSettings
@@ -194,6 +195,21 @@ def test_a_track_that_was_taken_for_another_object_at_first_moves_to_the_right_o
     run = play(overlapping(2), [*others, *hidden], upto=120, mode="live")
     gids = [change.gid for _, change in run.changes if change.track_id == 50]
     assert gids == [run.gid(4), run.gid(5)]
+
+
+@pytest.mark.parametrize(("at_home", "is_split"), [(-1.0, False), (-3.0, True)])
+def test_a_track_is_split_off_only_if_much_speaks_against_its_identity(
+    monkeypatch: pytest.MonkeyPatch, at_home: float, is_split: bool
+) -> None:
+    seen = crossing_entries(traffic(6, 6, 4, 20.0), 2, 20.0, 0.3, 4)
+    association, middle, last = Association(overlapping(2), live()), 10 * FPS, 20 * FPS
+    cycles(association, seen, 1, middle)
+    monkeypatch.setattr(Evidence, "at_home", lambda self, groups: np.full(sum(map(len, groups)), at_home))
+    kinds = set[str]()
+    for tick in range(middle + 1, last + 1):
+        result = association.cycle(tick, tick * TICK_NS, [one for one in seen if one.tick == tick])
+        kinds |= {event.kind for event in result.events}
+    assert ("split" in kinds) is is_split
 
 
 def test_a_track_with_two_equal_candidates_waits_and_a_clear_one_does_not() -> None:
