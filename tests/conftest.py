@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import yaml
 from hypothesis import settings
 from redis.exceptions import RedisError
 
+from services.aggregator.saving import CheckpointSaver
 from shared.errors import RedisUnusable
 from shared.redis_connection import Client, connect
 from shared.redis_server import RedisServer, find_binary
@@ -163,6 +165,31 @@ def _docker_has_redis() -> bool:
         return subprocess.run(["docker", "pull", "--quiet", _IMAGE], **_QUIET, timeout=60).returncode == 0
     except subprocess.TimeoutExpired:
         return False
+
+
+@pytest.fixture(scope="session")
+def checkpoint_savers() -> Iterator[weakref.WeakSet[CheckpointSaver]]:
+    """All that exist."""
+    savers: weakref.WeakSet[CheckpointSaver] = weakref.WeakSet()
+    begin = CheckpointSaver.__init__
+
+    def noted(saver: CheckpointSaver, *given: Any) -> None:
+        begin(saver, *given)
+        savers.add(saver)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CheckpointSaver, "__init__", noted)
+        yield savers
+
+
+@pytest.fixture(autouse=True)
+def _saves_end_with_the_test(checkpoint_savers: weakref.WeakSet[CheckpointSaver]) -> Iterator[None]:
+    """The thread of an aggregator that a test leaves behind must not save its state for the next test's aggregator."""
+    yield
+    for saver in tuple(checkpoint_savers):
+        saver.abandon()
+    for saver in tuple(checkpoint_savers):
+        assert saver.wait(20), "a checkpoint is still being saved"
 
 
 @pytest.fixture
