@@ -38,6 +38,11 @@ _LIKELY = 0.5
 """Posterior that suffices for a track that has waited."""
 _WAIT_NS = 2_000_000_000
 """How long a track waits for a clear decision."""
+_LIKELY_NEW = 0.65
+"""Posterior that suffices then for a new object, if the place of the track on the ground is known."""
+_WAIT_WITH_PLACE_NS = 4_000_000_000
+"""How long such a track waits if it is less likely: its place often tells who it is, and a superfluous gid has to be
+merged away."""
 _MERGE = 0.8
 """Posterior at which two identities are merged, as seen from both."""
 _LEAST_MERGE_RATIO = -1.0
@@ -216,9 +221,12 @@ class LiveGrouping:
         weighed = self._weigh([row], [int(rows["camera"][row])], candidates, choices, gains, returns)
         posteriors = weighed.odds.posteriors
         best = int(posteriors.argmax()) if candidates else -1
-        has_waited = bool(rows["ended"][row]) or rows["last_ns"][row] - rows["first_ns"][row] >= _WAIT_NS
+        age_ns = np.iinfo(np.int64).max if rows["ended"][row] else int(rows["last_ns"][row] - rows["first_ns"][row])
+        has_waited = age_ns >= _WAIT_NS
         if candidates and posteriors[best] >= (_LIKELY if has_waited else _SURE):
             return _Verdict(candidates[best], float(posteriors[best]), weighed)
+        if has_waited and weighed.odds.new < _LIKELY_NEW and self.evidence.positions.of([[row]])[0] is not None:
+            has_waited = age_ns >= _WAIT_WITH_PLACE_NS
         if has_waited or weighed.odds.new >= _SURE:
             posterior = weighed.odds.new
             if not candidates:  # for the explanation: the one that is the least hopeless

@@ -50,13 +50,13 @@ class Throughput:
     crops: int
 
 
-def site(folder: Path) -> Path:
-    """Writes a site of the four files, in virtual time at their own 10 fps. All four see the same room."""
+def site(folder: Path, fps: float = 10) -> Path:
+    """Writes a site of the four files, in virtual time, by default at their own rate. All four see the same room."""
     videos, weights = _SHARED / "data" / "ufes-four-cameras", _SHARED / "weights"
     path = folder / "site.yaml"
     content = {
         "site": "bench",
-        "clock": {"mode": "virtual", "target_fps": 10},
+        "clock": {"mode": "virtual", "target_fps": fps},
         "detector": {"model": str(weights / "yolox_nano.onnx"), "classes": ["person"]},
         "embedder": {"model": str(weights / "osnet_x0_25_msmt17.onnx")},
         "cameras": [{"name": name, "source": str(videos / f"{name}.mp4")} for name in _CAMERAS],

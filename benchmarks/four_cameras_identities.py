@@ -1,9 +1,9 @@
 """Identities on four real cameras, scored with geometry instead of ground truth.
 
-    python -m benchmarks.four_cameras_identities [--keep DIR | --recording DIR] [--seconds S] [--no-layout]
-        [--calibrated]
+    python -m benchmarks.four_cameras_identities [--keep DIR | --recording DIR] [--seconds S] [--fps F]
+        [--no-layout] [--calibrated]
 
-Runs the whole system on `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`) in virtual time at 10 Hz, or only
+Runs the whole system on `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`) in virtual time, or only
 the aggregator (with `--recording`, from an earlier `--keep`). Two boxes in two cameras at one tick are one person if
 their feet are within 0.5 m, and two if they are more than 1.5 m apart.
 """
@@ -43,10 +43,10 @@ def calibrated(layout: Layout, shared: Path) -> Layout:
     return replace(layout, calibrations={camera: read_calibration(file) for camera, file in files.items()})
 
 
-def record(folder: Path, seconds: float | None, *, has_layout: bool = True) -> Recording:
+def record(folder: Path, seconds: float | None, fps: float = 10, *, has_layout: bool = True) -> Recording:
     """Runs the site, and writes its recording into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    loaded = load_site(site(folder), {})
+    loaded = load_site(site(folder, fps), {})
     if not has_layout:
         loaded = loaded.model_copy(update={"layout": None})
     config = runnable(loaded, seconds, live=False)
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep site file, logs and recording in this empty folder")
     parser.add_argument("--recording", type=Path, help="recording of an earlier run; runs only the aggregator")
     parser.add_argument("--seconds", type=float, help="only the first of them")
+    parser.add_argument("--fps", type=float, default=10, help="pictures per second of each camera (default: 10)")
     parser.add_argument("--no-layout", action="store_true", help="the site does not say that the views overlap")
     parser.add_argument("--calibrated", action="store_true", help="use the calibrations of the cameras")
     arguments = parser.parse_args()
@@ -79,7 +80,8 @@ def main() -> None:
         if arguments.recording:
             recording = Recording.open(arguments.recording)
         else:
-            recording = record(arguments.keep or Path(name), arguments.seconds, has_layout=not arguments.no_layout)
+            folder = arguments.keep or Path(name)
+            recording = record(folder, arguments.seconds, arguments.fps, has_layout=not arguments.no_layout)
         layout = Layout.open(recording.cameras) if arguments.no_layout else recording.description.site_layout()
         if arguments.recording or arguments.calibrated:
             layout = calibrated(layout, shared) if arguments.calibrated else layout

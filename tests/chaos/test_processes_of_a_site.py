@@ -32,6 +32,8 @@ have too few pictures to recognise anyone."""
 WAIT_S = 180.0
 """A busy machine takes long; what has to be fast is measured by a stopwatch."""
 SAME_PLACE_IOU = 0.5
+CALM_S = 16
+"""Before this, one person walks past another in two views: who is found in a place is not who was there."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def watched(
     site = start(site_file)
     client = connect(redis_process.url)
     one = Watched(site, client, site.wait_for_words(r"http://127\.0\.0\.1:\d+/").group())
-    site.wait_for(lambda: one.cycle > 10 * FPS and len(one.gids()) >= 4, WAIT_S)
+    site.wait_for(lambda: one.cycle > CALM_S * FPS and len(one.gids()) >= 4, WAIT_S)
     yield one
     client.close()
 

@@ -14,10 +14,12 @@ import pytest
 from association.core import Association
 from association.evidence import Evidence
 from association.live_grouping import LiveGrouping
+from association.odds import Candidates, Odds
 from association.outcome import CameraTick
 from association.settings import AssociationSettings
 from tests.unit.association.crossing import FPS, TICK_NS, Driver, crossing_entries, traffic
 from tests.unit.association.scenes import Stay, entries, overlapping, play, settings, street
+from tests.unit.association.test_ground import layout as calibrated
 
 SECONDS = 60.0
 
@@ -220,6 +222,25 @@ def test_a_track_with_two_equal_candidates_waits_and_a_clear_one_does_not() -> N
     first = {change.track_id: tick for tick, change in reversed(run.changes)}
     assert first[10] == 42
     assert first[9] >= 60
+
+
+@pytest.mark.parametrize(("places", "new", "seconds"), [(True, 0.6, 4.0), (True, 0.7, 2.0), (False, 0.6, 2.0)])
+def test_who_may_be_a_new_object_waits_longer_where_places_may_tell(
+    monkeypatch: pytest.MonkeyPatch, places: bool, new: float, seconds: float
+) -> None:
+    seen = crossing_entries([Driver(0, 0, (-4.0, 0.0), (0.3, 0.0), 0.0, 8.0)], 1, 8.0, 0.2, 1)
+
+    def odds(
+        self: Candidates, group: Sequence[int], cameras: object, choices: object, found: np.ndarray, *_: object
+    ) -> Odds:
+        none = np.zeros(len(found))
+        return Odds(none, new, none, none)
+
+    monkeypatch.setattr(Candidates, "odds", odds)
+    association = Association(calibrated(0) if places else overlapping(2), live())
+    ticks = range(1, 8 * FPS)
+    first = min(tick for tick in ticks if cycles(association, seen, tick, tick))
+    assert first == seen[0].tick + round(seconds * FPS)
 
 
 def test_embeddings_of_two_embedders_give_no_ratio() -> None:
