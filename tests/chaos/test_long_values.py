@@ -11,7 +11,6 @@ import pytest
 
 from shared.redis_connection import Client, connect
 from shared.service_list import read_services
-from tests.conftest import RedisProcess
 from tests.running_hall import KEYS, RunningHall, still_hall
 
 BIG = b"x" * 2**23
@@ -21,15 +20,13 @@ Damage = Callable[[Client], Any]
 
 
 @pytest.fixture(scope="module")
-def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHall]:
+def hall(redis_server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHall]:
     folder = tmp_path_factory.mktemp("hall")
-    redis = RedisProcess(folder / "redis")
-    redis.start()
-    client = connect(redis.url)
-    with pytest.MonkeyPatch.context() as monkeypatch, still_hall(client, redis.url, folder, monkeypatch) as running:
+    client = connect(redis_server_url)
+    client.flushall()
+    with pytest.MonkeyPatch.context() as patch, still_hall(client, redis_server_url, folder, patch) as running:
         yield running
     client.close()
-    redis.stop()
 
 
 def first(client: Client, key: str) -> str:
