@@ -153,7 +153,8 @@ def test_a_process_that_is_killed_when_the_clock_is_set_back_is_replaced_as_quic
     """Its lease ends by the time of Redis: half a minute or an hour later."""
     assert Leases(client, site.keys).acquire("aggregator", TTL_S) is not None
     clock_of_redis.set(step_s)
-    assert client.pttl(site.keys.lease("aggregator")) > 1.5 * TTL_S * 1000
+    # Valkey 9.1 looks at the time of day at most once per millisecond.
+    wait_for(lambda: client.pttl(site.keys.lease("aggregator")) > 1.5 * TTL_S * 1000)
     leases, began_s = Leases(client, site.keys), time.monotonic()
     wait_for(lambda: leases.acquire("aggregator", TTL_S), seconds=20)
     assert time.monotonic() - began_s >= TTL_S, "its owner may be alive"
