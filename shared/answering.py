@@ -124,6 +124,10 @@ class Answering:
             self._write(question_id, answer)
         except RedisError as error:
             _log.warning("cannot send the answer to a question", kind=kind.name, reason=str(error))
+        except Exception:
+            # After `close`, its connection may have been closed, too.
+            if not self._closed.is_set():
+                raise
 
     def _write(self, question_id: str, fields: Fields) -> None:
         key = self._keys.answer(question_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -114,3 +115,27 @@ def test_nothing_is_left_in_redis_if_the_asker_dies(redis_client: Client) -> Non
     wait_until(lambda: redis_client.hget(KEYS.answer("1" * 32), "greeting"), "an answer that nobody reads")
     assert 0 < redis_client.ttl(KEYS.answer("1" * 32)) <= 60
     worker.close()
+
+
+def test_a_connection_that_is_closed_after_the_worker_is_no_error_of_an_answer_under_way(
+    redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, closed = threading.Event(), threading.Event()
+
+    def greet(_: Mapping[str, bytes]) -> Fields:
+        begun.set()
+        assert closed.wait(60)
+        return {}
+
+    def pipeline(**_: bool) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")  # as from a socket that was closed while it is read
+
+    worker = answering(redis_client, "worker-1", greet)
+    redis_client.xadd(KEYS.questions("greet"), {"schema": 1, "id": "1" * 32})
+    assert begun.wait(60)
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "greet"]
+    worker.close()
+    monkeypatch.setattr(redis_client, "pipeline", pipeline)
+    closed.set()
+    thread.join(60)  # an error of the thread fails the test
+    assert not thread.is_alive()
