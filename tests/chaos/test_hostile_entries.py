@@ -25,7 +25,7 @@ from shared.redis_connection import Client
 from shared.service_list import read_services
 from shared.tokens import add_token
 from tests.command_line import CommandLine, command_line
-from tests.integration.streamer_site import numbered_jpeg
+from tests.integration.streamer_site import numbered_jpeg, wait_until
 from tests.running_hall import KEYS, RunningHall, still_hall
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,6 +158,7 @@ def test_garbage_in_any_key_or_field_stops_nobody(hall: RunningHall, mtmc: Comma
         KEYS.sessions, "0a1b2c3d", '{"digest": "", "token_id": "0a1b2c3d", "token_digest": "", "expires_ms": 1}'
     )
     client.xadd(KEYS.questions("embed"), {"schema": 1, "id": "0" * 32, "payload": b"no picture"})
+    wait_until(lambda: client.exists(KEYS.answer("0" * 32)), "an answer, which stays for a minute")
     client.zadd(KEYS.viewers, {"a": client.time()[0] * 1000})
     turn = itertools.count()
     while kinds := {kind_of(key): key for key in all_keys(client) if kind_of(key) not in tried}:
