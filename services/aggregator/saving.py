@@ -122,8 +122,7 @@ class CheckpointSaver:
         kept = self._retrying(abandoned, self._checkpoints.generations)
         before = kept[0] if kept else None
         generation = int(before["generation"]) + 1 if before else 1
-        if self._has_saved and self._retrying(abandoned, self._checkpoints.are_gone):
-            self.found_loss = True
+        self._look_for_loss(abandoned)
         digest, size = hashlib.sha256(), 0
         names: list[str] = []
         keep_at = started + _KEEP_EVERY_S
@@ -150,6 +149,7 @@ class CheckpointSaver:
         # Enough cycles stay to start from the checkpoint before this one, should this one be damaged.
         keep_from = int(before["tick"]) if before else packed.tick
         valid.append(["XTRIM", self._keys.cycles, "MINID", f"{keep_from}-0"])
+        self._look_for_loss(abandoned)  # This checkpoint would hide that Redis came back empty meanwhile.
         if self._retrying(abandoned, lambda: self._checkpoints.written_bytes(names)) != size:
             _log.error("parts of a checkpoint are missing in Redis; it is saved again", tick=packed.tick)
             return None
@@ -157,6 +157,10 @@ class CheckpointSaver:
         self._has_saved = True
         _log.info("saved a checkpoint", tick=packed.tick, bytes=size, seconds=round(time.monotonic() - started, 1))
         return packed.tick
+
+    def _look_for_loss(self, abandoned: threading.Event) -> None:
+        if self._has_saved and self._retrying(abandoned, self._checkpoints.are_gone):
+            self.found_loss = True
 
     def _pieces(self, parts: Sequence[bytes | bytearray]) -> Iterator[tuple[int, int, bytes]]:
         """Number of the chunk, offset in it, and content of each piece; pieces end where a chunk ends."""

@@ -64,9 +64,11 @@ def test_redis_comes_back_empty_while_a_checkpoint_is_being_saved(
     another.close()
 
 
+@pytest.mark.parametrize("is_saving", [False, True])
 def test_redis_comes_back_empty_between_reading_and_committing(
-    redis_client: Client, monkeypatch: pytest.MonkeyPatch
+    redis_client: Client, monkeypatch: pytest.MonkeyPatch, is_saving: bool
 ) -> None:
+    """A save that is running then completes a checkpoint, which must not hide the loss."""
     site = site_of(redis_client, "between")
     feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
     for _ in range(TICKS // 2):
@@ -76,6 +78,21 @@ def test_redis_comes_back_empty_between_reading_and_committing(
         assert aggregator._schedule._saver.wait(10)
         feeder.feed()
         aggregator.step()
+    saver, commit, may_go_on = aggregator._schedule._saver, CheckpointSaver._commit, threading.Event()
+    assert saver.wait(10)
+    feeder.feed()
+    aggregator.step()
+    if is_saving:
+
+        def waiting(one: CheckpointSaver, *arguments: Any) -> None:
+            assert may_go_on.wait(30)
+            commit(one, *arguments)
+
+        monkeypatch.setattr(CheckpointSaver, "_commit", waiting)
+        aggregator.state.checkpoint_tick = -(10**6)  # One is due.
+        feeder.feed()
+        aggregator.step()
+        assert saver.is_busy
     known = set(scan(redis_client, site, "identity:*"))
     run_cycle, emptied = AggregatorState.run_cycle, list[int]()
 
@@ -89,6 +106,8 @@ def test_redis_comes_back_empty_between_reading_and_committing(
     feeder.feed()
     aggregator.step()
     assert emptied
+    may_go_on.set()
+    assert saver.wait(30)
     feeder.join()
     feeder.feed()
     aggregator._look_at_output = 0.0
