@@ -120,9 +120,10 @@ def test_nothing_is_left_in_redis_if_the_asker_dies(redis_client: Client) -> Non
 def test_a_connection_that_is_closed_after_the_worker_is_no_error_of_an_answer_under_way(
     redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, closed = threading.Event(), threading.Event()
+    begun, closed, threads = threading.Event(), threading.Event(), list[threading.Thread]()
 
     def greet(_: Mapping[str, bytes]) -> Fields:
+        threads.append(threading.current_thread())
         begun.set()
         assert closed.wait(60)
         return {}
@@ -133,9 +134,8 @@ def test_a_connection_that_is_closed_after_the_worker_is_no_error_of_an_answer_u
     worker = answering(redis_client, "worker-1", greet)
     redis_client.xadd(KEYS.questions("greet"), {"schema": 1, "id": "1" * 32})
     assert begun.wait(60)
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "greet"]
     worker.close()
     monkeypatch.setattr(redis_client, "pipeline", pipeline)
     closed.set()
-    thread.join(60)  # an error of the thread fails the test
-    assert not thread.is_alive()
+    threads[0].join(60)  # an error of the thread fails the test
+    assert not threads[0].is_alive()
