@@ -74,6 +74,10 @@ class _Weighed(NamedTuple):
         return float(self.odds.posteriors[self.candidates.index(j)]) if j in self.candidates else 0.0
 
 
+_NOBODY = _Weighed([], Odds(np.zeros(0), 1.0, np.zeros(0), np.zeros(0)))
+"""No candidates."""
+
+
 class _Verdict(NamedTuple):
     """What was decided of a track."""
 
@@ -408,9 +412,15 @@ class LiveGrouping:
         among = gains > _HOPELESS
         if one.apart or one.name:
             among[[j for j in np.flatnonzero(among).tolist() if not may_be_one(one, every[j])]] = False
-        found = returns.possible(among, may_be) if is_possible else np.flatnonzero(among)
-        candidates = found.tolist() if is_possible else [j for j in found.tolist() if may_be(j)]
-        return self._weigh(one.rows, rows["camera"][~rows["ended"]].tolist(), candidates, every, gains, returns)
+        def allowed(among: npt.NDArray[np.bool_]) -> list[int]:
+            if is_possible:
+                return returns.possible(among, may_be).tolist()
+            return [j for j in np.flatnonzero(among).tolist() if may_be(j)]
+
+        if not allowed(among & (gains > _LEAST_MERGE_RATIO)):
+            return _NOBODY  # Whoever else is possible is not merged.
+        cameras = rows["camera"][~rows["ended"]].tolist()
+        return self._weigh(one.rows, cameras, allowed(among), every, gains, returns)
 
     # -- shared ----------------------------------------------------------------------------------------
 
