@@ -412,6 +412,7 @@ class LiveGrouping:
         among = gains > _HOPELESS
         if one.apart or one.name:
             among[[j for j in np.flatnonzero(among).tolist() if not may_be_one(one, every[j])]] = False
+
         def allowed(among: npt.NDArray[np.bool_]) -> list[int]:
             if is_possible:
                 return returns.possible(among, may_be).tolist()
