@@ -39,9 +39,9 @@ _LIKELY = 0.5
 _WAIT_NS = 2_000_000_000
 """How long a track waits for a clear decision."""
 _LIKELY_NEW = 0.65
-"""Posterior that suffices then for a new object, if the place of the track on the ground is known."""
+"""After that, the posterior that suffices for a new object, if the place of the track on the ground is known."""
 _WAIT_WITH_PLACE_NS = 4_000_000_000
-"""How long such a track waits if it is less likely: its place often tells who it is, and a superfluous gid has to be
+"""How long such a track waits below that posterior: its place often tells who it is, and a gid too many has to be
 merged away."""
 _MERGE = 0.8
 """Posterior at which two identities are merged, as seen from both."""
@@ -74,8 +74,7 @@ class _Weighed(NamedTuple):
         return float(self.odds.posteriors[self.candidates.index(j)]) if j in self.candidates else 0.0
 
 
-_NOBODY = _Weighed([], Odds(np.zeros(0), 1.0, np.zeros(0), np.zeros(0)))
-"""No candidates."""
+_NO_CANDIDATES = _Weighed([], Odds(np.zeros(0), 1.0, np.zeros(0), np.zeros(0)))
 
 
 class _Verdict(NamedTuple):
@@ -225,12 +224,13 @@ class LiveGrouping:
         weighed = self._weigh([row], [int(rows["camera"][row])], candidates, choices, gains, returns)
         posteriors = weighed.odds.posteriors
         best = int(posteriors.argmax()) if candidates else -1
-        age_ns = np.iinfo(np.int64).max if rows["ended"][row] else int(rows["last_ns"][row] - rows["first_ns"][row])
-        has_waited = age_ns >= _WAIT_NS
+        has_ended, age_ns = bool(rows["ended"][row]), int(rows["last_ns"][row] - rows["first_ns"][row])
+        has_waited = has_ended or age_ns >= _WAIT_NS
         if candidates and posteriors[best] >= (_LIKELY if has_waited else _SURE):
             return _Verdict(candidates[best], float(posteriors[best]), weighed)
-        if has_waited and weighed.odds.new < _LIKELY_NEW and self.evidence.positions.of([[row]])[0] is not None:
-            has_waited = age_ns >= _WAIT_WITH_PLACE_NS
+        may_wait = has_waited and not has_ended and age_ns < _WAIT_WITH_PLACE_NS
+        if may_wait and weighed.odds.new < _LIKELY_NEW and self.evidence.positions.of([[row]])[0] is not None:
+            return None
         if has_waited or weighed.odds.new >= _SURE:
             posterior = weighed.odds.new
             if not candidates:  # for the explanation: the one that is the least hopeless
@@ -419,7 +419,7 @@ class LiveGrouping:
             return [j for j in np.flatnonzero(among).tolist() if may_be(j)]
 
         if not allowed(among & (gains > _LEAST_MERGE_RATIO)):
-            return _NOBODY  # Whoever else is possible is not merged.
+            return _NO_CANDIDATES  # The others are too unlikely to be merged.
         cameras = rows["camera"][~rows["ended"]].tolist()
         return self._weigh(one.rows, cameras, allowed(among), every, gains, returns)
 

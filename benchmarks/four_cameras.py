@@ -35,6 +35,8 @@ from vision.inference.selection import Thresholds
 _ROOT = Path(__file__).resolve().parent.parent
 _SHARED = Path(os.environ.get("MTMC_SHARED") or _ROOT.parent / "shared")
 _CAMERAS = [f"cam{i}" for i in range(4)]
+FPS = 10
+"""Of the files."""
 _EVERY = 8
 _GIVE_UP_S = 600
 
@@ -50,7 +52,7 @@ class Throughput:
     crops: int
 
 
-def site(folder: Path, fps: float = 10) -> Path:
+def site(folder: Path, fps: float = FPS) -> Path:
     """Writes a site of the four files, in virtual time, by default at their own rate. All four see the same room."""
     videos, weights = _SHARED / "data" / "ufes-four-cameras", _SHARED / "weights"
     path = folder / "site.yaml"

@@ -3,9 +3,9 @@
     python -m benchmarks.four_cameras_identities [--keep DIR | --recording DIR] [--seconds S] [--fps F]
         [--no-layout] [--calibrated]
 
-Runs the whole system on `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`) in virtual time, or only
-the aggregator (with `--recording`, from an earlier `--keep`). Two boxes in two cameras at one tick are one person if
-their feet are within 0.5 m, and two if they are more than 1.5 m apart.
+Runs the whole system on `../shared/data/ufes-four-cameras` (or `$MTMC_SHARED/data/…`) in virtual time, or only the
+aggregator (with `--recording`, from an earlier `--keep`). Two boxes in two cameras at one tick are one person if their
+feet are within 0.5 m, and two if they are more than 1.5 m apart.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.four_cameras import site
+from benchmarks.four_cameras import FPS, site
 from benchmarks.shared_data import shared_folder
 from cli.console import table_console
 from cli.progress import progress_bar
@@ -43,7 +43,7 @@ def calibrated(layout: Layout, shared: Path) -> Layout:
     return replace(layout, calibrations={camera: read_calibration(file) for camera, file in files.items()})
 
 
-def record(folder: Path, seconds: float | None, fps: float = 10, *, has_layout: bool = True) -> Recording:
+def record(folder: Path, seconds: float | None, fps: float = FPS, *, has_layout: bool = True) -> Recording:
     """Runs the site, and writes its recording into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     loaded = load_site(site(folder, fps), {})
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep site file, logs and recording in this empty folder")
     parser.add_argument("--recording", type=Path, help="recording of an earlier run; runs only the aggregator")
     parser.add_argument("--seconds", type=float, help="only the first of them")
-    parser.add_argument("--fps", type=float, default=10, help="pictures per second of each camera (default: 10)")
+    parser.add_argument("--fps", type=float, default=FPS, help=f"ticks per second (default: {FPS}, as the files)")
     parser.add_argument("--no-layout", action="store_true", help="the site does not say that the views overlap")
     parser.add_argument("--calibrated", action="store_true", help="use the calibrations of the cameras")
     arguments = parser.parse_args()
