@@ -224,22 +224,23 @@ def test_a_track_with_two_equal_candidates_waits_and_a_clear_one_does_not() -> N
     assert first[9] >= 60
 
 
-@pytest.mark.parametrize(("places", "new", "seconds"), [(True, 0.6, 4.0), (True, 0.7, 2.0), (False, 0.6, 2.0)])
-def test_who_may_be_a_new_object_waits_longer_where_places_may_tell(
-    monkeypatch: pytest.MonkeyPatch, places: bool, new: float, seconds: float
+@pytest.mark.parametrize(
+    ("places", "new", "in_view_s", "seconds"),
+    [(True, 0.6, 8.0, 4.0), (True, 0.7, 8.0, 2.0), (False, 0.6, 8.0, 2.0), (True, 0.6, 3.0, 3.0)],
+)
+def test_who_may_be_a_new_object_waits_longer_in_view_where_places_may_tell(
+    monkeypatch: pytest.MonkeyPatch, places: bool, new: float, in_view_s: float, seconds: float
 ) -> None:
-    seen = crossing_entries([Driver(0, 0, (-4.0, 0.0), (0.3, 0.0), 0.0, 8.0)], 1, 8.0, 0.2, 1)
-
-    def odds(
-        self: Candidates, group: Sequence[int], cameras: object, choices: object, found: np.ndarray, *_: object
-    ) -> Odds:
-        none = np.zeros(len(found))
-        return Odds(none, new, none, none)
-
-    monkeypatch.setattr(Candidates, "odds", odds)
+    seen = crossing_entries([Driver(0, 0, (-4.0, 0.0), (0.3, 0.0), 0.0, in_view_s)], 1, 8.0, 0.2, 1)
+    nobody = np.zeros(0)  # it is alone
+    monkeypatch.setattr(Candidates, "odds", lambda *_: Odds(nobody, new, nobody, nobody))
     association = Association(calibrated(0) if places else overlapping(2), live())
-    ticks = range(1, 8 * FPS)
-    first = min(tick for tick in ticks if cycles(association, seen, tick, tick))
+
+    def has_gid(tick: int) -> bool:
+        cycles(association, seen, tick, tick)
+        return bool(association.table.rows["gid"].any())
+
+    first = min(filter(has_gid, range(1, 8 * FPS)))
     assert first == seen[0].tick + round(seconds * FPS)
 
 
