@@ -177,16 +177,16 @@ def test_a_stream_of_damaged_pictures_alone_is_named(watch: Watch) -> None:
 
 
 class Snapshots:
-    """Serves one picture, which changes `per_second` times, with an ETag."""
+    """Serves one picture, whose number grows `per_second` times a second from 0, with an ETag."""
 
     def __init__(self, encode: Callable[[int], bytes] = jpeg, per_second: float = 5.0) -> None:
-        self.encode, self.per_second = encode, per_second
+        self.encode, self.per_second, self.began_s = encode, per_second, time.monotonic()
         self.conditional = self.not_modified = self.asked = 0
         self.broken = False
 
     def __call__(self, exchange: Exchange) -> None:
         self.asked += 1
-        body = self.encode(int(time.monotonic() * self.per_second) % 1000)
+        body = self.encode(int((time.monotonic() - self.began_s) * self.per_second))
         tag = f'"{hashlib.sha256(body).hexdigest()[:12]}"'
         wanted = exchange.headers.get("If-None-Match")
         self.conditional += wanted is not None
