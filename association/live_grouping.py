@@ -7,21 +7,23 @@ to the identity that explains them better, tracks that no evidence holds are spl
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from association.changes import IdentityChanges, waiting_tracks
+from association.constraints import Constraints
 from association.decisions import Decision
-from association.departures import Departures, Histories, Returns
+from association.departures import Departures, Histories
 from association.evidence import Evidence
-from association.identities import Identities, Identity, may_be_one
+from association.identities import Identities, Identity
 from association.learned_layout import LearnedLayout
 from association.learning import Learning
 from association.likeness import Gallery, Groups
-from association.odds import Candidates, Odds
+from association.merging import Merging
+from association.odds import Candidates, Weighed, plausible
 from association.outcome import CameraTick, CycleResult
 from association.positions import Position
 from association.possibility import Possibility, Visit
@@ -30,8 +32,6 @@ from association.track_table import TrackTable
 
 _AT_ONE_PLACE = 3.0
 """A track that has just started is decided at once if its place says so much for an identity."""
-_HOPELESS = -4.0
-"""Identities with a lower ratio are no candidates."""
 _SURE = 0.95
 """Posterior at which a young track is decided."""
 _LIKELY = 0.5
@@ -43,10 +43,6 @@ _LIKELY_NEW = 0.65
 _WAIT_WITH_PLACE_NS = 4_000_000_000
 """How long such a track waits below that posterior: its place often tells who it is, and a gid too many has to be
 merged away."""
-_MERGE = 0.8
-"""Posterior at which two identities are merged, as seen from both."""
-_LEAST_MERGE_RATIO = -1.0
-"""Identities with a lower ratio are not merged, however few the rivals."""
 _EXPLAINED = 5
 """So many identities are looked at to find one that explains why a track is a new object."""
 _LOWEST_SCORE = -20.0
@@ -62,28 +58,13 @@ _TOLERATED_TOGETHER = 0.5
 """The same, if the newest picture of both shows both."""
 
 
-class _Weighed(NamedTuple):
-    """The candidates for a group of tracks that are not hopeless, and their odds."""
-
-    candidates: list[int]
-    """Their indices in a list of identities."""
-    odds: Odds
-
-    def posterior(self, j: int) -> float:
-        """Probability of the identity with the index `j`; 0 if it is no candidate."""
-        return float(self.odds.posteriors[self.candidates.index(j)]) if j in self.candidates else 0.0
-
-
-_NO_CANDIDATES = _Weighed([], Odds(np.zeros(0), 1.0, np.zeros(0), np.zeros(0)))
-
-
 class _Verdict(NamedTuple):
     """What was decided of a track."""
 
     choice: int
     """Index of its identity; -1: a new one."""
     posterior: float
-    weighed: _Weighed
+    weighed: Weighed
 
 
 class LiveGrouping:
@@ -92,13 +73,14 @@ class LiveGrouping:
     def __init__(
         self, table: TrackTable, identities: Identities, possibility: Possibility, settings: AssociationSettings
     ) -> None:
-        self._table, self._identities = table, identities
-        self._possibility, self._settings = possibility, settings
+        self._table, self._identities, self._settings = table, identities, settings
         self._changes = IdentityChanges(table, identities)
         self.evidence = Evidence(table, possibility.near, possibility.ground)
         self._learning = Learning(table, identities, possibility, self.evidence)
+        self._constraints = Constraints(table, possibility, self.clashes)
         self._histories = Histories(table, possibility, self.clashes)
-        self._candidates = Candidates(table, possibility.near, self._learning.travel)
+        self._candidates = Candidates(table, possibility, self.evidence, self._learning.travel)
+        self._merging = Merging(table, identities, self.evidence, self._constraints, self._histories, self._candidates)
 
     def observe(self, seen: CameraTick, rows: npt.NDArray[np.intp]) -> None:
         """Learn from the tracks of one camera at one tick."""
@@ -157,12 +139,14 @@ class LiveGrouping:
         if not young or not choices:
             return
         self.evidence.refresh(means=False)
-        departures = self._departures(choices)
+        departures = self._candidates.departures(choices)
         gains, places = self.evidence.at_first_sight(young, [identity.rows for identity in choices])
         for i in np.flatnonzero(places.max(axis=1) > _AT_ONE_PLACE).tolist():
             verdict = self._decide(young[i], choices, gains[i], departures)
             if verdict is not None and verdict.choice >= 0 and places[i, verdict.choice] > _AT_ONE_PLACE:
-                decision = self._explain([young[i]], verdict.choice, verdict.weighed, choices, placed=places[i])
+                decision = self._candidates.explain(
+                    [young[i]], verdict.choice, verdict.weighed, choices, placed=places[i]
+                )
                 self._changes.join(young[i], choices[verdict.choice], decision, result)
 
     def _assign_waiting(self, result: CycleResult) -> None:
@@ -171,14 +155,14 @@ class LiveGrouping:
             return
         self.evidence.refresh(means=False)
         choices = list(self._identities)
-        departures = self._departures(choices)
+        departures = self._candidates.departures(choices)
         gains = self.evidence.gains([[row] for row in waiting], [identity.rows for identity in choices])
         verdicts = {i: self._decide(row, choices, gains[i], departures) for i, row in enumerate(waiting)}
         while found := [(verdict, i) for i, verdict in verdicts.items() if verdict is not None]:
             verdict, i = max(found, key=lambda one: (one[0].posterior, -one[1]))
             row, j = waiting[i], verdict.choice
             del verdicts[i]
-            decision = self._explain([row], j, verdict.weighed, choices)
+            decision = self._candidates.explain([row], j, verdict.weighed, choices)
             if j < 0:
                 choices.append(self._changes.create(row))
                 departures.added()
@@ -190,7 +174,7 @@ class LiveGrouping:
                 before = gains[left, j]
                 gains[left, j] = self.evidence.gains([[waiting[i]] for i in left], [choices[j].rows])[:, 0]
                 # What was decided of the others stays, unless this identity is or was one of their candidates.
-                for i in np.array(left)[np.maximum(before, gains[left, j]) > _HOPELESS].tolist():
+                for i in np.array(left)[plausible(np.maximum(before, gains[left, j]))].tolist():
                     verdicts[i] = self._decide(waiting[i], choices, gains[i], departures)
 
     def _cut_switched(self, result: CycleResult) -> list[int]:
@@ -218,10 +202,10 @@ class LiveGrouping:
         def may_be(j: int) -> bool:
             if returns.are_known[j]:
                 return self._histories.hold(choices[j], departures.when(j))
-            return self._may_join(row, choices[j])
+            return self._constraints.may_join(row, choices[j])
 
-        candidates = returns.possible(gains > _HOPELESS, may_be).tolist()
-        weighed = self._weigh([row], [int(rows["camera"][row])], candidates, choices, gains, returns)
+        candidates = returns.possible(plausible(gains), may_be).tolist()
+        weighed = self._candidates.weigh([row], [int(rows["camera"][row])], candidates, choices, gains, returns)
         posteriors = weighed.odds.posteriors
         best = int(posteriors.argmax()) if candidates else -1
         has_ended, age_ns = bool(rows["ended"][row]), int(rows["last_ns"][row] - rows["first_ns"][row])
@@ -235,53 +219,10 @@ class LiveGrouping:
             posterior = weighed.odds.new
             if not candidates:  # for the explanation: the one that is the least hopeless
                 nearest = [j for j in _highest(gains, _EXPLAINED) if gains[j] > -np.inf]
-                nearest = [j for j in nearest if self._may_join(row, choices[j])][:1]
-                weighed = self._weigh([row], [int(rows["camera"][row])], nearest, choices, gains, returns)
+                nearest = [j for j in nearest if self._constraints.may_join(row, choices[j])][:1]
+                weighed = self._candidates.weigh([row], [int(rows["camera"][row])], nearest, choices, gains, returns)
             return _Verdict(-1, posterior, weighed)
         return None
-
-    def _weigh(
-        self,
-        group: Sequence[int],
-        cameras: Sequence[int],
-        candidates: list[int],
-        choices: Sequence[Identity],
-        gains: npt.NDArray[np.float64],
-        returns: Returns,
-    ) -> _Weighed:
-        numbers = np.array(candidates, np.intp)
-        ratios = returns.ratios(self._learning.travel, numbers)
-        odds = self._candidates.odds(group, cameras, choices, numbers, gains[numbers], ratios)
-        return _Weighed(candidates, odds)
-
-    def _departures(self, identities: Sequence[Identity]) -> Departures:
-        return Departures(self._table, self._possibility, self.evidence.passages, identities)
-
-    def _explain(
-        self,
-        group: Sequence[int],
-        choice: int,
-        weighed: _Weighed,
-        choices: Sequence[Identity],
-        placed: npt.NDArray[np.float64] | None = None,
-    ) -> Decision:
-        """Why a group of tracks is the identity `choice`; if that is -1, why it is not the best of the others.
-
-        `placed`: what the places in the newest pictures say of each of `choices`, if only they were compared.
-        """
-        candidates, odds = weighed
-        if not candidates:
-            return Decision()
-        at = candidates.index(choice) if choice >= 0 else int(odds.scores.argmax())
-        identity = choices[candidates[at]]
-        terms = self.evidence.terms(group, identity.rows)
-        if placed is not None:
-            terms["position"] = round(float(placed[candidates[at]]), 3)
-        terms["prior"] = float(odds.priors[at])
-        if choice < 0:
-            return Decision.of_none(terms, identity.gid)
-        scores = zip(candidates, odds.scores.tolist(), strict=True)
-        return Decision.of(terms, {0: 0.0} | {choices[j].gid: score for j, score in scores if j != choice})
 
     # -- revising --------------------------------------------------------------------------------------
 
@@ -293,21 +234,17 @@ class LiveGrouping:
         self._histories.prune(self._identities)
         self._shed(result)
         self._move(result)
-        self._merge(result)
+        self._merging.merge(result)
 
     def _shed(self, result: CycleResult) -> None:
         """Split tracks off identities that have become impossible: each time the one that fits least."""
         for identity in self._identities.by_gid():
-            while (
-                identity.present
-                and len(identity.rows) > 1
-                and not self._possible(identity.rows, identity.settled_ns, identity.pinned)
-            ):
+            while identity.present and len(identity.rows) > 1 and not self._constraints.is_possible(identity):
                 live = [row for row in identity.rows if not self._table.rows["ended"][row]]
                 live = [row for row in live if row not in identity.pinned]
                 if not live:
                     break
-                enough = [row for row in live if self._possible_without(identity, row)] or live
+                enough = [row for row in live if self._constraints.is_possible_without(identity, row)] or live
                 at_home = dict(zip(identity.rows, self.evidence.at_home([identity.rows]).tolist(), strict=True))
                 row = min(enough, key=lambda one: (at_home[one], -one))
                 self._split(identity, row, result)
@@ -337,11 +274,11 @@ class LiveGrouping:
             row, home = tracks[i]
             if row in home.pinned or home.gid in changed or len(home.rows) < 2:
                 continue
-            if not self._possible_without(home, row):
+            if not self._constraints.is_possible_without(home, row):
                 continue
             if j < 0:
                 self._split(home, row, result)
-            elif every[j].gid not in changed and self._may_join(row, every[j]):
+            elif every[j].gid not in changed and self._constraints.may_join(row, every[j]):
                 terms = self.evidence.terms([row], every[j].rows)
                 decision = Decision.of(terms, {home.gid: max(float(at_home[i]), _LOWEST_SCORE)})
                 self._changes.move(row, every[j], decision, result)
@@ -354,102 +291,7 @@ class LiveGrouping:
         others = [other for other in identity.rows if other != row]
         self._changes.split(identity, row, Decision.of(self.evidence.terms([row], others), {}), result)
 
-    def _merge(self, result: CycleResult) -> None:
-        """Merge identities that are one object, the clearest pair first."""
-        while self._merge_once(result):
-            pass
-
-    def _merge_once(self, result: CycleResult) -> bool:
-        every = self._identities.by_gid()
-        present = [k for k, identity in enumerate(every) if identity.present]
-        if len(every) < 2 or not present:
-            return False
-        groups = [identity.rows for identity in every]
-        gains = self.evidence.gains([groups[k] for k in present], groups)
-        gains[np.arange(len(present)), present] = -np.inf
-        place = {k: i for i, k in enumerate(present)}
-        departures = self._departures(every)
-        known: dict[int, _Weighed] = {}
-
-        def weighed(k: int) -> _Weighed:
-            if k not in known:
-                known[k] = self._weigh_merges(k, every, gains[place[k]], departures)
-            return known[k]
-
-        pairs = []
-        for i, k in enumerate(present):
-            likely = gains[i] > _LEAST_MERGE_RATIO
-            if not likely.any():
-                continue
-            candidates, odds = weighed(k)
-            for at in np.flatnonzero(odds.posteriors >= _MERGE).tolist():
-                j, mutual = candidates[at], float(odds.posteriors[at])
-                if j in place:
-                    mutual = min(mutual, weighed(j).posterior(k))
-                if mutual >= _MERGE and likely[j]:
-                    pairs.append((-mutual, -float(gains[i, j]), min(k, j), max(k, j), k))
-        gone: set[int] = set()
-        for _, _, kept, lost, k in sorted(pairs):
-            if not {kept, lost} & gone:
-                decision = self._explain(every[k].rows, kept + lost - k, weighed(k), every)
-                self._changes.merge(every[kept], every[lost], decision, result)
-                gone |= {kept, lost}
-        return bool(gone)
-
-    def _weigh_merges(
-        self, k: int, every: Sequence[Identity], gains: npt.NDArray[np.float64], departures: Departures
-    ) -> _Weighed:
-        """The identities that may be the same object as the `k`-th one, which is in view."""
-        one, rows = every[k], self._table.rows[every[k].rows]
-        returns = departures.returns(one.rows, one.settled_ns)
-        is_possible = not one.pinned and (len(one.rows) == 1 or self._possible(one.rows, one.settled_ns, one.pinned))
-
-        def may_be(j: int) -> bool:
-            if is_possible and returns.are_known[j]:
-                return self._histories.hold(every[j], departures.when(j))
-            return self._may_merge(one, every[j])
-
-        among = gains > _HOPELESS
-        if one.apart or one.name:
-            among[[j for j in np.flatnonzero(among).tolist() if not may_be_one(one, every[j])]] = False
-
-        def allowed(among: npt.NDArray[np.bool_]) -> list[int]:
-            if is_possible:
-                return returns.possible(among, may_be).tolist()
-            return [j for j in np.flatnonzero(among).tolist() if may_be(j)]
-
-        if not allowed(among & (gains > _LEAST_MERGE_RATIO)):
-            return _NO_CANDIDATES  # The others are too unlikely to be merged.
-        cameras = rows["camera"][~rows["ended"]].tolist()
-        return self._weigh(one.rows, cameras, allowed(among), every, gains, returns)
-
     # -- shared ----------------------------------------------------------------------------------------
-
-    def _may_join(self, row: int, identity: Identity) -> bool:
-        if self._is_elsewhere(row, identity):
-            return False
-        return self._possible([*identity.rows, row], identity.settled_ns, identity.pinned)
-
-    def _is_elsewhere(self, row: int, identity: Identity) -> bool:
-        """Whether an identity is seen at this moment in a view that is not known to overlap that of a track."""
-        if not self._possibility.has_slack:
-            return False
-        rows = self._table.rows
-        own = int(rows["camera"][row])
-        seen = rows[identity.rows]
-        now = seen["camera"][(seen["last_ns"] >= rows["last_ns"][row]) & ~seen["ended"]].tolist()
-        return any(camera != own and camera not in self._possibility.near[own] for camera in now)
-
-    def _may_merge(self, one: Identity, other: Identity) -> bool:
-        settled_ns, pinned = max(one.settled_ns, other.settled_ns), one.pinned | other.pinned
-        return may_be_one(one, other) and self._possible([*one.rows, *other.rows], settled_ns, pinned)
-
-    def _possible_without(self, identity: Identity, row: int) -> bool:
-        others = [other for other in identity.rows if other != row]
-        return self._possible(others, identity.settled_ns, identity.pinned)
-
-    def _possible(self, rows: Sequence[int], settled_ns: int, pinned: Set[int]) -> bool:
-        return self._possibility.holds_with(self._table.visits(rows), settled_ns, pinned, self.clashes)
 
     def _is_pinned(self, row: int) -> bool:
         gid = int(self._table.rows["gid"][row])
@@ -473,7 +315,7 @@ class LiveGrouping:
 
 
 def _candidate_cost(gains: npt.NDArray[np.float64]) -> float:
-    return _CANDIDATE_COST * math.log(max(1, int((gains > _HOPELESS).sum())))
+    return _CANDIDATE_COST * math.log(max(1, int(plausible(gains).sum())))
 
 
 def _highest(gains: npt.NDArray[np.float64], count: int) -> list[int]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from association.decisions import Decision
+from association.departures import Departures, Returns
+from association.evidence import Evidence
 from association.identities import Identity
+from association.possibility import Possibility
 from association.track_table import TrackTable
 from association.travel import TravelTimes
 
 _SEEN_BESIDE = 0.85
 """Prior probability that a track which starts in a view belongs to an identity in an overlapping view, if one may."""
+_HOPELESS = -4.0
+"""Identities with a lower ratio are no candidates."""
 _CERTAIN_RATIO = 12.0
 """Higher ratios count as this one in a posterior, so that no single piece of evidence is certain."""
 
@@ -33,22 +40,37 @@ class Odds:
     """`(n,)`: log of the odds of each candidate against a new object, all evidence included."""
 
 
+class Weighed(NamedTuple):
+    """The candidates for a group of tracks, and their odds."""
+
+    candidates: list[int]
+    """Their indices in a list of identities."""
+    odds: Odds
+
+    def posterior(self, j: int) -> float:
+        """Probability of the identity with the index `j`; 0 if it is no candidate."""
+        return float(self.odds.posteriors[self.candidates.index(j)]) if j in self.candidates else 0.0
+
+
 class Candidates:
     """Weighs candidates by evidence and prior."""
 
-    def __init__(self, table: TrackTable, near: Sequence[Set[int]], travel: TravelTimes) -> None:
-        """`near`: for each camera the cameras whose views overlap it."""
-        self._table, self._near, self._travel = table, near, travel
+    def __init__(self, table: TrackTable, possibility: Possibility, evidence: Evidence, travel: TravelTimes) -> None:
+        self._table, self._possibility, self._evidence, self._travel = table, possibility, evidence, travel
 
-    def odds(
+    def departures(self, identities: Sequence[Identity]) -> Departures:
+        """Where and when each identity was seen last; their `returns` are needed to weigh candidates."""
+        return Departures(self._table, self._possibility, self._evidence.passages, identities)
+
+    def weigh(
         self,
         group: Sequence[int],
         cameras: Sequence[int],
+        candidates: list[int],
         choices: Sequence[Identity],
-        candidates: npt.NDArray[np.intp],
         gains: npt.NDArray[np.float64],
-        returns: npt.NDArray[np.float64],
-    ) -> Odds:
+        returns: Returns,
+    ) -> Weighed:
         """The odds of a group of tracks.
 
         Candidates in overlapping views share a prior, so each rival makes a decision harder. Those that left have the
@@ -57,32 +79,65 @@ class Candidates:
         Args:
             group: rows of the tracks.
             cameras: in which they are seen.
-            choices: identities.
-            candidates: `(n,)` which of them are candidates.
+            candidates: indices in `choices`.
+            choices: `n` identities.
             gains: `(n,)` log-likelihood ratio of each.
-            returns: `(n,)` what the travel time says, for the candidates that have left; nan where it is not known.
+            returns: what is known of each, if the group is its return.
         """
-        beside = np.zeros(len(candidates), np.bool_)
-        for k in np.flatnonzero(np.isnan(returns)).tolist():
+        numbers = np.array(candidates, np.intp)
+        gains, ratios = gains[numbers], returns.ratios(self._travel, numbers)
+        beside = np.zeros(len(numbers), np.bool_)
+        for k in np.flatnonzero(np.isnan(ratios)).tolist():
             beside[k] = self._is_beside(cameras, choices[candidates[k]])
         prior_beside = _SEEN_BESIDE if beside.any() else 0.0
-        priors, none = np.zeros(len(candidates)), 1.0 - prior_beside
+        priors, none = np.zeros(len(numbers)), 1.0 - prior_beside
         if beside.any():
             priors[beside] = prior_beside / beside.sum()
         if not beside.all():
             unknown = 1.0 / int((~beside).sum())
-            for k in np.flatnonzero(np.isnan(returns) & ~beside).tolist():
+            for k in np.flatnonzero(np.isnan(ratios) & ~beside).tolist():
                 ratio = self._travel.ratio(group, choices[candidates[k]].rows)
-                returns[k] = unknown if ratio is None else ratio
-            none /= 1.0 + returns[~beside].sum()
-            priors[~beside] = none * returns[~beside]
+                ratios[k] = unknown if ratio is None else ratio
+            none /= 1.0 + ratios[~beside].sum()
+            priors[~beside] = none * ratios[~beside]
         weights = priors * np.exp(np.minimum(gains, _CERTAIN_RATIO))
         total = float(weights.sum()) + none
         logs = np.round(np.log(priors) - math.log(none), 4)
-        return Odds(np.round(weights / total, 6), round(none / total, 6), logs, logs + gains)
+        return Weighed(candidates, Odds(np.round(weights / total, 6), round(none / total, 6), logs, logs + gains))
+
+    def explain(
+        self,
+        group: Sequence[int],
+        choice: int,
+        weighed: Weighed,
+        choices: Sequence[Identity],
+        placed: npt.NDArray[np.float64] | None = None,
+    ) -> Decision:
+        """Why a group of tracks is the identity `choice`; if that is -1, why it is not the best of the others.
+
+        `placed`: what the places in the newest pictures say of each of `choices`, if only they were compared.
+        """
+        candidates, odds = weighed
+        if not candidates:
+            return Decision()
+        at = candidates.index(choice) if choice >= 0 else int(odds.scores.argmax())
+        identity = choices[candidates[at]]
+        terms = self._evidence.terms(group, identity.rows)
+        if placed is not None:
+            terms["position"] = round(float(placed[candidates[at]]), 3)
+        terms["prior"] = float(odds.priors[at])
+        if choice < 0:
+            return Decision.of_none(terms, identity.gid)
+        scores = zip(candidates, odds.scores.tolist(), strict=True)
+        return Decision.of(terms, {0: 0.0} | {choices[j].gid: score for j, score in scores if j != choice})
 
     def _is_beside(self, cameras: Sequence[int], identity: Identity) -> bool:
         """Whether an identity is in a view that overlaps one of `cameras`."""
         rows = self._table.rows[identity.rows]
         views = set(rows["camera"][~rows["ended"]].tolist())
-        return any(not self._near[camera].isdisjoint(views) for camera in cameras)
+        return any(not self._possibility.near[camera].isdisjoint(views) for camera in cameras)
+
+
+def plausible(gains: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which identities with these ratios are candidates; the others are hopeless."""
+    return gains > _HOPELESS

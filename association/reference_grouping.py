@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from association.changes import IdentityChanges, waiting_tracks
+from association.constraints import Constraints
 from association.decisions import Decision
-from association.identities import Identities, Identity, may_be_one
+from association.identities import Identities, Identity
 from association.likeness import Gallery, Groups, Likeness
 from association.linkage import Features, Linkage, group_similarity
 from association.outcome import CameraTick, CycleResult
@@ -35,7 +36,7 @@ class ReferenceGrouping:
         self, table: TrackTable, identities: Identities, possibility: Possibility, settings: AssociationSettings
     ) -> None:
         self._table, self._identities = table, identities
-        self._possibility, self._settings = possibility, settings
+        self._constraints, self._settings = Constraints(table, possibility), settings
         self._changes = IdentityChanges(table, identities)
 
     def observe(self, seen: CameraTick, rows: npt.NDArray[np.intp]) -> None:
@@ -69,7 +70,7 @@ class ReferenceGrouping:
         similarity = self._similarity(singles, [identity.rows for identity in choices])
 
         def possible(i: int, j: int) -> bool:
-            return self._possible([*choices[j].rows, waiting[i]], choices[j].settled_ns, choices[j].pinned)
+            return self._constraints.may_join(waiting[i], choices[j])
 
         left = list(range(len(waiting)))
         while left:
@@ -125,8 +126,8 @@ class ReferenceGrouping:
 
         def possible(i: int, j: int) -> bool:
             home, there = identities[int(rows["gid"][shared[i]])], every[j]
-            joined = self._possible([*there.rows, shared[i]], there.settled_ns, there.pinned)
-            return joined and self._possible_without(home, shared[i])
+            may_join = self._constraints.may_join(shared[i], there)
+            return may_join and self._constraints.is_possible_without(home, shared[i])
 
         while (found := _best(gain, 0.0, possible)) is not None:
             row, there = shared[found[0]], every[found[1]]
@@ -138,12 +139,13 @@ class ReferenceGrouping:
             gain[:, [column[home.gid], column[there.gid]]] = -np.inf
 
     def _split_outliers(self, identity: Identity, result: CycleResult) -> None:
-        while not self._possible(identity.rows, identity.settled_ns, identity.pinned):
+        while not self._constraints.is_possible(identity):
             # Split off the newest live track whose removal makes the rest possible, else the newest live track.
             live = self._live_of(identity)
             if not live or len(identity.rows) < 2:
                 break
-            self._split(identity, next((row for row in live if self._possible_without(identity, row)), live[0]), result)
+            enough = (row for row in live if self._constraints.is_possible_without(identity, row))
+            self._split(identity, next(enough, live[0]), result)
         minimum = self._settings.min_similarity - _SPLIT_MARGIN
         for row in self._live_of(identity):
             # A track that cannot be compared (-inf: its embedder is new) is not split off.
@@ -154,10 +156,6 @@ class ReferenceGrouping:
         """Its live tracks, the newest first, without those that an operator merged or split."""
         ended = self._table.rows["ended"]
         return [row for row in reversed(identity.rows) if not ended[row] and row not in identity.pinned]
-
-    def _possible_without(self, identity: Identity, row: int) -> bool:
-        others = [other for other in identity.rows if other != row]
-        return self._possible(others, identity.settled_ns, identity.pinned)
 
     def _similarity_with_others(self, identity: Identity, row: int) -> float:
         others = [other for other in identity.rows if other != row]
@@ -179,9 +177,7 @@ class ReferenceGrouping:
         gone: list[int] = []
 
         def possible(i: int, j: int) -> bool:
-            one, other = every[present[i]], every[j]
-            settled_ns, pinned = max(one.settled_ns, other.settled_ns), one.pinned | other.pinned
-            return may_be_one(one, other) and self._possible([*one.rows, *other.rows], settled_ns, pinned)
+            return self._constraints.may_merge(every[present[i]], every[j])
 
         while (found := _best(similarity, self._settings.min_similarity, possible)) is not None:
             score = float(similarity[found])
@@ -196,9 +192,6 @@ class ReferenceGrouping:
             similarity[own[1:]] = similarity[own, kept] = similarity[:, gone] = -np.inf
 
     # -- shared ----------------------------------------------------------------------------------------
-
-    def _possible(self, rows: Sequence[int], settled_ns: int, pinned: Set[int]) -> bool:
-        return self._possibility.holds_with(self._table.visits(rows), settled_ns, pinned)
 
     def weigh(self, rows: Sequence[int], others: Sequence[int]) -> Decision:
         """How similar two groups of tracks are; -1 if they cannot be compared."""

@@ -14,7 +14,7 @@ import pytest
 from association.core import Association
 from association.evidence import Evidence
 from association.live_grouping import LiveGrouping
-from association.odds import Candidates, Odds
+from association.odds import Candidates, Odds, Weighed
 from association.outcome import CameraTick
 from association.settings import AssociationSettings
 from tests.unit.association.crossing import FPS, TICK_NS, Driver, crossing_entries, traffic
@@ -233,7 +233,7 @@ def test_who_may_be_a_new_object_waits_longer_in_view_where_places_may_tell(
 ) -> None:
     seen = crossing_entries([Driver(0, 0, (-4.0, 0.0), (0.3, 0.0), 0.0, in_view_s)], 1, 8.0, 0.2, 1)
     nobody = np.zeros(0)  # it is alone
-    monkeypatch.setattr(Candidates, "odds", lambda *_: Odds(nobody, new, nobody, nobody))
+    monkeypatch.setattr(Candidates, "weigh", lambda *_: Weighed([], Odds(nobody, new, nobody, nobody)))
     association = Association(calibrated(0) if places else overlapping(2), live())
 
     def has_gid(tick: int) -> bool:

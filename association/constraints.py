@@ -1,0 +1,49 @@
+"""Which tracks and identities may be one object: the rules of space and time, and what operators decided. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+from association.identities import Identity, may_be_one
+from association.possibility import Clashes, Possibility, always
+from association.track_table import TrackTable
+
+
+class Constraints:
+    """The rules for the tracks of one table."""
+
+    def __init__(self, table: TrackTable, possibility: Possibility, clashes: Clashes = always) -> None:
+        self._table, self._possibility, self._clashes = table, possibility, clashes
+
+    def is_possible(self, identity: Identity) -> bool:
+        """Whether the tracks of an identity can be one object."""
+        return self._hold(identity.rows, identity.settled_ns, identity.pinned)
+
+    def is_possible_without(self, identity: Identity, row: int) -> bool:
+        """Whether the tracks of an identity can be one object if it loses one of them."""
+        others = [other for other in identity.rows if other != row]
+        return self._hold(others, identity.settled_ns, identity.pinned)
+
+    def may_join(self, row: int, identity: Identity) -> bool:
+        """Whether a track may be the object of an identity."""
+        if self._is_elsewhere(row, identity):
+            return False
+        return self._hold([*identity.rows, row], identity.settled_ns, identity.pinned)
+
+    def may_merge(self, one: Identity, other: Identity) -> bool:
+        """Whether two identities may be one object."""
+        settled_ns, pinned = max(one.settled_ns, other.settled_ns), one.pinned | other.pinned
+        return may_be_one(one, other) and self._hold([*one.rows, *other.rows], settled_ns, pinned)
+
+    def _is_elsewhere(self, row: int, identity: Identity) -> bool:
+        """Whether an identity is seen at this moment in a view that is not known to overlap that of a track."""
+        if not self._possibility.has_slack:
+            return False
+        rows = self._table.rows
+        own = int(rows["camera"][row])
+        seen = rows[identity.rows]
+        now = seen["camera"][(seen["last_ns"] >= rows["last_ns"][row]) & ~seen["ended"]].tolist()
+        return any(camera != own and camera not in self._possibility.near[own] for camera in now)
+
+    def _hold(self, rows: Sequence[int], settled_ns: int, pinned: Set[int]) -> bool:
+        return self._possibility.holds_with(self._table.visits(rows), settled_ns, pinned, self._clashes)
