@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
 
 from shared.keys import Keys
 from shared.lenient_reads import is_wrong_type, newest_entries_at
-from shared.lenient_values import decimal, text_fields, whole
+from shared.lenient_values import text_fields, whole
 from shared.redis_connection import Client
-from shared.site_state.identities import list_gids
+from shared.site_state.identities import IdentityRecord, identity_record, list_gids
 
 _SCANNED_AGAIN_S = 60.0
 """How often to look which identities are gone. Until then each costs its readers a look-up, nothing more."""
@@ -21,55 +19,6 @@ _SOONEST_AGAIN_S = 1.0
 _MOST_NEW = 10_000
 """With more new gids than this since the last scan, scan again."""
 _RECORDS_AT_ONCE = 200
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an identity was last seen on the ground, metres; `speed` in m/s, None: unknown."""
-
-    x: float
-    y: float
-    uncertainty: float | None
-    speed: float | None
-
-
-@dataclass(frozen=True)
-class IdentityRecord:
-    """The hash `identity:{gid}`; None means unknown."""
-
-    gid: int
-    class_id: int | None
-    first_seen_ns: int | None
-    last_seen_ns: int | None
-    cameras: tuple[str, ...]
-    tracks: int | None
-    present: bool
-    """Whether it is in view of a camera."""
-    place: Place | None
-
-
-def identity_record(gid: int, answer: Any) -> IdentityRecord | None:
-    """The record in a hash; None if there is none."""
-    fields = text_fields(answer)
-    if not fields:
-        return None
-    return IdentityRecord(
-        gid,
-        whole(fields.get("class")),
-        whole(fields.get("first_seen_ns")),
-        whole(fields.get("last_seen_ns")),
-        tuple(fields.get("cameras", "").split()),
-        whole(fields.get("tracks")),
-        fields.get("present") == "1",
-        _place(fields),
-    )
-
-
-def _place(fields: Mapping[str, str]) -> Place | None:
-    x, y = decimal(fields.get("x")), decimal(fields.get("y"))
-    if x is None or y is None:
-        return None
-    return Place(x, y, decimal(fields.get("uncertainty")), decimal(fields.get("speed")))
 
 
 class IdentityList:
@@ -136,7 +85,7 @@ class IdentityList:
             for place, (gid, answer) in enumerate(zip(some, answers, strict=True), start=1):
                 if isinstance(answer, Exception) and not is_wrong_type(answer):
                     raise answer
-                record = identity_record(gid, answer)
+                record = identity_record(gid, text_fields(answer))
                 if record is not None and wanted(record):
                     found.append(record)
                     if len(found) == limit:

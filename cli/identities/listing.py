@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -30,10 +31,10 @@ class Wanted:
     def matches(self, one: ListedIdentity) -> bool:
         """Whether to list an identity."""
         return (
-            self.camera in (None, *one.cameras)
+            self.camera in (None, *one.record.cameras)
             and self.class_name in (None, one.class_name)
-            and (one.name is not None or not self.named)
-            and (one.present or not self.present)
+            and (one.record.name is not None or not self.named)
+            and (one.record.present or not self.present)
         )
 
 
@@ -54,25 +55,38 @@ def list_identities(
         every = read_identities(site.client, site.keys, list_gids(site.client, site.keys))
     listed = [one for one in every if wanted.matches(one)]
     if as_json:
-        content = {"site": site.keys.site, "identities": [asdict(one) for one in listed]}
+        content = {"site": site.keys.site, "identities": [_as_json(one) for one in listed]}
         console.out(json.dumps(content), highlight=False)
         return
     left = ("name", "class", "where", "cameras")
     table = empty_table("id", "name", "class", "where", "first seen", "last seen", "tracks", "cameras", left=left)
     for one in listed:
-        where = "in view" if one.present else "left"
-        tracks = "" if one.tracks is None else str(one.tracks)
+        record = one.record
         table.add_row(
-            str(one.gid),
-            Text(one.name or ""),
+            str(record.gid),
+            Text(record.name or ""),
             Text(one.class_name or ""),
-            where,
-            _clock(one.first_seen_ns),
-            _clock(one.last_seen_ns),
-            tracks,
-            Text(" ".join(one.cameras)),
+            "in view" if record.present else "left",
+            _clock(record.first_seen_ns),
+            _clock(record.last_seen_ns),
+            "" if record.tracks is None else str(record.tracks),
+            Text(" ".join(record.cameras)),
         )
     console.print(table if listed else "no identities")
+
+
+def _as_json(one: ListedIdentity) -> dict[str, Any]:
+    record = one.record
+    return {
+        "gid": record.gid,
+        "name": record.name,
+        "class_name": one.class_name,
+        "present": record.present,
+        "cameras": record.cameras,
+        "tracks": record.tracks,
+        "first_seen_ns": record.first_seen_ns,
+        "last_seen_ns": record.last_seen_ns,
+    }
 
 
 def show_identity(

@@ -47,19 +47,31 @@ def search_identities(
         crop = {name: embedded.get(name, b"") for name in ("embedder", "payload")} | {"camera": crop_camera or ""}
         mode, found = decode_matches(ask(frames, site.keys, COMPARE, crop, take_s=_TAKE_S, answer_s=_ANSWER_S))
         found = found[:limit]
-        known = {one.gid: one for one in read_identities(site.client, site.keys, [gid for gid, _, _ in found])}
+        known = {one.record.gid: one for one in read_identities(site.client, site.keys, [gid for gid, _, _ in found])}
     matches = [(known[gid], score, similarity) for gid, score, similarity in found if gid in known]
     if as_json:
         listed = [
-            {"gid": one.gid, "name": one.name, "class_name": one.class_name, "score": score, "similarity": similarity}
+            {
+                "gid": one.record.gid,
+                "name": one.record.name,
+                "class_name": one.class_name,
+                "score": score,
+                "similarity": similarity,
+            }
             for one, score, similarity in matches
         ]
         console.out(json.dumps({"site": site.keys.site, "mode": mode, "matches": listed}), highlight=False)
         return 0
     table = empty_table("id", "name", "class", "score", "similarity", "cameras", left=("name", "class", "cameras"))
     for one, score, similarity in matches:
-        names = Text(one.name or ""), Text(one.class_name or "")
-        table.add_row(str(one.gid), *names, f"{score:.2f}", f"{similarity:.2f}", Text(" ".join(one.cameras)))
+        table.add_row(
+            str(one.record.gid),
+            Text(one.record.name or ""),
+            Text(one.class_name or ""),
+            f"{score:.2f}",
+            f"{similarity:.2f}",
+            Text(" ".join(one.record.cameras)),
+        )
     console.print(table if matches else "no identities")
     return 0
 

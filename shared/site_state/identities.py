@@ -6,29 +6,73 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.keys import Keys
-from shared.lenient_values import text_fields, whole
+from shared.lenient_values import decimal, text_fields, whole
 from shared.redis_connection import Client
-from shared.site_state.explanation import class_name_of
+from shared.site_state.explanation import Fields, class_name_of
 
 _READ_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
-class ListedIdentity:
-    """One identity; None means unknown."""
+class Place:
+    """Where an identity was last seen on the ground, metres; `speed` in m/s, None: unknown."""
+
+    x: float
+    y: float
+    uncertainty: float | None
+    speed: float | None
+
+
+@dataclass(frozen=True)
+class IdentityRecord:
+    """The hash `identity:{gid}`; None means unknown."""
 
     gid: int
     name: str | None
     """As an operator called it; None: it has no name."""
-    class_name: str | None
-    present: bool
-    """Whether it is in view."""
-    cameras: list[str]
+    class_id: int | None
+    first_seen_ns: int | None
+    last_seen_ns: int | None
+    cameras: tuple[str, ...]
     """That have seen it, as far as its tracks are remembered."""
     tracks: int | None
     """Number of its tracks that are remembered."""
-    first_seen_ns: int | None
-    last_seen_ns: int | None
+    present: bool
+    """Whether it is in view of a camera."""
+    place: Place | None
+
+
+@dataclass(frozen=True)
+class ListedIdentity:
+    """One identity, with the name of its class."""
+
+    record: IdentityRecord
+    class_name: str | None
+    """None: none of its cameras says it."""
+
+
+def identity_record(gid: int, fields: Fields) -> IdentityRecord | None:
+    """The record in the fields of a hash; None if there are none."""
+    if not fields:
+        return None
+    return IdentityRecord(
+        gid,
+        fields.get("name") or None,
+        whole(fields.get("class")),
+        whole(fields.get("first_seen_ns")),
+        whole(fields.get("last_seen_ns")),
+        tuple(fields.get("cameras", "").split()),
+        whole(fields.get("tracks")),
+        fields.get("present") == "1",
+        _place(fields),
+    )
+
+
+def _place(fields: Fields) -> Place | None:
+    x, y = decimal(fields.get("x")), decimal(fields.get("y"))
+    if x is None or y is None:
+        return None
+    return Place(x, y, decimal(fields.get("uncertainty")), decimal(fields.get("speed")))
 
 
 def list_gids(client: Client, keys: Keys) -> list[int]:
@@ -49,7 +93,7 @@ def read_identities(client: Client, keys: Keys, gids: Sequence[int]) -> list[Lis
     Raises:
         RedisError: Redis is unreachable.
     """
-    names: dict[tuple[str, str], str | None] = {}
+    names: dict[tuple[int | None, tuple[str, ...]], str | None] = {}
     listed = []
     for at in range(0, len(gids), _READ_AT_ONCE):
         some = gids[at : at + _READ_AT_ONCE]
@@ -58,15 +102,14 @@ def read_identities(client: Client, keys: Keys, gids: Sequence[int]) -> list[Lis
                 pipe.hgetall(keys.identity(gid))
             answers = pipe.execute(raise_on_error=False)
         for gid, answer in zip(some, answers, strict=True):
-            record = text_fields(answer)
-            if not record:
+            fields = text_fields(answer)
+            record = identity_record(gid, fields)
+            if record is None:
                 continue
-            kind = record.get("class", ""), record.get("cameras", "")
+            kind = record.class_id, record.cameras
             if kind not in names:
-                names[kind] = class_name_of(client, keys, record)
-            numbers = (whole(record.get(name)) for name in ("tracks", "first_seen_ns", "last_seen_ns"))
-            present, cameras = record.get("present") == "1", record.get("cameras", "").split()
-            listed.append(ListedIdentity(gid, record.get("name") or None, names[kind], present, cameras, *numbers))
+                names[kind] = class_name_of(client, keys, fields)
+            listed.append(ListedIdentity(record, names[kind]))
     return listed
 
 

@@ -27,8 +27,8 @@ from services.streamer.api.models import (
 )
 from services.streamer.api.operations import Operations
 from services.streamer.api.parts import ApiParts
-from shared.identity_list import IdentityRecord
 from shared.names import read_names
+from shared.site_state.identities import IdentityRecord
 from shared.site_state.states import CameraState
 
 _TAG = "identities"

@@ -17,10 +17,10 @@ from services.streamer.api.operations import Operations, json_response
 from services.streamer.api.parts import ApiParts
 from services.streamer.api.tracks import Box, tracks_of
 from shared.crops import read_crops
-from shared.identity_list import identity_record
 from shared.lenient_values import whole
 from shared.names import read_names
 from shared.site_state.explanation import Change, Explanation, TrackOfIdentity, read_explanation
+from shared.site_state.identities import identity_record
 
 
 class Sighting(Model):
@@ -111,7 +111,7 @@ def add(api: Operations, parts: ApiParts) -> None:
 
 def _detail(found: Explanation, parts: ApiParts) -> IdentityDetail:
     cameras = parts.site.current().cameras
-    record = identity_record(found.gid, {name.encode(): value.encode() for name, value in found.record.items()})
+    record = identity_record(found.gid, found.record)
     assert record is not None
     rivals = [track for track in found.tracks if track.reason is not None and (track.reason.runner_up or 0) > 0]
     names = read_names(
