@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from launcher.running_cameras import remove_from_site
 from launcher.site_access import OpenSite
+from shared.camera_config import CameraConfig
 from shared.camera_settings import add_camera
-from shared.config import CameraConfig
 
 _PRESENT = 3
 _LIVE_WITHIN_S = 8.0

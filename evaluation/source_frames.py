@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recording.reading import Recording
 from recording.rows import Ids
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 from shared.errors import SourceUnavailable
 from shared.layout import Layout
 from vision.video.file_facts import frame_times, frames_at

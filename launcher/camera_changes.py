@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from shared.camera_config import CameraConfig
 from shared.camera_settings import Settings
-from shared.config import CameraConfig
 
 
 @dataclass(frozen=True)

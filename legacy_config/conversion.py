@@ -12,7 +12,7 @@ from typing import Any
 from legacy_config.keys import SECTIONS, USED
 from legacy_config.paths import Roots
 from legacy_config.reading import Findings, read_camera, read_keys
-from shared.config import is_file_source
+from shared.camera_source import is_file_source
 from shared.config_fields import is_published_detector
 from shared.errors import Problem
 from shared.layout import columns_of

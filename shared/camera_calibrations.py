@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from shared.calibration import Calibration, CalibrationError, calibration_of_points, read_calibration
-from shared.config import CalibrationPoints, CameraConfig
+from shared.camera_config import CalibrationPoints, CameraConfig
 from shared.errors import MessageError
 
 NO_CALIBRATION = "none"

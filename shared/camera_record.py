@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.camera_config import CameraConfig
 from shared.commands import WAITING_MOST, CommandsFull, InvalidCommand, new_id
-from shared.config import CameraConfig
 from shared.errors import MessageError, MtmcError
 from shared.keys import Keys
 from shared.lenient_reads import hash_at, newest_entries_at

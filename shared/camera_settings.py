@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from shared.camera_calibrations import NO_CALIBRATION, calibration_text
+from shared.camera_config import CameraConfig
 from shared.camera_record import Asked, ChangeRecord, Note
-from shared.config import CameraConfig
 from shared.config_fields import Name
 from shared.keys import Keys
 from shared.lenient_reads import hash_at

@@ -1,4 +1,4 @@
-"""Kinds of settings: names, paths, scores and others, with their bounds."""
+"""Kinds of settings: names, paths, scores and others, with their bounds; and kinds of sections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _PUBLISHED_DETECTOR = re.compile(r"yolo(v8[nsmlx]|v9[tsmce]|v10[nsmblx]|(11|12|26)[nsmlx])")
@@ -88,3 +98,17 @@ class Section(BaseModel):
     """A section of the configuration: frozen, rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelSection(Section):
+    """A section with a model whose head and size may be set."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset_head(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Published settings without them stay as earlier versions know them."""
+        written: dict[str, Any] = handler(self)
+        if info.mode == "json":
+            for name in ("head", "size"):
+                if written.get(name, ...) is None:
+                    del written[name]
+        return written

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.calibration import Calibration, CalibrationError, with_common_origin
 from shared.camera_calibrations import calibration_of_settings
-from shared.config import CameraConfig, LayoutConfig, SiteConfig
+from shared.camera_config import CameraConfig
+from shared.config import LayoutConfig, SiteConfig
 from shared.config_fields import Name
 from shared.errors import ConfigError, LayoutError, Problem, hide, redact
 from shared.layout import Layout, read_layout

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from shared.calibration import Calibration, CalibrationError, with_common_origin
 from shared.camera_calibrations import calibration_of_settings
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 from site_checks.finding import Finding, error, ok, warning
 from site_checks.ground_grid import with_grid
 from vision.video.opening import open_source

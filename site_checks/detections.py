@@ -10,7 +10,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from shared.config import CameraConfig, DetectorFile, SiteConfig
+from shared.camera_config import CameraConfig
+from shared.config import DetectorFile, SiteConfig
 from shared.errors import MtmcError, SourceUnavailable
 from site_checks.finding import Finding, ok, warning
 from vision.inference.models import Models

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from launcher.site_access import OpenSite
+from shared.camera_config import CameraConfig
 from shared.camera_settings import read_settings
-from shared.config import CameraConfig
 from shared.config_file import camera_from
 from shared.errors import ConfigError, Problem
 from site_checks.files import FileChecks

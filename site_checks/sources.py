@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 from shared.errors import SourceUnavailable
 from shared.site_state.states import CameraState
 from site_checks.finding import Finding, Severity, error, ok, warning

@@ -14,8 +14,8 @@ from rich.text import Text
 from cli.status_tables import camera_state
 from launcher.camera_changes import CameraChanges, camera_changes
 from launcher.site_access import SiteChoice, open_site
+from shared.camera_config import CameraConfig
 from shared.camera_settings import read_settings
-from shared.config import CameraConfig
 from shared.config_file import without_credentials
 from shared.site_state.states import CameraState
 

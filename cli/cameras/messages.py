@@ -10,7 +10,7 @@ import yaml
 
 from launcher.running_cameras import PausedCameras
 from launcher.site_access import OpenSite
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 from shared.config_file import without_credentials
 
 _REFERENCE = r"\$\{(?:[A-Za-z0-9_]+|file:[^}]*)\}"

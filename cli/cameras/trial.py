@@ -11,7 +11,7 @@ import typer
 
 from cli.console import print_note, table_console
 from launcher.site_access import SiteChoice, open_site
-from shared.config import stream_problem
+from shared.camera_source import stream_problem
 from shared.config_file import camera_from
 from shared.errors import MtmcError
 from shared.questions import ask

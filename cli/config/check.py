@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cli.console import counted, print_note
 from launcher.site_file import as_written, load_site
-from shared.config import CameraConfig, SiteConfig
+from shared.camera_config import CameraConfig
+from shared.config import SiteConfig
 from shared.config_file import site_layout
 from shared.errors import ConfigError, redact
 from shared.layout import Layout

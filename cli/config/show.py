@@ -14,8 +14,9 @@ from launcher.address import site_name
 from launcher.camera_changes import camera_changes
 from launcher.site_access import SiteChoice, open_site
 from launcher.site_file import load_site
+from shared.camera_config import CameraConfig
 from shared.camera_settings import read_settings
-from shared.config import CameraConfig, SiteConfig
+from shared.config import SiteConfig
 from shared.config_file import overridden_settings, without_credentials
 from shared.yaml_file import Path_, dotted
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import structlog
 
 from shared.backoff import Backoff
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 from shared.leases import Lease
 from shared.messages import Pose, TrackBatch
 from vision.inference.detection import Detections, Detector

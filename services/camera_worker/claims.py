@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import structlog
 
 from services.camera_worker.ownership import CameraToClaim, LiveWorker, can_take, wanted_changes
+from shared.camera_config import CameraConfig
 from shared.camera_settings import read_cameras
-from shared.config import CameraConfig
 from shared.errors import LeaseLost
 from shared.keys import Keys
 from shared.leases import Lease, Leases, lasts_too_long

@@ -9,7 +9,7 @@ from enum import Enum
 
 from services.camera_worker.camera import Camera
 from services.camera_worker.preparation import Preparation, close_in_background
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 from shared.leases import Lease
 
 CLOSE_LIMIT_S = 1.0

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from shared.config import CameraConfig, SiteConfig
+from shared.camera_config import CameraConfig
+from shared.config import SiteConfig
 from shared.errors import MaskError, ModelError
 from vision.inference.detection import Detector
 from vision.inference.models import Models

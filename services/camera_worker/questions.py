@@ -11,7 +11,8 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from shared.answering import Answering, Kind
-from shared.config import CameraConfig, stream_problem
+from shared.camera_config import CameraConfig
+from shared.camera_source import stream_problem
 from shared.errands import Errands
 from shared.errors import InferenceFailed
 from shared.jpeg_size import jpeg_size

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from services.camera_worker.camera import Camera
 from services.camera_worker.claims import Claims
 from services.camera_worker.held import Held, Phase
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 from shared.errors import LeaseLost
 from shared.site_time import SiteTime
 from vision.inference.models import Models

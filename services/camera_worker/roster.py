@@ -18,7 +18,7 @@ from services.camera_worker.preparation import Circumstances, Failed, Preparatio
 from services.camera_worker.reports import Reports, settings_checksum
 from services.camera_worker.source_timing import SourceTimings
 from shared.backoff import Backoff
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 from shared.errors import LeaseLost
 from shared.gate import NEWER, Gate, Progress
 from shared.redis_connection import RETRYABLE, Client

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 from shared.gate import Progress
 from shared.lenient_reads import text_at
 from shared.lenient_values import whole

@@ -21,8 +21,9 @@ from services.aggregator import publication
 from services.aggregator.persistence import UnknownState
 from services.aggregator.publication import Publication
 from services.aggregator.service import Aggregator
+from shared.camera_config import CameraConfig
 from shared.camera_settings import add_camera, remove_cameras
-from shared.config import CameraConfig, SiteConfig
+from shared.config import SiteConfig
 from shared.errors import LeaseLost
 from shared.gate import CompletedCamera, Gate
 from shared.leases import Lease, Leases

@@ -10,8 +10,8 @@ import pytest
 from services.camera_worker import preparation
 from services.camera_worker.claims import Claims
 from services.camera_worker.worker import CameraWorker
+from shared.camera_config import CameraConfig
 from shared.camera_settings import add_camera, remove_cameras
-from shared.config import CameraConfig
 from shared.redis_connection import Client
 from tests.integration.worker_parts import StillSource, WorkerSite, running, wait_for
 from tests.stopwatch import Stopwatch

@@ -23,8 +23,9 @@ import yaml
 
 from cli.asking import user_at_host
 from cli.cameras.listing import ListedCamera
+from shared.camera_config import CameraConfig
 from shared.camera_settings import add_camera, read_cameras, read_settings, set_paused
-from shared.config import CameraConfig, SiteConfig
+from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client, connect

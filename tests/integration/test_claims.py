@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from services.camera_worker.claims import Claims, Wanted
+from shared.camera_config import CameraConfig
 from shared.camera_settings import add_camera, remove_cameras
-from shared.config import CameraConfig, ClockConfig
+from shared.config import ClockConfig
 from shared.errors import LeaseLost
 from shared.gate import Gate
 from shared.keys import Keys

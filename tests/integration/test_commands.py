@@ -20,10 +20,10 @@ from services.aggregator.operators import Answers
 from services.aggregator.service import Aggregator
 from services.aggregator.state import AggregatorState
 from shared import commands
+from shared.camera_config import CalibrationPoints, CameraConfig, PointPair
 from shared.camera_record import Asked, CarriedOut
 from shared.camera_settings import add_camera, change_camera, remove_cameras, set_paused
 from shared.commands import CommandsFull, InvalidCommand, send, wait_for
-from shared.config import CalibrationPoints, CameraConfig, PointPair
 from shared.errors import LeaseLost
 from shared.monitoring.monitor import Monitor
 from shared.operator_commands import ANSWERED_FOR_S, Answer, Kind, OperatorCommand

@@ -28,9 +28,9 @@ from recording.video import VideoRecorder
 from services.aggregator.service import Aggregator
 from shared.calibration import Calibration
 from shared.camera_calibrations import merged
+from shared.camera_config import CameraConfig
 from shared.camera_settings import add_camera
 from shared.commands import send
-from shared.config import CameraConfig
 from shared.errors import LeaseLost, MtmcError
 from shared.layout import Layout
 from shared.operator_commands import OperatorCommand

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.camera_config import CameraConfig
 from shared.camera_settings import add_camera, read_cameras, set_paused
-from shared.config import CameraConfig, SiteConfig
+from shared.config import SiteConfig
 from shared.config_file import site_layout
 from shared.errors import ConfigError, RedisUnusable
 from shared.gate import Gate, Handled

@@ -16,8 +16,8 @@ from services.camera_worker.handover import Outcome, ReleaseWhen
 from services.camera_worker.held import Phase
 from services.camera_worker.roster import Roster
 from services.camera_worker.source_timing import SourceTimings
+from shared.camera_config import CameraConfig
 from shared.camera_settings import add_camera, remove_cameras, set_paused
-from shared.config import CameraConfig
 from shared.gate import Gate, Progress
 from shared.leases import Leases
 from shared.redis_connection import Client

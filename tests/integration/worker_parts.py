@@ -22,7 +22,8 @@ from services.camera_worker.picture_publisher import PicturePublisher
 from services.camera_worker.roster import Roster
 from services.camera_worker.worker import CameraWorker
 from services.clock.service import Clock
-from shared.config import CameraConfig, SiteConfig
+from shared.camera_config import CameraConfig
+from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.leases import Lease, Leases
 from shared.messages import TrackEntry

@@ -11,8 +11,8 @@ import requests
 
 from services.camera_worker import preparation
 from services.streamer.api.camera_requests import settings_of
+from shared.camera_config import CameraConfig
 from shared.camera_settings import change_camera, read_cameras
-from shared.config import CameraConfig
 from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client, connect
 from shared.site import publish_site

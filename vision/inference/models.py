@@ -7,7 +7,8 @@ from pathlib import Path
 
 import structlog
 
-from shared.config import CameraConfig, DetectorFile, EmbedderConfig, SiteConfig
+from shared.camera_config import CameraConfig
+from shared.config import DetectorFile, EmbedderConfig, SiteConfig
 from vision.inference.detection import Detector, resolve_classes
 from vision.inference.embedding import Embedder, Preprocessing
 from vision.inference.gpus import GpuTrouble

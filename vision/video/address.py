@@ -8,7 +8,7 @@ import sys
 from enum import StrEnum
 from pathlib import Path
 
-from shared.config import address_problem
+from shared.camera_source import address_problem
 from shared.errors import redact
 
 _DEVICE = re.compile(r"(?:device:)?(?P<index>\d+)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 
 _DEFAULTS = CameraConfig.model_fields
 _PREFER_TCP = {"rtsp_flags": "prefer_tcp"}
@@ -14,7 +14,7 @@ _PREFER_TCP = {"rtsp_flags": "prefer_tcp"}
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Settings of one source; the defaults are those of `shared.config.CameraConfig`."""
+    """Settings of one source; the defaults are those of `shared.camera_config.CameraConfig`."""
 
     transport: str = _DEFAULTS["transport"].default
     """`tcp`, `udp`, or `auto`: TCP if the camera offers it."""

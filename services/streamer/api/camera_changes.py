@@ -30,10 +30,10 @@ from services.streamer.api.parts import ApiParts
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
 from shared.calibration import CalibrationError, point_errors
 from shared.camera_calibrations import of_points
+from shared.camera_config import CameraConfig
 from shared.camera_record import Asked, CarriedOut
 from shared.camera_settings import add_camera, change_camera, read_settings, remove_cameras
 from shared.commands import CommandsFull, InvalidCommand, new_id
-from shared.config import CameraConfig
 from shared.operator_commands import CameraKind
 
 _TAG = "cameras"

@@ -19,7 +19,8 @@ from services.streamer.api.models import Model, Text
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
 from shared.calibration import CalibrationError
 from shared.camera_calibrations import of_points
-from shared.config import STREAM_SCHEMES, CalibrationPoints, CameraConfig, CameraDetectorConfig, PointPair
+from shared.camera_config import CalibrationPoints, CameraConfig, CameraDetectorConfig, PointPair
+from shared.camera_source import STREAM_SCHEMES
 from shared.config_fields import MOST_POLYGONS, NAME_PATTERN, Polygon
 from shared.config_file import camera_from
 from shared.errors import ConfigError, MaskError

@@ -14,7 +14,8 @@ from services.streamer.api.models import Model, Text, rounded
 from services.streamer.api.operations import Operations
 from services.streamer.api.parts import ApiParts
 from services.streamer.api.problem_details import InvalidParameter, InvalidRequest
-from shared.config import FfmpegOption, stream_problem
+from shared.camera_config import FfmpegOption
+from shared.camera_source import stream_problem
 from shared.config_fields import Name
 from shared.questions import Refused
 from shared.source_trials import JPEG_WIDTH, LONGEST_S, TRY_SOURCE, NoSuchWorker, TrialAnswer, TrialRequest, worker_with

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.camera_worker.camera import Camera, Observed
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 from shared.keys import Keys
 from shared.leases import Lease
 from shared.messages import TrackBatch

@@ -13,7 +13,7 @@ import pytest
 from services.camera_worker.camera import Camera
 from services.camera_worker.isolation import GIVE_UP_S, DeviceWatch
 from services.camera_worker.perception import Perception, Seen
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 from shared.errors import InferenceFailed
 from shared.keys import Keys
 from shared.leases import Lease

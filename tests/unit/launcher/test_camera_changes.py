@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from launcher.camera_changes import camera_changes
-from shared.config import CameraConfig
+from shared.camera_config import CameraConfig
 
 A, B, C = (CameraConfig(name=name, source=f"rtsp://box/{name}") for name in "abc")
 
