@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from shared.calibration import Calibration, CalibrationError, with_common_origin
-from shared.camera_calibrations import calibration_of_settings
 from shared.camera_config import CameraConfig
 from shared.config import LayoutConfig, SiteConfig
 from shared.config_fields import Name
+from shared.config_references import Secrets, every_secret, interpolated, keep_secrets, without_secrets
 from shared.errors import ConfigError, LayoutError, Problem, hide, redact
-from shared.layout import Layout, read_layout
-from shared.text_file import read_text
+from shared.site_layout import site_layout
 from shared.yaml_file import Path_, dotted, read_yaml
 
 ENV_PREFIX = "MTMC__"
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
-_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?")
 _SHOWN_CHARACTERS = 80
-_SHORTEST_SECRET = 4
-"""Shorter parts of a URL are numbers of channels and the like; hiding them would hide parts of other words."""
-_Secrets: TypeAlias = dict[Path_, set[str]]
-"""Setting → what must not be shown of it."""
 _SECRET_KEYS = frozenset({"password", "redis"})
 """The values of these keys, and all values below them, are never shown."""
 _CREDENTIALS = re.compile(r"[^\s/:@]*:[^\s@]*@")
@@ -89,11 +80,11 @@ def site_from(
         return str(path)
 
     unset: list[Problem] = []
-    secrets: _Secrets = {}
-    data = _interpolated(data, (), path.parent, environment, where, unset, secrets)
+    secrets: Secrets = {}
+    data = interpolated(data, (), path.parent, environment, where, unset, secrets)
     if isinstance(cameras := data.get("cameras"), list):
         for i, camera in enumerate(cameras):
-            _keep_secrets(camera, {at[2:]: values for at, values in secrets.items() if at[:2] == ("cameras", i)})
+            keep_secrets(camera, {at[2:]: values for at, values in secrets.items() if at[:2] == ("cameras", i)})
     needed = [problem for problem in unset if all_secrets or problem.key.startswith("redis.")]
     site: SiteConfig | None = None
     try:
@@ -105,7 +96,7 @@ def site_from(
     if site is not None and check_files:
         problems += _layout_file_problems(site, where)
     if problems or site is None:
-        raise ConfigError(_without_secrets(problems, secrets))
+        raise ConfigError(without_secrets(problems, secrets))
     return site
 
 
@@ -120,17 +111,17 @@ def camera_from(
         ConfigError: the camera is invalid; carries every problem found, with `where` as their place.
     """
     problems: list[Problem] = []
-    secrets: _Secrets = {}
+    secrets: Secrets = {}
     data = written
     if environment is not None:
-        data = _interpolated(written, (), base, environment, lambda _: where, problems, secrets)
-        _keep_secrets(data, secrets)
+        data = interpolated(written, (), base, environment, lambda _: where, problems, secrets)
+        keep_secrets(data, secrets)
     unresolved = {problem.key for problem in problems}
     try:
         camera = CameraConfig.model_validate(data, context={"base": base.resolve(), "check_files": check_files})
     except ValidationError as error:
         found = _found(error, data, lambda _: where, unresolved, secrets)
-        raise ConfigError(_without_secrets([*problems, *found], secrets)) from None
+        raise ConfigError(without_secrets([*problems, *found], secrets)) from None
     if problems:
         raise ConfigError(problems)
     return camera
@@ -146,11 +137,11 @@ def _found(
     data: Any,
     where: Callable[[Path_], str],
     unresolved: Collection[str],
-    secrets: _Secrets,
+    secrets: Secrets,
 ) -> list[Problem]:
     """The problems that pydantic found, except in settings that are `unresolved` already."""
     found: dict[Path_, Problem] = {}
-    hidden = _every(secrets)
+    hidden = every_secret(secrets)
     for item in error.errors(include_url=False):
         location = _place(item["loc"], data)
         # A setting of two possible types fails once per type. A list of only invalid items is also reported as empty.
@@ -196,152 +187,6 @@ def _layout_file_problems(site: SiteConfig, where: Callable[[Path_], str]) -> li
         location = ("layout", "file")
         return [Problem(where(location), dotted(location), "", str(error))]
     return []
-
-
-def site_layout(site: SiteConfig) -> Layout:
-    """The transitions between the cameras of `site`.
-
-    Raises:
-        LayoutError: the layout file or a calibration cannot be read, or does not match the cameras.
-    """
-    return replace(_transitions(site), calibrations=_calibrations(site))
-
-
-def _calibrations(site: SiteConfig) -> dict[str, Calibration]:
-    """Camera → calibration; the reference mode uses none, so it is not stopped by a bad one."""
-    found: dict[str, Calibration] = {}
-    if site.association.mode == "reference":
-        return found
-    for camera in site.cameras:
-        try:
-            one = calibration_of_settings(camera)
-        except CalibrationError as error:
-            raise LayoutError(f"camera {camera.name}: the calibration {error}") from None
-        if one is not None:
-            found[camera.name] = one
-    return with_common_origin(found)
-
-
-def _transitions(site: SiteConfig) -> Layout:
-    names = site.camera_names
-    config = site.layout or LayoutConfig()
-    if config.file is not None:
-        return read_layout(config.file, config.cameras or names).of(names)
-    if site.layout is None:
-        return Layout.open(names)
-    layout = Layout.closed(names)
-    for step in config.transitions:
-        layout = layout.with_transition(step.from_camera, step.to_camera, step.min_seconds, step.max_seconds)
-        if step.both_ways and step.from_camera != step.to_camera:
-            layout = layout.with_transition(step.to_camera, step.from_camera, step.min_seconds, step.max_seconds)
-    for group in config.overlaps:
-        for source in group:
-            for target in group:
-                if source != target:
-                    layout = layout.with_transition(
-                        source, target, 0.0, site.association.retention_seconds, overlapping=True
-                    )
-    return layout
-
-
-def _interpolated(
-    value: Any,
-    at: Path_,
-    base: Path,
-    environment: Mapping[str, str],
-    where: Callable[[Path_], str],
-    problems: list[Problem],
-    secrets: _Secrets,
-) -> Any:
-    """`value` with every `${VAR}`, `${VAR:-default}` and `${file:PATH}` in its strings replaced.
-
-    Adds what must not be shown of the replacements to `secrets`.
-    """
-
-    def inner(item: Any, key: str | int) -> Any:
-        return _interpolated(item, (*at, key), base, environment, where, problems, secrets)
-
-    if isinstance(value, dict):
-        return {key: inner(item, str(key)) for key, item in value.items()}
-    if isinstance(value, list):
-        return [inner(item, i) for i, item in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    replaced: dict[str, str] = {}
-
-    def replace(match: re.Match[str]) -> str:
-        reference = match.group(1)
-        try:
-            replaced[reference] = _referenced(reference, base, environment)
-            return replaced[reference]
-        except KeyError as error:
-            name = reference.split(":-", 1)[0]  # The default value may be a secret too.
-            problems.append(Problem(where(at), dotted(at), f"${{{name}}}", str(error.args[0])))
-            return match.group(0)
-
-    whole = _REFERENCE.sub(replace, value)
-    if hidden := {part for reference, text in replaced.items() if (part := _secret_part(reference, text, whole))}:
-        secrets[at] = hidden
-    return whole
-
-
-def _secret_part(reference: str, text: str, whole: str) -> str:
-    """What must not be shown of the `text` that replaced a `reference` in the setting `whole`; may be empty.
-
-    All of a file's content; of a variable only if it is part of a URL, because many variables are folders. The host of
-    a URL is no secret, and its user and password are hidden everywhere.
-    """
-    scheme, separator, _ = text.partition("://")
-    if separator and scheme.isalnum():
-        path = _after_host(text)[1:].rstrip("/")
-        return path if len(path) >= _SHORTEST_SECRET else ""
-    if reference.startswith("file:"):
-        return text
-    is_in_path = text in _after_host(whole) and text not in whole.removesuffix(_after_host(whole)).rpartition("@")[2]
-    return text if is_in_path and len(text) >= _SHORTEST_SECRET else ""
-
-
-def _after_host(url: str) -> str:
-    """Path, query and fragment of a URL; empty for other text."""
-    found = re.match(r"[^:]*://[^/?#]*", url)
-    return url[found.end() :] if found else ""
-
-
-def _keep_secrets(camera: Any, secrets: _Secrets) -> None:
-    """Stores the secrets of a camera in its settings, so that every reader knows what to hide."""
-    if isinstance(camera, dict) and secrets:
-        camera["secrets"] = sorted(_every(secrets))
-
-
-def _every(secrets: _Secrets) -> set[str]:
-    return set().union(*secrets.values())
-
-
-def _without_secrets(problems: Sequence[Problem], secrets: _Secrets) -> list[Problem]:
-    """The problems without any of the `secrets`."""
-    every = _every(secrets)
-    return [replace(one, value=hide(one.value, every), message=hide(one.message, every)) for one in problems]
-
-
-def _referenced(reference: str, base: Path, environment: Mapping[str, str]) -> str:
-    """The value of one `${reference}`; raises KeyError with a message for people."""
-    if reference.startswith("file:"):
-        secret = base / Path(reference.removeprefix("file:")).expanduser()
-        try:
-            return read_text(secret).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise KeyError(f"cannot read {secret} ({reason}); write the secret there, or correct the path") from None
-    match = _VARIABLE.fullmatch(reference)
-    if match is None:
-        raise KeyError("is not a valid reference; use ${VARIABLE}, ${VARIABLE:-default} or ${file:PATH}")
-    name, default = match.groups()
-    if name in environment:
-        return environment[name]
-    if default is None:
-        raise KeyError(f"the environment variable {name} is not set; set it, or use ${{{name}:-default}}")
-    return str(default)
 
 
 def _override(data: dict[str, Any], environment: Mapping[str, str], problems: list[Problem]) -> dict[Path_, str]:

@@ -13,13 +13,13 @@ from pydantic import ValidationError
 
 from shared.camera_settings import camera_names, queue_addition, queue_removal
 from shared.config import MODEL_SECTIONS, SiteConfig
-from shared.config_file import site_layout
 from shared.errors import ConfigError, Problem
 from shared.keys import Keys
 from shared.layout import Layout
 from shared.lenient_reads import hash_at, text_at
 from shared.lenient_values import whole
 from shared.redis_connection import Client
+from shared.site_layout import site_layout
 from shared.yaml_file import dotted
 
 

@@ -9,9 +9,9 @@ from cli.console import counted, print_note
 from launcher.site_file import as_written, load_site
 from shared.camera_config import CameraConfig
 from shared.config import SiteConfig
-from shared.config_file import site_layout
 from shared.errors import ConfigError, redact
 from shared.layout import Layout
+from shared.site_layout import site_layout
 from site_checks.files import FileChecks
 
 

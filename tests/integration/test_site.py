@@ -12,7 +12,6 @@ import pytest
 from shared.camera_config import CameraConfig
 from shared.camera_settings import add_camera, read_cameras, set_paused
 from shared.config import SiteConfig
-from shared.config_file import site_layout
 from shared.errors import ConfigError, RedisUnusable
 from shared.gate import Gate, Handled
 from shared.keys import Keys
@@ -20,6 +19,7 @@ from shared.redis_connection import Client, connect, open_redis
 from shared.scripts import Scripts
 from shared.site import is_published, publish_site, read_site, restart_files
 from shared.site_copy import SiteCopy
+from shared.site_layout import site_layout
 from shared.site_time import SiteTime
 
 KEYS = Keys("yard")

@@ -17,8 +17,8 @@ from launcher.programs import site_programs, visible_gpu
 from launcher.site_file import as_written, load_site
 from legacy_config.keys import CAMERA_IGNORED, IGNORED
 from shared.config import SiteConfig
-from shared.config_file import site_layout
 from shared.errors import ConfigError, MtmcError, Problem
+from shared.site_layout import site_layout
 
 SECRET = "hunter2"  # noqa: S105
 ROOT = Path(__file__).resolve().parents[3]

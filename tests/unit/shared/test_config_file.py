@@ -11,8 +11,9 @@ import yaml
 
 from shared.config import SiteConfig
 from shared.config_fields import is_published_detector
-from shared.config_file import read_site_file, site_from, site_layout
+from shared.config_file import read_site_file, site_from
 from shared.errors import ConfigError
+from shared.site_layout import site_layout
 from shared.yaml_file import read_yaml
 from vision.tracking.tracker import TrackerSettings
 

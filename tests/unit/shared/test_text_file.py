@@ -10,8 +10,9 @@ import pytest
 
 from recording.description import read_description
 from shared.calibration import read_calibration
-from shared.config_file import read_site_file, site_layout
+from shared.config_file import read_site_file
 from shared.layout import read_layout
+from shared.site_layout import site_layout
 from shared.text_file import decode_text, read_text
 
 MARKED = {
