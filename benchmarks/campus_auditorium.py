@@ -36,7 +36,7 @@ from recording.mot_tracking import TrackingOptions, track_mot
 from recording.reading import Recording
 from recording.rows import Ids
 from shared.logs import configure_logging
-from vision.tracking.tracker import TrackerSettings
+from vision.tracking.settings import TrackerSettings
 
 CAMERAS = ("HC3", "HC4", "IP2", "IP5")
 FPS, STRIDE, SIZE = 29.97, 3, (1920, 1080)

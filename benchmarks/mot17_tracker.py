@@ -29,7 +29,8 @@ from evaluation.scores import CameraScores, IdentifiedCamera, pooled_scores
 from evaluation.tracks import PublishedTracks
 from evaluation.truth import MOT17, read_camera_truth
 from recording.mot_text import read_mot
-from vision.tracking.tracker import Tracker, TrackerSettings
+from vision.tracking.settings import TrackerSettings
+from vision.tracking.tracker import Tracker
 
 _PEERS = (
     "trackers-bytetrack",

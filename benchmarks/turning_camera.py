@@ -26,7 +26,8 @@ from evaluation.tracks import PublishedTracks
 from evaluation.truth import CameraTruth, read_truth
 from launcher.programs import usable_cores
 from vision.tracking.background_motion import BackgroundMotion
-from vision.tracking.tracker import Tracker, TrackerSettings
+from vision.tracking.settings import TrackerSettings
+from vision.tracking.tracker import Tracker
 
 _SPEEDS = {"still": 0.0, "slow": 0.25, "fast": 0.6}
 """Name → the greatest speed of the window, widths per second."""

@@ -56,7 +56,7 @@ def track_mot(
     Example:  mtmc track-mot det.txt --fps 30 --stride 3 -o tracks.txt
     """
     from recording import mot_tracking
-    from vision.tracking.tracker import TrackerSettings
+    from vision.tracking.settings import TrackerSettings
 
     try:
         settings = TrackerSettings(

@@ -11,7 +11,8 @@ from recording.errors import RecordingError
 from recording.mot_forms import COLUMNS, Form
 from recording.mot_text import mot_lines, read_mot, write_lines
 from shared.progress import ReportProgress, ignore_progress
-from vision.tracking.tracker import Tracker, TrackerSettings
+from vision.tracking.settings import TrackerSettings
+from vision.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from vision.inference.detection import Detections, Detector
 from vision.inference.selection import Thresholds
 from vision.tracking.background_motion import BackgroundMotion
 from vision.tracking.quality import box_quality, usable_crops
-from vision.tracking.tracker import Tracked, Tracker, TrackerSettings
+from vision.tracking.settings import TrackerSettings
+from vision.tracking.tracker import Tracked, Tracker
 from vision.video.picture_health import FaultKind
 from vision.video.source import Frame, Source, SourceState
 from vision.video.timing import Timing

@@ -25,7 +25,7 @@ from shared.redis_connection import RETRYABLE, Client
 from shared.site import PublishedSite
 from shared.site_time import SiteTime
 from vision.inference.models import Models
-from vision.tracking.tracker import TrackerSettings
+from vision.tracking.settings import TrackerSettings
 from vision.video.address import display_name
 from vision.video.source import Source
 

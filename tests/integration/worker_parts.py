@@ -35,7 +35,7 @@ from shared.site_time import SiteTime
 from tests.small_site import small_site
 from vision.inference.models import Models
 from vision.inference.selection import Thresholds
-from vision.tracking.tracker import TrackerSettings
+from vision.tracking.settings import TrackerSettings
 from vision.video.source import Frame, SourceState
 from vision.video.timing import Timing
 

@@ -17,7 +17,7 @@ from shared.config import DetectorConfig, EmbedderConfig, SiteConfig
 from shared.config_fields import Section
 from shared.notification_config import EventFilter
 from vision.inference.embedding import Preprocessing
-from vision.tracking.tracker import TrackerSettings
+from vision.tracking.settings import TrackerSettings
 
 SITE = SiteConfig.model_validate(
     {

@@ -15,7 +15,7 @@ from shared.keys import Keys
 from shared.leases import Lease
 from shared.messages import TrackBatch
 from vision.inference.detection import Detections
-from vision.tracking.tracker import TrackerSettings
+from vision.tracking.settings import TrackerSettings
 from vision.video.picture_health import Fault, FaultKind
 from vision.video.source import Frame, SourceState
 from vision.video.timing import Timing

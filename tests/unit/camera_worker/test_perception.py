@@ -18,7 +18,7 @@ from shared.errors import InferenceFailed
 from shared.keys import Keys
 from shared.leases import Lease
 from vision.inference.detection import Detections
-from vision.tracking.tracker import TrackerSettings
+from vision.tracking.settings import TrackerSettings
 from vision.video.source import Frame, SourceState
 from vision.video.timing import Timing
 from vision.video.video_file import GAP_S

@@ -15,7 +15,7 @@ from recording.mot_tracking import TrackingOptions, track_mot
 from recording.reading import Recording
 from recording.rows import AssignmentRows
 from shared.errors import LayoutError
-from vision.tracking.tracker import TrackerSettings
+from vision.tracking.settings import TrackerSettings
 
 SIZE = (640, 480)
 

@@ -15,7 +15,7 @@ from shared.config_file import read_site_file, site_from
 from shared.errors import ConfigError
 from shared.site_layout import site_layout
 from shared.yaml_file import read_yaml
-from vision.tracking.tracker import TrackerSettings
+from vision.tracking.settings import TrackerSettings
 
 SECRET = "hunter2"  # noqa: S105
 Write = Callable[..., Path]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vision.tracking.camera_motion import CameraMotion, CameraMotionSettings, common_shift, voted_shift
-from vision.tracking.tracker import Tracker, TrackerSettings
+from vision.tracking.settings import TrackerSettings
+from vision.tracking.tracker import Tracker
 
 SETTINGS = CameraMotionSettings()
 
