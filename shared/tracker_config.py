@@ -40,7 +40,7 @@ class TrackerConfig(Section):
         None,
         description="a detection that is matched first needs a higher IoU with the predicted box of its track; null: "
         "0.33, or down to 0.2 where predictions are less certain: below 10 pictures per second, while the camera "
-        "moves, and for an object that was hidden",
+        "moves, and for an object that was hidden; and place, size and class must agree",
     )
     max_lost_seconds: Seconds = Field(2.5, description="a track ends after this long without a detection")
     min_hits: int = Field(2, ge=1, le=100, description="number of detections that confirm a track")

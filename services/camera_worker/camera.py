@@ -150,10 +150,9 @@ class Camera:
         """Updates the tracker with the detections in a new picture; `time_s` is its site time."""
         height, width = frame.image.shape[:2]
         if (width, height) != (self.width, self.height):
-            if self.width:
-                # A different picture size means a different view: boxes of the two cannot be matched.
-                self._ended += self._tracker.end_all().tolist()
-                self._tracker = Tracker(self._settings, first_id=self._highest_id + 1)
+            # A different picture size means a different view: boxes of the two cannot be matched.
+            self._ended += self._tracker.end_all().tolist()
+            self._tracker = Tracker(self._settings, (width, height), first_id=self._highest_id + 1)
             self.width, self.height = width, height
         if self._shown is not None and frame.loop != self._shown[0]:
             self._ended += self._tracker.end_all().tolist()

@@ -47,7 +47,7 @@ def box_quality(
     boxes = boxes_xyxy.astype(np.float32, copy=False)
     width, height = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).T
     size = np.where(width * height > 0, 1 - np.exp(-height / _REFERENCE_HEIGHT_PX), 0)
-    truncated = _TRUNCATED ** _cut_sides(boxes, frame_width, frame_height)
+    truncated = _TRUNCATED ** cut_sides(boxes, frame_width, frame_height).sum(axis=1, dtype=np.float32)
     quality: npt.NDArray[np.float32] = np.clip(scores, 0, 1) * size * _visible_share(boxes) * truncated
     return quality.astype(np.float32, copy=False)
 
@@ -63,8 +63,17 @@ def usable_crops(boxes_xyxy: npt.NDArray[np.float32], frame_width: int, frame_he
     boxes = boxes_xyxy.astype(np.float32, copy=False)
     usable: npt.NDArray[np.bool_] = _visible_share(boxes) >= _LEAST_VISIBLE
     usable &= boxes[:, 3] - boxes[:, 1] >= LEAST_HEIGHT_PX
-    usable &= _cut_sides(boxes, frame_width, frame_height) < _MOST_CUT_SIDES
+    usable &= cut_sides(boxes, frame_width, frame_height).sum(axis=1) < _MOST_CUT_SIDES
     return usable
+
+
+def cut_sides(boxes_xyxy: npt.NDArray[np.floating], frame_width: int, frame_height: int) -> npt.NDArray[np.bool_]:
+    """Which sides of each box the border of the picture cuts off, `(N, 4)` bool: left, top, right, bottom.
+
+    `boxes_xyxy` are `(N, 4)` pixels.
+    """
+    low, high = boxes_xyxy[:, :2] <= _BORDER_PX, boxes_xyxy[:, 2:] >= np.array([frame_width, frame_height]) - _BORDER_PX
+    return np.concatenate([low, high], axis=1)
 
 
 def _visible_share(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -76,14 +85,3 @@ def _visible_share(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     hidden = np.where(bottom[None, :] > bottom[:, None], shared / np.maximum(area, 1e-6)[:, None], 0)
     visible: npt.NDArray[np.float32] = np.prod(1 - np.minimum(hidden, 1), axis=1)
     return visible
-
-
-def _cut_sides(boxes: npt.NDArray[np.float32], frame_width: int, frame_height: int) -> npt.NDArray[np.float32]:
-    left, top, right, bottom = boxes.T
-    cut: npt.NDArray[np.float32] = (
-        (left <= _BORDER_PX).astype(np.float32)
-        + (top <= _BORDER_PX)
-        + (right >= frame_width - _BORDER_PX)
-        + (bottom >= frame_height - _BORDER_PX)
-    )
-    return cut

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from vision.tracking import motion
 from vision.tracking.camera_motion import CameraMotion
+from vision.tracking.gating import class_agreement, reach, within_reach
 from vision.tracking.matching import assign, iou_matrix
 from vision.tracking.settings import TrackerSettings
 
@@ -120,7 +121,10 @@ class Tracker:
     """
 
     def __init__(self, settings: TrackerSettings, frame_size: tuple[int, int] | None = None, first_id: int = 0) -> None:
-        """With `frame_size` (width, height in pixels), a track predicted outside the picture ends at once."""
+        """With `frame_size` (width, height in pixels), a track predicted outside the picture ends at once.
+
+        At the border, an object that enters is then told from one that leaves.
+        """
         self._settings = settings
         self._frame_size = frame_size
         self._next_id = first_id
@@ -300,7 +304,18 @@ class Tracker:
             expected = motion.boxes(tracks.states)
             overlap = iou_matrix(expected, boxes[sure])
         free = np.ones(len(scores), np.bool_)
-        track_classes = self._track_classes()
+        track_classes, unseen_s = self._track_classes(), time_s - tracks.seen_s
+        camera_moves = self._camera.was_moving(time_s)
+        may_move = reach(tracks.states, unseen_s)
+
+        def weigh(similarity: npt.NDArray[np.float64], rows: Rows, columns: Rows) -> None:
+            """Reduce the overlap of pairs that cannot, or are unlikely to, show one object."""
+            i, j = np.nonzero(similarity)
+            pairs, offered = rows[i], columns[j]
+            weights = class_agreement(tracks.votes[pairs], self._classes, classes[offered])
+            if not camera_moves:
+                weights *= within_reach(expected[pairs], may_move[pairs], boxes[offered], self._frame_size)
+            similarity[i, j] *= weights
 
         def compare(
             candidates: motion.Mask, offered: motion.Mask, minimum: npt.NDArray[np.float64], search_per_s: float = 0.0
@@ -311,7 +326,7 @@ class Tracker:
                 return
             margins = None
             if search_per_s > 0.0:
-                growth = np.minimum((time_s - tracks.seen_s[rows]) * search_per_s, 1.0)
+                growth = np.minimum(unseen_s[rows] * search_per_s, 1.0)
                 margins = growth[:, None] * tracks.states[rows, motion.POSITION, 2:]
             if offered is confident and margins is None:
                 similarity = overlap[rows]
@@ -319,6 +334,8 @@ class Tracker:
                     similarity = similarity[:, np.searchsorted(sure, columns)]
             else:
                 similarity = iou_matrix(expected[rows], boxes[columns], margins)
+            if margins is None and settings.match_iou is None:
+                weigh(similarity, rows, columns)
             if settings.match_classes:
                 similarity[track_classes[rows][:, None] != classes[columns]] = 0.0
             made_rows, made_columns = assign(similarity, minimum[rows][:, None])
@@ -327,7 +344,6 @@ class Tracker:
 
         known = tracks.ids != _UNCONFIRMED
         if settings.match_iou is None:
-            unseen_s, camera_moves = time_s - tracks.seen_s, self._camera.was_moving(time_s)
             match_iou = usual_match_iou(unseen_s, elapsed_s, camera_moves=camera_moves)
         else:
             match_iou = np.full(len(tracks.ids), settings.match_iou)

@@ -505,7 +505,7 @@ class TestUsualMatchIou:
             before = picture(interval_s * step, *(box_at(x + shift) for x in (100, *others))).given_to(tracker)
         for step in range(12, 12 + hidden):
             picture(interval_s * step, *(box_at(x) for x in others)).given_to(tracker)
-        last = picture(interval_s * (12 + hidden), box_at(136), *(box_at(x) for x in others)).given_to(tracker)
+        last = picture(interval_s * (12 + hidden), box_at(121, 338), *(box_at(x) for x in others)).given_to(tracker)
         track_id = int(before.track_ids[before.detection_rows == 0].item())
         return track_id in last.track_ids.tolist()
 
@@ -606,3 +606,42 @@ class TestOptionsOfRunLiveMtmc:
         back = picture(2.5, box_at(100)).given_to(tracker)
         assert back.track_ids.tolist() == shown
         assert gone == ended
+
+
+class TestNeighbours:
+    """At five pictures per second, a track does not go on with an object that takes the place of its own."""
+
+    @staticmethod
+    def tracker(**settings: float) -> Tracker:
+        return Tracker(TrackerSettings(**settings), (640, 360))  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(("bottom", "same"), [(89, True), (100, False)])
+    def test_at_the_border_an_object_that_enters_is_told_from_one_that_leaves(self, bottom: float, same: bool) -> None:
+        tracker = self.tracker()
+        for step, right in enumerate((90, 80, 70, 61, 53, 46, 40, 36)):
+            before = picture(0.2 * step, (max(0, right - 50), 67, right, 89)).given_to(tracker)
+        after = picture(1.6, (0, 67, 33, bottom)).given_to(tracker)
+        assert (after.track_ids.tolist() == before.track_ids.tolist()) is same
+
+    @pytest.mark.parametrize(("kind", "same"), [(CAR, True), (TRUCK, False)])
+    def test_another_class_needs_twice_the_overlap(self, kind: int, same: bool) -> None:
+        tracker = self.tracker()
+        for step in range(8):
+            before = picture(0.2 * step, (300, 100, 360, 140)).given_to(tracker)
+        after = picture(1.6, (320, 110, 380, 152), kind=kind).given_to(tracker)
+        assert (after.track_ids.tolist() == before.track_ids.tolist()) is same
+
+    def test_classes_that_the_detector_confuses_count_for_little(self) -> None:
+        tracker = self.tracker()
+        for step in range(8):
+            before = picture(0.2 * step, (300, 100, 360, 140), kind=(CAR, TRUCK)[step % 2]).given_to(tracker)
+        after = picture(1.6, (320, 110, 380, 152), kind=TRUCK).given_to(tracker)
+        assert after.track_ids.tolist() == before.track_ids.tolist()
+
+    @pytest.mark.parametrize(("settings", "same"), [({}, False), ({"match_iou": 0.2}, True)])
+    def test_a_configured_iou_alone_decides(self, settings: dict[str, float], same: bool) -> None:
+        tracker = self.tracker(**settings)
+        for step in range(8):
+            before = picture(0.2 * step, (300, 100, 360, 140)).given_to(tracker)
+        after = picture(1.6, (330, 100, 390, 140)).given_to(tracker)
+        assert (after.track_ids.tolist() == before.track_ids.tolist()) is same
