@@ -4,7 +4,7 @@ Pure: no clock, no Redis. The same entries in the same order produce bit-identic
 It counts in steady time (`shared.steady_time`), so that nothing ages when somebody sets Redis's clock.
 New tracks are assigned at every cycle. At fixed intervals the grouping is revised: identities that turn out to be the
 same object are merged (the older gid stays), and a track that does not fit its identity is split off. Existing gids are
-never renumbered.
+never renumbered. Half an interval earlier, the live mode learns, so that no single cycle does all the work.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Association:
     def __init__(self, layout: Layout, settings: AssociationSettings) -> None:
         self.settings = settings
         self._layout = layout
-        self._revised_at = 0
+        self._revised_at = self._learned_at = 0
         self._time = SteadyTime(settings.tick_ns)
         self._hold(TrackTable(), Identities())
 
@@ -76,9 +76,14 @@ class Association:
         self._stop_lingering(now_ns, result)
         result.corrected = [self._corrections.carry_out(one, result) for one in wanted]
         self._grouping.assign(result)
-        revising = tick // self.settings.interval_ticks > self._revised_at
+        interval = self.settings.interval_ticks
+        learns_at, revises_at = (tick + interval // 2) // interval, tick // interval
+        if learns_at > self._learned_at and isinstance(self._grouping, LiveGrouping):
+            self._learned_at = learns_at
+            self._grouping.learn()
+        revising = revises_at > self._revised_at
         if revising:
-            self._revised_at = tick // self.settings.interval_ticks
+            self._revised_at = revises_at
             self._grouping.revise(result)
         self._mark_departures(result)
         if revising and isinstance(self._grouping, LiveGrouping):
@@ -260,6 +265,7 @@ class Association:
             "table": self.table.to_dict(),
             "identities": self.identities.to_dict(),
             "revised_at": self._revised_at,
+            "learned_at": self._learned_at,
             "time": self._time.to_dict(),
             "grouping": self._grouping.to_dict(),
         }
@@ -274,4 +280,5 @@ class Association:
         self.table.renumber_cameras(camera_index)
         self._grouping.restore(data.get("grouping", {}), camera_index)
         self._revised_at = data["revised_at"]
+        self._learned_at = data.get("learned_at", self._revised_at)
         self._time.restore(data.get("time", {}))

@@ -224,13 +224,17 @@ class LiveGrouping:
             return _Verdict(-1, posterior, weighed)
         return None
 
-    # -- revising --------------------------------------------------------------------------------------
+    # -- learning and revising -------------------------------------------------------------------------
+
+    def learn(self) -> None:
+        """Learn from the tracks and identities of this moment."""
+        if self._settings.learn:
+            self.evidence.refresh(means=False)
+            self._learning.learn()
 
     def revise(self, result: CycleResult) -> None:
         """Correct what newer evidence speaks against. Only identities in view are revised."""
         self.evidence.refresh(means=True)
-        if self._settings.learn:
-            self._learning.learn()
         self._histories.prune(self._identities)
         self._shed(result)
         self._move(result)

@@ -76,15 +76,33 @@ def test_the_mapping_between_the_views_is_learned() -> None:
     assert [(cameras, known) for cameras, _, known in learned] == [((0, 1), True)]
 
 
-def test_a_restored_state_goes_on_to_the_bit() -> None:
+@pytest.mark.parametrize("after", [0, FPS - FPS // 2], ids=["after revising", "after learning"])
+def test_a_restored_state_goes_on_to_the_bit(after: int) -> None:
     seen = crossing_entries(traffic(24, 6, 4, SECONDS), 3, SECONDS, 0.5, 4)
-    half, end = round(SECONDS * FPS / 2), round(SECONDS * FPS)
+    half, end = round(SECONDS / 2) * FPS + after, round(SECONDS * FPS)
     whole, again = Association(overlapping(3), live()), Association(overlapping(3), live())
     cycles(whole, seen, 1, half)
     again.restore(copy.deepcopy(whole.to_dict()), [0, 1, 2])
     assert again.to_dict() == whole.to_dict()
     assert cycles(whole, seen, half + 1, end) == cycles(again, seen, half + 1, end)
     assert again.to_dict() == whole.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("interval", "learned", "revised"),
+    [(4, [2, 6, 10], [4, 8, 12]), (5, [3, 8, 13], [5, 10]), (1, [*range(1, 14)], [*range(1, 14)])],
+)
+def test_it_learns_half_an_interval_before_it_revises(
+    interval: int, learned: list[int], revised: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no cycle takes the time of both."""
+    done: dict[str, list[int]] = {"learn": [], "revise": []}
+    for name, ticks in done.items():
+        monkeypatch.setattr(LiveGrouping, name, lambda *_, ticks=ticks: ticks.append(tick))
+    association = Association(overlapping(2), settings(mode="live", interval_ticks=interval))
+    for tick in range(1, 14):
+        association.cycle(tick, tick * 10**8, [])
+    assert done == {"learn": learned, "revise": revised}
 
 
 def test_two_boxes_of_one_object_at_one_place_are_no_conflict() -> None:
