@@ -166,6 +166,7 @@ class Leases:
         least = "now" if least_epoch is None else str(least_epoch)
         ttl_ms = round(ttl_seconds * 1000)
         left_over = self._left_over(role, ttl_seconds)
+        sent_at = time.monotonic()
         value = self._replicas.run(
             "leases",
             [self._keys.lease(role), self._keys.epochs],
@@ -178,7 +179,9 @@ class Leases:
         self._too_long.pop(role, None)
         if left_over:
             _log.warning("took a role whose lease did not end", role=role)
-        return Lease(self._scripts, self._keys, role, value.decode(), ttl_seconds, self._replicas)
+        lease = Lease(self._scripts, self._keys, role, value.decode(), ttl_seconds, self._replicas)
+        lease.note_renewed(sent_at)
+        return lease
 
     def _note(self, role: str, held: bytes, left_ms: int, ttl_ms: int) -> None:
         """Remembers a lease that lasts too long.

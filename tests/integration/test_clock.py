@@ -104,10 +104,11 @@ def running(service: Clock) -> Iterator[None]:
 @contextmanager
 def clock_process(client: Client, url: str) -> Iterator[subprocess.Popen[bytes]]:
     """A clock in its own process, once it has connected."""
-    before = len(client.client_list())
+    # Not their number: at any moment a connection of an earlier test may end.
+    before = {one["id"] for one in client.client_list()}
     process = subprocess.Popen([sys.executable, "-c", SOURCE, url], cwd=ROOT)
     try:
-        wait_for(lambda: len(client.client_list()) > before)
+        wait_for(lambda: not {one["id"] for one in client.client_list()} <= before)
         yield process
     finally:
         process.kill()
@@ -141,26 +142,32 @@ def test_a_clock_that_stops_cleanly_is_replaced_at_once(redis_client: Client) ->
     first, second = Clock(redis_client, site), Clock(redis_client, site)
     first.step()
     second.step()
+    epoch = int(redis_client.hget(site.keys.epochs, "clock"))
     first.close()
     second.step()
-    step_until(second, redis_client, site, 1, seconds=1.0)
+    assert int(redis_client.hget(site.keys.epochs, "clock")) > epoch + 1, "it waited for the lease to expire"
+    before = len(ticks_of(redis_client, site))
+    step_until(second, redis_client, site, before + 1)
 
 
 def test_the_rate_is_right_and_each_tick_is_on_time(redis_client: Client, redis_url: str) -> None:
     site = published(redis_client, target_fps=40)
     with running(Clock(connect(redis_url), site)):
-        wait_for(lambda: ticks_of(redis_client, site))
-        first, began_ns = int(redis_client.get(site.keys.tick)), server_time_ns(redis_client)
-        wait_for(lambda: server_time_ns(redis_client) - began_ns >= 2_000_000_000)
-        passed = int(redis_client.get(site.keys.tick)) - first
-    assert 78 <= passed <= 82
-    assert_time_goes_on(ticks_of(redis_client, site))
-    for entry_id, fields in redis_client.xrange(site.keys.ticks):
-        late_ms = int(entry_id.split(b"-")[0]) - int(fields[b"time_ns"]) / 1e6
-        assert late_ms > -1.1, "a tick was published before its time"
+        wait_for(lambda: len(ticks_of(redis_client, site)) > 80)
+    ticks = ticks_of(redis_client, site)
+    assert_time_goes_on(ticks)
+    (first, began_ns), (last, ended_ns) = ticks[0], ticks[-1]
+    assert ended_ns - began_ns == pytest.approx((last - first) * 1e9 / 40, abs=2000)
+    entries = redis_client.xrange(site.keys.ticks)
+    late_ms = sorted(int(entry_id.split(b"-")[0]) - int(fields[b"time_ns"]) / 1e6 for entry_id, fields in entries)
+    assert late_ms[0] > -1.1, "a tick was published before its time"
+    # The machine may hold up a few of them, and then the clock skips some.
+    assert late_ms[len(late_ms) // 2] < 1000 / 40, "ticks are late"
+    assert last - first >= 80
 
 
 def test_a_new_rate_continues_from_the_last_tick(redis_client: Client) -> None:
+    began_ns = server_time_ns(redis_client)
     for fps in (50.0, 8.0, 30.0):
         site = published(redis_client, target_fps=fps)
         before = len(ticks_of(redis_client, site))
@@ -169,9 +176,12 @@ def test_a_new_rate_continues_from_the_last_tick(redis_client: Client) -> None:
         clock.close()
     ticks = ticks_of(redis_client, site)
     assert_time_goes_on(ticks)
-    assert ticks[-1][0] < 100
-    now_ns = server_time_ns(redis_client)
-    assert abs(now_ns - ticks[-1][1]) < 0.3e9
+    assert ticks[-1][0] <= 50 * (server_time_ns(redis_client) - began_ns) / 1e9 + 4
+    # Of the last four, the machine may have held up some.
+    entries = redis_client.xrange(site.keys.ticks)[-4:]
+    late_ms = [int(entry_id.split(b"-")[0]) - int(fields[b"time_ns"]) / 1e6 for entry_id, fields in entries]
+    assert min(late_ms) > -1.1
+    assert min(late_ms) < 300
 
 
 def test_two_clocks_never_tick_together(redis_client: Client, redis_url: str) -> None:
@@ -218,15 +228,14 @@ def test_a_connection_lost_while_taking_over_makes_no_ticks_without_an_origin(
 def test_a_low_tick_rate_neither_loses_the_lease_nor_blocks_a_step(redis_client: Client) -> None:
     site = published(redis_client, target_fps=0.05, stall_seconds=600)
     clock = Clock(redis_client, site)
-    longest, until = 0.0, time.monotonic() + LEASE_SECONDS + 0.5
-    value = None
+    until, value = time.monotonic() + LEASE_SECONDS + 0.5, None
     while time.monotonic() < until:
-        began = time.monotonic()
+        watch = Stopwatch()
         clock.step()
-        longest = max(longest, time.monotonic() - began)
+        assert watch.within(1.0), watch.seconds
         value = value or redis_client.get(site.keys.lease("clock"))
-        assert redis_client.get(site.keys.lease("clock")) == value
-    assert longest < 1.0
+        # Only a machine that was held up for the length of a lease lets it expire.
+        assert redis_client.get(site.keys.lease("clock")) == value or watch.seconds > LEASE_SECONDS / 2
     clock.close()
 
 
@@ -237,26 +246,31 @@ def test_a_hung_camera_is_reported_and_its_next_mark_brings_it_back(redis_client
     north, south = (leases.acquire(f"camera:{name}", 60) for name in ("north", "south"))
     assert north is not None
     assert south is not None
+    handled = {"north": 0, "south": 0}
+
+    def stalled_while(*working: CompletedCamera) -> bytes:
+        progress = gate.complete_tick(0, [], "0-0")
+        tick = min(progress.tick, progress.gate)
+        busy = [one for one in working if tick > handled[one.name]]
+        if busy:
+            progress = gate.complete_tick(tick, busy, "0-0")
+            handled.update((one.name, max(tick, progress.tick - 1)) for one in busy)
+        stalled: bytes = redis_client.hget(site.keys.skew, "stalled")
+        return stalled
+
+    of_north, of_south = (
+        CompletedCamera(name, lease, 1, 0, empty, 100) for name, lease in (("north", north), ("south", south))
+    )
     with running(Clock(connect(redis_url), site)):
         wait_for(lambda: ticks_of(redis_client, site))
         gate.join("north", north)
-        _, _, handled = gate.join("south", south)
-
-        def north_works() -> bytes:
-            nonlocal handled
-            progress = gate.complete_tick(0, [], "0-0")
-            tick = min(progress.tick, progress.gate)
-            if tick > handled:
-                progress = gate.complete_tick(tick, [CompletedCamera("north", north, 1, 0, empty, 100)], "0-0")
-                handled = max(tick, progress.tick - 1)
-            stalled: bytes = redis_client.hget(site.keys.skew, "stalled")
-            return stalled
-
-        wait_for(lambda: north_works() == b"south", 5)
-        gate.complete_tick(1, [CompletedCamera("south", south, 1, 0, empty, 100)], "0-0")
-        seen, tick = redis_client.zscore(site.keys.seen, "south"), int(redis_client.get(site.keys.tick))
-        assert tick - 2 <= seen <= tick
-        wait_for(lambda: redis_client.hget(site.keys.skew, "stalled") == b"", 5)
+        gate.join("south", south)
+        wait_for(lambda: stalled_while(of_north) == b"south")
+    # While no clock runs, nothing changes between the reads.
+    gate.complete_tick(1, [of_south], "0-0")
+    assert redis_client.zscore(site.keys.seen, "south") == int(redis_client.get(site.keys.tick)) - 1
+    with running(Clock(connect(redis_url), site)):
+        wait_for(lambda: stalled_while(of_north, of_south) == b"")
 
 
 def test_in_virtual_mode_the_clock_ticks_when_all_have_handled_and_never_by_time(
@@ -280,7 +294,7 @@ def test_in_virtual_mode_the_clock_ticks_when_all_have_handled_and_never_by_time
             assert int(redis_client.get(site.keys.tick)) == tick
             redis_client.xadd(site.keys.cycles, {"tick": tick}, id=f"{tick}-0")
             gate.wake()
-            wait_for(partial(has_reached, redis_client, site, tick + 1), 5)
+            wait_for(partial(has_reached, redis_client, site, tick + 1))
         for name, lease in owned.items():
             gate.retire(name, lease, "ended")
     times = dict(ticks_of(redis_client, site))
@@ -296,4 +310,7 @@ def test_a_slow_reply_is_no_step_of_redis_clock(redis_client: Client, redis_url:
     steps += [measured.measure(), measured.measure()]
     other.close()
     assert steps == [0, 0, 0]
-    assert abs(measured.expected_us() - server_time_ns(redis_client) // 1000) < redis_clock.STEP_US
+    before_us = server_time_ns(redis_client) // 1000
+    expected_us = measured.expected_us()
+    after_us = server_time_ns(redis_client) // 1000
+    assert before_us - redis_clock.STEP_US < expected_us < after_us + redis_clock.STEP_US

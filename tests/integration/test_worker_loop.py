@@ -20,6 +20,7 @@ from shared.gate import Gate
 from shared.leases import Leases
 from shared.redis_connection import Client, server_time_ns
 from tests.integration.worker_parts import StillSource, WorkerSite, running, wait_for
+from tests.stopwatch import Stopwatch
 from vision.video.source import SourceState
 
 
@@ -48,7 +49,12 @@ def test_a_camera_from_the_roster_takes_part_and_sends_every_tick(site: WorkerSi
     step_until(loop, lambda: len(site.entries("a")) >= 5)
     entries = site.entries("a")
     assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
-    assert site.client.zscore(site.keys.seen, "a") == entries[-1].tick
+    # At once: a mark that comes late counts for the tick before the current one.
+    with site.client.pipeline(transaction=True) as pipe:
+        pipe.zscore(site.keys.seen, "a")
+        pipe.get(site.keys.tick)
+        seen, tick = pipe.execute()
+    assert entries[-1].tick <= seen <= int(tick)
     assert entries[-1].batch.width == 64
 
 
@@ -163,8 +169,10 @@ def test_an_idle_loop_keeps_its_leases(site: WorkerSite) -> None:
     site.handover.give(camera)
     until = time.monotonic() + 3 * site.config.worker.lease_seconds
     while time.monotonic() < until:
+        watch = Stopwatch()
         loop.step()
-        assert site.owned("a")
+        # Only a machine that was held up for nearly the length of a lease lets it expire.
+        assert site.owned("a") or watch.seconds > 0.5
     assert loop.cameras == {"a": camera}
 
 
