@@ -183,18 +183,22 @@ def test_a_camera_is_added_paused_resumed_and_removed_while_the_others_keep_runn
     assert page.get("new.jpg")[1]["X-Mtmc-State"] == "paused"
     before = redis_client.hget(KEYS.camera("new"), "tick")
     tick = int(redis_client.get(KEYS.tick))
-    site.wait_for(lambda: int(redis_client.zscore(KEYS.seen, "a")) > tick + 5)
+    site.wait_for(lambda: (redis_client.zscore(KEYS.seen, "a") or 0) > tick + 5)
     assert redis_client.hget(KEYS.camera("new"), "tick") == before
 
     # Resumed: as before. Tracks have found themselves in both views three times now, so these overlap.
     change("resume", "new")
     site.wait_for(lambda: page.states()["new"] == "live")
-    site.wait_for(lambda: set(redis_client.hvals(KEYS.gids("new"))) & set(redis_client.hvals(KEYS.gids("a"))))
+
+    def in_both() -> set[bytes]:
+        return set(redis_client.hvals(KEYS.gids("new"))) & set(redis_client.hvals(KEYS.gids("a")))
+
+    site.wait_for(in_both)
 
     # Removed: gone everywhere at once, except for keys that expire.
-    gid = redis_client.hvals(KEYS.gids("new"))[0].decode()
+    gid = in_both().pop()
     change("remove", "new", "blind")
-    assert redis_client.zrange(KEYS.seen, 0, -1) == [b"a", b"b"]
+    assert set(redis_client.zrange(KEYS.seen, 0, -1)) <= {b"a", b"b"}
     site.wait_for(lambda: page.states() == {"a": "live", "b": "live"})
     site.wait_for(lambda: page.cameras_on_the_wall() == {"a", "b"})
     assert page.get("new.jpg")[0] == 404
@@ -207,7 +211,7 @@ def test_a_camera_is_added_paused_resumed_and_removed_while_the_others_keep_runn
     # An identity that is seen in another camera stays.
     site.wait_for(lambda: redis_client.hget(KEYS.identity(int(gid)), "present") == b"1")
     assert "Traceback" not in site.output()
-    assert "camera new: removed from the site" in site.output()
+    site.wait_for_words("camera new: removed from the site")
     assert site.end()[0] == 0
 
 

@@ -173,13 +173,14 @@ def test_a_picture_that_cannot_be_encoded_is_counted_and_logged_once(
 @pytest.mark.parametrize("gid", ["seven", 10**400], ids=["text", "huge"])
 def test_an_unexpected_exception_delays_no_other_camera_and_is_retried(redis_client: Client, gid: Any) -> None:
     with capture_logs() as logs:
-        publisher = PicturePublisher(redis_client, KEYS, SETTINGS, make_backoff=lambda: Backoff(1.0, 1.0))
+        publisher = PicturePublisher(redis_client, KEYS, SETTINGS, make_backoff=lambda: Backoff(600.0, 600.0))
         publisher.offer(picture("bad", 1, gid=gid))
         wait_for(lambda: publisher.restarts == 1)
         publisher.offer(picture("bad", 2))
         publisher.offer(picture("north", 3))
         wait_for(lambda: shown(redis_client, "north") == [3])
         assert publisher.dropped[DropReason.ERROR] == 2, "the failed one, and the one that came before the retry"
+        publisher._failures._failing["bad"].retry_at_s = 0.0  # ten minutes later
         ticks = iter(range(4, 10**6))
 
         def shown_again() -> bool:
@@ -190,7 +191,7 @@ def test_an_unexpected_exception_delays_no_other_camera_and_is_retried(redis_cli
         publisher.close()
     assert publisher.restarts == 1
     errors = [entry for entry in logs if entry["log_level"] == "error"]
-    assert [(entry["camera"], entry["tick"], entry["retry_in_s"]) for entry in errors] == [("bad", 1, 1.0)]
+    assert [(entry["camera"], entry["tick"], entry["retry_in_s"]) for entry in errors] == [("bad", 1, 600.0)]
     assert isinstance(errors[0]["exc_info"], TypeError | OverflowError)
 
 
@@ -229,6 +230,7 @@ def test_closing_drops_waiting_pictures_and_returns_soon(
 def test_names_of_identities_are_read_once_a_second_and_survive_an_outage(
     redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.camera_worker.names._READ_EVERY_S", 3600.0)
     names = Names(redis_client, KEYS)
     redis_client.hset(KEYS.names, mapping={"7": "Zoë", "x": "no gid", "8": b"\xff\xfe"})
     assert names.current() == {7: "Zoe"}

@@ -105,7 +105,7 @@ def test_nothing_is_left_in_redis_if_the_asker_dies(redis_client: Client) -> Non
     with pytest.raises(NotTaken):
         asked(redis_client, take_s=0)
     with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(asked, redis_client, take_s=1)
+        asking = pool.submit(asked, redis_client, take_s=4)
         wait_until(lambda: redis_client.xlen(KEYS.questions("greet")), "the question")
         assert 0 < redis_client.ttl(KEYS.questions("greet")) <= 60
         with pytest.raises(NotTaken):

@@ -135,17 +135,21 @@ def recording_process(redis_url: str, folder: Path, *words: str) -> subprocess.P
 def feed_until(fed: tuple[Feeder, Aggregator], folder: Path, ticks: int) -> None:
     """Run the site until `ticks` of its ticks have been recorded."""
     deadline = time.monotonic() + 60
-    size = 0
     while not (folder / "recording.json").exists():
         assert time.monotonic() < deadline, "the recorder does not start"
         time.sleep(0.05)
     for _ in range(ticks):
         fed[0].feed()
         fed[1].step()
-    while (now := sum(path.stat().st_size for path in folder.rglob("*.entries"))) != size or now < 10_000:
-        assert time.monotonic() < deadline, "nothing is written"
-        size = now
-        time.sleep(0.3)
+    while not is_written(folder, ticks):
+        assert time.monotonic() < deadline, "not everything is written"
+        time.sleep(0.1)
+
+
+def is_written(folder: Path, ticks: int) -> bool:
+    """Whether the files have so many ticks of each camera."""
+    recording = Recording.open(folder)
+    return all(len(recording.ticks(camera)) == ticks for camera in recording.cameras)
 
 
 def test_ctrl_c_finishes_a_recording(fed: tuple[Feeder, Aggregator], redis_url: str, tmp_path: Path) -> None:

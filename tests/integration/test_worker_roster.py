@@ -44,6 +44,12 @@ def site(redis_client: Client, tmp_path: Path) -> WorkerSite:
     return WorkerSite(redis_client, tmp_path, "ab")
 
 
+@pytest.fixture
+def patient_site(redis_client: Client, tmp_path: Path) -> WorkerSite:
+    """No lease ends while a test plays the loop, which would renew it."""
+    return WorkerSite(redis_client, tmp_path, "ab", worker={"lease_seconds": 60})
+
+
 def stepped(roster: Roster, condition: Callable[[], object]) -> None:
     def step() -> object:
         roster.step()
@@ -87,9 +93,9 @@ def test_a_camera_is_given_only_once_its_source_has_answered(site: WorkerSite, s
 
 @pytest.mark.usefixtures("sources")
 def test_a_paused_camera_is_released_after_the_loop_gave_it_back(
-    site: WorkerSite, sources: dict[str, StillSource]
+    patient_site: WorkerSite, sources: dict[str, StillSource]
 ) -> None:
-    roster = site.roster()
+    site, roster = patient_site, patient_site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
     camera = given(site)["a"]
     set_paused(site.client, site.keys, ["a"], paused=True)
@@ -171,9 +177,9 @@ def test_the_cameras_of_a_hung_loop_are_taken_over(redis_client: Client, tmp_pat
 
 @pytest.mark.usefixtures("sources")
 def test_a_release_that_fails_because_of_a_lost_connection_is_retried_by_the_next_step(
-    site: WorkerSite, monkeypatch: pytest.MonkeyPatch
+    patient_site: WorkerSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    roster = site.roster()
+    site, roster = patient_site, patient_site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
     camera = given(site)["a"]
     set_paused(site.client, site.keys, ["a"], paused=True)
@@ -364,10 +370,12 @@ def test_an_ended_file_has_no_rate(site: WorkerSite) -> None:
     assert (site.state("a")["state"], site.state("a")["fps"]) == ("ended", "0.0")
 
 
-def test_a_released_camera_is_free_once_its_source_is_closed(site: WorkerSite, sources: dict[str, StillSource]) -> None:
+def test_a_released_camera_is_free_once_its_source_is_closed(
+    patient_site: WorkerSite, sources: dict[str, StillSource]
+) -> None:
     """Another worker on this host may want the same device."""
     sources["a"] = StillSource(close_seconds=0.4)
-    roster = site.roster()
+    site, roster = patient_site, patient_site.roster()
     stepped(roster, in_phase(roster, Phase.RUNNING, "a", "b"))
     camera = given(site)["a"]
     set_paused(site.client, site.keys, ["a"], paused=True)
