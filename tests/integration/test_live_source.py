@@ -20,6 +20,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.backoff import Backoff
+from tests.free_ports import free_port
 from tests.stopwatch import Stopwatch
 from vision.video import live_source
 from vision.video.address import SourceKind, display_name, is_local, kind_of, local_problem
@@ -148,9 +149,11 @@ def watch() -> Iterator[Watch]:
         source.close()
 
 
-def wait_for(source: ThreadedSource, state: SourceState) -> None:
+def wait_for(source: ThreadedSource, state: SourceState) -> str:
+    """Waits for a state; returns the error of that moment, or an empty string. A moment later it may be another one."""
     with source._changed:
         assert source._changed.wait_for(lambda: source.state is state, PATIENCE_S), source.state
+        return source.error or ""
 
 
 def test_each_picture_is_returned_once_with_the_site_time_of_its_capture(watch: Watch) -> None:
@@ -172,13 +175,18 @@ def test_each_picture_is_returned_once_with_the_site_time_of_its_capture(watch: 
 def test_without_a_new_picture_the_result_is_none_after_the_timeout(watch: Watch) -> None:
     with serving(fps=None) as server:
         source = watch(f"http://127.0.0.1:{server.port}/cam")
-        while (frame := source.frame_at(0.0, 0.2)) is not None or source.state is SourceState.STARTING:
-            last = frame
-        assert source.frame_at(0.0, 0.0) is None
+        last = source.frame_at(0.0, PATIENCE_S)
+        assert last is not None
+        quiet = 0
+        while quiet < 2:  # Once may be a machine that was held up.
+            frame = source.frame_at(0.0, 0.3)
+            last, quiet = (last, quiet + 1) if frame is None else (frame, 0)
+        began_s = time.monotonic()
+        assert source.frame_at(0.0, 0.1) is None
+        assert time.monotonic() - began_s >= 0.1
         server.send()
         server.send()
         following = source.frame_at(0.0, PATIENCE_S)
-        assert last is not None
         assert following is not None
         assert following.index > last.index
 
@@ -204,7 +212,7 @@ def test_site_time_never_goes_back_when_the_clock_offset_shrinks(watch: Watch) -
 
 def test_the_source_reconnects_after_a_server_restart(watch: Watch) -> None:
     with capture_logs() as logs:
-        with serving() as server:
+        with serving(port=free_port()) as server:
             backoff = CountedBackoff()
             source = watch(f"http://127.0.0.1:{server.port}/cam", backoff=backoff)
             assert source.frame_at(0.0, PATIENCE_S) is not None
@@ -240,8 +248,7 @@ def test_a_stream_that_stops_sending_is_down_after_the_timeout(watch: Watch) -> 
     with serving(fps=None) as server:
         source = watch(f"http://127.0.0.1:{server.port}/cam", read_timeout_s=0.3)
         wait_for(source, SourceState.LIVE)
-        wait_for(source, SourceState.DOWN)
-        assert "sent no picture for 0.3 s" in str(source.error)
+        assert "sent no picture for 0.3 s" in wait_for(source, SourceState.DOWN)
 
 
 @pytest.mark.parametrize("hanging", ["open", "read", "backoff"])
@@ -323,8 +330,8 @@ from vision.video.options import SourceOptions
 from shared.backoff import Backoff
 from vision.video.live_source import LiveSource
 out = []
-for url in json.loads(sys.argv[1]):
-    source = LiveSource(url, camera="c1", site_time_ns=time.time_ns, options=SourceOptions("auto", 0.5, 0.5),
+for url, limit_s in json.loads(sys.argv[1]):
+    source = LiveSource(url, camera="c1", site_time_ns=time.time_ns, options=SourceOptions("auto", limit_s, limit_s),
                         backoff=Backoff(0.05, 0.1))
     assert source.answered.wait(20)
     frame = source.frame_at(0.0, 5.0)
@@ -346,8 +353,9 @@ def test_credentials_never_reach_stdout_or_stderr_of_the_process() -> None:
             f"rtsp://{USER}:p@{PASSWORD}@127.0.0.1:1/cam",
             f"https://{login}@127.0.0.1:{server.port}/cam",
         ]
+        limited = [(url, 0.5 if f":{silent}/" in url else 15.0) for url in urls]
         done = subprocess.run(
-            [sys.executable, "-c", OBSERVED, json.dumps(urls)], cwd=ROOT, capture_output=True, text=True, timeout=60,
+            [sys.executable, "-c", OBSERVED, json.dumps(limited)], cwd=ROOT, capture_output=True, text=True, timeout=90,
             env={k: v for k, v in os.environ.items() if not k.startswith("OPENCV")},
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -431,7 +439,7 @@ def test_sources_that_hang_while_they_are_opened_delay_no_other(watch: Watch) ->
         stopwatch = Stopwatch()
         source = watch(f"http://127.0.0.1:{server.port}/cam")
         assert source.frame_at(0.0, PATIENCE_S) is not None
-        assert stopwatch.within(1.0), stopwatch.seconds
+        assert stopwatch.within(5.0), stopwatch.seconds
 
 
 def test_a_picture_that_cannot_be_converted_does_not_reach_the_loop(
@@ -445,8 +453,7 @@ def test_a_picture_that_cannot_be_converted_does_not_reach_the_loop(
         assert source.frame_at(0.0, PATIENCE_S) is not None
         monkeypatch.setattr(Converter, "image", broken)
         assert source.frame_at(0.0, PATIENCE_S) is None
-        wait_for(source, SourceState.DOWN)
-        assert "the decoder failed" in str(source.error)
+        assert "the decoder failed" in wait_for(source, SourceState.DOWN)
 
 
 def test_a_malformed_answer_does_not_print_the_address(caplog: pytest.LogCaptureFixture) -> None:

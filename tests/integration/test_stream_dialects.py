@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from shared.backoff import Backoff
+from tests.free_ports import free_port
 from tests.http_server import Exchange, serving_http
 from tests.rtsp_server import RtspServer, is_available, serving_rtsp
 from tests.stopwatch import Stopwatch
@@ -65,6 +66,12 @@ def frames(source: LiveSource, count: int) -> list[Frame]:
         assert frame is not None, source.error
         found.append(frame)
     return found
+
+
+def frames_at_last(source: LiveSource, count: int) -> None:
+    """Waits for pictures of a source with a short timeout, which is down for a moment if the machine is held up."""
+    for _ in range(count):
+        wait_for(source, lambda: source.frame_at(0.0, 1.0))
 
 
 def wait_for(source: LiveSource, condition: Callable[[], object]) -> None:
@@ -131,12 +138,12 @@ DIALECTS: dict[str, tuple[str, Callable[[int], bytes]]] = {
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_dialect_of_mjpeg_is_shown_without_delay(watch: Watch, dialect: str) -> None:
     content_type, encoded = DIALECTS[dialect]
-    sent: list[float] = []
+    sent: list[int] = []
 
     def answer(exchange: Exchange) -> None:
         exchange.begin(content_type)
         for number in itertools.count():
-            sent.append(time.monotonic())
+            sent.append(number)
             exchange.send(encoded(number))
             if not exchange.wait(1 / PICTURES_PER_S):
                 return
@@ -145,10 +152,10 @@ def test_every_dialect_of_mjpeg_is_shown_without_delay(watch: Watch, dialect: st
         source = watch(f"{address}/stream")
         numbers = [number_in(frame.image) for frame in frames(source, 10)]
         newest = number_in(frames(source, 1)[0].image)
-        behind_s = time.monotonic() - sent[newest]
+        behind = len(sent) - 1 - newest
         assert source.failures == 0
     assert numbers == sorted(set(numbers))
-    assert behind_s < 2.0  # a reader that waits for a full buffer is many pictures behind
+    assert behind < 2 * PICTURES_PER_S  # a reader that waits for a full buffer is many pictures behind
 
 
 def test_a_damaged_jpeg_is_left_out(watch: Watch) -> None:
@@ -204,11 +211,14 @@ def test_a_snapshot_is_asked_for_again_and_again_if_it_has_changed(watch: Watch)
     server = Snapshots()
     with serving_http(server) as address:
         source = watch(f"{address}/snapshot.jpg")
-        numbers = [number_in(frame.image) for frame in frames(source, 20)]
+        numbers: list[int] = []
+        stopwatch = Stopwatch()
+        while len(set(numbers)) < 3 or server.not_modified < 5:
+            assert stopwatch.within(PATIENCE_S), (numbers, server.not_modified)
+            numbers += [number_in(frame.image) for frame in frames(source, 1)]
         assert source.failures == 0
-        assert len(set(numbers)) >= 3
+        assert numbers == sorted(numbers)
         assert server.conditional >= server.asked - 1
-        assert server.not_modified >= 5
 
 
 def test_a_snapshot_server_that_fails_for_long_is_back_within_a_second(watch: Watch) -> None:
@@ -227,7 +237,7 @@ def test_a_snapshot_server_that_fails_for_long_is_back_within_a_second(watch: Wa
 
 def test_a_snapshot_is_live_however_rarely_it_is_asked_for(watch: Watch) -> None:
     with serving_http(Snapshots()) as address:
-        source = watch(f"{address}/snapshot.jpg", interval_s=0.8, read_timeout_s=0.5)
+        source = watch(f"{address}/snapshot.jpg", interval_s=3.2, read_timeout_s=2.9)
         frames(source, 3)
         assert source.failures == 0
 
@@ -247,7 +257,7 @@ def test_a_snapshot_server_that_begins_to_answer_byte_by_byte_is_down_in_time(wa
 
     with serving_http(answer) as address:
         source = watch(f"{address}/x.jpg", read_timeout_s=0.5)
-        frames(source, 2)
+        frames_at_last(source, 2)
         hangs = True
         stopwatch = Stopwatch()
         assert "sent no picture for 0.55 s" in down(source)
@@ -257,12 +267,14 @@ def test_a_snapshot_server_that_begins_to_answer_byte_by_byte_is_down_in_time(wa
 def test_a_snapshot_server_that_begins_to_refuse_the_login_is_asked_less_and_less_often(
     watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.backoff.random.uniform", lambda _, longest: longest)
-    refuses = False
+    waits: list[float] = []
+    monkeypatch.setattr("shared.backoff.random.uniform", lambda _, longest: waits.append(longest) or longest)
+    refuses, refused_s = False, list[float]()
 
     def answer(exchange: Exchange) -> None:
         if refuses:
             exchange.begin(None, 401, WWW_Authenticate='Basic realm="cam"', Content_Length="0")
+            refused_s.append(time.monotonic())
             return
         body = jpeg(7)
         exchange.begin("image/jpeg", Content_Length=str(len(body)))
@@ -271,11 +283,11 @@ def test_a_snapshot_server_that_begins_to_refuse_the_login_is_asked_less_and_les
     with serving_http(answer) as address:
         source = watch(address.replace("://", "://user:s3cret@") + "/x.jpg")
         frames(source, 1)
-        refuses = True
+        began_s, refuses = time.monotonic(), True
         assert "refused user and password (401)" in down(source)
-        stopwatch = Stopwatch()
-        wait_for(source, lambda: source.failures >= 3)
-        assert stopwatch.seconds > 2.5  # 1 s and then 2 s, not a second each
+        wait_for(source, lambda: len(refused_s) >= 3)
+        assert refused_s[2] - began_s > 2.5  # 1 s and then 2 s, not a second each
+        assert waits[:2] == [1.0, 2.0]
 
 
 def test_a_snapshot_may_be_a_png(watch: Watch) -> None:
@@ -355,39 +367,56 @@ def file_server(path: Path) -> Callable[[Exchange], None]:
 def test_a_file_over_http_plays_at_its_own_speed_and_ends_or_loops(watch: Watch, tmp_path: Path, loop: bool) -> None:
     path = write_video(tmp_path / "a.mp4", [i / 25 for i in range(50)])
     with serving_http(file_server(path)) as address:
-        source = watch(f"{address}/a.mp4", loop=loop)
-        first = frames(source, 1)[0]
-        began_s, seen = time.monotonic(), [number_in(first.image)]
-        while (frame := source.frame_at(0.0, 1.0)) is not None and frame.loop == 0:
-            seen.append(number_in(frame.image))
-        took_s = time.monotonic() - began_s
-        assert seen == sorted(seen)
-        assert seen[-1] >= 47
-        assert took_s > 1.5  # it lasts 2 s
+        began_s, stopwatch = time.monotonic(), Stopwatch()
+        source, seen = watch(f"{address}/a.mp4", loop=loop), dict[int, list[int]]()
+
+        def whole_loops() -> bool:
+            """Whether a loop is over. A machine that is held up until the next one has begun loses its last pictures."""
+            return any(numbers[-1] >= 47 for number, numbers in seen.items() if number < max(seen))
+
+        while (frame := source.frame_at(0.0, PATIENCE_S)) is not None:
+            seen.setdefault(frame.loop, []).append(number_in(frame.image))
+            assert stopwatch.within(PATIENCE_S)
+            if whole_loops():
+                break
+        assert time.monotonic() - began_s > 1.5  # it lasts 2 s
+        assert all(numbers == sorted(numbers) for numbers in seen.values())
         if loop:
-            assert frame is not None
-            assert frame.loop == 1
+            assert whole_loops()
         else:
+            assert seen[0][-1] >= 47
             wait_for(source, lambda: source.state is SourceState.ENDED)
+
+
+def test_the_last_picture_of_a_film_belongs_to_its_loop_also_when_the_next_one_begins(
+    watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vision.video.live_source._SHORTEST_LOOP_S", 60.0)
+    path = write_video(tmp_path / "a.mp4", [0.0])
+    with serving_http(file_server(path)) as address:
+        source = watch(f"{address}/a.mp4", loop=True)
+        wait_for(source, lambda: source._loop == 1)
+        assert frames(source, 1)[0].loop == 0
 
 
 def test_hls_plays_at_the_pace_of_its_time_stamps(watch: Watch, tmp_path: Path) -> None:
     path = tmp_path / "live.m3u8"
     options = {"hls_time": "1", "hls_list_size": "0", "hls_flags": "omit_endlist"}
-    write_video(path, [i / 25 for i in range(150)], container="hls", options={"g": "25"}, container_options=options)
+    write_video(path, [i / 25 for i in range(500)], container="hls", options={"g": "25"}, container_options=options)
     with serving_http(file_server(path)) as address:
         source = watch(f"{address}/live.m3u8")
-        frames(source, 1)
-        began_s, numbers, arrivals = time.monotonic(), [], []
-        while time.monotonic() - began_s < 2.0:
-            frame = source.frame_at(0.0, 1.0)
-            if frame is not None:
-                numbers.append(number_in(frame.image))
+        for _ in range(5):
+            first = number_in(frames(source, 1)[0].image)
+            began_s, numbers, arrivals = time.monotonic(), [first], [0.0]
+            while arrivals[-1] < 2.0:
+                numbers += [number_in(frames(source, 1)[0].image)]
                 arrivals.append(time.monotonic() - began_s)
-    assert numbers == sorted(numbers)
-    shown_s = (numbers[-1] - numbers[0]) / 25
-    assert shown_s == pytest.approx(arrivals[-1] - arrivals[0], abs=0.7)  # not in one burst
-    assert len(numbers) >= 25
+            assert numbers == sorted(numbers)
+            shown_s = (numbers[-1] - numbers[0]) / 25
+            # Not in one burst. A machine that is held up at the wrong moment needs another look.
+            if shown_s == pytest.approx(arrivals[-1], abs=0.7) and len(numbers) >= 25:
+                return
+    pytest.fail(f"{len(numbers)} pictures of {shown_s:.2f} s arrived in {arrivals[-1]:.2f} s")
 
 
 def test_mpeg_ts_over_http_shows_its_newest_picture(watch: Watch, tmp_path: Path) -> None:
@@ -446,7 +475,7 @@ def test_a_snapshot_that_becomes_a_login_page_or_is_cut_off_is_not_shown_as_live
         broken[0] = b""
         with serving_http(answer) as address:
             source = watch(f"{address}/x.jpg", read_timeout_s=0.5)
-            frames(source, 2)
+            frames_at_last(source, 2)
             broken[0] = body
             assert "no intact picture" in down(source)
 
@@ -494,7 +523,7 @@ def test_a_camera_whose_sound_goes_on_when_its_video_stops_is_opened_again(watch
 
     with serving_http(answer) as address:
         source = watch(f"{address}/x", read_timeout_s=0.6)
-        frames(source, 1)
+        frames_at_last(source, 1)
         down(source)
         wait_for(source, lambda: asked[0] >= 4)
 
@@ -649,7 +678,7 @@ def test_a_frozen_rtsp_server_is_down_within_the_timeout_and_comes_back(watch: W
     require_rtsp()
     with serving_rtsp() as server:
         source = watch(server.url("/cam"), read_timeout_s=1.0, transport=transport)
-        frames(source, 3)
+        frames_at_last(source, 3)
         server.freeze()
         stopwatch = Stopwatch()
         wait_for(source, lambda: source.state is SourceState.DOWN)
@@ -657,14 +686,14 @@ def test_a_frozen_rtsp_server_is_down_within_the_timeout_and_comes_back(watch: W
         assert "sent no picture for 1 s" in str(source.error)
         server.thaw()
         wait_for(source, lambda: source.state is SourceState.LIVE)
-        frames(source, 2)
+        frames_at_last(source, 2)
 
 
 def test_an_rtsp_server_that_is_killed_and_restarted_with_another_size_is_shown_again(watch: Watch) -> None:
     require_rtsp()
-    with serving_rtsp() as server:
+    with serving_rtsp(free_port()) as server:
         source = watch(server.url("/cam"), read_timeout_s=1.0)
-        frames(source, 2)
+        frames_at_last(source, 2)
         port = server.port
         server.kill()
         wait_for(source, lambda: source.state is SourceState.DOWN)

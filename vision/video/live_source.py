@@ -74,7 +74,7 @@ class LiveSource(ThreadedSource):
         self._site_time_ns, self._looping, self._interval_s = site_time_ns, loop, interval_s
         self._decoder_threads = decoder_threads
         self._silence_limit_s = options.read_timeout_s
-        self._newest: tuple[av.VideoFrame, int, int] | None = None  # picture, site time, index
+        self._newest: tuple[av.VideoFrame, int, int, int] | None = None  # picture, site time, index, loop
         self._arrived_at_s = time.monotonic()
         self._damaged = False  # whether data has arrived since the last picture
         self._to_show, self._to_check = Converter(), Converter()  # of the requesting and of the reading thread
@@ -110,13 +110,13 @@ class LiveSource(ThreadedSource):
             newest, self._newest = self._newest, None
         if newest is None or self._closed:
             return None
-        frame, time_ns, index = newest
+        frame, time_ns, index, loop = newest
         try:
             image = self._to_show.image(frame)
         except (av.FFmpegError, cv2.error):
             # Only this picture is lost here; if all fail, the reading thread finds out and reports the source as down.
             return None
-        return Frame(image, time_ns, index, self._loop)
+        return Frame(image, time_ns, index, loop)
 
     # -- the reading thread ------------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class LiveSource(ThreadedSource):
             # The measured offset to server time may shrink slightly, but site time must never go back.
             self._last_ns = max(self._last_ns, captured_at_ns)
             self._dropped += self._newest is not None
-            self._newest = (arrival.frame, self._last_ns, self._index)
+            self._newest = (arrival.frame, self._last_ns, self._index, self._loop)
             self._index += 1
             self._changed.notify_all()
         if self._state is not SourceState.LIVE:
