@@ -17,7 +17,6 @@ from services.aggregator.service import Aggregator
 from services.camera_worker import preparation
 from services.camera_worker.worker import CameraWorker
 from services.clock.service import Clock
-from services.streamer.service import Streamer
 from shared.config import SiteConfig
 from shared.key_repair import KeyRepair
 from shared.keys import Keys
@@ -29,7 +28,7 @@ from shared.redis_connection import Client, connect
 from shared.service import run
 from shared.site import publish_site, read_site
 from shared.site_state.reading import StateReader
-from tests.integration.streamer_site import Serving
+from tests.integration.streamer_site import Serving, patient_streamer
 from tests.integration.worker_parts import StillSource
 from tests.small_site import small_site
 from tests.unit.vision.model_files import write_constant_model
@@ -93,7 +92,7 @@ class RunningHall:
             lambda connected: Aggregator(connected.client, connected.site, connected.monitor, connected.frames),
         )
         self._start("camera-worker", lambda connected: CameraWorker(connected, options))
-        streamer = self._start("streamer", lambda connected: Streamer(connected, options))
+        streamer = self._start("streamer", lambda connected: patient_streamer(connected, options))
         self.pages = Serving(streamer, self._stop)
         site = read_site(client, "hall")
         assert site is not None

@@ -17,12 +17,14 @@ from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
+import pytest
 
+from services.streamer import site_reader
 from services.streamer.service import Streamer
 from shared.config import SiteConfig
 from shared.keys import Keys
 from shared.messages import SCHEMA, TrackBatch
-from shared.process import ServiceOptions, connect_site
+from shared.process import Connected, ServiceOptions, connect_site
 from shared.redis_connection import Client, connect
 from shared.service import run
 from shared.site import publish_site
@@ -190,6 +192,13 @@ class Viewer:
         tick = headers.get("X-Mtmc-Tick")
         return Part(None if tick is None else int(tick), jpeg, headers)
 
+    def picture(self) -> Part:
+        """The next part with a picture of the camera.
+
+        A placeholder may come before: a machine that is held up for two seconds seems to have a camera that is.
+        """
+        return next(part for part in self.parts() if part.tick is not None)
+
     def parts(self) -> Iterator[Part]:
         """An endless iterator of all parts."""
         while True:
@@ -216,6 +225,13 @@ class Viewer:
         self.socket.close()
 
 
+def patient_streamer(connected: Connected, options: ServiceOptions) -> Streamer:
+    """A streamer that waits long for Redis. With the usual second, a machine that is held up would fail any request."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site_reader, "_TIMEOUT_S", WAIT_S / 2)
+        return Streamer(connected, options)
+
+
 @contextmanager
 def serving(redis_url: str, port: int = 0, **options_: Any) -> Iterator[Serving]:
     """Runs a streamer of the published site in threads of this process; `options_` are fields of ServiceOptions."""
@@ -223,7 +239,7 @@ def serving(redis_url: str, port: int = 0, **options_: Any) -> Iterator[Serving]
     connected = connect_site(options, threading.Event())
     assert connected is not None
     stop = threading.Event()
-    streamer = Streamer(connected, options)
+    streamer = patient_streamer(connected, options)
     thread = threading.Thread(target=run, args=(streamer, stop, lambda: False, connected.monitor))
     thread.start()
     running = Serving(streamer, stop)

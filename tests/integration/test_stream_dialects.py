@@ -371,7 +371,7 @@ def test_a_file_over_http_plays_at_its_own_speed_and_ends_or_loops(watch: Watch,
         source, seen = watch(f"{address}/a.mp4", loop=loop), dict[int, list[int]]()
 
         def whole_loops() -> bool:
-            """Whether a loop is over. A machine that is held up until the next one has begun loses its last pictures."""
+            """Whether a loop is over. A machine that is held up until the next one begins loses its last pictures."""
             return any(numbers[-1] >= 47 for number, numbers in seen.items() if number < max(seen))
 
         while (frame := source.frame_at(0.0, PATIENCE_S)) is not None:

@@ -37,6 +37,7 @@ from tests.integration.streamer_site import (
     set_status,
     wait_until,
 )
+from tests.stopwatch import Stopwatch
 
 Answer = tuple[int, dict[str, str], bytes]
 PATHS = (
@@ -251,10 +252,10 @@ def test_a_new_token_is_valid_at_once_and_a_revoked_one_within_moments_no_more(
     for stream in streams:
         stream.part()
     revoke_tokens(redis_client, KEYS, [good.split("_")[1]])
-    revoked_at = time.monotonic()
+    watch = Stopwatch()
     wait_until(lambda: closed.get("/", cookie)[0] == 401, "the session ends with its token")
     assert closed.get("/api/v1/site", bearer(good))[0] == 401
-    assert time.monotonic() - revoked_at < 10
+    assert watch.within(10), watch.seconds
 
     def ended(viewer: Viewer) -> bool:
         publish_picture(redis_client, "north", 2 + int(time.monotonic() * 1000), numbered_jpeg(2))
@@ -279,9 +280,9 @@ def test_a_stream_without_pictures_ends_too(closed: Serving, redis_client: Clien
 
 
 def test_a_token_expires(closed: Serving, redis_client: Client) -> None:
-    short = token(redis_client, lifetime_ms=1500)
+    short = token(redis_client, lifetime_ms=4500)
     answer = log_in(closed, short)
-    assert int(dict(part.split("=") for part in answer[1]["set-cookie"].split("; ") if "=" in part)["Max-Age"]) <= 1
+    assert int(dict(part.split("=") for part in answer[1]["set-cookie"].split("; ") if "=" in part)["Max-Age"]) <= 4
     wait_until(lambda: closed.get("/", bearer(short))[0] == 401, "it has expired")
     assert closed.get("/", cookie_of(answer))[0] == 401
 
