@@ -50,4 +50,4 @@ def services_running(log_file: Path) -> Iterator[Run]:
         # A test may have stopped it.
         process.send_signal(signal.SIGCONT)
         process.terminate()
-        process.wait(10)
+        process.wait(30)

@@ -33,10 +33,14 @@ class Stopwatch:
             return True
         return (_idle_s() or 0.0) - self._idle_s < _SPARE * self.seconds
 
-    def within(self, seconds: float) -> bool:
-        """Whether less than `seconds` have passed, without stalls; four times as long if the machine was busy."""
+    def within(self, seconds: float, took_s: float | None = None) -> bool:
+        """Whether less than `seconds` have passed, without stalls; four times as long if the machine was busy.
+
+        `took_s`: the seconds as something else has measured them meanwhile; None: those since creation.
+        """
         now_s = time.monotonic()
-        return now_s - self._began_s - self._pulse.stalled_s(self._began_s, now_s) < self.limit(seconds)
+        passed_s = now_s - self._began_s if took_s is None else took_s
+        return passed_s - self._pulse.stalled_s(self._began_s, now_s) < self.limit(seconds)
 
     def limit(self, seconds: float) -> float:
         """`seconds`; four times as many if the machine was busy."""

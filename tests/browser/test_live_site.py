@@ -39,7 +39,7 @@ def test_four_live_annotated_pictures_within_fifteen_seconds(
     page = site.wait_for_words(r"http://127\.0\.0\.1:\d+/").group()
     browser.get(page)
     site.wait_for(pictures_change(browser, CAMERAS))
-    assert browser.execute_script(_STATES) == dict.fromkeys(CAMERAS, "live")
+    site.wait_for(lambda: browser.execute_script(_STATES) == dict.fromkeys(CAMERAS, "live"))
     assert watch.within(15), watch.seconds
 
     keys = Keys("room")

@@ -29,6 +29,7 @@ from tests.integration.streamer_site import (
     wait_until,
 )
 from tests.slow_link import SlowLink
+from tests.stopwatch import Stopwatch
 
 CAMERAS = [f"camera-{number}" for number in range(1, 9)]
 WIDTH, HEIGHT = 640, 360
@@ -249,6 +250,14 @@ def test_a_paused_wall_gets_no_pictures_and_goes_on_with_the_newest(
     status, button = browser.find_element(By.ID, "paused"), browser.find_element(By.ID, "pause")
     wait_until(lambda: "Paused" in status.text, "the wall says so")
     assert button.get_dom_attribute("aria-pressed") == "true"
+
+    def is_quiet() -> bool:
+        before = sent(streamer, "camera-1")
+        time.sleep(0.5)
+        return sent(streamer, "camera-1") == before
+
+    # At first, the one stream that is open may still be the one of before.
+    wait_until(is_quiet, "no pictures are sent")
     wait_until(lambda: streamer.metric("mtmc_streamer_wall_viewers") == 1, "one stream is open")
     before, at_tick, sent_before = drawn(browser), feed.tick, sent(streamer, "camera-1")
     wait_until(lambda: int(health(browser, "tick").replace(",", "")) > at_tick + 10, "the state of the site goes on")
@@ -291,6 +300,7 @@ return all.every(tile => tile.drawn) && Math.max(...all.map(tile => tile.firstMs
 def test_the_first_picture_is_shown_at_once(browser: WebDriver, streamer: Serving) -> None:
     open_wall(browser, streamer)  # the browser and the streamer have warmed up
     browser.get("about:blank")
+    watch = Stopwatch()
     browser.get(streamer.streamer.url)
     first_ms = wait_until(lambda: script(browser, FIRST_MS), "a picture of each camera")
-    assert first_ms < 4000, "it should be less than 1000 on an idle machine"
+    assert watch.within(4.0, first_ms / 1000), f"{first_ms} ms; it should be less than 1000 on an idle machine"

@@ -454,7 +454,8 @@ def test_any_fault_of_the_aggregator_leaves_one_effect_and_one_answer_of_each_co
     assert outcome_with_answers(redis_client, site) == calm_run.outcome
 
 
-def test_a_standby_that_takes_over_repeats_no_command(redis_client: Client) -> None:
+def test_a_standby_that_takes_over_repeats_no_command(redis_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.aggregator.service.LEASE_SECONDS", 60.0)
     owner = Site(redis_client)
     owner.play(10)
     standby = Aggregator(redis_client, owner.site)

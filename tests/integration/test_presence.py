@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from shared.keys import Keys
-from shared.monitoring.health import Health
+from shared.monitoring.health import READY_SECONDS, Health
 from shared.monitoring.http_server import Address
 from shared.presence import FORGOTTEN_SECONDS, Presence
 from shared.redis_connection import Client, connect
@@ -110,7 +110,7 @@ def test_a_process_may_have_no_port_and_a_stopped_one_is_no_longer_listed(
     assert (clock.role, clock.pid, clock.metrics_url) == ("clock", process.pid, None)
     assert "serving metrics" not in (site_file.parent / "log").read_text()
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
     assert read_services(redis_client, KEYS) == ()
     assert redis_client.keys("mtmc:{hall}:service*") == []
 
@@ -124,7 +124,7 @@ def test_the_port_can_come_from_the_environment_and_one_in_use_ends_the_process(
     wait_for(lambda: urls(read_services(redis_client, KEYS), "clock"))
     assert urls(read_services(redis_client, KEYS), "clock") == [f"http://{socket.gethostname()}:{port}/metrics"]
     assert get(f"http://127.0.0.1:{port}/healthz")[0] == 200
-    assert run("clock", site_file, "--redis", redis_url, **environment).wait(20) == 2
+    assert run("clock", site_file, "--redis", redis_url, **environment).wait(60) == 2
     assert f"mtmc: port {port} for metrics is in use; stop" in (site_file.parent / "log").read_text()
 
 
@@ -228,7 +228,8 @@ def test_a_problem_of_a_service_is_listed_also_while_its_loop_hangs(
     redis_client: Client, present: Callable[..., Presence]
 ) -> None:
     problems: list[str | None] = [None]
-    health = Health()
+    now_s = [0.0]
+    health = Health(lambda: now_s[0])
     health.enter_loop(lambda: problems[0])
     health.stepped()
     present("aggregator", health, Address("127.0.0.1", 9100), time.monotonic() - 90)
@@ -240,7 +241,7 @@ def test_a_problem_of_a_service_is_listed_also_while_its_loop_hangs(
     problems[0] = f"cannot reach redis://:{SECRET}@box"
     wait_for(lambda: not read_services(redis_client, KEYS)[0].ready)
     assert read_services(redis_client, KEYS)[0].problem == "cannot reach redis://***@box"
-    problems[0] = None
+    problems[0], now_s[0] = None, READY_SECONDS + 1
     wait_for(lambda: "its loop has finished no step" in (read_services(redis_client, KEYS)[0].problem or ""))
 
 

@@ -53,7 +53,7 @@ def test_with_a_site_file_the_site_is_published_and_the_service_runs(
     wait_until(lambda: (site_file.parent / "log").read_text().count("site published") == 2)
     assert json.loads(redis_client.get(KEYS.config))["revision"] == 1, "the same content is no new revision"
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
 
 
 def test_without_a_site_file_it_waits_until_the_site_is_published(
@@ -88,7 +88,7 @@ def test_a_signal_right_after_the_site_was_published_is_not_lost(run: Run, site_
 
 def test_a_missing_mask_is_reported(run: Run, site_file: Path, redis_url: str) -> None:
     site_file.write_text(site_file.read_text().replace("source: a.mp4", "source: a.mp4, mask: none.png"))
-    assert run("clock", site_file, "--redis", redis_url).wait(20) == 2
+    assert run("clock", site_file, "--redis", redis_url).wait(60) == 2
     assert "none.png: cannot be read (No such file or directory)" in (site_file.parent / "log").read_text()
 
 

@@ -223,7 +223,7 @@ def test_a_service_whose_parent_died_stops(redis_client: Client, redis_url: str)
             wait_for(lambda: redis_client.get("beats"))
             parent.kill()
             parent.wait()
-            wait_for(lambda: redis_client.exists("closed"), 5)
+            wait_for(lambda: redis_client.exists("closed"))
         finally:
             parent.kill()
             if not redis_client.exists("closed"):
@@ -236,7 +236,7 @@ def test_a_signal_stops_a_service_cleanly(redis_client: Client, redis_url: str, 
         try:
             wait_for(lambda: redis_client.get("beats"))
             process.send_signal(number)
-            assert process.wait(5) == 0
+            assert process.wait(30) == 0
         finally:
             process.kill()
     assert redis_client.exists("closed")
@@ -366,6 +366,6 @@ def test_a_service_restarts_when_the_site_is_published_again(redis_client: Clien
             assert [process.stdout.readline() for _ in range(2)] == ["closed\n", "1 20.0\n"]
             process.terminate()
             assert process.stdout.readline() == "closed\n"
-            assert process.wait(5) == 0
+            assert process.wait(30) == 0
         finally:
             process.kill()
