@@ -86,6 +86,12 @@ class RunningSite:
                 code = int(ended.code or 0)
         return dict(json.loads(said.getvalue())) if code == 0 else {}
 
+    def wait_for_status(self, part: str) -> Any:
+        """A part of `status()`. A Redis that does not answer for a moment has none."""
+        found: list[Any] = []
+        self.wait_for(lambda: found.append(self.status().get(part)) or found[-1] is not None)
+        return found[-1]
+
     def pid(self, name: str) -> int:
         """The newest pid that the output gives for a process."""
         found = re.findall(rf"{name} +pid (\d+)|{name} died.*now (\d+)|{name} was restarted \(pid (\d+)", self.output())

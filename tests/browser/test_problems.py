@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -25,6 +26,7 @@ from tests.running_services import services_running, write_hall_site
 from tests.small_site import small_site
 from tests.stopwatch import Stopwatch
 
+pytestmark = pytest.mark.alone
 SAID_WITHIN_S = 3.0
 
 

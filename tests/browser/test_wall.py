@@ -297,6 +297,7 @@ return all.every(tile => tile.drawn) && Math.max(...all.map(tile => tile.firstMs
 """
 
 
+@pytest.mark.alone
 def test_the_first_picture_is_shown_at_once(browser: WebDriver, streamer: Serving) -> None:
     open_wall(browser, streamer)  # the browser and the streamer have warmed up
     browser.get("about:blank")

@@ -17,6 +17,7 @@ from shared.commands import send
 from shared.commands import wait_for as wait_for_answer
 from shared.operator_commands import OperatorCommand
 from shared.redis_connection import Client
+from shared.service_list import read_services
 from shared.site import PublishedSite
 from tests.integration.test_aggregator import TICKS, Feeder, outcome, scene, site_of
 from tests.stopwatch import Stopwatch
@@ -61,6 +62,11 @@ def last_cycle(client: Client, site: PublishedSite) -> int:
     return int(newest[0][1][b"tick"]) if newest else 0
 
 
+def is_ready(client: Client, site: PublishedSite, process: subprocess.Popen[bytes]) -> bool:
+    return any(one.ready and one.pid == process.pid for one in read_services(client, site.keys))
+
+
+@pytest.mark.alone
 def test_a_standby_takes_over_from_a_killed_aggregator_within_seconds_and_no_gid_changes(
     redis_client: Client, start: Callable[[PublishedSite], subprocess.Popen[bytes]]
 ) -> None:
@@ -83,6 +89,7 @@ def test_a_standby_takes_over_from_a_killed_aggregator_within_seconds_and_no_gid
             feeder.feed()
             time.sleep(TICK_S)
         wait_for(lambda: last_cycle(redis_client, site) == feeder.tick)
+        wait_for(lambda standby=standby: is_ready(redis_client, site, standby))
         owner.kill()
         owner.wait()
         watch = Stopwatch()
@@ -126,7 +133,8 @@ def test_a_process_that_is_killed_beside_the_commit_of_a_command_leaves_one_effe
         try:
             feeder.feed(30)
             wait_for(lambda: last_cycle(redis_client, site) == feeder.tick)
-            start(site)  # the standby
+            standby = start(site)
+            wait_for(lambda: is_ready(redis_client, site, standby))
             merge = OperatorCommand("m-1", "merge", "Ann", 1, 2)
             for _ in range(2):
                 send(redis_client, site.keys, merge)

@@ -135,10 +135,14 @@ def test_processes_that_are_killed_while_the_disk_is_full_say_so_and_go_on_once_
         up.wait_for(lambda: any(int(f[b"tick"]) > tick + 5 for _, f in client.xrevrange(KEYS.cycles, count=1)))
         up.wait_for(lambda: everybody_is_known(client))
         assert watch.within(HEALTHY_S)
-        ready = {one["role"]: one["pid"] for one in up.status()["services"] if one["ready"] and one["pid"] not in pids}
+
+        def others_are_ready() -> bool:
+            services = up.status().get("services", ())
+            return set(KILLED) < {one["role"] for one in services if one["ready"] and one["pid"] not in pids}
+
+        up.wait_for(others_are_ready)
         after = gids_by_track(client)
         appeared = [int(fields[b"gid"]) for _, fields in client.xrange(KEYS.events) if fields[b"kind"] == b"appeared"]
-    assert set(KILLED) < ready.keys()
     assert dict(after.values()) == dict(before.values())
     assert all(after[track] == before[track] for track in after.keys() & before.keys())
     assert len(appeared) == len(OBJECTS)

@@ -101,6 +101,7 @@ def test_a_worker_that_comes_later_gets_its_share(redis_client: Client) -> None:
         assert held[0] | held[1] == {f"c{i}" for i in range(7)}
 
 
+@pytest.mark.alone
 def test_the_cameras_of_a_dead_worker_are_claimed_within_seconds(pair: tuple[Worker, Worker]) -> None:
     one, other = pair
     wait_for(lambda: len(one.act()) + len(other.act()) == 7)

@@ -115,6 +115,7 @@ def clock_process(client: Client, url: str) -> Iterator[subprocess.Popen[bytes]]
         process.wait()
 
 
+@pytest.mark.alone
 def test_a_standby_takes_over_from_a_killed_clock_within_a_lease_and_a_second(
     redis_client: Client, redis_url: str
 ) -> None:

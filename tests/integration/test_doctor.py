@@ -435,7 +435,7 @@ def test_a_running_site_is_checked_from_its_file_and_from_redis(
     path.write_text(yaml.safe_dump(site | {"layout": {"overlaps": [["a", "b"]]}}))
     running = start(path)
     running.wait_for(lambda: running.status().get("aggregator") and running.status().get("workers"))
-    running.wait_for(lambda: [one["state"] for one in running.status()["cameras"]] == ["live", "live", "down"])
+    running.wait_for(lambda: [one["state"] for one in running.status().get("cameras", ())] == ["live", "live", "down"])
 
     def areas(*words: str | Path) -> dict[str, list[dict[str, Any]]]:
         findings = json.loads(mtmc("doctor", *words, "--redis", redis_url, "--json").stdout)["findings"]

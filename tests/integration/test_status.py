@@ -76,7 +76,7 @@ def read(client: Client) -> SiteState:
 def status(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MTMC_")}
     command = [sys.executable, "-m", "cli", "status", *words]
-    return subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True, text=True, timeout=60)
 
 
 def test_the_json_has_every_documented_field(site: Client, redis_url: str) -> None:

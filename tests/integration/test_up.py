@@ -53,7 +53,7 @@ def test_a_site_starts_restarts_killed_processes_and_stops_cleanly(
     page = up.wait_for_words(r"http://127\.0\.0\.1:\d+/").group()
     assert re.search(r"camera cam0: live", up.output())
     assert re.search(r"camera cam1: live", up.output())
-    assert f"mtmc redis-cli {site_file} HGETALL 'mtmc:{{room}}:clock:skew'  state of the clock" in up.output()
+    up.wait_for_words(re.escape(f"mtmc redis-cli {site_file} HGETALL 'mtmc:{{room}}:clock:skew'  state of the clock"))
     with urllib.request.urlopen(page, timeout=10) as answer:  # noqa: S310
         assert answer.status == 200
     # The URL is printed once the cameras are live and the page answers; the aggregator may need a moment more.
@@ -61,8 +61,8 @@ def test_a_site_starts_restarts_killed_processes_and_stops_cleanly(
     status = up.status()
     assert [camera["name"] for camera in status["cameras"]] == ["cam0", "cam1"]
     assert (status["clock"], len(status["workers"])) == (True, 1)
-    up.wait_for(lambda: [one["ready"] for one in up.status()["services"]] == [True] * 4)
-    for service in up.status()["services"]:
+    up.wait_for(lambda: [one["ready"] for one in up.status().get("services", ())] == [True] * 4)
+    for service in up.wait_for_status("services"):
         with urllib.request.urlopen(service["metrics_url"], timeout=10) as answer:  # noqa: S310
             metrics = answer.read().decode()
         assert f'mtmc_service_info{{service="{service["role"]}",site="room",' in metrics

@@ -30,7 +30,7 @@ def mtmc(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[
         env={**clean, "COLUMNS": "100", **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
 
 
