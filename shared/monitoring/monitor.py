@@ -19,8 +19,8 @@ class Monitor:
 
     def start_over(self) -> None:
         """Replaces the service's own metrics when it restarts; Prometheus copes with counters that start again."""
-        self.loop.site_reloads.inc()
         self.forget_service_metrics()
+        self.loop.site_reloads.inc()  # Last: whoever sees that it was counted sees the new metrics.
 
     def forget_service_metrics(self) -> None:
         """Begins an empty registry for the service's own metrics."""

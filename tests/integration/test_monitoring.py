@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from shared.errors import LeaseLost, MtmcError
 from shared.logs import logs_of_command
@@ -216,6 +217,15 @@ def test_no_probe_shows_a_credential(redis_process: RedisProcess, probe: Callabl
     wait_for(lambda: not probed.get("/readyz")[1].startswith("Redis does not answer: Error"))
     assert SECRET not in probed.get("/readyz")[1]
     admin.close()
+
+
+def test_whoever_sees_a_reload_sees_the_new_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor, seen = Monitor(), list[CollectorRegistry]()
+    before = monitor.registry
+    monkeypatch.setattr(monitor.loop.site_reloads, "inc", lambda: seen.append(monitor.registry))
+    monitor.start_over()
+    assert len(seen) == 1
+    assert seen[0] is not before
 
 
 def test_only_three_paths_are_served_and_their_heads(redis_client: Client) -> None:
