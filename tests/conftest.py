@@ -285,7 +285,7 @@ def four_cameras_site(shared_data: Path) -> Callable[..., Path]:
             "embedder": {"model": str(weights / "osnet_x0_25_msmt17.onnx"), "width": 128, "height": 256},
             "cameras": [{"name": name, "source": str(recordings / f"{name}.mp4")} for name in cameras],
             "layout": {"overlaps": [cameras]},
-            "streamer": {"port": 0},
+            "streamer": {"port": free_port()},  # with 0, another program may have it before the streamer opens it
         }
         for key, value in overrides.items():
             site[key] = {**site.get(key, {}), **value} if isinstance(value, dict) else value

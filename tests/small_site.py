@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from tests.free_ports import free_port
 from tests.unit.vision.model_files import write_constant_model, write_mean_model
 
 
@@ -30,5 +31,6 @@ def small_site(folder: Path, cameras: str) -> dict[str, Any]:
         "detector": {"model": "detector.onnx"},
         "embedder": {"model": "embedder.onnx"},
         "cameras": [{"name": name, "source": f"{name}.avi", "loop": True} for name in cameras],
-        "streamer": {"port": 0},
+        # With 0, `mtmc up` picks a port seconds before the streamer opens it, and another program may have it by then.
+        "streamer": {"port": free_port()},
     }

@@ -33,6 +33,7 @@ from shared.site import publish_site, read_site
 from shared.site_state.reading import StateReader
 from shared.site_state.states import CameraState
 from tests.command_line import CommandLine, Done, command_line
+from tests.free_ports import free_port
 from tests.running_site import ROOT, RunningSite, environment
 from tests.unit.vision.model_files import write_constant_model, write_mean_model
 
@@ -72,7 +73,7 @@ def site_settings(folder: Path, **sections: Any) -> dict[str, Any]:
         "embedder": {"model": str(folder / "embedder.onnx")},
         "cameras": [{"name": name, "source": str(folder / f"{name}.avi"), "loop": True} for name in ("a", "b")],
         "layout": {"overlaps": [["a", "b"]]},
-        "streamer": {"port": 0},
+        "streamer": {"port": free_port()},
     } | sections
 
 

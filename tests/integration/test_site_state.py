@@ -122,7 +122,7 @@ def test_cameras_that_were_added_follow_those_of_the_file(redis_client: Client) 
     assert [camera.name for camera in reader.read().cameras] == ["b", "c", "ab", "z"]
 
 
-@pytest.mark.parametrize("age_ms", [WORKER_GONE_MS - 1000, WORKER_GONE_MS + 100])
+@pytest.mark.parametrize("age_ms", [WORKER_GONE_MS - 2000, WORKER_GONE_MS + 100])
 def test_a_worker_counts_as_dead_for_all_readers_after_the_same_time(redis_client: Client, age_ms: int) -> None:
     reader = reader_of(redis_client)
     run_camera(redis_client, "a")
