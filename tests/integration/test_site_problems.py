@@ -20,7 +20,7 @@ from shared.site_state.problems import Boxes, ProblemWatch
 from shared.site_state.reading import StateReader
 from shared.site_state.states import SiteState
 from tests.command_line import CommandLine, command_line
-from tests.integration.test_site_state import now_ms, reader_of, run_camera
+from tests.integration.test_site_state import AHEAD_MS, now_ms, reader_of, run_camera
 from tests.running_services import Run, services_running, write_hall_site
 
 KEYS = Keys("hall")
@@ -133,10 +133,10 @@ def test_boxes_without_gid_are_counted_and_missing_ones_are_a_problem(redis_clie
     for name in "abc":
         run_camera(redis_client, name)
     see(redis_client, "a", 2, 4000, *ids[:4], 9)
-    see(redis_client, "a", 42, 0, *ids)
+    see(redis_client, "a", 42, -AHEAD_MS, *ids)
     see(redis_client, "b", 2, 5000, 1, 2)
-    see(redis_client, "b", 42, 0, 2)
-    see(redis_client, "c", 42, 0)
+    see(redis_client, "b", 42, -AHEAD_MS, 2)
+    see(redis_client, "c", 42, -AHEAD_MS)
     redis_client.hset(KEYS.gids("a"), mapping={ids[0]: 1, ids[1]: 2, ids[5]: 3})
 
     def health() -> tuple[Boxes, list[str]]:
