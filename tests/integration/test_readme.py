@@ -337,6 +337,7 @@ def test_the_commands_for_cameras_of_your_own_work(start: Callable[..., RunningS
     up.wait_for_words(r"http://127\.0\.0\.1:\d+/")
     printed = up.wait_for_words(r"(mtmc redis-cli .*)  state of the clock in Redis").group(1)
     up.wait_for(lambda: up.status().get("aggregator"))
+    up.wait_for(lambda: all(camera["seen_tick"] for camera in up.status().get("cameras", [{"seen_tick": None}])))
     for command in WHILE_UP.values():
         assert run_in(tmp_path, command)
     in_docs = redis_commands_of_the_docs()

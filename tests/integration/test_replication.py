@@ -61,7 +61,10 @@ def waits(client: Client) -> int:
     return int(client.info("commandstats").get("cmdstat_wait", {"calls": 0})["calls"])
 
 
-def test_a_lease_is_on_the_replica_when_it_is_acquired(primary: Client, replica: Any) -> None:
+def test_a_lease_is_on_the_replica_when_it_is_acquired(
+    primary: Client, replica: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.replication._WAIT_MS", 4000)  # a busy machine may need longer than usual
     copy = connect(replica.url)
     lease = Leases(primary, Keys("yard")).acquire("clock", 10)
     assert lease is not None
@@ -87,8 +90,10 @@ class Rotation:
 
 
 def test_a_lease_and_every_commit_of_the_aggregator_wait_on_the_connection_that_wrote(
-    primary: Client, replica: Any
+    primary: Client, replica: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # No other thread renews the lease meanwhile, over a connection of its own.
+    monkeypatch.setattr("services.aggregator.service.LEASE_SECONDS", 60.0)
     site = site_of(primary, "yard")
     lease = site.keys.lease("aggregator")
     Rotation(primary)
@@ -123,7 +128,8 @@ def test_a_hung_replica_is_logged_once_and_blocks_nothing(primary: Client, repli
         return not replicas._behind
 
     waits_in_vain: list[str] = []
-    assert written()
+    wait_for(written)
+    waits_in_vain.clear()
     os.kill(replica.pid, signal.SIGSTOP)
     try:
         for _ in range(3):
