@@ -168,7 +168,8 @@ def test_the_glow_is_in_step_with_the_picture_and_asks_for_nothing(
     feed.seen_by = {"camera-5", "camera-6"}
     following = browser.find_element(By.ID, "following")
     wait_until(lambda: "camera-5, camera-6" in following.text, "it went to two other cameras")
-    assert not browser.find_elements(By.CSS_SELECTOR, "[data-camera='camera-1'] .glow")
+    glow = "[data-camera='camera-1'] .glow"
+    wait_until(lambda: not browser.find_elements(By.CSS_SELECTOR, glow), "the next picture of the first one has none")
 
 
 def test_a_click_on_an_object_opens_its_journey_and_a_click_elsewhere_enlarges(
