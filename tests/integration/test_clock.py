@@ -229,14 +229,15 @@ def test_a_connection_lost_while_taking_over_makes_no_ticks_without_an_origin(
 def test_a_low_tick_rate_neither_loses_the_lease_nor_blocks_a_step(redis_client: Client) -> None:
     site = published(redis_client, target_fps=0.05, stall_seconds=600)
     clock = Clock(redis_client, site)
-    until, value = time.monotonic() + LEASE_SECONDS + 0.5, None
-    while time.monotonic() < until:
+    until, value, took_s = time.monotonic() + LEASE_SECONDS + 0.5, None, list[float]()
+    while time.monotonic() < until or len(took_s) < 4:
         watch = Stopwatch()
         clock.step()
-        assert watch.within(1.0), watch.seconds
+        took_s.append(watch.seconds)
         value = value or redis_client.get(site.keys.lease("clock"))
         # Only a machine that was held up for the length of a lease lets it expire.
         assert redis_client.get(site.keys.lease("clock")) == value or watch.seconds > LEASE_SECONDS / 2
+    assert sorted(took_s)[-2] < 1.0, "all but the one in which the machine may have been held up"
     clock.close()
 
 

@@ -179,8 +179,7 @@ def test_a_stream_of_damaged_pictures_alone_is_named(watch: Watch) -> None:
             exchange.send(b"--b\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg(1)[:300])
 
     with serving_http(answer) as address:
-        error = down(watch(f"{address}/", read_timeout_s=0.4))
-    assert "sends data, but no intact picture for 0.4 s" in error
+        down(watch(f"{address}/", read_timeout_s=0.4), "sends data, but no intact picture for 0.4 s")
 
 
 class Snapshots:
@@ -477,7 +476,7 @@ def test_a_snapshot_that_becomes_a_login_page_or_is_cut_off_is_not_shown_as_live
             source = watch(f"{address}/x.jpg", read_timeout_s=0.5)
             frames_at_last(source, 2)
             broken[0] = body
-            assert "no intact picture" in down(source)
+            down(source, "no intact picture")
 
 
 def test_a_server_that_answers_byte_by_byte_is_down_in_time(watch: Watch) -> None:
