@@ -20,7 +20,7 @@ class Monitor:
     def start_over(self) -> None:
         """Replaces the service's own metrics when it restarts; Prometheus copes with counters that start again."""
         self.forget_service_metrics()
-        self.loop.site_reloads.inc()  # Last: whoever sees that it was counted sees the new metrics.
+        self.loop.site_reloads.inc()  # Count the reload only once the new metrics are in place.
 
     def forget_service_metrics(self) -> None:
         """Begins an empty registry for the service's own metrics."""

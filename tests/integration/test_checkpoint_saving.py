@@ -264,7 +264,7 @@ def test_a_cycle_longer_than_the_lease_does_not_lose_it_and_a_loop_that_hangs_do
             assert deadline.within(60)
             threading.Event().wait(0.05)
             held = redis_client.exists(lease)
-            # Nobody renews a lease on a machine that is held up for so long.
+            # A machine that was held up for longer than this could not renew the lease.
             if watch.seconds < 0.3:
                 seen.append(held)
             watch = Stopwatch()

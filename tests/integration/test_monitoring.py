@@ -219,7 +219,7 @@ def test_no_probe_shows_a_credential(redis_process: RedisProcess, probe: Callabl
     admin.close()
 
 
-def test_whoever_sees_a_reload_sees_the_new_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reload_is_counted_after_its_metrics_are_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monitor, seen = Monitor(), list[CollectorRegistry]()
     before = monitor.registry
     monkeypatch.setattr(monitor.loop.site_reloads, "inc", lambda: seen.append(monitor.registry))

@@ -1,4 +1,4 @@
-"""Which detections can be the object of a track, apart from their overlap. Pure.
+"""What a detection needs to continue a track. Pure.
 
 At a few pictures per second, IoU alone takes a track over to a neighbour: where one object has just left the picture
 another one enters it, and a box in front of a waiting object overlaps it. Their sizes, places and classes differ.
@@ -15,6 +15,14 @@ from vision.tracking.quality import cut_sides
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
+SLACK_S = 1e-6
+"""Tolerance for rounding in sums of times: a gap of exactly the limit must not exceed it."""
+_MATCH_IOU, _LEAST_MATCH_IOU = 0.33, 0.2
+"""Minimum IoU of a confident detection with a predicted box that is certain, and with one that is not."""
+_FAST_S, _SLOW_S = 0.1, 0.2
+"""Predictions are certain for pictures up to the first time apart, and uncertain from the second one on."""
+_JUST_SEEN_S = 0.25
+"""Predictions are uncertain for an object that has been hidden for longer."""
 _APART = 0.3
 """Edges of a detection may be off by this share of the object's size, plus what it may have moved."""
 _BOTTOMS_APART = 0.2
@@ -24,6 +32,22 @@ _OTHER_CLASS = 0.5
 """Factor on the overlap with a detection of a class that the track has never had."""
 _SURE_VOTES = 2.0
 """Sum of the scores from which the class of a track is sure."""
+
+
+def usual_match_iou(unseen_s: Floats, elapsed_s: float, *, camera_moves: bool) -> Floats:
+    """The minimum IoU of a match of each track, `(T,)`.
+
+    The higher one keeps a track from going on with a neighbour. While the camera moves, at low rates, and for objects
+    that were hidden, predicted boxes are too far off for it.
+
+    Args:
+        unseen_s: `(T,)` seconds since each track was detected.
+        elapsed_s: seconds since the last picture.
+        camera_moves: whether the camera has moved lately.
+    """
+    usual = float(np.interp(elapsed_s, (_FAST_S, _SLOW_S), (_MATCH_IOU, _LEAST_MATCH_IOU)))
+    certain = (unseen_s <= _JUST_SEEN_S + SLACK_S) & (not camera_moves)
+    return np.where(certain, usual, _LEAST_MATCH_IOU)
 
 
 def reach(states: motion.States, unseen_s: Floats) -> Floats:
@@ -40,7 +64,7 @@ def reach(states: motion.States, unseen_s: Floats) -> Floats:
 
 def within_reach(
     expected_xyxy: Floats,
-    reach: Floats,
+    may_move: Floats,
     detections_xyxy: npt.NDArray[np.floating],
     frame_size: tuple[int, int] | None,
 ) -> Flags:
@@ -52,17 +76,17 @@ def within_reach(
 
     Args:
         expected_xyxy: `(P, 4)` predicted boxes, pixels.
-        reach: `(P, 2)`, see `reach`.
+        may_move: `(P, 2)`, see `reach`.
         detections_xyxy: `(P, 4)` pixels.
         frame_size: width and height of the picture, pixels; None: unknown, so nothing is cut off.
     """
     boxes = np.asarray(detections_xyxy, np.float64)
     apart = np.abs(expected_xyxy - boxes)
     sizes = (expected_xyxy[:, 2:] - expected_xyxy[:, :2] + boxes[:, 2:] - boxes[:, :2]) / 2.0
-    near: Flags = np.all(apart[:, :2] + apart[:, 2:] <= 2.0 * (_APART + reach) * sizes, axis=1)
+    near: Flags = np.all(apart[:, :2] + apart[:, 2:] <= 2.0 * (_APART + may_move) * sizes, axis=1)
     if frame_size is not None:
         cut = cut_sides(expected_xyxy, *frame_size) & cut_sides(boxes, *frame_size)
-        near &= ~(cut[:, 0] | cut[:, 2]) | (apart[:, 3] <= (_BOTTOMS_APART + reach[:, 1]) * sizes[:, 1])
+        near &= ~(cut[:, 0] | cut[:, 2]) | (apart[:, 3] <= (_BOTTOMS_APART + may_move[:, 1]) * sizes[:, 1])
     return near
 
 

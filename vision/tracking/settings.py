@@ -26,7 +26,7 @@ class TrackerSettings:
     new_track_score: float = _SITE.new_track_score
     """An unmatched detection with at least this score starts a track; `high_score`..1."""
     match_iou: float | None = _SITE.match_iou
-    """Minimum IoU of a confident detection with the predicted box, 0..1; None: see `tracker.usual_match_iou`."""
+    """Minimum IoU of a confident detection with the predicted box, 0..1; None: see `gating.usual_match_iou`."""
     low_match_iou: float = 0.5
     """The same for a low-score detection; 0..1."""
     search_per_s: float = 2.0

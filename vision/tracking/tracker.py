@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vision.tracking import motion
 from vision.tracking.camera_motion import CameraMotion
-from vision.tracking.gating import class_agreement, reach, within_reach
+from vision.tracking.gating import SLACK_S, class_agreement, reach, usual_match_iou, within_reach
 from vision.tracking.matching import assign, iou_matrix
 from vision.tracking.settings import TrackerSettings
 
@@ -24,18 +24,10 @@ Rows = npt.NDArray[np.intp]
 
 _UNCONFIRMED = -1
 _NO_DETECTION = -1
-# Tolerance for rounding in sums of times: a gap of exactly the limit must not exceed it.
-_SLACK_S = 1e-6
 _LATELY_S = 0.2
 """A track that was not seen in the last two pictures and this long says nothing about the camera's motion."""
 _UNWATCHED_S = 10.0
 """After a longer time without pictures, another object may be where a track was."""
-_MATCH_IOU, _LEAST_MATCH_IOU = 0.33, 0.2
-"""Minimum IoU of a confident detection with a predicted box that is certain, and with one that is not."""
-_FAST_S, _SLOW_S = 0.1, 0.2
-"""Predictions are certain for pictures up to the first time apart, and uncertain from the second one on."""
-_JUST_SEEN_S = 0.25
-"""Predictions are uncertain for an object that has been hidden for longer."""
 _STANDING = 0.25
 """Heights per second; people walk at 0.5 to 1. A slower object is expected where it was before a time without pictures,
 because over seconds its measured speed is mostly noise."""
@@ -93,24 +85,6 @@ def _no_tracks() -> _Tracks:
         coasting=np.zeros(0, np.bool_),
         votes=np.zeros((0, 0)),
     )
-
-
-def usual_match_iou(
-    unseen_s: npt.NDArray[np.float64], elapsed_s: float, *, camera_moves: bool
-) -> npt.NDArray[np.float64]:
-    """The minimum IoU of a match of each track, `(T,)`.
-
-    The higher one keeps a track from going on with a neighbour. While the camera moves, at low rates, and for objects
-    that were hidden, predicted boxes are too far off for it.
-
-    Args:
-        unseen_s: `(T,)` seconds since each track was detected.
-        elapsed_s: seconds since the last picture.
-        camera_moves: whether the camera has moved lately.
-    """
-    usual = float(np.interp(elapsed_s, (_FAST_S, _SLOW_S), (_MATCH_IOU, _LEAST_MATCH_IOU)))
-    certain = (unseen_s <= _JUST_SEEN_S + _SLACK_S) & (not camera_moves)
-    return np.where(certain, usual, _LEAST_MATCH_IOU)
 
 
 class Tracker:
@@ -235,7 +209,7 @@ class Tracker:
             tracks.states[standing, motion.POSITION] = before[standing, motion.POSITION]
         self._time_s = time_s
         tracks = self._tracks
-        over = ~standing & (time_s - tracks.seen_s > self._settings.max_lost_seconds + _SLACK_S)
+        over = ~standing & (time_s - tracks.seen_s > self._settings.max_lost_seconds + SLACK_S)
         over |= tracks.coasting & ((tracks.ids == _UNCONFIRMED) | self._outside())
         ended = np.sort(tracks.ids[over & (tracks.ids != _UNCONFIRMED)])
         self._tracks = tracks.select(~over)
@@ -244,7 +218,7 @@ class Tracker:
     def _standing_unwatched(self, elapsed_s: float) -> motion.Mask:
         """The tracks that stood still in the last picture, if that was too long ago for the others."""
         tracks = self._tracks
-        if not self._settings.max_lost_seconds + _SLACK_S < elapsed_s <= _UNWATCHED_S + _SLACK_S:
+        if not self._settings.max_lost_seconds + SLACK_S < elapsed_s <= _UNWATCHED_S + SLACK_S:
             return np.zeros(len(tracks.ids), np.bool_)
         speeds = np.linalg.norm(tracks.states[:, motion.SPEED, :2], axis=1)
         standing: motion.Mask = speeds <= _STANDING * tracks.states[:, motion.POSITION, 3]

@@ -351,3 +351,16 @@ def test_the_entries_say_whether_the_camera_moves_or_was_moved(
     north.source.moved = moved  # type: ignore[misc]
     observed = north.observe(frame(1), ONE, T0 / S)
     assert north.batch(observed, np.zeros((len(observed.due), 4), np.float32), "e").pose == pose
+
+
+def test_a_track_that_leaves_the_picture_ends_before_a_lost_one() -> None:
+    one, ended_at = camera(), {}
+    for index in range(16):
+        left = 440.0 + 25 * index
+        shown = index < 6
+        leaving = [(left, 100.0, min(left + 100, 640.0), 300.0)] if shown else []
+        staying = [(100.0, 100.0, 200.0, 300.0)] if shown else []
+        observed = observe(one, frame(index), seen(*leaving, *staying))
+        ended_at |= dict.fromkeys(batch_of(one, observed).ended.tolist(), index)
+    assert len(ended_at) == 1
+    assert max(ended_at.values()) < 12

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.config import SiteConfig
+from vision.tracking.gating import usual_match_iou
 from vision.tracking.settings import TrackerSettings
-from vision.tracking.tracker import Tracked, Tracker, usual_match_iou
+from vision.tracking.tracker import Tracked, Tracker
 
 SETTINGS = TrackerSettings()
 CAR, TRUCK = 2, 7
