@@ -154,12 +154,11 @@ def site_problems(health: SiteHealth, *, site: str, live: bool, target_fps: floa
     if health.refusal:
         return (_redis_refuses(health.refusal),)
     services = _without_leftovers(health.services)
-    young = _is_young(health.services)
-    starting = {role for role in ("clock", "aggregator") if young and not _has_been_ready(services, role)}
+    starting = _starting_roles(services) if _is_young(health.services) else set()
     problems = [
         *_clock(health, services, site, live=live, target_fps=target_fps, starting="clock" in starting),
         *_aggregator(health, services, site, live=live, target_fps=target_fps, starting="aggregator" in starting),
-        *_workers(health, services, site, young=young),
+        *_workers(health, services, site, starting="camera-worker" in starting),
     ]
     codes = {problem.code for problem in problems}
     explained = {"clock"} if codes & {"no_clock", "clock_stopped"} else set()
@@ -229,10 +228,12 @@ def _aggregator(
         yield SiteProblem("gids_missing", "", text, f"see the log of {name}, and restart it")
 
 
-def _workers(health: SiteHealth, services: Sequence[ServiceInfo], site: str, *, young: bool) -> Iterable[SiteProblem]:
+def _workers(
+    health: SiteHealth, services: Sequence[ServiceInfo], site: str, *, starting: bool
+) -> Iterable[SiteProblem]:
     role = "camera-worker"
-    coming = any(one.role == role and one.starting and not _is_silent(one) for one in services)
-    if health.workers or coming or not health.cameras_wanted or (young and not _has_been_ready(services, role)):
+    loading = any(one.role == role and one.starting and not _is_silent(one) for one in services)
+    if health.workers or loading or starting or not health.cameras_wanted:
         return
     text = f"{_nobody('camera worker', services, role)}, so no camera is handled"
     yield SiteProblem("no_worker", "", text, _restart(role, services, site))
@@ -325,8 +326,12 @@ def _without_leftovers(services: tuple[ServiceInfo, ...]) -> tuple[ServiceInfo, 
     return tuple(one for one in services if one.uptime_seconds is not None and one.uptime_seconds < STARTUP_S)
 
 
-def _has_been_ready(services: Iterable[ServiceInfo], role: str) -> bool:
-    return any(one.role == role and not one.starting for one in services)
+def _starting_roles(services: Iterable[ServiceInfo]) -> set[str]:
+    """The roles of a young site whose first process has yet to appear or to become ready; one that went silent died."""
+    known = {one.role for one in services}
+    at_work = {one.role for one in services if not one.starting}
+    alive = {one.role for one in services if not _is_silent(one)}
+    return {"clock", "aggregator", "camera-worker"} - at_work - (known - alive)
 
 
 # -- over time -------------------------------------------------------------------------------------------------

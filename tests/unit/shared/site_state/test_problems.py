@@ -157,6 +157,17 @@ def test_a_process_of_a_young_site_that_was_ready_is_missed_at_once() -> None:
     assert codes(services=tuple(young)) == ["service_silent"]
 
 
+@pytest.mark.parametrize(("lost", "code"), [(CLOCK, "no_clock"), (AGGREGATOR, "no_aggregator"), (WORKER, "no_worker")])
+def test_a_process_of_a_young_site_that_died_while_it_started_is_missed_at_once(lost: ServiceInfo, code: str) -> None:
+    young = [replace(one, uptime_seconds=6.0) for one in (CLOCK, AGGREGATOR, WORKER) if one is not lost]
+    dead = replace(lost, id="dead", **NEW, heartbeat_age_seconds=3.5)
+    missing: dict[str, Any] = {"clock": lost is not CLOCK, "aggregator": lost is not AGGREGATOR}
+    missing["workers"] = int(lost is not WORKER)
+    assert codes(**missing, services=(*young, dead)) == [code]
+    restarted = replace(lost, **{**NEW, "uptime_seconds": 1.0})
+    assert codes(**missing, services=(*young, dead, restarted)) == [], "a supervisor restarted it"
+
+
 def test_a_worker_may_load_its_models_for_a_minute() -> None:
     loading = replace(WORKER, starting=True, problem="it is starting", not_ready_seconds=50.0)
     assert codes(workers=0, services=(CLOCK, AGGREGATOR, loading)) == []
