@@ -36,13 +36,13 @@ _SURE = 0.95
 """Posterior at which a young track is decided."""
 _LIKELY = 0.5
 """Posterior that suffices for a track that has waited."""
-_WAIT_NS = 2_000_000_000
-"""How long a track waits for a clear decision."""
+_WAIT_NS, _WAIT_CROPS = 2_000_000_000, 4
+"""How long a track waits for a clear decision, and the crops that it waits for at low rates."""
 _LIKELY_NEW = 0.65
-"""After that, the posterior that suffices for a new object, if the place of the track on the ground is known."""
-_WAIT_WITH_PLACE_NS = 4_000_000_000
-"""How long such a track waits below that posterior: its place often tells who it is, and a gid too many has to be
-merged away."""
+"""After that, the posterior that suffices for a new object, if the place of the track on the ground is known. Below it,
+the track waits: its place often tells who it is, and a gid too many has to be merged away."""
+_LONGEST_WAIT_NS = 4_000_000_000
+"""How long a track waits at most."""
 _EXPLAINED = 5
 """So many identities are looked at to find one that explains why a track is a new object."""
 _LOWEST_SCORE = -20.0
@@ -209,11 +209,12 @@ class LiveGrouping:
         posteriors = weighed.odds.posteriors
         best = int(posteriors.argmax()) if candidates else -1
         has_ended, age_ns = bool(rows["ended"][row]), int(rows["last_ns"][row] - rows["first_ns"][row])
-        has_waited = has_ended or age_ns >= _WAIT_NS
+        is_over = has_ended or age_ns >= _LONGEST_WAIT_NS
+        has_waited = is_over or (age_ns >= _WAIT_NS and int(rows["embedded"][row]) >= _WAIT_CROPS)
         if candidates and posteriors[best] >= (_LIKELY if has_waited else _SURE):
             return _Verdict(candidates[best], float(posteriors[best]), weighed)
-        may_wait = has_waited and not has_ended and age_ns < _WAIT_WITH_PLACE_NS
-        if may_wait and weighed.odds.new < _LIKELY_NEW and self.evidence.positions.of([[row]])[0] is not None:
+        may_wait = has_waited and not is_over and weighed.odds.new < _LIKELY_NEW
+        if may_wait and self.evidence.positions.of([[row]])[0] is not None:
             return None
         if has_waited or weighed.odds.new >= _SURE:
             posterior = weighed.odds.new

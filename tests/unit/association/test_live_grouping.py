@@ -262,6 +262,19 @@ def test_who_may_be_a_new_object_waits_longer_in_view_where_places_may_tell(
     assert first == seen[0].tick + round(seconds * FPS)
 
 
+@pytest.mark.parametrize(("every", "seconds"), [(FPS // 2, 2.0), (FPS, 3.0), (2 * FPS, 4.0)])
+def test_at_low_rates_an_unclear_track_waits_for_four_crops_or_four_seconds(
+    monkeypatch: pytest.MonkeyPatch, every: int, seconds: float
+) -> None:
+    entries = crossing_entries([Driver(0, 0, (-4.0, 0.0), (0.3, 0.0), 0.0, 8.0)], 1, 8.0, 0.2, 1)
+    seen, nobody = entries[::every], np.zeros(0)
+    monkeypatch.setattr(Candidates, "weigh", lambda *_: Weighed([], Odds(nobody, 0.6, nobody, nobody)))
+    association = Association(overlapping(2), live())
+    gids = (cycles(association, seen, tick, tick) for tick in range(1, 8 * FPS))
+    first = next(tick for tick, found in enumerate(gids, 1) if found)
+    assert first == seen[0].tick + round(seconds * FPS)
+
+
 def test_embeddings_of_two_embedders_give_no_ratio() -> None:
     stays = [Stay(who, 0, 1, 20) for who in range(3)] + [Stay(who, 1, 1, 20, embedder="other") for who in range(3)]
     run = play(overlapping(2), stays, upto=20, mode="live")
