@@ -209,8 +209,13 @@ class Association:
         self._grouping.renumber_rows(new_rows)
 
     def _surplus(self, now_ns: int) -> set[int]:
-        """Rows of ended tracks that identities no longer need: they keep the last one, and those with most crops."""
-        rows, surplus = self.table.rows, set[int]()
+        """Rows of ended tracks that identities no longer need: they keep the last one, and those with most crops.
+
+        Tracks that ended too early to get a gid are not needed either.
+        """
+        rows = self.table.rows
+        is_old = rows["used"] & rows["ended"] & (now_ns - rows["ended_ns"] > _SETTLED_NS)
+        surplus = set(np.flatnonzero(is_old & (rows["gid"] == 0)).tolist())
         for identity in self.identities:
             most = _TRACKS_KEPT if identity.present else _TRACKS_KEPT_OF_DEPARTED
             if len(identity.rows) <= most:
@@ -218,7 +223,7 @@ class Association:
             ended = [row for row in identity.rows if rows["ended"][row] and not rows["lingering"][row]]
             ended.sort(key=lambda row: (-int(rows["last_ns"][row]), row))
             rest = sorted(ended[1:], key=lambda row: (-int(rows["embedded"][row]), row))
-            surplus |= {row for row in rest[most - 1 :] if now_ns - rows["ended_ns"][row] > _SETTLED_NS}
+            surplus |= {row for row in rest[most - 1 :] if is_old[row]}
         return surplus
 
     def learned(self) -> LearnedLayout | None:

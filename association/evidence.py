@@ -90,8 +90,10 @@ class Evidence:
 
     def learn_places(self, couples: Sequence[Couple]) -> None:
         """Learn from tracks that have one identity; see `ViewPairs.collect` and `TimeOffsets`."""
-        self.view_pairs.collect(couples)
-        self.time_offsets.learn(couples)
+        tracks = np.array([rows for _, rows, _ in couples], np.intp).reshape(-1, 2)
+        here, there = (self._motion.feet(own, (2, 1, 0)) for own in tracks.T)
+        self.view_pairs.collect(couples, here, there)
+        self.time_offsets.learn(couples, here, there)
         if self.view_pairs.fit():
             self._beside.changed()
 

@@ -6,7 +6,6 @@ to the identity that explains them better, tracks that no evidence holds are spl
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -135,6 +134,7 @@ class LiveGrouping:
     def _assign_at_first_sight(self, result: CycleResult) -> None:
         """Give tracks that have just started the gid of an identity that another camera shows at the same place."""
         young = waiting_tracks(self._table, 1, below=self._settings.min_track_frames)
+        young = [row for row in young if not self._table.rows["ended"][row]]
         choices = [identity for identity in self._identities if identity.present]
         if not young or not choices:
             return
@@ -264,16 +264,16 @@ class LiveGrouping:
         gains = self.evidence.gains([[row] for row, _ in tracks], [identity.rows for identity in every])
         at_home = self.evidence.at_home([home.rows for home in homes])
         column = {identity.gid: j for j, identity in enumerate(every)}
-        wishes: list[tuple[float, int, int]] = []
-        for i, (_, home) in enumerate(tracks):
-            cost = _candidate_cost(gains[i])
-            gains[i, column[home.gid]] = -np.inf
-            for j in _highest(gains[i], 3):
-                better = float(gains[i, j]) - max(float(at_home[i]), 0.0)
-                if gains[i, j] > cost and better > _MOVE_RATIO:
-                    wishes.append((-better, i, j))
-            if -np.inf < at_home[i] < _SPLIT_RATIO:
-                wishes.append((float(at_home[i]) - _SPLIT_RATIO, i, -1))
+        wishes = [
+            (float(at_home[i]) - _SPLIT_RATIO, i, -1)
+            for i in np.flatnonzero((at_home > -np.inf) & (at_home < _SPLIT_RATIO)).tolist()
+        ]
+        costs = _CANDIDATE_COST * np.log(np.maximum(1, plausible(gains).sum(axis=1)))
+        gains[np.arange(len(tracks)), [column[home.gid] for _, home in tracks]] = -np.inf
+        least = np.maximum(costs, np.maximum(at_home, 0.0) + _MOVE_RATIO)
+        for i in np.flatnonzero(gains.max(axis=1) > least).tolist():
+            better = [j for j in _highest(gains[i], 3) if gains[i, j] > least[i]]
+            wishes += [(float(max(at_home[i], 0.0) - gains[i, j]), i, j) for j in better]
         changed: set[int] = set()
         for _, i, j in sorted(wishes):
             row, home = tracks[i]
@@ -317,10 +317,6 @@ class LiveGrouping:
         pictures = common_ns / self._settings.tick_ns + 1
         tolerated = _TOLERATED_TOGETHER if one.last_ns == other.last_ns else _TOLERATED_PICTURES
         return pictures - self.evidence.pictures_at_one_place(one.row, other.row) > tolerated
-
-
-def _candidate_cost(gains: npt.NDArray[np.float64]) -> float:
-    return _CANDIDATE_COST * math.log(max(1, int(plausible(gains).sum())))
 
 
 def _highest(gains: npt.NDArray[np.float64], count: int) -> list[int]:

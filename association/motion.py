@@ -187,10 +187,15 @@ class MotionHistory:
         found[is_known] = self._index[rows[is_known]]
         return found
 
-    def feet(self, row: int) -> Ratios | None:
-        """Where a track stood, `(SLOTS, 3)`, see `Places.feet`; None if it is not a recent one."""
-        at = int(self.index(np.array([row], np.intp))[0])
-        return None if at < 0 else self.recent()[int(self._table.rows["camera"][row])].places.feet[at]
+    def feet(self, rows: Rows, ago: Sequence[int]) -> Ratios:
+        """Where tracks stood so many moments ago, `(n, len(ago), 3)`, see `Places.feet`; nan for those not recent."""
+        at, cameras = self.index(rows), self._table.rows["camera"][rows]
+        feet = np.full((len(rows), len(ago), 3), np.nan)
+        slots = (self.now - np.array(ago)) % SLOTS
+        for camera, recent in self.recent().items():
+            own = np.flatnonzero((cameras == camera) & (at >= 0))
+            feet[own] = recent.places.feet[at[own][:, None], slots]
+        return feet
 
     def is_shown(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Which tracks are in the newest pictures."""

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from scipy.sparse.csgraph import connected_components
 
 from association.learned_layout import LearnedOffset
-from association.motion import SLOT_NS, SLOTS, MotionHistory
+from association.motion import SLOT_NS, MotionHistory
 from association.view_pairs import Couple, Pair, ViewPairs
-from shared.homography import mapped
+from shared.homography import Points, mapped
 from shared.learned import LARGEST_OFFSET_S
 
 _GATE = 6.0
@@ -45,19 +45,26 @@ class TimeOffsets:
         self._sums: dict[Pair, Sums] = {}
         """Sums over moments: 1, velocity (2), difference (2), velocity², velocity · difference."""
 
-    def learn(self, couples: Sequence[Couple]) -> None:
-        """Learn from the newest complete moment of tracks that are one object, and apply what is certain."""
-        earlier, at, later = ((self._motion.now - back) % SLOTS for back in (2, 1, 0))
-        for cameras, (one, other), _ in couples:
+    def learn(self, couples: Sequence[Couple], here: Points, there: Points) -> None:
+        """Learn from the newest complete moment of tracks that are one object, and apply what is certain.
+
+        Args:
+            couples: `n` pairs of tracks.
+            here: `(n, 3, 3)` places of the first tracks at the last three moments, see `MotionHistory.feet`.
+            there: likewise of the others.
+        """
+        sizes = there[:, 1, 2:]
+        velocities = (there[:, 2, :2] - there[:, 0, :2]) / (2e-9 * SLOT_NS) / sizes
+        # False also if one of the places is not known.
+        moves = (np.hypot(*velocities.T) > _SLOWEST) & ~np.isnan(here[:, 1]).any(axis=1)
+        for i in np.flatnonzero(moves).tolist():
+            cameras, velocity = couples[i][0], velocities[i]
             mapping = self._view_pairs.mapping(cameras)
-            here, there = self._motion.feet(one), self._motion.feet(other)
-            if mapping is None or here is None or there is None:
+            if mapping is None:
                 continue
-            size = there[at, 2]
-            velocity = (there[later, :2] - there[earlier, :2]) / (2e-9 * SLOT_NS) / size
-            difference = (mapped(mapping, here[[at], :2])[0] - there[at, :2]) / size
-            if not np.linalg.norm(velocity) > _SLOWEST or not np.linalg.norm(difference) < _GATE:
-                continue  # also if one of them is not known
+            difference = (mapped(mapping, here[i, 1:2, :2])[0] - there[i, 1, :2]) / sizes[i]
+            if not np.hypot(*difference) < _GATE:
+                continue
             applied_s = self._applied_s(cameras[1]) - self._applied_s(cameras[0])
             difference = difference + velocity * applied_s
             sums = self._sums.setdefault(cameras, np.zeros(7))

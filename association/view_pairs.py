@@ -6,7 +6,7 @@ for every two tracks whether they are at one place. Wrong identities do not dist
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from association.ground import Ground
 from association.homography import BEHIND, fit_homography
 from association.homography import distances as distances_of
-from association.motion import SLOTS, MotionHistory, Places, Ratios
+from association.motion import MotionHistory, Places, Ratios
 from shared.homography import Matrix, inverse, least_squares, mapped
 
 Pair = tuple[int, int]
@@ -224,15 +224,20 @@ class ViewPairs:
             self._pairs[cameras] = ViewPair(self._ground.mapping(*cameras))
         return self._pairs[cameras]
 
-    def collect(self, couples: Iterable[Couple]) -> None:
-        """Take the newest places of tracks that are one object."""
-        newest = [(self._motion.now - back) % SLOTS for back in (2, 1, 0)]
-        for cameras, (one, other), tracks in couples:
-            here, there = self._motion.feet(one), self._motion.feet(other)
-            if here is not None and there is not None:
-                both = np.hstack([here[newest], there[newest]])
-                for place in both[~np.isnan(both).any(axis=1)].tolist():
-                    self._pair(cameras).add(place, tracks)
+    def collect(self, couples: Sequence[Couple], here: Ratios, there: Ratios) -> None:
+        """Take the newest places of tracks that are one object.
+
+        Args:
+            couples: `n` pairs of tracks.
+            here: `(n, 3, 3)` places of the first tracks at the last three moments, see `MotionHistory.feet`.
+            there: likewise of the others.
+        """
+        both = np.concatenate([here, there], axis=2)
+        known = ~np.isnan(both).any(axis=2)
+        for i in np.flatnonzero(known.any(axis=1)).tolist():
+            cameras, _, tracks = couples[i]
+            for place in both[i, known[i]].tolist():
+                self._pair(cameras).add(place, tracks)
 
     def restart(self, camera: int) -> None:
         """Forget what is known of a camera, which shows another view."""

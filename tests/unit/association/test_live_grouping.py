@@ -18,7 +18,7 @@ from association.odds import Candidates, Odds, Weighed
 from association.outcome import CameraTick
 from association.settings import AssociationSettings
 from tests.unit.association.crossing import FPS, TICK_NS, Driver, crossing_entries, traffic
-from tests.unit.association.scenes import Stay, entries, overlapping, play, settings, street
+from tests.unit.association.scenes import Run, Stay, entries, overlapping, play, settings, street
 from tests.unit.association.test_ground import layout as calibrated
 
 SECONDS = 60.0
@@ -286,6 +286,29 @@ def test_embeddings_of_two_embedders_give_no_ratio() -> None:
     assert mine is not None
     assert foreign is not None
     assert grouping.evidence.gains([[mine]], [[foreign]])[0, 0] == -np.inf
+
+
+def test_a_track_that_ended_without_a_gid_is_not_compared_and_forgotten_after_10_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Detectors see things for a moment: at a busy site thousands of them within the retention."""
+    compared = list[int]()
+    at_first_sight = Evidence.at_first_sight
+
+    def noted(self: Evidence, rows: Sequence[int], groups: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+        compared.extend(rows)
+        return at_first_sight(self, rows, groups)
+
+    monkeypatch.setattr(Evidence, "at_first_sight", noted)
+    run = Run(Association(overlapping(1), settings(mode="live", retention_s=600)))
+    seen = entries([Stay(0, 0, 1, 200), Stay(1, 0, 20, 21, track_id=9, hidden=5)])
+    run.play(seen, upto=125)
+    row = run.association.table.find(0, 9)
+    assert row is not None, "it ended 9.9 s ago"
+    assert compared.count(row) == 6, "at the ticks 20 to 25"
+    run.play(seen, upto=140)
+    assert run.association.table.find(0, 9) is None
+    assert run.gid(1) == 1
 
 
 def test_nothing_is_kept_of_a_forgotten_track() -> None:

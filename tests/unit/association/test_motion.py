@@ -81,15 +81,13 @@ def test_moments_expire_and_rows_can_be_used_again() -> None:
     assert film.ratio((0, 1), (1, 2)) == 0
     assert not film.motion.is_recent(np.array([film.rows[0, 1]])).any()
     film.motion.forget(film.rows[0, 9])
-    assert film.motion.feet(film.rows[0, 9]) is None
+    assert np.isnan(film.motion.feet(np.array([film.rows[0, 9]]), range(SLOTS))).all()
 
 
 def test_a_box_that_the_border_cuts_neither_stands_nor_has_a_foot() -> None:
     film = Film()
     film.play(10, {(0, 1): lambda _: 0.0, (1, 2): moves})
-    feet = film.motion.feet(film.rows[0, 1])
-    assert feet is not None
-    assert np.isnan(feet).all()
+    assert np.isnan(film.motion.feet(np.array([film.rows[0, 1]]), range(SLOTS))).all()
     assert film.ratio((0, 1), (1, 2)) == 0
 
 
@@ -111,12 +109,12 @@ def test_a_track_that_starts_within_a_slot_is_not_known_yet() -> None:
     row = film.table.add(0, 7, 0, film.tick, 0)
     late = film.table.add(0, 8, 0, film.tick, 0) + 10_000
     assert film.motion.index(np.array([film.rows[0, 1], row, late])).tolist() == [0, -1, -1]
-    assert film.motion.feet(row) is None
+    assert np.isnan(film.motion.feet(np.array([row]), range(SLOTS))).all()
 
 
 def test_a_box_is_recorded_as_it_was_at_the_start_of_the_slot() -> None:
     film = Film(fps=5)
     film.play(2, {(0, 1): lambda seconds: 100 + 100 * seconds})
-    feet = film.motion.feet(film.rows[0, 1])
-    assert feet is not None
-    assert feet[1:4, 0] == pytest.approx([100 + 100 * slot * 0.5 + 40 for slot in (1, 2, 3)], abs=0.1)
+    slots = [1, 2, 3]
+    feet = film.motion.feet(np.array([film.rows[0, 1]]), [film.motion.now - slot for slot in slots])[0]
+    assert feet[:, 0] == pytest.approx([100 + 100 * slot * 0.5 + 40 for slot in slots], abs=0.1)
