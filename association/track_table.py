@@ -166,8 +166,8 @@ class TrackTable:
 
     def visits(self, rows: Sequence[int]) -> list[Visit]:
         """Where and when each track was seen."""
-        chosen = self.rows[rows]
-        columns = (chosen[name].tolist() for name in ("camera", "first_ns", "last_ns", "ended_ns"))
+        index = np.array(rows, np.intp)
+        columns = (self.rows[name][index].tolist() for name in ("camera", "first_ns", "last_ns", "ended_ns"))
         return list(map(Visit, *columns, rows))
 
     def alive(self) -> npt.NDArray[np.intp]:

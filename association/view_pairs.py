@@ -7,7 +7,7 @@ for every two tracks whether they are at one place. Wrong identities do not dist
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -169,31 +169,44 @@ def _elsewhere(share: float) -> float:
     return round(float(np.clip(1.0 - share, *_ELSEWHERE)), 6)
 
 
+class _Common(NamedTuple):
+    """The `k` moments that are known of a track and of another one, for `n` tracks and `m` others; flat indices."""
+
+    here: npt.NDArray[np.intp]
+    """`(k,)` track and moment, of `(n, S)`."""
+    there: npt.NDArray[np.intp]
+    """`(k,)` other track and moment, of `(m, S)`."""
+    pairs: npt.NDArray[np.intp]
+    """`(k,)` track and other track, of `(n, m)`."""
+    moments: npt.NDArray[np.intp]
+    """`(k,)` of `S`."""
+
+    @classmethod
+    def of(cls, one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> _Common:
+        """Given which moments are known of each track, `(n, S)`, and of each other one, `(m, S)`."""
+        if not one.any() or not other.any():
+            return cls(*(np.zeros(0, np.intp),) * 4)
+        pairs, moments = np.divmod(np.flatnonzero(one[:, None] & other[None]), one.shape[1])
+        tracks, others = np.divmod(pairs, len(other))
+        return cls(tracks * one.shape[1] + moments, others * one.shape[1] + moments, pairs, moments)
+
+
 class _Sums:
     """Mean log-likelihood ratio of each of `n` tracks with each of `m` others, from those moments that both have."""
 
-    def __init__(
-        self, both: tuple[npt.NDArray[np.intp], ...], each: Ratios, shape: tuple[int, int], weights: Ratios
-    ) -> None:
-        """From `k` entries.
-
-        Args:
-            both: their rows, columns and moments.
-            each: `(k,)` their ratios.
-            shape: `(n, m)`.
-            weights: `(S,)` how much each moment counts.
-        """
-        flat, size, weight = both[0] * shape[1] + both[1], shape[0] * shape[1], weights[both[2]]
-        self.counts = np.bincount(flat, minlength=size).reshape(shape)
-        total = np.bincount(flat, each * weight, size).reshape(shape)
-        self.means = total / np.maximum(np.bincount(flat, weight, size).reshape(shape), 1e-30)
+    def __init__(self, common: _Common, each: Ratios, shape: tuple[int, int], weights: Ratios) -> None:
+        """`each`: `(k,)` their ratios; `shape`: `(n, m)`; `weights`: `(S,)` how much each moment counts."""
+        size, weight = shape[0] * shape[1], weights[common.moments]
+        self.counts = np.bincount(common.pairs, minlength=size).reshape(shape)
+        total = np.bincount(common.pairs, each * weight, size).reshape(shape)
+        self.means = total / np.maximum(np.bincount(common.pairs, weight, size).reshape(shape), 1e-30)
 
 
-def _common(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], ...]:
-    """Rows, other rows and columns of the moments that are known of both: `(n, S)` and `(m, S)` to three `(k,)`."""
-    if not one.any() or not other.any():
-        return (np.zeros(0, np.intp),) * 3
-    return np.nonzero(one[:, None] & other[None])
+def _apart(points: Ratios, feet: Ratios) -> Ratios:
+    """Distances of `(k, 2)` points from `(k, 3)` feet, in object sizes; nan where one of them is not known."""
+    with np.errstate(all="ignore"):
+        apart: Ratios = np.hypot(points[:, 0] - feet[:, 0], points[:, 1] - feet[:, 1]) / feet[:, 2]
+    return apart
 
 
 def _hidden(points: Ratios, regions: Ratios) -> Ratios:
@@ -268,22 +281,24 @@ class ViewPairs:
         shape = len(here.feet), len(there.feet)
         moments = np.arange(here.feet.shape[1])
         weights = 0.5 ** ((self._motion.now - moments) % len(moments) / _HALF_LIFE)
-        moved, back = mapped(pair.mapping, here.feet[..., :2]), mapped(inverse(pair.mapping), there.feet[..., :2])
-        both = one, other, at = _common(here.has_foot, there.has_foot)
-        with np.errstate(all="ignore"):
-            far = np.maximum(
-                np.linalg.norm(moved[one, at] - there.feet[other, at, :2], axis=1) / there.feet[other, at, 2],
-                np.linalg.norm(back[other, at] - here.feet[one, at, :2], axis=1) / here.feet[one, at, 2],
-            )
+        feet, others = here.feet.reshape(-1, 3), there.feet.reshape(-1, 3)
+        moved, back = mapped(pair.mapping, feet[:, :2]), mapped(inverse(pair.mapping), others[:, :2])
+        both = _Common.of(here.has_foot, there.has_foot)
+        far = np.maximum(
+            _apart(moved.take(both.here, 0), others.take(both.there, 0)),
+            _apart(back.take(both.there, 0), feet.take(both.here, 0)),
+        )
         far = np.nan_to_num(far, nan=BEHIND)
         each = np.log(pair.elsewhere + np.exp(_DENSITY - 0.5 * np.minimum(far / _DEVIATION, _FARTHEST) ** 2))
         seen = _Sums(both, each, shape, weights)
         counted = np.minimum(seen.counts, _MOMENTS)
         ratios = seen.means * counted
-        both = one, other, at = _common(here.has_foot, there.is_cut)
-        hidden_there = _Sums(both, _hidden(moved[one, at], there.regions[other, at]), shape, weights)
-        both = one, other, at = _common(here.is_cut, there.has_foot)
-        hidden_here = _Sums(both, _hidden(back[other, at], here.regions[one, at]), shape, weights)
+        both = _Common.of(here.has_foot, there.is_cut)
+        each = _hidden(moved.take(both.here, 0), there.regions.reshape(-1, 5).take(both.there, 0))
+        hidden_there = _Sums(both, each, shape, weights)
+        both = _Common.of(here.is_cut, there.has_foot)
+        each = _hidden(back.take(both.there, 0), here.regions.reshape(-1, 5).take(both.here, 0))
+        hidden_here = _Sums(both, each, shape, weights)
         for hidden in (hidden_there, hidden_here):
             ratios = ratios + hidden.means * np.minimum(hidden.counts, _MOMENTS - counted)
         return np.clip(ratios, *_CLIP)
