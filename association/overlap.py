@@ -24,12 +24,14 @@ _PRIOR = 0.2
 """Prior probability that two views overlap."""
 _LEARNED = 0.9
 """Probability from which two views count as overlapping."""
+_DOUBTED = 0.05
+"""Probability below which they no longer count as overlapping, unless a mapping of places confirms that they do."""
 _FEWEST = 3
-"""Fewest tracks that must have found themselves in the other view."""
+"""Fewest tracks that must have found themselves in the other view: two may be a single pair that looks alike."""
 _CLEAR = 2.0
 """Log-likelihood ratio from which a track has found itself."""
-_CLIP = (-6.0, 4.0)
-"""Bounds of what one pair of tracks says."""
+_CLIP = (-6.0, 5.0)
+"""Bounds of what one pair of tracks says: look-alikes are common."""
 _MATURE_CROPS = 4
 _MATURE_NS = 1_500_000_000
 """A track is asked first at this age."""
@@ -54,7 +56,7 @@ class ViewOverlaps:
         self._table = table
         self.unknown = sorted(unknown)
         self.learned: set[Pair] = set()
-        """Pairs that overlap. This stays when the probability falls, because identities rely on it."""
+        """Pairs that overlap."""
         self._answers: dict[Pair, dict[int, tuple[float, int]]] = {}
         """Row of a track → likelihood ratio that it is in both views, and the row in which it has found itself."""
         self._earlier: dict[Pair, list[float]] = {}
@@ -85,7 +87,10 @@ class ViewOverlaps:
                 self.learned.add(pair)
             elif pair in disagreeing:
                 self.learned.discard(pair)
-            elif pair not in self.learned and self.found(pair) >= _FEWEST and self.probability(pair) >= _LEARNED:
+            elif pair in self.learned:
+                if self.probability(pair) < _DOUBTED:
+                    self.learned.discard(pair)
+            elif self.found(pair) >= _FEWEST and self.probability(pair) >= _LEARNED:
                 self.learned.add(pair)
 
     def _is_due(self, row: int) -> bool:

@@ -103,8 +103,31 @@ def test_objects_that_only_look_alike_end_what_was_learned() -> None:
     nothing_new = np.zeros((1, 1))
     overlaps.learn(lambda _a, _b: nothing_new, mapped=[(0, 2)], disagreeing=[])
     assert overlaps.learned == {(0, 1), (0, 2)}
-    overlaps.learn(lambda _a, _b: nothing_new, mapped=[], disagreeing=[(0, 1)])
+    overlaps.learn(lambda _a, _b: nothing_new, mapped=[(0, 2)], disagreeing=[(0, 1)])
     assert overlaps.learned == {(0, 2)}
+
+
+def test_an_overlap_that_was_learned_too_early_ends_when_tracks_find_nobody_in_the_other_view() -> None:
+    """Two pairs of look-alikes at the start suffice to learn it; all others speak against it."""
+    association, seen = Association(Layout.open(tuple("ABC")), LIVE), two_places(24, 1)
+    run_crossing(association, seen, 20 * FPS)
+    overlaps = association._grouping._learning.overlaps  # type: ignore[union-attr]
+    overlaps.learned.add((0, 2))
+    run_crossing(association, [one for one in seen if one.tick > 20 * FPS], round(SECONDS * FPS))
+    assert overlaps.learned == {(0, 1)}
+
+
+def test_doubt_does_not_end_an_overlap_that_a_mapping_confirms() -> None:
+    association = Association(Layout.open(tuple("AB")), LIVE)
+    overlaps = association._grouping._learning.overlaps  # type: ignore[union-attr]
+    overlaps.learned.add((0, 1))
+    overlaps._answers[0, 1] = dict.fromkeys(range(20), (0.01, -1))
+    assert overlaps.probability((0, 1)) < 0.05
+    nothing_new = np.zeros((1, 1))
+    overlaps.learn(lambda _a, _b: nothing_new, mapped=[(0, 1)], disagreeing=[])
+    assert overlaps.learned == {(0, 1)}
+    overlaps.learn(lambda _a, _b: nothing_new, mapped=[], disagreeing=[])
+    assert not overlaps.learned
 
 
 def test_a_look_alike_in_another_view_does_not_get_the_gid_even_for_a_moment() -> None:
