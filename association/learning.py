@@ -17,6 +17,7 @@ from association.overlap import ViewOverlaps
 from association.possibility import Possibility
 from association.track_table import TrackTable
 from association.travel import TravelTimes
+from association.view_pairs import Pair
 
 _CONFIRMED_RATIO = 3.0
 """A handover is learned from if this much speaks for it, apart from the travel time."""
@@ -94,7 +95,22 @@ class Learning:
 
     def _apply_overlaps(self) -> None:
         for pair in self.overlaps.unknown:
-            self._possibility.set_overlap(*pair, overlap=pair in self.overlaps.learned)
+            overlap = pair in self.overlaps.learned
+            if not overlap and pair[1] in self._possibility.near[pair[0]]:
+                self._accept_history(pair)
+            self._possibility.set_overlap(*pair, overlap=overlap)
+
+    def _accept_history(self, pair: Pair) -> None:
+        """Before two views no longer overlap: what identities did in them is not checked again, only what they do now.
+
+        Otherwise, tracks in view would lose their gid for what others of it did long ago.
+        """
+        rows = self._table.rows
+        for identity in self._identities:
+            if set(pair) <= set(rows["camera"][identity.rows].tolist()):
+                live = [row for row in identity.rows if not rows["ended"][row]]
+                upto_ns = rows["first_ns"][live].min() - 1 if live else rows["ended_ns"][identity.rows].max()
+                identity.settled_ns = max(identity.settled_ns, int(upto_ns))
 
     def _learn_overlaps_of_identities(self) -> None:
         """Keep the identities of an earlier version whole, which took views for overlapping that it knew nothing of."""

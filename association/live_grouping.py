@@ -35,8 +35,8 @@ _SURE = 0.95
 """Posterior at which a young track is decided."""
 _LIKELY = 0.5
 """Posterior that suffices for a track that has waited."""
-_WAIT_NS, _WAIT_CROPS = 2_000_000_000, 4
-"""How long a track waits for a clear decision, and the crops that it waits for at low rates."""
+_WAIT_NS, _WAIT_TICKS = 2_000_000_000, 3
+"""How long a track waits for a clear decision: at one tick per second or less, for so many ticks."""
 _LIKELY_NEW = 0.65
 """After that, the posterior that suffices for a new object, if the place of the track on the ground is known. Below it,
 the track waits: its place often tells who it is, and a gid too many has to be merged away."""
@@ -210,7 +210,8 @@ class LiveGrouping:
         best = int(posteriors.argmax()) if candidates else -1
         has_ended, age_ns = bool(rows["ended"][row]), int(rows["last_ns"][row] - rows["first_ns"][row])
         is_over = has_ended or age_ns >= _LONGEST_WAIT_NS
-        has_waited = is_over or (age_ns >= _WAIT_NS and int(rows["embedded"][row]) >= _WAIT_CROPS)
+        age_ticks = int(rows["last_tick"][row] - rows["first_tick"][row])
+        has_waited = is_over or (age_ns >= _WAIT_NS and age_ticks >= _WAIT_TICKS)
         if candidates and posteriors[best] >= (_LIKELY if has_waited else _SURE):
             return _Verdict(candidates[best], float(posteriors[best]), weighed)
         may_wait = has_waited and not is_over and weighed.odds.new < _LIKELY_NEW

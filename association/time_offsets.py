@@ -50,7 +50,8 @@ class TimeOffsets:
 
         Args:
             couples: `n` pairs of tracks.
-            here: `(n, 3, 3)` places of the first tracks at the last three moments, see `MotionHistory.feet`.
+            here: `(n, 3, 3)` places of the first tracks at the last three moments, the oldest first; see
+                `MotionHistory.feet`.
             there: likewise of the others.
         """
         sizes = there[:, 1, 2:]

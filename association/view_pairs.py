@@ -195,14 +195,21 @@ class _Sums:
     """Mean log-likelihood ratio of each of `n` tracks with each of `m` others, from those moments that both have."""
 
     def __init__(self, common: _Common, each: Ratios, shape: tuple[int, int], weights: Ratios) -> None:
-        """`each`: `(k,)` their ratios; `shape`: `(n, m)`; `weights`: `(S,)` how much each moment counts."""
+        """From `k` common moments.
+
+        Args:
+            common: which they are.
+            each: `(k,)` their ratios.
+            shape: `(n, m)`.
+            weights: `(S,)` how much each moment counts.
+        """
         size, weight = shape[0] * shape[1], weights[common.moments]
         self.counts = np.bincount(common.pairs, minlength=size).reshape(shape)
         total = np.bincount(common.pairs, each * weight, size).reshape(shape)
         self.means = total / np.maximum(np.bincount(common.pairs, weight, size).reshape(shape), 1e-30)
 
 
-def _apart(points: Ratios, feet: Ratios) -> Ratios:
+def _distances_in_sizes(points: Ratios, feet: Ratios) -> Ratios:
     """Distances of `(k, 2)` points from `(k, 3)` feet, in object sizes; nan where one of them is not known."""
     with np.errstate(all="ignore"):
         apart: Ratios = np.hypot(points[:, 0] - feet[:, 0], points[:, 1] - feet[:, 1]) / feet[:, 2]
@@ -242,7 +249,8 @@ class ViewPairs:
 
         Args:
             couples: `n` pairs of tracks.
-            here: `(n, 3, 3)` places of the first tracks at the last three moments, see `MotionHistory.feet`.
+            here: `(n, 3, 3)` places of the first tracks at the last three moments, the oldest first; see
+                `MotionHistory.feet`.
             there: likewise of the others.
         """
         both = np.concatenate([here, there], axis=2)
@@ -285,8 +293,8 @@ class ViewPairs:
         moved, back = mapped(pair.mapping, feet[:, :2]), mapped(inverse(pair.mapping), others[:, :2])
         both = _Common.of(here.has_foot, there.has_foot)
         far = np.maximum(
-            _apart(moved.take(both.here, 0), others.take(both.there, 0)),
-            _apart(back.take(both.there, 0), feet.take(both.here, 0)),
+            _distances_in_sizes(moved.take(both.here, 0), others.take(both.there, 0)),
+            _distances_in_sizes(back.take(both.there, 0), feet.take(both.here, 0)),
         )
         far = np.nan_to_num(far, nan=BEHIND)
         each = np.log(pair.elsewhere + np.exp(_DENSITY - 0.5 * np.minimum(far / _DEVIATION, _FARTHEST) ** 2))

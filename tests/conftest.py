@@ -41,7 +41,7 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 _SECOND_TRIES = os.environ.get("MTMC_SECOND_TRIES")
-"""A file, if tests of running processes may fail once: the machine of CI is shared, and sometimes halts for seconds."""
+"""A file, if tests of running processes may fail once: the CI machine is shared, and sometimes halts for seconds."""
 _START_SECONDS = 60.0
 _IMAGE = "redis:7-alpine"
 _REDIS_FIXTURES = {"redis_server_url", "redis_process"}
@@ -50,7 +50,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that use a Redis server with `redis`, and in CI gives tests of processes a second try."""
+    """Marks the tests that use a Redis server with `redis`; in CI, these and those marked `alone` get a second try."""
     for item in items:
         if _REDIS_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("redis")

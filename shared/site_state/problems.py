@@ -329,9 +329,9 @@ def _without_leftovers(services: tuple[ServiceInfo, ...]) -> tuple[ServiceInfo, 
 def _starting_roles(services: Iterable[ServiceInfo]) -> set[str]:
     """The roles of a young site whose first process has yet to appear or to become ready; one that went silent died."""
     known = {one.role for one in services}
-    at_work = {one.role for one in services if not one.starting}
+    been_ready = {one.role for one in services if not one.starting}
     alive = {one.role for one in services if not _is_silent(one)}
-    return {"clock", "aggregator", "camera-worker"} - at_work - (known - alive)
+    return {"clock", "aggregator", "camera-worker"} - been_ready - (known - alive)
 
 
 # -- over time -------------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def _starting_roles(services: Iterable[ServiceInfo]) -> set[str]:
 _AFTER_S = 0.35
 """A role changes hands within this time when its owner stops in the usual way."""
 _AFTER_S_OF: Mapping[ProblemCode, float] = {
-    "gids_missing": 2.5,  # a track that goes on with another object waits for a gid again, 2 s at most
+    "gids_missing": 2.5,  # a track that goes on with another object waits for a gid again, mostly 2 s
     "no_worker": 0.0,  # found after 2 s without a heartbeat
     "service_silent": 0.0,
 }

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from association.core import Association
+from association.live_grouping import LiveGrouping
 from association.outcome import CameraTick
 from shared.layout import Layout
 from shared.messages import TrackBatch
 from tests.unit.association.crossing import FPS, TICK_NS, crossing_entries, traffic
-from tests.unit.association.scenes import Stay, play, settings
+from tests.unit.association.scenes import Run, Stay, entries, play, settings
 
 SECONDS = 60.0
 LIVE = replace(settings(mode="live", interval_ticks=FPS), tick_ns=TICK_NS)
@@ -36,11 +37,11 @@ def _with_ids_from(seen: CameraTick, first: int) -> TrackBatch:
     return type(batch)(**(vars(batch) | {"track_ids": batch.track_ids + first, "ended": batch.ended + first}))
 
 
-def run_crossing(association: Association, seen: Sequence[CameraTick], last: int) -> float:
+def run_crossing(association: Association, seen: Sequence[CameraTick], last: int, first: int = 1) -> float:
     """The share of moments at which an identity is in both views of a pair that is not known to overlap."""
     gids: dict[tuple[int, int], int] = {}
     wrong = moments = 0
-    for tick in range(1, last + 1):
+    for tick in range(first, last + 1):
         now = [one for one in seen if one.tick == tick]
         result = association.cycle(tick, tick * TICK_NS, now)
         gids |= {(one.camera, one.track_id): one.gid for one in result.assignments}
@@ -108,13 +109,33 @@ def test_objects_that_only_look_alike_end_what_was_learned() -> None:
 
 
 def test_an_overlap_that_was_learned_too_early_ends_when_tracks_find_nobody_in_the_other_view() -> None:
-    """Two pairs of look-alikes at the start suffice to learn it; all others speak against it."""
+    """As if two pairs of look-alikes at the start had taught it; all later tracks speak against it."""
     association, seen = Association(Layout.open(tuple("ABC")), LIVE), two_places(24, 1)
     run_crossing(association, seen, 20 * FPS)
     overlaps = association._grouping._learning.overlaps  # type: ignore[union-attr]
     overlaps.learned.add((0, 2))
-    run_crossing(association, [one for one in seen if one.tick > 20 * FPS], round(SECONDS * FPS))
+    run_crossing(association, seen, round(SECONDS * FPS), first=20 * FPS + 1)
     assert overlaps.learned == {(0, 1)}
+
+
+@pytest.mark.parametrize("stays_in_view", [True, False])
+def test_if_two_views_no_longer_overlap_nobody_loses_the_gid_for_what_was_before(stays_in_view: bool) -> None:
+    layout = Layout.open(tuple("ABC"))
+    was_in_both = [Stay(1, 0, 1, 60), Stay(1, 1, 20, 70)]
+    last = 300 if stays_in_view else 160
+    run = Run(Association(layout, settings(mode="live", retention_s=600)))
+    grouping = run.association._grouping
+    assert isinstance(grouping, LiveGrouping)
+    overlaps = grouping._learning.overlaps
+    overlaps.learned.add((0, 1))
+    seen = entries([*was_in_both, Stay(1, 2, 100, last), Stay(1, 2, 340, 420), Stay(2, 1, 1, 420)])
+    run.play(seen, upto=150)
+    gid = run.gid(3)
+    assert gid == run.gid(1) == run.gid(2)
+    overlaps.learned.discard((0, 1))
+    run.play(seen, upto=420)
+    assert (0, 1) not in overlaps.learned
+    assert run.gid(3) == run.gid(4) == gid, "in view, and after it has returned"
 
 
 def test_doubt_does_not_end_an_overlap_that_a_mapping_confirms() -> None:
