@@ -13,7 +13,7 @@ from services.aggregator.published import PublishedIds
 from services.aggregator.reader import START, DeadLetter
 from services.aggregator.repair import NUMBERS_END, repair
 from services.aggregator.state import AggregatorState
-from shared.leases import Lease, UnusableKey
+from shared.leases import Lease, UnusableKey, UnusableKeys
 from shared.operator_commands import ANSWERED_FOR_S
 from shared.redis_connection import Client
 
@@ -140,5 +140,10 @@ class Reconciliation:
         """Writes published state again, in several commits."""
         for start in range(0, len(commands), _RESTATED_AT_ONCE):
             part = commands[start : start + _RESTATED_AT_ONCE]
-            lease.commit(part, touched_keys(part), confirm=confirm)
+            try:
+                lease.commit(part, touched_keys(part), confirm=confirm)
+            except UnusableKeys as error:
+                found = repair(error.keys, self._keys, self._state.committed_tick)
+                part = [*found.commands, *self._state.publication.letters(found.letters), *part]
+                lease.commit(part, touched_keys(part), confirm=confirm)
             self._progressed()

@@ -1315,6 +1315,30 @@ def test_a_reply_that_is_lost_while_everything_is_written_again_loses_nothing(
     assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
 
 
+def test_a_key_that_is_damaged_before_everything_is_written_again_is_repaired(redis_client: Client) -> None:
+    site = site_of(redis_client, "damaged")
+    feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
+    for _ in range(TICKS // 2):
+        feeder.feed()
+        aggregator.step()
+    before = global_ids(redis_client, site)
+    gid = int(next(iter(before.values())))
+    redis_client.flushall()
+    publish_site(redis_client, site.config)
+    redis_client.set(site.keys.identity(gid), "garbage")
+    feeder.join()
+    for _ in range(4):
+        feeder.feed()
+        step_through(aggregator)
+    assert redis_client.hget(site.keys.identity(gid), "gid") == str(gid).encode()
+    after = global_ids(redis_client, site)
+    kept = before.keys() & after.keys()
+    assert kept
+    assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
+    letters = [fields[b"reason"].decode() for _, fields in redis_client.xrange(site.keys.dead_letters)]
+    assert any("is of type string: it was deleted" in reason for reason in letters)
+
+
 def test_a_second_spelling_of_a_track_id_is_removed_once(redis_client: Client) -> None:
     site = site_of(redis_client, "spelling")
     feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
