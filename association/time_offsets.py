@@ -48,11 +48,7 @@ class TimeOffsets:
     def learn(self, couples: Sequence[Couple], here: Points, there: Points) -> None:
         """Learn from the newest complete moment of tracks that are one object, and apply what is certain.
 
-        Args:
-            couples: `n` pairs of tracks.
-            here: `(n, 3, 3)` places of the first tracks at the last three moments, the oldest first; see
-                `MotionHistory.feet`.
-            there: likewise of the others.
+        The arguments are those of `ViewPairs.collect`.
         """
         sizes = there[:, 1, 2:]
         velocities = (there[:, 2, :2] - there[:, 0, :2]) / (2e-9 * SLOT_NS) / sizes

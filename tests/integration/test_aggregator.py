@@ -769,9 +769,7 @@ def test_when_redis_has_lost_everything_what_the_aggregator_knows_is_written_aga
         feeder.feed()
         step_through(aggregator)
     after = global_ids(own_client, site)
-    kept = before.keys() & after.keys()
-    assert kept
-    assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
+    check_same_gids(before, after)
     while feeder.tick < TICKS:
         feeder.feed()
         step_through(aggregator)
@@ -1258,10 +1256,7 @@ def test_nothing_ages_and_nothing_is_lost_when_redis_clock_is_set(
 
 def test_an_empty_redis_gets_everything_again_and_no_gid_changes(redis_client: Client) -> None:
     site = site_of(redis_client, "emptied")
-    feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
-    for _ in range(TICKS // 2):
-        feeder.feed()
-        aggregator.step()
+    feeder, aggregator = after_half_of_the_scene(redis_client, site)
     before, known = global_ids(redis_client, site), scan(redis_client, site, "identity:*")
     redis_client.flushall()
     publish_site(redis_client, site.config)
@@ -1270,9 +1265,7 @@ def test_an_empty_redis_gets_everything_again_and_no_gid_changes(redis_client: C
     aggregator.step()
     aggregator.step()
     after = global_ids(redis_client, site)
-    kept = before.keys() & after.keys()
-    assert kept
-    assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
+    check_same_gids(before, after)
     assert set(scan(redis_client, site, "identity:*")) >= set(known)
     kinds = [fields[b"kind"] for _, fields in redis_client.xrange(site.keys.events)]
     assert kinds[0] == b"restored"
@@ -1288,10 +1281,7 @@ def test_a_reply_that_is_lost_while_everything_is_written_again_loses_nothing(
     redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = site_of(redis_client, "unlucky")
-    feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
-    for _ in range(TICKS // 2):
-        feeder.feed()
-        aggregator.step()
+    feeder, aggregator = after_half_of_the_scene(redis_client, site)
     before = global_ids(redis_client, site)
     redis_client.flushall()
     publish_site(redis_client, site.config)
@@ -1310,17 +1300,12 @@ def test_a_reply_that_is_lost_while_everything_is_written_again_loses_nothing(
         step_through(aggregator)
     assert lost
     after = global_ids(redis_client, site)
-    kept = before.keys() & after.keys()
-    assert kept
-    assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
+    check_same_gids(before, after)
 
 
 def test_a_key_that_is_damaged_before_everything_is_written_again_is_repaired(redis_client: Client) -> None:
     site = site_of(redis_client, "damaged")
-    feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
-    for _ in range(TICKS // 2):
-        feeder.feed()
-        aggregator.step()
+    feeder, aggregator = after_half_of_the_scene(redis_client, site)
     before = global_ids(redis_client, site)
     gid = int(next(iter(before.values())))
     redis_client.flushall()
@@ -1332,9 +1317,7 @@ def test_a_key_that_is_damaged_before_everything_is_written_again_is_repaired(re
         step_through(aggregator)
     assert redis_client.hget(site.keys.identity(gid), "gid") == str(gid).encode()
     after = global_ids(redis_client, site)
-    kept = before.keys() & after.keys()
-    assert kept
-    assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
+    check_same_gids(before, after)
     letters = [fields[b"reason"].decode() for _, fields in redis_client.xrange(site.keys.dead_letters)]
     assert any("is of type string: it was deleted" in reason for reason in letters)
 
@@ -1355,6 +1338,21 @@ def test_a_second_spelling_of_a_track_id_is_removed_once(redis_client: Client) -
     assert redis_client.xlen(site.keys.assignments) == changes
 
 
+def after_half_of_the_scene(client: Client, site: PublishedSite) -> tuple[Feeder, Aggregator]:
+    feeder, aggregator = Feeder(client, site, scene()), aggregator_of(client, site)
+    for _ in range(TICKS // 2):
+        feeder.feed()
+        aggregator.step()
+    return feeder, aggregator
+
+
+def check_same_gids(before: dict[tuple[str, bytes], bytes], after: dict[tuple[str, bytes], bytes]) -> None:
+    """Tracks of both times have one gid."""
+    kept = before.keys() & after.keys()
+    assert kept
+    assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
+
+
 def global_ids(client: Client, site: PublishedSite) -> dict[tuple[str, bytes], bytes]:
     """(camera, track id) → gid."""
     maps = {camera: client.hgetall(site.keys.gids(camera)) for camera in CAMERAS}
@@ -1366,10 +1364,7 @@ def test_if_everything_but_a_worker_is_lost_gids_continue_above_the_highest_that
     redis_client.zadd(site.keys.workers, {"w1": 1, b"\xff": 2})
     redis_client.hset(site.keys.worker("w1"), "highest_gid", 41)
     redis_client.set(site.keys.worker("w2"), "of another type")
-    feeder, aggregator = Feeder(redis_client, site, scene()), aggregator_of(redis_client, site)
-    for _ in range(TICKS // 2):
-        feeder.feed()
-        aggregator.step()
+    after_half_of_the_scene(redis_client, site)
     gids = [int(gid) for camera in CAMERAS for gid in redis_client.hvals(site.keys.gids(camera))]
     assert gids
     assert min(gids) >= 42
