@@ -16,7 +16,7 @@ from association.odds import Candidates, Odds, Weighed, plausible
 from association.outcome import CycleResult
 from association.track_table import TrackTable
 
-_MERGE = 0.8
+_MERGE = 0.9
 """Posterior at which two identities are merged, as seen from both."""
 _LEAST_MERGE_RATIO = -1.0
 """Identities with a lower ratio are not merged, however few the rivals."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from association.routes import End, Known, Routes, directions
 from association.track_table import TrackTable
 
 Floats = npt.NDArray[np.float64]
@@ -56,6 +57,8 @@ class Ways(NamedTuple):
     hidden: Floats
     """`(n,)`: log of how much likelier the place is for an object that was only hidden than for one that has just come;
     -inf: not known."""
+    routes: Known
+    """What is known of such ways from others that went them."""
 
 
 class Passages:
@@ -69,6 +72,7 @@ class Passages:
         """`(capacity,)`: index of the camera whose pixels they are; -1: metres."""
         self._arrivals: dict[int, list[tuple[int, float, float]]] = {}
         """Camera → frame, x and y of where objects came into its view, the newest last."""
+        self._routes = Routes()
 
     def observe(self, rows: npt.NDArray[np.intp], time_ns: int, places: Floats, frame: int) -> None:
         """Take note of where tracks are.
@@ -137,7 +141,7 @@ class Passages:
             arrived: row of the track; -1: not known.
         """
         self._grow()
-        ways = Ways(np.full(len(left), np.nan), np.zeros(len(left)), np.full(len(left), -np.inf))
+        ways = _ways_of_nothing(len(left))
         if arrived < 0:
             return ways
         frame = int(self._frames[arrived])
@@ -145,10 +149,48 @@ class Passages:
         known = np.flatnonzero((self._frames[left] == frame) & (end_s < self._moments[arrived, _FIRST, 0]))
         if len(known):
             found = _ways(self._moments[left[known]], self._moments[arrived], is_metric=frame < 0)
-            for part, values in zip(ways, found, strict=True):
-                part[known] = values
+            ways.densities[known], ways.headings[known], ways.hidden[known] = found
             ways.hidden[known] -= self._log_density_of_arrivals(arrived)
-        return ways
+        seconds = self._moments[arrived, _FIRST, 0] - end_s
+        exits = np.where((seconds > 0)[:, None], self._ends(left, leaving=True), np.nan)
+        return ways._replace(routes=self._routes.known(exits, self._ends(np.array([arrived]))[0], seconds))
+
+    def _ends(self, rows: npt.NDArray[np.intp], *, leaving: bool = False) -> Floats:
+        """Where tracks begin, or end if `leaving`: `End` without its camera, `(n, 6)`."""
+        moments = self._moments[rows]
+        place = moments[:, _LAST if leaving else _FIRST]
+        if leaving:
+            velocities = _velocities(_earlier(moments), place, place[:, 3])
+        else:
+            velocities = _velocities(place, moments[:, _EARLY], place[:, 3])
+        return np.column_stack([self._frames[rows], place[:, 1:], directions(velocities)])
+
+    def _end(self, row: int, *, leaving: bool = False) -> End | None:
+        """Where a track begins, or ends if `leaving`; None: its place is not known."""
+        if row < 0 or np.isnan(self._moments[row, _FIRST, 0]):
+            return None
+        frame, *rest = self._ends(np.array([row]), leaving=leaving)[0].tolist()
+        return End(int(self._table.rows["camera"][row]), int(frame), *rest)
+
+    def learn_route(self, earlier: Sequence[int], row: int) -> None:
+        """Take note that the object of some tracks went to where a later track began.
+
+        `earlier`: rows; none if the object is new.
+        """
+        self._grow()
+        last = int(self.last_rows(np.array(earlier, np.intp), np.zeros(1, np.intp))[0]) if earlier else -1
+        left, entered = self._end(last, leaving=True), self._end(row)
+        if entered is None or (earlier and left is None):
+            return
+        seconds = float(self._moments[row, _FIRST, 0] - self._moments[last, _LAST, 0]) if earlier else 0.0
+        if not earlier or seconds > 0:
+            self._routes.learn(left, entered, seconds)
+
+    def learn_gone(self, row: int) -> None:
+        """Take note that the object of a track was not seen again."""
+        self._grow()
+        if (left := self._end(row, leaving=True)) is not None:
+            self._routes.learn(left, None)
 
     def learn_arrival(self, row: int) -> None:
         """Take note that the object of a track has come into the view, and was not only hidden."""
@@ -172,6 +214,7 @@ class Passages:
         """Forget the places of a camera: it shows another view."""
         self._grow()
         self._arrivals.pop(camera, None)
+        self._routes.restart(camera)
         self._moments[self._table.rows["camera"] == camera] = np.nan
 
     def cut(self, row: int, ended: int) -> None:
@@ -209,6 +252,7 @@ class Passages:
             "moments": self._moments[rows].astype("<f8").tobytes(),
             "frames": self._frames[rows].astype("<i4").tobytes(),
             "arrivals": [[camera, [list(place) for place in places]] for camera, places in self._arrivals.items()],
+            "routes": self._routes.to_list(),
         }
 
     def restore(self, data: Mapping[str, Any], camera_index: Sequence[int]) -> None:
@@ -222,14 +266,20 @@ class Passages:
         self._frames[rows] = np.append(np.array(camera_index, np.int32), -1)[frames]
         gone = rows[(frames >= 0) & (self._frames[rows] < 0)]
         self._moments[gone] = np.nan
+        self._routes.restore(data.get("routes", ()), camera_index)
         for camera, places in data["arrivals"]:
             if camera_index[camera] >= 0:
                 now = camera_index[camera]
                 self._arrivals[now] = [(now if frame >= 0 else -1, x, y) for frame, x, y in places]
 
 
-def _ways(left: Floats, arrived: Floats, *, is_metric: bool) -> Ways:
-    """The ways from the moments `(n, 5, 4)` of tracks to those of a later one, `(5, 4)`.
+def _ways_of_nothing(n: int) -> Ways:
+    """`n` ways of which nothing is known."""
+    return Ways(np.full(n, np.nan), np.zeros(n), np.full(n, -np.inf), Known(np.zeros(n), np.zeros(n), 0.0))
+
+
+def _ways(left: Floats, arrived: Floats, *, is_metric: bool) -> tuple[Floats, Floats, Floats]:
+    """Densities, headings and `hidden` of the ways from the moments `(n, 5, 4)` of tracks to those of a later one.
 
     `hidden` is only the log of the density of the place, per square object size, if the object was hidden.
     """
@@ -238,8 +288,7 @@ def _ways(left: Floats, arrived: Floats, *, is_metric: bool) -> Ways:
     sizes = np.sqrt(np.maximum(end[:, 3], 1e-6) * max(begin[3], 1e-6))
     way = (begin[1:3] - end[:, 1:3]) / sizes[:, None]
     far = np.hypot(*way.T)
-    has_before = ~np.isnan(left[:, _BEFORE, 0])
-    leaving = _velocities(np.where(has_before[:, None], left[:, _BEFORE], left[:, _FIRST]), end, sizes)
+    leaving = _velocities(_earlier(left), end, sizes)
     arriving = _velocities(begin[None], arrived[_EARLY][None], sizes)
     ahead = np.hypot(*(way - leaving * took_s[:, None]).T)
     deviations = _HIDDEN + _DRIFT * took_s
@@ -248,7 +297,7 @@ def _ways(left: Floats, arrived: Floats, *, is_metric: bool) -> Ways:
     hidden = np.where(took_s * 1e9 <= LONGEST_HIDDEN_NS, hidden, -np.inf)
     unknown = np.full(len(left), np.nan)
     if not is_metric:
-        return Ways(unknown, np.zeros(len(left)), hidden)
+        return unknown, np.zeros(len(left)), hidden
     headings = _headings(leaving, way, far) + _headings(arriving, way, far)
     speeds = np.hypot(leaving[:, 0], leaving[:, 1]), np.hypot(arriving[:, 0], arriving[:, 1])
     counts = (~np.isnan(speeds)).sum(axis=0)
@@ -257,7 +306,12 @@ def _ways(left: Floats, arrived: Floats, *, is_metric: bool) -> Ways:
     with np.errstate(divide="ignore"):
         off = np.log(took_s * speed / np.maximum(far, 1e-9)) / _PACE
     densities = np.exp(-0.5 * off**2) / (took_s * _PACE * math.sqrt(2 * math.pi))
-    return Ways(np.where(travels, densities, unknown), headings, hidden)
+    return np.where(travels, densities, unknown), headings, hidden
+
+
+def _earlier(moments: Floats) -> Floats:
+    """The moments `(n, 4)` from which velocities at the ends of tracks, `(n, 5, 4)`, are measured."""
+    return np.where(np.isnan(moments[:, _BEFORE, :1]), moments[:, _FIRST], moments[:, _BEFORE])
 
 
 def _velocities(one: Floats, other: Floats, sizes: Floats) -> Floats:

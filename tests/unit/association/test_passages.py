@@ -9,7 +9,7 @@ import pytest
 
 from association.core import Association
 from association.outcome import CameraTick
-from association.passages import Passages
+from association.passages import Passages, Ways
 from association.track_table import TrackTable
 from shared.calibration import Calibration
 from shared.layout import Layout
@@ -207,19 +207,26 @@ def test_a_camera_that_was_moved_and_one_that_is_gone_have_no_places() -> None:
     assert again.last_rows(np.array([left]), np.zeros(1, np.intp)).tolist() == [-1]
 
 
+def same_ways(one: Ways, other: Ways) -> bool:
+    pairs = zip([*one[:3], *one.routes], [*other[:3], *other.routes], strict=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
 def test_what_is_known_survives_a_checkpoint_and_new_numbers_of_rows() -> None:
     found, left = passages((0, 0.0, 0.0), (1, 8.0, 0.0), (2, 16.0, 1.0))
     arrived = found._table.add(1, 2, 0, 0, 0)
     found.observe(np.array([arrived]), 7 * SECOND, np.array([[56.0, 0.0, LENGTH_M]]), -1)
+    found.learn_route([left], arrived)
     again = Passages(found._table)
     again.restore(found.to_dict(), [0, 1])
     one, other = (part.ways(np.array([left]), arrived) for part in (found, again))
-    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
+    assert same_ways(one, other)
+    assert one.routes.begun[0] == 1.0
     swapped = np.arange(len(found._table.rows))
     swapped[[left, arrived]] = arrived, left
     again.renumber_rows(swapped)
     moved = again.ways(np.array([arrived]), left)
-    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, moved, strict=True))
+    assert same_ways(one, moved)
 
 
 def test_the_part_of_a_divided_track_that_ended_keeps_its_beginning_and_the_other_begins_anew() -> None:
