@@ -31,16 +31,16 @@ from association.track_table import TrackTable
 
 _AT_ONE_PLACE = 3.0
 """A track that has just started is decided at once if its place says so much for an identity."""
-_SURE = 0.95
+_SURE = 0.96
 """Posterior at which a young track is decided."""
 _LIKELY = 0.5
 """Posterior that suffices for a track that has waited."""
 _WAIT_NS, _WAIT_TICKS = 2_000_000_000, 3
 """How long a track waits for a clear decision: at one tick per second or less, for so many ticks."""
-_LIKELY_NEW = 0.65
+_LIKELY_NEW = 0.8
 """After that, the posterior that suffices for a new object, if the place of the track on the ground is known. Below it,
 the track waits: its place often tells who it is, and a gid too many has to be merged away."""
-_LONGEST_WAIT_NS = 4_000_000_000
+_LONGEST_WAIT_NS = 5_000_000_000
 """How long a track waits at most."""
 _EXPLAINED = 5
 """So many identities are looked at to find one that explains why a track is a new object."""

@@ -142,7 +142,7 @@ class Passages:
         """
         self._grow()
         ways = _ways_of_nothing(len(left))
-        if arrived < 0:
+        if arrived < 0 or not len(left):
             return ways
         frame = int(self._frames[arrived])
         end_s = np.where(left >= 0, self._moments[left, _LAST, 0], np.nan)

@@ -81,7 +81,7 @@ class Routes:
         """Camera → passages that ended in it, the newest last."""
         self._gone: dict[int, list[_Passage]] = {}
         """Camera → passages that began in it and ended nowhere, the newest last."""
-        self._arrays: tuple[Floats, Floats, Floats, Floats] | None = None
+        self._arrays: tuple[Floats, Floats, Floats] | None = None
 
     def learn(self, left: End | None, entered: End | None, seconds: float = 0.0) -> None:
         """Take note of a passage; `left` is None: a new object; `entered` is None: it was not seen again."""
@@ -103,32 +103,30 @@ class Routes:
             entered: `(6,)` where they would end.
             seconds: `(n,)` how long they would take.
         """
-        begins, ends, times, new = self._as_arrays()
-        begun, arriving = np.zeros(len(left)), np.zeros(len(left))
+        begins, ends, times = self._as_arrays()
+        _, arrived, alike = _alike(entered[None], ends)
+        here = np.zeros(len(ends))
+        here[arrived] = alike
         each, passages, alike = _alike(left, begins)
-        np.add.at(begun, each, alike)
-        _, arrived, as_here = _alike(entered[None], ends)
-        here = np.zeros(len(begins))
-        here[arrived] = as_here
-        some = here[passages] > 0
-        each, passages, alike = each[some], passages[some], alike[some]
-        after = np.log1p(seconds[each])
-        off = (after - np.log1p(times[passages])) / _TIME
-        densities = np.exp(-0.5 * off**2 - after) / (_TIME * math.sqrt(2 * math.pi))
-        np.add.at(arriving, each, alike * here[passages] * densities)
-        return Known(begun, arriving, float(_alike(entered[None], new)[2].sum()))
+        begun, arriving = np.bincount(each, alike, len(left)), np.zeros(len(left))
+        some = np.flatnonzero(here[passages])
+        if len(some):
+            each, passages = each[some], passages[some]
+            after = np.log1p(seconds[each])
+            off = (after - np.log1p(times[passages])) / _TIME
+            densities = np.exp(-0.5 * off**2 - after) / (_TIME * math.sqrt(2 * math.pi))
+            arriving = np.bincount(each, alike[some] * here[passages] * densities, len(left))
+        return Known(begun, arriving, float(here[len(begins) :].sum()))
 
-    def _as_arrays(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Where passages began and ended, `(n, 6)`, how long they took, `(n,)`, and where new objects appeared."""
+    def _as_arrays(self) -> tuple[Floats, Floats, Floats]:
+        """Where passages began, `(n, 6)`; where they ended and then where new objects appeared, `(n + m, 6)`; how long
+        passages took, `(n,)`.
+        """
         if self._arrays is None:
             every = [one for passages in (self._entered, self._gone) for kept in passages.values() for one in kept]
-            come = [one for one in every if one.left is not None]
-            self._arrays = (
-                _ends(one.left for one in come),
-                _ends(one.entered for one in come),
-                np.array([one.seconds for one in come]),
-                _ends(one.entered for one in every if one.left is None),
-            )
+            known, new = ([one for one in every if (one.left is None) == is_new] for is_new in (False, True))
+            ends = [one.entered for one in known + new]
+            self._arrays = _ends(one.left for one in known), _ends(ends), np.array([one.seconds for one in known])
         return self._arrays
 
     def restart(self, camera: int) -> None:
@@ -169,10 +167,10 @@ def _ends(ends: Iterable[End | None]) -> Floats:
 
 def _alike(some: Floats, others: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
     """Which of `(n, 6)` ends are like which of `(m, 6)` others: indices of both, and how much, in (0, 1]."""
-    sizes = np.maximum(some[:, None, 3] * others[:, 3], 1e-12)
-    near = (some[:, None, 0] == others[:, 0]) & ((some[:, None, 1] - others[:, 1]) ** 2 < (_REACH * _NEAR) ** 2 * sizes)
+    reach = (_REACH * _NEAR) ** 2 * some[:, None, 3] * others[:, 3]
+    near = (some[:, None, 0] == others[:, 0]) & ((some[:, None, 1] - others[:, 1]) ** 2 < reach)
     each, other = np.nonzero(near)
     one, two = some[each], others[other]
-    far = ((one[:, 1:3] - two[:, 1:3]) ** 2).sum(axis=1) / sizes[each, other] / _NEAR**2
-    turned = ((one[:, 4:6] - two[:, 4:6]) ** 2).sum(axis=1) / _DIRECTION**2
-    return each, other, np.exp(-0.5 * (far + turned))
+    off = ((one - two) ** 2).T
+    far = (off[1] + off[2]) / (one[:, 3] * two[:, 3] * _NEAR**2)
+    return each, other, np.exp(-0.5 * (far + (off[4] + off[5]) / _DIRECTION**2))

@@ -244,7 +244,7 @@ def test_a_track_with_two_equal_candidates_waits_and_a_clear_one_does_not() -> N
 
 @pytest.mark.parametrize(
     ("places", "new", "in_view_s", "seconds"),
-    [(True, 0.6, 8.0, 4.0), (True, 0.7, 8.0, 2.0), (False, 0.6, 8.0, 2.0), (True, 0.6, 3.0, 3.0)],
+    [(True, 0.7, 8.0, 5.0), (True, 0.85, 8.0, 2.0), (False, 0.7, 8.0, 2.0), (True, 0.7, 3.0, 3.0)],
 )
 def test_who_may_be_a_new_object_waits_longer_in_view_where_places_may_tell(
     monkeypatch: pytest.MonkeyPatch, places: bool, new: float, in_view_s: float, seconds: float
@@ -262,8 +262,8 @@ def test_who_may_be_a_new_object_waits_longer_in_view_where_places_may_tell(
     assert first == seen[0].tick + round(seconds * FPS)
 
 
-@pytest.mark.parametrize(("fps", "seconds"), [(2.0, 2.0), (1.0, 3.0), (0.5, 4.0)])
-def test_at_low_rates_an_unclear_track_waits_for_four_pictures_or_four_seconds(
+@pytest.mark.parametrize(("fps", "seconds"), [(2.0, 2.0), (1.0, 3.0), (0.5, 6.0)])
+def test_at_low_rates_an_unclear_track_waits_for_four_pictures_or_five_seconds(
     monkeypatch: pytest.MonkeyPatch, fps: float, seconds: float
 ) -> None:
     entries = crossing_entries([Driver(0, 0, (-4.0, 0.0), (0.3, 0.0), 0.0, 8.0)], 1, 8.0, 0.2, 1)
