@@ -36,6 +36,11 @@ class Learning:
         """Take note that a camera was watched."""
         self.travel.observe(seen)
 
+    def cut(self, row: int, ended: int) -> None:
+        """Take note that a track was divided; the row `ended` has the part that ended."""
+        self.travel.cut(row, ended)
+        self.overlaps.forget(row)
+
     def forget(self, row: int) -> None:
         """Forget a track; another one may use its row."""
         self.travel.forget(row)

@@ -187,7 +187,7 @@ class LiveGrouping:
             # What an operator merged or split stays whole.
             if self._table.rows["used"][row] and not self._table.rows["ended"][row] and not self._is_pinned(row):
                 ended = self.evidence.cut(row)
-                self._learning.forget(row)
+                self._learning.cut(row, ended)
                 if self._changes.cut(row, ended, result):
                     cut.append(row)
         return cut

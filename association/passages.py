@@ -153,7 +153,9 @@ class Passages:
             ways.hidden[known] -= self._log_density_of_arrivals(arrived)
         seconds = self._moments[arrived, _FIRST, 0] - end_s
         exits = np.where((seconds > 0)[:, None], self._ends(left, leaving=True), np.nan)
-        return ways._replace(routes=self._routes.known(exits, self._ends(np.array([arrived]))[0], seconds))
+        entry, now_s = self._ends(np.array([arrived]))[0], float(self._moments[arrived, _FIRST, 0])
+        camera = int(self._table.rows["camera"][arrived])
+        return ways._replace(routes=self._routes.known(exits, camera, entry, seconds, now_s))
 
     def _ends(self, rows: npt.NDArray[np.intp], *, leaving: bool = False) -> Floats:
         """Where tracks begin, or end if `leaving`: `End` without its camera, `(n, 6)`."""
@@ -182,15 +184,16 @@ class Passages:
         left, entered = self._end(last, leaving=True), self._end(row)
         if entered is None or (earlier and left is None):
             return
-        seconds = float(self._moments[row, _FIRST, 0] - self._moments[last, _LAST, 0]) if earlier else 0.0
+        at_s = float(self._moments[row, _FIRST, 0])
+        seconds = at_s - float(self._moments[last, _LAST, 0]) if earlier else 0.0
         if not earlier or seconds > 0:
-            self._routes.learn(left, entered, seconds)
+            self._routes.learn(left, entered, seconds, at_s)
 
     def learn_gone(self, row: int) -> None:
         """Take note that the object of a track was not seen again."""
         self._grow()
         if (left := self._end(row, leaving=True)) is not None:
-            self._routes.learn(left, None)
+            self._routes.learn(left, None, 0.0, float(self._moments[row, _LAST, 0]))
 
     def learn_arrival(self, row: int) -> None:
         """Take note that the object of a track has come into the view, and was not only hidden."""
@@ -275,7 +278,7 @@ class Passages:
 
 def _ways_of_nothing(n: int) -> Ways:
     """`n` ways of which nothing is known."""
-    return Ways(np.full(n, np.nan), np.zeros(n), np.full(n, -np.inf), Known(np.zeros(n), np.zeros(n), 0.0))
+    return Ways(np.full(n, np.nan), np.zeros(n), np.full(n, -np.inf), Known(np.zeros(n), np.zeros(n), 0.0, 0.0))
 
 
 def _ways(left: Floats, arrived: Floats, *, is_metric: bool) -> tuple[Floats, Floats, Floats]:

@@ -28,7 +28,9 @@ _SLOW = 0.3
 _TIME = 0.2
 """Standard deviation of the logarithm of one second plus the travel time on one route."""
 _REACH = 3.0
-"""Ends that are more standard deviations apart have nothing to do with each other."""
+"""Ends whose places are more standard deviations apart have nothing to do with each other."""
+_FRAME = 1e9
+"""More than any coordinate in pixels or metres."""
 
 
 class End(NamedTuple):
@@ -55,6 +57,8 @@ class Known(NamedTuple):
     """`(n,)`: those of them per second that ended where this one would end, after the same time."""
     new: float
     """New objects that appeared where these passages would end."""
+    watched_s: float
+    """For how long those that appeared in this camera have been counted."""
 
 
 class _Passage(NamedTuple):
@@ -63,7 +67,20 @@ class _Passage(NamedTuple):
     entered: End | None
     """None: not seen again."""
     seconds: float
-    """0 if one end is not known."""
+    """How long it took; 0 if one end is not known."""
+    at_s: float
+    """When the object appeared; when it left, if it was not seen again."""
+
+
+class _Known(NamedTuple):
+    """The passages as arrays."""
+
+    begins: _Places
+    """Of `n` passages."""
+    ends: _Places
+    """Of these and, after them, of all new objects."""
+    seconds: Floats
+    """`(n,)`: how long the passages took."""
 
 
 def directions(velocities: Floats) -> Floats:
@@ -78,78 +95,122 @@ class Routes:
 
     def __init__(self) -> None:
         self._entered: dict[int, list[_Passage]] = {}
-        """Camera → passages that ended in it, the newest last."""
+        """Camera → passages that ended in it, the newest last; none is empty."""
         self._gone: dict[int, list[_Passage]] = {}
-        """Camera → passages that began in it and ended nowhere, the newest last."""
-        self._arrays: tuple[Floats, Floats, Floats] | None = None
+        """Camera → passages that began in it and ended nowhere, the newest last; none is empty."""
+        self._arrays: _Known | None = None
 
-    def learn(self, left: End | None, entered: End | None, seconds: float = 0.0) -> None:
-        """Take note of a passage; `left` is None: a new object; `entered` is None: it was not seen again."""
+    def learn(self, left: End | None, entered: End | None, seconds: float, at_s: float) -> None:
+        """Take note of a passage.
+
+        Args:
+            left: where it began; None: a new object.
+            entered: where it ended; None: the object was not seen again.
+            seconds: how long it took; 0 if one end is not known.
+            at_s: when the object appeared, or when it left if it was not seen again.
+        """
         if entered is not None:
             passages = self._entered.setdefault(entered.camera, [])
+            if left is not None and any(one.left == left for one in self._gone.get(left.camera, ())):
+                self._keep(lambda one: one.entered is not None or one.left != left)  # It was not gone after all.
         elif left is not None:
             passages = self._gone.setdefault(left.camera, [])
         else:
             return
-        passages.append(_Passage(left, entered, seconds))
+        passages.append(_Passage(left, entered, seconds, at_s))
         del passages[:-_KEPT]
         self._arrays = None
 
-    def known(self, left: Floats, entered: Floats, seconds: Floats) -> Known:
+    def known(self, left: Floats, camera: int, entered: Floats, seconds: Floats, now_s: float) -> Known:
         """What is known of the passages from some places to one place.
 
         Args:
-            left: `(n, 6)` where they would begin: an `End` without its camera. A frame of -2: not known.
+            left: `(n, 6)` where they would begin: an `End` without its camera; nan: not known.
+            camera: in which they would end.
             entered: `(6,)` where they would end.
             seconds: `(n,)` how long they would take.
+            now_s: when they would end.
         """
-        begins, ends, times = self._as_arrays()
-        _, arrived, alike = _alike(entered[None], ends)
-        here = np.zeros(len(ends))
+        known = self._as_arrays()
+        _, arrived, alike = known.ends.like(entered[None])
+        here = np.zeros(known.ends.count)
         here[arrived] = alike
-        each, passages, alike = _alike(left, begins)
-        begun, arriving = np.bincount(each, alike, len(left)), np.zeros(len(left))
+        each, passages, alike = known.begins.like(left)
+        begun, arriving = _sums(each, alike, len(left)), np.zeros(len(left))
         some = np.flatnonzero(here[passages])
         if len(some):
             each, passages = each[some], passages[some]
             after = np.log1p(seconds[each])
-            off = (after - np.log1p(times[passages])) / _TIME
+            off = (after - np.log1p(known.seconds[passages])) / _TIME
             densities = np.exp(-0.5 * off**2 - after) / (_TIME * math.sqrt(2 * math.pi))
-            arriving = np.bincount(each, alike[some] * here[passages] * densities, len(left))
-        return Known(begun, arriving, float(here[len(begins) :].sum()))
+            arriving = _sums(each, alike[some] * here[passages] * densities, len(left))
+        since_s = min((one.at_s for one in self._entered.get(camera, ())), default=now_s)
+        return Known(begun, arriving, float(here[known.begins.count :].sum()), max(0.0, now_s - since_s))
 
-    def _as_arrays(self) -> tuple[Floats, Floats, Floats]:
-        """Where passages began, `(n, 6)`; where they ended and then where new objects appeared, `(n + m, 6)`; how long
-        passages took, `(n,)`.
-        """
+    def _as_arrays(self) -> _Known:
         if self._arrays is None:
             every = [one for passages in (self._entered, self._gone) for kept in passages.values() for one in kept]
-            known, new = ([one for one in every if (one.left is None) == is_new] for is_new in (False, True))
-            ends = [one.entered for one in known + new]
-            self._arrays = _ends(one.left for one in known), _ends(ends), np.array([one.seconds for one in known])
+            seen, new = ([one for one in every if (one.left is None) == is_new] for is_new in (False, True))
+            begins, ends = _Places(one.left for one in seen), _Places(one.entered for one in seen + new)
+            self._arrays = _Known(begins, ends, np.array([one.seconds for one in seen]))
         return self._arrays
 
     def restart(self, camera: int) -> None:
         """Forget the passages from and to a camera: it shows another view."""
-        self._keep(lambda passage: all(end is None or end.camera != camera for end in passage[:2]))
+        self._keep(lambda one: all(end is None or end.camera != camera for end in (one.left, one.entered)))
 
     def _keep(self, wanted: Callable[[_Passage], bool]) -> None:
         for passages in (self._entered, self._gone):
-            for camera in list(passages):
-                passages[camera] = [one for one in passages[camera] if wanted(one)]
-        self._arrays = None
+            for camera, kept in list(passages.items()):
+                if not all(map(wanted, kept)):
+                    passages[camera] = [one for one in kept if wanted(one)]
+                    self._arrays = None
+                    if not passages[camera]:
+                        del passages[camera]  # as if it had never been, like after a restart
 
     def to_list(self) -> list[Any]:
         """The passages, for a checkpoint."""
         every = [one for passages in (self._entered, self._gone) for kept in passages.values() for one in kept]
-        return [[list(one.left or ()), list(one.entered or ()), one.seconds] for one in every]
+        return [[list(one.left or ()), list(one.entered or ()), one.seconds, one.at_s] for one in every]
 
     def restore(self, passages: Sequence[Any], camera_index: Sequence[int]) -> None:
         """Restore `to_list`; camera `i` has index `camera_index[i]` now, -1 if it is gone."""
-        for *ends, seconds in passages:
+        for *ends, seconds, at_s in passages:
             left, entered = (_renumbered(end, camera_index) for end in ends)
             if all(end is None or end.camera >= 0 for end in (left, entered)):
-                self.learn(left, entered, seconds)
+                self.learn(left, entered, seconds, at_s)
+
+
+class _Places:
+    """Ends of passages, ordered so that those near a place are found without looking at all."""
+
+    def __init__(self, ends: Iterable[End | None]) -> None:
+        rows = np.array([end[1:] if end else (-2.0, *[math.nan] * 5) for end in ends]).reshape(-1, 6)
+        keys = rows[:, 0] * _FRAME + np.nan_to_num(rows[:, 1])
+        self._order = np.argsort(keys, kind="stable")
+        self._rows, self._keys = rows[self._order], keys[self._order]
+        self._largest = float(np.nanmax(rows[:, 3], initial=0.0))
+        self.count = len(rows)
+
+    def like(self, some: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
+        """Which of `(n, 6)` ends are like which of these: indices of both, and how much, in (0, 1]."""
+        known = np.flatnonzero(~np.isnan(some).any(axis=1))
+        keys, reach = some[known, 0] * _FRAME + some[known, 1], _REACH * _NEAR * np.sqrt(some[known, 3] * self._largest)
+        first = np.searchsorted(self._keys, keys - reach, "left")
+        counts = np.searchsorted(self._keys, keys + reach, "right") - first
+        each = np.repeat(known, counts)
+        other = np.arange(counts.sum()) + np.repeat(first - (counts.cumsum() - counts), counts)
+        one, two = some[each], self._rows[other]
+        off = ((one - two) ** 2).T
+        far = (off[1] + off[2]) / (one[:, 3] * two[:, 3] * _NEAR**2)
+        near = np.flatnonzero((one[:, 0] == two[:, 0]) & (far < _REACH**2))
+        alike = np.exp(-0.5 * (far + (off[4] + off[5]) / _DIRECTION**2)[near])
+        return each[near], self._order[other[near]], alike
+
+
+def _sums(numbers: npt.NDArray[np.intp], values: Floats, n: int) -> Floats:
+    """Sums of the values with each of the numbers below `n`."""
+    return np.bincount(numbers, values, n).astype(np.float64)
 
 
 def _renumbered(end: Sequence[Any], camera_index: Sequence[int]) -> End | None:
@@ -158,19 +219,3 @@ def _renumbered(end: Sequence[Any], camera_index: Sequence[int]) -> End | None:
     camera, frame, *rest = end
     now = camera_index[camera]
     return End(now, now if frame >= 0 else -1, *rest)
-
-
-def _ends(ends: Iterable[End | None]) -> Floats:
-    """Ends without their cameras, `(n, 6)`; those that are not known have the frame -2."""
-    return np.array([end[1:] if end else (-2.0, *[math.nan] * 5) for end in ends]).reshape(-1, 6)
-
-
-def _alike(some: Floats, others: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
-    """Which of `(n, 6)` ends are like which of `(m, 6)` others: indices of both, and how much, in (0, 1]."""
-    reach = (_REACH * _NEAR) ** 2 * some[:, None, 3] * others[:, 3]
-    near = (some[:, None, 0] == others[:, 0]) & ((some[:, None, 1] - others[:, 1]) ** 2 < reach)
-    each, other = np.nonzero(near)
-    one, two = some[each], others[other]
-    off = ((one - two) ** 2).T
-    far = (off[1] + off[2]) / (one[:, 3] * two[:, 3] * _NEAR**2)
-    return each, other, np.exp(-0.5 * (far + (off[4] + off[5]) / _DIRECTION**2))

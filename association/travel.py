@@ -52,11 +52,12 @@ _START_NS = 3_000_000_000
 _BY_SPEED = 0.7
 """Share of the objects that keep their speed on the way; the others take any time that was seen."""
 _SHARED = 0.7
-"""Cameras, times and directions are not independent: this share of what they say together is right. Measured on the
-demo: of 2,063 objects that left and were a new track with a log ratio of -5 to -4, 73 were; 13 should have been."""
+"""Cameras, times and directions are not independent, so the log of their joint ratio is multiplied by this. On the
+demo, of 2,063 pairs of an object that had left and a new track with log ratios from -5 to -4, 73 were one object; 13
+were expected."""
 _ASSUMED_BEGUN, _LEAST_ASSUMED = 1.0, 0.1
-"""What cameras, times and directions say counts as this many objects that left at the same place, and at least as this
-share of all."""
+"""What cameras, times and directions say counts as this many passages that began at the same place, and at least as
+this share of all."""
 _ASSUMED_NEW_HERE, _ASSUMED_SECONDS_HERE = 0.5, 40.0
 """What is assumed of the rate of new objects at one place: so many of them, in this time."""
 _LOG_BOUNDS = (-5.0, 3.0)
@@ -195,8 +196,8 @@ class TravelTimes:
 
     def _with_routes(self, ratios: Seconds, target: int, ways: Ways) -> Seconds:
         """Log of the ratios, together with what others say that went the same ways."""
-        begun, arriving, new = ways.routes
-        watched_s = self._watched_s.get(target, 0.0) + _ASSUMED_SECONDS_HERE
+        begun, arriving, new, counted_s = ways.routes
+        watched_s = min(self._watched_s.get(target, 0.0), counted_s) + _ASSUMED_SECONDS_HERE
         known = arriving / ((new + _ASSUMED_NEW_HERE) / watched_s) / (_ASSUMED_BEGUN + begun)
         logs: Seconds = np.log(known + np.maximum(_ASSUMED_BEGUN / (_ASSUMED_BEGUN + begun), _LEAST_ASSUMED) * ratios)
         return logs
@@ -238,6 +239,13 @@ class TravelTimes:
             low, middle, high = np.quantile(times, (0.1, 0.5, 0.9)).tolist()
             steps.append(LearnedStep(source, target, len(times), (low, middle, high)))
         return steps
+
+    def cut(self, row: int, ended: int) -> None:
+        """Take note that a track was divided: what was counted of it belongs to the part that ended."""
+        for counted in (self._counted, self._left):
+            if row in counted:
+                counted.remove(row)
+                counted.add(ended)
 
     def forget(self, row: int) -> None:
         """Clear a row, which another track may use from now on."""

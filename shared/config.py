@@ -171,8 +171,8 @@ class AssociationConfig(Section):
     min_track_frames: int = Field(3, ge=1, le=1000, description="a track gets a gid after this many embeddings")
     learn: bool = Field(
         True,
-        description="live mode: learn overlaps, places, travel times and how alike objects look; false: only use what "
-        "has been learned, the layout and the calibrations",
+        description="live mode: learn overlaps, places, travel times, routes and how alike objects look; false: only "
+        "use what has been learned, the layout and the calibrations",
     )
     retention_seconds: Seconds = Field(
         300.0, description="how long after it was last seen an identity can be recognised again"

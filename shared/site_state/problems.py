@@ -339,7 +339,7 @@ def _starting_roles(services: Iterable[ServiceInfo]) -> set[str]:
 _AFTER_S = 0.35
 """A role changes hands within this time when its owner stops in the usual way."""
 _AFTER_S_OF: Mapping[ProblemCode, float] = {
-    "gids_missing": 2.5,  # a track that goes on with another object waits for a gid again, mostly 2 s
+    "gids_missing": 5.5,  # a track that goes on with another object waits for a gid again, up to 5 s
     "no_worker": 0.0,  # found after 2 s without a heartbeat
     "service_silent": 0.0,
 }

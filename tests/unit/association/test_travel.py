@@ -69,3 +69,12 @@ def test_what_was_learned_survives_a_restart_and_a_camera_that_is_removed() -> N
     moved = Association(Layout.open(tuple("ABC")), settings(mode="live"))
     moved.restore(association.to_dict(), [2, 1])
     assert [(step.source, step.target) for step in steps(moved)] == [(2, 1)]
+
+
+def test_a_track_that_was_counted_and_is_divided_then_counts_once() -> None:
+    travel = Association(street(2), settings(mode="live"))._grouping._learning.travel  # type: ignore[union-attr]
+    travel._counted, travel._left = {3, 5}, {5}
+    travel.cut(5, 8)
+    assert (travel._counted, travel._left) == ({3, 8}, {8})
+    travel.cut(4, 9)
+    assert travel._counted == {3, 8}

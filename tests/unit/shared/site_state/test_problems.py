@@ -197,7 +197,7 @@ def test_a_problem_is_reported_once_it_lasts_and_until_it_stays_away() -> None:
 def test_missing_gids_are_reported_later() -> None:
     watch = ProblemWatch()
     watch.settled((), 0.0)
-    assert [bool(reported(watch, i / 2, MISSING)) for i in range(1, 8)] == [False] * 5 + [True] * 2
+    assert [bool(reported(watch, i / 2, MISSING)) for i in range(1, 14)] == [False] * 11 + [True] * 2
 
 
 def test_the_first_reading_and_one_after_a_pause_count_as_they_are() -> None:
