@@ -161,11 +161,9 @@ class Passages:
         """Where tracks begin, or end if `leaving`: `End` without its camera, `(n, 6)`."""
         moments = self._moments[rows]
         place = moments[:, _LAST if leaving else _FIRST]
-        if leaving:
-            velocities = _velocities(_earlier(moments), place, place[:, 3])
-        else:
-            velocities = _velocities(place, moments[:, _EARLY], place[:, 3])
-        return np.column_stack([self._frames[rows], place[:, 1:], directions(velocities)])
+        one, other = (_earlier(moments), place) if leaving else (place, moments[:, _EARLY])
+        sizes = np.maximum(place[:, 3], 1e-6)
+        return np.column_stack([self._frames[rows], place[:, 1:3], sizes, directions(_velocities(one, other, sizes))])
 
     def _end(self, row: int, *, leaving: bool = False) -> End | None:
         """Where a track begins, or ends if `leaving`; None: its place is not known."""

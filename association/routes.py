@@ -189,7 +189,7 @@ class _Places:
         keys = rows[:, 0] * _FRAME + np.nan_to_num(rows[:, 1])
         self._order = np.argsort(keys, kind="stable")
         self._rows, self._keys = rows[self._order], keys[self._order]
-        self._largest = float(np.nanmax(rows[:, 3], initial=0.0))
+        self._largest = float(np.nan_to_num(rows[:, 3]).max(initial=0.0))
         self.count = len(rows)
 
     def like(self, some: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:

@@ -236,3 +236,15 @@ def test_the_part_of_a_divided_track_that_ended_keeps_its_beginning_and_the_othe
     found.observe(np.array([row]), 4 * SECOND, np.array([[32.0, 0.0, LENGTH_M]]), -1)
     assert found.first_row([row, ended]) == ended
     assert found.last_rows(np.array([row, ended]), np.zeros(1, np.intp)).tolist() == [row]
+
+
+@pytest.mark.filterwarnings("error")
+def test_objects_without_a_size_are_of_no_harm() -> None:
+    table = TrackTable()
+    left, arrived = table.add(0, 1, 0, 0, 0), table.add(0, 2, 0, 0, 0)
+    found = Passages(table)
+    for row, seconds in ((left, 0), (left, 1), (arrived, 9), (arrived, 10)):
+        found.observe(np.array([row]), seconds * SECOND, np.array([[float(seconds), 0.0, 0.0]]), 0)
+    found.learn_route([left], arrived)
+    found.learn_gone(arrived)
+    assert found.ways(np.array([left]), arrived).routes.begun[0] == 1.0
