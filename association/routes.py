@@ -200,12 +200,12 @@ class _Places:
         counts = np.searchsorted(self._keys, keys + reach, "right") - first
         each = np.repeat(known, counts)
         other = np.arange(counts.sum()) + np.repeat(first - (counts.cumsum() - counts), counts)
-        one, two = some[each], self._rows[other]
-        off = ((one - two) ** 2).T
-        far = (off[1] + off[2]) / (one[:, 3] * two[:, 3] * _NEAR**2)
-        near = np.flatnonzero((one[:, 0] == two[:, 0]) & (far < _REACH**2))
-        alike = np.exp(-0.5 * (far + (off[4] + off[5]) / _DIRECTION**2)[near])
-        return each[near], self._order[other[near]], alike
+        x, y = (some[each, i] - self._rows[other, i] for i in (1, 2))
+        far = (x**2 + y**2) / (some[each, 3] * self._rows[other, 3] * _NEAR**2)
+        near = np.flatnonzero((some[each, 0] == self._rows[other, 0]) & (far < _REACH**2))
+        each, other = each[near], other[near]
+        turned = ((some[each, 4:] - self._rows[other, 4:]) ** 2).sum(axis=1) / _DIRECTION**2
+        return each, self._order[other], np.exp(-0.5 * (far[near] + turned))
 
 
 def _sums(numbers: npt.NDArray[np.intp], values: Floats, n: int) -> Floats:
