@@ -124,7 +124,8 @@ class TravelTimes:
         camera, arrived_ns = int(rows["camera"][row]), int(rows["first_ns"][row])
         earlier = [other for other in identity.rows if rows["first_ns"][other] < arrived_ns]
         if not earlier:
-            if arrived_ns > self._seen_ns[camera][0] + _START_NS:
+            first_ns, _ = self._seen_ns.get(camera, (arrived_ns, arrived_ns))  # A restored track may come first.
+            if arrived_ns > first_ns + _START_NS:
                 self._count(self._new, camera)
                 self.passages.learn_arrival(row)
                 self.passages.learn_route([], row)

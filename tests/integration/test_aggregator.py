@@ -175,7 +175,7 @@ def patient_leases(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def scene() -> list[CameraTick]:
     """A scene noisy enough for merges and a split, and long enough for objects to be forgotten."""
-    return entries(random_scene(65, TICKS), 2.5, 65)
+    return entries(random_scene(65, TICKS), 2.2, 65)
 
 
 @pytest.fixture(scope="module")

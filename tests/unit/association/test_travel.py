@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from association.core import Association
@@ -78,3 +79,21 @@ def test_a_track_that_was_counted_and_is_divided_then_counts_once() -> None:
     assert (travel._counted, travel._left) == ({3, 8}, {8})
     travel.cut(4, 9)
     assert travel._counted == {3, 8}
+
+
+def test_a_restored_track_in_a_camera_that_has_shown_nothing_yet_is_not_new() -> None:
+    """As from the state of the reference mode, which has watched no camera."""
+    seen = entries(commuters(1, 6), noise=0.1)
+    association = Association(street(2), settings(mode="live"))
+    for tick in range(1, 31):
+        association.cycle(tick, tick * 10**8, [one for one in seen if one.tick == tick])
+    state = association.to_dict()
+    state["grouping"].pop("travel")
+    again = Association(street(2), settings(mode="live"))
+    again.restore(state, [0, 1])
+    row = int(np.flatnonzero(again.table.rows["used"])[0])
+    again.table.rows["first_ns"][row] -= 20 * 10**9
+    travel = again._grouping._learning.travel  # type: ignore[union-attr]
+    travel.learn(lambda *_: True)
+    assert travel._counted == {row}
+    assert not travel._new
