@@ -134,16 +134,19 @@ class Reconciliation:
         )
         # Before the commit: if only its reply is lost, the cycle is found as committed, and nothing has to be loaded.
         state.committed_tick = state.last_tick
-        lease.commit(commands, touched_keys(commands), confirm=True)
+        self._commit(lease, commands, confirm=True)
 
     def _restate(self, lease: Lease, commands: Sequence[Command], *, confirm: bool = False) -> None:
         """Writes published state again, in several commits."""
         for start in range(0, len(commands), _RESTATED_AT_ONCE):
-            part = commands[start : start + _RESTATED_AT_ONCE]
-            try:
-                lease.commit(part, touched_keys(part), confirm=confirm)
-            except UnusableKeys as error:
-                found = repair(error.keys, self._keys, self._state.committed_tick)
-                part = [*found.commands, *self._state.publication.letters(found.letters), *part]
-                lease.commit(part, touched_keys(part), confirm=confirm)
+            self._commit(lease, commands[start : start + _RESTATED_AT_ONCE], confirm=confirm)
             self._progressed()
+
+    def _commit(self, lease: Lease, commands: Sequence[Command], *, confirm: bool) -> None:
+        """Commits; repairs keys first that another program has overwritten."""
+        try:
+            lease.commit(commands, touched_keys(commands), confirm=confirm)
+        except UnusableKeys as error:
+            found = repair(error.keys, self._keys, self._state.committed_tick)
+            commands = [*found.commands, *self._state.publication.letters(found.letters), *commands]
+            lease.commit(commands, touched_keys(commands), confirm=confirm)

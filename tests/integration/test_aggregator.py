@@ -1311,6 +1311,8 @@ def test_a_key_that_is_damaged_before_everything_is_written_again_is_repaired(re
     redis_client.flushall()
     publish_site(redis_client, site.config)
     redis_client.set(site.keys.identity(gid), "garbage")
+    redis_client.set(site.keys.restored, "garbage")
+    redis_client.set(site.keys.events, "garbage")
     feeder.join()
     for _ in range(4):
         feeder.feed()
@@ -1319,7 +1321,10 @@ def test_a_key_that_is_damaged_before_everything_is_written_again_is_repaired(re
     after = global_ids(redis_client, site)
     check_same_gids(before, after)
     letters = [fields[b"reason"].decode() for _, fields in redis_client.xrange(site.keys.dead_letters)]
-    assert any("is of type string: it was deleted" in reason for reason in letters)
+    for key in (site.keys.identity(gid), site.keys.restored, site.keys.events):
+        assert any(reason.startswith(f"{key} is of type string: it was deleted") for reason in letters), key
+    kinds = [fields[b"kind"] for _, fields in redis_client.xrange(site.keys.events)]
+    assert b"restored" in kinds
 
 
 def test_a_second_spelling_of_a_track_id_is_removed_once(redis_client: Client) -> None:
