@@ -181,7 +181,7 @@ class Passages:
         last = int(self.last_rows(np.array(earlier, np.intp), np.zeros(1, np.intp))[0]) if earlier else -1
         left, entered = self._end(last, leaving=True), self._end(row)
         if entered is None or (earlier and left is None):
-            return
+            return  # Where it came from is not known; that does not make it new.
         at_s = float(self._moments[row, _FIRST, 0])
         seconds = at_s - float(self._moments[last, _LAST, 0]) if earlier else 0.0
         if not earlier or seconds > 0:

@@ -72,7 +72,7 @@ class _Passage(NamedTuple):
     """When the object appeared; when it left, if it was not seen again."""
 
 
-class _Known(NamedTuple):
+class _Arrays(NamedTuple):
     """The passages as arrays."""
 
     begins: _Places
@@ -98,7 +98,7 @@ class Routes:
         """Camera → passages that ended in it, the newest last; none is empty."""
         self._gone: dict[int, list[_Passage]] = {}
         """Camera → passages that began in it and ended nowhere, the newest last; none is empty."""
-        self._arrays: _Known | None = None
+        self._arrays: _Arrays | None = None
 
     def learn(self, left: End | None, entered: End | None, seconds: float, at_s: float) -> None:
         """Take note of a passage.
@@ -147,13 +147,15 @@ class Routes:
         since_s = min((one.at_s for one in self._entered.get(camera, ())), default=now_s)
         return Known(begun, arriving, float(here[known.begins.count :].sum()), max(0.0, now_s - since_s))
 
-    def _as_arrays(self) -> _Known:
+    def _as_arrays(self) -> _Arrays:
         if self._arrays is None:
-            every = [one for passages in (self._entered, self._gone) for kept in passages.values() for one in kept]
-            seen, new = ([one for one in every if (one.left is None) == is_new] for is_new in (False, True))
+            seen, new = ([one for one in self._every() if (one.left is None) == is_new] for is_new in (False, True))
             begins, ends = _Places(one.left for one in seen), _Places(one.entered for one in seen + new)
-            self._arrays = _Known(begins, ends, np.array([one.seconds for one in seen]))
+            self._arrays = _Arrays(begins, ends, np.array([one.seconds for one in seen]))
         return self._arrays
+
+    def _every(self) -> list[_Passage]:
+        return [one for passages in (self._entered, self._gone) for kept in passages.values() for one in kept]
 
     def restart(self, camera: int) -> None:
         """Forget the passages from and to a camera: it shows another view."""
@@ -170,8 +172,7 @@ class Routes:
 
     def to_list(self) -> list[Any]:
         """The passages, for a checkpoint."""
-        every = [one for passages in (self._entered, self._gone) for kept in passages.values() for one in kept]
-        return [[list(one.left or ()), list(one.entered or ()), one.seconds, one.at_s] for one in every]
+        return [[list(one.left or ()), list(one.entered or ()), one.seconds, one.at_s] for one in self._every()]
 
     def restore(self, passages: Sequence[Any], camera_index: Sequence[int]) -> None:
         """Restore `to_list`; camera `i` has index `camera_index[i]` now, -1 if it is gone."""

@@ -43,7 +43,7 @@ _ASSUMED_SECONDS = 20.0
 _FORGET_ABOVE = 500.0
 """The counts of a camera are halved when it has had this many exits or new objects, because routes change."""
 _SETTLED_NS, _IN_VIEW_NS = 5_000_000_000, 8_000_000_000
-"""A track counts when it has ended so long ago, or has been in view for so long; then its identity is seldom
+"""A track counts once it ended this long ago or has been in view for this long. By then, its identity is seldom
 corrected."""
 _GONE_NS = 60_000_000_000
 """An object counts as gone for good when it has not been seen again after this time."""
