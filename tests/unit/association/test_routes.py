@@ -38,6 +38,15 @@ def test_of_two_that_look_alike_the_one_comes_back_that_left_where_others_turned
     assert back_gid == (right_gid if turns_at_the_right else left_gid)
 
 
+def test_who_is_not_seen_again_for_a_minute_counts_as_gone() -> None:
+    association = Association(Layout.open(("A", "B")), settings(mode="live", retention_s=300))
+    played(association, turning(1, 1, at_the_right=True)[:1], upto=700)
+    routes = association._grouping.evidence.passages._routes  # type: ignore[union-attr]
+    ((left, entered, *_),) = [passage for passage in routes.to_list() if passage[0]]
+    assert left[0] == 0
+    assert entered == []
+
+
 def end(camera: int, x: float, y: float, towards: tuple[float, float], frame: int = -1) -> End:
     return End(camera, frame, x, y, 2.0, *towards)
 

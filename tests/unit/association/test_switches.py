@@ -36,6 +36,16 @@ def test_a_track_of_one_object_is_not_divided() -> None:
     assert not (run.association.table.rows["track_id"] < 0).any()
 
 
+def test_the_objects_of_a_divided_track_count_once_each() -> None:
+    """Track 50 has been counted for 1 s when it goes on with object 7."""
+    track = [Stay(1, 0, 40, 129, track_id=50, hidden=300), Stay(7, 0, 130, 190, track_id=50)]
+    others = [Stay(who, 0, 1, 280) for who in (3, 4, 5)]
+    run = Run(Association(street(2), settings(mode="live"))).play(entries([*track, *others], noise=0.1), 280)
+    assert (run.association.table.rows["track_id"] == ~50).any(), "it was divided"
+    travel = run.association._grouping._learning.travel  # type: ignore[union-attr]
+    assert travel._new == {0: 2.0}
+
+
 def test_a_divided_track_ends_and_is_forgotten_like_any_other() -> None:
     track = [Stay(1, 0, 1, 59, track_id=50, hidden=300), Stay(7, 0, 60, 90, track_id=50)]
     others = [Stay(who, 0, 1, 90) for who in (3, 4, 5)]

@@ -7,6 +7,8 @@ import pytest
 
 from association.core import Association
 from association.learned_layout import LearnedStep
+from association.passages import Ways
+from association.routes import Known
 from shared.layout import Layout
 from tests.unit.association.scenes import Stay, entries, play, settings, street
 
@@ -97,3 +99,15 @@ def test_a_restored_track_in_a_camera_that_has_shown_nothing_yet_is_not_new() ->
     travel.learn(lambda *_: True)
     assert travel._counted == {row}
     assert not travel._new
+
+
+def test_new_objects_of_a_route_are_counted_over_the_time_of_the_route_only() -> None:
+    """A camera may have been watched for hours when its routes begin anew, because it was moved."""
+    travel = Association(street(2), settings(mode="live"))._grouping._learning.travel  # type: ignore[union-attr]
+    known = Known(begun=np.ones(1), arriving=np.full(1, 0.02), new=0.0, watched_s=10.0)
+    ways = Ways(np.full(1, np.nan), np.zeros(1), np.full(1, -np.inf), known)
+    found = []
+    for watched_s in (100.0, 8000.0):
+        travel._watched_s[1] = watched_s
+        found.append(float(travel._with_routes(np.ones(1), 1, ways)[0]))
+    assert found[0] == found[1]
