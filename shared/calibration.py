@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from shared.errors import MtmcError
 from shared.homography import Matrix, Points, determine_one, inverse, least_squares, mapped, oriented
@@ -34,6 +35,20 @@ _BELOW = np.array([[640.0, 700.0], [740.0, 700.0]])
 """Pixels that show the ground in nearly every picture."""
 _DEGREES = 0.01
 """Units of the ground between them are degrees, not metres, if there are fewer."""
+_BORDER = 0.1
+"""Share of the picture by which the pixel of a point pair may be outside: one that was computed, not seen."""
+_LARGEST_PICTURE = 65536
+"""Pixels, in either direction."""
+_SKEWED = 0.01
+"""A matrix whose product with its transpose differs more from the identity is no rotation."""
+_NAMES = {
+    "intrinsic": ("intrinsics", "cameramatrix", "k"),
+    "distortion": ("dist", "distcoeffs", "distortioncoeffs", "distortioncoefficients", "d"),
+    "extrinsic": ("extrinsics",),
+    "rotation": ("r",),
+    "translation": ("tvec", "t"),
+}
+"""Other names of fields, as OpenCV and its users call them: in lower case, without underscores."""
 _FORMS = (
     "a 3×3 homography from pixels to metres (image_to_ground, or text), intrinsics with a pose (extrinsic, or rotation "
     "and position), four or more point pairs, or a CALIBRATION file of run_live_mtmc.py"
@@ -143,8 +158,10 @@ def read_calibration(path: Path) -> Calibration:
     """
     try:
         text = read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise CalibrationError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CalibrationError(f"{path} is not a text file; a calibration is JSON or text") from None
     try:
         return parse_calibration(text)
     except CalibrationError as error:
@@ -155,10 +172,17 @@ def calibration_of_points(pixels: Points, metres: Points, width: int, height: in
     """The calibration that point pairs give, `(n, 2)` float64 each; pixels are of pictures of `width` by `height`.
 
     Raises:
-        CalibrationError: there are fewer than four, they are on a line, or do not fit one plane.
+        CalibrationError: there are fewer than four, or they are outside of the picture, on a line, or of no plane.
     """
     if len(pixels) < _FEWEST_POINTS:
         raise CalibrationError(f"has {len(pixels)} point pairs; at least {_FEWEST_POINTS} are needed")
+    size = np.array([width, height])
+    is_outside = ((pixels < -_BORDER * size) | (pixels > (1 + _BORDER) * size)).any(axis=1)
+    if size.all() and is_outside.any():
+        x, y = pixels[is_outside][0]
+        raise CalibrationError(
+            f"has the pixel ({x:g}, {y:g}) outside of a picture of {width}×{height}; correct it, or the resolution"
+        )
     matrix, error_m = fit_ground(pixels, metres)
     found = _checked(Calibration(matrix, width, height, error_m=error_m))
     if not np.isfinite(point_errors(found, pixels, metres)).all():
@@ -175,10 +199,12 @@ def point_errors(calibration: Calibration, pixels: Points, metres: Points) -> tu
 
 def parse_calibration(text: str) -> Calibration:
     """The content of a calibration file; see `read_calibration`."""
+    if not text.strip():
+        raise CalibrationError("is empty")
     if text.lstrip().startswith(("{", "[")):
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CalibrationError(f"is not valid JSON: {error}") from None
         found = _of_json(data)
     else:
@@ -187,8 +213,11 @@ def parse_calibration(text: str) -> Calibration:
 
 
 def _of_json(data: Any) -> Calibration:
+    if isinstance(data, list) and data and isinstance(data[0], Mapping):
+        data = {"points": data}
     if isinstance(data, list):
         return Calibration(_numbers(data, (3, 3), "the homography"))
+    data = _with_usual_names(data)
     width, height = _resolution(data.get("resolution", data))
     for name, is_inverse in (("image_to_ground", False), ("homography", False), ("ground_to_image", True)):
         if name in data:
@@ -196,28 +225,45 @@ def _of_json(data: Any) -> Calibration:
             return Calibration(_inverted(matrix, name) if is_inverse else matrix, width, height)
     points = data.get("points")
     if points is not None:
-        matrix, error_m = fit_ground(*_pairs(points))
-        return Calibration(matrix, width, height, error_m=error_m)
+        return calibration_of_points(*_pairs(points), width, height)
     if "intrinsic" in data:
         intrinsic = _numbers(data["intrinsic"], (3, 3), "intrinsic")
-        distortion = tuple(_flat(data.get("distortion", [])))
+        distortion = tuple(_flat(data.get("distortion") or []))
+        unknown = next((name for name in data if name.lower().startswith("distort")), None)
+        if unknown is not None and "distortion" not in data:
+            raise CalibrationError(f"has {unknown}, which is not understood; call the lens's coefficients distortion")
         if distortion and len(distortion) not in _DISTORTIONS:
             raise CalibrationError(
                 f"has {len(distortion)} distortion coefficients; {', '.join(map(str, _DISTORTIONS))} are understood"
             )
         rotation, translation = _pose(data)
+        if np.abs(rotation @ rotation.T - np.eye(3)).max() > _SKEWED:
+            raise CalibrationError("has a rotation whose rows are not at right angles and 1 long; check its numbers")
         plane = intrinsic @ np.column_stack([rotation[:, 0], rotation[:, 1], translation])
         return Calibration(_inverted(plane, "the pose"), width, height, intrinsic, distortion)
     raise CalibrationError(f"is none of the known forms: {_FORMS}")
 
 
+def _with_usual_names(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a file, under the names that this module uses."""
+    usual = {other: name for name, others in _NAMES.items() for other in others}
+    found = dict(data)
+    for field, value in data.items():
+        found.setdefault(usual.get(field.lower().replace("_", ""), field), value)
+    return found
+
+
 def _pose(data: Mapping[str, Any]) -> tuple[Matrix, Matrix]:
     """Rotation `(3, 3)` and translation `(3,)` from the world to the camera, metres."""
-    if "rotation" in data and "position" in data:
-        rotation = _numbers(data["rotation"], (3, 3), "rotation")
-        return rotation, -rotation @ _numbers(data["position"], (3,), "position")
-    if "rotation" in data and "translation" in data:
-        return _numbers(data["rotation"], (3, 3), "rotation"), _numbers(data["translation"], (3,), "translation")
+    if "rvec" in data or "rotation" in data:
+        if "rvec" in data:
+            rotation = Rotation.from_rotvec(_numbers(data["rvec"], (3,), "rvec")).as_matrix()
+        else:
+            rotation = _numbers(data["rotation"], (3, 3), "rotation")
+        if "position" in data:
+            return rotation, -rotation @ _numbers(data["position"], (3,), "position")
+        if "translation" in data:
+            return rotation, _numbers(data["translation"], (3,), "translation")
     if "extrinsic" in data:
         extrinsic = data["extrinsic"]
         if isinstance(extrinsic, list) and extrinsic and isinstance(extrinsic[0], dict):
@@ -299,9 +345,15 @@ def fit_ground(pixels: Points, metres: Points) -> tuple[Matrix, float]:
     if (matrix := least_squares(pixels, metres)) is None:
         raise CalibrationError("has point pairs that no view of a plane has; are two of them swapped?")
     distances = np.linalg.norm(mapped(matrix, pixels) - metres, axis=1)
+    if np.isnan(distances).any():
+        x, y = pixels[np.isnan(distances)][0]
+        raise CalibrationError(
+            f"has point pairs that do not fit one plane: pixel ({x:g}, {y:g}) is above the horizon that they give; "
+            "is one of them wrong, or are two swapped?"
+        )
     error_m = float(np.sqrt((distances**2).mean()))
-    if not error_m <= _MOST_ERROR_M:
-        worst = int(np.nan_to_num(distances, nan=np.inf).argmax())
+    if error_m > _MOST_ERROR_M:
+        worst = int(distances.argmax())
         raise CalibrationError(
             f"has point pairs that do not fit one plane: the error is {error_m:.2f} m, most at pixel "
             f"({pixels[worst][0]:g}, {pixels[worst][1]:g}), which lands {distances[worst]:.2f} m away; check that pair"
@@ -318,7 +370,8 @@ def _flatness(points: Points) -> float:
 def _checked(found: Calibration) -> Calibration:
     """The calibration with the lower middle of the picture in front of the camera."""
     matrix = found.image_to_ground
-    if not np.isfinite(matrix).all() or np.linalg.cond(matrix / np.abs(matrix).max(axis=1, keepdims=True)) > 1e12:
+    largest = np.abs(matrix).max(axis=1, keepdims=True)
+    if not (np.isfinite(matrix).all() and largest.all()) or np.linalg.cond(matrix / largest) > 1e12:
         raise CalibrationError("has a homography that cannot be inverted; are two rows the same?")
     width, height = found.width or 1920, found.height or 1080
     below = found.straightened(np.array([[width / 2, height - 1.0]]))
@@ -335,20 +388,30 @@ def _inverted(matrix: Matrix, what: str) -> Matrix:
 
 def _resolution(data: Any) -> tuple[int, int]:
     try:
-        return int(data.get("width", 0)), int(data.get("height", 0))
-    except (AttributeError, TypeError, ValueError):
-        raise CalibrationError('has a resolution that is not like {"width": 1920, "height": 1080}') from None
+        width, height = int(data.get("width", 0)), int(data.get("height", 0))
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        width = height = -1
+    if not (0 <= width <= _LARGEST_PICTURE and 0 <= height <= _LARGEST_PICTURE):
+        raise CalibrationError('has a resolution that is not like {"width": 1920, "height": 1080}')
+    return width, height
 
 
 def _flat(value: Any) -> list[float]:
-    """The numbers of nested lists, or of an object with the field `doubles`."""
+    """The numbers of nested lists, or of an object with the field `doubles` or, as OpenCV writes it, `data`."""
     if isinstance(value, Mapping):
-        return _flat(value.get("doubles", ()))
+        inner = next((value[name] for name in ("doubles", "data") if name in value), None)
+        if inner is None:
+            raise CalibrationError(f"has an object with {', '.join(map(str, value)) or 'nothing'} instead of numbers")
+        return _flat(inner)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [number for part in value for number in _flat(part)]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise CalibrationError(f"has {value!r} where a number is expected")
-    return [float(value)]
+    try:
+        number = math.nan if isinstance(value, bool | str) else float(value)
+    except (TypeError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise CalibrationError(f"has {str(value)[:40]!r} where a number is expected")
+    return [number]
 
 
 def _words(text: str) -> list[float]:

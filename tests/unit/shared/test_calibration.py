@@ -64,6 +64,20 @@ FORMS: dict[str, str] = {
     ),
     "four points": points(PIXELS[[0, 6, 28, 34]], ground(PIXELS[[0, 6, 28, 34]])),
     "many points": points(PIXELS, ground(PIXELS)),
+    "a list of points": json.dumps(json.loads(points(PIXELS, ground(PIXELS)))["points"]),
+    "OpenCV's names": json.dumps(
+        {
+            "camera_matrix": {
+                "type_id": "opencv-matrix",
+                "rows": 3,
+                "cols": 3,
+                "data": np.ravel(EXACT["intrinsic"]).tolist(),
+            },
+            "dist_coeffs": [],
+            "rvec": np.ravel(cv2.Rodrigues(np.array(EXACT["rotation"]))[0]).tolist(),
+            "tvec": [[value] for value in POSE[:, 3].tolist()],
+        }
+    ),
     "run_live_mtmc.py": "Homography matrix: " + rows(np.linalg.inv(CAMERA.image_to_ground), ";"),
 }
 
@@ -137,6 +151,23 @@ def corrupted(**changes: Any) -> str:
         (json.dumps({"intrinsic": EXACT["intrinsic"]}), "has intrinsics, but no pose"),
         (corrupted(distortion=[1, 2]), "has 2 distortion coefficients; 4, 5, 8 are understood"),
         (corrupted(resolution=[640, 360]), "has a resolution that is not like"),
+        (corrupted(resolution={"width": -640, "height": 360}), "has a resolution that is not like"),
+        (corrupted(resolution={"width": float("inf"), "height": 360}), "has a resolution that is not like"),
+        (corrupted(distortion={"k1": 0.1, "k2": 0.01}), "has an object with k1, k2 instead of numbers"),
+        (corrupted(distortion_model=[0.1] * 5), "has distortion_model, which is not understood"),
+        (corrupted(extrinsic=(1.3 * POSE).tolist()), "has a rotation whose rows are not at right angles and 1 long"),
+        ("", "is empty"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("0 0 0 0 0 0 0 0 0", "has a homography that cannot be inverted"),
+        (json.dumps({"homography": [10**400] * 9}), "has '1000+' where a number is expected"),
+        (
+            json.dumps(json.loads(points(PIXELS, ground(PIXELS))) | {"resolution": {"width": 320, "height": 180}}),
+            r"has the pixel \(420, 150\) outside of a picture of 320×180",
+        ),
+        (
+            points(PIXELS[[0, 6, 28, 34]], ground(PIXELS[[0, 34, 28, 6]])),
+            r"do not fit one plane: pixel \(\d+, \d+\) is above the horizon that they give; .* are two swapped",
+        ),
         (points(PIXELS[:3], ground(PIXELS[:3])), "has 3 point pairs; at least 4 are needed"),
         (points(PIXELS[:7], ground(PIXELS[:7])), "has point pairs on a line"),
         (json.dumps({"points": [[1, 2]] * 4}), "has points that are not like"),
@@ -155,6 +186,12 @@ def test_a_pair_of_points_that_was_mixed_up_is_named_with_its_error() -> None:
     metres[[3, 30]] = metres[[30, 3]]
     with pytest.raises(CalibrationError, match=r"the error is \d+\.\d\d m, most at pixel \(\d+.*lands .* m away"):
         parse_calibration(points(PIXELS, metres))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "gate.npy", CAMERA.image_to_ground)
+    with pytest.raises(CalibrationError, match=r"gate.npy is not a text file; a calibration is JSON or text"):
+        read_calibration(tmp_path / "gate.npy")
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
