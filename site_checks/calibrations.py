@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,10 @@ from vision.video.options import SourceOptions
 AREA = "calibrations"
 _DOUBTFUL_M = 0.3
 """Point pairs that fit the ground worse than this deserve a second look."""
+_LIKELY_M = 0.3, 500.0
+"""How wide the ground is at the lower edge of a picture. Outside of this, the units or the direction are wrong."""
+_LIKELY_SIZE = 1920, 1080
+"""Of pictures whose size is not known, pixels."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,36 @@ def examine_calibrations(cameras: tuple[CameraConfig, ...], pictures: Path | Non
             yield error(AREA, f"{camera.name}: the calibration {wrong}; correct the file, or remove the setting")
         elif camera.name in read:
             yield _examine(camera, read[camera.name], pictures)
+    yield from _mirrored(read)
     if pictures is not None and not read and not problems:
         yield warning(AREA, "no camera has a calibration, so there is nothing to draw", "set cameras[].calibration")
+
+
+def _mirrored(read: Mapping[str, Calibration]) -> Iterator[Finding]:
+    """Cameras that show the ground as in a mirror. All look at it from above, so all must show the same side."""
+    sides: dict[bool, list[str]] = {True: [], False: []}
+    for name, calibration in read.items():
+        if _doubt(calibration) is None:
+            sides[bool(np.linalg.det(calibration.image_to_ground) > 0)].append(name)
+    fewer, others = sorted(sides.values(), key=len)
+    if fewer:
+        yield warning(
+            AREA,
+            f"{', '.join(fewer)}: the ground is mirrored, compared with that of {', '.join(others)}",
+            "exchange x and y of its metres, or change the sign of one of them",
+        )
+
+
+def _doubt(calibration: Calibration, size: tuple[int, int] = _LIKELY_SIZE) -> str | None:
+    """What is not likely about the ground at the lower edge of the picture; `size`: its width and height, pixels."""
+    width, height = calibration.width or size[0], calibration.height or size[1]
+    ends = calibration.to_ground(np.array([[0.0, height - 1.0], [width - 1.0, height - 1.0]]))
+    extent_m = float(np.linalg.norm(ends[1] - ends[0]))
+    if np.isnan(extent_m):
+        return "it shows no ground at the lower edge of the picture"
+    if not _LIKELY_M[0] < extent_m < _LIKELY_M[1]:
+        return f"the lower edge of the picture would be {extent_m:.{0 if extent_m > 1 else 2}f} m wide"
+    return None
 
 
 def _examine(camera: CameraConfig, calibration: Calibration, pictures: Path | None) -> Finding:
@@ -57,6 +89,7 @@ def _examine(camera: CameraConfig, calibration: Calibration, pictures: Path | No
     what = f"{camera.name}: {camera.calibration.name if camera.calibration and has_file else 'calibration_points'}"
     if calibration.error_m is not None:
         what += f", its point pairs fit within {calibration.error_m:.2f} m"
+    size = _LIKELY_SIZE
     if pictures is not None:
         image = _picture(camera)
         if isinstance(image, _NoPicture):
@@ -66,10 +99,16 @@ def _examine(camera: CameraConfig, calibration: Calibration, pictures: Path | No
             return error(
                 AREA, f"{what}: the ground is not visible in a picture of {image.shape[1]}×{image.shape[0]}; check it"
             )
+        size = image.shape[1], image.shape[0]
         path = pictures / f"{camera.name}.jpg"
         if not cv2.imwrite(str(path), drawn[0]):
             return error(AREA, f"{path} cannot be written; check the folder")
         what += f"; grid of {drawn[1]:g} m in {path}"
+    doubt = _doubt(calibration, size)
+    if doubt is not None:
+        return warning(
+            AREA, f"{what}; {doubt}", "check that it maps pixels to metres, and that its pose is that of the camera"
+        )
     if calibration.error_m is not None and calibration.error_m > _DOUBTFUL_M:
         return warning(AREA, what, "check the point pairs")
     return ok(AREA, what)

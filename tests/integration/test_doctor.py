@@ -281,10 +281,15 @@ def test_a_stream_is_watched_before_it_is_called_good(
 @pytest.mark.parametrize(
     ("content", "level", "what"),
     [
-        ("[[0.01, 0, -0.3], [0, -0.02, 1], [0, 0, 1]]", "ok", r"^a: gate.json; grid of 0.5 m in .*grids/a.jpg$"),
+        ("[[0.01, 0, -0.3], [0, -0.02, 1], [0, 0, 1]]", "ok", r"^a: gate.json; grid of 0.1 m in .*grids/a.jpg$"),
         ("[[1, 2], [3, 4]]", "error", "^a: the calibration .*gate.json has 4 numbers for the homography, not 3×3$"),
         ("Homography matrix: 2e5 0 -9.5e6;0 -2e5 3.8e6;0 0 1", "ok", r"grid of 5 m in .*a.jpg$"),
         (json.dumps({"points": FOUR_POINTS}), "ok", "its point pairs fit within 0.00 m"),
+        (
+            "[[10, 0, -300], [0, -20, 1000], [0, 0, 1]]",
+            "warning",
+            r"^a: gate.json; grid of 100 m in .*a.jpg; the lower edge of the picture would be 630 m wide$",
+        ),
         (None, "error", "gate.json cannot be read"),
     ],
 )
@@ -299,7 +304,21 @@ def test_a_calibration_is_checked_and_drawn(
     assert found["level"] == level
     assert re.search(what, found["what"])
     drawn = cv2.imread(str(tmp_path / "grids" / "a.jpg"))
-    assert (drawn is not None) == (level == "ok")
+    assert (drawn is not None) == (level != "error")
+
+
+def test_a_camera_that_shows_the_ground_as_in_a_mirror_is_named(
+    site: dict[str, Any], examine: Examine, tmp_path: Path
+) -> None:
+    (camera,) = site["cameras"]
+    site["cameras"] = [{**camera, "name": name, "calibration": f"{name}.json"} for name in "abc"]
+    swapped = [{"pixel": one["pixel"], "metres": one["metres"][::-1]} for one in FOUR_POINTS]
+    for name, points in {"a": FOUR_POINTS, "b": swapped, "c": FOUR_POINTS}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"points": points}))
+    *each, last = of(examine()[1], "calibrations")
+    assert [found["level"] for found in each] == ["ok"] * 3
+    assert (last["level"], last["what"]) == ("warning", "b: the ground is mirrored, compared with that of a, c")
+    assert "exchange x and y" in last["do"]
 
 
 def test_without_a_calibration_there_is_nothing_to_draw(examine: Examine, tmp_path: Path) -> None:
