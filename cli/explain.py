@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli import completion
-from cli.console import empty_table, print_note, table_console
+from cli.console import empty_table, print_note, print_table, table_console
 from cli.options import JsonOption, RedisUrl, SiteName, StateOption, site_and_words
 from shared.lenient_values import whole
 
@@ -23,7 +23,8 @@ _LEGEND = (
     "The score is the natural logarithm of how much likelier one object is than two: 0 is even, 3 is 20 times, and\n"
     "below 0 speaks against it. It is the sum of the columns from appearance to prior. The prior is what was expected\n"
     "before any comparison, from overlapping views, travel times and routes. In the row of a new id, the score is\n"
-    "that of the runner-up, which was too low. The margin is the lead over the runner-up."
+    "that of the runner-up, which was too low; without a score, there was nothing to compare with. The margin is the\n"
+    "lead over the runner-up."
 )
 _TEXTS = ("from", "to", "at", "camera", "", "change")
 _LEGEND_REFERENCE = "In association.mode 'reference' a score is a similarity of appearance from -1 to 1."
@@ -96,22 +97,21 @@ def _print(found: Explanation, console: Console) -> None:
     console.print()
     reasons = [track.reason for track in found.tracks] + [change.reason for change in found.changes]
     terms = list(dict.fromkeys(name for reason in reasons if reason for name in reason.terms))
-    is_new = min(found.tracks, key=lambda track: track.first_ns, default=None)
     tracks = empty_table("from", "to", "camera", "track", "", *_columns(terms), left=_TEXTS)
     for track in found.tracks:
-        what = "new id" if track is is_new else "joined"
+        what = "new id" if track.reason and track.reason.is_new else "joined"
         what = f"split off: id {track.moved_to} now" if track.moved_to is not None else what
         ended = _clock(track.last_ns) if track.ended else "in view"
         tracks.add_row(
             _clock(track.first_ns), ended, Text(track.camera), track.track_id, what, *_cells(track.reason, terms)
         )
-    console.print(tracks)
+    print_table(console, tracks)
     if found.changes:
         console.print()
         changes = empty_table("at", "change", *_columns(terms), left=_TEXTS)
         for change in found.changes:
             changes.add_row(_clock(change.time_ns), Text(_what(change)), *_cells(change.reason, terms))
-        console.print(changes)
+        print_table(console, changes)
     console.print()
     console.print(_LEGEND if terms else _LEGEND_REFERENCE, soft_wrap=True)
 
@@ -119,7 +119,8 @@ def _print(found: Explanation, console: Console) -> None:
 def _heading(found: Explanation) -> Text:
     record = found.record
     kind = found.class_name or f"class {record.get('class', '')}"
-    where = "in view" if record.get("present") == "1" else "not in view"
+    is_present = record.get("present") == "1"
+    where = "in view" if is_present else "not in view"
     times = [whole(record.get(name)) for name in ("first_seen_ns", "last_seen_ns")]
     seen = [_clock(time_ns) for time_ns in times if time_ns is not None]
     name = f"{record['name']}  " if record.get("name") else ""
@@ -127,7 +128,8 @@ def _heading(found: Explanation) -> Text:
     place = ""
     if record.get("x"):
         speed = f", {record['speed']} m/s" if record.get("speed") else ""
-        place = f"\nat {record['x']}, {record.get('y', '')} m ± {record.get('uncertainty', '')} m{speed}"
+        at = "at" if is_present else "last at"
+        place = f"\n{at} {record['x']}, {record.get('y', '')} m ± {record.get('uncertainty', '')} m{speed}"
     return Text(f"{line}\nseen from {' to '.join(seen)} (UTC){place}")
 
 
@@ -136,7 +138,7 @@ def _columns(terms: Sequence[str]) -> list[str]:
 
 
 def _cells(reason: Reason | None, terms: Sequence[str]) -> list[str]:
-    if reason is None:
+    if reason is None or reason.is_unrivalled:
         return [""] * (len(terms) + 3)
     values = [f"{reason.terms[name]:+.1f}" if name in reason.terms else "" for name in terms]
     runner_up = "" if reason.runner_up is None else f"id {reason.runner_up}" if reason.runner_up else "a new id"

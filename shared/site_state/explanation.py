@@ -33,6 +33,16 @@ class Reason:
     """Gid of the second best choice; 0: a new identity; None: there was none."""
     margin: float | None
 
+    @property
+    def is_unrivalled(self) -> bool:
+        """A new identity began, because no known one could be the object."""
+        return self.score == 0 and not self.terms and self.runner_up is None
+
+    @property
+    def is_new(self) -> bool:
+        """A new identity began: the score is that of the runner-up, and the margin is how much it was too low."""
+        return self.is_unrivalled or (bool(self.runner_up) and self.margin == -self.score)
+
 
 @dataclass(frozen=True)
 class TrackOfIdentity:

@@ -148,8 +148,9 @@ def test_the_journey_says_where_when_and_why(browser: WebDriver, page: Serving, 
     chosen = "return document.querySelector('[aria-label=\"the other identity\"]').value"
     assert browser.execute_script(chosen) == "8"
     assert browser.find_elements(By.CSS_SELECTOR, ".offered [aria-pressed=true] img")
-    sighting(redis_client, 7, "gate", 12, 42, 50)
+    sighting(redis_client, 7, "gate", 12, 42, 50, score="0.000", terms="")
     wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".handover")) == 1, "it went over to the gate")
+    assert "nothing to decide" in texts(browser, ".journey > .stays li")[0], "no known identity could be this one"
     open_page(browser, page, "#gid=999")
     browser.refresh()
     wait_until(lambda: "no identity 999" in text(browser, "#panel-body"), "that there is none")

@@ -87,6 +87,24 @@ def test_each_track_and_change_is_explained(site: Client, explain: Callable[...,
     assert "natural logarithm" in done.stdout
 
 
+def test_the_track_that_began_the_identity_is_the_new_id_also_if_another_was_seen_earlier(
+    redis_client: Client, explain: Callable[..., Done]
+) -> None:
+    publish_site(redis_client, SiteConfig.model_validate(SITE))
+    redis_client.hset(KEYS.identity(5), mapping={"gid": 5, "class": 1, "cameras": "gate", "x": "1.00", "present": 0})
+    sighting(redis_client, 5, "gate", 21, 0, 9, score="6.100", terms=TERMS, runner_up=0, margin="6.100")
+    sighting(redis_client, 5, "yard", 22, 1, 9, score="0.000", terms="")
+    lines = [" ".join(line.split()) for line in explain("5").stdout.splitlines()]
+    assert any("gate 21 joined +6.1" in line for line in lines)
+    assert any(line.endswith("yard 22 new id") for line in lines), "there was nothing to compare it with"
+    assert any(line.startswith("last at 1.00") for line in lines), "it is not in view"
+
+
+def test_in_a_narrow_terminal_a_row_is_one_line(site: Client, mtmc: CommandLine, redis_url: str) -> None:
+    shown = mtmc("explain", "--site", "hall", "--redis", redis_url, "7", COLUMNS="60").stdout
+    assert any("yard" in line and "joined" in line and line.endswith("a new id     8.7") for line in shown.splitlines())
+
+
 def test_a_merged_gid_leads_to_its_identity(site: Client, explain: Callable[..., Done]) -> None:
     assert explain("9").stdout.startswith("Id 9 was merged into id 7.\n")
     shown = json.loads(explain("9", "--json").stdout)

@@ -114,10 +114,11 @@ function stayItem(identity, stay, corrections) {
 
 function why(stay) {
   const decision = stay.decision;
-  if (decision === null) return h("p", { class: "why" }, "The first track: there was nothing to decide.");
+  const isUnrivalled = decision === null || (decision.score === 0 && decision.runner_up === null && !Object.keys(decision.terms).length);
+  if (isUnrivalled) return h("p", { class: "why" }, "The first track: there was nothing to decide.");
   const largest = Math.max(1, ...Object.values(decision.terms).map(Math.abs));
-  // Below 0 the best known identity was too unlike, so a new one began; the terms are those of that comparison.
-  const isNew = decision.score < 0;
+  // The best known identity was too unlike, so a new one began: its score was too low by the margin.
+  const isNew = decision.runner_up > 0 && decision.margin === -decision.score;
   const other = decision.runner_up ? link(decision.runner_up) : null;
   return h("details", { class: "why", "data-key": `${stay.camera} ${stay.track_id}`, ontoggle: (event) => decision.runner_up && event.target.open && lookUpRival(event.target, decision.runner_up) },
     h("summary", {}, isNew ? "why it began as a new identity" : `why it belongs here (score ${decision.score.toFixed(1)})`),
