@@ -6,27 +6,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median_low
 from typing import Any
 
 LARGEST_OFFSET_S = 1.0
 """Pictures that are later than this are corrected by this much only."""
-
-
-def learned_offsets(text: bytes | None) -> dict[str, float]:
-    """Camera → how late its pictures are, seconds; empty if nothing is known, or if it cannot be read.
-
-    Offsets that are not certain yet are left out.
-    """
-    try:
-        found = json.loads(text)["time_offsets"] if text else []
-        offsets = {str(one["camera"]): (float(one["seconds"]), float(one["deviation"])) for one in found}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return {
-        camera: late_s
-        for camera, (late_s, deviation_s) in offsets.items()
-        if math.isfinite(late_s) and abs(late_s) > 3 * deviation_s
-    }
 
 
 @dataclass(frozen=True)
@@ -89,6 +73,25 @@ def learned_of(text: bytes | None) -> LearnedOfSite | None:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
+
+
+def late_cameras(learned: LearnedOfSite) -> dict[str, float]:
+    """Camera → how late its pictures are, seconds; below 0: how early. Those that are not certain yet are left out.
+
+    The offsets are relative to the mean of the cameras that see the same objects, which a late camera shifts. Here they
+    are relative to the middle camera; of two in the middle, to the earlier one.
+    """
+    group = {one.camera: {one.camera} for one in learned.time_offsets}
+    for one, other in (pair.cameras for pair in learned.overlaps if pair.is_mapped):
+        if one in group and other in group and group[one] is not group[other]:
+            group[one] |= group[other]
+            group |= dict.fromkeys(group[other], group[one])
+    found: dict[str, float] = {}
+    for offset in learned.time_offsets:
+        middle_s = median_low(one.seconds for one in learned.time_offsets if one.camera in group[offset.camera])
+        if abs(offset.seconds - middle_s) > 3 * offset.deviation:
+            found[offset.camera] = offset.seconds - middle_s
+    return found
 
 
 def _overlap(one: Mapping[str, Any]) -> Overlap:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from shared.keys import Keys
-from shared.learned import LARGEST_OFFSET_S, learned_offsets
+from shared.learned import LARGEST_OFFSET_S, late_cameras, learned_of
 from shared.redis_connection import Client
 from shared.site_state.problems import ProblemCode
 from shared.site_state.reading import StateReader
@@ -111,7 +111,8 @@ def _lost(client: Client, keys: Keys) -> Iterator[Finding]:
 
 def _late_pictures(client: Client, keys: Keys) -> Iterator[Finding]:
     """Cameras that deliver their pictures later than the cameras that see the same place."""
-    for camera, late_s in learned_offsets(client.get(keys.learned_layout)).items():
+    learned = learned_of(client.get(keys.learned_layout))
+    for camera, late_s in (late_cameras(learned) if learned else {}).items():
         if abs(late_s) >= _WORTH_MENTIONING_S:
             word = "late" if late_s > 0 else "early"
             rest = "" if abs(late_s) < LARGEST_OFFSET_S else f" up to {LARGEST_OFFSET_S:g} s"

@@ -486,11 +486,15 @@ def test_a_running_site_is_checked_from_its_file_and_from_redis(
     assert embedder
     assert client.hget(keys.worker(worker.decode()), "embedder") == embedder.encode(), "status compares the workers'"
 
-    offset = {"camera": "a", "seconds": 0.45, "deviation": 0.03, "corrected": 0.4}
-    connect(redis_url).set(Keys("room").learned_layout, json.dumps({"time_offsets": [offset]}))
+    sure = {"deviation": 0.03, "corrected": 0.0}
+    offsets = [{"camera": "a", "seconds": 0.15, **sure}, {"camera": "b", "seconds": -0.15, **sure}]
+    seen = {"source": "layout", "probability": None, "tracks": 0, "found": 0, "is_mapped": True}
+    layout = {"tick": 1, "steps": [], "time_offsets": offsets, "overlaps": [{"cameras": ["a", "b"], **seen}]}
+    connect(redis_url).set(Keys("room").learned_layout, json.dumps(layout))
     connect(redis_url).xadd(Keys("room").dead_letters, {"stream": "x", "entry": "1-0", "reason": "garbage"})
     found = areas(path)["running site"]
     (late,) = [one for one in found if "pictures of a " in one["what"]]
-    assert "are 0.5 s too late" in late["what"] or "are 0.4 s too late" in late["what"]
+    assert "are 0.3 s too late" in late["what"]
+    assert not any("pictures of b " in one["what"] for one in found), "a is late, and b is not early"
     assert "lower the delay of the camera" in late["do"]
     assert any("1 entries could not be decoded" in one["what"] for one in found)
