@@ -121,8 +121,10 @@ def _heading(found: Explanation) -> Text:
     kind = found.class_name or f"class {record.get('class', '')}"
     is_present = record.get("present") == "1"
     where = "in view" if is_present else "not in view"
-    times = [whole(record.get(name)) for name in ("first_seen_ns", "last_seen_ns")]
+    # The time in the record of an object in view is that of its newest change.
+    times = [whole(record.get(name)) for name in ("first_seen_ns", *([] if is_present else ["last_seen_ns"]))]
     seen = [_clock(time_ns) for time_ns in times if time_ns is not None]
+    since = "since" if is_present else "from"
     name = f"{record['name']}  " if record.get("name") else ""
     line = f"id {found.gid}  {name}{kind}  {where}  cameras {record.get('cameras', '')}"
     place = ""
@@ -130,7 +132,7 @@ def _heading(found: Explanation) -> Text:
         speed = f", {record['speed']} m/s" if record.get("speed") else ""
         at = "at" if is_present else "last at"
         place = f"\n{at} {record['x']}, {record.get('y', '')} m ± {record.get('uncertainty', '')} m{speed}"
-    return Text(f"{line}\nseen from {' to '.join(seen)} (UTC){place}")
+    return Text(f"{line}\nseen {since} {' to '.join(seen)} (UTC){place}")
 
 
 def _columns(terms: Sequence[str]) -> list[str]:

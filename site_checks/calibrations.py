@@ -14,6 +14,7 @@ import numpy.typing as npt
 from shared.calibration import Calibration, CalibrationError, with_common_origin
 from shared.camera_calibrations import calibration_of_settings
 from shared.camera_config import CameraConfig
+from shared.config import SiteConfig
 from site_checks.finding import Finding, error, ok, warning
 from site_checks.ground_grid import with_grid
 from vision.video.opening import open_source
@@ -33,11 +34,11 @@ class _NoPicture:
     reason: str
 
 
-def examine_calibrations(cameras: tuple[CameraConfig, ...], pictures: Path | None) -> Iterator[Finding]:
-    """One finding per calibrated camera; with `pictures`, each is drawn into that folder."""
+def examine_calibrations(site: SiteConfig, pictures: Path | None) -> Iterator[Finding]:
+    """One finding per calibrated camera, and what is wrong with them all; with `pictures`, each is drawn there."""
     read: dict[str, Calibration] = {}
     problems: dict[str, CalibrationError] = {}
-    for camera in cameras:
+    for camera in site.cameras:
         try:
             found = calibration_of_settings(camera)
         except CalibrationError as problem:
@@ -46,13 +47,16 @@ def examine_calibrations(cameras: tuple[CameraConfig, ...], pictures: Path | Non
         if found is not None:
             read[camera.name] = found
     read = with_common_origin(read)
-    for camera in cameras:
+    for camera in site.cameras:
         if camera.name in problems:
             wrong = problems[camera.name]
             yield error(AREA, f"{camera.name}: the calibration {wrong}; correct the file, or remove the setting")
         elif camera.name in read:
             yield _examine(camera, read[camera.name], pictures)
     yield from _mirrored(read)
+    if read and site.association.mode == "reference":
+        what = "association.mode is reference, the default with linkage or min_similarity; it uses no calibration"
+        yield warning(AREA, what, "set association.mode to live")
     if pictures is not None and not read and not problems:
         yield warning(AREA, "no camera has a calibration, so there is nothing to draw", "set cameras[].calibration")
 

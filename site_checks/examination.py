@@ -194,5 +194,5 @@ class Examination:
         for models in loaded:
             yield from examine_detections(site, models, seen)
         if choice.site_file is not None:  # a published site has the calibrations, but maybe not their files
-            yield from examine_calibrations(site.cameras, self._pictures)
+            yield from examine_calibrations(site, self._pictures)
         yield examine_port(site.streamer, site.site)

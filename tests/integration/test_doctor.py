@@ -321,6 +321,16 @@ def test_a_camera_that_shows_the_ground_as_in_a_mirror_is_named(
     assert "exchange x and y" in last["do"]
 
 
+def test_a_calibration_that_the_mode_does_not_use_is_said(
+    site: dict[str, Any], examine: Examine, tmp_path: Path
+) -> None:
+    site["cameras"][0]["calibration"] = "gate.json"
+    (tmp_path / "gate.json").write_text(json.dumps({"points": FOUR_POINTS}))
+    site["association"] = {"min_similarity": 0.6}
+    _, found = of(examine()[1], "calibrations")
+    assert (found["level"], "uses no calibration" in found["what"]) == ("warning", True)
+
+
 def test_without_a_calibration_there_is_nothing_to_draw(examine: Examine, tmp_path: Path) -> None:
     assert of(examine("--picture", str(tmp_path / "grids"))[1], "calibrations")[0]["level"] == "warning"
     assert not of(examine()[1], "calibrations")

@@ -76,6 +76,7 @@ def test_each_track_and_change_is_explained(site: Client, explain: Callable[...,
     assert done.returncode == 0, done.stderr
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert lines[0] == "id 7 car in view cameras gate yard"
+    assert lines[1] == "seen since 14:13:20.0 (UTC)", "and it is still in view"
     assert "at 12.30, 4.50 m ± 0.60 m, 8.20 m/s" in lines
     start = next(line for line in lines if "gate 11" in line)
     assert start.endswith("in view gate 11 new id -3.2 -1.7 -1.5 id 4 3.2")
