@@ -25,6 +25,8 @@ _DOUBTFUL_M = 0.3
 """Point pairs that fit the ground worse than this deserve a second look."""
 _LIKELY_M = 0.3, 500.0
 """How wide the ground is at the lower edge of a picture. Outside of this, the units or the direction are wrong."""
+_LIKELY_SHAPE = 0.02
+"""Largest difference of width to height between the pictures of a calibration and those of the camera."""
 _LIKELY_SIZE = 1920, 1080
 """Of pictures whose size is not known, pixels."""
 
@@ -108,6 +110,13 @@ def _examine(camera: CameraConfig, calibration: Calibration, pictures: Path | No
         if not cv2.imwrite(str(path), drawn[0]):
             return error(AREA, f"{path} cannot be written; check the folder")
         what += f"; grid of {drawn[1]:g} m in {path}"
+        made_for = calibration.width, calibration.height
+        if all(made_for) and abs(made_for[0] / made_for[1] * size[1] / size[0] - 1) > _LIKELY_SHAPE:
+            return warning(
+                AREA,
+                f"{what}; it was made for {made_for[0]}×{made_for[1]}, and the camera sends {size[0]}×{size[1]}",
+                "make it again with a picture of this stream, or use the stream that it was made for",
+            )
     doubt = _doubt(calibration, size)
     if doubt is not None:
         return warning(

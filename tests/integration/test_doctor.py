@@ -286,6 +286,11 @@ def test_a_stream_is_watched_before_it_is_called_good(
         ("Homography matrix: 2e5 0 -9.5e6;0 -2e5 3.8e6;0 0 1", "ok", r"grid of 5 m in .*a.jpg$"),
         (json.dumps({"points": FOUR_POINTS}), "ok", "its point pairs fit within 0.00 m"),
         (
+            json.dumps({"points": FOUR_POINTS, "resolution": {"width": 64, "height": 64}}),
+            "warning",
+            "it was made for 64×64, and the camera sends 64×48$",
+        ),
+        (
             "[[10, 0, -300], [0, -20, 1000], [0, 0, 1]]",
             "warning",
             r"^a: gate.json; grid of 100 m in .*a.jpg; the lower edge of the picture would be 630 m wide$",
