@@ -30,7 +30,7 @@ from launcher.site_file import load_site
 from launcher.site_run import run_site, runnable
 from recording.association import associate
 from recording.reading import Recording
-from shared.calibration import read_calibration
+from shared.calibration_files import read_calibration
 from shared.layout import Layout
 from shared.logs import configure_logging
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from shared.calibration import Calibration, CalibrationError, calibration_of_points, read_calibration
+from shared.calibration import Calibration, CalibrationError, calibration_of_points
+from shared.calibration_files import read_calibration
 from shared.camera_config import CalibrationPoints, CameraConfig
 from shared.errors import MessageError
 

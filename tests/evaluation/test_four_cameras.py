@@ -10,7 +10,7 @@ import pytest
 from evaluation.ground_plane import PairCounts, count_pairs
 from evaluation.tracks import PublishedTracks
 from recording.rows import AssignmentRows, camera_tracks, gids_at
-from shared.calibration import read_calibration
+from shared.calibration_files import read_calibration
 from shared.keys import Keys
 from shared.messages import TrackEntry
 from shared.redis_connection import Client

@@ -13,7 +13,8 @@ from association.core import Association
 from association.ground import Ground
 from association.outcome import CameraTick
 from association.view_pairs import ViewPair
-from shared.calibration import Calibration, parse_calibration
+from shared.calibration import Calibration
+from shared.calibration_files import parse_calibration
 from shared.homography import mapped
 from shared.layout import Layout
 from shared.messages import Pose

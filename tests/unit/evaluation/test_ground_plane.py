@@ -6,7 +6,8 @@ import numpy as np
 
 from evaluation.ground_plane import PairCounts, count_pairs, feet
 from evaluation.tracks import PublishedTracks
-from shared.calibration import Calibration, parse_calibration
+from shared.calibration import Calibration
+from shared.calibration_files import parse_calibration
 
 HEIGHT_M = 10.0
 

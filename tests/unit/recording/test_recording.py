@@ -11,7 +11,7 @@ from recording.description import FILE, Description, FrameNumbers, MissingEntrie
 from recording.errors import RecordingError
 from recording.reading import Recording
 from recording.writing import RecordingWriter
-from shared.calibration import parse_calibration
+from shared.calibration_files import parse_calibration
 from shared.layout import Layout
 from shared.messages import TrackEntry
 from tests.recordings import ORIGIN_NS, site_config, write_recording

@@ -12,15 +12,8 @@ import pytest
 
 from demo.calibration import calibration_of, wrong_calibration_of
 from demo.scenario import Scenario
-from shared.calibration import (
-    Calibration,
-    CalibrationError,
-    calibration_of_points,
-    parse_calibration,
-    point_errors,
-    read_calibration,
-    with_common_origin,
-)
+from shared.calibration import Calibration, CalibrationError, calibration_of_points, point_errors, with_common_origin
+from shared.calibration_files import parse_calibration, read_calibration
 
 CAMERA = Scenario.generate(1, 2.0).cameras[0]
 EXACT = calibration_of(CAMERA)

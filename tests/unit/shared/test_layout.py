@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from shared.calibration import parse_calibration
+from shared.calibration_files import parse_calibration
 from shared.errors import LayoutError
 from shared.layout import Layout, parse_layout, read_layout
 

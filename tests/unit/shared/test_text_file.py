@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from recording.description import read_description
-from shared.calibration import read_calibration
+from shared.calibration_files import read_calibration
 from shared.config_file import read_site_file
 from shared.layout import read_layout
 from shared.site_layout import site_layout
