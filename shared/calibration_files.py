@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from shared.calibration import Calibration, CalibrationError, calibration_of_points, checked, looks_geographic
 from shared.homography import Matrix, Points
+from shared.opencv_storage import StorageError, parse_xml, parse_yaml
 from shared.text_file import read_text
 
 _DISTORTIONS = (4, 5, 8)
@@ -26,14 +27,31 @@ _NAMES = {
     "intrinsic": ("intrinsics", "cameramatrix", "k"),
     "distortion": ("dist", "distcoeffs", "distortioncoeffs", "distortioncoefficients", "d"),
     "extrinsic": ("extrinsics",),
-    "rotation": ("r",),
-    "translation": ("tvec", "t"),
+    "rotation": ("r", "rotationmatrix"),
+    "rvec": ("rotationvector",),
+    "translation": ("tvec", "t", "translationvector"),
+    "width": ("imagewidth",),
+    "height": ("imageheight",),
 }
 """Other names of fields, as OpenCV and its users call them: in lower case, without underscores."""
+_USUAL = {other: name for name, others in _NAMES.items() for other in others}
+_NUMBERS = "width", "height"
+"""Fields of one number. Others of one number are something else, for example `t` a time."""
+_LENSES = "pinhole", "plumbbob", "rationalpolynomial", "radtan", "brownconrady", "opencv"
+"""Values of `distortion_model`, and `camera_model`, whose coefficients are those of OpenCV's `projectPoints`."""
 _FORMS = (
     "a 3×3 homography from pixels to metres (image_to_ground, or text), intrinsics with a pose (extrinsic, or rotation "
-    "and position), four or more point pairs, or a CALIBRATION file of run_live_mtmc.py"
+    "and position), four or more point pairs, each as JSON, YAML or OpenCV's XML, or a CALIBRATION file of "
+    "run_live_mtmc.py"
 )
+_NO_POSE = (
+    "has intrinsics, but no pose, which says where the camera is: add extrinsic, or rotation (R or rvec) with position "
+    "or translation (T or tvec) in metres, for example from cv2.solvePnP with points on the ground; or write these as "
+    "point pairs instead"
+)
+_YAML = re.compile(r"%YAML|---|- |[\"']?[A-Za-z_][\w ]*[\"']?:(\s|$)")
+"""The first line of YAML."""
+_LEGACY_PREFIX = "homography matrix:"
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -47,7 +65,7 @@ def read_calibration(path: Path) -> Calibration:
     except OSError as error:
         raise CalibrationError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise CalibrationError(f"{path} is not a text file; a calibration is JSON or text") from None
+        raise CalibrationError(f"{path} is not a text file; a calibration is JSON, YAML, XML or text") from None
     try:
         return parse_calibration(text)
     except CalibrationError as error:
@@ -58,22 +76,38 @@ def parse_calibration(text: str) -> Calibration:
     """The content of a calibration file; see `read_calibration`."""
     if not text.strip():
         raise CalibrationError("is empty")
-    if text.lstrip().startswith(("{", "[")):
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise CalibrationError(f"is not valid JSON: {error}") from None
-        found = _of_json(data)
-    else:
-        found = _of_text(text)
+    lines = [line.split("#", 1)[0].strip() for line in text.splitlines()]
+    first = next((line for line in lines if line), "")
+    try:
+        if first.startswith(("{", "[")):
+            found = _of_fields(_json(text))
+        elif first.startswith("<"):
+            found = _of_fields(parse_xml(text))
+        elif _YAML.match(first) and not first.lower().startswith(_LEGACY_PREFIX):
+            found = _of_fields(parse_yaml(text))
+        else:
+            found = _of_text(lines, first)
+    except StorageError as error:
+        raise CalibrationError(str(error)) from None
+    except RecursionError:
+        raise CalibrationError("is nested too deeply") from None
     return checked(found)
 
 
-def _of_json(data: Any) -> Calibration:
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CalibrationError(f"is not valid JSON: {error}") from None
+
+
+def _of_fields(data: Any) -> Calibration:
     if isinstance(data, list) and data and isinstance(data[0], Mapping):
         data = {"points": data}
     if isinstance(data, list):
         return Calibration(_numbers(data, (3, 3), "the homography"))
+    if not isinstance(data, Mapping):
+        raise CalibrationError(f"is none of the known forms: {_FORMS}")
     data = _with_usual_names(data)
     width, height = _resolution(data.get("resolution", data))
     for name, is_inverse in (("image_to_ground", False), ("homography", False), ("ground_to_image", True)):
@@ -85,29 +119,57 @@ def _of_json(data: Any) -> Calibration:
         return calibration_of_points(*_pairs(points), width, height)
     if "intrinsic" in data:
         intrinsic = _numbers(data["intrinsic"], (3, 3), "intrinsic")
-        distortion = tuple(_flat(data.get("distortion") or []))
-        unknown = next((name for name in data if name.lower().startswith("distort")), None)
-        if unknown is not None and "distortion" not in data:
-            raise CalibrationError(f"has {unknown}, which is not understood; call the lens's coefficients distortion")
-        if distortion and len(distortion) not in _DISTORTIONS:
-            raise CalibrationError(
-                f"has {len(distortion)} distortion coefficients; {', '.join(map(str, _DISTORTIONS))} are understood"
-            )
+        distortion = _distortion(data)
         rotation, translation = _pose(data)
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > _SKEWED:
             raise CalibrationError("has a rotation whose rows are not at right angles and 1 long; check its numbers")
         plane = intrinsic @ np.column_stack([rotation[:, 0], rotation[:, 1], translation])
         return Calibration(_inverted(plane, "the pose"), width, height, intrinsic, distortion)
+    if (only := _only_matrix(data)) is not None:
+        return Calibration(only, width, height)
     raise CalibrationError(f"is none of the known forms: {_FORMS}")
 
 
-def _with_usual_names(data: Mapping[str, Any]) -> dict[str, Any]:
+def _with_usual_names(data: Mapping[Any, Any]) -> dict[str, Any]:
     """The fields of a file, under the names that this module uses."""
-    usual = {other: name for name, others in _NAMES.items() for other in others}
-    found = dict(data)
-    for field, value in data.items():
-        found.setdefault(usual.get(field.lower().replace("_", ""), field), value)
+    found = {str(field): value for field, value in data.items()}
+    for field, value in list(found.items()):
+        name = _USUAL.get(_plain(field))
+        if name is not None and (name in _NUMBERS or not isinstance(value, int | float | str)):
+            found.setdefault(name, value)
     return found
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("_", "")
+
+
+def _distortion(data: Mapping[str, Any]) -> tuple[float, ...]:
+    """The coefficients of the lens, in OpenCV's order."""
+    for name, value in data.items():
+        if _plain(name) in ("distortionmodel", "cameramodel") and isinstance(value, str):
+            if _plain(value) not in _LENSES:
+                raise CalibrationError(f"has the {name} {value[:40]!r}; only that of cv2.projectPoints is understood")
+        elif _plain(name) in ("fisheye", "fisheyemodel") and value:
+            raise CalibrationError(f"has {name}: fisheye lenses are not understood; calibrate without it")
+        elif name.lower().startswith("distort") and "distortion" not in data:
+            raise CalibrationError(f"has {name}, which is not understood; call the lens's coefficients distortion")
+    distortion = tuple(_flat(data.get("distortion") or []))
+    if distortion and len(distortion) not in _DISTORTIONS:
+        raise CalibrationError(
+            f"has {len(distortion)} distortion coefficients; {', '.join(map(str, _DISTORTIONS))} are understood"
+        )
+    return distortion
+
+
+def _only_matrix(data: Mapping[str, Any]) -> Matrix | None:
+    """The 3×3 matrix of a file of OpenCV that has no other one: a homography, whatever it is called."""
+    matrices = {name: value for name, value in data.items() if isinstance(value, Mapping) and "data" in value}
+    if len(matrices) != 1:
+        return None
+    ((name, value),) = matrices.items()
+    is_homography = (value.get("rows"), value.get("cols")) == (3, 3) and _plain(name) not in _USUAL
+    return _numbers(value, (3, 3), name) if is_homography else None
 
 
 def _pose(data: Mapping[str, Any]) -> tuple[Matrix, Matrix]:
@@ -115,6 +177,8 @@ def _pose(data: Mapping[str, Any]) -> tuple[Matrix, Matrix]:
     if "rvec" in data or "rotation" in data:
         if "rvec" in data:
             rotation = Rotation.from_rotvec(_numbers(data["rvec"], (3,), "rvec")).as_matrix()
+        elif len(_flat(data["rotation"])) == 3:
+            rotation = Rotation.from_rotvec(_numbers(data["rotation"], (3,), "rotation")).as_matrix()
         else:
             rotation = _numbers(data["rotation"], (3, 3), "rotation")
         if "position" in data:
@@ -130,17 +194,14 @@ def _pose(data: Mapping[str, Any]) -> tuple[Matrix, Matrix]:
             matrix = values.reshape(-1, 4)
             return matrix[:3, :3], matrix[:3, 3]
         raise CalibrationError(f"has an extrinsic of {len(values)} numbers, not 3×4 or 4×4")
-    raise CalibrationError("has intrinsics, but no pose: it needs extrinsic, or rotation with position or translation")
+    raise CalibrationError(_NO_POSE)
 
 
-def _of_text(text: str) -> Calibration:
+def _of_text(lines: Sequence[str], first: str) -> Calibration:
     """A homography by rows, or a CALIBRATION file of `run_live_mtmc.py`: its homography maps the ground to pixels."""
-    lines = [line.split("#", 1)[0].strip() for line in text.splitlines()]
-    first = next((line for line in lines if line), "")
-    prefix = "homography matrix:"
-    is_legacy = first.lower().startswith(prefix) or ";" in first
-    if is_legacy:
-        body = first[len(prefix) :] if first.lower().startswith(prefix) else first
+    is_named = first.lower().startswith(_LEGACY_PREFIX)
+    if is_named or ";" in first:
+        body = first[len(_LEGACY_PREFIX) :] if is_named else first
         matrix = _inverted(_numbers(_words(body), (3, 3), "the homography"), "the homography")
         return Calibration(matrix, is_geographic=looks_geographic(matrix))
     return Calibration(_numbers(_words(" ".join(lines)), (3, 3), "the homography"))

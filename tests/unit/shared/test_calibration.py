@@ -21,6 +21,14 @@ PIXELS = np.stack(np.meshgrid(np.linspace(20, 620, 7), np.linspace(150, 350, 5))
 LENS = (-0.23, 0.28, -0.002, 0.004, -0.21)
 
 
+def by_opencv(suffix: str, **fields: Any) -> str:
+    """What `cv2.FileStorage` writes into a file that ends so."""
+    storage = cv2.FileStorage(suffix, cv2.FILE_STORAGE_WRITE | cv2.FILE_STORAGE_MEMORY)
+    for name, value in fields.items():
+        storage.write(name, value)
+    return str(storage.releaseAndGetString())
+
+
 def ground(pixels: np.ndarray) -> np.ndarray:
     """Pixels of the camera to metres, without the code under test."""
     uniform = np.column_stack([pixels, np.ones(len(pixels))]) @ CAMERA.image_to_ground.T
@@ -71,8 +79,43 @@ FORMS: dict[str, str] = {
             "tvec": [[value] for value in POSE[:, 3].tolist()],
         }
     ),
+    "YAML": "points:\n"
+    + "".join(
+        f"- {{pixel: {pixel}, metres: {place}}}\n"
+        for pixel, place in zip(PIXELS.tolist(), ground(PIXELS).tolist(), strict=True)
+    ),
     "run_live_mtmc.py": "Homography matrix: " + rows(np.linalg.inv(CAMERA.image_to_ground), ";"),
 }
+
+
+ROTATION, TRANSLATION = np.array(EXACT["rotation"]), POSE[:, 3:]
+OF_OPENCV: dict[str, dict[str, Any]] = {
+    "a rotation matrix": {
+        "camera_matrix": np.array(EXACT["intrinsic"]),
+        "distortion_coefficients": np.zeros((1, 5)),
+        "R": ROTATION,
+        "T": TRANSLATION,
+    },
+    "a rotation vector": {
+        "cameraMatrix": np.array(EXACT["intrinsic"]),
+        "dist_coeffs": np.zeros((0, 0)),
+        "rvec": cv2.Rodrigues(ROTATION)[0],
+        "tvec": TRANSLATION,
+    },
+    "short names": {
+        "K": np.array(EXACT["intrinsic"]),
+        "D": np.zeros((5, 1)),
+        "R": cv2.Rodrigues(ROTATION)[0],
+        "t": TRANSLATION,
+    },
+    "a homography": {"calibration_date": "12 May 2024", "perspective": np.array(EXACT["image_to_ground"])},
+}
+FORMS |= {
+    f"{name} in OpenCV's {suffix}": by_opencv(suffix, image_width=640, image_height=360, **fields)
+    for name, fields in OF_OPENCV.items()
+    for suffix in (".yml", ".xml", ".json")
+}
+FORMS["YAML of OpenCV 4"] = FORMS["a rotation matrix in OpenCV's .yml"].replace("%YAML 1.2", "%YAML:1.0")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -85,6 +128,48 @@ def test_every_form_is_recognised_by_its_content(form: str, tmp_path: Path) -> N
     again = Calibration.from_dict(json.loads(json.dumps(calibration.to_dict())))
     assert (again.to_ground(PIXELS) == calibration.to_ground(PIXELS)).all()
     assert again.fingerprint == calibration.fingerprint
+    if "OpenCV's ." in form:
+        assert (calibration.width, calibration.height) == (640, 360)
+
+
+@pytest.mark.parametrize("suffix", [".yml", ".xml", ".json"])
+def test_the_lens_in_a_file_of_opencv_counts(suffix: str) -> None:
+    lens = np.array([LENS])
+    text = by_opencv(suffix, **OF_OPENCV["a rotation matrix"] | {"distortion_coefficients": lens})
+    places = np.column_stack([ground(PIXELS), np.zeros(len(PIXELS))])
+    seen, _ = cv2.projectPoints(places, ROTATION, TRANSLATION, np.array(EXACT["intrinsic"]), lens)
+    np.testing.assert_allclose(parse_calibration(text).to_picture(places[:, :2]), seen.reshape(-1, 2), atol=1e-6)
+
+
+ROS = """
+image_width: 640
+image_height: 360
+camera_name: gate
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: [500, 0, 320, 0, 500, 180, 0, 0, 1]
+distortion_model: plumb_bob
+distortion_coefficients:
+  rows: 1
+  cols: 5
+  data: [-0.2, 1e-3, 0, 0, 0]
+rectification_matrix:
+  rows: 3
+  cols: 3
+  data: [1, 0, 0, 0, 1, 0, 0, 0, 1]
+"""
+
+
+def test_the_camera_info_of_ros_is_complete_with_a_pose() -> None:
+    with pytest.raises(
+        CalibrationError, match=r"no pose, .*\(R or rvec\).*\(T or tvec\).* cv2.solvePnP .* point pairs"
+    ):
+        parse_calibration(ROS)
+    with_pose = parse_calibration(ROS + f"rotation: {EXACT['rotation']}\ntranslation: {POSE[:, 3].tolist()}\n")
+    assert (with_pose.width, with_pose.height, with_pose.distortion[:2]) == (640, 360, (-0.2, 1e-3))
+    with pytest.raises(CalibrationError, match="has the distortion_model 'equidistant'"):
+        parse_calibration(ROS.replace("plumb_bob", "equidistant"))
 
 
 @pytest.mark.parametrize("lens", [LENS[:4], LENS, (*LENS, 0.01, -0.02, 0.03)])
@@ -150,6 +235,24 @@ def corrupted(**changes: Any) -> str:
         (corrupted(distortion_model=[0.1] * 5), "has distortion_model, which is not understood"),
         (corrupted(extrinsic=(1.3 * POSE).tolist()), "has a rotation whose rows are not at right angles and 1 long"),
         ("", "is empty"),
+        ("%YAML:1.0\n---\na: [1, 2", "is not valid YAML: .*line 3"),
+        ("a: &a [1]\nb: [*a, *a]", r"is not valid YAML: references \(\*name\) are not understood"),
+        ("a: !!python/object:os.system {}", "is not valid YAML: could not determine a constructor"),
+        ("a: !!opencv-matrix 3", "is not valid YAML: a matrix has no fields"),
+        ("a: " + "[" * 100_000, "is not valid YAML: it is nested too deeply"),
+        ("a: 2024-02-31", "is not valid YAML: day is out of range"),
+        ("1: 2", "is none of the known forms"),
+        ("- 5", "has 1 numbers for the homography"),
+        ("points: {a: 1}", "has points that are not like"),
+        (by_opencv(".yml", R=np.eye(3)), "is none of the known forms"),
+        (by_opencv(".yml", a=np.eye(3), b=np.eye(3)), "is none of the known forms"),
+        (by_opencv(".xml", a=np.array([[1, np.nan, 1], [1, 0, 1], [0, 0, 1]])), "where a number is expected"),
+        (by_opencv(".xml", K=np.eye(3), fisheye_model=1), "has fisheye_model: fisheye lenses are not understood"),
+        ("<opencv_storage><a>", "is not valid XML"),
+        ("<svg></svg>", "is XML with <svg>, not <opencv_storage>"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><opencv_storage/>', "is XML with a DOCTYPE or an ENTITY"),
+        ("<opencv_storage>" + "<a>" * 100_000 + "</a>" * 100_000 + "</opencv_storage>", "nested too deeply"),
+        ("<opencv_storage/>", "is none of the known forms"),
         ("[" * 100_000, "is not valid JSON"),
         ("0 0 0 0 0 0 0 0 0", "has a homography that cannot be inverted"),
         (json.dumps({"homography": [10**400] * 9}), "has '1000+' where a number is expected"),
@@ -183,7 +286,9 @@ def test_a_pair_of_points_that_was_mixed_up_is_named_with_its_error() -> None:
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "gate.npy", CAMERA.image_to_ground)
-    with pytest.raises(CalibrationError, match=r"gate.npy is not a text file; a calibration is JSON or text"):
+    with pytest.raises(
+        CalibrationError, match=r"gate.npy is not a text file; a calibration is JSON, YAML, XML or text"
+    ):
         read_calibration(tmp_path / "gate.npy")
 
 
