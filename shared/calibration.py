@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from shared.errors import MtmcError
 from shared.homography import Matrix, Points, determine_one, inverse, least_squares, mapped, oriented
@@ -24,6 +25,8 @@ _ON_A_LINE = 1e-4
 _FEWEST_POINTS = 4
 _ITERATIONS = 20
 """Of the fixed-point iteration that removes the distortion of a lens."""
+_COEFFICIENTS = 14
+"""Of OpenCV's largest model of a lens."""
 _EARTH_M = 6_371_000.0
 _BELOW = np.array([[640.0, 700.0], [740.0, 700.0]])
 """Pixels that show the ground in nearly every picture."""
@@ -59,16 +62,18 @@ class Calibration:
     def straightened(self, points: Points) -> Points:
         """Pixels without the distortion of the lens, `(n, 2)` to `(n, 2)` float64.
 
-        The Brown-Conrady model as in OpenCV's `undistortPoints`, inverted by fixed-point iteration.
+        The model of OpenCV's `undistortPoints` (Brown-Conrady, thin prism, tilt), inverted by fixed-point iteration.
         """
         if self.intrinsic is None or not self.distortion:
             return points
         focal, centre = self.intrinsic[[0, 1], [0, 1]], self.intrinsic[[0, 1], [2, 2]]
-        seen = (points - centre) / focal
+        seen, tilt = (points - centre) / focal, self._tilt()
+        if tilt is not None:
+            seen = mapped(inverse(tilt), seen)
         plain = seen
         for _ in range(_ITERATIONS):
-            radial, tangential = self._distortion_at(plain)
-            plain = (seen - tangential) / radial
+            radial, added = self._distortion_at(plain)
+            plain = (seen - added) / radial
         return plain * focal + centre
 
     def distorted(self, points: Points) -> Points:
@@ -77,18 +82,33 @@ class Calibration:
             return points
         focal, centre = self.intrinsic[[0, 1], [0, 1]], self.intrinsic[[0, 1], [2, 2]]
         plain = (points - centre) / focal
-        radial, tangential = self._distortion_at(plain)
-        return (plain * radial + tangential) * focal + centre
+        radial, added = self._distortion_at(plain)
+        seen, tilt = plain * radial + added, self._tilt()
+        return (seen if tilt is None else mapped(tilt, seen)) * focal + centre
 
     def _distortion_at(self, plain: Points) -> tuple[Points, Points]:
-        k1, k2, p1, p2, k3, k4, k5, k6 = (*self.distortion, *([0.0] * (8 - len(self.distortion))))
+        """By what the lens multiplies `(n, 2)` places: `(n, 1)`; and what it adds: `(n, 2)`."""
+        k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4, *_ = self._coefficients()
         x, y = plain[..., 0], plain[..., 1]
         square = x * x + y * y
         radial = (1 + square * (k1 + square * (k2 + square * k3))) / (1 + square * (k4 + square * (k5 + square * k6)))
-        tangential = np.stack(
-            [2 * p1 * x * y + p2 * (square + 2 * x * x), p1 * (square + 2 * y * y) + 2 * p2 * x * y], axis=-1
-        )
-        return radial[..., None], tangential
+        aside, along = 2 * p1 * x * y + p2 * (square + 2 * x * x), p1 * (square + 2 * y * y) + 2 * p2 * x * y
+        if s1 or s2 or s3 or s4:  # a thin prism
+            aside, along = aside + square * (s1 + square * s2), along + square * (s3 + square * s4)
+        return radial[..., None], np.stack([aside, along], axis=-1)
+
+    def _tilt(self) -> Matrix | None:
+        """`(3, 3)`: how a sensor that is not parallel to the lens moves its picture; None if it is parallel."""
+        x, y = self._coefficients()[12:]
+        if not (x or y):
+            return None
+        rotation = Rotation.from_euler("xy", [-x, -y]).as_matrix()
+        towards = np.array([[rotation[2, 2], 0, -rotation[0, 2]], [0, rotation[2, 2], -rotation[1, 2]], [0, 0, 1]])
+        tilt: Matrix = towards @ rotation
+        return tilt
+
+    def _coefficients(self) -> tuple[float, ...]:
+        return (*self.distortion, *([0.0] * (_COEFFICIENTS - len(self.distortion))))
 
     def to_ground(self, points: Points) -> Points:
         """Pixels to metres, `(n, 2)` to `(n, 2)` float64; nan on and above the horizon."""

@@ -17,8 +17,8 @@ from shared.homography import Matrix, Points
 from shared.opencv_storage import StorageError, parse_xml, parse_yaml
 from shared.text_file import read_text
 
-_DISTORTIONS = (4, 5, 8)
-"""Numbers of distortion coefficients that are understood, in OpenCV's order: k1 k2 p1 p2 [k3 [k4 k5 k6]]."""
+_DISTORTIONS = (4, 5, 8, 12, 14)
+"""Possible numbers of distortion coefficients, in OpenCV's order: k1 k2 p1 p2 [k3 [k4 k5 k6 [s1 s2 s3 s4 [τx τy]]]]."""
 _LARGEST_PICTURE = 65536
 """Pixels, in either direction."""
 _SKEWED = 0.01

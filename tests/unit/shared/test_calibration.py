@@ -172,7 +172,11 @@ def test_the_camera_info_of_ros_is_complete_with_a_pose() -> None:
         parse_calibration(ROS.replace("plumb_bob", "equidistant"))
 
 
-@pytest.mark.parametrize("lens", [LENS[:4], LENS, (*LENS, 0.01, -0.02, 0.03)])
+RATIONAL = (*LENS, 0.01, -0.02, 0.03)
+THIN_PRISM = (*RATIONAL, 0.004, -0.003, -0.005, 0.002)
+
+
+@pytest.mark.parametrize("lens", [LENS[:4], LENS, RATIONAL, THIN_PRISM, (*THIN_PRISM, 0.05, -0.03)])
 def test_the_distortion_of_a_lens_is_removed_as_opencv_does(lens: tuple[float, ...]) -> None:
     calibration = parse_calibration(json.dumps({**json.loads(FORMS["rotation and position"]), "distortion": lens}))
     matrix = np.array(EXACT["intrinsic"])
@@ -180,6 +184,10 @@ def test_the_distortion_of_a_lens_is_removed_as_opencv_does(lens: tuple[float, .
     straight = cv2.undistortPoints(PIXELS.reshape(-1, 1, 2), matrix, np.array(lens), None, None, matrix, criteria)
     np.testing.assert_allclose(calibration.straightened(PIXELS), straight.reshape(-1, 2), atol=1e-3)
     np.testing.assert_allclose(calibration.distorted(calibration.straightened(PIXELS)), PIXELS, atol=1e-6)
+    places = np.column_stack([ground(PIXELS), np.zeros(len(PIXELS))])
+    seen, _ = cv2.projectPoints(places, ROTATION, TRANSLATION, matrix, np.array(lens))
+    np.testing.assert_allclose(calibration.to_picture(places[:, :2]), seen.reshape(-1, 2), atol=1e-6)
+    np.testing.assert_allclose(calibration.to_ground(seen.reshape(-1, 2)), places[:, :2], atol=1e-6)
     np.testing.assert_allclose(calibration.to_picture(calibration.to_ground(PIXELS)), PIXELS, atol=1e-6)
 
 
@@ -227,7 +235,7 @@ def corrupted(**changes: Any) -> str:
         ('[[1, 2, "x"], [2, 4, 6], [0, 0, 1]]', "has 'x' where a number is expected"),
         (corrupted(extrinsic=[1, 2]), "has an extrinsic of 2 numbers, not 3×4 or 4×4"),
         (json.dumps({"intrinsic": EXACT["intrinsic"]}), "has intrinsics, but no pose"),
-        (corrupted(distortion=[1, 2]), "has 2 distortion coefficients; 4, 5, 8 are understood"),
+        (corrupted(distortion=[1, 2]), "has 2 distortion coefficients; 4, 5, 8, 12, 14 are understood"),
         (corrupted(resolution=[640, 360]), "has a resolution that is not like"),
         (corrupted(resolution={"width": -640, "height": 360}), "has a resolution that is not like"),
         (corrupted(resolution={"width": float("inf"), "height": 360}), "has a resolution that is not like"),
