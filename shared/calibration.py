@@ -152,10 +152,13 @@ def calibration_of_points(pixels: Points, metres: Points, width: int, height: in
     """The calibration that point pairs give, `(n, 2)` float64 each; pixels are of pictures of `width` by `height`.
 
     Raises:
-        CalibrationError: there are fewer than four, or they are outside of the picture, on a line, or of no plane.
+        CalibrationError: there are fewer than four, or they are shares of the picture, outside of it, on a line, or of
+            no plane.
     """
     if len(pixels) < _FEWEST_POINTS:
         raise CalibrationError(f"has {len(pixels)} point pairs; at least {_FEWEST_POINTS} are needed")
+    if np.abs(pixels).max() <= 1.0:
+        raise CalibrationError("has no pixels greater than 1; are they shares of the picture?")
     size = np.array([width, height])
     is_outside = ((pixels < -_BORDER * size) | (pixels > (1 + _BORDER) * size)).any(axis=1)
     if size.all() and is_outside.any():
@@ -250,8 +253,10 @@ def checked(found: Calibration) -> Calibration:
     """
     matrix = found.image_to_ground
     largest = np.abs(matrix).max(axis=1, keepdims=True)
-    if not (np.isfinite(matrix).all() and largest.all()) or np.linalg.cond(matrix / largest) > 1e12:
-        raise CalibrationError("has a homography that cannot be inverted; are two rows the same?")
     width, height = found.width or 1920, found.height or 1080
     below = found.straightened(np.array([[width / 2, height - 1.0]]))
-    return replace(found, image_to_ground=oriented(matrix[None], below[None])[0])
+    is_usable = bool(np.isfinite(matrix).all() and largest.all()) and np.linalg.cond(matrix / largest) <= 1e12
+    matrices = oriented(matrix[None], below[None]) if is_usable else np.empty((0, 3, 3))
+    if not len(matrices):
+        raise CalibrationError("has a homography that cannot be inverted; are two rows the same?")
+    return replace(found, image_to_ground=matrices[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -15,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from shared.calibration import Calibration, CalibrationError, calibration_of_points, checked, looks_geographic
 from shared.homography import Matrix, Points
 from shared.opencv_storage import StorageError, parse_xml, parse_yaml
-from shared.text_file import read_text
+from shared.text_file import decode_text
 
 _DISTORTIONS = (4, 5, 8, 12, 14)
 """Possible numbers of distortion coefficients, in OpenCV's order: k1 k2 p1 p2 [k3 [k4 k5 k6 [s1 s2 s3 s4 [τx τy]]]]."""
@@ -23,7 +24,15 @@ _LARGEST_PICTURE = 65536
 """Pixels, in either direction."""
 _SKEWED = 0.01
 """A matrix whose product with its transpose differs more from the identity is no rotation."""
+_NUMPY = b"\x93NUMPY"
+"""How files of `numpy.save` begin."""
+_COLUMNS = "pixel x, pixel y, metres x, metres y"
+_SEPARATORS = ";", "\t", ","
+"""Between the columns of point pairs; with the first two, numbers may have decimal commas."""
+_OF_METRES, _OF_PIXELS = re.compile(r"met(re|er)|ground|world"), re.compile(r"pixel|px|image|img")
+"""What headings of columns contain."""
 _NAMES = {
+    "homography": ("h",),
     "intrinsic": ("intrinsics", "cameramatrix", "k"),
     "distortion": ("dist", "distcoeffs", "distortioncoeffs", "distortioncoefficients", "d"),
     "extrinsic": ("extrinsics",),
@@ -41,8 +50,8 @@ _LENSES = "pinhole", "plumbbob", "rationalpolynomial", "radtan", "brownconrady",
 """Values of `distortion_model`, and `camera_model`, whose coefficients are those of OpenCV's `projectPoints`."""
 _FORMS = (
     "a 3×3 homography from pixels to metres (image_to_ground, or text), intrinsics with a pose (extrinsic, or rotation "
-    "and position), four or more point pairs, each as JSON, YAML or OpenCV's XML, or a CALIBRATION file of "
-    "run_live_mtmc.py"
+    f"and position), four or more point pairs, each as JSON, YAML or OpenCV's XML, lines of {_COLUMNS}, or a "
+    "CALIBRATION file of run_live_mtmc.py"
 )
 _NO_POSE = (
     "has intrinsics, but no pose, which says where the camera is: add extrinsic, or rotation (R or rvec) with position "
@@ -61,13 +70,12 @@ def read_calibration(path: Path) -> Calibration:
         CalibrationError: the file cannot be read or used; the message says what is wrong.
     """
     try:
-        text = read_text(path)
+        content = path.read_bytes()
+        return _of_array(content) if content.startswith(_NUMPY) else parse_calibration(decode_text(content))
     except OSError as error:
         raise CalibrationError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise CalibrationError(f"{path} is not a text file; a calibration is JSON, YAML, XML or text") from None
-    try:
-        return parse_calibration(text)
+        raise CalibrationError(f"{path} is not a text file; a calibration is JSON, YAML, XML, text or .npy") from None
     except CalibrationError as error:
         raise CalibrationError(f"{path} {error}") from None
 
@@ -199,12 +207,63 @@ def _pose(data: Mapping[str, Any]) -> tuple[Matrix, Matrix]:
 
 def _of_text(lines: Sequence[str], first: str) -> Calibration:
     """A homography by rows, or a CALIBRATION file of `run_live_mtmc.py`: its homography maps the ground to pixels."""
+    if (rows := _table(lines)) is not None:
+        return _of_rows(rows)
     is_named = first.lower().startswith(_LEGACY_PREFIX)
     if is_named or ";" in first:
         body = first[len(_LEGACY_PREFIX) :] if is_named else first
         matrix = _inverted(_numbers(_words(body), (3, 3), "the homography"), "the homography")
         return Calibration(matrix, is_geographic=looks_geographic(matrix))
     return Calibration(_numbers(_words(" ".join(lines)), (3, 3), "the homography"))
+
+
+def _table(lines: Sequence[str]) -> list[tuple[int, list[str]]] | None:
+    """The number and the cells of each line of a table; None if no line has four cells, as point pairs have."""
+    for separator in _SEPARATORS:
+        rows = [
+            (k, [cell.strip(" \t\"'") for cell in line.split(separator)]) for k, line in enumerate(lines, 1) if line
+        ]
+        if len(rows) > 1 and any(len(cells) >= 4 and all(cells) for _, cells in rows):
+            has_commas = separator != ","
+            return [(k, [cell.replace(",", ".") if has_commas else cell for cell in cells]) for k, cells in rows]
+    return None
+
+
+def _of_rows(rows: Sequence[tuple[int, Sequence[str]]]) -> Calibration:
+    """Point pairs, one in each row, maybe below headings."""
+    _, headings = rows[0]
+    if not any(map(_is_number, headings)):
+        names = [heading.lower() for heading in headings]
+        if any(map(_OF_METRES.search, names[:2])) or any(map(_OF_PIXELS.search, names[2:])):
+            raise CalibrationError(f"has columns called {', '.join(headings)}; they must be {_COLUMNS}")
+        rows = rows[1:]
+    for line, cells in rows:
+        if len(cells) != 4:
+            raise CalibrationError(f"has {len(cells)} columns in line {line}; point pairs have four: {_COLUMNS}")
+        wrong = next((cell for cell in cells if not _is_number(cell)), None)
+        if wrong is not None:
+            raise CalibrationError(f"has {wrong[:40]!r} in line {line}, where a number is expected")
+    pairs = np.array([list(map(float, cells)) for _, cells in rows]).reshape(-1, 4)
+    return calibration_of_points(pairs[:, :2], pairs[:, 2:], 0, 0)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _of_array(content: bytes) -> Calibration:
+    """A homography in a file of `numpy.save`."""
+    try:
+        array = np.load(io.BytesIO(content), allow_pickle=False)
+    except Exception as error:  # noqa: BLE001 (numpy raises whatever its parsers of damaged headers do)
+        raise CalibrationError(f"is not a valid .npy file: {error}") from None
+    if array.shape != (3, 3) or array.dtype.kind not in "iuf":
+        shape = "×".join(map(str, array.shape)) or "no shape"
+        raise CalibrationError(f"has an array of {array.dtype} with {shape}; a homography has 3×3 numbers")
+    return checked(Calibration(_numbers(array.tolist(), (3, 3), "the homography")))
 
 
 def _pairs(points: Any) -> tuple[Points, Points]:

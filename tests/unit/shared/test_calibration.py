@@ -21,6 +21,13 @@ PIXELS = np.stack(np.meshgrid(np.linspace(20, 620, 7), np.linspace(150, 350, 5))
 LENS = (-0.23, 0.28, -0.002, 0.004, -0.21)
 
 
+def table(separator: str, heading: str = "", comma: str = ".") -> str:
+    """Point pairs as a spreadsheet saves them."""
+    pairs = np.column_stack([PIXELS, ground(PIXELS)]).tolist()
+    lines = [separator.join(repr(value).replace(".", comma) for value in pair) for pair in pairs]
+    return "\n".join([heading, *lines] if heading else lines) + "\n\n"
+
+
 def by_opencv(suffix: str, **fields: Any) -> str:
     """What `cv2.FileStorage` writes into a file that ends so."""
     storage = cv2.FileStorage(suffix, cv2.FILE_STORAGE_WRITE | cv2.FILE_STORAGE_MEMORY)
@@ -79,6 +86,17 @@ FORMS: dict[str, str] = {
             "tvec": [[value] for value in POSE[:, 3].tolist()],
         }
     ),
+    "H": json.dumps({"H": CAMERA.image_to_ground.tolist(), "t": 0.5}),
+    "point pairs with their size": json.dumps(
+        json.loads(points(PIXELS, ground(PIXELS))) | {"width": 640, "height": 360, "h": 360}
+    ),
+    "text with commas": rows(CAMERA.image_to_ground, "\n").replace(" ", ","),
+    "a table": table(","),
+    "a table with spaces": table(" , "),
+    "a table with headings": table(",", '"pixel x","pixel y","metres x","metres y"'),
+    "a table with semicolons": table(";", "# of the gate\nu;v;X;Y"),
+    "a table with decimal commas": table(";", comma=","),
+    "a table with tabs": table("\t", "px\tpy\tground x\tground y"),
     "YAML": "points:\n"
     + "".join(
         f"- {{pixel: {pixel}, metres: {place}}}\n"
@@ -243,6 +261,13 @@ def corrupted(**changes: Any) -> str:
         (corrupted(distortion_model=[0.1] * 5), "has distortion_model, which is not understood"),
         (corrupted(extrinsic=(1.3 * POSE).tolist()), "has a rotation whose rows are not at right angles and 1 long"),
         ("", "is empty"),
+        ("1,2,3,4\n5,6,7", r"has 3 columns in line 2; point pairs have four: pixel x, pixel y, metres x, metres y"),
+        ("name,u,v,x,y\na,1,2,3,4", "has 5 columns in line 2; point pairs have four"),
+        ("u,v,x,y\n100,200,3,4\n300,1O0,5,6", "has '1O0' in line 3, where a number is expected"),
+        ("x m,y m,px,py\n1,2,100,200", "has columns called x m, y m, px, py; they must be pixel x, pixel y"),
+        ("metres x;metres y;u;v\n1;2;100;200", "they must be pixel x"),
+        ("100;200;3;4\n300;100;5;6", "has 2 point pairs; at least 4 are needed"),
+        ("0.1,0.2,3,4\n0.5,0.2,5,4\n0.1,0.9,3,9\n0.5,0.8,5,9", "has no pixels greater than 1; are they shares"),
         ("%YAML:1.0\n---\na: [1, 2", "is not valid YAML: .*line 3"),
         ("a: &a [1]\nb: [*a, *a]", r"is not valid YAML: references \(\*name\) are not understood"),
         ("a: !!python/object:os.system {}", "is not valid YAML: could not determine a constructor"),
@@ -262,6 +287,7 @@ def corrupted(**changes: Any) -> str:
         ("<opencv_storage>" + "<a>" * 100_000 + "</a>" * 100_000 + "</opencv_storage>", "nested too deeply"),
         ("<opencv_storage/>", "is none of the known forms"),
         ("[" * 100_000, "is not valid JSON"),
+        ("1 2 3 4 5 7 1e40 2e40 9e40", "has a homography that cannot be inverted"),
         ("0 0 0 0 0 0 0 0 0", "has a homography that cannot be inverted"),
         (json.dumps({"homography": [10**400] * 9}), "has '1000+' where a number is expected"),
         (
@@ -292,12 +318,41 @@ def test_a_pair_of_points_that_was_mixed_up_is_named_with_its_error() -> None:
         parse_calibration(points(PIXELS, metres))
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_homography_can_be_an_array_of_numpy(tmp_path: Path) -> None:
     np.save(tmp_path / "gate.npy", CAMERA.image_to_ground)
-    with pytest.raises(
-        CalibrationError, match=r"gate.npy is not a text file; a calibration is JSON, YAML, XML or text"
-    ):
+    found = read_calibration(tmp_path / "gate.npy")
+    np.testing.assert_allclose(found.to_ground(PIXELS), ground(PIXELS), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.eye(4), r"gate.npy has an array of float64 with 4×4; a homography has 3×3 numbers"),
+        (np.full((3, 3), "1"), "has an array of <U1 with 3×3"),
+        (np.full((3, 3), None), r"is not a valid \.npy file: .*allow_pickle"),
+        (np.full((3, 3), np.nan), "has 'nan' where a number is expected"),
+        (np.zeros((3, 3)), "cannot be inverted"),
+    ],
+)
+def test_another_array_is_refused(array: np.ndarray, message: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "gate.npy", array)
+    with pytest.raises(CalibrationError, match=message):
         read_calibration(tmp_path / "gate.npy")
+
+
+def test_a_damaged_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "gate.npy", CAMERA.image_to_ground)
+    content = (tmp_path / "gate.npy").read_bytes()
+    for damaged in (content[:-8], content[:20], content.replace(b"(3, 3)", b"(3, 3[")):
+        (tmp_path / "gate.npy").write_bytes(damaged)
+        with pytest.raises(CalibrationError, match=r"gate.npy is not a valid \.npy file"):
+            read_calibration(tmp_path / "gate.npy")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "gate.mat").write_bytes(b"\x00\x01\xff")
+    with pytest.raises(CalibrationError, match=r"gate.mat is not a text file; a calibration is JSON, YAML, XML, text"):
+        read_calibration(tmp_path / "gate.mat")
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
