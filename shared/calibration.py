@@ -148,8 +148,17 @@ class Calibration:
         )
 
 
-def calibration_of_points(pixels: Points, metres: Points, width: int, height: int) -> Calibration:
+def calibration_of_points(
+    pixels: Points,
+    metres: Points,
+    width: int,
+    height: int,
+    intrinsic: Matrix | None = None,
+    distortion: tuple[float, ...] = (),
+) -> Calibration:
     """The calibration that point pairs give, `(n, 2)` float64 each; pixels are of pictures of `width` by `height`.
+
+    `intrinsic` and `distortion` as in `Calibration`: of the lens that took these pictures.
 
     Raises:
         CalibrationError: there are fewer than four, or they are shares of the picture, outside of it, on a line, or of
@@ -166,8 +175,9 @@ def calibration_of_points(pixels: Points, metres: Points, width: int, height: in
         raise CalibrationError(
             f"has the pixel ({x:g}, {y:g}) outside of a picture of {width}×{height}; correct it, or the resolution"
         )
-    matrix, error_m = fit_ground(pixels, metres)
-    found = checked(Calibration(matrix, width, height, error_m=error_m))
+    lens = Calibration(np.eye(3), width, height, intrinsic, distortion)
+    matrix, error_m = fit_ground(pixels, metres, lens)
+    found = checked(replace(lens, image_to_ground=matrix, error_m=error_m))
     if not np.isfinite(point_errors(found, pixels, metres)).all():
         raise CalibrationError("has point pairs above the horizon that the others give; are two of them swapped?")
     return found
@@ -203,26 +213,28 @@ def looks_geographic(matrix: Matrix) -> bool:
     return bool(np.linalg.norm(one - other) < _DEGREES)
 
 
-def fit_ground(pixels: Points, metres: Points) -> tuple[Matrix, float]:
+def fit_ground(pixels: Points, metres: Points, lens: Calibration | None = None) -> tuple[Matrix, float]:
     """The homography with the least algebraic error (Hartley and Zisserman, 4.1), and its error.
 
     Args:
         pixels: `(n, 2)` float64, at least four.
         metres: `(n, 2)` float64, the same places on the ground.
+        lens: removes the distortion of the pixels.
 
     Returns:
-        `(3, 3)` float64, pixels to metres, and the root mean square error in metres.
+        `(3, 3)` float64, straightened pixels to metres, and the root mean square error in metres.
 
     Raises:
         CalibrationError: the points are on a line, or do not fit one plane.
     """
-    if min(map(_flatness, (pixels, metres))) < _ON_A_LINE or not determine_one(pixels, metres):
+    straight = pixels if lens is None else lens.straightened(pixels)
+    if min(map(_flatness, (straight, metres))) < _ON_A_LINE or not determine_one(straight, metres):
         raise CalibrationError(
             "has point pairs on a line; at least 4, of which no 3 are on a line, must be spread over the ground"
         )
-    if (matrix := least_squares(pixels, metres)) is None:
+    if (matrix := least_squares(straight, metres)) is None:
         raise CalibrationError("has point pairs that no view of a plane has; are two of them swapped?")
-    distances = np.linalg.norm(mapped(matrix, pixels) - metres, axis=1)
+    distances = np.linalg.norm(mapped(matrix, straight) - metres, axis=1)
     if np.isnan(distances).any():
         x, y = pixels[np.isnan(distances)][0]
         raise CalibrationError(

@@ -61,6 +61,8 @@ _NO_POSE = (
 _YAML = re.compile(r"%YAML|---|- |[\"']?[A-Za-z_][\w ]*[\"']?:(\s|$)")
 """The first line of YAML."""
 _LEGACY_PREFIX = "homography matrix:"
+_LEGACY_LENS = {"intrinsic parameter matrix": "intrinsic", "distortion coefficients": "distortion"}
+"""More lines of a CALIBRATION file, and the fields that they are."""
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -118,23 +120,23 @@ def _of_fields(data: Any) -> Calibration:
         raise CalibrationError(f"is none of the known forms: {_FORMS}")
     data = _with_usual_names(data)
     width, height = _resolution(data.get("resolution", data))
+    lens = _lens(data)
     for name, is_inverse in (("image_to_ground", False), ("homography", False), ("ground_to_image", True)):
         if name in data:
             matrix = _numbers(data[name], (3, 3), name)
-            return Calibration(_inverted(matrix, name) if is_inverse else matrix, width, height)
+            return Calibration(_inverted(matrix, name) if is_inverse else matrix, width, height, *lens)
     points = data.get("points")
     if points is not None:
-        return calibration_of_points(*_pairs(points), width, height)
+        return calibration_of_points(*_pairs(points), width, height, *lens)
     if "intrinsic" in data:
-        intrinsic = _numbers(data["intrinsic"], (3, 3), "intrinsic")
-        distortion = _distortion(data)
+        intrinsic = _intrinsic(data["intrinsic"])
         rotation, translation = _pose(data)
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > _SKEWED:
             raise CalibrationError("has a rotation whose rows are not at right angles and 1 long; check its numbers")
         plane = intrinsic @ np.column_stack([rotation[:, 0], rotation[:, 1], translation])
-        return Calibration(_inverted(plane, "the pose"), width, height, intrinsic, distortion)
+        return Calibration(_inverted(plane, "the pose"), width, height, *lens)
     if (only := _only_matrix(data)) is not None:
-        return Calibration(only, width, height)
+        return Calibration(only, width, height, *lens)
     raise CalibrationError(f"is none of the known forms: {_FORMS}")
 
 
@@ -152,8 +154,29 @@ def _plain(text: str) -> str:
     return text.lower().replace("_", "")
 
 
+def _lens(data: Mapping[str, Any]) -> tuple[Matrix | None, tuple[float, ...]]:
+    """The camera matrix `(3, 3)` and the coefficients of a lens that distorts, in OpenCV's order."""
+    distortion = _distortion(data)
+    if not any(distortion):
+        return None, ()
+    if "intrinsic" not in data:
+        raise CalibrationError(
+            "has distortion, but no intrinsic: add the camera matrix; or remove distortion, if the homography or the "
+            "point pairs fit the pictures as the camera sends them"
+        )
+    return _intrinsic(data["intrinsic"]), distortion
+
+
+def _intrinsic(value: Any) -> Matrix:
+    matrix = _numbers(value, (3, 3), "intrinsic")
+    if matrix[0, 0] == 0 or matrix[1, 1] == 0 or np.abs(matrix[[1, 2, 2, 2], [0, 0, 1, 2]] - [0, 0, 0, 1]).max() > 1e-6:
+        raise CalibrationError(
+            "has an intrinsic that is not like [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; is it by columns?"
+        )
+    return matrix
+
+
 def _distortion(data: Mapping[str, Any]) -> tuple[float, ...]:
-    """The coefficients of the lens, in OpenCV's order."""
     for name, value in data.items():
         if _plain(name) in ("distortionmodel", "cameramodel") and isinstance(value, str):
             if _plain(value) not in _LENSES:
@@ -207,13 +230,15 @@ def _pose(data: Mapping[str, Any]) -> tuple[Matrix, Matrix]:
 
 def _of_text(lines: Sequence[str], first: str) -> Calibration:
     """A homography by rows, or a CALIBRATION file of `run_live_mtmc.py`: its homography maps the ground to pixels."""
-    if (rows := _table(lines)) is not None:
-        return _of_rows(rows)
     is_named = first.lower().startswith(_LEGACY_PREFIX)
+    if not is_named and (rows := _table(lines)) is not None:
+        return _of_rows(rows)
     if is_named or ";" in first:
         body = first[len(_LEGACY_PREFIX) :] if is_named else first
         matrix = _inverted(_numbers(_words(body), (3, 3), "the homography"), "the homography")
-        return Calibration(matrix, is_geographic=looks_geographic(matrix))
+        named = {name.strip().lower(): value for name, _, value in (line.partition(":") for line in lines)}
+        lens = _lens({field: _words(named[name]) for name, field in _LEGACY_LENS.items() if name in named})
+        return Calibration(matrix, 0, 0, *lens, is_geographic=looks_geographic(matrix))
     return Calibration(_numbers(_words(" ".join(lines)), (3, 3), "the homography"))
 
 

@@ -159,6 +159,48 @@ def test_the_lens_in_a_file_of_opencv_counts(suffix: str) -> None:
     np.testing.assert_allclose(parse_calibration(text).to_picture(places[:, :2]), seen.reshape(-1, 2), atol=1e-6)
 
 
+DISTORTING = {"intrinsic": EXACT["intrinsic"], "distortion": LENS}
+
+
+def seen_through_the_lens() -> np.ndarray:
+    """The pixels at which the camera, with a lens that distorts, shows the ground of `PIXELS`."""
+    places = np.column_stack([ground(PIXELS), np.zeros(len(PIXELS))])
+    seen, _ = cv2.projectPoints(places, ROTATION, TRANSLATION, np.array(EXACT["intrinsic"]), np.array(LENS))
+    return np.array(seen).reshape(-1, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(EXACT | DISTORTING),
+        json.dumps({"ground_to_image": EXACT["ground_to_image"]} | DISTORTING),
+        json.dumps(json.loads(points(seen_through_the_lens(), ground(PIXELS))) | DISTORTING),
+        FORMS["run_live_mtmc.py"]
+        + f"\nIntrinsic parameter matrix: {rows(np.array(EXACT['intrinsic']), ';')}"
+        + f"\nDistortion coefficients: {' '.join(map(str, LENS))}\nReprojection error: 3.2\n",
+    ],
+    ids=["image_to_ground", "ground_to_image", "points", "run_live_mtmc.py"],
+)
+def test_the_lens_counts_beside_a_homography_of_straight_pictures_and_beside_points(text: str) -> None:
+    calibration = parse_calibration(text)
+    np.testing.assert_allclose(calibration.to_ground(seen_through_the_lens()), ground(PIXELS), atol=1e-3)
+    np.testing.assert_allclose(calibration.to_picture(ground(PIXELS)), seen_through_the_lens(), atol=1e-3)
+
+
+@pytest.mark.parametrize("form", ["a homography", "many points", "the demo's"])
+def test_a_lens_that_does_not_distort_changes_nothing(form: str) -> None:
+    with_lens = parse_calibration(json.dumps(json.loads(FORMS[form]) | {"distortion": [0, 0, 0, 0, 0]}))
+    assert with_lens.fingerprint == parse_calibration(FORMS[form]).fingerprint
+
+
+def test_a_pair_of_points_that_is_wrong_is_named_as_it_is_in_the_file() -> None:
+    pixels, metres = seen_through_the_lens(), ground(PIXELS)
+    metres[30] += (12, 0)
+    x, y = pixels[30]
+    with pytest.raises(CalibrationError, match=rf"most at pixel \({x:g}, {y:g}\)"):
+        parse_calibration(json.dumps(json.loads(points(pixels, metres)) | DISTORTING))
+
+
 ROS = """
 image_width: 640
 image_height: 360
@@ -261,6 +303,16 @@ def corrupted(**changes: Any) -> str:
         (corrupted(distortion_model=[0.1] * 5), "has distortion_model, which is not understood"),
         (corrupted(extrinsic=(1.3 * POSE).tolist()), "has a rotation whose rows are not at right angles and 1 long"),
         ("", "is empty"),
+        (
+            json.dumps({"H": np.eye(3).tolist(), "D": LENS}),
+            "has distortion, but no intrinsic: add .* or remove distortion",
+        ),
+        (json.dumps({"H": np.eye(3).tolist(), "distortion_model": "equidistant"}), "only that of cv2.projectPoints"),
+        (FORMS["run_live_mtmc.py"] + "\nDistortion coefficients: 1 2 3 4", "has distortion, but no intrinsic"),
+        (
+            corrupted(intrinsic=np.transpose(EXACT["intrinsic"]).tolist()),
+            "has an intrinsic that is not like .* columns",
+        ),
         ("1,2,3,4\n5,6,7", r"has 3 columns in line 2; point pairs have four: pixel x, pixel y, metres x, metres y"),
         ("name,u,v,x,y\na,1,2,3,4", "has 5 columns in line 2; point pairs have four"),
         ("u,v,x,y\n100,200,3,4\n300,1O0,5,6", "has '1O0' in line 3, where a number is expected"),
