@@ -12,10 +12,6 @@ from rich.table import Table
 _WIDTH_IN_A_FILE = 200
 
 
-_WIDEST = 1000
-"""Columns of the widest table."""
-
-
 def table_console() -> Console:
     """A console for tables: as wide as the terminal, or 200 columns in a file or pipe, so that lines do not wrap."""
     console = Console(highlight=False)
@@ -31,14 +27,6 @@ def empty_table(*headings: str, left: Container[str] | None = None) -> Table:
         is_left = heading in (headings[:2] if left is None else left)
         table.add_column(heading, justify="left" if is_left else "right", overflow="fold")
     return table
-
-
-def print_table(console: Console, table: Table) -> None:
-    """Prints a table as wide as it is. A narrow terminal wraps its lines, which can be read; narrow columns cannot."""
-    needed = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
-    shown, console.width = console.width, max(console.width, needed)
-    console.print(table)
-    console.width = shown
 
 
 def print_note(text: str) -> None:

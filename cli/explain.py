@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from cli import completion
-from cli.console import empty_table, print_note, print_table, table_console
+from cli.console import empty_table, print_note, table_console
 from cli.options import JsonOption, RedisUrl, SiteName, StateOption, site_and_words
 from shared.lenient_values import whole
+from shared.terminal_tables import print_table
 
 if TYPE_CHECKING:
     from shared.site_state.explanation import Change, Explanation, Reason

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console, RenderableType
 
+from cli.console import table_console
 from cli.options import MaybeSiteFile, RedisUrl, SiteName, StateOption
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def status(
     from launcher.running_site import running_site
     from launcher.site_access import SiteChoice
 
-    console = Console(highlight=False)
+    console = table_console()
     with running_site(SiteChoice(site_file, site, redis_url, state), os.environ) as running:
         if watch:
             _watch(running, console, as_json=as_json)
@@ -90,11 +91,12 @@ def _show(state: SiteState, running: RunningSite, console: Console, *, as_json: 
 
 def _tables(state: SiteState, running: RunningSite) -> RenderableType:
     from rich.console import Group
+    from rich.text import Text
 
     from cli.services_table import services_table
     from cli.status_tables import tables
 
-    return Group(tables(state, running.redis), services_table(state.health.services))
+    return Group(tables(state, running.redis), Text(), services_table(state.health.services))
 
 
 def _watch(running: RunningSite, console: Console, *, as_json: bool) -> None:

@@ -1,11 +1,12 @@
-"""The state of a site as tables."""
+"""The state of a site, in lines that can be read in a narrow terminal."""
 
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from cli.console import counted
+from cli.row_list import Parts, Row, marked, row_list
 from shared.site_state.health_strip import Level, health_strip
 from shared.site_state.states import CameraState, SiteState, State
 
@@ -25,63 +26,77 @@ _LEVEL_STYLES: dict[Level, str] = {"good": "green", "doubtful": "yellow", "bad":
 
 
 def tables(state: SiteState, redis: str) -> Group:
-    """The clock, the health of each part, problems and notices, a table of workers, and one of cameras.
+    """The clock, the health of each part, problems and notices, the workers, and the cameras.
 
     `redis` is the address to show.
     """
-    parts: list[RenderableType] = [_clock(state, redis), _strip(state)]
-    parts += [Text(problem.line, style="bold red") for problem in state.problems]
-    parts += [Text(notice, style="yellow") for notice in state.notices]
-    workers = Table(title="workers", title_justify="left", title_style="bold")
-    for heading in ("worker", "host", "pid", "labels", "device", "backend", "cameras", "fps", "heartbeat"):
-        workers.add_column(heading, overflow="fold", min_width=len(heading))
+    parts: list[RenderableType] = [*_clock(state, redis), _strip(state)]
+    parts += [marked("!", problem.line, "bold red") for problem in state.problems]
+    parts += [marked("·", notice, "yellow") for notice in state.notices]
+    if state.workers:
+        parts += [Text(), _workers(state)]
+    parts += [marked("!", f"{one.problem}: {one.advice}", "bold red") for one in state.other_embedders]
+    return Group(*parts, Text(), _cameras(state))
+
+
+def _workers(state: SiteState) -> Group:
+    rows = []
     for worker in state.workers:
         device = f"{worker.device} ({worker.gpu})" if worker.gpu else worker.device
-        texts = (worker.id, worker.host, worker.pid, worker.labels, device, worker.backend, worker.cameras)
-        workers.add_row(*map(Text, texts), Text(worker.fps), f"{worker.heartbeat_age_seconds:.1f} s ago")
-    if state.workers:
-        parts.append(workers)
-    parts += [Text(f"{one.problem}: {one.advice}", style="bold red") for one in state.other_embedders]
-    cameras = Table(title="cameras", title_justify="left", title_style="bold")
-    for heading in ("camera", "state", "owner"):
-        cameras.add_column(heading, overflow="fold")
-    for heading in ("seen tick", "lag", "fps", "tracks", "global ids"):
-        cameras.add_column(heading, justify="right")
+        heartbeat = f"{worker.heartbeat_age_seconds:.1f} s ago"
+        texts = (worker.id, worker.host, worker.pid, device, worker.backend, worker.fps, heartbeat)
+        notes = [f"labels {worker.labels}"] if worker.labels else []
+        notes.append(f"cameras {worker.cameras}" if worker.cameras else "no cameras")
+        rows.append(Row([Text(text) for text in texts], [Text(note) for note in notes]))
+    return row_list("workers", ("worker", "host", "pid", "device", "backend", "fps", "heartbeat"), rows, {"pid", "fps"})
+
+
+def _cameras(state: SiteState) -> Group:
+    numbers = "seen", "lag", "fps", "tracks", "ids"
+    rows = []
     for camera in state.cameras:
-        cameras.add_row(
+        style = _state_style(camera)
+        figures = (camera.seen_tick, camera.lag_ticks, camera.fps, camera.live_tracks, camera.gids)
+        cells = [
             Text(camera.name),
-            camera_state(camera),
+            Text(camera.state, style),
             Text(camera.owner or "-"),
-            _shown(camera.seen_tick),
-            _shown(camera.lag_ticks),
-            _shown(camera.fps),
-            _shown(camera.live_tracks),
-            str(camera.gids),
-        )
-    parts.append(cameras)
-    return Group(*parts)
+            *(Text(_shown(one)) for one in figures),
+        ]
+        rows.append(Row(cells, [Text(reason, style) for reason in _reasons(camera)]))
+    return row_list("cameras", ("camera", "state", "owner", *numbers), rows, numbers)
 
 
-def _clock(state: SiteState, redis: str) -> Text:
-    health, boxes = state.health, state.health.boxes
-    text = Text.assemble(
-        ("site ", ""), (state.site, "bold"), f"  revision {state.revision}  {redis}\n",
-        f"tick {state.tick}  gate {_shown(state.gate)}  skew {_shown(state.skew_ticks)}",
-        f"  slowest {state.slowest or '-'}  fastest {state.fastest or '-'}  skipped {state.skipped_ticks}\n",
-        f"last tick {_ago(health.tick_age_s)}  aggregator {_shown(health.cycle_lag_ticks)} ticks behind the cameras",
-        f"  boxes {boxes.shown}, without global id {boxes.without_gid} ({_percent(boxes.share_without_gid)})",
-    )  # fmt: skip
-    if state.stalled:
-        text.append(f"\nstalled: {', '.join(state.stalled)}", style="bold red")
-    return text
+def _clock(state: SiteState, redis: str) -> list[RenderableType]:
+    health, boxes, lag = state.health, state.health.boxes, state.health.cycle_lag_ticks
+    lines = [
+        Parts([Text.assemble("site ", (state.site, "bold")), Text(f"revision {state.revision}"), Text(redis)]),
+        _parts(
+            f"tick {state.tick}",
+            f"gate {_shown(state.gate)}",
+            f"skew {_shown(state.skew_ticks)}",
+            f"slowest {state.slowest or '-'}",
+            f"fastest {state.fastest or '-'}",
+            f"skipped {state.skipped_ticks}",
+        ),
+        _parts(
+            f"last tick {_ago(health.tick_age_s)}",
+            "aggregator -" if lag is None else f"aggregator {counted(lag, 'tick')} behind the cameras",
+            f"boxes {boxes.shown}, without global id {boxes.without_gid} ({_percent(boxes.share_without_gid)})",
+        ),
+    ]
+    stalled = [Text(f"stalled: {', '.join(state.stalled)}", style="bold red")] if state.stalled else []
+    return [*lines, *stalled]
 
 
-def _strip(state: SiteState) -> Text:
-    text = Text()
-    for part in health_strip(state):
-        text.append("● ", style=_LEVEL_STYLES[part.level]).append(f"{part.part} {part.value}  ")
-    text.rstrip()
-    return text
+def _parts(*texts: str) -> Parts:
+    return Parts([Text(text) for text in texts])
+
+
+def _strip(state: SiteState) -> Parts:
+    return Parts(
+        [Text.assemble(("● ", _LEVEL_STYLES[part.level]), f"{part.part} {part.value}") for part in health_strip(state)]
+    )
 
 
 def _ago(seconds: float | None) -> str:
@@ -94,12 +109,19 @@ def _percent(share: float | None) -> str:
 
 def camera_state(camera: CameraState) -> Text:
     """The state of a camera, with the reason unless it only repeats the state."""
-    text = Text(camera.state, style="bold red" if camera.warning else _STATE_STYLES.get(camera.state, ""))
-    if camera.state not in ("live", "ended", "paused") and camera.message != camera.state:
-        text.append(f" ({camera.message})")
-    if camera.warning:
-        text.append(f" ({camera.warning})")
+    text = Text(camera.state, style=_state_style(camera))
+    for reason in _reasons(camera):
+        text.append(f" ({reason})")
     return text
+
+
+def _state_style(camera: CameraState) -> str:
+    return "bold red" if camera.warning else _STATE_STYLES.get(camera.state, "")
+
+
+def _reasons(camera: CameraState) -> list[str]:
+    is_told = camera.state not in ("live", "ended", "paused") and camera.message != camera.state
+    return [*([camera.message] if is_told else []), *([camera.warning] if camera.warning else [])]
 
 
 def _shown(value: float | None) -> str:

@@ -14,6 +14,7 @@ import typer
 from cli import completion
 from cli.console import counted, empty_table, print_note, table_console
 from cli.options import JsonOption, MaybeSiteFile, RedisUrl, SiteName, StateOption, site_and_words
+from shared.terminal_tables import print_table
 
 if TYPE_CHECKING:
     from launcher.site_access import SiteChoice
@@ -119,7 +120,7 @@ def list_(
             expires = Text(f"{expires} (expired)", style="yellow")
         table.add_row(name, token.role, Text(token.label), _time(token.created_ms), expires)
     if tokens:
-        table_console().print(table)
+        print_table(table_console(), table)
     else:
         typer.echo(f"site {redis.keys.site} has no tokens; make one: mtmc tokens add")
 

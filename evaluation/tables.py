@@ -13,6 +13,7 @@ from evaluation.live import LiveFigures
 from evaluation.scores import CameraScores, SiteScores
 from evaluation.timing import Durations, RunTiming
 from evaluation.verdict import Verdict
+from shared.terminal_tables import print_table
 
 NOTHING = "–"
 _CAMERA_COLUMNS = ("hota", "deta", "assa", "idf1", "mota", "idsw")
@@ -26,11 +27,11 @@ _NAMES |= {"idp": "IDP", "idr": "IDR"}
 
 def show_run(verdict: Verdict, timing: RunTiming, console: Console) -> None:
     """Print the scores of all cameras together, the scores of each camera, and the live figures."""
-    console.print(_site_table(verdict))
+    print_table(console, _site_table(verdict))
     console.print()
-    console.print(_camera_table(verdict))
+    print_table(console, _camera_table(verdict))
     console.print()
-    console.print(_live_table(live_lines(verdict) + timing_lines(timing)))
+    print_table(console, _live_table(live_lines(verdict) + timing_lines(timing)))
 
 
 def show_differences(differences: Mapping[str, Any], console: Console) -> None:
@@ -40,7 +41,7 @@ def show_differences(differences: Mapping[str, Any], console: Console) -> None:
         for name, value in (differences.get(section) or {}).items():
             if value is not None:
                 table.add_row(f"{section}.{name}", f"{value:+.4g}")
-    console.print(table)
+    print_table(console, table)
 
 
 def score(value: float | None) -> str:
@@ -204,7 +205,7 @@ class SummaryTable:
 
     def show(self, console: Console) -> None:
         """Print the table."""
-        console.print(self._table)
+        print_table(console, self._table)
 
 
 def pair_table(pairs: PairCounts, live: LiveFigures) -> Table:

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from cli.console import empty_table
 from cli.status_tables import camera_state
 from launcher.camera_changes import CameraChanges, camera_changes
 from launcher.site_access import SiteChoice, open_site
@@ -18,6 +18,7 @@ from shared.camera_config import CameraConfig
 from shared.camera_settings import read_settings
 from shared.config_file import without_credentials
 from shared.site_state.states import CameraState
+from shared.terminal_tables import print_table
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,12 @@ def list_cameras(choice: SiteChoice, environment: Mapping[str, str], console: Co
         }
         console.out(json.dumps(content), highlight=False)
         return
-    table = Table()
-    for heading in ("camera", "state", "source", "settings", "change since publish"):
-        table.add_column(heading, overflow="fold")
+    headings = ("camera", "state", "source", "settings", "change since publish")
+    table = empty_table(*headings, left=headings)
     for name, camera in cameras.items():
         shown = Text(_shown_settings(settings[name]))
         table.add_row(Text(name), camera_state(states[name]), Text(camera.source), shown, camera.change or "")
-    console.print(table)
+    print_table(console, table)
     if changes.removed:
         console.print(
             f"removed since the site was published: {', '.join(changes.removed)}", markup=False, soft_wrap=True

@@ -15,6 +15,7 @@ from cli.console import empty_table, print_note
 from launcher.site_access import SiteChoice, open_site
 from shared.site_state.explanation import read_explanation
 from shared.site_state.identities import ListedIdentity, list_gids, read_identities
+from shared.terminal_tables import print_table
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,10 @@ def list_identities(
             "" if record.tracks is None else str(record.tracks),
             Text(" ".join(record.cameras)),
         )
-    console.print(table if listed else "no identities")
+    if listed:
+        print_table(console, table)
+    else:
+        console.print("no identities")
 
 
 def _as_json(one: ListedIdentity) -> dict[str, Any]:
@@ -119,7 +123,7 @@ def show_identity(
         ended = _clock(track.last_ns) if track.ended else "in view"
         moved = f"split off: id {track.moved_to} now" if track.moved_to is not None else ""
         table.add_row(_clock(track.first_ns), ended, Text(f"{track.camera}/{track.track_id}"), moved)
-    console.print(table)
+    print_table(console, table)
     return 0
 
 

@@ -16,6 +16,7 @@ from shared.jpeg_size import jpeg_size
 from shared.questions import ask
 from shared.searches import COMPARE, CROP_BYTES_MOST, CROP_SIDE_MOST, EMBED, decode_matches
 from shared.site_state.identities import read_identities
+from shared.terminal_tables import print_table
 
 _TAKE_S, _ANSWER_S = 4.0, 8.0
 
@@ -72,7 +73,10 @@ def search_identities(
             f"{similarity:.2f}",
             Text(" ".join(one.record.cameras)),
         )
-    console.print(table if matches else "no identities")
+    if matches:
+        print_table(console, table)
+    else:
+        console.print("no identities")
     return 0
 
 

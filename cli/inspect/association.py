@@ -13,6 +13,7 @@ from rich.text import Text
 from cli.console import empty_table
 from cli.inspect.learned import read_learned
 from launcher.site_access import SiteChoice
+from shared.terminal_tables import print_table
 
 _LEGEND = (
     "A similarity is the cosine of the mean embeddings of two tracks, after the mean of each camera was removed.\n"
@@ -38,7 +39,7 @@ def inspect_association(choice: SiteChoice, environment: Mapping[str, str], cons
         console.print(heading)
         for one in found:
             console.print()
-            console.print(one)
+            print_table(console, one)
         console.print()
     console.print(f"{_LEGEND}\nAs of tick {int(content['tick'])}.", soft_wrap=True)
     return 0
@@ -58,11 +59,11 @@ def _of_embedder(one: Mapping[str, Any]) -> tuple[Text, Table, Table]:
         f"embedder {one['embedder']}: {one['dimensions']:.0f} effective dimensions, "
         f"from {one['pairs']:.0f} pairs of different objects"
     )
-    similarities = empty_table("crops of each track", "1 : 20 for one object", "even", "20 : 1 for one object")
+    similarities = empty_table("crops of each track", "1 : 20 for one object", "even", "20 : 1 for one object", left=())
     for row in one["similarities"]:
         different, even, same = (_cosine(row[name]) for name in ("different", "even", "same"))
         similarities.add_row(str(row["crops"]), different, even, same)
-    cameras = empty_table("camera", "crops in its mean")
+    cameras = empty_table("camera", "crops in its mean", left=("camera",))
     for row in one["cameras"]:
         cameras.add_row(Text(row["camera"]), f"{row['crops']:.0f}")
     return heading, similarities, cameras

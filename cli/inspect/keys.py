@@ -16,6 +16,7 @@ from launcher.site_access import SiteChoice, SiteRedis, open_redis_of
 from launcher.site_keys import FoundKey, find_keys, key_kinds
 from shared.errors import redact
 from shared.keys import Keys
+from shared.terminal_tables import print_table
 
 _UNKNOWN = "unknown: this version of mtmc does not write it"
 
@@ -47,7 +48,7 @@ def inspect_keys(
         }
         console.out(json.dumps(content), highlight=False)
     elif found:
-        console.print(_table(found, Keys(redis.keys.site), every=every))
+        print_table(console, _table(found, Keys(redis.keys.site), every=every))
         console.print(_summary(found, total_bytes), markup=False, soft_wrap=True)
     else:
         console.print(f"site {redis.keys.site} has no keys in Redis at {redis.shown_url}", markup=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from rich.text import Text
 from cli.console import empty_table
 from cli.inspect.learned import read_learned
 from launcher.site_access import SiteChoice
+from shared.terminal_tables import print_table
 
 _ENOUGH_HANDOVERS = 3
 """A step that was seen more rarely is left out of the layout to paste."""
@@ -40,12 +41,15 @@ def inspect_layout(choice: SiteChoice, environment: Mapping[str, str], console: 
         shown = {name: part for name, part in content.items() if name != "appearance"}
         console.out(json.dumps(shown), highlight=False)
         return 0
-    console.print(overlaps if overlaps.row_count else "No views that may overlap.")
-    console.print()
-    console.print(steps if steps.row_count else "No handover between separate views yet.")
+    for table, none in (overlaps, "No views that may overlap."), (steps, "No handover between separate views yet."):
+        if table.row_count:
+            print_table(console, table)
+        else:
+            console.print(none)
+        console.print()
     console.print()
     if offsets.row_count:
-        console.print(offsets)
+        print_table(console, offsets)
         console.print()
     console.print(
         f"As of tick {int(content['tick'])}. As a layout for the site file; what is not listed is impossible:\n"
@@ -105,7 +109,7 @@ def _steps(found: list[dict[str, Any]]) -> Table:
 
 
 def _offsets(found: list[dict[str, Any]]) -> Table:
-    table = empty_table("camera", "pictures late by", "±", "corrected by")
+    table = empty_table("camera", "pictures late by", "±", "corrected by", left=("camera",))
     for one in found:
         late, deviation, corrected = (f"{one[name]:.2f} s" for name in ("seconds", "deviation", "corrected"))
         table.add_row(Text(one["camera"]), late, deviation, corrected if one["corrected"] else "")

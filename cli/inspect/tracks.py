@@ -16,6 +16,7 @@ from launcher.site_access import SiteChoice, open_site, unknown_cameras
 from launcher.track_entries import BrokenEntry, SeenEntry, SeenTrack, following_entries, newest_entries
 from shared.camera_settings import read_settings
 from shared.service import stop_on_signals
+from shared.terminal_tables import print_table
 
 
 def inspect_tracks(
@@ -68,7 +69,7 @@ def _show(entry: SeenEntry | BrokenEntry, console: Console, *, as_json: bool) ->
     words = f"{entry.time or f'{entry.time_ns} ns'}{seen}"
     console.print(Text.assemble((entry.camera, "bold"), f"  tick {entry.tick}  {words}"), soft_wrap=True)
     if entry.tracks:
-        console.print(_table(entry.tracks))
+        print_table(console, _table(entry.tracks))
     if entry.ended:
         console.print(f"ended: {' '.join(entry.ended)}", soft_wrap=True)
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_store.benchmark import CROP_SIDE, PICTURE_HEIGHT, PICTURE_WIDTH, BatchTiming
+from shared.terminal_tables import print_table
 
 
 def show_benchmark(
@@ -29,7 +30,7 @@ def show_benchmark(
         return
     for key, value in _lines(facts):
         console.print(f"{key:<11}{value}", markup=False, soft_wrap=True)
-    console.print(_table(timings))
+    print_table(console, _table(timings))
     if facts["kind"] == "detector":
         what, noise = "picture", f"{PICTURE_WIDTH}×{PICTURE_HEIGHT} noise"
     else:

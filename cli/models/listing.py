@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from model_store.store import KnownModel, ModelStore
+from shared.terminal_tables import print_table
 
 _STYLES = {"here": "green", "damaged": "bold red", "partial": "yellow", "missing": ""}
 
@@ -34,7 +35,7 @@ def list_models(store: ModelStore, console: Console, *, as_json: bool) -> None:
         entry = model.entry
         texts = (entry.name, entry.kind, entry.what, f"{entry.size_bytes / 1e6:.1f} MB", entry.licence)
         table.add_row(*map(Text, texts), _presence(model))
-    console.print(table)
+    print_table(console, table)
     console.print(
         f"`mtmc models pull NAME` downloads to {store.folder}. A site file can also name a detector of Ultralytics "
         "(AGPL-3.0), such as yolo11n; these need the extra 'torch'.",

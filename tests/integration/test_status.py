@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ KEYS = Keys("hall")
 SECRET = "hunter2"  # noqa: S105
 
 
-def publish(client: Client, target_fps: int = 10) -> None:
+def publish(client: Client, target_fps: int = 10, cameras: Sequence[str] = ("a", "b", "c")) -> None:
     publish_site(
         client,
         SiteConfig.model_validate(
@@ -39,7 +41,7 @@ def publish(client: Client, target_fps: int = 10) -> None:
                 "clock": {"target_fps": target_fps},
                 "detector": {"model": "d.onnx"},
                 "embedder": {"model": "e.onnx"},
-                "cameras": [{"name": name, "source": f"{name}.mp4"} for name in ("a", "b", "c")],
+                "cameras": [{"name": name, "source": f"{name}.mp4"} for name in cameras],
             }
         ),
     )
@@ -128,17 +130,20 @@ def test_the_json_has_every_documented_field(site: Client, redis_url: str) -> No
         assert name in help_text
 
 
-def test_the_tables_show_the_state_and_no_secrets(site: Client) -> None:
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_the_tables_show_the_state_and_no_secrets(site: Client, width: int) -> None:
     shown = io.StringIO()
-    Console(width=160, file=shown).print(tables(read(site), "redis://here"))
-    text = shown.getvalue()
+    Console(width=width, file=shown).print(tables(read(site), "redis://here"))
+    assert max(map(len, shown.getvalue().splitlines())) <= width
+    text = " ".join(shown.getvalue().split())
     for words in (
         "● tick 42",
         "● cameras 0 / 3",
         "gate 44",
         "stalled: b",
         "no aggregator is running, so new tracks get no global ids: start one: mtmc run aggregator --site hall",
-        "live (its tracks get their global ids late or not at all)",
+        "a live w1 40 2 9.8 - 2 its tracks get their global ids late or not at all",
+        "b down w1 - - - - 0 cannot open rtsp://***@box",
         "w1",
         "gpu roof",
         "19.5",
@@ -147,6 +152,21 @@ def test_the_tables_show_the_state_and_no_secrets(site: Client) -> None:
     ):
         assert words in text
     assert SECRET not in text
+
+
+def test_names_are_whole_in_a_narrow_terminal(site: Client, redis_url: str) -> None:
+    cameras = [f"crossing-northeast-{number}" for number in range(6)]
+    publish(site, cameras=cameras)
+    for camera in cameras:
+        site.hset(KEYS.camera(camera), mapping={"state": "live", "owner": "worker-31871-f13b"})
+    site.hset(KEYS.worker("w1"), mapping={"cameras": " ".join(cameras), "device": "cpu", "backend": "onnxruntime"})
+    shown = status("--site", "hall", "--redis", redis_url, COLUMNS="80").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    for camera in cameras:
+        row = rf"^{camera}  stalled  worker-31871-f13b .* 0\n    its worker worker-31871-f13b does not answer *$"
+        assert re.search(row, shown, re.MULTILINE)
+    row = rf"^w1 +box +77 +cpu +onnxruntime +19\.5 +-?\d+\.\d s ago\n    labels gpu roof *\n    cameras {cameras[0]} "
+    assert re.search(row, shown, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
