@@ -53,7 +53,8 @@ def explain(
 
     The fields of --json are stable: gid, asked, class_name, record (the
     hash identity:GID), tracks (camera, track_id, first_ns, last_ns, ended,
-    reason, moved_to) and changes (time_ns, kind, gid, other_gid, camera,
+    reason, moved_to, merged_from: it joined that id, which was merged into
+    this one later) and changes (time_ns, kind, gid, other_gid, camera,
     track_id, reason, by and command: who asked for it, if an operator did);
     reason: score, terms, runner_up (0: a new identity) and margin. null
     means unknown or not applicable.
@@ -101,6 +102,9 @@ def _print(found: Explanation, console: Console) -> None:
     tracks = empty_table("from", "to", "camera", "track", "", *_columns(terms), left=_TEXTS)
     for track in found.tracks:
         what = "new id" if track.reason and track.reason.is_new else "joined"
+        if track.merged_from is not None:
+            began = "came with id" if track.reason is None else "new id" if track.reason.is_new else "joined id"
+            what = f"{began} {track.merged_from}"
         what = f"split off: id {track.moved_to} now" if track.moved_to is not None else what
         ended = _clock(track.last_ns) if track.ended else "in view"
         tracks.add_row(

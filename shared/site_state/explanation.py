@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from shared.keys import Keys
 from shared.lenient_reads import entries_at, fields_at, hash_at, newest_entries_at
@@ -20,6 +20,10 @@ _MOST_ALIASES = 100
 _MOST_CHANGES = 10_000
 """Merges and splits to remember; `events` keeps about as many events."""
 _AT_ONCE = 2_000
+_MOST_MERGED = 100
+"""The sightings of so many identities that were merged into one are read, the newest merges first."""
+_TrackKey = tuple[str, str, int]
+"""Camera, track and start, ns."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class TrackOfIdentity:
     """Why it belongs to the identity; None if nothing is written of it."""
     moved_to: int | None = None
     """Gid of the identity that it belongs to now, if it was split off."""
+    merged_from: int | None = None
+    """Gid of the identity that it joined, if that was merged into this one later; `reason` is why it joined that."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class Explanation:
     tracks: tuple[TrackOfIdentity, ...]
     """By the time of their start."""
     changes: tuple[Change, ...]
-    """Oldest first; only those that `events` still has."""
+    """Oldest first, with the merges of those that were merged into it; only those that `events` still has."""
 
 
 class ChangeLog:
@@ -155,10 +161,18 @@ def read_explanation(client: Client, keys: Keys, gid: int, log: ChangeLog | None
     record = text_fields(hash_at(client, keys.identity(current)))
     if not record:
         return None
-    sightings = [text_fields(fields) for _, fields in entries_at(client, keys.sightings(current))]
     changes = tuple(_changes(current, (log or ChangeLog(client, keys)).read()))
+    merges = [change for change in reversed(changes) if change.kind == "merged" and change.other_gid != current]
+    merged = dict.fromkeys(change.other_gid for change in merges[:_MOST_MERGED])
+    earlier = {other: _sightings(client, keys, other) for other in merged}
+    tracks = _tracks(current, _sightings(client, keys, current), changes)
+    origins = _Origins(merges, earlier)
     class_name = class_name_of(client, keys, record)
-    return Explanation(current, gid, class_name, record, tuple(_tracks(current, sightings, changes)), changes)
+    return Explanation(current, gid, class_name, record, tuple(map(origins.restored, tracks)), changes)
+
+
+def _sightings(client: Client, keys: Keys, gid: int) -> list[Fields]:
+    return [text_fields(fields) for _, fields in entries_at(client, keys.sightings(gid))]
 
 
 def class_name_of(client: Client, keys: Keys, record: Fields) -> str | None:
@@ -182,13 +196,13 @@ def _tracks(gid: int, sightings: Iterable[Fields], changes: Iterable[Change]) ->
             newest_split = {track: one.gid if to == one.other_gid else to for track, to in newest_split.items()}
     tracks: dict[tuple[str, str, int], TrackOfIdentity] = {}
     for fields in sightings:
-        camera, track_id = fields.get("camera", ""), fields.get("track_id", "")
-        first_ns, last_ns = whole(fields.get("first_ns")), whole(fields.get("last_ns"))
-        if first_ns is None or last_ns is None:
+        key, last_ns = _key_of(fields), whole(fields.get("last_ns"))
+        if key is None or last_ns is None:
             continue
-        known = tracks.get((camera, track_id, first_ns))
+        camera, track_id, first_ns = key
+        known = tracks.get(key)
         now = newest_split.get((camera, track_id), gid)
-        tracks[camera, track_id, first_ns] = TrackOfIdentity(
+        tracks[key] = TrackOfIdentity(
             camera,
             track_id,
             first_ns,
@@ -200,14 +214,58 @@ def _tracks(gid: int, sightings: Iterable[Fields], changes: Iterable[Change]) ->
     return sorted(tracks.values(), key=lambda track: (track.first_ns, track.camera, track.track_id))
 
 
-def _changes(gid: int, events: Iterable[Fields]) -> Iterable[Change]:
-    for fields in events:
+def _key_of(sighting: Fields) -> _TrackKey | None:
+    first_ns = whole(sighting.get("first_ns"))
+    return None if first_ns is None else (sighting.get("camera", ""), sighting.get("track_id", ""), first_ns)
+
+
+class _Origins:
+    """Why tracks joined identities that were merged later. A merge replaces the reason of each track with its own."""
+
+    def __init__(self, merges: Iterable[Change], earlier: Mapping[int, Iterable[Fields]]) -> None:
+        """`earlier`: the gid of each merged identity → its sightings, the newest merge first."""
+        self._merges = [(change.reason, change.other_gid) for change in merges if change.reason is not None]
+        self._found: dict[_TrackKey, tuple[int, Reason | None]] = {}
+        for gid, sightings in earlier.items():
+            for fields in sightings:
+                self._add(gid, fields)
+
+    def _add(self, gid: int, fields: Fields) -> None:
+        key, reason = _key_of(fields), reason_of(fields)
+        if key is None or (reason is not None and self._merge_with(reason) is not None):
+            return
+        known_gid, known = self._found.get(key, (gid, None))
+        if known is None or (known_gid == gid and reason is not None):
+            self._found[key] = (gid, reason)
+
+    def _merge_with(self, reason: Reason) -> int | None:
+        return next((gid for merge, gid in self._merges if merge == reason), None)
+
+    def restored(self, track: TrackOfIdentity) -> TrackOfIdentity:
+        """The track with the reason for which it joined, instead of that of a merge."""
+        merged_from = None if track.reason is None else self._merge_with(track.reason)
+        if track.reason is not None and merged_from is None:
+            return track
+        key = track.camera, track.track_id, track.first_ns
+        gid, reason = self._found.get(key, (merged_from, None))
+        return replace(track, reason=reason, merged_from=gid)
+
+
+def _changes(gid: int, events: Sequence[Fields]) -> list[Change]:
+    """The changes of an identity, and the merges into those that were merged into it later; oldest first."""
+    found, gids = [], {gid}
+    for fields in reversed(events):
         one, other, time_ns = (whole(fields.get(name)) for name in ("gid", "other_gid", "time_ns"))
-        is_change = fields.get("kind") in ("merged", "split") and gid in (one, other)
-        if is_change and one is not None and other is not None and time_ns is not None:
+        is_merge, is_split = fields.get("kind") == "merged", fields.get("kind") == "split"
+        if one is None or other is None or time_ns is None:
+            continue
+        if gid in (one, other) if is_split else is_merge and (one in gids or other == gid):
             place = fields.get("camera", ""), fields.get("track_id", "")
             asked = fields.get("by"), fields.get("command")
-            yield Change(time_ns, fields["kind"], one, other, *place, reason_of(fields), *asked)
+            found.append(Change(time_ns, fields["kind"], one, other, *place, reason_of(fields), *asked))
+            if is_merge and one in gids:
+                gids.add(other)
+    return found[::-1]
 
 
 def reason_of(fields: Fields) -> Reason | None:

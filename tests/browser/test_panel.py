@@ -151,6 +151,20 @@ def test_the_journey_says_where_when_and_why(browser: WebDriver, page: Serving, 
     sighting(redis_client, 7, "gate", 12, 42, 50, score="0.000", terms="")
     wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".handover")) == 1, "it went over to the gate")
     assert "nothing to decide" in texts(browser, ".journey > .stays li")[0], "no known identity could be this one"
+    # After a merge, each track has the reason for which it joined, and the merge is a line of its own.
+    merge = {"score": "3.100", "terms": "appearance=3.100", "runner_up": 0, "margin": "3.100"}
+    sighting(redis_client, 6, "gate", 13, 53, 54, score="6.600", terms="position=6.600", runner_up=0, margin="6.600")
+    for track in (13, 14):
+        sighting(redis_client, 7, "gate", track, 40 + track, 56, **merge)
+    newest = int(redis_client.xinfo_stream(KEYS.events)["last-generated-id"].split(b"-")[0])
+    event(redis_client, newest + 1, "merged", 7, 55, other_gid=6, **merge)
+    wait_until(lambda: "#6 was merged into this one" in text(browser, ".changes"), "the merge")
+    fourteen, thirteen = texts(browser, ".journey > .stays li")[:2]
+    assert "joined #6, which was merged into this one later" in thirteen
+    assert "score 6.6" in thirteen
+    assert "joined #6" in fourteen
+    assert "why" not in fourteen
+    assert "nothing to decide" not in fourteen
     open_page(browser, page, "#gid=999")
     browser.refresh()
     wait_until(lambda: "no identity 999" in text(browser, "#panel-body"), "that there is none")

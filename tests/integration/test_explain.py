@@ -115,6 +115,60 @@ def test_a_merged_gid_leads_to_its_identity(site: Client, explain: Callable[...,
     assert shown["tracks"][2]["moved_to"] == 8
 
 
+MERGE = {"score": "3.100", "terms": TERMS, "runner_up": 2, "margin": "1.100"}
+NEW = {"score": "0.000", "terms": ""}
+
+
+def test_after_merges_each_track_keeps_the_reason_for_which_it_joined(
+    site: Client, explain: Callable[..., Done]
+) -> None:
+    """Identity 4 was merged into 9, and 9 into 7. A merge writes its own decision for each track that it brings."""
+    earlier_merge = {"score": "2.200", "terms": "appearance=2.200", "runner_up": 0, "margin": "2.200"}
+    sighting(site, 4, "gate", 41, 1, 2, **NEW)
+    sighting(site, 9, "gate", 31, 3, 3, **NEW)
+    sighting(site, 9, "yard", 32, 4, 4, score="5.500", terms="appearance=5.500", runner_up=0, margin="5.500")
+    sighting(site, 9, "yard", 32, 4, 5, ended=1)
+    sighting(site, 9, "gate", 41, 1, 2, **earlier_merge)
+    site.delete(KEYS.events)
+    event(site, "merged", 9, 10, other_gid=4, **earlier_merge)
+    event(site, "merged", 7, 15, other_gid=9, **MERGE)
+    for camera, track, first_s in (("gate", 31, 3), ("yard", 32, 4), ("gate", 41, 1), ("gate", 51, 6)):
+        sighting(site, 7, camera, track, first_s, 5, **MERGE)
+    sighting(site, 7, "gate", 31, 3, 40, ended=1)
+    lines = [" ".join(line.split()) for line in explain("7").stdout.splitlines()]
+    assert any(line.endswith("gate 31 new id 9") for line in lines)
+    assert any(line.endswith("yard 32 joined id 9 +5.5 +5.5 a new id 5.5") for line in lines)
+    assert any(line.endswith("gate 41 new id 4") for line in lines)
+    assert any(line.endswith("gate 51 came with id 9") for line in lines), "what its sightings said has expired"
+    assert any("yard 12 joined +8.7" in line for line in lines), "its own track"
+    assert [line[11:35] for line in lines if "was merged into" in line] == [
+        "id 4 was merged into id ",
+        "id 9 was merged into id ",
+    ]
+    assert sum("+3.1" in line for line in lines) == 1, "the score of the merge is in its own line only"
+
+
+def test_a_track_that_moved_after_a_merge_has_the_reason_of_the_move(
+    site: Client, explain: Callable[..., Done]
+) -> None:
+    sighting(site, 9, "gate", 31, 3, 3, **NEW)
+    sighting(site, 7, "gate", 31, 3, 5, **MERGE)
+    sighting(site, 7, "gate", 31, 3, 6, score="4.400", terms="position=4.400", runner_up=8, margin="2.000")
+    shown = json.loads(explain("7", "--json").stdout)
+    (track,) = (one for one in shown["tracks"] if one["track_id"] == "31")
+    assert (track["reason"]["score"], track["merged_from"]) == (4.4, None)
+
+
+def test_what_was_merged_and_came_back_does_not_bring_later_merges(site: Client, explain: Callable[..., Done]) -> None:
+    """Identity 9 lives again, because an operator undid its merge, and takes 3 in: not a merge of 7."""
+    event(site, "split", 9, 20, other_gid=7, camera="gate", track_id=31, by="ann", command="1-0")
+    event(site, "merged", 9, 25, other_gid=3)
+    changes = json.loads(explain("7", "--json").stdout)["changes"]
+    assert [(one["kind"], one["gid"], one["other_gid"]) for one in changes] == [
+        ("merged", 7, 9), ("split", 8, 7), ("split", 9, 7),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("words", [("0",), ("123",)])
 def test_an_unknown_gid_exits_with_1_and_says_why(
     site: Client, explain: Callable[..., Done], words: tuple[str, ...]

@@ -292,6 +292,12 @@ def test_a_merged_gid_answers_with_the_surviving_identity(streamer: Serving, red
     assert (status, found["gid"], found["asked"]) == (200, 5, 4)
     assert headers["content-location"] == f"{API}/identities/5"
     assert [one["kind"] for one in found["changes"]] == ["merged"]
+    merge = {"score": "3.100", "terms": "appearance=3.100", "runner_up": 0, "margin": "3.100"}
+    event(redis_client, 8, "merged", 5, 60, other_gid=3, **merge)
+    sighting(redis_client, 3, "gate", 33, 52, 53, score="6.600", terms="position=6.600", runner_up=0, margin="6.600")
+    sighting(redis_client, 5, "gate", 33, 52, 53, **merge)
+    track = streamer.json(f"{API}/identities/5")["journey"][-1]
+    assert (track["track_id"], track["merged_from"], track["decision"]["score"]) == ("33", 3, 6.6)
     redis_client.hset(KEYS.aliases, "5", "4")  # a loop, which no aggregator writes
     assert streamer.get(f"{API}/identities/4")[0] in (200, 404)
 

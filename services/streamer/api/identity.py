@@ -34,6 +34,9 @@ class Sighting(Model):
     last_seen: Text | None = Field(description="until `ended` is true, when this was written")
     ended: bool
     moved_to: int | None = Field(description="gid of the identity that the track belongs to now, if it was split off")
+    merged_from: int | None = Field(
+        description="gid of the identity that the track joined, if that was merged into this one later"
+    )
     decision: Decision | None = Field(description="why the track joined the identity; null: not known")
 
 
@@ -199,6 +202,7 @@ def _sighting_of(track: TrackOfIdentity) -> Sighting:
         last_seen=iso_time(track.last_ns),
         ended=track.ended,
         moved_to=track.moved_to,
+        merged_from=track.merged_from,
         decision=decision_of(track.reason),
     )
 

@@ -31,7 +31,7 @@ export function journey(identity, corrections) {
       h("summary", {}, `Tracks that belong to other identities now (${moved.length})`),
       h("ol", { class: "stays" }, ...[...moved].reverse().map((stay) => stayItem(identity, stay, corrections)))) : null,
     identity.changes.length ? h("h2", {}, "Merges and splits") : null,
-    identity.changes.length ? h("ul", { class: "changes" }, ...identity.changes.map((change) => changeItem(change))) : null,
+    identity.changes.length ? h("ul", { class: "changes" }, ...identity.changes.map((change) => changeItem(identity, change))) : null,
   ].filter(Boolean);
 }
 
@@ -105,7 +105,8 @@ function stayItem(identity, stay, corrections) {
     h("div", {},
       h("p", {}, h("strong", {}, titleOfCamera(stay.camera)), ` ${clockTime(stay.first_seen)}, ${stay.ended || !identity.present || stay.moved_to !== null ? `for ${duration(length)}` : "in view now"}`),
       stay.moved_to !== null ? h("p", { class: "moved-to" }, "belongs to ", link(stay.moved_to), " now") : null,
-      why(stay),
+      stay.merged_from !== null ? h("p", { class: "merged-from" }, `joined #${stay.merged_from}, which was merged into this one later`) : null,
+      stay.merged_from !== null && stay.decision === null ? null : why(stay),
       // One track must stay.
       corrections && identity.journey.length > 1 && stay.moved_to === null
         ? h("button", { type: "button", class: "split", "data-key": `split-${stay.camera}-${stay.track_id}`, onclick: () => corrections.split(stay.camera, stay.track_id) }, "This is another object")
@@ -152,9 +153,10 @@ function rivalWithCrop(gid) {
     `${titleOf(rival)}, the runner-up`);
 }
 
-function changeItem(change) {
+function changeItem(identity, change) {
   const other = change.kind === "merged" ? h("span", {}, `#${change.other_gid}`) : link(change.other_gid);
-  const text = change.kind === "merged" ? " was merged into this one" : ": a track was taken out of this one";
+  const into = change.gid === identity.gid ? "this one" : `#${change.gid}`;
+  const text = change.kind === "merged" ? ` was merged into ${into}` : ": a track was taken out of this one";
   return h("li", {}, h("time", {}, clockTime(change.time)), " ", other, text);
 }
 
