@@ -24,7 +24,11 @@ _ON_A_LINE = 1e-4
 """Flatness below which points are on a line."""
 _FEWEST_POINTS = 4
 _ITERATIONS = 20
-"""Of the fixed-point iteration that removes the distortion of a lens."""
+"""Of Newton's method, which removes the distortion of a lens."""
+_SHORT_STEP = 1e-6
+"""Half the difference of two places that gives a derivative, in focal lengths."""
+_MOST_MISSED = 1e-6
+"""A place that the lens moves farther than this from where it was seen is not found, in focal lengths."""
 _COEFFICIENTS = 14
 """Of OpenCV's largest model of a lens."""
 _EARTH_M = 6_371_000.0
@@ -62,7 +66,15 @@ class Calibration:
     def straightened(self, points: Points) -> Points:
         """Pixels without the distortion of the lens, `(n, 2)` to `(n, 2)` float64.
 
-        The model of OpenCV's `undistortPoints` (Brown-Conrady, thin prism, tilt), inverted by fixed-point iteration.
+        Where the lens shows nothing by its coefficients, the pixels stay as they are.
+        """
+        straight = self.straightened_or_nan(points)
+        return np.where(np.isnan(straight), points, straight)
+
+    def straightened_or_nan(self, points: Points) -> Points:
+        """Pixels without the distortion of the lens, `(n, 2)` to `(n, 2)` float64; nan where the lens shows nothing.
+
+        The model of OpenCV's `undistortPoints` (Brown-Conrady, thin prism, tilt), inverted by Newton's method.
         """
         if self.intrinsic is None or not self.distortion:
             return points
@@ -71,20 +83,33 @@ class Calibration:
         if tilt is not None:
             seen = mapped(inverse(tilt), seen)
         plain = seen
-        for _ in range(_ITERATIONS):
+        with np.errstate(all="ignore"):
+            for _ in range(_ITERATIONS):
+                missed = self._bent(plain) - seen
+                by_x, by_y = (
+                    (self._bent(plain + step) - self._bent(plain - step)) / (2 * _SHORT_STEP)
+                    for step in _SHORT_STEP * np.eye(2)
+                )
+                size = _cross(by_x, by_y)
+                plain = plain - np.stack([_cross(missed, by_y), _cross(by_x, missed)], axis=-1) / size[..., None]
             radial, added = self._distortion_at(plain)
-            plain = (seen - added) / radial
-        return plain * focal + centre
+            is_found = np.abs(plain * radial + added - seen).max(axis=-1) < _MOST_MISSED
+            # Elsewhere, the model folds the picture back: it is of no use there.
+            is_found &= (radial[..., 0] > 0) & (size > 0)
+        return np.where(is_found[..., None], plain * focal + centre, np.nan)
 
     def distorted(self, points: Points) -> Points:
-        """The inverse of `straightened`."""
+        """The inverse of `straightened_or_nan`."""
         if self.intrinsic is None or not self.distortion:
             return points
         focal, centre = self.intrinsic[[0, 1], [0, 1]], self.intrinsic[[0, 1], [2, 2]]
-        plain = (points - centre) / focal
-        radial, added = self._distortion_at(plain)
-        seen, tilt = plain * radial + added, self._tilt()
+        seen, tilt = self._bent((points - centre) / focal), self._tilt()
         return (seen if tilt is None else mapped(tilt, seen)) * focal + centre
+
+    def _bent(self, plain: Points) -> Points:
+        """Where the lens shows `(n, 2)` places, in focal lengths from the centre, before the sensor is tilted."""
+        radial, added = self._distortion_at(plain)
+        return plain * radial + added
 
     def _distortion_at(self, plain: Points) -> tuple[Points, Points]:
         """By what the lens multiplies `(n, 2)` places: `(n, 1)`; and what it adds: `(n, 2)`."""
@@ -111,8 +136,8 @@ class Calibration:
         return (*self.distortion, *([0.0] * (_COEFFICIENTS - len(self.distortion))))
 
     def to_ground(self, points: Points) -> Points:
-        """Pixels to metres, `(n, 2)` to `(n, 2)` float64; nan on and above the horizon."""
-        return mapped(self.image_to_ground, self.straightened(points))
+        """Pixels to metres, `(n, 2)` to `(n, 2)` float64; nan above the horizon and where the lens shows nothing."""
+        return mapped(self.image_to_ground, self.straightened_or_nan(points))
 
     def to_picture(self, places: Points) -> Points:
         """Metres to pixels, `(n, 2)` to `(n, 2)` float64; nan behind the camera."""
@@ -225,9 +250,12 @@ def fit_ground(pixels: Points, metres: Points, lens: Calibration | None = None) 
         `(3, 3)` float64, straightened pixels to metres, and the root mean square error in metres.
 
     Raises:
-        CalibrationError: the points are on a line, or do not fit one plane.
+        CalibrationError: the points are on a line, do not fit one plane, or are where the lens shows nothing.
     """
-    straight = pixels if lens is None else lens.straightened(pixels)
+    straight = pixels if lens is None else lens.straightened_or_nan(pixels)
+    if not (is_finite := np.isfinite(straight).all(axis=1)).all():
+        x, y = pixels[~is_finite][0]
+        raise CalibrationError(f"has the pixel ({x:g}, {y:g}), which its lens cannot show; check distortion")
     if min(map(_flatness, (straight, metres))) < _ON_A_LINE or not determine_one(straight, metres):
         raise CalibrationError(
             "has point pairs on a line; at least 4, of which no 3 are on a line, must be spread over the ground"
@@ -249,6 +277,12 @@ def fit_ground(pixels: Points, metres: Points, lens: Calibration | None = None) 
             f"({pixels[worst][0]:g}, {pixels[worst][1]:g}), which lands {distances[worst]:.2f} m away; check that pair"
         )
     return matrix, error_m
+
+
+def _cross(one: Points, other: Points) -> Points:
+    """The determinant of each two of `(n, 2)` vectors, `(n,)`."""
+    found: Points = one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
+    return found
 
 
 def _flatness(points: Points) -> float:

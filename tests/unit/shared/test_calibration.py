@@ -251,6 +251,42 @@ def test_the_distortion_of_a_lens_is_removed_as_opencv_does(lens: tuple[float, .
     np.testing.assert_allclose(calibration.to_picture(calibration.to_ground(PIXELS)), PIXELS, atol=1e-6)
 
 
+@pytest.mark.parametrize("lens", [(-0.45, 0.2, 0.0, 0.0), (-0.32, 0.1, 0.0, 0.0), (0.5, 0.1, 0.0, 0.0)])
+def test_the_distortion_is_removed_up_to_the_corners_of_a_wide_picture(lens: tuple[float, ...]) -> None:
+    matrix = np.array([[900.0, 0, 960], [0, 900, 540], [0, 0, 1]])
+    corners = np.array([[0.0, 0], [1919, 0], [1919, 1079], [0, 1079]])
+    straight = Calibration(np.eye(3), 1920, 1080, matrix, lens).straightened(corners)
+    rays = np.column_stack([(straight - [960, 540]) / 900, np.ones(4)])
+    seen, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, np.array(lens))
+    np.testing.assert_allclose(seen.reshape(-1, 2), corners, atol=1e-3)
+
+
+def test_there_is_no_ground_where_the_lens_shows_nothing() -> None:
+    matrix = np.array([[900.0, 0, 960], [0, 900, 540], [0, 0, 1]])
+    calibration = Calibration(np.eye(3), 1920, 1080, matrix, (-0.6, 0.0, 0.0, 0.0))
+    pixels = np.array([[0.0, 0.0], [960.0, 900.0]])
+    assert np.isnan(calibration.to_ground(pixels)).tolist() == [[True, True], [False, False]]
+    assert calibration.straightened(pixels)[0].tolist() == [0, 0]  # tracks need some place
+    fields = {"intrinsic": matrix.tolist(), "distortion": [-0.6, 0, 0, 0]}
+    with pytest.raises(CalibrationError, match=r"has the pixel \(0, 0\), which its lens cannot show"):
+        parse_calibration(
+            json.dumps(
+                fields
+                | {
+                    "points": [
+                        {"pixel": pixel, "metres": metres}
+                        for pixel, metres in (
+                            ([0, 0], [0, 0]),
+                            ([1900, 0], [9, 0]),
+                            ([1900, 1000], [9, 9]),
+                            ([0, 1000], [0, 9]),
+                        )
+                    ]
+                }
+            )
+        )
+
+
 def test_above_the_horizon_there_is_no_ground() -> None:
     above = np.array([[320.0, -5000.0], [320.0, 300.0]])
     assert np.isnan(parse_calibration(FORMS["the demo's"]).to_ground(above)).all(axis=1).tolist() == [True, False]
