@@ -23,7 +23,7 @@ from vision.video.options import SourceOptions
 AREA = "calibrations"
 _DOUBTFUL_M = 0.3
 """Point pairs that fit the ground worse than this deserve a second look."""
-_LIKELY_M = 0.3, 500.0
+_LIKELY_M = 0.1, 500.0
 """How wide the ground is at the lower edge of a picture. Outside of this, the units or the direction are wrong."""
 _LIKELY_SHAPE = 0.02
 """Largest difference of width to height between the pictures of a calibration and those of the camera."""
@@ -81,8 +81,9 @@ def _mirrored(read: Mapping[str, Calibration]) -> Iterator[Finding]:
 def _doubt(calibration: Calibration, size: tuple[int, int] = _LIKELY_SIZE) -> str | None:
     """What is not likely about the ground at the lower edge of the picture; `size`: its width and height, pixels."""
     width, height = calibration.width or size[0], calibration.height or size[1]
-    ends = calibration.to_ground(np.array([[0.0, height - 1.0], [width - 1.0, height - 1.0]]))
-    extent_m = float(np.linalg.norm(ends[1] - ends[0]))
+    # Not from corner to corner: the coefficients of wide lenses are often wrong there.
+    ends = calibration.to_ground(np.array([[share * (width - 1), height - 1.0] for share in (0.45, 0.55)]))
+    extent_m = 10 * float(np.linalg.norm(ends[1] - ends[0]))
     if np.isnan(extent_m):
         return "it shows no ground at the lower edge of the picture"
     if not _LIKELY_M[0] < extent_m < _LIKELY_M[1]:

@@ -278,6 +278,10 @@ def test_a_stream_is_watched_before_it_is_called_good(
     assert (found["level"], says in found["what"]) == (level, True), found
 
 
+WIDE_LENS = {"K": [[30, 0, 32], [0, 30, 24], [0, 0, 1]], "D": [-0.2, 0, 0, 0]}
+"""By its coefficients, it shows nothing in the corners of a picture of 64×48."""
+
+
 @pytest.mark.parametrize(
     ("content", "level", "what"),
     [
@@ -295,6 +299,8 @@ def test_a_stream_is_watched_before_it_is_called_good(
             "warning",
             r"^a: gate.json; grid of 100 m in .*a.jpg; the lower edge of the picture would be 630 m wide$",
         ),
+        ("[[0.0035, 0, -0.1], [0, -0.004, 0.2], [0, 0, 1]]", "ok", r"a.jpg$"),  # a table
+        (json.dumps(WIDE_LENS | {"H": [[0.1, 0, -3], [0, -0.1, 6], [0, 0, 1]]}), "ok", r"a.jpg$"),
         (None, "error", "gate.json cannot be read"),
     ],
 )
