@@ -42,12 +42,15 @@ _NAMES = {
     "width": ("imagewidth",),
     "height": ("imageheight",),
 }
-"""Other names of fields, as OpenCV and its users call them: in lower case, without underscores."""
+"""Other names of fields, as OpenCV and its users call them: in lower case, only letters and digits."""
 _USUAL = {other: name for name, others in _NAMES.items() for other in others}
 _NUMBERS = "width", "height"
 """Fields of one number. Others of one number are something else, for example `t` a time."""
-_LENSES = "pinhole", "plumbbob", "rationalpolynomial", "radtan", "brownconrady", "opencv"
-"""Values of `distortion_model`, and `camera_model`, whose coefficients are those of OpenCV's `projectPoints`."""
+_LENSES = "pinhole", "plumbbob", "rationalpolynomial", "radtan", "radialtangential", "brownconrady", "opencv"
+"""Values of `distortion_model` whose coefficients are those of OpenCV's `projectPoints`."""
+_NO_LENS = "", "none"
+_OTHER_LENSES = re.compile(r"fish|omni|equidist|kannala|eucm|^ds$")
+"""In the values of `camera_model` whose coefficients are others. It can also be what the maker calls the camera."""
 _FORMS = (
     "a 3×3 homography from pixels to metres (image_to_ground, or text), intrinsics with a pose (extrinsic, or rotation "
     f"and position), four or more point pairs, each as JSON, YAML or OpenCV's XML, lines of {_COLUMNS}, or a "
@@ -151,7 +154,7 @@ def _with_usual_names(data: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    return text.lower().replace("_", "")
+    return re.sub(r"[\W_]", "", text.lower())
 
 
 def _lens(data: Mapping[str, Any]) -> tuple[Matrix | None, tuple[float, ...]]:
@@ -178,12 +181,13 @@ def _intrinsic(value: Any) -> Matrix:
 
 def _distortion(data: Mapping[str, Any]) -> tuple[float, ...]:
     for name, value in data.items():
-        if _plain(name) in ("distortionmodel", "cameramodel") and isinstance(value, str):
-            if _plain(value) not in _LENSES:
+        field = _plain(name)
+        if field in ("distortionmodel", "cameramodel") and isinstance(value, str):
+            if _is_other_lens(field, _plain(value)):
                 raise CalibrationError(f"has the {name} {value[:40]!r}; only that of cv2.projectPoints is understood")
-        elif _plain(name) in ("fisheye", "fisheyemodel") and value:
+        elif field in ("fisheye", "fisheyemodel") and value:
             raise CalibrationError(f"has {name}: fisheye lenses are not understood; calibrate without it")
-        elif name.lower().startswith("distort") and "distortion" not in data:
+        elif field.startswith("distort") and isinstance(value, Mapping | list) and "distortion" not in data:
             raise CalibrationError(f"has {name}, which is not understood; call the lens's coefficients distortion")
     distortion = tuple(_flat(data.get("distortion") or []))
     if distortion and len(distortion) not in _DISTORTIONS:
@@ -191,6 +195,12 @@ def _distortion(data: Mapping[str, Any]) -> tuple[float, ...]:
             f"has {len(distortion)} distortion coefficients; {', '.join(map(str, _DISTORTIONS))} are understood"
         )
     return distortion
+
+
+def _is_other_lens(field: str, value: str) -> bool:
+    if field == "cameramodel":
+        return _OTHER_LENSES.search(value) is not None
+    return value not in (*_LENSES, *_NO_LENS)
 
 
 def _only_matrix(data: Mapping[str, Any]) -> Matrix | None:
@@ -245,13 +255,19 @@ def _of_text(lines: Sequence[str], first: str) -> Calibration:
 def _table(lines: Sequence[str]) -> list[tuple[int, list[str]]] | None:
     """The number and the cells of each line of a table; None if no line has four cells, as point pairs have."""
     for separator in _SEPARATORS:
-        rows = [
-            (k, [cell.strip(" \t\"'") for cell in line.split(separator)]) for k, line in enumerate(lines, 1) if line
-        ]
-        if len(rows) > 1 and any(len(cells) >= 4 and all(cells) for _, cells in rows):
+        rows = [(k, _cells(line, separator)) for k, line in enumerate(lines, 1)]
+        rows = [(k, cells) for k, cells in rows if cells]
+        is_homography = sum(len(cells) for _, cells in rows) == 9
+        if len(rows) > 1 and not is_homography and any(len(cells) >= 4 and all(cells) for _, cells in rows):
             has_commas = separator != ","
             return [(k, [cell.replace(",", ".") if has_commas else cell for cell in cells]) for k, cells in rows]
     return None
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    """The cells of a line, up to the last that is not empty."""
+    cells = [cell.strip(" \t\"'") for cell in line.split(separator)]
+    return cells[: max((k for k, cell in enumerate(cells, 1) if cell), default=0)]
 
 
 def _of_rows(rows: Sequence[tuple[int, Sequence[str]]]) -> Calibration:

@@ -97,6 +97,12 @@ FORMS: dict[str, str] = {
     "a table with semicolons": table(";", "# of the gate\nu;v;X;Y"),
     "a table with decimal commas": table(";", comma=","),
     "a table with tabs": table("\t", "px\tpy\tground x\tground y"),
+    "a table with empty cells": table(",", "u,v,X,Y").replace("\n\n", "\n,,,\n").replace("\n", ",,\n"),
+    "text in two lines": "{},{},{},{},{}\n{},{},{},{}".format(*CAMERA.image_to_ground.ravel().tolist()),
+    "notes about the camera": json.dumps(
+        {name: EXACT[name] for name in ("image_to_ground", "resolution")}
+        | {"camera_model": "DS-2CD2043", "distortion_model": "none", "distortion_removed": True}
+    ),
     "YAML": "points:\n"
     + "".join(
         f"- {{pixel: {pixel}, metres: {place}}}\n"
@@ -344,6 +350,7 @@ def corrupted(**changes: Any) -> str:
             "has distortion, but no intrinsic: add .* or remove distortion",
         ),
         (json.dumps({"H": np.eye(3).tolist(), "distortion_model": "equidistant"}), "only that of cv2.projectPoints"),
+        (corrupted(camera_model="DS", distortion=LENS[:4]), "has the camera_model 'DS'; only that of cv2.project"),
         (FORMS["run_live_mtmc.py"] + "\nDistortion coefficients: 1 2 3 4", "has distortion, but no intrinsic"),
         (
             corrupted(intrinsic=np.transpose(EXACT["intrinsic"]).tolist()),
