@@ -94,7 +94,9 @@ class CalibrationOfCamera(Model):
     width: int | None = Field(description="of the pictures that it was made for, pixels; null: of any")
     height: int | None
     intrinsic: Matrix3 | None = Field(description="pixels; null: the lens does not distort")
-    distortion: list[float] = Field(description="coefficients in OpenCV's order: k1 k2 p1 p2 [k3 [k4 k5 k6]]")
+    distortion: list[float] = Field(
+        description="coefficients in OpenCV's order: k1 k2 p1 p2 [k3 [k4 k5 k6 [s1 s2 s3 s4 [τx τy]]]]"
+    )
     view: list[Place] = Field(
         description=f"outline of the ground that it sees, metres, up to {FARTHEST_M:g} m from the nearest place; "
         "empty: the size of its pictures is not known yet"
