@@ -57,7 +57,7 @@ def with_grid(image: npt.NDArray[np.uint8], calibration: Calibration) -> tuple[n
     for i in range(first[0], last[0] + 1, 2):
         for j in range(first[1], last[1] + 1, 2):
             point = calibration.to_picture(np.array([[i * step, j * step]]))[0] / scale
-            _write(drawn, point, f"{i * step:g}, {j * step:g}")
+            _write(drawn, point, f"{i * step:.10g}, {j * step:.10g}")
     return drawn, step
 
 

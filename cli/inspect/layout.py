@@ -47,7 +47,6 @@ def inspect_layout(choice: SiteChoice, environment: Mapping[str, str], console: 
         else:
             console.print(none)
         console.print()
-    console.print()
     if offsets.row_count:
         print_table(console, offsets)
         console.print()

@@ -16,9 +16,11 @@ import pytest
 import structlog
 import yaml
 
+from shared.calibration import Calibration
 from shared.keys import Keys
 from shared.messages import TrackEntry
 from shared.redis_connection import Client, connect
+from site_checks.ground_grid import with_grid
 from site_checks.machine import examine_machine
 from tests.command_line import CommandLine, command_line
 from tests.conftest import RedisProcess
@@ -316,6 +318,14 @@ def test_a_calibration_is_checked_and_drawn(
     assert re.search(what, found["what"])
     drawn = cv2.imread(str(tmp_path / "grids" / "a.jpg"))
     assert (drawn is not None) == (level != "error")
+
+
+def test_large_coordinates_are_written_out_on_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(cv2, "putText", lambda _image, text, *_: written.append(text))
+    matrix = np.array([[0.02, 0, 500_000], [0, -0.02, 5_400_000], [0, 0, 1]])
+    with_grid(np.zeros((480, 640, 3), np.uint8), Calibration(matrix))
+    assert "500004, 5399994" in written
 
 
 def test_a_camera_that_shows_the_ground_as_in_a_mirror_is_named(

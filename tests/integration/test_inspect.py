@@ -314,6 +314,7 @@ def test_what_was_learned_is_shown_with_a_layout_to_paste(site: Client, inspect:
     del content["appearance"]
     assert json.loads(inspect("layout", "--json").stdout) == content
     done = inspect("layout")
+    assert "\n\n\n" not in done.stdout
     assert done.returncode == 0
     shown = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "gate and yard yes, learned 99.9% 40 31 yes" in shown
