@@ -165,6 +165,8 @@ def test_the_journey_says_where_when_and_why(browser: WebDriver, page: Serving, 
     assert "joined #6" in fourteen
     assert "why" not in fourteen
     assert "nothing to decide" not in fourteen
+    sighting(redis_client, 7, "gate", 15, 57, 58)
+    wait_until(lambda: "not known why" in texts(browser, ".journey > .stays li")[0], "a track without a reason")
     open_page(browser, page, "#gid=999")
     browser.refresh()
     wait_until(lambda: "no identity 999" in text(browser, "#panel-body"), "that there is none")

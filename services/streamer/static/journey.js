@@ -115,7 +115,8 @@ function stayItem(identity, stay, corrections) {
 
 function why(stay) {
   const decision = stay.decision;
-  const isUnrivalled = decision === null || (decision.score === 0 && decision.runner_up === null && !Object.keys(decision.terms).length);
+  if (decision === null) return h("p", { class: "why" }, "It is not known why this track joined.");
+  const isUnrivalled = decision.score === 0 && decision.runner_up === null && !Object.keys(decision.terms).length;
   if (isUnrivalled) return h("p", { class: "why" }, "The first track: there was nothing to decide.");
   const largest = Math.max(1, ...Object.values(decision.terms).map(Math.abs));
   // The best known identity was too unlike, so a new one began: its score was too low by the margin.
