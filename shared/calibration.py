@@ -27,6 +27,7 @@ _ITERATIONS = 20
 """Of Newton's method, which removes the distortion of a lens."""
 _SHORT_STEP = 1e-6
 """Half the difference of two places that gives a derivative, in focal lengths."""
+_SHORT_STEPS = _SHORT_STEP * np.array([[[0, 0]], [[1, 0]], [[-1, 0]], [[0, 1]], [[0, -1]]])
 _MOST_MISSED = 1e-6
 """A place that the lens moves farther than this from where it was seen is not found, in focal lengths."""
 _COEFFICIENTS = 14
@@ -85,13 +86,13 @@ class Calibration:
         plain = seen
         with np.errstate(all="ignore"):
             for _ in range(_ITERATIONS):
-                missed = self._bent(plain) - seen
-                by_x, by_y = (
-                    (self._bent(plain + step) - self._bent(plain - step)) / (2 * _SHORT_STEP)
-                    for step in _SHORT_STEP * np.eye(2)
-                )
+                here, right, left, below, above = self._bent(plain + _SHORT_STEPS)
+                by_x, by_y = (right - left) / (2 * _SHORT_STEP), (below - above) / (2 * _SHORT_STEP)
+                missed = here - seen
                 size = _cross(by_x, by_y)
                 plain = plain - np.stack([_cross(missed, by_y), _cross(by_x, missed)], axis=-1) / size[..., None]
+                if not (np.abs(missed) > _MOST_MISSED**2).any():
+                    break
             radial, added = self._distortion_at(plain)
             is_found = np.abs(plain * radial + added - seen).max(axis=-1) < _MOST_MISSED
             # Elsewhere, the model folds the picture back: it is of no use there.
@@ -107,12 +108,12 @@ class Calibration:
         return (seen if tilt is None else mapped(tilt, seen)) * focal + centre
 
     def _bent(self, plain: Points) -> Points:
-        """Where the lens shows `(n, 2)` places, in focal lengths from the centre, before the sensor is tilted."""
+        """Where the lens shows `(…, n, 2)` places, in focal lengths from the centre, before the sensor is tilted."""
         radial, added = self._distortion_at(plain)
         return plain * radial + added
 
     def _distortion_at(self, plain: Points) -> tuple[Points, Points]:
-        """By what the lens multiplies `(n, 2)` places: `(n, 1)`; and what it adds: `(n, 2)`."""
+        """By what the lens multiplies `(…, n, 2)` places: `(…, n, 1)`; and what it adds: `(…, n, 2)`."""
         k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4, *_ = self._coefficients()
         x, y = plain[..., 0], plain[..., 1]
         square = x * x + y * y
