@@ -315,8 +315,6 @@ def _pairs(points: Any) -> tuple[Points, Points]:
         raise CalibrationError('has points that are not like {"pixel": [x, y], "metres": [x, y]}') from None
     if pixels.shape != (len(points), 2) or metres.shape != (len(points), 2):
         raise CalibrationError('has points that are not like {"pixel": [x, y], "metres": [x, y]}')
-    if len(points) < 4:
-        raise CalibrationError(f"has {len(points)} point pairs; at least 4 are needed")
     return pixels, metres
 
 
