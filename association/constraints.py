@@ -8,6 +8,9 @@ from association.identities import Identity, may_be_one
 from association.possibility import Clashes, Possibility, always
 from association.track_table import TrackTable
 
+_NOW_NS = 300_000_000
+"""A track that was seen so recently is seen at this moment."""
+
 
 class Constraints:
     """The rules for the tracks of one table."""
@@ -32,6 +35,8 @@ class Constraints:
 
     def may_merge(self, one: Identity, other: Identity) -> bool:
         """Whether two identities may be one object."""
+        if self._are_apart(one, other):
+            return False
         settled_ns, pinned = max(one.settled_ns, other.settled_ns), one.pinned | other.pinned
         return may_be_one(one, other) and self._hold([*one.rows, *other.rows], settled_ns, pinned)
 
@@ -44,6 +49,17 @@ class Constraints:
         seen = rows[identity.rows]
         now = seen["camera"][(seen["last_ns"] >= rows["last_ns"][row]) & ~seen["ended"]].tolist()
         return any(camera != own and camera not in self._possibility.near[own] for camera in now)
+
+    def _are_apart(self, one: Identity, other: Identity) -> bool:
+        """Whether two identities are seen at this moment, and no view of one is known to overlap any of the other."""
+        if not self._possibility.has_slack:
+            return False
+        tracks, others = (self._table.rows[identity.rows] for identity in (one, other))
+        now_ns = max(tracks["last_ns"].max(), others["last_ns"].max()) - _NOW_NS
+        here, there = (
+            set(rows["camera"][(rows["last_ns"] >= now_ns) & ~rows["ended"]].tolist()) for rows in (tracks, others)
+        )
+        return bool(here and there) and all(here.isdisjoint({view, *self._possibility.near[view]}) for view in there)
 
     def _hold(self, rows: Sequence[int], settled_ns: int, pinned: Set[int]) -> bool:
         return self._possibility.holds_with(self._table.visits(rows), settled_ns, pinned, self._clashes)

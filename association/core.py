@@ -43,7 +43,7 @@ class Association:
     def __init__(self, layout: Layout, settings: AssociationSettings) -> None:
         self.settings = settings
         self._layout = layout
-        self._revised_at = self._learned_at = 0
+        self._revised_at = self._learned_at = self._merged_at = 0
         self._time = SteadyTime(settings.tick_ns)
         self._hold(TrackTable(), Identities())
 
@@ -77,10 +77,14 @@ class Association:
         result.corrected = [self._corrections.carry_out(one, result) for one in wanted]
         self._grouping.assign(result)
         interval = self.settings.interval_ticks
-        learns_at, revises_at = (tick + interval // 2) // interval, tick // interval
+        # At different ticks, because one cycle that did all of it would be slow.
+        learns_at, merges_at, revises_at = ((tick + ahead) // interval for ahead in (interval // 2, interval // 4, 0))
         if learns_at > self._learned_at and isinstance(self._grouping, LiveGrouping):
             self._learned_at = learns_at
             self._grouping.learn()
+        if merges_at > self._merged_at and isinstance(self._grouping, LiveGrouping):
+            self._merged_at = merges_at
+            self._grouping.merge(result)
         revising = revises_at > self._revised_at
         if revising:
             self._revised_at = revises_at
@@ -271,6 +275,7 @@ class Association:
             "identities": self.identities.to_dict(),
             "revised_at": self._revised_at,
             "learned_at": self._learned_at,
+            "merged_at": self._merged_at,
             "time": self._time.to_dict(),
             "grouping": self._grouping.to_dict(),
         }
@@ -286,4 +291,5 @@ class Association:
         self._grouping.restore(data.get("grouping", {}), camera_index)
         self._revised_at = data["revised_at"]
         self._learned_at = data.get("learned_at", self._revised_at)
+        self._merged_at = data.get("merged_at", self._revised_at)
         self._time.restore(data.get("time", {}))

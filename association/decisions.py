@@ -12,7 +12,7 @@ class Decision:
 
     score: float = 0.0
     """In the live mode the log of how much likelier one object is than two: the sum of `terms`. For a new identity it
-    is the score of the runner-up, which was too low. In the reference mode a similarity in [-1, 1]."""
+    is the score of the runner-up, which was too low or not clear. In the reference mode a similarity in [-1, 1]."""
     terms: Mapping[str, float] = field(default_factory=dict)
     """Name of a term → its part of the score; empty in the reference mode."""
     runner_up: int | None = None

@@ -35,6 +35,8 @@ _SURE = 0.96
 """Posterior at which a young track is decided."""
 _LIKELY = 0.5
 """Posterior that suffices for a track that has waited."""
+_LEAD = 2.0
+"""An object that left has returned if its posterior is this many times that of each other candidate."""
 _WAIT_NS, _WAIT_TICKS = 2_000_000_000, 3
 """How long a track waits for a clear decision: at one tick per second or less, for so many ticks."""
 _LIKELY_NEW = 0.8
@@ -212,7 +214,11 @@ class LiveGrouping:
         is_over = has_ended or age_ns >= _LONGEST_WAIT_NS
         age_ticks = int(rows["last_tick"][row] - rows["first_tick"][row])
         has_waited = is_over or (age_ns >= _WAIT_NS and age_ticks >= _WAIT_TICKS)
-        if candidates and posteriors[best] >= (_LIKELY if has_waited else _SURE):
+        is_clear = bool(candidates) and (
+            not returns.are_known[candidates[best]]
+            or bool(posteriors[best] >= _LEAD * np.delete(posteriors, best).max(initial=0.0))
+        )
+        if is_clear and posteriors[best] >= (_LIKELY if has_waited else _SURE):
             return _Verdict(candidates[best], float(posteriors[best]), weighed)
         may_wait = has_waited and not is_over and weighed.odds.new < _LIKELY_NEW
         if may_wait and self.evidence.positions.of([[row]])[0] is not None:
@@ -238,8 +244,15 @@ class LiveGrouping:
         """Correct what newer evidence speaks against. Only identities in view are revised."""
         self.evidence.refresh(means=True)
         self._histories.prune(self._identities)
+        before = len(result.events)
         self._shed(result)
         self._move(result)
+        if len(result.events) > before:  # What was split off may belong to another identity, and gets its gid at once.
+            self._merging.merge(result)
+
+    def merge(self, result: CycleResult) -> None:
+        """Merge identities that turn out to be one object; at least one of the two is in view."""
+        self.evidence.refresh(means=True)
         self._merging.merge(result)
 
     def _shed(self, result: CycleResult) -> None:

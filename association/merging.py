@@ -20,6 +20,10 @@ _MERGE = 0.9
 """Posterior at which two identities are merged, as seen from both."""
 _LEAST_MERGE_RATIO = -1.0
 """Identities with a lower ratio are not merged, however few the rivals."""
+_ALIKE = 3.0
+"""Two candidates are probably one object if this much speaks for it."""
+_RIVAL = 0.01
+"""Candidates with a lower posterior are no rivals."""
 _NO_CANDIDATES = Weighed([], Odds(np.zeros(0), 1.0, np.zeros(0), np.zeros(0)))
 
 
@@ -61,16 +65,29 @@ class Merging:
                 known[k] = self._weigh(k, every, gains[place[k]], departures)
             return known[k]
 
+        def are_alike(j: int, other: int) -> bool:
+            ratio = gains[place[j], other] if j in place else gains[place[other], j] if other in place else -np.inf
+            return bool(ratio > _ALIKE) and self._constraints.may_merge(every[j], every[other])
+
+        def posterior(k: int, j: int) -> float:
+            """That `k` is the same object as `j`. Candidates that are probably the same object as `j` are no rivals."""
+            candidates, odds = weighed(k)
+            found = zip(candidates, odds.posteriors.tolist(), strict=True)
+            return sum(share for other, share in found if other == j or (share > _RIVAL and are_alike(j, other)))
+
         pairs = []
         for i, k in enumerate(present):
             likely = gains[i] > _LEAST_MERGE_RATIO
             if not likely.any():
                 continue
             candidates, odds = weighed(k)
-            for at in np.flatnonzero(odds.posteriors >= _MERGE).tolist():
-                j, mutual = candidates[at], float(odds.posteriors[at])
-                if j in place:
-                    mutual = min(mutual, weighed(j).posterior(k))
+            if odds.new > 1.0 - _MERGE:
+                continue
+            for at in np.flatnonzero(odds.posteriors > _RIVAL).tolist():
+                j = candidates[at]
+                mutual = posterior(k, j)
+                if mutual >= _MERGE and j in place:
+                    mutual = min(mutual, posterior(j, k))
                 if mutual >= _MERGE and likely[j]:
                     pairs.append((-mutual, -float(gains[i, j]), min(k, j), max(k, j), k))
         gone: set[int] = set()

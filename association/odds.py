@@ -20,6 +20,8 @@ from association.travel import TravelTimes
 
 _SEEN_BESIDE = 0.85
 """Prior probability that a track which starts in a view belongs to an identity in an overlapping view, if one may."""
+_SEEN_AT_PLACE = 0.5
+"""The same, if the place in that view is known: most of those that are there have been recognised at first sight."""
 _HOPELESS = -4.0
 """Identities with a lower ratio are no candidates."""
 _CERTAIN_RATIO = 12.0
@@ -86,10 +88,10 @@ class Candidates:
         """
         numbers = np.array(candidates, np.intp)
         gains, ratios = gains[numbers], returns.ratios(self._travel, numbers)
-        beside = np.zeros(len(numbers), np.bool_)
+        shares = np.zeros(len(numbers))
         for k in np.flatnonzero(np.isnan(ratios)).tolist():
-            beside[k] = self._is_beside(cameras, choices[candidates[k]])
-        prior_beside = _SEEN_BESIDE if beside.any() else 0.0
+            shares[k] = self._share_beside(cameras, choices[candidates[k]])
+        beside, prior_beside = shares > 0.0, float(shares.max(initial=0.0))
         priors, none = np.zeros(len(numbers)), 1.0 - prior_beside
         if beside.any():
             priors[beside] = prior_beside / beside.sum()
@@ -131,11 +133,15 @@ class Candidates:
         scores = zip(candidates, odds.scores.tolist(), strict=True)
         return Decision.of(terms, {0: 0.0} | {choices[j].gid: score for j, score in scores if j != choice})
 
-    def _is_beside(self, cameras: Sequence[int], identity: Identity) -> bool:
-        """Whether an identity is in a view that overlaps one of `cameras`."""
+    def _share_beside(self, cameras: Sequence[int], identity: Identity) -> float:
+        """The share of the tracks in `cameras` that are in an overlapping view, too; 0: `identity` is in none."""
         rows = self._table.rows[identity.rows]
-        views = set(rows["camera"][~rows["ended"]].tolist())
-        return any(not self._possibility.near[camera].isdisjoint(views) for camera in cameras)
+        views, share = set(rows["camera"][~rows["ended"]].tolist()), 0.0
+        for camera in cameras:
+            for other in self._possibility.near[camera] & views:
+                is_mapped = self._evidence.view_pairs.knows((min(camera, other), max(camera, other)))
+                share = max(share, _SEEN_AT_PLACE if is_mapped else _SEEN_BESIDE)
+        return share
 
 
 def plausible(gains: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

@@ -24,8 +24,8 @@ _LEGEND = (
     "The score is the natural logarithm of how much likelier one object is than two: 0 is even, 3 is 20 times, and\n"
     "below 0 speaks against it. It is the sum of the columns from appearance to prior. The prior is what was expected\n"
     "before any comparison, from overlapping views, travel times and routes. In the row of a new id, the score is\n"
-    "that of the runner-up, which was too low; without a score, there was nothing to compare with. The margin is the\n"
-    "lead over the runner-up."
+    "that of the runner-up, which was too low, or too close to that of another one. Without a score, there was\n"
+    "nothing to compare with. The margin is the lead over the runner-up."
 )
 _TEXTS = ("from", "to", "at", "camera", "", "change")
 _LEGEND_REFERENCE = "In association.mode 'reference' a score is a similarity of appearance from -1 to 1."

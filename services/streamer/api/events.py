@@ -43,7 +43,8 @@ class Decision(Model):
 
     score: float = Field(
         description="in the live mode, the natural logarithm of how much likelier one object is than two; for a new "
-        "identity, that of the runner-up, which was too low. In the reference mode, a similarity from -1 to 1"
+        "identity, that of the runner-up, which was too low or not clear. In the reference mode, a similarity from "
+        "-1 to 1"
     )
     terms: dict[Text, float] = Field(description="the parts of the score; empty in the reference mode")
     runner_up: int | None = Field(

@@ -17,6 +17,8 @@ from association.live_grouping import LiveGrouping
 from association.odds import Candidates, Odds, Weighed
 from association.outcome import CameraTick
 from association.settings import AssociationSettings
+from association.view_pairs import ViewPairs
+from shared.layout import Layout
 from tests.unit.association.crossing import FPS, TICK_NS, Driver, crossing_entries, traffic
 from tests.unit.association.scenes import Run, Stay, entries, overlapping, play, settings, street
 from tests.unit.association.test_ground import layout as calibrated
@@ -89,20 +91,44 @@ def test_a_restored_state_goes_on_to_the_bit(after: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "learned", "revised"),
-    [(4, [2, 6, 10], [4, 8, 12]), (5, [3, 8, 13], [5, 10]), (1, [*range(1, 14)], [*range(1, 14)])],
+    ("interval", "learned", "merged", "revised"),
+    [
+        (4, [2, 6, 10], [3, 7, 11], [4, 8, 12]),
+        (5, [3, 8, 13], [4, 9], [5, 10]),
+        (1, [*range(1, 14)], [*range(1, 14)], [*range(1, 14)]),
+    ],
 )
-def test_it_learns_half_an_interval_before_it_revises(
-    interval: int, learned: list[int], revised: list[int], monkeypatch: pytest.MonkeyPatch
+def test_it_learns_and_merges_before_it_revises(
+    interval: int, learned: list[int], merged: list[int], revised: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that no cycle takes the time of both."""
-    done: dict[str, list[int]] = {"learn": [], "revise": []}
+    """So that no cycle takes the time of all."""
+    done: dict[str, list[int]] = {"learn": [], "merge": [], "revise": []}
     for name, ticks in done.items():
         monkeypatch.setattr(LiveGrouping, name, lambda *_, ticks=ticks: ticks.append(tick))
     association = Association(overlapping(2), settings(mode="live", interval_ticks=interval))
     for tick in range(1, 14):
         association.cycle(tick, tick * 10**8, [])
-    assert done == {"learn": learned, "revise": revised}
+    assert done == {"learn": learned, "merge": merged, "revise": revised}
+
+
+def test_the_views_of_one_object_are_merged_once_their_overlap_is_known() -> None:
+    """Two views of an object are no rivals of each other when it is asked what the third one shows."""
+    everyone = [Stay(who, camera, 1, 200) for who in range(4) for camera in range(3)]
+    association = Association(Layout.open(("A", "B", "C")), settings(mode="live"))
+    run = Run(association).play(entries(everyone, noise=0.3), 200)
+    assert len({run.gid(track) for track in range(1, 13)}) == 4
+    assert all(len({run.gid(3 * who + camera) for camera in (1, 2, 3)}) == 1 for who in range(4))
+
+
+@pytest.mark.parametrize(("is_mapped", "prior"), [(False, 1.7346), (True, 0.0)])
+def test_who_is_in_an_overlapping_view_has_usually_been_recognised_by_the_place(
+    monkeypatch: pytest.MonkeyPatch, is_mapped: bool, prior: float
+) -> None:
+    monkeypatch.setattr(ViewPairs, "knows", lambda *_: is_mapped)
+    run = play(overlapping(2), [Stay(1, 0, 1, 60), Stay(1, 1, 20, 60)], upto=60, mode="live")
+    (joined,) = [event for event in run.events if event.kind == "handover"]
+    assert joined.decision is not None
+    assert joined.decision.terms["prior"] == prior
 
 
 def test_two_boxes_of_one_object_at_one_place_are_no_conflict() -> None:
@@ -166,6 +192,20 @@ def test_an_object_that_returns_gets_its_gid_back() -> None:
     run = play(street(2), stays, mode="live")
     assert run.gid(9) == run.gid(4)
     assert run.gid(10) == run.gid(3)
+
+
+@pytest.mark.parametrize("are_alike", [False, True])
+def test_who_returns_gets_no_gid_if_two_that_left_look_the_same(are_alike: bool) -> None:
+    stays = [Stay(who, who % 2, 1 + 10 * who, 60 + 10 * who) for who in range(8)]
+    stays += [Stay(8, 0, 100, 150), Stay(8 if are_alike else 9, 0, 102, 150), Stay(8, 1, 190, 240)]
+    run = play(street(2), stays, mode="live")
+    gids = [change.gid for _, change in run.changes if change.track_id == 11 and change.gid]
+    assert run.gid(9) != run.gid(10)
+    if are_alike:
+        assert gids
+        assert not {run.gid(9), run.gid(10)} & set(gids)
+    else:
+        assert set(gids) == {run.gid(9)}
 
 
 def test_a_state_of_the_reference_mode_keeps_its_gids() -> None:
