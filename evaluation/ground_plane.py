@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
 
 from evaluation.tracks import NO_GID, PublishedTracks
 from shared.calibration import Calibration
@@ -46,11 +47,19 @@ class PairCounts:
     """Pairs that show different objects."""
     different_with_one_gid: int
     """Those of them with equal gids."""
+    same_at_most: int
+    """Most pairs of the same object that can have equal gids if no two boxes of one camera do: where objects are close
+    together, two boxes of one camera are near one box of another."""
 
     @property
     def same_share(self) -> float | None:
         """Share of equal gids among pairs of the same object, 0 to 1; None without pairs."""
         return self.same_with_one_gid / self.same if self.same else None
+
+    @property
+    def same_bound(self) -> float | None:
+        """Highest possible `same_share`; None without pairs."""
+        return self.same_at_most / self.same if self.same else None
 
     @property
     def different_share(self) -> float | None:
@@ -64,7 +73,7 @@ def count_pairs(cameras: Sequence[PublishedTracks], calibrations: Sequence[Calib
     Boxes whose feet are within `SAME_WITHIN_M` show the same object, those beyond `DIFFERENT_BEYOND_M` different ones.
     Pairs in between, and boxes without visible feet, are not counted.
     """
-    counts = np.zeros(4, np.int64)
+    counts = np.zeros(5, np.int64)
     places = [feet(calibration, tracks.boxes_xyxy) for tracks, calibration in zip(cameras, calibrations, strict=True)]
     for one, other in combinations(range(len(cameras)), 2):
         for tick in np.intersect1d(cameras[one].ticks, cameras[other].ticks).tolist():
@@ -76,4 +85,6 @@ def count_pairs(cameras: Sequence[PublishedTracks], calibrations: Sequence[Calib
             for at, meant in ((0, apart <= SAME_WITHIN_M), (2, apart >= DIFFERENT_BEYOND_M)):
                 counts[at] += np.count_nonzero(known & meant)
                 counts[at + 1] += np.count_nonzero(known & meant & equal)
+            near = known & (apart <= SAME_WITHIN_M)
+            counts[4] += np.count_nonzero(near[linear_sum_assignment(near, maximize=True)])
     return PairCounts(*counts.tolist())

@@ -212,6 +212,7 @@ def pair_table(pairs: PairCounts, live: LiveFigures) -> Table:
     """Counts of pairs of boxes, and the live figures that need no ground truth."""
     table = _table("pairs of boxes in two cameras", "with one gid", "pairs")
     table.add_row("one person", percent(pairs.same_share), str(pairs.same))
+    table.add_row("  at most possible", percent(pairs.same_bound), "")
     table.add_row("two people", percent(pairs.different_share), str(pairs.different))
     changes, first = live.gid_changes_per_1000_track_seconds, live.first_gid_seconds_p50
     table.add_row("gid changes per 1,000 track-seconds", NOTHING if changes is None else f"{changes:.1f}", "")

@@ -49,10 +49,16 @@ def test_a_box_truncated_at_the_bottom_has_no_feet() -> None:
 def test_near_pairs_are_the_same_object_far_pairs_different_and_others_are_not_counted() -> None:
     one, other = seen((0, 0, 7), (3, 0, 8)), seen((0.4, 0, 7), (1.2, 0, 9), (3, 0.3, 9), (0, 0, 0))
     # Same: 0 and 0.4 (gid 7), 3 and 3 (8, 9). Different: 0 and 3, 3 and 0.4, 3 and 1.2. Neither: 0 and 1.2.
-    assert count_pairs([one, other], [from_above()] * 2) == PairCounts(2, 1, 3, 0)
+    assert count_pairs([one, other], [from_above()] * 2) == PairCounts(2, 1, 3, 0, 2)
 
 
 def test_different_people_with_one_gid_are_counted() -> None:
     counts = count_pairs([seen((0, 0, 7)), seen((3, 0, 7))], [from_above()] * 2)
-    assert counts == PairCounts(0, 0, 1, 1)
+    assert counts == PairCounts(0, 0, 1, 1, 0)
     assert (counts.same_share, counts.different_share) == (None, 1.0)
+
+
+def test_two_boxes_near_one_cannot_both_have_its_gid() -> None:
+    counts = count_pairs([seen((0, 0, 7), (0.4, 0, 8)), seen((0.2, 0, 7))], [from_above()] * 2)
+    assert (counts.same, counts.same_with_one_gid, counts.same_at_most) == (2, 1, 1)
+    assert counts.same_bound == 0.5
