@@ -164,7 +164,11 @@ def test_nothing_of_a_forgotten_identity_stays_in_redis(yard: Site) -> None:
     until(lambda: look_after_output(yard), lambda: not yard.client.exists(yard.keys.erased))
     assert yard.client.hkeys(yard.keys.crops("A")) == [b"11"]
     yard.play(20)
-    assert yard.gids() == {"A/1": 4, "B/2": 5, "C/3": 3}, "objects in view are new identities"
+    gids = yard.gids()
+    assert gids.keys() == {"A/1", "B/2", "C/3"}
+    assert gids["C/3"] == 3
+    assert gids["A/1"] != gids["B/2"]
+    assert min(gids["A/1"], gids["B/2"]) > 3, "objects in view are new identities"
     assert yard.ask("name", 1, name="x").reason.startswith("there is no id 1 any more")
     assert "cannot be undone" in yard.ask("undo").reason
 
