@@ -995,7 +995,8 @@ def ticks_of_assignments(found: dict[str, Any]) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "key", ["gids:{camera}", "identity:{}", "aliases", "sightings:{}", "assignments", "events", "dead_letters", "clock:skew"]
+    "key",
+    ["gids:{camera}", "identity:{}", "aliases", "sightings:{}", "assignments", "events", "dead_letters", "clock:skew"],
 )
 def test_a_key_of_the_wrong_type_is_named_and_written_again_and_nothing_else_is_lost(
     redis_client: Client, calm: dict[str, Any], key: str
