@@ -49,10 +49,6 @@ class Weighed(NamedTuple):
     """Their indices in a list of identities."""
     odds: Odds
 
-    def posterior(self, j: int) -> float:
-        """Probability of the identity with the index `j`; 0 if it is no candidate."""
-        return float(self.odds.posteriors[self.candidates.index(j)]) if j in self.candidates else 0.0
-
 
 class Candidates:
     """Weighs candidates by evidence and prior."""

@@ -14,8 +14,9 @@ import pytest
 from association.core import Association
 from association.evidence import Evidence
 from association.live_grouping import LiveGrouping
+from association.merging import Merging
 from association.odds import Candidates, Odds, Weighed
-from association.outcome import CameraTick
+from association.outcome import CameraTick, CycleResult, Event
 from association.settings import AssociationSettings
 from association.view_pairs import ViewPairs
 from shared.layout import Layout
@@ -78,7 +79,9 @@ def test_the_mapping_between_the_views_is_learned() -> None:
     assert [(cameras, known) for cameras, _, known in learned] == [((0, 1), True)]
 
 
-@pytest.mark.parametrize("after", [0, FPS - FPS // 2], ids=["after revising", "after learning"])
+@pytest.mark.parametrize(
+    "after", [0, FPS - FPS // 2, FPS - FPS // 4], ids=["after revising", "after learning", "after merging"]
+)
 def test_a_restored_state_goes_on_to_the_bit(after: int) -> None:
     seen = crossing_entries(traffic(24, 6, 4, SECONDS), 3, SECONDS, 0.5, 4)
     half, end = round(SECONDS / 2) * FPS + after, round(SECONDS * FPS)
@@ -118,6 +121,29 @@ def test_the_views_of_one_object_are_merged_once_their_overlap_is_known() -> Non
     run = Run(association).play(entries(everyone, noise=0.3), 200)
     assert len({run.gid(track) for track in range(1, 13)}) == 4
     assert all(len({run.gid(3 * who + camera) for camera in (1, 2, 3)}) == 1 for who in range(4))
+
+
+def test_two_look_alikes_in_one_camera_stay_rivals_of_each_other() -> None:
+    everyone = [Stay(who, camera, 1, 200) for who in range(4) for camera in range(2)]
+    alike = [Stay(7, 0, 1, 200), Stay(7, 1, 1, 200), Stay(7, 1, 1, 200)]
+    association = Association(Layout.open(("A", "B")), settings(mode="live"))
+    run = Run(association).play(entries([*everyone, *alike], noise=0.3), 200)
+    assert all(run.gid(2 * who + 1) == run.gid(2 * who + 2) for who in range(4))
+    assert len({run.gid(track) for track in (9, 10, 11)}) == 3
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+def test_what_a_revision_splits_off_may_be_merged_in_the_same_cycle(
+    monkeypatch: pytest.MonkeyPatch, is_split: bool
+) -> None:
+    merged: list[CycleResult] = []
+    monkeypatch.setattr(Merging, "merge", lambda _, result: merged.append(result))
+    event = Event("split", 2, 0, 1, 1)
+    monkeypatch.setattr(LiveGrouping, "_shed", lambda _, result: result.events.extend([event] * is_split))
+    result = CycleResult()
+    grouping = Association(overlapping(2), settings(mode="live"))._grouping
+    grouping.revise(result)
+    assert merged == [result] * is_split
 
 
 @pytest.mark.parametrize(("is_mapped", "prior"), [(False, 1.7346), (True, 0.0)])
